@@ -65,9 +65,9 @@ export function blobCalls(transport: Transport) {
   };
 }
 
-/** Size of the pieces of larger blobs in an upload, bytes. A broken connection loses at most one piece. */
+/** Size of each piece when a larger blob is uploaded, bytes. A broken connection loses at most one piece. */
 export const pieceBytes = 8 * 1024 ** 2;
-/** Number of attempts without progress, with doubling delays of one minute in total. */
+/** Maximum number of consecutive attempts without progress. The delays between them double, and add up to about half a minute. */
 const attempts = 7;
 const firstWaitMs = 500;
 
@@ -75,7 +75,7 @@ const tus = { 'tus-resumable': '1.0.0' };
 
 /**
  * Uploads by the tus protocol 1.0.0. After a broken connection, the upload continues from the offset that the platform reports.
- * @throws AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL, AIOT_PLATFORM_UNREACHABLE after a minute of retries
+ * @throws AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL, AIOT_PLATFORM_UNREACHABLE after the last retry
  */
 async function uploadInPieces(transport: Transport, digest: string, bytes: Uint8Array): Promise<void> {
   let path: string | null = null;
@@ -94,7 +94,7 @@ async function uploadInPieces(transport: Transport, digest: string, bytes: Uint8
       }
     } catch (error) {
       if (!mayPass(error) || ++failures === attempts) throw error;
-      // The platform no longer knows the upload, so the upload starts over.
+      // The upload no longer exists on the platform, so it starts over.
       if (hasCode(error, 'AIOT_NOT_FOUND')) path = null;
       await delay(backOffMs(failures, firstWaitMs));
     }
@@ -140,8 +140,8 @@ async function send(transport: Transport, path: string, offset: number, piece: U
 }
 
 /**
- * Whether a retry may succeed: after a broken connection, a wrong offset, corruption in transit, or an upload that the platform no longer
- * knows.
+ * Whether a retry may succeed: after a broken connection, a wrong offset, corruption in transit, or an upload that no longer exists on the
+ * platform.
  */
 function mayPass(error: unknown): boolean {
   if (!(error instanceof AiotError)) return false;

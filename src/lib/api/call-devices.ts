@@ -41,15 +41,15 @@ export interface CallDevices {
   command: string;
   /** Parameters as `name=value`; see `paramsOf`. */
   params: readonly string[];
-  /** Maximum time until a reply, ms; absent = the command's own. */
+  /** Maximum time until a reply, ms; absent = the command's default. */
   timeoutMs?: number | undefined;
-  /** Whether offline devices are waited for. */
+  /** Whether to wait for offline devices. */
   waits: boolean;
   signal?: AbortSignal | undefined;
   onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
-/** Maximum number of devices in one call, and of devices that are called at the same time: the client has 8 connections. */
+/** Maximum number of devices in one call, and maximum number called concurrently. The client has 8 connections. */
 const mostDevices = 10_000;
 const atOnce = 8;
 
@@ -125,7 +125,7 @@ async function outcomesOf(
   return found.sort((a, b) => (a.device < b.device ? -1 : 1));
 }
 
-/** Errors that concern every device, so that the remaining ones are not called. */
+/** Errors that affect every device. After one of them, the remaining devices are not called. */
 const fatal = new Set([
   'AIOT_PLATFORM_UNREACHABLE',
   'AIOT_PLATFORM_UNTRUSTED',

@@ -99,7 +99,7 @@ function named(target: ChangeDevices['target'], result: DevicesChanged): Devices
 
 export interface ChangeSettings {
   client: Pick<RegistryClient, 'settings'>;
-  /** A device, or the devices of a type in a group. An absent type is the only one that has settings. */
+  /** A device, or the devices of one type in a group. If no type is given, settings must be defined for exactly one type. */
   target: { name: string } | { group: string; type?: string | undefined; priority?: number | undefined };
   /** Paths of settings such as `report.everyS`, and their values as text. */
   set: readonly (readonly [path: string, text: string])[];
@@ -186,7 +186,7 @@ function setAt(values: Record<string, unknown>, path: string, value: unknown): v
   define(at, last, value);
 }
 
-/** A name such as __proto__ becomes a member, and the platform rejects it by the schema. */
+/** A name such as __proto__ becomes an ordinary member, which does not match the platform's schema and is rejected there. */
 function define(at: object, name: string, value: unknown): void {
   Object.defineProperty(at, name, { value, configurable: true, enumerable: true, writable: true });
 }

@@ -46,8 +46,9 @@ export function parseVersion(text: string): ModelId {
 }
 
 /**
- * Resolves a reference to a version. A name alone is sufficient if the model has a single version. Otherwise, `stage` selects a version, as `NAME@STAGE` does. If several versions are in staging, the newest is selected. A path such as ./pushed.json refers to a file with
- * the output of `model push --json`.
+ * Resolves a reference to a version. A name alone is sufficient if the model has a single version. Otherwise, `stage` selects a version,
+ * like `NAME@STAGE`. If several versions are in staging, the newest is selected. A path such as ./pushed.json refers to a file with the
+ * output of `model push --json`.
  * @throws AIOT_USAGE (ambiguous or contradictory), AIOT_NOT_FOUND
  */
 export async function resolveModel(

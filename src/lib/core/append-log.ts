@@ -1,13 +1,13 @@
 import type { FileHandle } from 'node:fs/promises';
 
-// Shared by every append-only log: appends whole blocks, syncs once for everything that arrived in the meantime, and leaves the file
+// Shared by every append-only log. Appends whole blocks, syncs once for everything that arrived in the meantime, and leaves the file
 // unchanged if a write fails. Each log has its own framing and checksums, because these formats are already in use: NDJSON with a CRC-32
 // per line (MQTT sessions), binary records (spools). Files that users name (stream/file/sink.ts) may be pipes, which cannot be written at
 // an offset or truncated, so the system appends to them.
 
 /**
  * Makes a file's data durable. Passed in, so that a test can verify that nothing is acknowledged while a sync blocks or after it fails.
- * Killing a process does not reveal a missing sync, because the kernel still has the data.
+ * Killing a process does not reveal a missing sync, because the data is still in the kernel's cache.
  */
 export type Sync = (file: Pick<FileHandle, 'datasync'>) => Promise<void>;
 
@@ -31,7 +31,7 @@ export class AppendLog {
   ) {}
 
   /**
-   * Appends a block. On failure, the file is restored to its previous end, so that nothing of a rejected block remains.
+   * Appends a block. On failure, the file is restored to its previous end, so that no part of a rejected block remains.
    * @param durable whether to resolve only once this block and everything before it is on disk
    */
   async append(block: Uint8Array, durable = true): Promise<void> {
@@ -39,7 +39,7 @@ export class AppendLog {
       await writeAll(this.file, block, this.end);
       if (durable) await this.flush();
     } catch (error) {
-      // Truncating may fail too, for example if the disk is gone. The next block then overwrites the same place.
+      // Truncating may fail too, for example if the disk is gone. The next block then overwrites the partial one.
       await this.file.truncate(this.end).catch(() => {});
       throw error;
     }

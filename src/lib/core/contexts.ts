@@ -45,7 +45,7 @@ function contextsFile(folder: string): string {
   return join(folder, 'contexts.json');
 }
 
-/** Reads the user's contexts; an empty set if there are none yet. @throws AIOT_FILE_MALFORMED */
+/** Reads the user's contexts. Returns an empty set if there are none yet. @throws AIOT_FILE_MALFORMED */
 export async function readContexts(folder = configFolder()): Promise<Contexts> {
   const path = contextsFile(folder);
   const value = (await unless('AIOT_FILE_NOT_FOUND', readJson(path))) ?? { contexts: {} };
@@ -120,7 +120,9 @@ export async function chosenContext(
   };
 }
 
-/** The platform that AIOT_URL describes. Its name, and everything that the environment does not set, come from a context with the same URL. */
+/**
+ * The platform that AIOT_URL describes. A context with the same URL provides its name, and all values that the environment does not set.
+ */
 function contextOfEnvironment(
   contexts: Contexts['contexts'],
   env: Record<string, string | undefined>,
@@ -172,7 +174,7 @@ export function platformFolderOfCa(ca: string | undefined): string | undefined {
   return ca?.match(/^(.+)[/\\]pki[/\\]ca\.crt$/)?.[1];
 }
 
-/** A context in the form that may be displayed, without its token. */
+/** A context without its token, so that it can be displayed. */
 export const shownContextSchema = z.object({
   name: z.string(),
   kind: z.enum(contextKinds),

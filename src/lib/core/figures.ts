@@ -24,7 +24,7 @@ export function percent(share: number, digits = 1): string {
 export interface MeasuredShare {
   share: number;
   cases: number;
-  /** The unit of a case. */
+  /** The unit in which cases are counted. */
   unit: 'window' | 'row' | 'picture';
   /** Number of groups; null if the cases are independent. */
   groups: number | null;
@@ -40,7 +40,7 @@ export function shareText({ share, cases, unit, groups, interval }: MeasuredShar
   return `${short(share)} % of ${plural(cases, unit)}${within}${range}`;
 }
 
-/** Metrics over all folds together; see `foldsFiguresSchema`. */
+/** Metrics pooled over all folds; see `foldsFiguresSchema`. */
 interface FoldsFigures {
   folds: number;
   windows: number;
@@ -124,7 +124,7 @@ export function ago(ms: number, now: number): string {
   return now - ms < 5000 ? 'now' : `${lasting(now - ms)} ago`;
 }
 
-/** A time in the largest unit of which it has at least about two, rounded down: `40 s`, `3 min`, `5 h`, `12 d`. */
+/** A duration, rounded down, in the largest unit that gives about two or more: `40 s`, `3 min`, `5 h`, `12 d`. */
 export function lasting(ms: number): string {
   const seconds = Math.floor(ms / 1000);
   if (seconds < 90) return `${seconds} s`;

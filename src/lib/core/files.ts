@@ -18,7 +18,7 @@ import { AiotError, systemCode } from './errors.js';
 
 /**
  * Writes the whole file or nothing: temp file in the same folder, fsync, rename, fsync of the folder.
- * Creates missing folders, writes through symbolic links, and replaces nothing but regular files.
+ * Creates missing folders, writes through symbolic links, and replaces only regular files.
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL, AIOT_USAGE (an empty name)
  */
 export async function writeFileAtomic(
@@ -48,7 +48,7 @@ export async function writeFileAtomic(
 
 const temporaryIn = (folder: string) => join(folder, `.${randomBytes(6).toString('hex')}.tmp`);
 
-/** The longest chain of links that Linux follows. */
+/** Maximum number of links in a chain that Linux follows. */
 const mostLinks = 40;
 
 /**
@@ -101,8 +101,8 @@ const isFull = (code: string | undefined) =>
   code === 'ENOSPC' || code === 'EDQUOT' || code?.startsWith('SQLITE_FULL') === true;
 
 /**
- * Whether an operation failed because the disk is full. SQLite does not report this reason if it cannot create its shared memory file in a
- * folder.
+ * Whether an operation failed because the disk is full. SQLite reports another reason if the full disk prevents it from creating its shared
+ * memory file.
  */
 export function isForWantOfRoom(error: unknown, folder: string): boolean {
   const code = systemCode(error);
@@ -114,7 +114,7 @@ export function isForWantOfRoom(error: unknown, folder: string): boolean {
   }
 }
 
-/** The error to throw if the file system fails to write a path. @param doing verb for the message, such as `write` */
+/** The error to throw if a path cannot be written. @param doing verb for the message, such as `write` */
 export function unwritable(path: string, error: unknown, doing = 'write'): AiotError {
   if (error instanceof AiotError) return error;
   const code = systemCode(error);
@@ -178,7 +178,7 @@ export async function makeFolder(path: string, mode?: number): Promise<string | 
 }
 
 /**
- * Replaces mkdir's own option `recursive`. On Linux, Node 20 to 24 loop forever if a folder's parent exists and the folder still cannot be
+ * Replaces mkdir's option `recursive`. On Linux, Node 20 to 24 loop forever if a folder's parent exists and the folder still cannot be
  * created, as in /proc.
  */
 async function makeMissing(path: string, mode?: number): Promise<string | undefined> {
@@ -255,8 +255,8 @@ const pipeGraceMs = 1000;
 const pipePauseMs = 10;
 
 /**
- * Reads a named pipe, such as the shell's `<(command)`, without blocking. Reading it as a file would wait for a writer in a thread that no
- * signal can interrupt.
+ * Reads a named pipe, such as the shell's `<(command)`, without blocking. If it were read as a file, a thread would wait for a writer, and
+ * no signal could interrupt that thread.
  */
 async function readPipe(path: string): Promise<Buffer> {
   const pipe = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -268,7 +268,7 @@ async function readPipe(path: string): Promise<Buffer> {
         if (systemCode(error) !== 'EAGAIN') throw error;
         return null;
       });
-      // A pipe at its end may still get a writer, unless data has already arrived.
+      // A pipe without a writer may still get one, unless data has already arrived.
       if (got?.bytesRead === 0 && (chunks.length > 0 || performance.now() > giveUp)) break;
       if (got !== null && got.bytesRead > 0) chunks.push(got.buffer.subarray(0, got.bytesRead));
       else await new Promise((resolve) => setTimeout(resolve, pipePauseMs));

@@ -24,7 +24,7 @@ export async function httpAgent(options: Agent.Options = {}): Promise<Agent> {
 
 /**
  * Defers the end of a connection while undici's parser is paused, because the parser would throw. When the parser resumes, it reads the
- * socket, and the end is reported to it again. A connection that was reset has no more data, so its response fails.
+ * socket and receives the end again. A connection that was reset has no more data, so its response fails.
  */
 function holdEnd(socket: Socket): void {
   const emit = socket.emit.bind(socket) as (event: string, ...values: unknown[]) => boolean;

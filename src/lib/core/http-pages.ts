@@ -7,7 +7,7 @@ export interface Page {
   body: string;
 }
 
-/** Thrown if it is impossible to listen on a port. The caller words the message for the user. */
+/** Thrown if a port cannot be opened for listening. The caller words the message for the user. */
 export class ListenFailure extends Error {
   constructor(
     /** The system's error code, such as `EADDRINUSE`. */
@@ -19,8 +19,8 @@ export class ListenFailure extends Error {
 }
 
 /**
- * Serves a few small pages, generated for each request, to probes and Prometheus: few connections, short timeouts, no
- * caching. Anyone who can reach the port can read them.
+ * Serves a few small pages to probes and Prometheus. Pages are generated for each request and not cached; the number of connections is
+ * limited, and timeouts are short. Anyone who can reach the port can read them.
  * @param port 0 = any free one
  * @throws ListenFailure
  */

@@ -188,7 +188,7 @@ function unionOf(issue: Extract<Issue, { code: 'invalid_union' }>): string {
   return [...new Set(each)].join(', or ').replaceAll(', or expected ', ', or ') || 'not a valid value';
 }
 
-/** A word unchanged; any other value as JSON. */
+/** Returns a word unchanged, and any other value as JSON. */
 function word(value: unknown): string {
   if (typeof value === 'string' && /^[\w.+/:@-]+$/.test(value)) return value;
   return typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? String(value));
@@ -216,7 +216,7 @@ function sizeOf(issue: Issue, value: unknown): string | null {
   return value.length === 0 ? 'none' : String(value.length);
 }
 
-/** A suggestion of the option that was probably meant; empty if none is similar. */
+/** Suggests the option that was probably meant; empty if none is similar. */
 function hintOf(issue: Issue, root: unknown): string {
   const options =
     issue.code === 'invalid_value'

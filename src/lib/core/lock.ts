@@ -6,10 +6,10 @@ import { makeFolder, unwritable } from './files.js';
 import { nativePart } from './process.js';
 
 /**
- * Acquires a lock for this process. Returns a function that releases it, or null if another process still holds it after
- * `waitMs`. The lock is the operating system's, on a file (SQLite's exclusive transaction), so it ends with the process, even
- * after a crash. Stale locks cannot exist, so there is no cleanup that would let two processes acquire the lock. The file may be
- * next to keys, so only its owner can read it (0600).
+ * Acquires a lock for this process. Returns a function that releases it, or null if another process still holds it after `waitMs`. The
+ * operating system locks a file (through SQLite's exclusive transaction), so the lock ends with the process, even after a crash. Stale
+ * locks cannot exist, so there is no cleanup that could let two processes acquire the lock. The file may be next to keys, so only its
+ * owner can read it (0600).
  * @throws AIOT_FILE_NOT_WRITABLE
  */
 export async function takeLock(path: string, waitMs = 0): Promise<(() => void) | null> {

@@ -5,7 +5,7 @@ const hidden = '***';
 const secretName = String.raw`[\w.-]{0,40}(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|psk)s?`;
 
 const rules: readonly [RegExp, string][] = [
-  // Keys and certificates in PEM, even without their end.
+  // Keys and certificates in PEM, even if the end is missing.
   [/-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]{0,8192}(?:-----END [A-Z ]{0,40}PRIVATE KEY-----)?/g, hidden],
   // User and password in a URL.
   [/(\b[a-z][a-z0-9+.-]{0,20}:\/\/)[^\s/@]{1,256}@/gi, `$1${hidden}@`],
@@ -26,8 +26,8 @@ const rules: readonly [RegExp, string][] = [
 ];
 
 /**
- * Hides values that are likely secrets: passwords, tokens and keys by their names, credentials in URLs and HTTP headers, private keys, and JSON Web
- * Tokens. A secret without any such mark cannot be recognized.
+ * Hides values that are likely secrets: passwords, tokens and keys by their names, credentials in URLs and HTTP headers, private keys, and
+ * JSON Web Tokens. A secret without any of these indications cannot be recognized.
  */
 export function maskSecrets(text: string): string {
   return rules.reduce((masked, [pattern, by]) => masked.replace(pattern, by), text);

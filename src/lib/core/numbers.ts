@@ -1,7 +1,7 @@
 /** A source of random numbers in [0, 1). Passed in wherever randomness is used, so that a seed reproduces a run. */
 export type Random = () => number;
 
-/** Seeded generator (mulberry32: 32 bits of state, period 2³²). Not for keys: those come from node:crypto. */
+/** Seeded generator (mulberry32: 32 bits of state, period 2³²). Not for keys, which come from node:crypto. */
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0;
   return () => {
@@ -44,7 +44,7 @@ export function shuffled<T>(items: readonly T[], random: Random): T[] {
 
 /**
  * Rounds to the nearest integer, with halves away from zero, like C's round() and TensorFlow Lite's TfLiteRound. Does not use floor(x +
- * 0.5), which is wrong for the number just below one half. Never returns −0, which no integer type can represent.
+ * 0.5), which rounds the number just below one half incorrectly. Never returns −0, which no integer type can represent.
  */
 export function roundHalfAway(x: number): number {
   const whole = Math.trunc(x) + 0;

@@ -38,7 +38,7 @@ export interface RunOptions {
   env?: NodeJS.ProcessEnv;
   /** Whether to run the program through the system's shell. */
   shell?: boolean;
-  /** Data for its stdin; without it, the program has no stdin. */
+  /** Data for the program's stdin. If absent, the program has no stdin. */
   input?: Uint8Array;
   /** Streams to read; the others are discarded. Default both. */
   reads?: readonly ('stdout' | 'stderr')[];
@@ -190,10 +190,9 @@ export function lastOutput(output: Readable, most: number): () => string {
 }
 
 /**
- * Node's `spawn`, with failures to start always reported as events. Without a free file handle, Node creates no stdio streams and
- * reports the failure only later; after other failures (arguments too long, no memory), Node throws. With this function, a
- * program that could not be started always emits `error`, then `close`. Its output streams have ended, and its input is
- * discarded.
+ * Node's `spawn`, but failures to start are always reported as events. Without a free file handle, Node creates no stdio streams and
+ * reports the failure only later; after other failures (arguments too long, no memory), Node throws. With this function, a program that
+ * could not be started always emits `error`, then `close`. Its output streams end, and its input is discarded.
  */
 export const startProgram = ((program: string, args: readonly string[], options: SpawnOptions) => {
   const child = started(program, args, options);
@@ -259,7 +258,7 @@ export function keepHeapSmall(growthPercent = 20): void {
   keepYoungHeapSmall();
 }
 
-/** Gives the heap V8's usual growth again after `keepHeapSmall`. */
+/** Restores V8's usual heap growth after `keepHeapSmall`. */
 function letHeapGrow(): void {
   setFlagsFromString('--heap-growing-percent=0');
   letYoungHeapGrow();
@@ -278,12 +277,12 @@ const quietMs = 10 * 60_000;
 const quietGrowth = 50;
 
 /**
- * Fits V8's heap to the traffic of a process that runs for months. Objects that belong to connections live for days; a small heap that is
- * collected often contains little garbage in addition to them. Objects that belong to messages live for milliseconds; with a large young
- * generation, most of them die there instead of being copied. After the start, and when the traffic has ended, the remaining garbage is
- * collected, because an idle heap would otherwise never shrink.
+ * Adapts V8's heap to the traffic of a process that runs for months. Objects that belong to connections live for days; with a small heap
+ * that is collected often, little garbage accumulates alongside them. Objects that belong to messages live for milliseconds; with a large
+ * young generation, most of them die there instead of being copied. After the start, and when the traffic has ended, the remaining garbage
+ * is collected, because an idle heap would otherwise never shrink.
  * @param received number of messages received so far
- * @returns a function that stops the fitting
+ * @returns a function that stops the adaptation
  */
 export function fitHeap(received: () => number): () => void {
   let before = received();
@@ -359,14 +358,14 @@ export function preload(...parts: (() => Promise<unknown>)[]): void {
   for (const load of parts) load().catch(() => {});
 }
 
-/** Identity of a process. Its number alone is not unique, because numbers are reused. */
+/** Identity of a process. The process ID alone is not unique, because IDs are reused. */
 export interface ProcessId {
   pid: number;
   /** Start time in the system's own unit; null if the system does not provide it. */
   start: string | null;
 }
 
-/** Identifies a process by its number and start time, because a later process may get the same number. */
+/** Identifies a process by its ID and start time, because a later process may get the same ID. */
 export async function identify(pid: number): Promise<ProcessId> {
   return { pid, start: await startOf(pid) };
 }
@@ -378,7 +377,7 @@ async function startOf(pid: number): Promise<string | null> {
   return text === null ? null : (text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null);
 }
 
-/** Whether this process is still running. A later process with the same number does not count. */
+/** Whether this process is still running. A later process with the same ID does not count. */
 export async function isAlive({ pid, start }: ProcessId): Promise<boolean> {
   if (!isThere(pid)) return false;
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);

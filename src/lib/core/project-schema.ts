@@ -6,7 +6,7 @@ import { parseCron } from './time.js';
 const name = z.string().regex(namePattern, 'letters, digits, dot, dash or underscore, at most 64');
 const positive = z.number().positive();
 
-/** Number of samples. The limit is more than a day at 10 Hz, and still small enough to be allocated. */
+/** Number of samples. The limit exceeds a day at 10 Hz, and is still small enough to be allocated. */
 const windowLength = z.int().min(1).max(1_000_000);
 
 /** The name of a class or a recorded label; it is printed and used in file names. */
@@ -51,7 +51,7 @@ export const featureSetNames = [
   'image',
 ] as const;
 
-/** Sets of sound, which divide a window into frames. */
+/** Feature sets for sound, which divide a window into frames. */
 export const soundSetNames = ['logmel', 'mfcc', 'microfrontend'] as const;
 export type SoundSetName = (typeof soundSetNames)[number];
 
@@ -87,7 +87,7 @@ const image = z.strictObject({
   height: side,
   /** How a picture of other proportions is fitted: its center is cropped, it is stretched, or it gets black bars. */
   fit: z.enum(['crop', 'stretch', 'pad']).default('crop'),
-  /** Standardization of the pixels: by the training pictures' mean and deviation, or from 0…255 to −1…1. */
+  /** Standardization of the pixels: by the mean and standard deviation of the training pictures, or from 0…255 to −1…1. */
   normalize: z.enum(['dataset', 'range']).default('dataset'),
 });
 
@@ -164,11 +164,11 @@ const soundAugment = z.strictObject({
     .tuple([z.number().min(-20).max(100), z.number().min(-20).max(100)])
     .refine(([low, high]) => low <= high, 'expected the lower ratio first')
     .optional(),
-  /** Maximum time by which the sound is moved, s. */
+  /** Maximum time by which the sound is shifted, s. */
   shift: z.number().min(0).max(60).default(0),
-  /** Maximum share by which the sound is played faster or slower, with its pitch. */
+  /** Maximum share by which the sound is played faster or slower, which also changes its pitch. */
   speed: z.number().min(0).max(0.5).default(0),
-  /** Maximum reverberation time of a generated room (60 dB), s. */
+  /** Maximum reverberation time (60 dB) of a simulated room, s. */
   reverb: z.number().min(0).max(3).default(0),
 });
 
@@ -255,7 +255,7 @@ const train = z.strictObject({
       }),
     ])
     .optional(),
-  /** Whether the shares of the classes are calibrated: divided by a temperature that is chosen on the validation set. */
+  /** Whether the class probabilities are calibrated by a temperature that is chosen on the validation set. */
   calibrate: z.boolean().optional(),
   /** Autoencoder: share of the training examples whose error is considered normal. */
   quantile: z.number().min(0.5).max(1).default(0.99),
@@ -315,11 +315,11 @@ const accept = z.strictObject({
 const reject = z.strictObject({
   /** Label of rejected windows. */
   label: word.default('unknown'),
-  /** Share of each class's validation windows that may be rejected; the thresholds follow from it. */
+  /** Share of each class's validation windows that may be rejected; it determines the thresholds. */
   share: z.number().gt(0).max(0.5).default(0.05),
   /**
-   * A model of sound: false alarms per hour of other sound for which the minimum outputs are chosen, on a simulated stream of the validation
-   * recordings. Replaces `share` for them.
+   * For sound models: the false alarms per hour of other sound for which the minimum outputs are chosen, on a simulated stream of the
+   * validation recordings. Used instead of `share`.
    */
   falseAlarms: positive.optional(),
   /** Class that is no detection in that stream; absent = `other`. */
@@ -444,7 +444,7 @@ const alarm = z.strictObject({
   /** Selector of the devices. */
   selector: z.string().min(1).max(4000).default('all'),
   severity: z.enum(['info', 'warning', 'critical']).default('warning'),
-  /** Times of each week without notifications, in UTC, such as `sat,sun 02:00-04:00`. */
+  /** Weekly times without notifications, in UTC, such as `sat,sun 02:00-04:00`. */
   maintenance: z.array(z.string().max(100)).max(20).optional(),
   /** Next step for the operator, repeated in each notification. */
   todo: z.string().trim().min(1).max(500).optional(),
@@ -471,7 +471,7 @@ const objectSchema = z
   .record(z.string(), z.unknown())
   .refine(({ type }) => type === 'object', 'expected a JSON Schema with type: object');
 
-/** A command of one's own, for devices of a type. */
+/** A custom command for devices of one type. */
 const command = z.strictObject({
   summary: z.string().trim().min(1).max(200).optional(),
   /** JSON Schema of the parameters; absent = the command has none. */
@@ -492,7 +492,7 @@ const command = z.strictObject({
 
 export type CommandConfig = z.output<typeof command>;
 
-/** Settings of one's own, for devices of a type. */
+/** Custom settings for devices of one type. */
 const deviceSettings = z.strictObject({
   /** JSON Schema of the settings, with their defaults. */
   schema: objectSchema,
@@ -647,7 +647,7 @@ const pipelineSchema = z.strictObject({
   selector: z.string().min(1).default('all'),
   keep: z
     .strictObject({
-      /** Number of runs that are kept in the history. */
+      /** Number of runs that the history retains. */
       runs: z.int().min(1).max(10_000).default(50),
       /** Maximum size of outputs in the cache, bytes. */
       cache: z
@@ -692,7 +692,7 @@ function isDeep({ path, code }: { path: PropertyKey[]; code: string }): boolean 
   return path.length > 0 || code === 'unrecognized_keys';
 }
 
-/** Replaces empty entries such as `train:` with entries without fields, which change nothing. */
+/** Replaces empty entries such as `train:` with empty objects, which change nothing. */
 function named(value: unknown): unknown {
   if (value === null || typeof value !== 'object') return value;
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, each ?? {}]));

@@ -32,8 +32,8 @@ export async function loadProject(dir: string): Promise<Project> {
 }
 
 /**
- * The project for a folder without aiot.yaml: all settings have their defaults, and its name is that of the folder. Its `file` does not
- * exist.
+ * The project for a folder without aiot.yaml. All settings have their defaults, and the project has the folder's name. The file in `file`
+ * does not exist.
  */
 export function defaultProject(dir: string): Project {
   const folder = resolve(dir);
@@ -48,7 +48,7 @@ export function defaultProject(dir: string): Project {
 export function parseProject(text: string, file: string): ProjectConfig {
   const config = parseYaml(text, file, projectSchema, { code: 'AIOT_PROJECT_INVALID', check: crossChecks });
   const { costs, train } = config.model;
-  // An expected cost needs probabilities, and an uncalibrated network is too confident.
+  // An expected cost requires probabilities, and an uncalibrated network is overconfident.
   if (costs && train.calibrate === undefined && canCalibrate(config.model)) train.calibrate = true;
   return config;
 }

@@ -1,6 +1,6 @@
 export type Labels = Readonly<Record<string, string>>;
 
-/** Builds a text in Prometheus' format 0.0.4, family by family. Names end with their unit; counters end with `_total`. */
+/** Builds text in Prometheus' format 0.0.4, family by family. Names end with their unit; counters end with `_total`. */
 export class Exposition {
   private readonly lines: string[] = [];
 

@@ -121,7 +121,7 @@ export interface PlatformUnitOptions {
   user: string | undefined;
   /** Folder of the platform; undefined = the service's own state folder. */
   data: string | undefined;
-  /** The user's config folder, to which the platform writes its context. For a dynamic user, it is a part of the state folder. */
+  /** The user's config folder, to which the platform writes its context. For a dynamic user, it is inside the state folder. */
   config: string | undefined;
   /** Folders and files that the service reads. */
   reads: readonly string[];
@@ -262,7 +262,7 @@ export function notifierFor(
     watchdogMs: watched && microseconds > 0 ? microseconds / 1000 : undefined,
     notify: async (...lines) => {
       const own = { PATH: env.PATH, NOTIFY_SOCKET: socket };
-      // A failure only means that systemd does not receive the state; the service continues.
+      // If this fails, systemd does not receive the state, but the service continues.
       await runProgram(program, lines, { reads: [], env: own, timeoutMs: 10_000 }).catch(() => {});
     },
   };

@@ -1,6 +1,7 @@
 /**
- * Calls `listener` once when `signal` is aborted. If it is already aborted, the listener is called asynchronously; a plain listener would
- * never be called. Returns a function that removes the listener, for signals that outlive many listeners. Does nothing without a signal.
+ * Calls `listener` once when `signal` is aborted. If it is already aborted, calls the listener asynchronously; an ordinary event listener
+ * would never be called. Returns a function that removes the listener, for signals that outlive many listeners. Does nothing without a
+ * signal.
  */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (!signal) return () => {};
@@ -40,7 +41,7 @@ export function timeLimit(ms: number | undefined, signal?: AbortSignal): AbortSi
   return startLimit(ms, signal).signal;
 }
 
-/** Runs a task under a `timeLimit`, and leaves neither timer nor listener behind. For frequent tasks under a long-lived signal. */
+/** Runs a task under a `timeLimit`, and leaves neither timer nor listener behind. Used for frequent tasks under a long-lived signal. */
 export async function withTimeLimit<T>(
   ms: number,
   signal: AbortSignal,

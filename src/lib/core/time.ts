@@ -72,7 +72,7 @@ const shorthands: Record<string, string> = {
   '@monthly': '0 0 1 * *',
 };
 
-/** Limit of the search, ms: the 29th of February occurs at least once in eight years. */
+/** Limit of the search, ms. The 29th of February occurs at least once in eight years. */
 const longestMs = 9 * 366 * 24 * 3_600_000;
 
 /** The next matching time after the given one, both ms since 1970, in this machine's time zone; null = never. */

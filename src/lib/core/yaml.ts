@@ -118,7 +118,7 @@ function offsetOf(document: Document, path: PropertyKey[]): number {
   return offset;
 }
 
-/** Maximum nesting depth. None of our files comes close, and a recursive parser can handle it. */
+/** Maximum nesting depth. None of our files comes close to it, and a recursive parser can handle it. */
 export const deepestYaml = 200;
 
 /**

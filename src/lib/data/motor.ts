@@ -2,7 +2,7 @@ import { gaussian, type Random, seededRandom } from '../core/numbers.js';
 import type { Recording } from './types.js';
 
 /**
- * Simulates one take of one motor; its ID is the state and the seed (`bearing3`). The same seed gives the same motor and the same samples.
+ * Simulates one take of one motor; its ID is the state and the seed (`bearing3`). The same seed yields the same motor and the same samples.
  */
 export function simulateMotor(options: {
   state: MotorState;
@@ -43,7 +43,7 @@ const takes = 10;
 
 const seconds = 16;
 
-/** Decimal places per value: more than the sensors resolve. */
+/** Decimal places per value, which exceed the sensors' resolution. */
 export const motorDecimals = 4;
 
 /** Recordings for learning the motor's states: ten motors in each, 16 s each. Deterministic. */
@@ -94,7 +94,7 @@ function drawUnit(state: MotorState, random: Random) {
 }
 
 /**
- * Endless samples `[current, temperature, vibration, sound]` of one motor; the same random source gives the same samples.
+ * Endless samples `[current, temperature, vibration, sound]` of one motor; the same random source yields the same samples.
  *
  * - healthy: Current follows a slowly wandering load. Vibration is a small line at 1× (turns per second) plus noise.
  * - imbalance: The force of an offset mass grows with the square of the speed and shakes at exactly 1×.
@@ -102,8 +102,8 @@ function drawUnit(state: MotorState, random: Random) {
  * outer race frequency and the ringing frequency, where a healthy motor has hardly any. At a few hundred samples per second the impacts
  * merge. Kurtosis, which shows single impacts, needs a sensor of some kHz.
  * - worn: Like bearing, with impacts about a fifth of the size: early wear, which is easily missed.
- * - blocked: The slip is 1: locked-rotor current, no turning and so no 1×. I²R heating approaches about 80 degC above ambient with the
- * winding's time constant.
+ * - blocked: The slip is 1: the current is the locked-rotor current, and without rotation there is no line at 1×. I²R heating approaches
+ * about 80 degC above ambient with the winding's time constant.
  *
  * Current is an RMS value, sound a level with the "fast" time weighting of sound level meters (125 ms, IEC 61672). The vibration sensor's
  * own filter removes everything above half the rate (the hum at twice the mains frequency).

@@ -197,7 +197,7 @@ function fieldOf(column: Column, declared?: ProjectConfig['stream']['fields'][st
   };
 }
 
-/** Rounds to about two significant digits of a tenth of the span, because people read the file. */
+/** Rounds to about two significant digits of a tenth of the span, to make the file readable. */
 function rounded(value: number, margin: number): number {
   if (margin === 0) return value;
   return Number(value.toFixed(Math.min(20, Math.max(0, 2 - Math.floor(Math.log10(margin))))));

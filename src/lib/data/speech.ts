@@ -29,9 +29,9 @@ export const synthesisSchema = z.object({
   samples: z.int(),
   /** Recordings per label. */
   labels: z.record(z.string(), z.int()),
-  /** Length of all sentences of other words, s. */
+  /** Total length of the sentences of other words, s. */
   speechS: z.number(),
-  /** Number of earlier synthesized recordings that these replaced. */
+  /** Number of earlier synthesized recordings that were replaced. */
   replaced: z.int(),
 });
 
@@ -46,7 +46,7 @@ interface SynthesisOptions {
   rateHz?: number | undefined;
   /** Number of recordings of each word by each voice. */
   takes: number;
-  /** Language of the words, as espeak-ng names it. */
+  /** Language of the words, by its name in espeak-ng. */
   language: string;
   /** Words for the label `other`. */
   others: readonly string[];
@@ -64,10 +64,10 @@ const voicePrefix = 'espeak-';
 /** Label of recordings without speech. */
 export const noiseLabel = 'noise';
 
-/** Label of every other sound of speech. */
+/** Label for all other speech sounds. */
 const otherLabel = 'other';
 
-/** Common words, and words that sound like those that users often choose: the same beginning, the same end or the same vowel. */
+/** Common words, and words that sound similar to those that users often choose, because they share the beginning, the end or the vowel. */
 export const usualOthers = (
   'up down left right on off now nine top step yet guess stone house table water seven happy garden music follow window paper yellow ' +
   'best west less press chess desk next red bed ten leg egg help well tell when yesterday ' +
@@ -81,14 +81,14 @@ export const usualOthers = (
 ).split(' ');
 
 /**
- * Records words spoken by espeak-ng as recordings of a project, one model window each. Every voice differs in its formants, and its takes
- * differ in accent, speed, pitch, loudness, place in the window and noise. A voice is the device of its recordings, so that
- * `model.split: device` tests on voices never heard. The label `other`, if the project has it, gets other words and running
- * speech, which is longer than a window: a few words, and sentences. It also gets the words' own beginnings and ends, as in a window that a word
- * enters or leaves. The label `noise` gets noise alone.
- * Earlier synthesized recordings are replaced. The same seed gives the same recordings, for the same version of espeak-ng.
- * @throws AIOT_PROGRAM_NOT_FOUND, AIOT_USAGE (a word, the language, too many voices), AIOT_LABEL_UNKNOWN, AIOT_DATA_RATE, AIOT_DATA_COLUMNS,
- * AIOT_PROGRAM_FAILED, AIOT_FILE_NOT_WRITABLE
+ * Records words spoken by espeak-ng as recordings of a project, one model window each. Voices differ in their formants, and takes differ in
+ * accent, speed, pitch, loudness, position in the window and noise. A voice is the device of its recordings, so that `model.split: device`
+ * tests on unseen voices. The label `other`, if the project has it, gets other words, and running speech that is longer than a window: a
+ * few words, and sentences. It also gets the beginnings and ends of the words, which occur in windows that a word enters or leaves. The
+ * label `noise` gets only noise. Earlier synthesized recordings are replaced. With the same version of espeak-ng, the same seed yields the
+ * same recordings.
+ * @throws AIOT_PROGRAM_NOT_FOUND, AIOT_USAGE (a word, the language, too many voices), AIOT_LABEL_UNKNOWN, AIOT_DATA_RATE,
+ * AIOT_DATA_COLUMNS, AIOT_PROGRAM_FAILED, AIOT_FILE_NOT_WRITABLE
  */
 export async function synthesizeWords(options: SynthesisOptions): Promise<Synthesis> {
   const { project, words, seed, signal } = options;
@@ -124,7 +124,7 @@ export async function synthesizeWords(options: SynthesisOptions): Promise<Synthe
       const script = lines(words, others, expected.labels, options.takes, own);
       for (const { label, text, take, part } of script) {
         signal?.throwIfAborted();
-        // A part is cut from the last take of its word.
+        // A part is cut from the last take of the word.
         const spoken =
           part && text ? said.get(text)! : text && (await voice.say(text, expected.rateHz, signal));
         if (text && spoken) said.set(text, spoken);
@@ -188,20 +188,20 @@ function refuse({ project, words, others, rateHz }: SynthesisOptions): void {
 
 interface Line {
   label: string;
-  /** Absent speech = noise alone. */
+  /** Absent speech = only noise. */
   text: string | null;
-  /** From 1, for each label. */
+  /** Number of the recording within its label, from 1. */
   take: number;
   /** Whether only the beginning or the end of the word is in the window. */
   part?: boolean;
 }
 
-/** Words in one recording of running speech. */
+/** Number of words in one recording of running speech. */
 const runningWords = 5;
 
 /**
- * Everything that one voice says. Most of what a microphone hears is none of the words. So for each take of a word, the class of other words gets
- * three words, one part of a word, and half a recording of running speech.
+ * All speech of one voice. Most sounds that a microphone picks up are none of the words. Therefore, for each take of a word, the class of
+ * other words gets three words, one part of a word, and half a recording of running speech.
  */
 function lines(
   words: readonly string[],
@@ -246,7 +246,7 @@ function sentences(others: readonly string[], random: Random): string {
   return Array.from({ length: spoken.sentences }, sentence).join(' ');
 }
 
-/** Ranges of everything that varies from take to take. */
+/** Ranges of the parameters that vary from take to take. */
 const range = {
   wordsPerMinute: [130, 210],
   /** espeak-ng's own scale, from 0 to 99. */
@@ -256,11 +256,11 @@ const range = {
   snrDb: [8, 35],
   /** Level of noise without speech: root mean square, as a share of full scale. */
   noise: [0.0005, 0.05],
-  /** Share of a word that is in the window, if only a part is. */
+  /** Share of a word that is in the window, if only a part of it is. */
   part: [0.15, 0.45],
 } as const;
 
-/** Level of a microphone's own noise, which is in every recording: root mean square, as a share of full scale. */
+/** Level of a microphone's own noise, which every recording contains: root mean square, as a share of full scale. */
 const selfNoise = 0.0003;
 
 const between = ([low, high]: readonly [number, number], random: Random) => low + (high - low) * random();
@@ -275,9 +275,9 @@ interface RecordingNames {
 }
 
 /**
- * A recording that fills exactly one window of the project's model: the word at a random place and level in generated noise, or noise alone.
- * Speech that is longer than a window gets a recording of its own length.
- * @param spoken speech without silence at its ends, at the project's rate; null = noise alone
+ * A recording that fills exactly one window of the project's model: the word at a random position and level in generated noise, or only
+ * noise. Speech that is longer than a window yields a recording of the same length.
+ * @param spoken speech without silence at its ends, at the project's rate; null = only noise
  */
 export function wordRecording(
   config: ProjectConfig,
@@ -308,7 +308,7 @@ export function wordRecording(
   return { ...base, columns: [sampled(mixedAtSnr(placed, noise, between(range.snrDb, random), power))] };
 }
 
-/** First sample of a word in a window: anywhere as a whole, or so that the window ends in it or begins in it. */
+/** First sample of a word in a window. The whole word is at a random position, or the window begins or ends within the word. */
 function placeOf(word: number, window: number, part: boolean, random: Random): number {
   if (!part) return Math.floor(random() * (window - word + 1));
   const seen = Math.round(word * between(range.part, random));
@@ -320,12 +320,12 @@ const packSchema = z.object({
   words: z.array(z.object({ label: z.string(), device: z.string(), samples: z.int().min(1) })),
 });
 
-/** Recordings of each word of a pack, in different noise. */
+/** Number of recordings of each word of a pack, in different noise. */
 const packTakes = 3;
 
 /**
- * Recordings of the words in FOLDER/words.wav, for machines without espeak-ng: each word in different noise, and noise alone. Deterministic.
- * scripts/speech.js makes the pack.
+ * Recordings of the words in FOLDER/words.wav, for machines without espeak-ng: each word in different noise, and only noise. Deterministic.
+ * The pack is created by scripts/speech.js.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function packedRecordings(folder: string, config: ProjectConfig): Promise<Recording[]> {
@@ -353,7 +353,7 @@ export async function packedRecordings(folder: string, config: ProjectConfig): P
   return recordings;
 }
 
-/** Fewest samples that fill a window. */
+/** Minimum number of samples that fill a window. */
 function windowLength(spec: SignalSpec): number {
   const ratio = spec.rateHz / spec.resampleHz;
   let samples = Math.max(1, Math.floor((spec.windowSamples - 1) * ratio));
@@ -372,7 +372,7 @@ interface Speaker {
   version: string;
   /** Voices of the language: its accents, such as en-gb and en-us. */
   accents: string[];
-  /** Variants of every voice, each with formants of its own. */
+  /** Variants of every voice, each with different formants. */
   variants: string[];
 }
 
@@ -393,7 +393,7 @@ export async function findSpeaker(language: string, signal?: AbortSignal): Promi
     .split('\n')
     .slice(1)
     .map((line) => line.trim().split(/\s+/))
-    // Voices of MBROLA are files that are not installed with it, and variants are no languages.
+    // Voices of MBROLA need files that are not installed with espeak-ng, and variants are not languages.
     .filter(([, name = '', , , file = 'mb/']) => name !== 'variant' && !file.startsWith('mb/'))
     .map(([, name]) => name!);
   const accents = [...new Set(found)].sort();
@@ -409,8 +409,8 @@ export async function findSpeaker(language: string, signal?: AbortSignal): Promi
 }
 
 /**
- * Whether a variant counts as a voice. Some imitate machines or only whisper. Others are further versions of a voice (`steph2`), which must not be
- * taken for another one in a split by voice.
+ * Whether a variant counts as a voice. Some imitate machines or only whisper. Others are further versions of a voice (`steph2`), which must
+ * not count as another voice in a split by voice.
  */
 function isVoice(variant: string): boolean {
   return !/whisper|robo|announce|half-life|demonic|croak|klatt|tweaky|fast|[a-z]{2}[2-9]$/i.test(variant);
@@ -461,7 +461,7 @@ export function createVoice(speaker: Speaker, variant: string, random: Random, s
   };
 }
 
-/** Lowest level of a frame that counts as speech, below the loudest frame. */
+/** Minimum level of a frame that counts as speech, relative to the loudest frame. */
 const silenceDb = 40;
 
 /** A sound without its quiet frames (10 ms) at both ends; empty for silence. */

@@ -52,8 +52,8 @@ export function splitDataset(
 }
 
 /**
- * Divides annotated pictures, which are never divided themselves, and copies of each other stay together. Pictures without objects are
- * included. At random, the division is drawn until each class with enough pictures is on each side.
+ * Divides annotated pictures into the three parts. Copies of each other stay together. Pictures without objects are
+ * included. A random division is redrawn until each class with enough pictures is on each side.
  */
 function splitObjects(
   dataset: Dataset,

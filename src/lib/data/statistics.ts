@@ -163,7 +163,7 @@ const fieldStatisticsSchema = z.object({
   kind: z.enum(['number', 'text']),
   unit: z.string().nullable(),
   rows: z.int(),
-  /** Rows with a finite number, or a word. */
+  /** Number of rows with a finite number, or a word. */
   count: z.int(),
   missing: z.int(),
   infinite: z.int(),

@@ -46,8 +46,8 @@ interface DrawOptions {
 const prefix = 'drawn-';
 
 /**
- * Draws pictures of parts on a tray into a project's data folder, for the labels of the project that it can draw. Each picture shows one part, or
- * several with their boxes if the model finds objects. Pictures of an earlier run are replaced, all others are kept.
+ * Draws pictures of parts on a tray into a project's data folder, for the labels of the project that it can draw. Each picture shows one
+ * part, or several with their boxes if the model finds objects. Pictures of an earlier run are replaced; all others are unchanged.
  * @throws AIOT_PROJECT_INVALID (a project without pictures), AIOT_LABEL_UNKNOWN (no label that can be drawn), AIOT_FILE_NOT_WRITABLE
  */
 export async function drawPictures(options: DrawOptions): Promise<DrawnPictures> {
@@ -113,7 +113,10 @@ interface TrayFormat {
   rateHz: number;
 }
 
-/** A picture of one part on a tray as a recording. The same part and seed give the same picture, whatever other pictures are drawn. */
+/**
+ * A picture of one part on a tray as a recording. The same part and seed yield the same picture, regardless of other pictures that are
+ * drawn.
+ */
 export function trayRecording(part: TrayPart, seed: number, format: TrayFormat, id: string): Recording {
   const { width, height } = format;
   return recordingOf(drawTray(part, { width, height, seed }), format, id, part);
@@ -147,7 +150,7 @@ function recordingOf(picture: Picture, format: TrayFormat, id: string, label: st
   };
 }
 
-/** Rays per pixel and direction. */
+/** Number of rays per pixel in each direction. */
 const rays = 2;
 
 /**
@@ -181,7 +184,7 @@ export function drawFullTray(
   const scene = drawScene('empty', random);
   const wanted = Math.floor(random() * (mostParts + 1));
   const poses: Pose[] = [];
-  // A part that finds no room is left out.
+  // A part that does not fit is omitted.
   for (let turn = 0; turn < 20 * wanted && poses.length < wanted; turn++) {
     const part = parts[Math.floor(random() * parts.length)]!;
     const size = part === 'bolt' ? between(0.26, 0.34) : between(0.2, 0.27);
@@ -204,7 +207,7 @@ export function drawFullTray(
   };
 }
 
-/** The box around the pixels whose centers show the part; none if a part is smaller than a pixel. */
+/** The box around the pixels whose centers show the part; none if the part is smaller than a pixel. */
 function boxAround(
   pose: Pose,
   { tilt }: Scene,

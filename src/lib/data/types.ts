@@ -40,7 +40,7 @@ export interface Dataset {
   rateHz: number;
   /** Sorted by id. */
   recordings: Recording[];
-  /** `sha256:…` over fields, rate, and each recording's ID, label and samples: equal data, equal digest. Boxes count too. */
+  /** `sha256:…` over fields, rate, and each recording's ID, label and samples: equal data yields an equal digest. Boxes are included. */
   digest: string;
 }
 
@@ -77,12 +77,12 @@ export const findingKinds = [
   /** Single samples that differ greatly from the neighbors on both sides. */
   'spikes',
   'saturation',
-  /** Features or a low-pass that leave out the frequencies in which the classes differ. */
+  /** Features or a low-pass that exclude the frequencies in which the classes differ. */
   'band',
   /** Missing samples or messages, or a recorder that stopped. */
   'gap',
   /** Values outside the project's plausible range. */
-  /** Timestamps that repeat, decrease or do not change, and columns with the name of a time that contain none. */
+  /** Timestamps that repeat, decrease or do not change, and columns that are named like a time column but contain no times. */
   'time',
   'range',
   'short',

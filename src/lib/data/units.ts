@@ -1,7 +1,7 @@
 import { accelerationAxis as axis } from './features/choose.js';
 import type { Dataset, Finding, Recording } from './types.js';
 
-/** Largest deviation of a mean acceleration from gravity, as a share of it. Sensors are biased, and bodies move. */
+/** Maximum deviation of a mean acceleration from gravity, as a share of gravity. Sensors are biased, and bodies move. */
 const gravityTolerance = 0.15;
 
 /**
@@ -20,7 +20,7 @@ export function accelerationUnitOf(recordings: Recording[], fields: string[]): '
 }
 
 /**
- * An acceleration that the project declares in another unit than the data has, according to the size of gravity.
+ * Finds an acceleration whose declared unit differs from the unit of the data, according to the magnitude of gravity.
  * @param units unit of each field (`stream.fields.*.unit`)
  */
 export function checkDeclared(

@@ -146,7 +146,7 @@ function foldsOf({ folds, windows, groups, accuracy, interval, macroF1, voted }:
   };
 }
 
-/** Closes everything in reverse order. A failure does not keep the rest from being closed. */
+/** Closes everything in reverse order. If closing one of them fails, the others are still closed. */
 async function closeAll(work: DemoWork): Promise<void> {
   for (const close of work.closers.splice(0).reverse()) await close().catch(() => {});
 }
@@ -201,7 +201,7 @@ export const demoResultSchema = z.object({
     folds: foldsSchema.nullable(),
     /**
      * Cross-validation metrics of the same recipe over the original recordings, from which the demo's recordings are cut. They
-     * are stored, not computed. null for other recordings or another recipe.
+     * are stored, not computed. Null for other recordings or another recipe.
      */
     originals: foldsSchema.extend({ datasetDigest: z.string(), configDigest: z.string() }).nullable(),
     arenaBytes: z.int(),

@@ -110,7 +110,7 @@ async function replayAll(
           recordingId: id,
           signal: work.options.signal,
         });
-        // A recording that is too short for a window has no data to label.
+        // A recording that is shorter than a window contains no data to label.
         if (recording.label !== null && messages + inferences > 0) {
           await work.client.labels.post({
             stream,

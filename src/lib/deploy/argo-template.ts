@@ -56,7 +56,7 @@ export function templateObject(text: string): { spec: unknown } {
   return parse(text, { maxAliasCount: -1, logLevel: 'error' }) as { spec: unknown };
 }
 
-/** The project files that steps read, if they are text and small enough. */
+/** The project files that steps read, if they are text files and small enough. */
 async function textsOf(plan: PipelinePlan, dir: string): Promise<ProjectTexts> {
   const paths = pathsOf(plan);
   const texts = new Map<string, string>();
@@ -76,7 +76,7 @@ const pathsOf = ({ steps }: PipelinePlan) =>
     steps.flatMap(({ inputs }) => inputs.flatMap(({ from }) => (from.kind === 'path' ? [from.path] : []))),
   );
 
-/** Instructions for uploading the project's large files, as list items. */
+/** Instructions for uploading the project's large files, formatted as list items. */
 export const largeFilesText = (large: RenderedPipeline['large']) =>
   large
     .map(

@@ -110,9 +110,9 @@ export type SecretSource =
   | { made: string }
   /** 32 random bytes as hexadecimal digits, for programs that require a key of this form. */
   | { hex: string }
-  /** Literal text that is not itself secret, but part of a secret. */
+  /** Literal text that is part of a secret but not secret itself. */
   | { text: string }
-  /** A value that the user passes to the script in this variable. */
+  /** A value that the user passes to the script in this environment variable. */
   | { asked: string }
   /** Several concatenated parts, such as an address that contains a password. */
   | { parts: readonly SecretSource[] };

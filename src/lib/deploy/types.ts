@@ -4,7 +4,7 @@ import type { Usual, Values } from './values.js';
 
 /** Input for rendering. */
 export interface RenderInput {
-  /** The project; null if there is none. The target then renders the motion system. */
+  /** The project. If it is null, the target renders the motion system. */
   project: Project | null;
   /** JetStream streams of the project (its streams.yaml), or those of the motion system. */
   streams: readonly TopicSpec[];

@@ -62,7 +62,7 @@ const nodePort = z
 const platform = z.strictObject({
   replicas: z.int().min(1).max(50).default(2),
   resources: resources({ cpu: '250m', memory: '384Mi', limit: '1Gi' }),
-  /** Port of the platform for clients outside the cluster. Each K3s node opens it on all of its addresses. */
+  /** The platform's port for clients outside the cluster. Each K3s node opens it on all of its addresses. */
   port: port.default(8443),
   mqttPort: port.default(8883),
   compat: z.enum(['architects-guide']).optional(),
@@ -103,9 +103,9 @@ const backups = z.strictObject({
 
 /** Starts a new database from backups instead of an empty one. */
 const restore = z.strictObject({
-  /** Name of the backed up database within the destination. */
+  /** Name of the backed-up database within the destination. */
   from: label.default('database'),
-  /** Moment to which it is restored; absent = the last one in the backups. */
+  /** Time to which the database is restored; absent = the latest time in the backups. */
   until: z.iso.datetime({ offset: true, error: 'expected a time such as 2026-05-01T12:00:00Z' }).optional(),
 });
 

@@ -14,7 +14,7 @@ export interface LoadedModel {
   classes: string[];
   /** Memory for the model's tensors, bytes. */
   arenaBytes: number;
-  /** Memory that it needs at least on a 32-bit chip; absent = unknown. */
+  /** Minimum memory that the model needs on a 32-bit chip, bytes; absent = unknown. */
   need?: DeviceNeed;
   createPredictor(): Pick<Predictor, 'push' | 'reset'>;
 }

@@ -61,7 +61,7 @@ async function checkContext(
             message: String(error),
             next: 'Run the command again with --debug and report the output.',
           };
-    // An unreachable platform is not this machine's fault, but an untrusted certificate is. Platforms other than the current one do not
+    // An unreachable platform is not a fault of this machine, but an untrusted certificate is. Platforms other than the current one do not
     // affect the main use case.
     const status = current && code !== 'AIOT_PLATFORM_UNREACHABLE' ? fail : warn;
     return [status(check, message, adviceFor(context)[code] ?? next)];

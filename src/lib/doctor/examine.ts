@@ -156,7 +156,7 @@ async function existing(path: string): Promise<string> {
 /** Date when this check was written. A correct clock cannot show an earlier time. */
 const earliest = Date.parse('2026-11-01T00:00:00Z');
 
-/** Checks the clock. Certificates and manifests contain dates, so all of them would be rejected if the clock started in 1970. */
+/** Checks the clock. Certificates and manifests contain dates, so all of them would be rejected on a machine whose clock starts in 1970. */
 export function checkClock(now: number): Finding {
   const detail = new Date(now).toISOString();
   return now >= earliest

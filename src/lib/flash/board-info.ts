@@ -127,7 +127,7 @@ export const boardInfoSchema = z.object({
 export type BoardInfo = z.infer<typeof boardInfoSchema>;
 
 /**
- * Reads information from a board's chip, fuses and flash. Nothing is written. Values that may be secret are not part of the result.
+ * Reads information from a board's chip, fuses and flash. Nothing is written. The result does not contain values that may be secret.
  * @throws AIOT_CHIP_*, AIOT_SERIAL_*
  */
 export async function boardInfo(request: BoardRequest): Promise<BoardInfo> {
@@ -139,7 +139,7 @@ export async function boardInfo(request: BoardRequest): Promise<BoardInfo> {
     const readable = !chip.security.secureDownload && chip.flash.bytes !== null;
     const stated = readable ? await readBoardTable(loader) : null;
     const flashBytes = chip.flash.bytes ?? 0;
-    // A bad entry must not hide the others.
+    // An invalid entry must not hide the others.
     const inFlash = ({ offset, size }: Partition) => offset + size <= flashBytes;
     const table = stated && { ...stated, partitions: stated.partitions.filter(inFlash) };
     const nvs = table ? await readAllNvs(loader, table) : [];
@@ -243,10 +243,10 @@ async function readModels(
   return models;
 }
 
-/** Type of aiot's own partitions. The subtypes of the two model slots are their numbers; other subtypes contain no models. */
+/** Type of aiot's own partitions. The two model slots have their numbers as subtypes; partitions of other subtypes contain no models. */
 const ownType = 0x40;
 
-/** The model slots in a table, in order: two, unless the table is not of aiot's firmware. */
+/** The model slots in a table, in order. There are two, unless the table does not belong to aiot's firmware. */
 export function modelSlotsIn({ partitions }: PartitionTable): Partition[] {
   return [0, 1].flatMap(
     (n) => partitions.find(({ type, subtype }) => type === ownType && subtype === n) ?? [],
@@ -324,7 +324,10 @@ const ownPublic: ReadonlySet<string> = new Set([
   ...['sequence', 'floor'].map((key) => `aiot_update.${key}`),
 ]);
 
-/** Keys whose values are shown in any namespace. Programs name secrets in too many ways to recognize them, so all other values are hidden. */
+/**
+ * Keys whose values are shown in any namespace. Programs use too many different names for secrets to recognize them, so all other values
+ * are hidden.
+ */
 const harmlessKeys: ReadonlySet<string> = new Set([
   ...[
     'ssid',
@@ -340,7 +343,7 @@ const harmlessKeys: ReadonlySet<string> = new Set([
   ...['boots', 'boot_count', 'restarts', 'crashes', 'retries', 'sequence', 'offset', 'interval', 'rate'],
 ]);
 
-/** Texts that are secrets even under a harmless name: PEM, credentials in an address or its query, and long random-looking words. */
+/** Values that are secrets even under a harmless name: PEM, credentials in an address or its query, and long random-looking words. */
 const secretTexts = [
   /-----BEGIN /,
   /:\/\/.*@/s,

@@ -102,8 +102,8 @@ export const boardDumpedSchema = boardReadSchema.extend({
 export type BoardDumped = z.infer<typeof boardDumpedSchema>;
 
 /**
- * Reads a board's whole flash into a file. An interrupted dump leaves `OUT.part`. The next dump continues after that file's
- * bytes, as far as the chip's MD5 confirms them.
+ * Reads a board's whole flash into a file. An interrupted dump leaves `OUT.part`. The next dump continues after the bytes of that file that
+ * the chip's MD5 confirms.
  * @throws AIOT_FLASH_READ, AIOT_CHIP_*, AIOT_SERIAL_*, AIOT_FILE_…
  */
 export async function dumpBoard(request: BoardRequest & { out: string }): Promise<BoardDumped> {

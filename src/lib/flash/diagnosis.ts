@@ -7,7 +7,7 @@ import { holdersOf } from './port/list.js';
 
 interface ConnectFacts {
   line: SerialLine;
-  /** Bytes from the chip that do not belong to an answer. */
+  /** Bytes from the chip outside of answers. */
   heard: Uint8Array;
   /** Whether our own packets were echoed. */
   echoed: boolean;

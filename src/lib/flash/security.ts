@@ -155,7 +155,7 @@ function fromRom({ flags, cryptCount, keyPurposes }: SecurityInfo): State {
     download: 'secure',
     manualEncryption: null,
     directBoot: null,
-    // The ROM also reports a seventh purpose, which belongs to no block for keys.
+    // The ROM also reports a seventh purpose, which does not belong to a key block.
     keys: keyPurposes.slice(0, 6).map((purpose, block) => ({
       ...{ block, purpose: purposeName(purpose) },
       ...{ readProtected: null, writeProtected: null },

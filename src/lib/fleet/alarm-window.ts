@@ -2,12 +2,12 @@ import type { AlarmDefinition, AlarmSample } from '../api/contract/alarms.js';
 import { formatDuration } from '../core/time.js';
 
 /**
- * The part of the past that an alarm on a change or on a class looks at, oldest first. For a change: [time, value]. For a class: [time of the
+ * The recent values that an alarm on a change or on a class evaluates, oldest first. For a change: [time, value]. For a class: [time of the
  * first prediction in the slot, predictions of the class, all predictions].
  */
 export type AlarmWindow = number[][];
 
-/** A window consists of this many slots at most, so that its size does not depend on the sampling rate. */
+/** Maximum number of slots in a window, so that its size does not depend on the sampling rate. */
 const slots = 60;
 
 /** Whether the alarm's condition needs earlier samples. */
@@ -52,7 +52,7 @@ export function withinWindow(
   return { window: kept, values: isFull ? { change, rate: change / seconds } : null };
 }
 
-/** Names the subject of a condition to people; empty = a single sample. */
+/** Describes the subject of a condition for people; empty = a single sample. */
 export function aboutOf({ rate, class: label, offline, unwell, withinMs = 60_000 }: AlarmDefinition): string {
   if (rate !== undefined) return `${rate} within ${formatDuration(withinMs)}: `;
   if (label !== undefined) return `predictions of ${label} within ${formatDuration(withinMs)}: `;

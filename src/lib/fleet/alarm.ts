@@ -6,7 +6,7 @@ import { type AlarmWindow, aboutOf } from './alarm-window.js';
 export interface AlarmState {
   /** When the condition began to hold; null = it does not hold. */
   since: number | null;
-  /** When the condition for the end began to hold. */
+  /** When the condition that ends the incident began to hold. */
   clearSince: number | null;
   /** Id of the open incident; null = none. */
   incident: string | null;
@@ -16,28 +16,28 @@ export interface AlarmState {
   samples: AlarmSample[];
   /** Stream of the sample on which the condition began to hold. */
   stream?: string | undefined;
-  /** Earlier samples by stream, the newest stream last; only of an alarm on a change or on a class. */
+  /** Earlier samples by stream, the newest stream last; only for an alarm on a change or on a class. */
   windows?: Record<string, AlarmWindow>;
-  /** By stream: the newest time, and when a sample first arrived that was older; absent = none since. The newest stream is last. */
+  /** By stream: the newest time, and when the first older sample arrived after it; absent = none has. The newest stream is last. */
   clocks?: Record<string, { last: number; behind?: number }>;
 }
 
 export type AlarmChange = 'raised' | 'cleared' | null;
 
 const dayMs = 86_400_000;
-/** Maximum number of samples that an incident keeps. */
+/** Maximum number of samples that an incident contains. */
 const mostSamples = 20;
 
-/** Samples that stay behind for this long come from a clock that was set back; others are late, ms. */
+/** If samples have older times for this long, ms, the device's clock was set back. Until then, they are considered late. */
 const setBackAfterMs = 60_000;
 /** Number of streams of a device whose times are remembered. */
 const mostClocks = 50;
 
 /**
- * Places a sample in the order of its stream's samples.
+ * Determines the position of a sample in the order of its stream's samples.
  * @param at when it arrived, ms since 1970
- * @returns whether the sample is late and must be ignored. If the device's clock was set back, the condition begins anew with the sample, and an
- * open incident stays.
+ * @returns whether the sample is late and must be ignored. If the device's clock was set back, the condition starts over with this sample,
+ * and an open incident remains open.
  */
 export function placeInTime(
   state: AlarmState,
@@ -57,8 +57,8 @@ export function placeInTime(
 }
 
 /**
- * Whether a sample says nothing about a condition on a change that began on another stream of the device. That stream counts until it has been
- * silent for the length of the window.
+ * Whether a sample is irrelevant to a condition on a change that began on another stream of the device. That stream is decisive until it
+ * has been silent for the length of the window.
  */
 export function isOfAnother(
   { withinMs = 0 }: Pick<AlarmDefinition, 'withinMs'>,
@@ -69,7 +69,7 @@ export function isOfAnother(
   return sample.t - (clocks?.[stream]?.last ?? Number.NEGATIVE_INFINITY) < withinMs;
 }
 
-/** The entries of the newest streams, so that another one can be added. */
+/** The entries of the newest streams, without those that must make room for another stream. */
 export function newestStreams<T>(byStream: Record<string, T>): Record<string, T> {
   return Object.fromEntries(Object.entries(byStream).slice(1 - mostClocks));
 }
@@ -78,7 +78,7 @@ export const quiet: AlarmState = { since: null, clearSince: null, incident: null
 
 /**
  * Processes one sample. `holds` and `clears` are the results of the alarm's expressions on it. The result depends only on the samples, so
- * recorded ones give the same incidents as live ones.
+ * recorded samples yield the same incidents as live ones.
  */
 export function alarmStep(
   { forMs, clear, clearForMs }: Pick<AlarmDefinition, 'forMs' | 'clear' | 'clearForMs'>,
@@ -86,7 +86,7 @@ export function alarmStep(
   { t, values, stream }: AlarmSample & { stream?: string },
   { holds, clears }: { holds: boolean; clears: boolean },
 ): { state: AlarmState; change: AlarmChange } {
-  // A sample that arrives late does not undo what a newer one has shown.
+  // A late sample does not override the result of a newer one.
   if (t < state.last) return { state, change: null };
   const seen = { ...state, last: t };
   if (state.incident !== null) {
@@ -117,7 +117,7 @@ export function isMaintained(windows: readonly string[], now: number): boolean {
       return (hours * 60 + minutes) * 60_000;
     });
     const length = end > start ? end - start : end - start + dayMs;
-    // The window of today, or that of yesterday, which may continue into today.
+    // Today's window, or yesterday's, which may continue into today.
     return [0, 1].some((ago) => {
       const day = Math.floor(now / dayMs) - ago;
       const name = weekdays[new Date(day * dayMs).getUTCDay()] ?? '';
@@ -150,7 +150,7 @@ export function addArrival(spans: [number, number][], at: number, absentMs: numb
 /**
  * The absences that an alarm would have raised. Times are ms since 1970.
  * @param spans from `addArrival`, in any order
- * @param starts when the platform started; it could not have seen the device before
+ * @param starts when the platform started, because it could not receive messages before
  */
 export function absencesIn(
   { absentMs = 0 }: Pick<AlarmDefinition, 'absentMs'>,
@@ -180,7 +180,7 @@ export function alarmMessage(definition: AlarmDefinition, { samples, last }: Ala
     const newest = new Date(last).toISOString().slice(0, 19).replace('T', ' ');
     return `no telemetry on ${of} for ${formatDuration(absentMs ?? 0)}; the last message came at ${newest} UTC`;
   }
-  // The causes are known by their codes, which the condition may name.
+  // Causes are identified by their codes, which the condition may contain.
   const { causes, message } = samples.at(-1)?.values ?? {};
   if (definition.unwell && Array.isArray(causes)) return `${causes.join(', ')}: ${String(message)}`;
   const values = Object.entries(samples.at(-1)?.values ?? {}).map(

@@ -108,7 +108,7 @@ async function compile(
 export type Check = (value: unknown) => string | null;
 
 /**
- * Formats are annotations, as in the draft: nothing is checked that a schema does not state by other keywords.
+ * As in the draft, formats are annotations. Only other keywords of the schema are checked.
  * @throws Error if the schema is not a JSON Schema (draft 2020-12), or refers to another one
  */
 export async function compileSchema(schema: Values): Promise<Check> {
@@ -125,7 +125,7 @@ export async function compileSchema(schema: Values): Promise<Check> {
 }
 
 /**
- * A pattern whose search ends after a while, because a schema's patterns are applied to values from outside. Ajv shares patterns that have
+ * A pattern whose search has a time limit, because a schema's patterns are applied to untrusted values. Ajv shares patterns that have
  * the same text.
  */
 function boundedPattern(pattern: string, flags: string): { test(text: string): boolean; toString(): string } {
@@ -133,7 +133,9 @@ function boundedPattern(pattern: string, flags: string): { test(text: string): b
   return { test: (text) => bounded.exec(text) !== null, toString: () => `/${pattern}/${flags}` };
 }
 
-/** The first violation, such as `.rpm: must be <= 3000, got 9000`; null = the value is valid. Secret values are not repeated. */
+/**
+ * The first violation, such as `.rpm: must be <= 3000, got 9000`; null = the value is valid. The message does not contain secret values.
+ */
 function problemOf(validate: ValidateFunction, value: unknown, schema: Values): string | null {
   try {
     if (validate(value)) return null;
@@ -164,13 +166,13 @@ function detailOf({ keyword, params }: ErrorObject): string {
 
 const mask = '***';
 
-/** Keywords behind which a property's schema is not found by its name. */
+/** Keywords that make it impossible to find a property's schema by its name. */
 const indirect =
   /"(\$ref|\$dynamicRef|oneOf|anyOf|allOf|not|if|patternProperties|prefixItems|contains|dependentSchemas)":|"(additional|unevaluated)(Properties|Items)":\{/;
 
 /**
  * A copy of a command's parameters or reply for logs, in which values whose schema says `writeOnly: true` are masked. If the schema is too
- * involved to tell which those are, all values are masked.
+ * complex to determine these values, all values are masked.
  */
 export function maskSecrets(value: unknown, schema: unknown): unknown {
   const text = JSON.stringify(schema) ?? '';

@@ -2,10 +2,10 @@ import { sha256Hex } from '../core/crypto.js';
 import { maskSecrets } from '../core/mask.js';
 import type { CrashPlace, CrashReport } from '../formats/crash.js';
 
-/** Number of innermost calls that make up a signature; outer ones differ between callers of the same defect. */
+/** Number of innermost calls that make up a signature. Outer calls may differ for the same defect. */
 const callsInSignature = 5;
 
-/** Functions that only report a failure that has happened in their caller. */
+/** Functions that only report a failure that occurred in their caller. */
 const reporters =
   /^(_*(?:assert\w*|abort\w*|raise|kill|pthread_kill\w*|panic\w*|esp_system_abort|esp_error_check\w*|stack_chk_fail\w*)|node:internal\/.*)$/i;
 
@@ -13,8 +13,8 @@ const reporters =
 const withoutNumbers = (reason: string) => reason.replaceAll(/0x[0-9a-f]+|\d+/gi, '#').slice(0, 200);
 
 /**
- * Identifies crashes with the same cause, 12 hex digits. Named functions give the same signature in all versions of a program. Addresses without names count only
- * within one build, and a crash without a backtrace is identified by its reason.
+ * Identifies crashes with the same cause, 12 hex digits. Named functions yield the same signature in all versions of a program. Addresses
+ * without names are comparable only within one build. A crash without a backtrace is identified by its reason.
  */
 export function crashSignature(
   { kind, reason, firmware }: CrashReport,
@@ -27,7 +27,7 @@ export function crashSignature(
 
 function framesOfSignature(frames: readonly CrashPlace[], build: string): string[] {
   const named = frames.filter(({ function: name }) => name !== undefined);
-  // The innermost call decides: with only outer names, different defects would be the same.
+  // The innermost call is decisive. If only outer calls had names, different defects would have the same signature.
   if (frames[0]?.function !== undefined || frames[0]?.address === undefined) {
     const own = named.filter(({ function: name = '' }) => !reporters.test(name));
     return (own.length > 0 ? own : named).slice(0, callsInSignature).map(({ function: name = '' }) => name);
@@ -43,7 +43,7 @@ export function crashPlace(frames: readonly CrashPlace[]): CrashPlace | null {
   );
 }
 
-/** The report with likely secrets hidden in all of its texts. The stack stays as it is, because only addresses are read from it. */
+/** Returns the report with likely secrets masked in all of its text. The stack is unchanged, because only addresses are read from it. */
 export function maskedCrash(report: CrashReport): CrashReport {
   const { reason, log, details } = report;
   return {
@@ -59,7 +59,7 @@ function maskedEntry([name, value]: [string, string | number | boolean]): [
   string | number | boolean,
 ] {
   if (typeof value !== 'string') return [name, value];
-  // The name itself may say that the value is a secret.
+  // The name itself may indicate that the value is a secret.
   const masked = maskSecrets(`${name}=${value}`);
   return [name, masked.startsWith(`${name}=`) ? masked.slice(name.length + 1) : maskSecrets(value)];
 }

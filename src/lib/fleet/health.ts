@@ -5,17 +5,17 @@ import type { Reported } from '../device/protocol/messages.js';
 import { type DeviceState, mayConnect } from './device.js';
 import type { SettingsDrift } from './settings.js';
 
-/** Facts about a device that decide its health. Times are ms since 1970. */
+/** Facts about a device that determine its health. Times are ms since 1970. */
 export interface HealthFacts {
   name: string;
   state: DeviceState;
   tags: Readonly<Record<string, string>>;
   created: number;
-  /** Expiry of the certificate that ends last; null = no certificate. */
+  /** Expiry of the certificate that expires last; null = no certificate. */
   expires: number | null;
   online: boolean;
   lastSeen: number | null;
-  /** Time from which an absence counts, because the platform could not have seen the device before. */
+  /** Time from which an absence counts, because the platform could not receive messages before. */
   watchedSince: number;
   /** Whether the device was silent before `watchedSince`. */
   wasSilent: boolean;
@@ -26,13 +26,13 @@ export interface HealthFacts {
   errorSince: number | null;
   /** Time of the report that first had the current reason for the last restart; null = more than `restartWindowMs` ago, or unknown. */
   bootSince: number | null;
-  /** Its settings, and since when it should use them; absent = it has none. */
+  /** The device's settings, and the time from which it should use them; absent = it has none. */
   settings?: { drift: SettingsDrift; since: number } | null;
-  /** Messages that were rejected within `rejectWindowMs`. */
+  /** Number of messages that were rejected within `rejectWindowMs`. */
   rejected: { count: number; first: number; message: string } | null;
 }
 
-/** Tag with which a device that sleeps sets its own limit, such as `silent-after=6h`. */
+/** Tag that sets a different limit for a device that sleeps, such as `silent-after=6h`. */
 export const silentTag = 'silent-after';
 export const usualSilentMs = 5 * 60_000;
 export const restartWindowMs = 3600_000;
@@ -42,7 +42,7 @@ const manyConnections = 6;
 const soonMs = 30 * 86_400_000;
 /** Largest difference between a device's clock and the platform's, ms. */
 const clockToleranceMs = 5 * 60_000;
-/** A report cannot be older than its device; a day allows for a clock that was corrected. */
+/** A report cannot be older than its device. A tolerance of a day allows for clocks that were corrected. */
 const dayMs = 86_400_000;
 const littleHeap = 8192;
 
@@ -137,7 +137,7 @@ const rules: Record<CauseCode, Rule> = {
   },
   restarting: ({ name, connections, reported, bootSince }, now) => {
     const boot = reported?.vitals?.boot;
-    // Each report repeats the reason, also those after a mere loss of the network.
+    // Every report contains the reason, even one that follows a mere loss of the network.
     const isRecent = bootSince !== null && bootSince > now - restartWindowMs;
     const reason = (boot && isRecent && faults[boot.reason]) || null;
     if (connections.length < manyConnections && reason === null) return null;
@@ -223,7 +223,7 @@ const rules: Record<CauseCode, Rule> = {
         },
 };
 
-/** Restarts that are faults, by their reason; null = none. */
+/** Restarts that are faults, by reason; null = not a fault. */
 const faults = {
   'power-on': null,
   software: null,

@@ -1,6 +1,6 @@
 /**
- * The fleet's rules: device and rollout states, selectors, live metrics. The functions are pure: they compute the next
- * state and its effects from a state. The caller owns the store and communicates with the devices.
+ * The fleet's rules: device and rollout states, selectors, live metrics. The functions are pure: from a state and an event, they compute
+ * the next state and its effects. The caller owns the store and communicates with the devices.
  */
 
 export {

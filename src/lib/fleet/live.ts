@@ -67,7 +67,7 @@ export function liveFigures(
   };
 }
 
-/** Adds the predictions to a row. Returns the number of predictions for classes that the model does not have. */
+/** Adds the predictions to a row. Returns the number of predictions for classes that the model lacks. */
 function fill(row: number[] | undefined, classes: string[], answers: Record<string, number>): number {
   let unknown = 0;
   for (const [label, n] of Object.entries(answers)) {
@@ -79,7 +79,7 @@ function fill(row: number[] | undefined, classes: string[], answers: Record<stri
 }
 
 /**
- * Predictions of a class that the model does not have count as wrong: `windows` includes them, but the confusion matrix does not.
+ * Predictions of a class that the model lacks count as wrong: `windows` includes them, but the confusion matrix does not.
  */
 function scores(confusion: number[][], windows: number): { accuracy: number; macroF1: number } {
   const right = sum(confusion.map((row, i) => row[i] ?? 0));
@@ -108,7 +108,7 @@ function quantile(buckets: Record<number, number>, share: number): number {
   return 0;
 }
 
-/** Adds one. A device may be named `constructor`, so inherited members must not be read as counts. */
+/** Adds one. A device may be named `constructor`, so inherited members must not be interpreted as counts. */
 function increment(counts: Record<string, number>, key: string | number): void {
   counts[key] = (Object.hasOwn(counts, key) ? (counts[key] ?? 0) : 0) + 1;
 }

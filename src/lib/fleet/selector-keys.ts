@@ -15,7 +15,7 @@ export interface Key {
   text?(device: Selectable): string | null;
   /** Like `text`, for a key with several values, one of which must match. */
   texts?(device: Selectable): readonly string[];
-  /** How `=` compares, if not by equal text. */
+  /** How `=` compares, if not by identical text. */
   equal?: (text: string, value: string) => boolean;
   /**
    * Returns a function that compares a device's value with `value`, for `<` and similar operators: negative, 0 or

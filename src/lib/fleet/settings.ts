@@ -5,14 +5,14 @@ import { compileSchema } from './command.js';
 
 /**
  * Settings that a project defines for a type of devices, as a JSON Schema. A device's settings are the schema's defaults, overridden by
- * its groups, and by the device itself. docs/background/decisions/037-device-settings.md has the reasons.
+ * its groups, and by the device itself. See docs/background/decisions/037-device-settings.md for the reasons.
  */
 
 type Values = Record<string, unknown>;
 
 /** Overrides of some settings, for a group or for one device. */
 export interface SettingsLayer {
-  /** Shown as the origin of a value, such as `group lab`. */
+  /** Displayed as the origin of a value, such as `group lab`. */
   from: string;
   /** A layer with a higher priority overrides the others; layers of equal priority apply in the order of their names. */
   priority: number;
@@ -22,18 +22,18 @@ export interface SettingsLayer {
 /** The settings that a device should have. */
 export interface DesiredSettings {
   values: Values;
-  /** SHA-256 of the values in canonical JSON, which a device that applied them reports. */
+  /** SHA-256 of the values in canonical JSON. A device reports it after it has applied the values. */
   digest: string;
   /** The layer of each value, by its path, such as `report.everyS`; `default` = the schema's. */
   origins: Record<string, string>;
 }
 
-/** Settings as a device reports them. `digest`: of the settings that it applied last; null = none. */
+/** Settings as reported by a device. `digest`: digest of the settings that it applied last; null = none. */
 export interface SettingsReport {
   digest: string | null;
-  /** Absent = it reports only the digest. */
+  /** Absent = the device reports only the digest. */
   values?: Values | undefined;
-  /** Why it did not apply the settings with this digest. */
+  /** Why the device did not apply the settings with this digest. */
   error?: { digest: string; code: string; message: string } | null | undefined;
 }
 
@@ -46,11 +46,11 @@ export interface SettingsDrift {
 
 /** How long an online device may take to apply and report settings, ms. */
 export const settingsPatienceMs = 30_000;
-/** Largest settings of a device, bytes of JSON. A chip's MQTT client receives messages of up to 4096 bytes. */
+/** Maximum size of a device's settings, bytes of JSON. A chip's MQTT client receives messages of up to 4096 bytes. */
 export const mostSettingsBytes = 2048;
 
 export interface CompiledSettings {
-  /** The settings of a device with these layers. A problem names the first invalid value: `.rpm: must be <= 3000, got 9000`. */
+  /** The settings of a device with these layers. A problem describes the first invalid value: `.rpm: must be <= 3000, got 9000`. */
   resolve(layers: readonly SettingsLayer[]): DesiredSettings | { problem: string };
 }
 
@@ -59,7 +59,8 @@ const compiled = new Map<string, CompiledSettings>();
 const mostCompiled = 200;
 
 /**
- * Compiles the settings of a type. Settings must not contain secrets (`writeOnly`), because devices report them, and everyone may read them.
+ * Compiles the settings of a type. Settings must not contain secrets (`writeOnly`), because devices report them, and every user may read
+ * them.
  * @throws AIOT_SETTINGS_SCHEMA
  */
 export async function compileProjectSettings(type: string, schema: Values): Promise<CompiledSettings> {
@@ -80,7 +81,7 @@ export async function compileProjectSettings(type: string, schema: Values): Prom
   }
 }
 
-/** @throws Error if the schema is not a JSON Schema (draft 2020-12), or if its defaults alone break it */
+/** @throws Error if the schema is not a JSON Schema (draft 2020-12), or if its defaults alone violate it */
 export async function compileSettings(schema: Values): Promise<CompiledSettings> {
   const check = await compileSchema(schema);
   const defaults = defaultsOf(schema);
@@ -108,8 +109,8 @@ export async function compileSettings(schema: Values): Promise<CompiledSettings>
 }
 
 /**
- * Compares a device's reported settings with those that it should have. Values count more than the digest that a device claims.
- * @param sentFor time since they were sent to the online device, ms; null = it is offline
+ * Compares a device's reported settings with those that it should have. Reported values take precedence over the reported digest.
+ * @param sentFor time since the settings were sent to the online device, ms; null = the device is offline
  */
 export function settingsDrift(
   desired: Pick<DesiredSettings, 'values' | 'digest'>,
@@ -129,7 +130,7 @@ export interface SettingsChange {
   unset?: readonly string[] | undefined;
 }
 
-/** A layer's values after a change. Removing a value that is not there has no effect. */
+/** A layer's values after a change. Removing a missing value has no effect. */
 export function changedSettings(values: Values, { set = {}, unset = [] }: SettingsChange): Values {
   const changed = structuredClone(values);
   override(changed, set, '', {}, '');
@@ -169,13 +170,13 @@ function defaultsOf(schema: unknown): Values {
   return Object.fromEntries(known);
 }
 
-/** Sets the values of a layer. Objects are merged; every other value, also an array, replaces the one below. */
+/** Sets the values of a layer. Objects are merged. Any other value, including an array, replaces the value of the layer below. */
 function override(below: Values, layer: Values, from: string, origins: Values, above: string): void {
   for (const [name, value] of Object.entries(layer)) {
     const path = `${above}${name}`;
     const old = Object.hasOwn(below, name) ? below[name] : undefined;
     if (isObject(value) && isObject(old)) {
-      // An empty object is a value of its own until it gets members.
+      // An empty object counts as a value until it gets members.
       if (Object.keys(value).length > 0) delete origins[path];
       override(old, value, from, origins, `${path}.`);
       continue;

@@ -33,7 +33,7 @@ export function writeArchive(members: readonly Member[]): Uint8Array<ArrayBuffer
 
 /**
  * Reads an archive that `writeArchive` made from files with these names, in this order. Every byte is checked: headers, padding and end
- * must be exactly as `writeArchive` writes them.
+ * must be identical to those that `writeArchive` writes.
  * @param what the archive's name, for errors
  * @throws AIOT_BUNDLE_MALFORMED with the member and the byte
  */
@@ -76,7 +76,7 @@ export function firstName(bytes: Uint8Array): string {
   return new TextDecoder('latin1').decode(bytes.subarray(0, end < 0 ? 100 : end));
 }
 
-/** Contents of the first file in an archive of which at least the start is present; null if they are not complete. Nothing is verified. */
+/** Contents of the first file in an archive whose start, at least, is present; null if the contents are incomplete. Nothing is verified. */
 export function firstContents(bytes: Uint8Array): Uint8Array | null {
   const size = sizeOf(bytes.subarray(0, block));
   return size === null || block + size > bytes.length ? null : bytes.subarray(block, block + size);

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { namePattern } from '../core/names.js';
 
-/** Kinds of crashes. `exit`: the process ended without stopping, and left no other trace. */
+/** Kinds of crashes. `exit`: the process ended without being stopped, and left no other trace. */
 export const crashKinds = [
   'exception',
   'abort',
@@ -12,7 +12,7 @@ export const crashKinds = [
   'other',
 ] as const;
 
-/** Largest `crash` message, bytes. */
+/** Maximum size of a `crash` message, bytes. */
 export const largestCrash = 65_536;
 
 const address = z.string().regex(/^0x[0-9a-f]{1,16}$/, 'expected an address such as 0x400d1f22');
@@ -33,7 +33,7 @@ const backtrace = z.array(place).max(64);
 
 /** A crash of a device's program, stored when it happens and sent after the restart. */
 export const crashSchema = z.looseObject({
-  /** Chosen by the device, and the same if the message is resent. */
+  /** Chosen by the device, and unchanged if the message is resent. */
   id: z.string().min(1).max(64),
   /** Time of the crash, ms since 1970; absent if the device had no clock. */
   t: z.int().min(0).optional(),
@@ -70,7 +70,7 @@ export const crashSchema = z.looseObject({
     .optional(),
   /** The last lines of the log, oldest first. */
   log: z.array(text(512)).max(64).optional(),
-  /** Further facts, such as the version of the runtime. */
+  /** Further details, such as the version of the runtime. */
   details: z
     .record(text(64), z.union([text(512), z.number(), z.boolean()]))
     .refine((details) => Object.keys(details).length <= 32, 'expected at most 32 details')

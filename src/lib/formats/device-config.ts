@@ -9,9 +9,9 @@ const ms = z.int().min(0).max(86_400_000);
 const threshold = z.number().min(-1e9).max(1e9);
 
 /**
- * Device settings that an operator can change without updating the firmware or the model. See docs/reference/protocol.md,
- * "Configuration". The firmware's parser is firmware/core/src/device/config_read.c. Unknown members are rejected, because a partly
- * applied configuration is worse than none.
+ * Device settings that an operator can change without updating the firmware or the model. See docs/reference/protocol.md, "Configuration".
+ * The firmware's parser is firmware/core/src/device/config_read.c. Unknown members are rejected, because a partially applied configuration
+ * is worse than none.
  */
 export const deviceConfigSchema = z
   .strictObject({

@@ -30,7 +30,7 @@ export interface BurnLayout {
   /** Address of the controller's first register. */
   controller: number;
   fields: Partial<Record<FuseName, BurnField>>;
-  /** Offsets of the two registers for the times of a burn. */
+  /** Offsets of the two registers for the timing of a burn. */
   timing: readonly [number, number];
   /** A key block that cannot hold a key for flash encryption, because of a defect of the chip. */
   notForEncryption: number;

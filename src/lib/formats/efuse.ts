@@ -19,7 +19,7 @@ interface FuseLayout {
   aggressiveRevoke?: Field;
   revoked: readonly Field[];
   purposes: readonly Field[];
-  /** Highest bits of the purposes, if they are in a place of their own. */
+  /** Highest bits of the purposes, if they are stored separately. */
   purposesHigh?: readonly Field[];
   /** Write-protection bit of key block 0. The bits of the other blocks follow it. */
   keyLock?: number;
@@ -70,8 +70,8 @@ const common = {
 } as const satisfies Partial<FuseLayout>;
 
 /**
- * Source: eFuse tables in the chips' technical reference manuals, and each chip's esp_efuse_table.csv in ESP-IDF. The ESP32-P4 has the highest
- * bits of the purposes since revision v3.0; before, they are reserved and 0.
+ * Source: eFuse tables in the chips' technical reference manuals, and each chip's esp_efuse_table.csv in ESP-IDF. The ESP32-P4 has the
+ * highest bits of the purposes since revision v3.0. In earlier revisions, they are reserved and 0.
  */
 const layouts: Record<ChipName, FuseLayout> = {
   esp32: {

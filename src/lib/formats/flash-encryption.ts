@@ -46,7 +46,7 @@ export function cryptFlash(
   return whole.subarray(before, before + data.length);
 }
 
-/** OpenSSL rejects a key whose halves are equal, because XTS would not be secure with such a key. @throws AIOT_USAGE */
+/** OpenSSL rejects a key whose halves are identical, because XTS would not be secure with such a key. @throws AIOT_USAGE */
 function xtsKey(key: Uint8Array): Uint8Array {
   const half = key.length / 2;
   if (Buffer.compare(key.subarray(0, half), key.subarray(half)) !== 0) return key;

@@ -1,6 +1,6 @@
 /**
  * Improv over a serial line: packets that carry Wi-Fi settings to a board, between the lines of its log. `firmware/core/src/improv.c` is
- * the same in C. Source: https://www.improv-wifi.com/serial, version 1.
+ * the C implementation. Source: https://www.improv-wifi.com/serial, version 1.
  */
 
 /** States of a board, by their number on the wire. */
@@ -21,14 +21,14 @@ export type ImprovError = (typeof errors)[keyof typeof errors];
 /** Commands to a board, by their number on the wire. */
 export const improvCommands = { wifi: 1, state: 2, info: 3, networks: 4 } as const;
 
-/** A packet with a valid checksum. A `command` travels to the board; the others come from it. */
+/** A packet with a valid checksum. A `command` is sent to the board; all others are sent by the board. */
 export type ImprovPacket =
   | { kind: 'state'; state: ImprovState }
   /** `code`: the number on the wire, because a number that the specification does not define counts as `unknown`. */
   | { kind: 'error'; error: ImprovError; code: number }
   | { kind: 'command'; command: number; data: Uint8Array }
   | { kind: 'result'; command: number; texts: string[] }
-  /** A packet whose contents do not follow the specification. */
+  /** A packet whose contents do not conform to the specification. */
   | { kind: 'malformed'; type: number; data: Uint8Array };
 
 const header = Buffer.from('IMPROV\x01', 'latin1');
@@ -65,7 +65,7 @@ function dataOf(packet: Exclude<ImprovPacket, { kind: 'malformed' }>): number[] 
   }
 }
 
-/** The error packet for an error of the specification. */
+/** Encodes the packet for an error that the specification defines. */
 export function improvError(error: ImprovError): Extract<ImprovPacket, { kind: 'error' }> {
   return { kind: 'error', error, code: numberOf(errors, error) };
 }
@@ -95,8 +95,8 @@ export function decodeTexts(data: Uint8Array): string[] | null {
 }
 
 /**
- * Separates packets from the text around them. A damaged packet counts as text, and the search continues inside it, so that a lost byte
- * never hides the packets that follow.
+ * Separates packets from the text around them. A corrupted packet counts as text, and the search continues inside it, so that a lost byte
+ * never hides subsequent packets.
  */
 export class ImprovReader {
   private held = Buffer.alloc(0);
@@ -124,7 +124,7 @@ export class ImprovReader {
     return { packets, text: Uint8Array.from(text) };
   }
 
-  /** Gives up waiting for the rest of a packet, because the line is quiet. Returns packets that were found behind its start. */
+  /** Stops waiting for the rest of a packet, because the line is silent. Returns the packets that were found after its start. */
   expire(): { packets: ImprovPacket[]; text: Uint8Array } {
     const packets: ImprovPacket[] = [];
     const text: number[] = [];
@@ -167,7 +167,7 @@ function parse(type: number, data: Uint8Array): ImprovPacket {
   return texts === null ? malformed : { kind: 'result', command: first, texts };
 }
 
-/** Low byte of the sum. */
+/** The low byte of the sum of these bytes. */
 function sumOf(bytes: Iterable<number>): number {
   let sum = 0;
   for (const byte of bytes) sum = (sum + byte) & 0xff;

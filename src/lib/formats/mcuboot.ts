@@ -18,7 +18,7 @@ import { hex, size } from '../core/figures.js';
 import { malformed } from './image-errors.js';
 
 /**
- * Images of the bootloader MCUboot, as Zephyr and other systems on nRF, STM32 and RP2350 use them: a header, the program, and records
+ * Images of the bootloader MCUboot, as used by Zephyr and other systems on nRF, STM32 and RP2350: a header, the program, and records
  * (TLVs) with its hash, signature and conditions. Source of the format: MCUboot's documentation, "Bootloader design", and imgtool.
  */
 export const mcubootKeyKinds = ['rsa-2048', 'rsa-3072', 'ecdsa-p256', 'ecdsa-p384', 'ed25519'] as const;
@@ -59,7 +59,7 @@ export interface McubootImage {
   tlvs: McubootTlv[];
   /** Name of the hash, and its value. */
   hash: { algorithm: 'sha256' | 'sha384' | 'sha512'; value: Uint8Array };
-  /** Whether the hash matches; null = the program is encrypted, so only its key can tell. */
+  /** Whether the hash matches; null = the program is encrypted, so this cannot be checked without its key. */
   intact: boolean | null;
   securityCounter: number | null;
   dependencies: McubootDependency[];
@@ -130,7 +130,7 @@ const kinds = {
   ed25519: { hash: 'sha256', tlv: 'ED25519' },
 } as const satisfies Record<McubootKeyKind, { hash: string; tlv: TlvName }>;
 
-/** Salt length of RSA signatures, bytes. MCUboot accepts no other. */
+/** Salt length of RSA signatures, bytes. MCUboot does not accept any other. */
 const saltBytes = 32;
 
 /** Parses a version such as 1.2.3+4; later parts may be missing. @throws AIOT_USAGE */
@@ -164,7 +164,7 @@ export function isMcuboot(bytes: Uint8Array): boolean {
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 
 /**
- * Parses an image. A wrong hash is reported in `intact`, so that callers decide what a damaged image means.
+ * Parses an image. A wrong hash is reported in `intact`, so that callers decide how to handle a damaged image.
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function readMcuboot(bytes: Uint8Array, what = 'image'): McubootImage {
@@ -277,7 +277,7 @@ const digestOf = (algorithm: string, bytes: Uint8Array) => createHash(algorithm)
 
 const same = (a: Uint8Array, b: Uint8Array) => a.length === b.length && timingSafeEqual(a, b);
 
-/** The last 16 bytes of a slot whose image the bootloader shall take. Slots that are aligned to more than 8 bytes have another mark. */
+/** The last 16 bytes of a slot whose image the bootloader must install. Slots that are aligned to more than 8 bytes have another mark. */
 function trailerMagic(maxAlign: number): Buffer {
   if (maxAlign === 8) return Buffer.from('77c295f360d2ef7f3552500f2cb67980', 'hex');
   const rest = Buffer.from('2de15d29410b8d77679c110f1f8a', 'hex');
@@ -323,9 +323,9 @@ export interface McubootOptions {
   version: McubootVersion;
   /** Size of the header, bytes. Zephyr's builds reserve 0x200. */
   headerBytes: number;
-  /** Whether to put a header in front; otherwise the program begins with zeros in its place. */
+  /** Whether to prepend a header. Otherwise, the program must already begin with zeros in place of the header. */
   padHeader: boolean;
-  /** Size of the slot, bytes: the image and its trailer must fit. */
+  /** Size of the slot, into which the image and its trailer must fit, bytes. */
   slotBytes: number;
   /** Size of one write to flash, bytes. Default 8. */
   align?: number;
@@ -333,7 +333,7 @@ export interface McubootOptions {
   maxSectors?: number;
   /** Whether the bootloader overwrites instead of swapping, which needs a shorter trailer. */
   overwriteOnly?: boolean;
-  /** Number that MCUboot compares with the stored one, against downgrades. */
+  /** Number that MCUboot compares with the stored one to prevent downgrades. */
   securityCounter?: number;
   dependencies?: readonly McubootDependency[];
   /** Address for an image that runs in RAM. */
@@ -342,17 +342,18 @@ export interface McubootOptions {
   keyName?: string;
   /** Public key (P-256 or X25519) for which the program is encrypted. */
   encryptFor?: KeyObject;
-  /** Fills the slot and adds a trailer: an image to try, or one that needs no confirmation. */
+  /** Whether to pad the image to the slot's size and add a trailer: `test` it at the next reset, or `confirm` it permanently. */
   pad?: 'pending' | 'confirmed';
 }
 
 /**
- * Builds an image: header, program, records with hash and signature. The result equals imgtool's, except for random signatures.
+ * Builds an image: header, program, records with hash and signature. The result is identical to imgtool's, except for signatures that
+ * contain random values.
  * @throws AIOT_USAGE (unsupported key, reserved header is not empty), AIOT_IMAGE_TOO_LARGE
  */
 export function writeMcuboot(program: Uint8Array, options: McubootOptions): Uint8Array {
   const { headerBytes, key, keyName = 'key' } = options;
-  // The header states its size in 16 bits.
+  // The header stores its size in 16 bits.
   if (!Number.isInteger(headerBytes) || headerBytes < shortestHeader || headerBytes > 0xffff)
     throw new AiotError(
       'AIOT_USAGE',
@@ -452,7 +453,7 @@ function headerOf(
 }
 
 function signed(covered: Uint8Array, hash: Uint8Array, key: KeyObject, kind: McubootKeyKind): Buffer {
-  // For Ed25519, the hash is the message; the other kinds hash the image themselves.
+  // For Ed25519, the hash is the signed message. The other algorithms hash the image themselves.
   if (kind === 'ed25519') return sign(null, hash, key);
   if (kind === 'ecdsa-p256' || kind === 'ecdsa-p384') return sign(kinds[kind].hash, covered, key);
   return sign('sha256', covered, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: saltBytes });
@@ -560,7 +561,7 @@ export function decryptMcuboot(image: McubootImage, privateKey: KeyObject, what 
 /** One signature of an image. */
 export interface McubootSignature {
   key: McubootKeyKind;
-  /** Hash of the signing public key, hex; null = the image does not name it. */
+  /** Hash of the signing public key, hex; null = the image does not contain it. */
   keyDigest: string | null;
   /** Whether it matches the image; null = none of the given keys is the signing key. */
   valid: boolean | null;

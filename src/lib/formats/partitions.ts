@@ -363,7 +363,7 @@ export function partitionProblems(
   ];
 }
 
-/** Problems in a single row. */
+/** Problems within a single row. */
 function rowProblems(row: Partition, flashBytes: number | null, tableOffset: number): string[] {
   const problems: string[] = [];
   const say = (what: string) => problems.push(`partition ${JSON.stringify(row.label)}: ${what}`);

@@ -55,7 +55,7 @@ export class ProtobufFields {
   private readonly numbers = new Map<number, bigint>();
   private readonly contents = new Map<number, Uint8Array[]>();
 
-  /** @throws RangeError if the bytes are no message */
+  /** @throws RangeError if the bytes are not a message */
   constructor(encoded: Uint8Array) {
     let at = 0;
     const next = (): bigint => {

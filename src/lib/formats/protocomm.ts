@@ -6,7 +6,7 @@ import { bytes, integer, message, ProtobufFields } from './protobuf.js';
  * fields and messages are those of the .proto files. Functions that read a message throw RangeError if it is damaged.
  */
 
-/** Results of a request (constants.proto). */
+/** Status codes of a reply (constants.proto). */
 export const protocommStatuses = [
   'success',
   'invalid security scheme',
@@ -37,7 +37,7 @@ export const encodeLogin = (user: string, clientKey: Uint8Array) =>
 
 export const encodeLoginProof = (proof: Uint8Array) => sessionMessage(2, bytes(1, proof));
 
-/** The board's part of a message; null if it belongs to another scheme or step. */
+/** The board's part of a message; null if the message belongs to another scheme or step. */
 function sessionReply(encoded: Uint8Array, kind: number): ProtobufFields | null {
   const outer = new ProtobufFields(encoded);
   if (outer.integer(sessionFields.scheme) !== scheme) return null;
@@ -65,7 +65,7 @@ export const protocommNonceBytes = 12;
 
 /**
  * Encrypts and decrypts the messages after the login. Both directions share the nonce. Its last four bytes count the messages if the
- * firmware's patch version of the scheme is 1; before, all messages had the same nonce.
+ * firmware's patch version of the scheme is 1; in earlier versions, all messages have the same nonce.
  */
 export class ProtocommCipher {
   private readonly key: Uint8Array;
@@ -139,7 +139,7 @@ export function readWifiProgress(encoded: Uint8Array): WifiProgress | null {
   return { state: state === 1 ? 'connecting' : 'disconnected' };
 }
 
-/** Scans (wifi_scan.proto). A board sends few results at a time, because its buffers are small. */
+/** Scans (wifi_scan.proto). A board sends only a few results at a time, because its buffers are small. */
 export const encodeScanStart = () => wifiMessage(0, message(integer(1, 1), integer(3, 0), integer(4, 120)));
 export const encodeScanStatusRequest = () => wifiMessage(2, nothing);
 export const encodeScanResultsRequest = (from: number, count: number) =>

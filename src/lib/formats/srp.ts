@@ -7,7 +7,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 export interface SrpGroup {
   prime: bigint;
   generator: bigint;
-  /** Size of the prime. */
+  /** Size of the prime, bytes. */
   bytes: number;
   hash: 'sha1' | 'sha512';
 }
@@ -37,10 +37,10 @@ export interface SrpSession {
 /** One attempt of a client to log in. */
 export class SrpClient {
   private readonly secret: bigint;
-  /** A, which has the prime's size. */
+  /** The client's public value A, padded to the size of the prime. */
   readonly publicKey: Uint8Array;
 
-  /** @param random returns that many random bytes */
+  /** @param random returns the given number of random bytes */
   constructor(
     private readonly group: SrpGroup,
     private readonly user: string,
@@ -48,7 +48,7 @@ export class SrpClient {
     random: (bytes: number) => Uint8Array,
   ) {
     const { generator, prime, bytes } = group;
-    // Implementations differ in whether they hash leading zeros of A, so A must have none. One attempt in 256 has.
+    // Implementations differ in whether they hash leading zeros of A, so A must not have any. One attempt in 256 yields such a value.
     for (;;) {
       const secret = numberOf(random(32));
       const key = minimal(power(generator, secret, prime));

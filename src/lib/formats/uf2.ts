@@ -13,7 +13,7 @@ export interface Uf2Options {
   md5?: boolean;
 }
 
-/** A family of chips that UF2 files are for. */
+/** A family of chips for which UF2 files exist. */
 export interface Uf2Family {
   /** Value for `--family`. */
   name: string;
@@ -82,7 +82,7 @@ export function uf2Family(wanted: string | number): Uf2Family | null {
   return family(chip, espChips[chip].uf2Family, espChips[chip].title, boards);
 }
 
-/** Espressif's chips whose UF2 bootloader shows a drive. */
+/** Espressif's chips whose UF2 bootloader provides a drive. */
 const espressifWithDrive = ['esp32s2', 'esp32s3', 'esp32p4'] as const;
 
 /** Names of the families that a bootloader with this Board-ID accepts; empty = unknown board. */
@@ -110,7 +110,7 @@ export function isUf2(bytes: Uint8Array): boolean {
 }
 
 /**
- * Parses a UF2 file for one or several families. Blocks that tell the bootloader to ignore them are counted only. Checks the MD5s.
+ * Parses a UF2 file for one or several families. Blocks that are marked for the bootloader to ignore are only counted. Checks the MD5s.
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function parseUf2(
@@ -167,8 +167,8 @@ function readBlocks(bytes: Uint8Array, what: string): ReadUf2Block[] {
 }
 
 /**
- * Whether this is the first of two blocks whose second never follows: the workaround for erratum RP2350-E10, with which Raspberry Pi's
- * tools begin a file.
+ * Whether this is the first of two blocks, and the second one is missing. Raspberry Pi's tools begin a file with such a block as a
+ * workaround for erratum RP2350-E10.
  */
 function isWorkaround(block: Uf2Block): boolean {
   const { family: id, number, count, payload } = block;
@@ -198,7 +198,7 @@ export function readUf2(
   return { chip, family: known, regions: only.regions };
 }
 
-/** Older tools do not mark the block of the workaround to be ignored. */
+/** Older tools do not mark the workaround's block as one to ignore. */
 const isOnlyWorkaround = ({ family: id, blocks, regions }: Uf2Program) =>
   id === absoluteFamily && blocks === 1 && regions.every(({ data }) => data.every((byte) => byte === 0xef));
 
@@ -206,15 +206,15 @@ const isOnlyWorkaround = ({ family: id, blocks, regions }: Uf2Program) =>
 const pageBytes = 256;
 const rp2040SectorBytes = 4096;
 
-/** Where the block of the workaround for RP2350-E10 seems to go: the end of the first 16 MiB of flash. */
+/** Nominal address of the workaround's block for RP2350-E10: the end of the first 16 MiB of flash. */
 const workaroundAddress = 0x10ff_ff00;
 
 /** Extension tag that makes RP2350 ignore a block. Source: pico-sdk, boot/uf2.h. */
 const ignoreTag = 0x9957_e304;
 
 /**
- * Writes a UF2 file for a board's UF2 bootloader, in blocks of whole pages. Partly covered pages are filled with 0xFF. For RP2040, partly
- * covered sectors are too, except after the last page (erratum RP2040-E14). For RP2350, the file begins with the block that works around
+ * Writes a UF2 file for a board's UF2 bootloader, in blocks of whole pages. Partly covered pages are filled with 0xFF. For RP2040, so are
+ * partly covered sectors, except after the last page (erratum RP2040-E14). For RP2350, the file begins with the block that works around
  * erratum RP2350-E10.
  * @throws AIOT_USAGE if there are no regions
  */
@@ -227,7 +227,7 @@ export function writeUf2Program(regions: readonly ByteRegion[], { name, id }: Uf
   return Buffer.concat(/^rp2350-/.test(name) ? [workaroundBlock(), ...blocks] : blocks);
 }
 
-/** Whole pages that cover the regions, by address. Units that are partly covered, except the last, are covered wholly. */
+/** Whole pages that cover the regions, by address. Partly covered units, except the last one, are filled completely. */
 function pagesOf(regions: readonly ByteRegion[], unitBytes: number): ByteRegion[] {
   const pages = new Map<number, Uint8Array>();
   const page = (offset: number) => {

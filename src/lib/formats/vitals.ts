@@ -1,6 +1,6 @@
 import * as z from 'zod';
 
-/** Heap of a small board, bytes: free, the largest free block, and the least free since its start. */
+/** Heap of a small board, bytes: free memory, the largest free block, and the minimum of free memory since the board's start. */
 export const heapSchema = z.object({
   free: z.int().min(0),
   largest: z.int().min(0),

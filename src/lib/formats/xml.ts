@@ -7,7 +7,7 @@ export interface XmlElement {
   children: XmlElement[];
 }
 
-/** Maximum depth of elements. Deeper files are not annotations, and could exhaust the stack of a recursive reader. */
+/** Maximum depth of elements. Files with deeper nesting are not annotations, and could exhaust the stack of a recursive reader. */
 const mostDepth = 64;
 
 const entities: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', apos: "'", quot: '"' };
@@ -61,7 +61,7 @@ class XmlReader {
     return value;
   }
 
-  /** One tag, comment, section or instruction, which begins at the current position. */
+  /** Reads one tag, comment, section or instruction, which begins at the current position. */
   private markup(open: XmlElement[]): void {
     if (this.text.startsWith('<!--', this.at)) return void this.until('-->', 'comment');
     if (this.text.startsWith('<?', this.at)) return void this.until('?>', 'instruction');

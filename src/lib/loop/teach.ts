@@ -83,7 +83,7 @@ class LoopTeacher implements Teacher {
     try {
       const { label: text, seconds = this.seconds } = readMark(payload);
       const { label, isKnown } = recordedLabel(this.options.keeper.current().info, text);
-      // The samples are copied now, because the label does not apply to samples that arrive while earlier requests are being saved.
+      // The samples are copied now, because the label does not apply to those that arrive while earlier requests are being saved.
       const recording = this.take(label, seconds);
       void this.inTurn(async () => {
         await this.save(recording);

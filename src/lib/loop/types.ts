@@ -28,7 +28,7 @@ export interface Sensing extends SampleSource {
   readonly connected?: boolean;
   /**
    * For sensors that wait for a reply (`tcp:`): the result for the samples of the current batch. Call it before requesting the next batch.
-   * Clients without a result by then only receive an acknowledgment of the sample.
+   * A client that has no result by then receives only an acknowledgment of the sample.
    */
   reply?(answer: Answer): void;
 }
@@ -93,7 +93,7 @@ export interface LoadedModel {
 
 /** Provides the model in use, and replaces it when another one is promoted. */
 export interface ModelKeeper {
-  /** The model to use now. Called before each window: it changes while the loop runs. */
+  /** The model to use now. Called before each window, because the model can change while the loop runs. */
   current(): LoadedModel;
   /** Called if the model in use threw, or returned an invalid prediction. Rolls back to the previous model, if there is one. */
   misbehaved(model: LoadedModel, error: unknown): void;

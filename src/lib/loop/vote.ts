@@ -6,9 +6,10 @@ import { createMajority, createVote as createModelVote } from '../model/vote.js'
 const usualLead = 0.2;
 
 /**
- * `none`: no smoothing. `majority:N`: the most frequent class of the last N windows, or of fewer at the beginning; a tie goes
- * to the most recent class, as on devices. `average:N`: the decision on the mean of the last N windows' outputs, as on devices. `hysteresis` or `hysteresis:SHARE`: a class is kept until another leads it by this share in two consecutive windows.
- * @param holdMs minimum time that a class is kept; 0 = none
+ * `none`: no smoothing. `majority:N`: the most frequent class of the last N windows, or of fewer at the beginning; a tie goes to the most
+ * recent class, as on devices. `average:N`: the decision on the mean of the last N windows' outputs, as on devices. `hysteresis` or
+ * `hysteresis:SHARE`: a class is held until another leads it by this share in two consecutive windows.
+ * @param holdMs minimum time that a class is held; 0 = none
  * @param answer the model's decision, which `average` applies to the mean
  * @throws AIOT_USAGE
  */
@@ -116,7 +117,10 @@ function leadOf({ label, classes, shares }: Ballot, other: string | null): numbe
   return own - best;
 }
 
-/** Wraps another kind of smoothing. A reported class is kept for at least `holdMs`, by the samples' times, before another replaces it. */
+/**
+ * Wraps another kind of smoothing. A reported class is held for at least `holdMs`, according to the samples' times, before another replaces
+ * it.
+ */
 function holding(vote: LoopVote, holdMs: number): LoopVote {
   let standing: string | null = null;
   let since = 0;

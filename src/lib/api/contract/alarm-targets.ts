@@ -60,8 +60,8 @@ export type AlarmTargetTest = z.output<typeof alarmTargetTestSchema>;
 export const mostAlarmTargets = 100;
 
 /**
- * PUT /alarm-targets: makes the targets of one project equal to this list. A target with the same name that belongs to no project is taken over;
- * one of another project is an error.
+ * PUT /alarm-targets: replaces the targets of one project with this list. Takes over targets of the same name that belong to no project. A
+ * target of another project with the same name is an error.
  */
 const applyAlarmTargetsSchema = z.strictObject({
   project: name,
@@ -70,13 +70,13 @@ const applyAlarmTargetsSchema = z.strictObject({
 });
 export type ApplyAlarmTargets = z.input<typeof applyAlarmTargetsSchema>;
 
-/** The changes to a project's alarms, and to the targets of their messages. */
+/** Changes to a project's alarms and to their targets. */
 export const projectAlarmsAppliedSchema = alarmsAppliedSchema.extend({
   targets: alarmsAppliedSchema.omit({ project: true, dryRun: true }),
 });
 export type ProjectAlarmsApplied = z.output<typeof projectAlarmsAppliedSchema>;
 
-/** Joins the changes to alarms and to targets. */
+/** Combines the changes to alarms and to targets. */
 export function withTargets(
   alarms: AlarmsApplied,
   { created, changed, removed, unchanged }: AlarmsApplied,

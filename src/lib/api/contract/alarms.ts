@@ -9,12 +9,12 @@ export type Severity = (typeof severities)[number];
 
 const expression = z.string().trim().min(1).max(2000);
 
-/** Longest time in the definition of an alarm, ms; and longest window of `rate` and `class`. */
+/** Longest duration in an alarm's definition, and longest window of `rate` and `class`, ms. */
 export const [longestAlarmMs, longestWindowMs] = [90 * 86_400_000, 7 * 86_400_000] as const;
 
 const ms = z.int().min(0).max(longestAlarmMs);
 
-/** A maintenance window of each week. */
+/** A weekly maintenance window. */
 const maintenanceSchema = z
   .string()
   .regex(
@@ -23,9 +23,9 @@ const maintenanceSchema = z
   );
 
 /**
- * POST /alarms: raises an incident for each device on which the condition holds. With `where`, the condition is an expression of routes on each
- * sample of telemetry. With `rate`, `class`, `offline` or `unwell`, the expression is on values of a period, of the fleet or of a device's health. With `absentMs`, the
- * condition is that a device that has sent telemetry stops sending.
+ * POST /alarms: raises an incident for each device on which the condition holds. With `where`, the condition is an expression, as in
+ * routes, that is evaluated on each telemetry sample. With `rate`, `class`, `offline` or `unwell`, it is evaluated on values of a period,
+ * of the fleet or of a device's health. With `absentMs`, the condition is that a device that has sent telemetry stops sending.
  */
 export const newAlarmSchema = z
   .strictObject({
@@ -42,7 +42,7 @@ export const newAlarmSchema = z
     unwell: z.literal(true).optional(),
     /** Length of the window of `rate` or `class`. */
     withinMs: ms.min(1000).max(longestWindowMs).optional(),
-    /** How long the condition must hold, by the samples' times. */
+    /** How long the condition must hold, according to the samples' times. */
     forMs: ms.default(0),
     /** Expression that ends an incident; absent = as soon as `where` does not hold. */
     clear: expression.optional(),
@@ -52,7 +52,7 @@ export const newAlarmSchema = z
     stream: name.optional(),
     selector: z.string().max(4000).default('all'),
     severity: z.enum(severities).default('warning'),
-    /** Next step for the operator, which each incident repeats. */
+    /** Next step for the operator, included in each incident. */
     todo: z.string().trim().min(1).max(500).optional(),
     /** Times without notifications, in UTC: days and times, such as `sat,sun 02:00-04:00` or `daily 22:00-02:00`. */
     maintenance: z.array(maintenanceSchema).max(20).optional(),
@@ -91,7 +91,7 @@ const decision = z.object({ who: z.string(), at: time, note: z.string().nullable
 export const alarmSampleSchema = z.object({ t: time, values: z.record(z.string(), z.unknown()) });
 export type AlarmSample = z.output<typeof alarmSampleSchema>;
 
-/** One time that an alarm's condition held on one device. */
+/** A period in which an alarm's condition held on one device. */
 export const incidentSchema = z.object({
   id: z.string(),
   alarm: z.string(),
@@ -109,7 +109,7 @@ export const incidentSchema = z.object({
 });
 export type Incident = z.output<typeof incidentSchema>;
 
-/** Samples that an alarm's expressions could not be evaluated on, since the first of them. */
+/** Samples on which an alarm's expressions could not be evaluated, and the time of the first one. */
 export const alarmFailureSchema = z.object({
   count: z.int(),
   since: time,
@@ -154,9 +154,9 @@ export const alarmTestSchema = z.object({
   /** Number of recorded messages and of samples that were examined. */
   messages: z.int(),
   samples: z.int(),
-  /** Number of incidents, of which `fired` has the newest, sorted by time. */
+  /** Number of incidents. `fired` contains the newest of them, sorted by time. */
   total: z.int(),
-  /** Whether there was more telemetry than a test examines, or the test was ended early. */
+  /** Whether there was more telemetry than a test examines, or the test ended early. */
   truncated: z.boolean(),
   fired: z.array(
     z.object({ device: z.string(), raised: time, cleared: time.nullable(), message: z.string() }),
@@ -167,8 +167,8 @@ export type AlarmTest = z.output<typeof alarmTestSchema>;
 export const mostAlarms = 200;
 
 /**
- * PUT /alarms: makes the platform's alarms of one project equal to this list. An alarm with the same name that belongs to no project is taken
- * over; one of another project is an error.
+ * PUT /alarms: replaces the platform's alarms of one project with this list. Takes over alarms of the same name that belong to no project.
+ * An alarm of another project with the same name is an error.
  */
 const applyAlarmsSchema = z.strictObject({
   project: name,
@@ -177,7 +177,7 @@ const applyAlarmsSchema = z.strictObject({
 });
 export type ApplyAlarms = z.input<typeof applyAlarmsSchema>;
 
-/** Names of the alarms (or of their targets) that were created, changed, removed or left as they are; with `dryRun`, of those that would be. */
+/** Names of the alarms (or of their targets) that were created, changed, removed or left unchanged. With `dryRun`, the planned outcome. */
 export const alarmsAppliedSchema = appliedSchema;
 export type AlarmsApplied = z.output<typeof alarmsAppliedSchema>;
 

@@ -1,21 +1,21 @@
 import * as z from 'zod';
 import { endpoint } from './endpoint.js';
 
-/** Brokers fill their placeholders with text, and leave out or blank the values that they do not have. */
+/** Brokers substitute text for their placeholders, and omit values that they lack or leave them empty. */
 const text = z.string().nullish();
 
-/** Answer to an external broker, in the form that EMQX 5 and RMQTT read. `ignore`: the user is the broker's own. */
+/** Answer to an external broker, in the form that EMQX 5 and RMQTT read. `ignore`: the user belongs to the broker itself. */
 const verdict = z.enum(['allow', 'deny', 'ignore']);
 
 /** POST /broker/auth: a client that connects to an external broker. */
 export const brokerAuthSchema = z.object({
-  /** Name of the device, `token:ID` for a token, or `local:…` for a user of the broker's own. */
+  /** Name of the device, `token:ID` for a token, or `local:…` for a user that belongs to the broker itself. */
   username: text,
   /** The user name, or the user name followed by `/` and anything. */
   clientId: text,
   /** Secret of the device, or the token. */
   password: text,
-  /** The client's IP address, which limits wrong secrets; if absent, all of the broker's clients share one limit. */
+  /** The client's IP address, for which failed attempts are limited. If it is absent, all of the broker's clients share one limit. */
   address: text,
   /** Whether the broker received the password over TLS; if not, only simulated devices are accepted. */
   tls: z.union([z.boolean(), z.string()]).nullish(),

@@ -56,7 +56,7 @@ export const commandInfoSchema = z.object({
 export type CommandInfo = z.output<typeof commandInfoSchema>;
 export const commandsSchema = z.object({ commands: z.array(commandInfoSchema) });
 
-/** PUT /commands: makes the platform's commands of one project equal to this list. A command of another project is an error. */
+/** PUT /commands: replaces the platform's commands of one project with this list. A command of another project is an error. */
 const applyCommandsSchema = z.strictObject({
   project: name,
   commands: z.array(newCommandSchema).max(mostCommands),
@@ -64,7 +64,7 @@ const applyCommandsSchema = z.strictObject({
 });
 export type ApplyCommands = z.input<typeof applyCommandsSchema>;
 
-/** The commands, as TYPE/NAME, that were created, changed, removed or left as they are; with `dryRun`, that would be. */
+/** The commands, as TYPE/NAME, that were created, changed, removed or left unchanged. With `dryRun`, the planned outcome. */
 export const commandsAppliedSchema = appliedSchema;
 export type CommandsApplied = z.output<typeof commandsAppliedSchema>;
 
@@ -72,7 +72,7 @@ export type CommandsApplied = z.output<typeof commandsAppliedSchema>;
 export const deviceCallSchema = z.strictObject({
   command: z.string().min(1).max(64),
   params: parameters.optional(),
-  /** Maximum time until the reply, ms; absent = the command's own. */
+  /** Maximum time until the reply, ms; absent = the command's default. */
   timeoutMs: z.int().min(commandTimeoutMs.min).max(commandTimeoutMs.max).optional(),
   /** Whether an offline device is an error, or the command waits until the device is online, at most until its timeout. */
   offline: z.enum(['reject', 'wait']).default('reject'),

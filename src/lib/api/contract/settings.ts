@@ -3,7 +3,7 @@ import { appliedSchema, digest, name, settingsStates, time } from '../fields.js'
 import { groupName } from './devices.js';
 import { endpoint } from './endpoint.js';
 
-/** Largest JSON Schema of settings, bytes; maximum number of types in one project; priorities of groups. */
+/** Maximum size of a JSON Schema of settings in bytes, maximum number of types in one project, and limits for priorities of groups. */
 const mostSchemaBytes = 16_384;
 const mostTypes = 100;
 const mostPriority = 1000;
@@ -34,7 +34,7 @@ export const settingsInfoSchema = z.object({
 export type SettingsInfo = z.output<typeof settingsInfoSchema>;
 export const settingsListSchema = z.object({ settings: z.array(settingsInfoSchema) });
 
-/** PUT /settings: makes the platform's settings of one project equal to this list. A type of another project is an error. */
+/** PUT /settings: replaces the platform's settings of one project with this list. A type of another project is an error. */
 const applySettingsSchema = z.strictObject({
   project: name,
   settings: z.array(newSettingsSchema).max(mostTypes),
@@ -42,7 +42,7 @@ const applySettingsSchema = z.strictObject({
 });
 export type ApplySettings = z.input<typeof applySettingsSchema>;
 
-/** The types whose settings were created, changed, removed or left as they are; with `dryRun`, that would be. */
+/** The types whose settings were created, changed, removed or left unchanged. With `dryRun`, the planned outcome. */
 export const settingsAppliedSchema = appliedSchema;
 export type SettingsApplied = z.output<typeof settingsAppliedSchema>;
 
@@ -55,7 +55,7 @@ const change = {
 const changeSettingsSchema = z.strictObject(change);
 const changeGroupSettingsSchema = z.strictObject({
   ...change,
-  /** Absent = unchanged, 0 at first. */
+  /** Absent = unchanged; initially 0. */
   priority: z.int().min(0).max(mostPriority).optional(),
 });
 

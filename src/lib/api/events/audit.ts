@@ -65,7 +65,7 @@ export const auditLogSchema = z.object({
   head: auditHeadSchema,
 });
 
-/** By URL, and by the first entry of the log, which a platform keeps if it moves. */
+/** Heads by URL, and by the log's first entry, which does not change if the platform moves to another URL. */
 const headsSchema = z.record(z.string(), auditHeadSchema.extend({ at: z.int() }));
 const headsFile = () => join(configFolder(), 'audit.json');
 
@@ -146,8 +146,8 @@ interface VerifyOptions {
 
 /**
  * Reads a platform's whole audit log and checks it on this computer: the platform only delivers the entries. The head is remembered in the
- * user's configuration, so that the next verification also detects a log that was cut off, or written anew with correct hashes. It belongs to the
- * URL, because an attacker could replace the whole log; if the URL is unknown, it belongs to the log that begins with the same entry.
+ * user's configuration, so that the next verification also detects a log that was cut off, or written anew with correct hashes. It is
+ * looked up by URL, because an attacker could replace the whole log, or, if the URL is unknown, by the log's first entry.
  * @param forget do not compare with the remembered head
  * @throws AIOT_AUDIT_BROKEN, and errors of the client
  */
@@ -168,7 +168,7 @@ export async function verifyAudit(
     }
     chain.add(entry);
   }
-  // A head for which entries are missing at the beginning cannot be compared.
+  // The chain up to a head cannot be verified if entries are missing at its beginning.
   if (chain.first > 1) throw broken(`the log begins with entry ${chain.first} instead of entry 1`);
   try {
     chain.end();
@@ -229,7 +229,7 @@ export const auditExportedSchema = z.object({ file: z.string(), entries: z.int()
 export type AuditExported = z.output<typeof auditExportedSchema>;
 
 /**
- * Writes the audit log to a file, one entry per line, completely or not at all. The entries are checked on the way.
+ * Writes the audit log to a file, one entry per line, completely or not at all. Each entry is verified before it is written.
  * @throws AIOT_AUDIT_BROKEN, AIOT_FILE_NOT_WRITABLE, and errors of the client
  */
 export async function exportAudit(

@@ -51,7 +51,7 @@ export async function pushFirmware(options: PushFirmwareOptions): Promise<Pushed
     bytes: content.length,
   };
   await client.blobs.put(artifact.digest, content);
-  // A program of a computer is its own ELF file. Its crashes are named as soon as devices run it.
+  // A program for a computer is itself the ELF file with its symbols, so its crashes can be symbolized as soon as devices run it.
   if (image.chip === null && !image.bundle && hasBuildId(content))
     await client.crashes?.addSymbols(artifact.digest);
   for (let attempt = 1; ; attempt++) {

@@ -16,7 +16,7 @@ export interface GuideTrust {
 }
 
 /**
- * Creates connections to one installation. Its certificate is always verified: by its CA and name, or by comparison with a known
+ * Creates connections to one installation. Its certificate is always verified, either by its CA and name or by comparison with a known
  * certificate.
  */
 export async function guideAgent({ ca, fingerprint }: GuideTrust): Promise<Agent> {

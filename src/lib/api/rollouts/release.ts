@@ -27,7 +27,8 @@ export interface Version {
 }
 
 /**
- * The release of a version that is sent to devices. If the version's manifest does not have the newest sequence, the manifest is signed again with the next sequence, because devices reject sequences lower than their current one.
+ * The release of a version that is sent to devices. If the version's manifest does not have the newest sequence, it is signed again with
+ * the next one, because devices reject sequences lower than their current one.
  * @throws AIOT_NOT_FOUND, AIOT_MODEL_UNFIT, AIOT_MODEL_UNTRUSTED, AIOT_KEY_NOT_FOUND, AIOT_VERSION_CONFLICT, AIOT_UPDATE_MISMATCH,
  * AIOT_SIGNATURE_INVALID (must be signed again, but only other keys have signed it)
  */

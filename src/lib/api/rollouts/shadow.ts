@@ -13,8 +13,7 @@ export const rolloutTimesMs = {
 };
 
 /**
- * Limits that a candidate must meet in each wave while it runs alongside the current model. If the candidate meets
- * them, the wave opens.
+ * Limits that a candidate must meet in each wave while it runs alongside the current model. Once the candidate meets them, the wave opens.
  */
 export const shadowPolicySchema = z.strictObject({
   /** Duration of the shadow, ms. */

@@ -32,7 +32,7 @@ const mostAfter = 5;
 
 const veryLargeShare = 0.35;
 
-/** Upper limit for the remaining share of the distance, in any case. */
+/** Upper limit for the remaining share of the distance in all cases. */
 const mostShare = 0.5;
 
 /** Distances below this limit must shrink to a smaller share. */

@@ -4,7 +4,8 @@ import { ignoredBand } from '../features/choose.js';
 import type { Dataset, Finding } from '../types.js';
 
 /**
- * Features or a low-pass without the frequencies in which the classes differ. Compared with `ignoredBand` on held-out recordings.
+ * Finds features or a low-pass that exclude the frequencies in which the classes differ. Uses `ignoredBand`, which tests this on held-out
+ * recordings.
  * @param classOf class of each label; undefined = each label is its own class
  */
 export function checkBand(

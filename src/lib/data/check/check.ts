@@ -32,7 +32,7 @@ interface CheckContext {
   labels?: Record<string, string[]>;
   /** Whether the model finds objects in pictures, so that boxes count instead of the recordings' labels. */
   finds?: boolean;
-  /** Whether the recordings belong to no project. Other programs then split them and compute the inputs, in unknown ways. */
+  /** Whether the recordings belong to no project. Other programs then split them and compute the inputs in unknown ways. */
   loose?: boolean;
 }
 
@@ -165,7 +165,7 @@ export function checkDataset(
   const classOf =
     labels && new Map(Object.entries(labels).flatMap(([name, list]) => list.map((label) => [label, name])));
   if (spec.image) {
-    // The other rules concern time, and neighboring pixels are not successive samples.
+    // The other rules concern time, but neighboring pixels are not successive samples.
     return sortFindings([
       ...checkValues(dataset, ranges),
       ...(finds

@@ -62,7 +62,7 @@ export function leakError(findings: Finding[]): AiotError | null {
 
 interface CopiesOptions {
   split?: Split;
-  /** Whether another program splits the recordings, and so may put copies on both sides. */
+  /** Whether another program splits the recordings and may therefore put copies on both sides. */
   unguarded?: boolean;
 }
 

@@ -42,7 +42,7 @@ const boundRecordings = 3;
 
 /**
  * Whether a value is the largest or smallest of its field, and several recordings reach it exactly. A quantity with a bound, such as a
- * power factor of at most 1, may stay there. `checkClipping` finds sensors that are clipped at their bound.
+ * power factor of at most 1, may remain at the bound. `checkClipping` finds sensors that are clipped at their bound.
  */
 function isCommonBound(recordings: Recording[], f: number, value: number): boolean {
   let reached = 0;
@@ -110,7 +110,7 @@ function longestRun({ columns }: Recording, f: number): { rows: number; from: nu
 
 type End = 'highest' | 'lowest';
 
-/** Minimum number of consecutive equal values in a plateau. Recorders that repeat rows produce shorter runs. */
+/** Minimum number of consecutive equal values in a plateau. Recorders that repeat rows cause shorter runs. */
 const plateauRows = 5;
 
 const leastSamples = 20;

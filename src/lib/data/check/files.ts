@@ -249,7 +249,7 @@ function sharedEnds({ recordings }: Dataset, split: Split): Finding[] {
   const hits = tested.flatMap((recording) => {
     const first = rowKey(recording, 'first');
     const last = rowKey(recording, 'last');
-    // Coarse sensors repeat rows often, so an end row that also occurs within files is not evidence.
+    // Coarse sensors often repeat rows, so an end row that also occurs within files is not evidence.
     if (middles.has(first) || middles.has(last)) return [];
     const neighbour = lasts.get(first) ?? firsts.get(last);
     return neighbour === undefined ? [] : [{ id: recording.id, neighbour }];

@@ -5,7 +5,7 @@ import type { Finding } from '../types.js';
 import type { Rows } from './table-columns.js';
 
 /**
- * Maximum number of rows whose neighbors are searched for, and of rows among which the search takes place. It takes a few seconds at most.
+ * Maximum number of rows whose neighbors are searched for, and of rows that are searched. The search takes a few seconds at most.
  */
 const mostQueries = 4000;
 
@@ -38,9 +38,9 @@ const mostRatio = 0.12;
 /**
  * Finds rows that are near copies of others: augmented with noise, measured twice, or converted back and forth. If rows are independent,
  * the nearest row is hardly ever much closer than the fifth nearest. The ratio of the two distances is below t with probability 4·t^m,
- * whatever the density of the rows. Here m is the number of dimensions of the data, estimated from the ten nearest rows (Levina and Bickel
- * 2004). `repeatedRows` reports equal rows. @param parts the side of each row; null without a split @param placeOf text that describes a
- * row
+ * regardless of the density of the rows. Here m is the number of dimensions of the data, estimated from the ten nearest rows (Levina and
+ * Bickel 2004). `repeatedRows` reports equal rows. @param parts the side of each row; null without a split @param placeOf text that
+ * describes a row
  */
 export function checkNearRows(
   rows: Rows,

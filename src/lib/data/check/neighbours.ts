@@ -189,8 +189,8 @@ function bothChance(a: number, b: number): number {
 }
 
 /**
- * Estimates how likely a value as low as this one is, as the share of other values that are lower. Below the lowest tenth of these values,
- * the share follows a power law through the lowest tenth and the median.
+ * Estimates the probability of a value as low as this one, as the share of other values that are lower. Below the lowest tenth of these
+ * values, the share follows a power law through the lowest tenth and the median.
  * @param leastExponent minimum exponent of the power law
  */
 function tail(others: number[], value: number, leastExponent: number): number {

@@ -31,7 +31,7 @@ export interface Comparison {
   profiles: Profile[];
 }
 
-/** 80 % of the values of a normal distribution are within an interval of 2.563 standard deviations. */
+/** The middle 80 % of a normal distribution span 2.563 standard deviations. */
 const middleEightyPercent = 2.563;
 
 export function compareRecordings(dataset: Dataset): Comparison {

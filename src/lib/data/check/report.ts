@@ -26,7 +26,7 @@ const findingSchema = z.object({
   advice: z.string(),
 });
 
-/** Number of findings by severity, as people read it: `1 warning, 3 remarks`; empty without findings. */
+/** Number of findings by severity, as text for people: `1 warning, 3 remarks`; empty if there are no findings. */
 export function findingCounts(findings: readonly { severity: string }[]): string {
   const nouns = { error: 'error', warning: 'warning', info: 'remark' };
   return Object.entries(nouns)

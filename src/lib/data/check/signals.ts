@@ -165,7 +165,7 @@ export function checkPace({ dataset, peers }: Comparison): Finding[] {
     const [halved, doubled] = [middle.map(atHalfRate), middle.map(atTwiceTheRate)];
     const distances = spectra.map((own) => distance(own, middle, all));
     const known = usual(distances);
-    // A spectrum without lines or edges, such as that of slow drift, looks the same at any rate.
+    // A spectrum without lines or edges, such as that of slow drift, looks the same at every rate.
     const telling = Math.min(distance(middle, halved, all), distance(middle, doubled, all >> 1));
     if (telling < leastTelling) return [];
     return long.flatMap((profile, i): PaceHit[] => {

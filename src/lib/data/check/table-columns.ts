@@ -312,7 +312,7 @@ function beyond(sorted: Float64Array): Bounds | null {
   return bounds.low === Number.NEGATIVE_INFINITY && bounds.high === Number.POSITIVE_INFINITY ? null : bounds;
 }
 
-/** Minimum accuracy, averaged over classes, with which a column that is the label with errors or noise predicts the label. */
+/** Minimum accuracy, averaged over classes, at which a column counts as the label with errors or noise. */
 const leastAccuracy = 0.9;
 
 /**

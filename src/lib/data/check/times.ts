@@ -8,14 +8,14 @@ import { listIds } from './report.js';
 const leastRepeated = 0.01;
 const leastBackward = 0.9;
 
-/** Problems of the files' time columns, and columns with the name of one that contain no times. */
+/** Finds problems of the files' time columns, and columns that are named like a time column but contain no times. */
 export function checkTimes(loose: Loose): Finding[] {
   return [...constant(loose), ...decreasing(loose), ...repeated(loose), ...gaps(loose), ...notTimes(loose)];
 }
 
 type Steps = NonNullable<LooseFile['steps']>;
 
-/** The files whose time steps fulfil a condition, with the name of the column. */
+/** The files whose time steps meet a condition, and the name of the column. */
 function filesWhere({ info, time }: Loose, is: (steps: Steps) => boolean) {
   const hits = [...info].flatMap(([id, { steps }]) =>
     steps !== null && steps.all > 0 && is(steps) ? [{ id, steps }] : [],
@@ -47,7 +47,7 @@ function decreasing(loose: Loose): Finding[] {
   ];
 }
 
-/** Repeated timestamps. A coarse clock, which most rows share, is normal: the rate is then the mean one. */
+/** Finds repeated timestamps. If most rows repeat them, the clock is merely coarse, and the mean rate is used. */
 function repeated(loose: Loose): Finding[] {
   const { hits, ids, column } = filesWhere(
     loose,
@@ -69,7 +69,7 @@ function repeated(loose: Loose): Finding[] {
   ];
 }
 
-/** Gaps between timestamps, including jumps backward. */
+/** Finds gaps between timestamps, including jumps backward. */
 function gaps({ info }: Loose): Finding[] {
   const hits = [...info].filter(([, { gaps: own }]) => own.length > 0);
   if (hits.length === 0) return [];
@@ -89,7 +89,7 @@ function gaps({ info }: Loose): Finding[] {
   ];
 }
 
-/** Columns that are inputs, although their name is that of a time. */
+/** Finds columns that are inputs although they are named like a time column. */
 function notTimes({ info }: Loose): Finding[] {
   const names = [...new Set([...info.values()].flatMap(({ notTimes: own }) => own))];
   return names.map((name) => ({

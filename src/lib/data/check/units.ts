@@ -53,8 +53,8 @@ const conversions: Conversion[] = (
 ]);
 
 /**
- * Range of each unit of temperature: from absolute zero to the hottest thermocouple (type C, ASTM E988, 2320 °C). A level beyond it, such
- * as the counts of a light sensor, is no temperature.
+ * Range of each unit of temperature: from absolute zero to the hottest thermocouple (type C, ASTM E988, 2320 °C). A level outside this
+ * range, such as the counts of a light sensor, is not a temperature.
  */
 const temperatures: Record<string, readonly [number, number]> = {
   '°C': [-273.15, 2320],

@@ -9,7 +9,7 @@ const lowpassHz = 8;
  */
 const meanSeconds = 1;
 
-/** Duration of a low-pass filter's transient at the start of a recording, in cycles of the corner frequency. */
+/** Length of a low-pass filter's transient at the start of a recording, in cycles of the corner frequency. */
 export const settlingCycles = 3;
 
 export interface Bands {

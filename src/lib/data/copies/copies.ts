@@ -44,7 +44,7 @@ export function copiesIn(dataset: Dataset): CopyPair[] {
   for (const { a, b, share, factor } of stretchedCopies(dataset)) {
     add({ a: ids[a]!, b: ids[b]!, kind: 'stretched', share, factor });
   }
-  // Does not compare known pairs again.
+  // Known pairs are not compared again.
   const apart = (a: number, b: number) => !pairs.has(`${ids[a]}\n${ids[b]}`);
   for (const { a, b, seconds, fromA, fromB, correlation } of partialCopies(dataset, apart)) {
     add({ a: ids[a]!, b: ids[b]!, kind: 'part', share: correlation, seconds, fromA, fromB });

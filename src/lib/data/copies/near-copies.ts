@@ -16,9 +16,10 @@ const worthALook = 0.75;
 
 /**
  * Finds pairs whose outlines match at some offset: copies that were cut, rounded or filtered, or recordings made simultaneously. The search
- * uses normalized cross-correlation at every lag (by FFT), then at the full rate around the best lag; 1 = equal except for a factor. Copies
- * reach 0.98 or more; unrelated recordings of the HAR set reach 0.87 at most. Copies whose noise exceeds their movement (a sensor at rest)
- * are not found. Neither are copies of a steady vibration, because it matches any vibration of the same frequency (see `isSignificant`).
+ * uses normalized cross-correlation at every lag (by FFT), then at the full rate around the best lag; 1 = identical except for a factor.
+ * Copies reach 0.98 or more; unrelated recordings of the HAR set reach 0.87 at most. Copies whose noise exceeds their movement (a sensor at
+ * rest) are not found. Neither are copies of a steady vibration, because it matches any vibration of the same frequency (see
+ * `isSignificant`).
  * @param least minimum correlation that counts
  */
 export function nearCopies(dataset: Dataset, least = 0.95): { a: string; b: string; share: number }[] {

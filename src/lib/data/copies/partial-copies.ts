@@ -195,7 +195,7 @@ interface Match {
   fromA: number;
   fromB: number;
   seconds: number;
-  /** Normalized cross-correlation of all fields over that stretch: 1 = equal except for a factor. */
+  /** Normalized cross-correlation of all fields over that stretch: 1 = identical except for a factor. */
   correlation: number;
 }
 
@@ -211,8 +211,8 @@ function leastFit(seconds: number): number {
  * Compares stretches of recordings. In the HAR recordings, the best match between unrelated 5-second stretches was 0.951 (among 32,292
  * stretches, each at every position in all other recordings). A copy reaches 0.99 if white noise is a fifth as large as the signal, and
  * 0.98 if it is a third, because the band-pass filter removes most noise. In a test with far more regular walks, eight 8-second stretches
- * were copied. All are found with noise a fifth as large as the signal, seven with a third, and none with half. Among 40 such walks, no two
- * were mistaken for copies.
+ * were copied. With noise a fifth as large as the signal, all of them are found; with a third, seven; and with half, none. Among 40 such
+ * walks, no two were mistaken for copies.
  */
 function createMatcher(dataset: Dataset, bands: Bands, sizes: number[]) {
   const rateHz = Math.min(dataset.rateHz, fineHz);

@@ -1,7 +1,7 @@
 import type { Dataset } from '../types.js';
 import { movingSizes } from './band.js';
 
-/** Number of points to which each recording is reduced, whatever its length, so that copies at another rate have the same points. */
+/** Number of points to which each recording is reduced, regardless of its length, so that copies at another rate have the same points. */
 const points = 512;
 
 /** Minimum relative difference in length at which a copy counts as resampled. The other searches find copies with smaller differences. */

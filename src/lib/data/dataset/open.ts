@@ -82,7 +82,7 @@ async function readFolder(folder: string, expected: Expected): Promise<Recording
   return recordings;
 }
 
-/** Labels of sounds that are not words. */
+/** Labels for sounds that are not words. */
 const noWords = ['other', 'noise'];
 
 function empty(at: string, { signal, model }: ProjectConfig): AiotError {

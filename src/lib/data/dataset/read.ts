@@ -100,8 +100,8 @@ export function isPicture(file: string): boolean {
 }
 
 /**
- * Reads an unlisted file: its label comes from its name, or from a picture's folder, and its rate from the project. Sound is resampled to that
- * rate, and pictures fitted to the project's size.
+ * Reads an unlisted file: its label comes from its name, or from a picture's folder, and its rate from the project. Sound is resampled to
+ * that rate, and pictures are fitted to the project's size.
  */
 export async function readLoose(file: string, expected: Expected): Promise<Recording> {
   const id = idOfFile(file, expected);
@@ -199,7 +199,7 @@ function requirePictures(file: string, { image, fields }: Pick<Expected, 'image'
 /**
  * The channels of a sound file as the columns of these fields, at this rate: 16-bit values from −1 to 1. A single field is the mean of all
  * channels; otherwise each field is the channel at its position.
- * @param expected.rateHz null = the file's
+ * @param expected.rateHz null = the file's rate
  * @throws AIOT_FILE_MALFORMED, AIOT_PROGRAM_NOT_FOUND, AIOT_DATA_COLUMNS (another number of channels)
  */
 export async function soundColumns(
@@ -256,7 +256,7 @@ function otherFields(folder: string, listing: Listing, fields: string[]): AiotEr
 
 /**
  * Reads all recordings listed in dataset.json, each verified against its digest.
- * @throws AIOT_DATA_COLUMNS, AIOT_DATA_RATE, AIOT_DATA_CHANGED (a listed file is gone or changed, or one is not listed)
+ * @throws AIOT_DATA_COLUMNS, AIOT_DATA_RATE, AIOT_DATA_CHANGED (a listed file is missing or has changed, or a file is not listed)
  */
 export async function readListed(folder: string, listing: Listing, expected: Expected): Promise<Recording[]> {
   const { fields } = expected;

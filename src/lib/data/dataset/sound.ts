@@ -6,7 +6,10 @@ import { readBytes } from '../../core/files.js';
 import { findProgram, runProgram } from '../../core/process.js';
 import { readWav, type Sound } from '../../formats/wav.js';
 
-/** ffmpeg's name for the format of each extension that it decodes. Named, so that a file cannot choose a playlist, which refers to other files. */
+/**
+ * ffmpeg's name for the format of each extension that it decodes. The format is specified explicitly, so that a file cannot be read as a
+ * playlist, which refers to other files.
+ */
 const formats: Readonly<Record<string, string>> = {
   flac: 'flac',
   mp3: 'mp3',
@@ -36,13 +39,13 @@ function formatOf(file: string): string | undefined {
   return Object.hasOwn(formats, extension) ? formats[extension] : undefined;
 }
 
-/** Longest time that ffmpeg may take for a file, ms. */
+/** Maximum time for ffmpeg to decode a file, ms. */
 const decodeMs = 120_000;
 
 /**
- * Reads a sound file: WAV as it is, other formats with ffmpeg, which converts them to 16-bit samples. Formats without loss of 16 bits give exactly
- * the original samples.
- * @param file its extension names the format
+ * Reads a sound file: WAV directly, and other formats with ffmpeg, which converts them to 16-bit samples. Lossless 16-bit formats yield
+ * exactly the original samples.
+ * @param file its extension determines the format
  * @throws AIOT_FILE_MALFORMED, AIOT_PROGRAM_NOT_FOUND
  */
 export async function readSound(bytes: Uint8Array, file: string): Promise<Sound> {
@@ -81,7 +84,7 @@ export async function readSound(bytes: Uint8Array, file: string): Promise<Sound>
   }
 }
 
-/** The last thing that ffmpeg said, without the name of the copy that it read. */
+/** The last line of ffmpeg's output, without the name of the copy that it read. */
 function lastLine(stderr: string, from: string): string {
   const lines = stderr.split('\n').flatMap((line) => line.replaceAll(`file:${from}: `, '').trim() || []);
   return (lines.at(-1) ?? 'ffmpeg failed').slice(0, 200);

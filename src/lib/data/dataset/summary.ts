@@ -20,9 +20,9 @@ export const recordingLineSchema = z.object({
   startedAt: z.number().nullable(),
   samples: z.int(),
   seconds: z.number(),
-  /** Number of objects of each label in an annotated picture; absent = not annotated. */
+  /** Number of objects with each label in an annotated picture; absent = not annotated. */
   objects: z.record(z.string(), z.int()).optional(),
-  /** Kinds of the problems of this recording that need no comparison with others, as in `data check`; absent = none. */
+  /** Kinds of problems that were found without comparing this recording with others, as in `data check`; absent = none. */
   problems: z.array(z.string()).optional(),
 });
 
@@ -56,7 +56,7 @@ export async function summarizeProject(project: Project, folder?: string): Promi
   return { ...summary, recordings };
 }
 
-/** The errors and warnings about single recordings that need no comparison with others. */
+/** Errors and warnings about single recordings that can be found without comparing recordings. */
 function problemsOf(dataset: Dataset, { config }: Project): Finding[] {
   const finds = config.model.kind === 'fomo';
   return checkAlone(dataset, signalSpecOf(config), rangesOf(config)).filter(

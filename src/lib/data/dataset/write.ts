@@ -52,7 +52,7 @@ interface RollingOptions {
 
 /**
  * Adds a recording to a data folder, and removes the oldest recordings of its kind that exceed the limit, so that recording can continue
- * without end. A crash in between leaves unlisted files, but never an entry without its file.
+ * indefinitely. A crash in between leaves unlisted files, but never an entry without its file.
  * @returns IDs of the removed recordings
  * @throws AIOT_ALREADY_EXISTS, AIOT_FILE_NOT_WRITABLE, AIOT_TIMEOUT (another process has locked the folder), and any error from reading it
  */

@@ -8,7 +8,7 @@ import { chiSquareAbove } from './probability.js';
 import { countsByStretch, type NumberProfile, type Profile } from './profile.js';
 import type { DriftWindow, FeatureDrift, Since } from './result.js';
 
-/** A column's distribution in NOW by stretch, which remains available after the rows are released. */
+/** A column's distribution in NOW by stretch, which is still available after the rows are released. */
 export interface Course {
   /** Counts by stretch and bin. For text, bins are the categories in the base's order, followed by categories missing in the base. */
   counts: Float64Array[];

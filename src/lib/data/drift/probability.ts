@@ -151,7 +151,7 @@ export function kolmogorovSmirnovP(ks: number, n: number, m: number): number {
   const [short, long] = n < m ? [n, m] : [m, n];
   // A path counts if |i/long − j/short| ≥ ks anywhere along it. The margin keeps rounding errors from making equal values appear smaller.
   const limit = ks - 1e-9 / (short * long);
-  // Share of the paths to (i, j) that have reached the distance. Shares are used at each step because counts would overflow.
+  // Share of the paths to (i, j) that have reached the distance. Shares are used at each step, because counts would overflow.
   const beyond = new Float64Array(short + 1);
   for (let j = 1; j <= short; j++) beyond[j] = j / short >= limit ? 1 : beyond[j - 1]!;
   for (let i = 1; i <= long; i++) {

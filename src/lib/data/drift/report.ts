@@ -186,7 +186,7 @@ function bars(feature: FeatureDrift): Html | null {
 /** Maximum number of columns in the strip. If there are more windows, only every second, third … is drawn. */
 const most = 60;
 
-/** PSI from which the color is fully saturated. */
+/** PSI at or above which the color is fully saturated. */
 const full = 1;
 
 /** PSI of each column in each window, as a color that is darker for larger values, and as a number. */

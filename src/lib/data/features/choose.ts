@@ -5,7 +5,7 @@ import type { Recording } from '../types.js';
 import { hitsByRecording, separability } from './rank.js';
 import { completeRows, type FeatureTable, featureTable } from './table.js';
 
-/** A feature set that suits recordings, and the accuracies that decided. */
+/** A feature set that suits recordings, and the accuracies on which the choice is based. */
 export interface ChosenFeatures {
   features: 'raw' | 'motion' | 'spectral';
   /** Accuracy of a linear probe on held-out recordings, 0..1, for each set; null = not measured. */
@@ -18,7 +18,7 @@ const leastSpectrum = 16;
 /** Maximum number of windows, and of recordings, on which the sets are compared, so that the comparison takes about a second. */
 const mostWindows = 600;
 
-/** Minimum difference between two accuracies that decides. */
+/** Minimum difference between two accuracies that determines the choice. */
 const leastDifference = 0.01;
 
 /** Minimum share of the power above the band of `motion` for which `spectral` is chosen if both sets separate the labels equally well. */
@@ -28,8 +28,9 @@ const leastHighPower = 0.1;
 export const accelerationAxis = /^(a|acc(el)?(eration)?)?[ _.-]?[xyz]$/i;
 
 /**
- * Chooses the feature set for recordings. `motion` resolves only what a body does, so it is chosen only for the three axes of an
- * accelerometer. It must cover the whole band of the recordings, or let a linear probe separate the labels as well as `spectral` does.
+ * Chooses the feature set for recordings. `motion` resolves only frequencies of body movement, so it is chosen only for the three axes of
+ * an accelerometer. It must cover the whole band of the recordings, or a linear probe must separate the labels with it as well as with
+ * `spectral`.
  * @param spec the signal part, whose features are ignored
  */
 export function chooseFeatures(spec: Omit<SignalSpec, 'features'>, recordings: Recording[]): ChosenFeatures {
@@ -40,7 +41,7 @@ export function chooseFeatures(spec: Omit<SignalSpec, 'features'>, recordings: R
     return { features: 'spectral', accuracy: null };
   if (bandOf(motion)![1] >= resampleHz / 2) return { features: 'motion', accuracy: null };
   const accuracy = comparedSets(spec, recordings);
-  // Without labels, nothing shows that the band above can be ignored.
+  // Without labels, there is no evidence that the band above can be ignored.
   if (accuracy === null) return { features: 'spectral', accuracy };
   const lead = accuracy.motion - accuracy.spectral;
   if (Math.abs(lead) >= leastDifference) return { features: lead > 0 ? 'motion' : 'spectral', accuracy };
@@ -49,8 +50,8 @@ export function chooseFeatures(spec: Omit<SignalSpec, 'features'>, recordings: R
 }
 
 /**
- * Accuracy of a linear probe on held-out recordings with the sets `motion` and `spectral`. Null if it cannot be measured: with fewer than
- * two labels, with a label of one recording, or with samples that have no features.
+ * Accuracy of a linear probe on held-out recordings with the sets `motion` and `spectral`. Null if it cannot be measured: there are fewer
+ * than two labels, a label has only one recording, or features cannot be computed.
  */
 export function comparedSets(
   spec: Omit<SignalSpec, 'features'>,
@@ -78,18 +79,18 @@ export interface IgnoredBand {
   nyquistHz: number;
   /** Accuracy of a linear probe on held-out recordings, 0..1, with the spec's features and with the whole band. */
   accuracy: { chosen: number; whole: number };
-  /** Chance of a difference like this if the whole band were no better (sign test over the recordings). */
+  /** Probability of such a difference if the whole band were not better (sign test over the recordings). */
   chance: number;
 }
 
-/** Minimum gain in accuracy, and maximum chance of it, for which the band above a spec's features counts as ignored. */
+/** Minimum gain in accuracy, and maximum probability of a random gain, at which the band above a spec's features counts as ignored. */
 const leastGain = 0.05;
 const mostChance = 0.02;
 
 /**
- * Tests whether the labels differ at frequencies that a spec ignores, because of the set `motion` or a low-pass. A linear probe must separate
- * held-out recordings better with the whole band than with the spec's features. These must also get better if only features of the
- * frequencies above are added. This excludes gains that have nothing to do with the frequency, such as by the mean of each axis.
+ * Tests whether the labels differ at frequencies that a spec ignores, because of the set `motion` or a low-pass. A linear probe must
+ * separate held-out recordings better with the whole band than with the spec's features. The accuracy must also increase if only features
+ * of the higher frequencies are added. This excludes gains that are unrelated to frequency, such as those from the mean of each axis.
  * @param spec `raw` is represented by `spectral` @returns null if they do not, or if it cannot be measured
  */
 export function ignoredBand(spec: SignalSpec, recordings: Recording[]): IgnoredBand | null {
@@ -156,7 +157,9 @@ function accuracyOf(hits: Hits): number {
   return sum(({ right }) => right) / sum(({ all }) => all);
 }
 
-/** One-sided sign test: the chance that so many of the recordings that differ are classified better with `a` than with `b`. */
+/**
+ * One-sided sign test: the probability that at least so many of the recordings that differ are classified better with `a` than with `b`.
+ */
 function chanceOf(a: Hits, b: Hits): number {
   const differences = [...a].map(([id, { right }]) => right - (b.get(id)?.right ?? 0)).filter((d) => d !== 0);
   const better = differences.filter((d) => d > 0).length;
@@ -170,7 +173,7 @@ function chanceOf(a: Hits, b: Hits): number {
   return sum;
 }
 
-/** Labeled recordings of every label, at most `mostWindows` of them. */
+/** Labeled recordings of every label, thinned out to at most `mostWindows` recordings. */
 function thinned(recordings: Recording[]): Recording[] {
   const labelled = recordings.filter(({ label }) => label !== null);
   labelled.sort((a, b) => (a.label! < b.label! ? -1 : a.label! > b.label! ? 1 : 0));

@@ -61,7 +61,7 @@ export const featuresResultSchema = z.object({
   labelFrom: z.string(),
   /** Number of rows by label. */
   labels: z.record(z.string(), z.int()),
-  /** The file written; null = none. */
+  /** The file that was written; null = none. */
   file: z.string().nullable(),
   /**
    * Features ranked by their information about the label. `information`: mutual information in bits, over the windows. `f`: one-way ANOVA

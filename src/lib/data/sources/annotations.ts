@@ -25,7 +25,7 @@ export interface AnnotatedPicture {
   boxes: Box[];
 }
 
-/** Whether a file's name indicates annotations: COCO is JSON, Pascal VOC is XML. */
+/** Whether a file's extension indicates annotations: JSON for COCO, XML for Pascal VOC. */
 export function isAnnotations(file: string): boolean {
   return /\.(json|xml)$/i.test(file);
 }
@@ -87,7 +87,9 @@ function malformed(place: string, reason: string): AiotError {
 
 const key = z.union([z.int(), z.string()]);
 
-/** The parts of COCO's object detection format that the reader uses. Unknown members are ignored, because each tool adds its own. */
+/**
+ * The parts of COCO's object detection format that the reader uses. Unknown members are ignored, because tools add members of their own.
+ */
 const cocoSchema = z.object({
   images: z.array(
     z.object({

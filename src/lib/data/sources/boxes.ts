@@ -35,8 +35,8 @@ interface BoxOptions {
 const margin = 0.1;
 
 /**
- * Converts annotated pictures to recordings, fitted to the project's size. Kept boxes include pictures without any, which teach a model the
- * background; pictures with several objects in one box are omitted, because their single objects are unknown.
+ * Converts annotated pictures to recordings, fitted to the project's size. With `keep`, pictures without boxes are included, because they
+ * teach a model the background. Pictures with several objects in one box are omitted, because the individual objects are unknown.
  * @throws AIOT_LABEL_UNKNOWN, AIOT_LABELS_SEVERAL (`picture`), AIOT_FILE_MALFORMED (a box outside of its picture, a picture of another
  *   size), AIOT_USAGE (a file name that is not a valid recording name), AIOT_ALREADY_EXISTS (two recordings of one name), AIOT_DATA_COLUMNS
  */

@@ -287,7 +287,7 @@ async function fetchFrom(
 /**
  * The recordings of an export.
  * @param stream name of the platform's stream, if the export comes directly from there
- * @throws the errors of `readExported`; if no recording can be used, the first one's error, which names all
+ * @throws the errors of `readExported`; if no recording can be used, the first recording's error, which lists all of them
  */
 function exportedIn(bytes: Uint8Array, file: string, expected: Expected, stream: string | null): Findings {
   const { usable, unusable } = readExported(bytes, file, expected);

@@ -22,7 +22,7 @@ export function isParquet(bytes: Uint8Array): boolean {
   return Buffer.from(bytes.subarray(0, 4)).toString('latin1') === 'PAR1';
 }
 
-/** A row's origin, as far as the row states it. */
+/** A row's origin, as far as the row contains it. */
 interface Origin {
   device: string;
   recording: string;

@@ -157,7 +157,7 @@ async function listen(source: Source, options: RecordOptions, fields: string[]) 
   return { takes: [...takes.values()], ignored, duplicates, reason, failure };
 }
 
-/** Writes recordings that do not fit the dataset to a folder beside it. @returns the files' paths */
+/** Writes recordings that do not match the dataset to a folder beside it. @returns the files' paths */
 async function setAside(folder: string, recordings: Recording[]): Promise<string[]> {
   const files: string[] = [];
   for (const { id, fields, columns } of recordings) {
@@ -169,7 +169,7 @@ async function setAside(folder: string, recordings: Recording[]): Promise<string
   return files;
 }
 
-/** The error about rejected takes, which were set aside in files. */
+/** The error about rejected takes, which were saved as separate files. */
 function otherRates(takes: Take[], rateHz: number, kept: Recording[], files: string[]): unknown {
   const rates = takes.map((take) => {
     const got = take.otherRate(rateHz)?.toFixed(1);

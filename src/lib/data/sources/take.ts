@@ -49,7 +49,10 @@ export function createTake(device: string | null, fields: string[]) {
       });
       return true;
     },
-    /** Samples per second by the device's own clock, if they differ by more than a fifth; null = as expected, or unknown. */
+    /**
+     * Samples per second according to the device's own clock, if the rate differs from the expected one by more than a fifth; null = as
+     * expected, or unknown.
+     */
     otherRate(rateHz: number): number | null {
       const { steps, samples, ms } = told;
       if (!clocked || steps < enough.steps || samples < enough.samples || ms < enough.ms) return null;

@@ -72,7 +72,7 @@ interface ColumnRoles {
   take: string | null;
   /** All time columns, whether or not they are `time`. */
   times: string[];
-  /** Columns with the name of a time column that contain no times, because their values rise and fall. They are fields. */
+  /** Columns that are named like a time column but contain no times, because their values rise and fall. They are fields. */
   notTimes: string[];
   /** Counters, and time columns besides `time`. */
   counter: string[];
@@ -81,7 +81,7 @@ interface ColumnRoles {
 
 /**
  * Assigns roles to columns by their names and, for the time, also by their first cells. All columns without a role are sensor fields.
- * @param labelColumn a column declared as the label, whatever its name
+ * @param labelColumn a column declared as the label, regardless of its name
  * @param cells the first cells of each column, as `firstCells` returns them
  */
 export function rolesOf(columns: string[], labelColumn?: string, cells: string[][] = []): ColumnRoles {
@@ -91,7 +91,7 @@ export function rolesOf(columns: string[], labelColumn?: string, cells: string[]
   const take = find(takeNames);
   const taken = [label, device, take];
   const times = columns.filter((name, c) => !taken.includes(name) && isTime(name, cells[c]));
-  // A column with the date alone says less than one whose values grow.
+  // A column that contains only the date is less informative than one whose values increase.
   const grows = (name: string) => {
     const values = secondsOf(name, cells[columns.indexOf(name)] ?? []);
     return values !== null && values.length > 1 && values.at(-1)! > values[0]!;
@@ -118,10 +118,10 @@ function isTime(name: string, cells: string[] | undefined): boolean {
   return numeric ? values.length > 2 && isCurrentTime(Number(cells[0])) && isGrowing(values) : true;
 }
 
-/** Minimum share of steps in each direction for which numbers are no times. Loggers that restart step backward less often. */
+/** Minimum share of steps in each direction at which numbers do not count as times. Loggers that restart step backward less often. */
 const leastShare = 0.1;
 
-/** Whether a column has the name of a time column, but contains numbers that rise and fall. */
+/** Whether a column is named like a time column, but contains numbers that rise and fall. */
 function wanders(name: string, cells: string[]): boolean {
   if (!isNumber(cells[0] ?? '') || timeName(name)?.ambiguous !== false) return false;
   const values = secondsOf(name, cells);
@@ -132,7 +132,7 @@ function wanders(name: string, cells: string[]): boolean {
   return steps.length > 4 && up >= least && steps.length - up >= least;
 }
 
-/** Whether values never fall. Times of one recording do not, and neither do those of recordings in order. */
+/** Whether values never fall, as is the case for times of one recording, and of several recordings in order. */
 function isGrowing(values: Float64Array): boolean {
   return values.every((value, i) => i === 0 || value >= values[i - 1]!) && values.at(-1)! > values[0]!;
 }
@@ -142,7 +142,7 @@ function isCurrentTime(value: number): boolean {
   return [1, 1e3, 1e6, 1e9].some((unit) => value >= 1e9 * unit && value < 4e9 * unit);
 }
 
-/** The names of `fieldsOfColumns`. */
+/** The names that `fieldsOfColumns` returns. */
 export function fieldNames(columns: string[]): string[] {
   return fieldsOfColumns(columns).map(({ name }) => name);
 }
@@ -284,7 +284,7 @@ export function secondsOf(name: string, texts: string[]): Float64Array | null {
 
 /**
  * Seconds since 1970 or, for a time of day, since midnight; NaN if the text is neither.
- * @param named whether the column's name says that it contains times; its dates may then have any form that JavaScript parses
+ * @param named whether the column's name indicates that it contains times; its dates may then have any form that JavaScript parses
  */
 function dateSeconds(text: string, named: boolean): number {
   const ofDay = timeOfDay.exec(text);
@@ -333,7 +333,7 @@ function stepsOf(values: Float64Array): Float64Array {
 
 /**
  * The step between samples: the mean of steps near the median one, because rounded timestamps at 60 Hz have steps of 16 and 17 ms. If most
- * steps are 0, as with times in whole seconds, the mean step from the first change to the last one.
+ * steps are 0, as with times in whole seconds, it is the mean step from the first change to the last one.
  */
 export function typicalStep(values: Float64Array): number {
   const median = medianStep(values);

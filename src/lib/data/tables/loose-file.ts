@@ -41,7 +41,7 @@ export interface LooseFile {
   gaps: Gap[];
   /** Steps from one timestamp to the next: all, those of zero, and those backward; null without a time column. */
   steps: { all: number; repeated: number; backward: number } | null;
-  /** Columns with the name of a time column whose values rise and fall. They are fields. */
+  /** Columns that are named like a time column but whose values rise and fall. They are fields. */
   notTimes: string[];
   /** How the cells are separated; null = by commas. */
   separators: Separators | null;
@@ -56,7 +56,7 @@ interface ReadOptions {
   lenient?: boolean;
   /** Ignores columns of words instead of rejecting them. */
   ignoreWords?: boolean;
-  /** Hz to which WAV files are resampled; absent = they keep their own. */
+  /** Hz to which WAV files are resampled; absent = they are not resampled. */
   rateHz?: number;
 }
 
@@ -126,7 +126,7 @@ function wordColumns(fields: string[], names: string[], cells: string[][]): stri
   });
 }
 
-/** A measurement that failed, such as `NaN`, is no word. */
+/** The mark of a failed measurement, such as `NaN`, does not count as a word. */
 const isWord = (cell: string) =>
   cell !== '' && Number.isNaN(Number(cell)) && !/^[-+]?(nan|inf|infinity)$/i.test(cell.trim());
 
@@ -148,7 +148,7 @@ function wordsError(
 
 const noTimes = { times: null, gaps: [], steps: null, notTimes: [] };
 
-/** @param rateHz Hz of the result; absent = the file's */
+/** @param rateHz Hz of the result; absent = the file's rate */
 async function looseSound(bytes: Uint8Array, file: string, rateHz?: number): Promise<LooseFile> {
   const { channels, rateHz: own } = await readSound(bytes, file);
   const fields = channels.length === 1 ? ['sound'] : channels.map((_, i) => `sound${i}`);
@@ -164,7 +164,7 @@ async function looseSound(bytes: Uint8Array, file: string, rateHz?: number): Pro
   };
 }
 
-/** A picture in its own size: one column if it is gray, otherwise red, green and blue. Without a rate it takes one second. */
+/** Reads a picture in its own size: one column if it is gray, otherwise red, green and blue. Without a rate, it takes one second. */
 async function loosePicture(bytes: Uint8Array, file: string, rateHz?: number): Promise<LooseFile> {
   const { width, height, data } = await decodePicture(bytes, file);
   const pixels = width * height;

@@ -127,12 +127,12 @@ function refuseOtherFields(
   other.file.columns = wanted.map((name) => other.file.columns[got.indexOf(name)]!);
 }
 
-/** Where a table of several recordings is cut, s and samples: a pause this long is none of the sensor's own delays. */
+/** Minimum pause at which a table of several recordings is divided, in s and in samples. The sensor's own delays are shorter. */
 const pause = { seconds: 1, samples: 10 };
 
 /**
- * One recording per file. With a label column, one for each stretch of rows that have the same label and no pause between them. `start` and
- * `end`: its rows in the file.
+ * Returns one recording per file or, with a label column, one for each stretch of rows that have the same label and no pause between them.
+ * `start` and `end`: its rows in the file.
  */
 function recordingsOf(
   found: FoundFile,

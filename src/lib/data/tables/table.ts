@@ -31,8 +31,8 @@ export async function openTable(file: string, shape: TableShape = {}): Promise<T
 }
 
 /**
- * The shape of a table whose file decides its inputs: all columns except the label, the groups and the times. A given shape that names its
- * inputs or columns stays as it is.
+ * The shape of a table whose file decides its inputs: all columns except the label, the groups and the times. A given shape that lists its
+ * inputs or columns is returned unchanged.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_CSV_COLUMNS
  */
 export async function withoutTimes(file: string, shape: TableShape): Promise<TableShape> {
@@ -62,7 +62,7 @@ export interface TableFile {
   rows: number;
   /** `sha256:…` of the bytes in the file. */
   digest: string;
-  /** The different labels in order of first appearance, 10,001 of them at most; null if the file has no label column. */
+  /** The different labels in order of first appearance, at most 10,001; null if the file has no label column. */
   kinds: string[] | null;
   /** Number of different groups of rows; null if there is no group column. */
   groups: number | null;

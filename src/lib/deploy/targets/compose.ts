@@ -62,7 +62,7 @@ export const composeTarget: DeployTarget = {
   },
 };
 
-/** More than one instance would gain nothing here. */
+/** On a single machine, a second instance would have no benefit. */
 const onOneMachine = (values: Values): Values => ({
   ...values,
   database: values.database && { ...values.database, instances: 1, backups: undefined, restore: undefined },
@@ -93,7 +93,7 @@ const health = `require('node:https').get({port:8443,path:'/healthz',agent:false
 const node = '/nodejs/bin/node';
 const healthy = { condition: 'service_healthy' };
 
-/** Garage has its bucket only after this service has ended. */
+/** Garage's bucket exists only after this service has ended. */
 const hasBucket = { 'objects-setup': { condition: 'service_completed_successfully' } };
 
 /** The values to which templates/deploy/compose/compose.yaml refers. */

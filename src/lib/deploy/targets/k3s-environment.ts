@@ -25,7 +25,7 @@ export const bucketUrl = ({ objects }: Values) =>
     ? `s3://${objects.bucket}?endpoint=${objects.endpoint ?? 'http://objects:9000'}&region=${objects.region}`
     : undefined;
 
-/** CloudNativePG has one Service that always leads to the primary. */
+/** CloudNativePG has a Service that always routes to the primary. */
 const databaseHost = ({ instances }: { instances: number }) => (instances === 1 ? 'database' : 'database-rw');
 
 /** Variables for PostgreSQL, and for the key that encrypts the CA in it. Every process that opens the platform's state needs them. */

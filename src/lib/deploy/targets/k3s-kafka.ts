@@ -148,7 +148,7 @@ export function argoScope(values: Values, pipeline: boolean) {
     workflow: argo.workflow,
     mqtt: Boolean(broker),
     kafka: Boolean(kafka),
-    /** Null for the guide's Kafka, which requires no password. */
+    /** Null for the guide's Kafka, because it does not require a password. */
     sasl: isSecured(values)
       ? {
           mechanism: 'SCRAM-SHA-512',

@@ -179,7 +179,7 @@ function partPolicies(values: Values): Policy[] {
 /** Ports on which Garage's nodes and their setup reach each other. */
 const garagePorts = [3901, 3903];
 
-/** Policies for CloudNativePG: its operator asks the instances for their state, and they ask the Kubernetes API. */
+/** Policies for CloudNativePG, whose operator queries the instances for their state. The instances connect to the Kubernetes API. */
 function clusterPolicies({ database, services }: Values, state: readonly Selector[]): Policy[] {
   if (!database || database.instances === 1) return [];
   const operator = {

@@ -203,7 +203,7 @@ function secretsKustomization(values: Values): string {
   return yaml({
     ...kustomize,
     namespace: values.namespace,
-    // The secrets get no name suffix, because Kustomize does not recognize all references to them.
+    // The secrets' names get no suffix, because Kustomize does not recognize all references to them.
     generatorOptions: { disableNameSuffixHash: true },
     secretGenerator: secretsOf(values).map((secret) => ({
       name: secret.name,

@@ -94,7 +94,7 @@ function configOf(node: Node, values: Values): string {
 
 const listed = (key: string, values: string[]) => (values.length === 0 ? {} : { [key]: values });
 
-/** K3s's registries.yaml. Only the registry's own address is listed, so images from other registries are not requested from it. */
+/** K3s's registries.yaml. Only the registry's own address is listed, so nodes do not request images of other registries from it. */
 function registriesOf({ host, ca }: NonNullable<Values['nodes']['registry']>): string {
   return yaml(
     {

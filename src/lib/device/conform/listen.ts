@@ -145,7 +145,7 @@ async function subscribe(client: MqttClient, filter: string, url: string): Promi
   });
 }
 
-/** Returns null for messages from the platform, and for topics outside the protocol. */
+/** Returns null for messages from the platform and for topics outside the protocol. */
 function read(topic: string, payload: Buffer, qos: number, retained: boolean): Seen | null {
   const parts = parseTopic(topic);
   const schema = parts && (spoken as Partial<Record<DeviceChannel, ZodType>>)[parts.channel];

@@ -54,7 +54,7 @@ export const messageChecks: Check[] = [
   },
 ];
 
-/** Waits until `forMs` have passed since `startedAt`, so that even a device that sends rarely has sent messages to examine. */
+/** Waits until `forMs` have passed since `startedAt`, so that there are messages to examine even from a device that sends rarely. */
 export async function listenOn(bench: Bench, startedAt: number, forMs: number): Promise<void> {
   const left = startedAt + forMs - Date.now();
   if (left > 0) await systemClock.sleep(left, bench.signal);

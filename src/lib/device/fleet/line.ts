@@ -4,7 +4,7 @@ import { type DeviceChannel, encodeMessage, topicOf } from '../protocol/codec.js
 import type { Signer } from '../protocol/proof.js';
 
 /**
- * MQTT keep-alive interval, s. The broker considers a device gone if nothing arrives for 1.5 times this interval. The
+ * MQTT keep-alive interval, s. The broker considers a device offline if nothing arrives for 1.5 times this interval. The
  * fleet sends three pings for each device in this interval.
  */
 export const keepAliveS = 600;

@@ -46,9 +46,9 @@ export function delayOf(
 }
 
 /**
- * Delivers messages of one connection after their delays, in the order in which they were sent: a delayed message holds
- * back later messages. Timers in a busy process can be late, so each timer delivers the first waiting message, even if
- * the timer was set for another one.
+ * Delivers messages of one connection after their delays, in the order in which they were sent, so a delayed message holds back later
+ * messages. Timers in a busy process can be late, so each timer delivers the first waiting message, even if the timer was set for another
+ * one.
  * @param delay delivery time of the next message, ms
  */
 export function arrivals(delay: () => number): (deliver: () => void) => void {

@@ -7,7 +7,7 @@ import type { DeviceTraits, UpdateEffect, UpdateEvent, UpdateMachine } from '../
 import type { Kind } from './member-part.js';
 import { asks, chanceOf, delayOf, isRigged, type Network } from './network.js';
 
-/** Conditions that all devices in a rehearsal share. */
+/** Conditions shared by all devices in a rehearsal. */
 export interface RehearsedNetwork extends Network {
   /** Share of updates with a power cut in the first trial. */
   powerCuts: number;
@@ -79,7 +79,7 @@ export class RehearsedDevice {
     if (this.online) this.listen();
   }
 
-  /** Goes offline or comes back. */
+  /** Goes offline or comes back online. */
   connect(online: boolean): void {
     if (online === this.online) return;
     this.online = online;

@@ -100,7 +100,7 @@ function summaryText(summary: Summary): string {
     Object.entries(counts)
       .map(([what, many]) => `${many} ${what}`)
       .join(', ');
-  /** Firmware and configurations are shown only if at least one device does not have the original. */
+  /** Firmware and configurations are shown only if at least one device does not use the original. */
   const besides = (what: string, counts: Record<string, number>) =>
     counts.none === devices ? '' : `; ${what} ${counted(counts)}`;
   const more = `${besides('firmware', firmware)}${besides('configuration', configs)}`;

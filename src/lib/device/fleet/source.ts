@@ -28,7 +28,7 @@ export interface FleetSource {
   blob(digest: string): Promise<{ digest: string; bytes: number }>;
   /** Runs the golden vectors once per digest, because the same bytes yield the same result on every device. */
   golden(digest: string): Promise<{ vectors: number; passed: number }>;
-  /** Name and version of a program, from its image or, if the image contains neither, from its release. */
+  /** Name and version of a program, read from its image or, if the image contains neither, from its release. */
   program(content: SlotContent): Promise<Program>;
   /** Checks a configuration against the model in use, once for each combination. @throws AIOT_CONFIG_MALFORMED, AIOT_CONFIG_UNFIT */
   configure(digest: string, model: string | null): Promise<void>;

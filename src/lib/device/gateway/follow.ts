@@ -30,7 +30,7 @@ export const followEventSchema = z.discriminatedUnion('event', [
 
 export type FollowEvent = z.output<typeof followEventSchema>;
 
-/** Numbers of polls, and of updates by their outcome. */
+/** Number of polls, and number of updates by outcome. */
 export interface Followed {
   polls: number;
   installed: number;
@@ -47,7 +47,7 @@ export interface FollowOptions {
   /** Credentials of the board (`TargetToken`) or of this gateway (`GatewayToken`). */
   token: { scheme: 'TargetToken' | 'GatewayToken'; value: string };
   board: SmpBoardOptions & { port: string };
-  /** Number of the image; undefined = 0. */
+  /** Index of the image; undefined = 0. */
   image?: number | undefined;
   soakMs: number;
   restartMs: number;
@@ -86,7 +86,7 @@ const deploymentSchema = z.object({
 });
 
 /**
- * Lets a board with MCUboot, which has no update client of its own, take part in rollouts. It polls the platform for the board over
+ * Lets a board with MCUboot, which has no update client, take part in rollouts. It polls the platform for the board over
  * hawkBit's device API, and installs each offered image over SMP. It reports success only after the board runs the image and has confirmed
  * it. An interrupted update continues at the next poll, because the board stores the offset of the upload.
  * @throws AIOT_TOKEN_INVALID, AIOT_NOT_FOUND; with `once` also AIOT_PLATFORM_UNREACHABLE, AIOT_SMP_…, AIOT_FLASH_UNHEALTHY
@@ -173,7 +173,7 @@ async function carryOut(
   } catch (error) {
     if (!(error instanceof AiotError) || error.code === 'AIOT_INTERRUPTED' || options.signal.aborted)
       throw error;
-    // A board that is off, or a platform that is away, is no failure of the release.
+    // If the board is off or the platform is unreachable, the release has not failed.
     if (isTemporary(error)) {
       if (once) throw error;
       onEvent({ event: 'postponed', action, message: error.message });
@@ -201,14 +201,14 @@ async function install(
   });
 }
 
-/** The number at the end of a link. @throws AIOT_PLATFORM_UNREACHABLE for an answer that does not follow the API */
+/** The number at the end of a link. @throws AIOT_PLATFORM_UNREACHABLE for a response that does not conform to the API */
 function actionOf(href: string, resource: string): number {
   const found = new RegExp(`/${resource}/([1-9]\\d{0,9})(?:\\?|$)`).exec(href)?.[1];
   if (found !== undefined) return Number(found);
   throw new AiotError('AIOT_PLATFORM_UNREACHABLE', `the platform sent an invalid link: ${href}`);
 }
 
-/** Milliseconds of `HH:MM:SS`. */
+/** Converts `HH:MM:SS` to milliseconds. */
 function sleepMs(text: string | undefined): number {
   const found = /^(\d\d):(\d\d):(\d\d)$/.exec(text ?? '');
   if (found === null) return retryMs;
@@ -260,7 +260,7 @@ async function openPlatform({ name, url, ca, token, signal }: FollowOptions): Pr
     bodyTimeout: silenceMs,
   });
   const ask = async (method: 'GET' | 'POST' | 'PUT', address: string, body?: unknown) => {
-    // The token goes to no other host, whatever the links are.
+    // The token must not be sent to another host, even if a link refers to one.
     if (new URL(address).origin !== origin)
       throw new AiotError('AIOT_UPDATE_DOWNLOAD', `expected an address at ${origin}, got ${address}`);
     const headers: Record<string, string> = {

@@ -9,10 +9,10 @@ export interface GuideBoardOptions
   extends Pick<SimulateGuideOptions, 'id' | 'role' | 'count' | 'forMs' | 'signal' | 'onEvent'> {
   /** Context of a platform with --compat architects-guide, or of an installation of the guide; absent = the current context. */
   context?: string | undefined;
-  /** Broker's address, if not the context's. */
+  /** The broker's address; absent = the context's broker. */
   to?: string | undefined;
   motor?: Parameters<typeof motorSensor>[0]['state'] | undefined;
-  /** Readings per second; default one. */
+  /** Readings per second; default 1. */
   rateHz?: number | undefined;
   seed: number;
   /** Whether to run the firmware's core as a separate program instead of simulating the board in this process. */

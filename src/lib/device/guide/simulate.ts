@@ -24,7 +24,7 @@ const at = { board: z.string(), t: z.int() };
 
 /** Events from a guide board. `t`: ms since 1970. */
 export const guideEventSchema = z.discriminatedUnion('event', [
-  /** The registry has not confirmed the board yet, so the board asks again. */
+  /** The registry has not confirmed the board yet, so the board will ask again. */
   z.object({ event: z.literal('waiting'), ...at }),
   z.object({ event: z.literal('activated'), ...at }),
   z.object({ event: z.literal('connected'), ...at, broker: z.string() }),
@@ -204,7 +204,7 @@ interface Sensing extends Work {
   infer: (of: string, reading: GuideReading) => number | null;
 }
 
-/** Takes one reading at a time: publishes it, runs the model on it, and sets the actuators. */
+/** Processes one reading at a time: publishes it, runs the model on it, and sets the actuators. */
 async function sense(
   { id, sensor, count = Number.POSITIVE_INFINITY }: SimulateGuideOptions,
   { clock, emit, end, publish, infer }: Sensing,

@@ -16,7 +16,7 @@ const buildMs = 300_000;
  */
 const keptMs = 7 * 24 * 3_600_000;
 
-/** Programs built by firmware/device.cmake; all but the first are for update tests. */
+/** Programs built by firmware/device.cmake. All except the first are for update tests. */
 export type NativeProgram =
   | 'aiot-device'
   | 'aiot-device-next'

@@ -22,7 +22,7 @@ const most = 100;
 
 /**
  * Runs a native device as a process against the current platform: the first of native-1, native-2, … that is not
- * running yet. A device unknown to the platform is registered first; its identity is stored in the user's data folder.
+ * running yet. A device that is unknown to the platform is registered first, and its identity is stored in the user's data folder.
  * Each further device's seed is one higher.
  * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_DEVICE_BUSY (100 are running), AIOT_ALREADY_EXISTS, and the errors of
  * `simulateDevice`

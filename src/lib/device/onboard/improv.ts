@@ -40,15 +40,15 @@ export interface SeenNetwork {
   secured: boolean;
 }
 
-/** The network that a board joins, however it is reached. */
+/** The network that a board is to join, regardless of how the board is reached. */
 export interface JoinOptions {
   /** Absent = `ask` chooses one. */
   ssid?: string | undefined;
-  /** Absent = `ask` asks for it, unless the network is open. */
+  /** Absent = `ask` prompts for it, unless the network is open. */
   password?: string | undefined;
   /** Asks for the missing name or password. Absent = there is no terminal. */
   ask?: ((networks: readonly SeenNetwork[], ssid: string | undefined) => Promise<Wifi>) | undefined;
-  /** Time for joining the network. */
+  /** Maximum time for joining the network. */
   timeoutMs: number;
   signal: AbortSignal;
   onStage?: (stage: { text: string }) => void;
@@ -60,23 +60,26 @@ interface OverSerialOptions extends JoinOptions {
   /** Absent = the only board. */
   port?: string | undefined;
   baud: number;
-  /** Whether to restart the board first. A chip simulated in this process is always restarted, because only that starts its program. */
+  /**
+   * Whether to restart the board first. A chip that is simulated in this process is always restarted, because its program does not start
+   * otherwise.
+   */
   reset: boolean;
 }
 
-/** Time within which a running board answers the first request, ms. Firmware needs a few seconds after a reset. */
+/** Maximum time for a running board to answer the first request, ms. Firmware needs a few seconds after a reset. */
 const contactMs = 10_000;
-/** Interval of the first requests, ms. A board that is starting misses some of them. */
+/** Interval between the first requests, ms. A board that is starting misses some of them. */
 const contactEveryMs = 250;
-/** Time after which a request without any reply is sent again, ms. */
+/** Time after which a request without a reply is sent again, ms. */
 const resendMs = 1000;
-/** Number of times that a request is sent if it is damaged on the line. */
+/** Maximum number of times that a request is sent if it is corrupted on the line. */
 const attempts = 5;
-/** Time for the results of a scan, ms. */
+/** Maximum time for the results of a scan, ms. */
 const scanMs = 15_000;
-/** Time without a packet after which the board is asked whether it has joined, because a packet may have been lost, ms. */
+/** Time without a packet, ms, after which the board is asked whether it has joined, because a packet may have been lost. */
 const quietMs = 4000;
-/** Number of the last bytes of other output that are examined if a board does not answer. */
+/** Number of bytes at the end of other output that are examined if a board does not answer. */
 const shownBytes = 400;
 
 /**
@@ -116,7 +119,7 @@ export async function joinOverSerial(options: OverSerialOptions): Promise<Joined
 }
 
 /**
- * Name and password as given, or as the user chooses them.
+ * Returns the given name and password, or asks the user for them.
  * @param scan returns the networks that the board sees; called only if something is missing
  * @throws AIOT_USAGE without a terminal, or for an invalid name or password
  */
@@ -161,7 +164,7 @@ function namesOf(networks: readonly SeenNetwork[]): string {
 
 type Reply = Exclude<ImprovPacket, { kind: 'command' | 'malformed' }>;
 
-/** The conversation with one board. Only one request is open at a time. */
+/** The conversation with one board. Only one request is pending at a time. */
 class Session {
   private readonly reader = new ImprovReader();
   private readonly leave: () => void;
@@ -203,7 +206,7 @@ class Session {
     throw this.silence();
   }
 
-  /** The board's state, or null if it does not answer within this time. */
+  /** Returns the board's state, or null if the board does not answer within this time. */
   private async state(ms = resendMs): Promise<ImprovState | null> {
     await this.send(improvCommands.state);
     const until = this.clock.now() + ms;
@@ -213,7 +216,7 @@ class Session {
     return null;
   }
 
-  /** Firmware, version, chip and name of the board; empty if the board does not support the request. */
+  /** Returns the board's firmware, version, chip and name; empty if the board does not support the request. */
   async info(): Promise<string[]> {
     return (
       (await this.request(
@@ -248,7 +251,7 @@ class Session {
   }
 
   /**
-   * Has the board join a network. Settings that the board did not read are sent again.
+   * Makes the board join a network. If the board did not receive the settings, they are sent again.
    * @returns its URL, or an empty text @throws AIOT_WIFI_NOT_FOUND, AIOT_WIFI_REFUSED, AIOT_TIMEOUT, AIOT_IMPROV_…
    */
   async join({ ssid, password }: Wifi, timeoutMs: number): Promise<string> {
@@ -272,8 +275,9 @@ class Session {
   }
 
   /**
-   * Waits until the board has joined, and returns its URL. Returns null at the time `until`, and the error if the board did not read the
-   * settings. A board that had joined a network before may still report that, so its state counts only after it started to join.
+   * Waits until the board has joined, and returns its URL. Returns null if `until` is reached first, and an error if the board did not
+   * receive the settings. A board that is still in another network reports that it has joined, so its state counts only after it has
+   * started to join this one.
    */
   private async outcome(ssid: string, until: number): Promise<string | AiotError | null> {
     let trying = false;
@@ -297,7 +301,7 @@ class Session {
     return null;
   }
 
-  /** Throws the error that the board reported; null = it stopped trying without an error. */
+  /** Throws the error that the board reported; null = the board gave up without reporting an error. */
   private async fail(reply: Extract<Reply, { kind: 'error' }> | null, ssid: string): Promise<never> {
     if (reply !== null && reply.error !== 'unable-to-connect') throw this.reported(reply);
     const after = await this.next(this.clock.now() + resendMs, ({ kind }) => kind === 'state');
@@ -326,7 +330,7 @@ class Session {
   }
 
   /**
-   * Sends a request until a reply satisfies `judge`. A damaged request is sent again.
+   * Sends a request until a reply satisfies `judge`. A corrupted request is sent again.
    * @returns null if the board does not support the request, or does not complete it within the time
    */
   private async request<T>(
@@ -364,7 +368,7 @@ class Session {
     this.wake();
   }
 
-  /** The next reply that `wanted` accepts, or null at the time `until`. @throws AIOT_SERIAL_LOST, or the reason of an abort */
+  /** The next reply that `wanted` accepts, or null if `until` is reached first. @throws AIOT_SERIAL_LOST, or the reason of an abort */
   private async next(until: number, wanted: (reply: Reply) => boolean = () => true): Promise<Reply | null> {
     for (;;) {
       this.options.signal.throwIfAborted();
@@ -378,7 +382,7 @@ class Session {
     }
   }
 
-  /** Resolves at the next packet, at the end of the line, or after `ms`. */
+  /** Resolves when the next packet arrives, when the line is closed, or after `ms`. */
   private async arrival(ms: number): Promise<void> {
     const stop = new AbortController();
     const signal = AbortSignal.any([stop.signal, this.options.signal]);
@@ -390,7 +394,7 @@ class Session {
     stop.abort();
   }
 
-  /** The error for a board that does not answer, with what it sent instead. */
+  /** The error for a board that does not answer, including the output that it sent instead. */
   private silence(): AiotError {
     const at = { endpoint: this.line.address, retryable: true };
     const what =

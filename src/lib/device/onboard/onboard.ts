@@ -52,7 +52,7 @@ export const onboardedSchema = provisionedDeviceSchema.extend({
 export type Onboarded = z.output<typeof onboardedSchema>;
 
 interface OnboardOptions extends Pick<MakeOptions, 'client' | 'name' | 'out' | 'privatePem' | 'now'> {
-  /** Chooses the enrolment for the connected board. `held`: the current contents of its NVS. */
+  /** Chooses the enrolment for the connected board. `held`: the current contents of the board's NVS. */
   how: (chip: ChipInfo, held: () => Promise<OldNvs | null>) => Enrolment | Promise<Enrolment>;
   /** May reject a board because of its NVS, before the platform is contacted or anything is written. Called only if the NVS is kept. */
   requireOld?: (old: OldNvs) => void;
@@ -152,8 +152,7 @@ function requireKeysStay(before: PartitionTable, next: PartitionTable): void {
 }
 
 /**
- * The image for this board. The image contains the board's own table, unless another table is given, and the settings
- * that the device keeps.
+ * The image for this board. It contains the board's own table, unless another table is given, and the settings that the device retains.
  */
 async function imageOn(loader: Loader, asked: CommonImage, how: Enrolment) {
   const there = await tableOf(loader);
@@ -287,7 +286,7 @@ async function staleKeys(
 
 /**
  * A region that erases the NVS of the board's previous table. If the new table has no NVS there, a private key and the
- * Wi-Fi password would stay readable. Null if there is no such NVS, or if it is overwritten anyway.
+ * Wi-Fi password would stay readable. Null if there is no such NVS, or if the NVS is overwritten anyway.
  */
 async function staleNvs(
   loader: Pick<Loader, 'read'>,

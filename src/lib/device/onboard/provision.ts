@@ -101,12 +101,12 @@ async function make(request: ProvisionRequest): Promise<Provisioned> {
   return device;
 }
 
-/** Maximum number of devices whose types are compared with a new one, because they take a request per thousand. */
+/** Maximum number of devices whose types are compared with a new one, because listing them takes one request per thousand. */
 const mostCompared = 5000;
 
 /**
- * A sentence about a new device type that is probably misspelled; otherwise undefined. Types of devices and firmware releases are known.
- * Nothing is compared if the platform does not list them.
+ * Returns a warning if a new device type is probably misspelled, otherwise undefined. The known types are those of devices and firmware
+ * releases. If the platform does not list them, nothing is compared.
  */
 export async function typeCaution(
   client: Pick<RegistryClient, 'devices' | 'firmware' | 'status'>,
@@ -130,8 +130,8 @@ async function typesAt({
 }
 
 /**
- * Allows one fleet run at a time: otherwise, two runs with the same file but different folders would divide the file's
- * devices between them.
+ * Allows only one fleet run at a time. Otherwise, two runs with the same file but different folders would divide the file's devices between
+ * them.
  * @throws AIOT_PROVISION_RUNNING
  */
 async function alone<T>(context: string, task: () => Promise<T>): Promise<T> {

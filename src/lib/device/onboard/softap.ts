@@ -45,13 +45,13 @@ const aboutSchema = z.object({
 const replyBytes = 64 * 1024;
 const replyMs = 15_000;
 const pollMs = 1000;
-/** Networks that are requested at a time. */
+/** Number of networks that are requested at a time. */
 const scanPage = 4;
 
 /**
  * Gives a board the name and password of a Wi-Fi network over the board's own network, by ESP-IDF's unified provisioning with security
  * scheme 2, and waits until it has joined. The password is encrypted; the login proves that both sides know the board's password, and
- * does not send it. Boards with another scheme are refused.
+ * does not send it. Boards with another scheme are rejected.
  * @throws AIOT_SOFTAP_…, AIOT_WIFI_NOT_FOUND, AIOT_WIFI_REFUSED, AIOT_TIMEOUT, AIOT_USAGE
  */
 export async function joinOverSoftap(options: OverSoftapOptions): Promise<Joined> {
@@ -134,7 +134,7 @@ async function openBoard(
   };
   const malformed = (why: string) =>
     new AiotError('AIOT_SOFTAP_MALFORMED', `${url}: invalid reply: ${why}`, { endpoint: url });
-  /** Reads a reply. A reply of another kind, or a damaged one, is an error. */
+  /** Reads a reply. A reply of another kind, or a corrupted one, is an error. */
   const parse = <T>(what: string, read: () => T | null): T => {
     try {
       const value = read();
@@ -152,7 +152,10 @@ async function openBoard(
     const session = cipher;
     return parse(endpoint, () => session.decrypt(content));
   };
-  /** An unreachable board is returned as an error: it may come back. Lost messages are missing in its counter, so it needs a new session. */
+  /**
+   * Returns an error if the board is unreachable, because it may come back. The board's message counter does not include lost messages, so
+   * a new session is needed.
+   */
   const joinProgress = async () => {
     try {
       if (cipher === null) await login();
@@ -191,7 +194,7 @@ async function openBoard(
     const proven = second.status === 200 ? parse('the proof', () => readLoginProof(second.content)) : null;
     if (proven?.status !== 0)
       throw new AiotError('AIOT_SOFTAP_REFUSED', `${url}: the board refuses the login of ${user}`);
-    // A board that does not know the password cannot compute this.
+    // A board cannot compute this value without the password.
     if (!sameProof(proven.proof, session.serverProof) || proven.nonce.length !== protocommNonceBytes)
       throw malformed('the board does not prove that it knows the password');
     cipher = new ProtocommCipher(session.key, proven.nonce, patch >= 1);

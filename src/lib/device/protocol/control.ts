@@ -6,7 +6,7 @@ const time = z.int().min(0);
 export const commandSchema = z.looseObject({
   /** Chosen by the sender and repeated in the reply. A device runs and answers each id once. */
   id: z.string().min(1).max(64),
-  /** ping, status, reboot, crash, or a project's own; a device answers any other name with AIOT_COMMAND_UNKNOWN. */
+  /** ping, status, reboot, crash, or a command that a project defines. A device answers any other name with AIOT_COMMAND_UNKNOWN. */
   command: z.string().min(1).max(64),
   args: z.record(z.string(), z.unknown()).optional(),
   /** After this time, the device ignores the command. */

@@ -13,10 +13,10 @@ const digest = z.string().regex(digestPattern);
 
 export { name as deviceName };
 
-/** Largest settings that a device reports, bytes of JSON. */
+/** Maximum size of the settings that a device reports, bytes of JSON. */
 const mostSettingsBytes = 4096;
 
-/** Kinds of updates: each has its own slots, versions and rollback. */
+/** Kinds of updates. Each has its own slots, versions and rollback. */
 export const updateKinds = ['model', 'firmware', 'config'] as const;
 
 /**
@@ -222,7 +222,7 @@ export const reportedSchema = z.looseObject({
     .object({
       /** Digest of the settings that the device applied last; null = none. */
       digest: digest.nullable(),
-      /** The values that it uses. Absent if it reports only the digest. */
+      /** The values that the device uses. Absent if it reports only the digest. */
       values: z
         .record(z.string(), z.unknown())
         .refine(
@@ -230,7 +230,7 @@ export const reportedSchema = z.looseObject({
           `expected at most ${mostSettingsBytes} bytes`,
         )
         .optional(),
-      /** Why it did not apply the settings with this digest. */
+      /** Why the device did not apply the settings with this digest. */
       error: z
         .object({ digest, code: z.string().max(64), message: z.string().max(512) })
         .nullable()
@@ -239,9 +239,9 @@ export const reportedSchema = z.looseObject({
     .optional(),
   heap: heapSchema.optional(),
   vitals: vitalsSchema.optional(),
-  /** Memory for models, bytes: in all, and free beside the active model. Absent if it is not limited. */
+  /** Memory for models, bytes: the total, and the part that the active model leaves free. Absent if it is not limited. */
   memory: z.object({ bytes: z.int().min(0), free: z.int().min(0) }).optional(),
-  /** The samples that the device takes: its stream, its fields, and their rate in Hz. Absent if it takes none, or does not report it. */
+  /** The samples that the device takes: the stream, its fields, and its rate in Hz. Absent if it takes none or does not report them. */
   sensor: z
     .object({
       stream: name,
@@ -253,7 +253,7 @@ export const reportedSchema = z.looseObject({
       unfit: z.string().max(512).nullable(),
     })
     .optional(),
-  /** Additional capabilities. Readers ignore words that they do not know. */
+  /** Additional capabilities. Readers ignore unknown words. */
   features: z.array(z.string().max(64)).max(32).optional(),
   /** Results of the shadow so far. They are present in state SHADOW if the device has an active model that receives samples. */
   shadow: shadowSchema.optional(),

@@ -17,7 +17,7 @@ interface FeedOptions {
   predict: boolean;
   /** Time of the first sample, ms since 1970. */
   startedAt: number;
-  /** Whether the sensor has no end of its own, so that an abort is its normal end, not an error. */
+  /** Whether the sensor never ends, so that an abort is its normal end, not an error. */
   endless?: boolean;
   /**
    * Whether to send no predictions until there is a model that fits the sensor, instead of throwing at the start;
@@ -113,7 +113,7 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
     for (const sample of sensor.samples()) {
       if (speed !== 'max') {
         const due = started + (read * 1000) / (sensor.rateHz * speed);
-        // Waits of up to 10 ms are skipped, because timers are too coarse. Later waits make up for the difference.
+        // Waits of up to 10 ms are skipped, because timers are too coarse. Later waits compensate for the difference.
         if (due - clock.now() > 10) await clock.sleep(due - clock.now(), signal).catch(() => {});
       }
       if (signal?.aborted && options.endless) break;

@@ -68,7 +68,7 @@ export function motorSensor(options: { state: MotorState; rateHz: number; seed: 
   };
 }
 
-/** Rows of a project's table that a virtual device sends per second. Each row is a sample of its own, with no rate. */
+/** Rows of a project's table that a virtual device sends per second. Each row is an independent sample without a rate. */
 const tableHz = 1;
 
 /**
@@ -85,7 +85,7 @@ export async function readRecording(file: string, rateHz: number | null): Promis
   const isTable = table !== undefined && join(project!.dir, table.file) === resolve(file);
   const { fields, columns, size, ...own } = await readLooseFile(file, {
     ...(rateHz === null ? {} : { rateHz }),
-    // A device sends numbers only.
+    // A device sends only numbers.
     ignoreWords: true,
     ...(isTable && table.label !== undefined ? { labelColumn: table.label } : {}),
   });
@@ -105,7 +105,7 @@ export async function readRecording(file: string, rateHz: number | null): Promis
 /**
  * Flags of `aiot device simulate` for samples of the project in a folder, or else of the only project in its subfolders. The samples are
  * the table, the first recording, or a simulated motor if that provides the project's fields. Null without such a project, and for a
- * project whose samples no virtual device can send.
+ * project whose samples a virtual device cannot send.
  */
 export async function suitableSource(folder = '.'): Promise<string[] | null> {
   if (existsSync(join(folder, 'aiot.yaml'))) return sourceIn(folder);

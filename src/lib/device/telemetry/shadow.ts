@@ -15,7 +15,7 @@ const tolerance = 0.05;
 export class Shadow {
   private readonly sides: { active: Side; candidate: Side };
   private readonly counts = { windows: 0, disagreements: 0 };
-  /** A prediction of the candidate that has no counterpart yet. */
+  /** A prediction of the candidate that has not been paired with one of the active model yet. */
   private waiting: Prediction | null = null;
 
   constructor(

@@ -5,7 +5,7 @@ import type { DeviceStore } from '../virtual/store.js';
 import type { SlotIndex } from './record.js';
 import type { BundleSource } from './types.js';
 
-/** A download fails after this many consecutive attempts without progress. The waits between attempts grow from 200 ms to 5 s. */
+/** A download fails after this many consecutive attempts without progress. The delays between attempts grow from 200 ms to 5 s. */
 const attempts = 6;
 
 /** An attempt that receives fewer bytes than this counts as having made no progress. */
@@ -103,7 +103,7 @@ export async function retrying<T>(
   }
 }
 
-/** The error for a slow download. Not retryable, because another attempt would take as long. The received bytes are kept. */
+/** The error for a slow download. Not retryable, because another attempt would take as long. The received bytes are retained. */
 function tooSlow(expected: string): AiotError {
   return new AiotError('AIOT_UPDATE_DOWNLOAD', `expected ${expected}`);
 }

@@ -270,7 +270,7 @@ export function judgeManifest(
 }
 
 /**
- * The reason why this device cannot run the release, or null. Only the current firmware is considered, because the abilities of new
+ * The reason why this device cannot run the release, or null. Only the current firmware is considered, because the capabilities of new
  * firmware are unknown before its trial.
  */
 function inability({ kind, interface: needed, model }: Manifest, traits: DeviceTraits): string | null {
@@ -281,7 +281,7 @@ function inability({ kind, interface: needed, model }: Manifest, traits: DeviceT
     return `expected a model for firmware of interface ${traits.interface} at most, got one for ${needed}`;
   }
   const mode = model?.quantization.mode;
-  // Decision trees need only their interface; a tree's mode is the type of its input and output.
+  // Decision trees require only an interface version, because a tree's mode is just the type of its input and output.
   const { forests, rejectingForests, soundForests, decidingForests } = firmwareInterfaces;
   const trees: number[] = [forests, rejectingForests, soundForests, decidingForests];
   if (trees.includes(needed) && mode === 'float32') return null;

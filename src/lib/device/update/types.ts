@@ -15,7 +15,7 @@ export interface DeviceTraits {
   kind?: Desired['kind'];
   /** Size of one slot, bytes. */
   slotBytes: number;
-  /** Interface version of the device's firmware. A manifest contains the minimum version that it needs. */
+  /** Interface version of the device's firmware. A manifest contains the minimum version that its release needs. */
   interface: number;
   /** Types of models that the device's firmware can run. */
   modes: readonly NetworkMode[];

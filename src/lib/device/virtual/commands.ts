@@ -13,8 +13,8 @@ const graceMs = 2000;
 const settingsTimeoutMs = 20_000;
 
 /**
- * The commands that a project defines for devices of a type, as handlers of a virtual device. A command without `run` or `simulate` is not
- * implemented by it.
+ * The commands that a project defines for devices of a type, as handlers of a virtual device. A virtual device does not implement commands
+ * without `run` or `simulate`.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_STREAM_EXPRESSION
  */
 export async function projectCommands(folder: string, type: string): Promise<Record<string, CommandHandler>> {
@@ -28,7 +28,7 @@ export async function projectCommands(folder: string, type: string): Promise<Rec
 }
 
 /**
- * Runs the program that a project defines for applying the settings of a type; undefined = it defines none.
+ * Runs the program that a project defines for applying the settings of a type; undefined = there is none.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID
  */
 export async function projectSettings(

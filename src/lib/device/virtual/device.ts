@@ -328,7 +328,7 @@ function createInbox(
     const topic = topicOf(identity.name, 'desired');
     firmware().desire(withdrawn ? null : decodeMessage(desiredSchema, topic, payload));
   };
-  // Settings are applied one after another, so that the last ones win.
+  // Settings are applied one after another, so that the most recent ones take effect.
   let setting = Promise.resolve();
   const handlers = {
     command,
@@ -351,11 +351,11 @@ function createInbox(
 
 interface SettingsKeeper {
   readonly reported: Reported['settings'];
-  /** Applies settings, and stores them; null = there are none. */
+  /** Applies settings and stores them; null = there are none. */
   take(settings: { digest: string; values: Record<string, unknown> } | null): Promise<void>;
 }
 
-/** Applies the settings of the last run, and then each new ones. */
+/** Applies the settings of the last run, and then all new settings as they arrive. */
 async function createSettingsKeeper(
   { applySettings = async () => {}, settingsFile: file }: VirtualDeviceOptions,
   warn: (message: string) => void,

@@ -49,9 +49,9 @@ export interface Hardware {
   take: ConfiguredUse['take'];
   /** Called when a new configuration is in use, to apply its connection settings. */
   configured(config: DeviceConfig): Promise<void>;
-  /** Capabilities of its firmware. */
+  /** Capabilities of the device's firmware. */
   firmware: FirmwareTraits;
-  /** Its settings, for its reports; undefined = it has none. */
+  /** The device's settings for its reports; undefined = it has none. */
   settings(): Reported['settings'];
   /** Readings of the simulated hardware. */
   vitals(): Vitals;
@@ -230,7 +230,7 @@ export async function boot(
   return firmware;
 }
 
-/** Samples of a sensor or a recording, and the stream that they are sent in. */
+/** Samples of a sensor or a recording, and the stream in which they are sent. */
 export type SensedForm = SampleForm & { stream: string };
 
 /** The member `sensor` of a report. A sensor's rate is that after the configured averaging. */

@@ -125,7 +125,7 @@ export interface Radio {
   publish: Publish;
   /** Number of messages that wait for the connection or for their PUBACK. */
   readonly waiting: number;
-  /** Sends a message that matters only now. Without a connection, it is dropped silently. */
+  /** Sends a message that is only relevant now. Without a connection, the message is dropped silently. */
   tell(channel: DeviceChannel, message: object, options?: { retain?: boolean }): void;
   attach(link: DeviceLink): void;
   /** Called when the connection is closed; another one may follow. */

@@ -54,10 +54,10 @@ export interface VirtualDeviceOptions {
   openLink?: typeof openLink;
   /** Readings of the simulated hardware, such as its battery. They replace the device's own, which are its uptime, its queue and its boot. */
   vitals?: () => Vitals;
-  /** Commands of one's own, by name, in addition to those of protocol v1. */
+  /** Custom commands by name, in addition to those of protocol v1. */
   commands?: Readonly<Record<string, CommandHandler>>;
   /**
-   * Applies settings of one's own. An error rejects them, and the device reports it. Absent = settings are only stored.
+   * Applies custom settings. If it throws, the settings are rejected, and the device reports the error. Absent = settings are only stored.
    */
   applySettings?: ((values: Record<string, unknown>) => Promise<void>) | undefined;
   /** File with the settings that the device applied last; absent = in memory. */
@@ -66,7 +66,10 @@ export interface VirtualDeviceOptions {
   unchecked?: readonly UpdateCheck[];
 }
 
-/** Runs a command; its parameters were checked by the platform. The return value is the reply's result, and an error the reply's error. */
+/**
+ * Runs a command; its parameters were checked by the platform. The return value becomes the reply's result, and a thrown error becomes the
+ * reply's error.
+ */
 export type CommandHandler = (params: Record<string, unknown>) => Promise<Record<string, unknown>>;
 
 export interface ReplayOptions {

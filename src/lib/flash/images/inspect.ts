@@ -47,7 +47,7 @@ const usageSchema = z.object({
 const uf2Schema = z.object({
   programs: z.array(
     z.object({
-      /** Name of the family; null = unknown, or the file names none. */
+      /** Name of the family; null = unknown, or not specified in the file. */
       family: z.string().nullable(),
       title: z.string(),
       /** Family id, 0x and 8 hex digits; null = none. */
@@ -56,7 +56,7 @@ const uf2Schema = z.object({
       regions: z.array(z.object({ address: z.int(), bytes: z.int() })),
     }),
   ),
-  /** Blocks that tell the bootloader to ignore them. */
+  /** Number of blocks that are marked for the bootloader to ignore. */
   ignoredBlocks: z.int(),
 });
 

@@ -12,7 +12,7 @@ export async function privateKeyOf(path: string): Promise<KeyObject> {
   }
 }
 
-/** Reads the public key, also from a file with a private key. @throws AIOT_USAGE, AIOT_FILE_… */
+/** Reads the public key from a file, which may instead contain the private key. @throws AIOT_USAGE, AIOT_FILE_… */
 export async function publicKeyOf(path: string): Promise<KeyObject> {
   const pem = await readBytes(path);
   try {

@@ -12,7 +12,7 @@ import {
   bootKeyKind,
 } from '../../formats/esp-image/secure-boot.js';
 
-/** A private key in a hardware security module, as a URI of RFC 7512 names it. */
+/** A private key in a hardware security module, identified by a URI (RFC 7512). */
 interface Pkcs11Key {
   uri: string;
   /** The module's library for PKCS#11. */
@@ -28,13 +28,13 @@ interface Pkcs11Key {
 export const isPkcs11 = (text: string) => text.startsWith('pkcs11:');
 
 const pinVariable = 'AIOT_PKCS11_PIN';
-/** A smart card may wait for the touch of a button. */
+/** A smart card may wait until the user touches a button. */
 const toolMs = 120_000;
 const example =
   "For example: 'pkcs11:token=plant;object=boot?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:pin.txt'";
 
 /**
- * Opens a key for signing: reads its public part. The private part stays in the module.
+ * Opens a key for signing by reading its public part. The private part never leaves the module.
  * @throws AIOT_USAGE for an invalid URI, AIOT_PROGRAM_NOT_FOUND without pkcs11-tool, AIOT_PKCS11_FAILED
  */
 export async function pkcs11Signer(uri: string): Promise<BootSigner> {
@@ -199,7 +199,7 @@ async function runPkcs11({ uri, module, token }: Pkcs11Key, args: string[], pin?
     // The PIN is not an argument, because command lines are visible to other users.
     env: { ...others, LC_ALL: 'C', ...(pin === undefined ? {} : { [pinVariable]: pin }) },
     timeoutMs: toolMs,
-    // Without this, the tool would ask on stdin.
+    // Without this option, the tool would prompt on stdin.
     input: new Uint8Array(),
   }).catch((cause: unknown) => {
     if (systemCode(cause) !== 'ENOENT') throw cause;

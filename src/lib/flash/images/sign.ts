@@ -162,7 +162,7 @@ export const cryptedSchema = z.object({
 export type Crypted = z.output<typeof cryptedSchema>;
 
 /**
- * Encrypts or decrypts a file in the form that it has in the flash of a chip with flash encryption (all chips but the ESP32).
+ * Encrypts or decrypts a file in the form that it has in the flash of a chip with flash encryption (all chips except the ESP32).
  * @param request.key file with the key's 16, 32 or 64 bytes @param request.address in flash, in bytes
  * @throws AIOT_USAGE, AIOT_FILE_…
  */
@@ -184,7 +184,7 @@ export async function cryptImage(request: {
   return { file: out, bytes: result.length, address, algorithm };
 }
 
-/** Data filled up with FF, the value of erased flash, to whole blocks of 16 bytes. */
+/** Pads data to whole blocks of 16 bytes with FF, the value of erased flash. */
 function filledUp(data: Uint8Array): Uint8Array {
   const whole = new Uint8Array(Math.ceil(data.length / 16) * 16).fill(0xff);
   whole.set(data);

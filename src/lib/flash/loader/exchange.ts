@@ -57,7 +57,7 @@ export function block(payload: Uint8Array, sequence: number): Uint8Array {
   return data;
 }
 
-/** Limits for requests that a chip answers at once and that may be repeated. A lost answer costs only a second. */
+/** Limits for requests that a chip answers at once and that may be repeated. A lost answer delays them by only a second. */
 export const quick = { timeoutMs: 1000, tries: 4 } as const;
 
 /** Timeout for an operation on this many bytes of flash, ms: at least 3 s. */
@@ -66,7 +66,7 @@ export function flashTimeMs(bytes: number, secondsPerMB: number): number {
 }
 
 interface Answer {
-  /** Value in the answer: the result of READ_REG; stale for every other ROM request. */
+  /** Value in the answer: the result of READ_REG. For any other request to a ROM, it is stale. */
   value: number;
   /** The answer's data, without the status. */
   data: Uint8Array;

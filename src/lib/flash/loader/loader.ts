@@ -212,7 +212,7 @@ async function eraseRegion(session: Session, offset: number, length: number): Pr
   await exchange.ask({ op: op.flashBegin, data, timeoutMs, tries: 3 });
 }
 
-/** Erases the whole flash. A stub uses the flash's own command; with a ROM, it is erased region by region. */
+/** Erases the whole flash. A stub uses the flash's own command; a ROM erases it region by region. */
 async function eraseAll(session: Session, progress: (done: number) => void): Promise<void> {
   const { exchange, stub, chip } = session;
   if (stub) {

@@ -115,7 +115,7 @@ async function makeEsptool(exchange: Exchange): Promise<Esptool> {
       return value | 0;
     }
 
-    /** Called only by esptool-js's writeReg. Repetition is safe, because a register may be written twice. */
+    /** Called only by esptool-js's writeReg. Repeating it is safe, because writing a register twice is harmless. */
     override async checkCommand(what = '', code: number | null = null, data = new Uint8Array(0), sum = 0) {
       if (code !== op.writeReg)
         throw new Error(`${what}: request ${hex(code ?? 0)} is not possible without the stub`);

@@ -15,7 +15,7 @@ export class NoAnswer extends Error {
   }
 }
 
-/** Number of bytes outside of packets that are kept; enough for the boot text of several starts. */
+/** Number of bytes outside of packets that are retained; enough for the boot text of several starts. */
 const rememberedBytes = 16_384;
 
 /**
@@ -42,8 +42,8 @@ export function isGreetingAnswer(packet: Uint8Array): boolean {
 }
 
 /**
- * Sends and receives packets as SLIP frames over a serial line, without polling. Keeps the bytes outside of frames, because these are
- * what a chip prints when something is wrong.
+ * Sends and receives packets as SLIP frames over a serial line, without polling. Retains the bytes outside of frames, because a chip that
+ * has a problem prints text there.
  */
 export class Wire {
   private frames: Uint8Array[] = [];

@@ -10,7 +10,7 @@ import type { Region, RegionResult, WriteOptions } from './types.js';
 
 const triesWithoutProgress = 4;
 
-/** Error numbers of the ROM and the stub for a flash that does not work. Later errors are consequences of these. */
+/** Error numbers of the ROM and the stub for a flash that does not work. Later errors result from these. */
 const flashFailed = new Set([0x08, 0xc4, 0xc5]);
 
 /** Writes regions in order. Each is verified before the next one is written. @throws AIOT_FLASH_*, AIOT_CHIP_*, AIOT_SERIAL_LOST */

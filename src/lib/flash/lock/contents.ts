@@ -26,7 +26,10 @@ type Plain<T> = (offset: number, length: number) => T;
 const otadata = partitionSubtypes[partitionTypes.data]?.ota;
 const nvsKeys = partitionSubtypes[partitionTypes.data]?.nvs_keys;
 
-/** Whether the hardware decrypts a partition: apps, otadata and keys of NVS always, others by their flag. Source: ESP-IDF, "Flash Encryption". */
+/**
+ * Whether the hardware decrypts a partition: apps, otadata and NVS keys always, and others if their flag is set. Source: ESP-IDF, "Flash
+ * Encryption".
+ */
 export const isEncrypted = ({ type, subtype, encrypted }: Partition): boolean =>
   encrypted ||
   type === partitionTypes.app ||
@@ -58,8 +61,8 @@ export function encryptedRanges(
 }
 
 /**
- * Checks that the chip will still start after it is locked. It needs a bootloader and an app with a signature by one of the keys, encrypted
- * with the chip's key.
+ * Checks that the chip will still start after it is locked. It needs a bootloader and an app that are signed with one of the keys and
+ * encrypted with the chip's key.
  * @param digests digests of the keys of secure boot, hex digits; empty = signatures are not needed
  * @param secret the key of flash encryption; null = the flash is not encrypted
  * @throws AIOT_LOCK_REFUSED, AIOT_FLASH_READ, AIOT_SERIAL_…

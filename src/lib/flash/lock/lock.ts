@@ -60,7 +60,7 @@ export interface LockOptions {
 }
 
 export interface LockRequest extends BoardRequest, LockOptions {
-  /** Returns the MAC as the user has typed it; null = only the plan is wanted, and nothing is burnt. */
+  /** Returns the MAC as typed by the user; null = only return the plan, and burn nothing. */
   confirm: ((plan: BoardLocked) => Promise<string>) | null;
   /** Called before each burn. */
   onStep?: (step: LockStep, done: number, total: number) => void;
@@ -85,12 +85,12 @@ export async function lockBoard(request: LockRequest): Promise<BoardLocked> {
     throw new AiotError('AIOT_USAGE', `expected the MAC of the board, ${plan.mac}, as confirmation`, {
       next: 'Compare it with the label of the board. Nothing was burnt.',
     });
-  // The ROM burns fuses; a stub would only occupy its memory.
+  // The ROM burns fuses. A stub would only occupy memory.
   const burning = { ...request, port, loader: { ...request.loader, stub: false } };
   return await withBoard(burning, (loader) => burnAll(loader, request, { digests, plan }));
 }
 
-/** A board that is not locked yet must not start in between: ESP-IDF's bootloader would burn fuses itself. */
+/** A board that is not locked yet must not start in the meantime, because ESP-IDF's bootloader would burn fuses itself. */
 function keepingStill(request: LockRequest, port: string, burns: boolean) {
   const { loader } = request;
   return { ...request, port, loader: burns ? { ...loader, after: 'no-reset' as const } : loader };
@@ -176,7 +176,7 @@ async function planFor(
   const state = await readFuses(loader, loader.registers);
   const layout = layoutOf(loader);
   const encrypts = parts.includes('flash-encryption');
-  // A plan alone creates no key. Its steps are those of any key.
+  // A plan alone does not create a key, because its steps are the same for every key.
   const stored = encrypts && encryptionKeys !== undefined && layout !== null;
   const key =
     stored && (confirm !== null || (await hasKey(encryptionKeys, mac)))
@@ -275,7 +275,7 @@ async function burnAll(
     onStep?.(step, index, steps.length);
     await burn(registers, layout, step);
     burnt++;
-    // The last fuse ends the access to all others.
+    // After the last fuse is burnt, the others are inaccessible.
     if (step.fuse === 'ENABLE_SECURITY_DOWNLOAD') await requireSecureDownload(registers);
     else if (!(await stepsNow())[index]?.done)
       throw new AiotError('AIOT_LOCK_FAILED', `${step.fuse} does not have the value ${step.value}`);
@@ -289,7 +289,7 @@ async function requireSecureDownload(registers: RegisterAccess): Promise<void> {
     throw new AiotError('AIOT_LOCK_FAILED', 'the chip does not report secure download mode');
 }
 
-/** Times of a burn for the crystal of 40 MHz, which both chips have. Source: technical reference manuals, "eFuse Controller". */
+/** Timing of a burn for the 40 MHz crystal, which both chips have. Source: technical reference manuals, "eFuse Controller". */
 const burnTimes = { dac: (0xff << 9) | 0x28, powerOn: 0x3000 << 8, powerOff: 0x190 };
 
 /**
@@ -330,7 +330,7 @@ async function burn(registers: RegisterAccess, layout: BurnLayout, { burn: wante
   if (fuse !== 'ENABLE_SECURITY_DOWNLOAD') await idle(registers, controller);
 }
 
-/** A burn takes less than a millisecond, and each question about 2 ms. */
+/** A burn takes less than a millisecond, and each query about 2 ms. */
 const mostQuestions = 100;
 
 async function idle(registers: RegisterAccess, controller: number): Promise<void> {

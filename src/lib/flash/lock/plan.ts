@@ -9,12 +9,12 @@ import {
 } from '../../formats/efuse-burn.js';
 import { type ChipName, espChips } from '../../formats/esp-image/chips.js';
 
-/** Parts that can be locked. `jtag` also covers direct boot; `download` leaves only writing over the cable. */
+/** Parts that can be locked. `jtag` also covers direct boot; `download` allows only writing over the cable. */
 export const lockParts = ['secure-boot', 'flash-encryption', 'jtag', 'download'] as const;
 
 export type LockPart = (typeof lockParts)[number];
 
-/** The fuses of a chip, as they are read now. */
+/** The fuses of a chip at the time of reading. */
 export interface FuseState {
   /** Block 0, 6 words. */
   words: readonly number[];
@@ -26,7 +26,7 @@ export interface LockRequest {
   parts: readonly LockPart[];
   /** Digests of one to three keys for secure boot, 32 bytes each. */
   digests: readonly Uint8Array[];
-  /** Key of flash encryption, 32 bytes; null = no part needs it. */
+  /** Key for flash encryption, 32 bytes; null = not needed. */
   secret: Uint8Array | null;
 }
 
@@ -37,20 +37,20 @@ export interface LockStep {
   part: LockPart;
   /** Name of the fuse as in espefuse. */
   fuse: string;
-  /** The burnt value for people; a secret key is not shown. */
+  /** The burnt value as text for people; a secret key is not shown. */
   value: string;
   reason: string;
-  /** The loss that can never be undone. */
+  /** The irreversible consequence of the burn. */
   lost: string;
   done: boolean;
   burn: Burn;
 }
 
 /**
- * The steps that lock a chip, in an order in which an interrupted lock can always be completed. Keys come first, then their protection.
- * The fuses that make the chip require them follow, and the access over the cable is last.
- * Source: ESP-IDF Programming Guide, "Security Features Enablement Workflows".
- * @throws AIOT_LOCK_REFUSED if the fuses are in a state from which the chip could not start or not be locked
+ * The steps that lock a chip, in an order in which an interrupted lock can always be completed. Keys are burnt first, then their
+ * protection. The fuses that make the chip require the keys follow, and access over the cable is disabled last. Source: ESP-IDF
+ * Programming Guide, "Security Features Enablement Workflows".
+ * @throws AIOT_LOCK_REFUSED if the fuses are in a state in which the chip could not start or could not be locked
  */
 export function planLock(chip: ChipName, state: FuseState, request: LockRequest): LockStep[] {
   const layout = burnLayouts[chip];
@@ -120,7 +120,7 @@ class Planner {
     });
   }
 
-  /** The block for a key: the one that has it, fully or in part after a power cut, or an empty one. */
+  /** The block for a key: the one that already contains the key (or part of it, after a power cut), otherwise an empty one. */
   private blockFor(data: Uint8Array, purpose: number, what: string): number {
     const { keys } = this.fuses;
     const free = keys.filter(({ block, readProtected, writeProtected }) => {

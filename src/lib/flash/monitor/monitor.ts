@@ -442,9 +442,9 @@ interface WaitingText {
 const none: WaitingText = { bytes: new Uint8Array(0), close: async () => undefined };
 
 /**
- * Reads the bytes that a pty has buffered for its next reader, because the program behind it may already have sent all its output.
- * Opening the pty as a serial port would discard them (serialport flushes on opening). Real ports buffer nothing. A port that another
- * program reads is left alone.
+ * Reads the bytes that a pty has buffered for its next reader, because the program behind it may already have sent all its output. Opening
+ * the pty as a serial port would discard them (serialport flushes on opening). Real ports buffer nothing. A port that another program reads
+ * is left unchanged.
  */
 async function waitingText(path: string): Promise<WaitingText> {
   const real = await realpath(path).catch(() => '');

@@ -29,8 +29,8 @@ class BoundedPattern extends RegExp {
 }
 
 /**
- * Parses a regular expression entered by a user: `ready`, `^I .*wifi`, or with flags `/ready/i`. Matching also throws AIOT_USAGE if it
- * takes too long. @throws AIOT_USAGE
+ * Parses a regular expression entered by a user: `ready`, `^I .*wifi`, or with flags `/ready/i`. Matching throws AIOT_USAGE too if it takes
+ * too long. @throws AIOT_USAGE
  */
 export function parsePattern(text: string): RegExp {
   const [, body = text, flags = ''] = /^\/(.+)\/([imsu]*)$/.exec(text) ?? [];

@@ -362,7 +362,7 @@ export interface Stretch extends Region {
 }
 
 /**
- * Sorts regions and joins those that share a sector, because erasing the sector for the second would delete the end of the first.
+ * Sorts regions and joins those that share a sector, because erasing the sector for the second region would delete the end of the first.
  * @throws AIOT_USAGE for overlapping or empty regions
  */
 export function joinSectors(regions: readonly Region[]): Stretch[] {

@@ -19,12 +19,12 @@ export type BoardDrive = z.output<typeof driveSchema>;
 /** The file by which UF2 bootloaders describe their board. Source: microsoft/uf2, README. */
 const infoFile = 'INFO_UF2.TXT';
 
-/** A larger file is not that description. Real ones have fewer than 500 bytes. */
+/** Maximum size of that file, bytes. Real ones are smaller than 500 bytes. */
 const mostInfoBytes = 4096;
 
 /** System queries. Tests replace them. */
 export interface DriveSystem {
-  /** Folders at which removable drives may be mounted, with their device, if the system tells it. */
+  /** Folders at which removable drives may be mounted, with their device, if the system reports it. */
   mounts(): Promise<{ folder: string; device: string | null }[]>;
 }
 
@@ -87,13 +87,15 @@ const exists = (path: string) =>
     () => false,
   );
 
-/** The device that is mounted at a folder; null if the system does not tell it. Without it, a cached file may hide a lost drive. */
+/**
+ * The device that is mounted at a folder; null if the system does not report it. In that case, a cached file may hide the loss of a drive.
+ */
 export async function deviceOf(folder: string, system: DriveSystem = thisSystem): Promise<string | null> {
   const mounts = await system.mounts().catch(() => []);
   return mounts.find((mount) => mount.folder === folder)?.device ?? null;
 }
 
-/** Whether a path names a folder, and therefore a drive rather than a port. */
+/** Whether a path is that of a folder, and therefore of a drive rather than a port. */
 export async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => null))?.isDirectory() === true;
 }

@@ -39,7 +39,7 @@ export const portSchema = z.object({
 
 export type PortInfo = z.infer<typeof portSchema>;
 
-/** A port as listed by the system, before any further lookup. */
+/** A port as listed by the system, before any further lookups. */
 export type ListedPort = Pick<PortInfo, 'path' | 'kind' | 'usb' | 'manufacturer' | 'product' | 'alias'>;
 
 /**

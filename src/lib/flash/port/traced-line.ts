@@ -11,7 +11,7 @@ const names = new Map<number, string>(
 /** Requests whose data is part of a program or of the flash, after 16 bytes of length and sequence number. */
 const dataRequests: ReadonlySet<number> = new Set([op.flashData, op.memData, op.deflData]);
 
-/** Text longer than this is cut off, characters. */
+/** Maximum length of text, characters. Longer text is truncated. */
 const longestText = 240;
 
 /** Secrets may contain spaces and quotation marks, so everything up to the end of the line is masked. */
@@ -19,8 +19,8 @@ const secretText =
   /((?:pass|pswd|pwd|pw(?!m)|psk|pmk|token|key|secret|cred|otp|pin_?code)\w*["']?\s*[:=]\s*)\S.*/i;
 
 /**
- * A line that also describes the exchange with the chip, one text line for each packet, in both directions. Contents of flash and of uploaded
- * programs are left out, because they may contain keys and passwords.
+ * A serial line that also describes the exchange with the chip, with one line of text for each packet in either direction. The contents of
+ * flash and of uploaded programs are omitted, because they may contain keys and passwords.
  * @param write receives each line, without a line break
  * @param now milliseconds, for the times in the first column
  */
@@ -33,11 +33,11 @@ export function tracedLine(
   const say = (text: string) =>
     write(`+${((now() - started) / 1000).toFixed(3).padStart(7, '0')} ${line.address}  ${text}`);
   const text = new StrayLines((line) => say(`← ${line}`));
-  /** Code of the last request. After a request for flash, packets are its contents. */
+  /** Code of the last request. After a request that reads flash, packets contain flash data. */
   let requested: number | null = null;
   const incoming = new SlipReader({
     frame: (packet) => say(`← ${answerText(packet, requested)}`),
-    // A damaged packet is outside of packets too, and may contain flash.
+    // The bytes of a corrupted packet are outside of packets too, and may contain flash data.
     stray: (bytes) => {
       if (requested === op.readFlash || requested === op.readFlashSlow)
         say(`← ${bytes.length} bytes outside of packets`);
@@ -126,7 +126,7 @@ function requestText(packet: Uint8Array): string {
   return `${nameOf(code)} ${wordsText(data)}`.trimEnd();
 }
 
-/** Answers of which the data may be secret: contents of flash. */
+/** Answers whose data may be secret, because it is flash data. */
 const secretAnswers: ReadonlySet<number> = new Set([op.readFlashSlow]);
 
 /** The greeting of a stub. */
@@ -168,8 +168,8 @@ function wordsText(data: Uint8Array): string {
 const hiddenText = (bytes: Uint8Array) => `${bytes.length} bytes not shown`;
 
 /**
- * Bytes outside of packets, which are the output of a ROM or of a program, as whole lines: a secret may arrive in another piece than its
- * name.
+ * Bytes outside of packets, which are output of a ROM or a program, as whole lines, because a secret may arrive in a different chunk than
+ * its name.
  */
 class StrayLines {
   private line = '';
@@ -188,7 +188,7 @@ class StrayLines {
     }
   }
 
-  /** Ends the line, also without a line break. */
+  /** Ends the line, even if it has no line break. */
   end(): void {
     const { line, cut } = this;
     this.line = '';

@@ -58,7 +58,7 @@ export interface SimulatedChipOptions {
   bridge?: Bridge;
   /** Behavior of the image in flash. By default, it prints the output of a second-stage bootloader and of the app. */
   program?: ChipProgram;
-  /** A program that runs without an image in flash, in place of `program`. */
+  /** A program that runs in place of `program` and needs no image in flash. */
   preloaded?: ChipProgram;
   /** Whether the flash chip has a parameter table (SFDP). */
   sfdp?: boolean;
@@ -246,7 +246,7 @@ export class SimulatedChip {
     this.pluggedIn.tell();
   }
 
-  /** Removes the power: everything stops, and no timer remains. */
+  /** Removes the power. Everything stops, and all timers are cleared. */
   powerOff(): void {
     this.hold();
   }

@@ -113,7 +113,7 @@ const burnt = {
 
 type BurntName = keyof typeof burnt;
 
-/** All faults that can be set when a chip is created. The last of them are fuses, which cannot be set later. */
+/** All faults that can be set when a chip is created. The last ones are fuses, which cannot be set later. */
 export const startFaultNames: readonly (FaultKind | BurntName)[] = [
   ...faultKinds,
   ...(Object.keys(burnt) as BurntName[]),

@@ -12,7 +12,7 @@ import {
 import type { SimulatedChipName } from './identity.js';
 import { putWord, wordAt } from './protocol.js';
 
-/** Bytes of a block as they are stored: data, and the check bytes that all blocks but the first have. */
+/** Bytes of a block as they are stored: the data, and the check bytes, which all blocks except the first have. */
 const storedBytes = 44;
 
 const dataBytes = 32;
@@ -101,7 +101,7 @@ export class FuseArray {
     return this.stored[firstKeyBlock + block]!.slice(0, dataBytes);
   }
 
-  /** Number of check bytes that differ from those of the data. The controller reports up to 7 of them. */
+  /** Number of check bytes that do not match the data. The controller reports up to 7 of them. */
   private errorsAt(offset: number): number {
     let word = 0;
     const from = (offset - fuseRegisters.codeErrors) * 2 + 1;

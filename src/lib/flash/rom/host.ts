@@ -16,7 +16,7 @@ export interface RamProgram {
 /** Functions of the chip that the ROM loader and the stub use to communicate on the serial line. */
 export interface LoaderHost {
   readonly identity: ChipIdentity;
-  /** The settings of the fuses now. */
+  /** The current settings of the fuses. */
   security(): ChipSecurity;
   /** Null for a chip whose fuses cannot be burnt. */
   readonly fuses: FuseArray | null;
@@ -38,7 +38,7 @@ export interface LoaderHost {
   /** Resets the chip once all bytes are sent. */
   restart(cause: ResetCause): Promise<void>;
   startStub(kind: StubKind): void;
-  /** Leaves the loader for a program in RAM, of which nothing is simulated but that it runs. */
+  /** Leaves the loader for a program in RAM. The program is not simulated, except that it counts as running. */
   startRamProgram(program: RamProgram): void;
   /** Prints this text and stops until the next reset. */
   crash(text: string): void;

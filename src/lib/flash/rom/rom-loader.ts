@@ -256,8 +256,8 @@ function memoryEnd(rom: RomState) {
 }
 
 /**
- * Whether code contains the word with which every flasher stub greets: as a literal, or as the upper half in a LUI instruction of RISC-V. Any
- * other uploaded code is a program of its own.
+ * Whether code contains the word with which every flasher stub greets: as a literal, or as the upper half in a LUI instruction of RISC-V.
+ * Any other uploaded code is an independent program.
  */
 const greets = (code: Uint8Array) =>
   /OHAI|[\x37\xb7][\x50-\x5f]\x41\x49/.test(Buffer.from(code).toString('latin1'));

@@ -16,7 +16,7 @@ export function bootFlash(flash: NorFlash, fuses: FuseArray | null, identity: Ch
   const { encryption, keys } = securityFuses(identity.name, fuses.words);
   const found = keys.find(({ purpose }) => purpose === 'xts-aes-128');
   if (!encryption.enabled) return flash;
-  // Without a key, the hardware decrypts with zeros. Nothing useful results.
+  // Without a key, the hardware decrypts with zeros, and the result is unusable.
   const secret = found === undefined ? new Uint8Array(32).fill(1, 16) : fuses.key(found.block).reverse();
   const plain = (offset: number, length: number) =>
     cryptFlash(flash.bytes.subarray(offset, offset + length), { secret, address: offset, decrypt: true });

@@ -127,8 +127,9 @@ const chipAddress = /^simulated:([^?]*)(?:\?(.*))?$/;
 /**
  * Opens a line to a new simulated chip in this process: `simulated:CHIP`, with options as in
  * `simulated:esp32s3?flash=board.bin&fault=secure-boot`. Its flash is lost when the line is closed, unless `flash` names a file.
- * @param address with `flash` and `fuses` (files that are read if they exist, and written at the end), `mac`, and any number of `fault`s. With a
- * `network` or `hidden-network` (NAME:PASSWORD) in its range, the chip runs firmware that Improv can configure, not the image in flash.
+ * @param address with `flash` and `fuses` (files that are read if they exist, and written at the end), `mac`, and any number of `fault`s.
+ * If a `network` or `hidden-network` (NAME:PASSWORD) is in its range, the chip runs firmware that Improv can configure instead of the image
+ * in flash.
  * @throws AIOT_USAGE, AIOT_FILE_…
  */
 export async function openChipLine(address: string, baud: number): Promise<SerialLine> {
@@ -169,7 +170,7 @@ export async function openChipLine(address: string, baud: number): Promise<Seria
     ...(networks.length > 0 && { preloaded: wifiBoard(networks) }),
   });
   const line = simulatedLine(chip, { address: withoutPasswords(address), baud });
-  // A chip in this process has no handle of the system, unlike any other port.
+  // Unlike any other port, a chip in this process has no system handle.
   const release = keepAlive();
   const close = line.close.bind(line);
   let closed: Promise<void> | undefined;

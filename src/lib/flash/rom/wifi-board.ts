@@ -18,7 +18,7 @@ export interface SimulatedNetwork {
   hidden: boolean;
 }
 
-/** Durations of a scan and of an attempt to join a network, ms. Real boards need seconds. */
+/** Durations of a scan and of an attempt to join a network, ms. Real boards take seconds. */
 const scanMs = 150;
 const joinMs = 250;
 
@@ -79,7 +79,7 @@ class WifiBoard {
     this.handle(this.reader.push(bytes).packets);
   }
 
-  /** Called every `heartbeatMs`. A packet whose rest does not arrive is given up, so that it does not swallow the next one. */
+  /** Called every `heartbeatMs`. An incomplete packet whose rest does not arrive is discarded, so that it does not absorb the next one. */
   heartbeat(): void {
     this.ticks++;
     if (++this.quietTicks === 5) this.handle(this.reader.expire().packets);

@@ -89,7 +89,7 @@ export type UploadedImage = z.output<typeof uploadedImageSchema>;
 export interface UploadOptions extends SmpBoardOptions {
   file: string;
   image?: number;
-  /** Number of packets under way at a time; undefined = as the board's buffers allow. */
+  /** Number of packets in flight at a time; undefined = as many as the board's buffers allow. */
   window?: number | undefined;
   onProgress?: (sent: number, total: number) => void;
 }
@@ -123,13 +123,13 @@ async function imageFile(file: string): Promise<{ bytes: Uint8Array; version: st
       next: 'Sign the program first: `aiot firmware mcuboot sign PROGRAM --key KEY --version 1.0.0 --slot-size SIZE --out FILE`.',
     });
   const image = readMcuboot(bytes, file);
-  // After decompression, the board reports another hash, so nothing would show that the right image runs.
+  // After decompression, the board reports another hash, so it would be impossible to verify that the right image runs.
   if (image.flags.includes('lzma1') || image.flags.includes('lzma2'))
     throw unsupported(file, 'is compressed');
   if (image.intact === false)
     throw new AiotError('AIOT_IMAGE_MALFORMED', `${file}: the image does not match its hash`);
   return {
-    // Padding and a trailer belong to a programmer's file; a board writes its own trailer.
+    // Only files for a hardware programmer contain padding and a trailer. A board writes its own trailer.
     bytes: bytes.subarray(0, image.bytes),
     version: mcubootVersionText(image.version),
     hash: Buffer.from(image.hash.value).toString('hex'),
@@ -154,7 +154,7 @@ export const installedImageSchema = z.object({
 export type InstalledImage = z.output<typeof installedImageSchema>;
 
 export interface InstallOptions extends UploadOptions {
-  /** Confirms the image if it runs; otherwise the board reverts it at its next reset. */
+  /** Whether to confirm the image if it runs. Otherwise, the board reverts it at its next reset. */
   confirm: boolean;
   /** How long the new image must keep running before it is confirmed, ms. */
   soakMs: number;
@@ -211,7 +211,7 @@ export async function installBoardImage(options: InstallOptions): Promise<Instal
 
 const named = ({ version, hash }: { version: string; hash: string }) => ({ version, hash });
 
-/** The slots of one image, of a board that may have several. */
+/** The slots of one image. A board may have several images. */
 const imagesNumbered = async (client: SmpClient, image = 0) =>
   (await client.images()).filter((entry) => entry.image === image);
 
@@ -219,12 +219,12 @@ const imagesNumbered = async (client: SmpClient, image = 0) =>
 const confirmInstalled = (client: SmpClient, { hash }: { hash: string }, { image = 0 }: InstallOptions) =>
   client.confirm(image === 0 ? undefined : Buffer.from(hash, 'hex'));
 
-/** Time between two questions to a board that has not restarted yet, ms. */
+/** Time between two queries to a board that has not restarted yet, ms. */
 const pollMs = 50;
 
 /**
- * Waits until the board answers after its restart, and checks which image runs. Boards wait before they reset (Zephyr: 250 ms), and until then
- * the previous image answers: as long as the new one is pending, the board has not restarted.
+ * Waits until the board answers after its restart, and checks which image runs. Boards wait before they reset (Zephyr: 250 ms), and the
+ * previous image answers until then. As long as the new image is pending, the board has not restarted.
  * @param resetAnswered false = the reset request may be lost. It is repeated only while the image is pending, because a second reset
  * reverts an image on trial.
  */
@@ -304,7 +304,7 @@ export function readBoardStatistics(options: SmpBoardOptions) {
 
 export const boardResetSchema = z.object({ port: z.string(), answers: z.boolean() });
 
-/** A board that still answers after this time did not restart, ms. Boards reset a fraction of a second after their answer. */
+/** Time after which a board that still answers has not restarted, ms. Boards reset a fraction of a second after their answer. */
 const longestResetDelayMs = 10_000;
 
 /**
@@ -325,5 +325,5 @@ export function restartBoard(options: SmpBoardOptions) {
   });
 }
 
-/** A running program answers an echo within this time, also over a slow serial line, ms. */
+/** Maximum time for a running program to answer an echo, even over a slow serial line, ms. */
 const silenceMs = 500;

@@ -63,7 +63,7 @@ const imageCodes = [
   'the running image cannot be tested again',
 ];
 
-/** Which error a return code is. Codes that are not listed here are failures of the board. */
+/** The error for each return code. Codes that are not listed here are failures of the board. */
 const commonErrors: Readonly<Record<number, ErrorCode>> = {
   3: 'AIOT_SMP_REJECTED',
   4: 'AIOT_SMP_SILENT',
@@ -91,7 +91,7 @@ const imageErrors: Readonly<Record<number, ErrorCode>> = {
   33: 'AIOT_SMP_DENIED',
 };
 
-/** The error for a response, or null if it reports success. Version 2 names the group of the code. */
+/** The error for a response, or null if it reports success. In version 2, the response includes the group of the code. */
 export function smpError(response: SmpPacket, what: string, address: string): AiotError | null {
   const { err, rc } = response.body as { err?: { group?: unknown; rc?: unknown }; rc?: unknown };
   const [group, code] = err === undefined ? [null, rc] : [err.group, err.rc];
@@ -126,9 +126,9 @@ export const boardImageSchema = z.object({
 export type BoardImage = z.output<typeof boardImageSchema>;
 
 export interface SmpClientOptions {
-  /** Time for one response, ms. */
+  /** Maximum time for one response, ms. */
   timeoutMs?: number;
-  /** How often a request is sent before the board counts as silent. */
+  /** Number of times that a request is sent before the board counts as silent. */
   attempts?: number;
   signal?: AbortSignal;
 }
@@ -139,14 +139,14 @@ export interface UploadResult {
   resumedAt: number;
   /** Largest number of image bytes in one packet. */
   chunkBytes: number;
-  /** Number of packets that were under way at a time. */
+  /** Number of packets that were in flight at a time. */
   window: number;
 }
 
 /** Size of a packet for boards that do not report their buffers, bytes. */
 const cautiousBytes = 256;
 
-/** A board may ask for an earlier offset this often during an upload. */
+/** Maximum number of times that a board may request an earlier offset during an upload. */
 const mostRewinds = 10;
 
 /**
@@ -186,7 +186,7 @@ export class SmpClient {
     try {
       packet = decodeSmp(bytes);
     } catch {
-      // A damaged response is like a lost one: the request is repeated.
+      // A corrupted response is treated like a lost one, so the request is repeated.
       return;
     }
     const waiting = this.waiting.get(packet.sequence);
@@ -249,13 +249,13 @@ export class SmpClient {
     return String(body.r ?? '');
   }
 
-  /** Whether one echo is answered within a time, ms. */
+  /** Whether one echo is answered within this time, ms. */
   answers(withinMs: number): Promise<boolean> {
     const timeoutMs = Math.min(withinMs, this.timeoutMs);
     return answered(this.request('write', [smpGroups.os, os.echo], { d: 'aiot' }, 'echo', 1, timeoutMs));
   }
 
-  /** Resets the board. Returns whether it answered: its response may be lost, because it resets. */
+  /** Resets the board. Returns whether it answered. The response may be lost, because the board resets. */
   reset(): Promise<boolean> {
     this.buffers = null;
     return answered(this.request('write', [smpGroups.os, os.reset], {}, 'reset', 1));
@@ -295,9 +295,9 @@ export class SmpClient {
   }
 
   /**
-   * Uploads an image, with several chunks under way at a time if the board has buffers for them. The board knows the offset of an
-   * interrupted upload of the same image, from which this resumes. If a chunk is lost, the board answers those after it with the offset
-   * that it expects: the upload waits for the chunks under way and continues there.
+   * Uploads an image, with several chunks in flight at a time if the board has buffers for them. The board remembers the offset of an
+   * interrupted upload of the same image, so the upload resumes there. If a chunk is lost, the board answers the subsequent ones with the
+   * offset that it expects. The upload waits for the chunks in flight and continues at that offset.
    * @throws AIOT_SMP_…, AIOT_SMP_FAILED (the board does not advance, or received other bytes), AIOT_IMAGE_TOO_LARGE
    */
   async upload(
@@ -306,14 +306,14 @@ export class SmpClient {
   ): Promise<UploadResult> {
     this.buffers ??= (await this.parameters()) ?? { bufferBytes: cautiousBytes, buffers: 1 };
     const mostBytes = Math.min(this.buffers.bufferBytes, this.port.mostBytes);
-    // One buffer is left for the response.
+    // One buffer is reserved for the response.
     const window = options.window ?? Math.max(1, Math.min(this.port.window, this.buffers.buffers - 1));
     const sha = new Uint8Array(createHash('sha256').update(bytes).digest());
     const first = { image: options.image ?? 0, len: bytes.length, sha };
     let [at, resumedAt, chunkBytes, rewinds] = [0, 0, 0, 0];
     while (at < bytes.length) {
       const chunks: { off: number; chunk: Uint8Array; fields: Record<string, unknown> }[] = [];
-      // The first chunk goes alone, because its response decides where the upload begins.
+      // The first chunk is sent alone, because its response determines where the upload begins.
       for (let off = at; off < bytes.length && chunks.length < (at === 0 ? 1 : window); ) {
         const fields = off === 0 ? first : {};
         const chunk = bytes.slice(off, off + roomFor(mostBytes, { ...fields, off }));
@@ -322,10 +322,11 @@ export class SmpClient {
         off += chunk.length;
       }
       const offsets = await this.sendChunks(chunks, bytes.length);
-      // A lost chunk is repeated within the batch, after which the board may be further than the last response states.
+      // A lost chunk is repeated within the batch. Afterwards, the board may be further ahead than the last response states.
       const next = Math.max(...offsets);
       if (at === 0 && next > (chunks[0]?.chunk.length ?? 0)) resumedAt = next;
-      // A board that lost its state asks for an earlier offset. All rewinds count, because one that alternates would make this endless.
+      // A board that has lost its state requests an earlier offset. All rewinds are counted, because alternating offsets would otherwise
+      // cause an endless loop.
       if (next <= at) rewinds++;
       if (rewinds > mostRewinds) throw this.strange(next);
       at = next;
@@ -343,7 +344,7 @@ export class SmpClient {
       const body = { ...fields, off, data: chunk };
       return this.request('write', [smpGroups.image, image.upload], body, 'upload the image');
     });
-    // All are awaited, so that no response of this batch is taken for one of the next.
+    // All responses are awaited, so that none of them is mistaken for a response of the next batch.
     const responses = await Promise.allSettled(sent);
     return responses.map((response) => {
       if (response.status === 'rejected') throw response.reason;
@@ -411,7 +412,7 @@ async function answered(request: Promise<unknown>): Promise<boolean> {
   }
 }
 
-/** Number of data bytes that fit into a packet beside its other fields. */
+/** Number of data bytes that fit into a packet in addition to its other fields. */
 function roomFor(mostBytes: number, fields: Record<string, unknown>): number {
   const packet = {
     op: smpOps.write,

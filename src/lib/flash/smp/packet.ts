@@ -2,12 +2,12 @@ import { decode, encode } from 'cborg';
 import { AiotError } from '../../core/errors.js';
 
 /**
- * Packets of the Simple Management Protocol (SMP), which Zephyr's MCUmgr and MCUboot's serial recovery speak: a header of 8 bytes and a
+ * Packets of the Simple Management Protocol (SMP), which Zephyr's MCUmgr and MCUboot's serial recovery use: a header of 8 bytes and a
  * CBOR map. Source: Zephyr's documentation, "SMP Protocol Specification" and "MCUmgr over serial".
  */
 export interface SmpPacket {
   op: SmpOp;
-  /** 1 for the second version of the protocol, in which errors name their group. */
+  /** 1 for the second version of the protocol, in which errors include their group. */
   version: 0 | 1;
   group: number;
   id: number;
@@ -43,7 +43,7 @@ export function encodeSmp(packet: SmpPacket): Uint8Array {
   return bytes;
 }
 
-/** @throws AIOT_SMP_FAILED for a packet that does not follow the protocol */
+/** @throws AIOT_SMP_FAILED for a packet that does not conform to the protocol */
 export function decodeSmp(bytes: Uint8Array): SmpPacket {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   if (view.length < smpHeaderBytes) throw garbled(`a packet of ${view.length} bytes has no header`);
@@ -65,7 +65,7 @@ export function decodeSmp(bytes: Uint8Array): SmpPacket {
 }
 
 function bodyOf(bytes: Uint8Array): Record<string, unknown> {
-  // MCUboot answers some requests with nothing instead of an empty map.
+  // MCUboot answers some requests with an empty body instead of an empty map.
   if (bytes.length === 0) return {};
   let value: unknown;
   try {
@@ -105,7 +105,7 @@ export function encodeLines(packet: Uint8Array): Uint8Array {
   framed.set(packet, 2);
   framed.writeUInt16BE(crc16(packet), packet.length + 2);
   const text = framed.toString('base64');
-  // Besides marker and end, one byte is left for a carriage return.
+  // In addition to marker and end, one byte is reserved for a carriage return.
   const step = Math.floor((lineBytes - 4) / 4) * 4;
   const lines: Buffer[] = [];
   for (let at = 0; at < text.length; at += step) {

@@ -19,10 +19,10 @@ export interface SmpPort {
   close(): Promise<void>;
 }
 
-/** The port that Zephyr's server listens on by default. */
+/** The port on which Zephyr's server listens by default. */
 const defaultUdpPort = 1337;
 
-/** An Ethernet frame without the headers of IPv6 and UDP, bytes. Larger packets would be fragmented. */
+/** Size of an Ethernet frame's payload without the headers of IPv6 and UDP, bytes. Larger packets would be fragmented. */
 const udpBytes = 1452;
 
 /**
@@ -78,7 +78,7 @@ async function openUdp(address: string): Promise<SmpPort> {
   });
   const socket: Socket = createSocket(isIPv6(found.address) ? 'udp6' : 'udp4');
   let open = true;
-  // An unreachable port is reported as an error on the socket. The missing response shows it, too.
+  // An unreachable port is reported as an error on the socket. The missing response reveals the problem too.
   socket.on('error', () => {});
   await new Promise<void>((resolve) => socket.connect(port, found.address, resolve));
   return {

@@ -15,7 +15,7 @@ import { publicKeyOf } from '../images/keys.js';
 import { decodeSmp, encodeSmp, type SmpPacket, smpCommands, smpGroups, smpOps } from './packet.js';
 import type { SmpPort } from './port.js';
 
-/** Unit of erasing and swapping, bytes. */
+/** Size of the unit for erasing and swapping, bytes. */
 const sectorBytes = 4096;
 
 /** The state of the flash, which survives resets and power cuts. */
@@ -35,7 +35,7 @@ export interface SimulatedMcubootOptions {
   image?: Uint8Array;
   /** Key that the bootloader trusts; without one, it checks only hashes. */
   key?: KeyObject;
-  /** Versions whose program crashes at start, which resets the board. */
+  /** Versions whose program crashes at startup, which resets the board. */
   crashing?: readonly string[];
   flash?: McubootFlash;
   /** Size of the SMP server's buffers, bytes. */
@@ -64,7 +64,7 @@ export class SimulatedMcuboot {
   private packets = 0;
   /** Time of a requested reset, ms; null = none is requested. */
   private resetAt: number | null = null;
-  /** The board is silent until this time, ms. */
+  /** Time until which the board is silent, ms. */
   private silentUntil = 0;
   private readonly slotBytes: number;
   private readonly bufferBytes: number;
@@ -82,7 +82,7 @@ export class SimulatedMcuboot {
     this.start();
   }
 
-  /** Whether a program runs that answers. */
+  /** Whether a program that answers is running. */
   get alive(): boolean {
     this.resetIfDue();
     return this.running !== null;
@@ -131,7 +131,7 @@ export class SimulatedMcuboot {
     this.events.push(`started ${mcubootVersionText(image.version)}`);
     if (this.options.crashing?.includes(mcubootVersionText(image.version))) {
       this.events.push('the program crashed');
-      // Its watchdog resets the board. A confirmed program that crashes leaves a board that never answers.
+      // Its watchdog resets the board. If a confirmed program crashes, the board never answers.
       if (flash.trial) this.boot();
       return;
     }
@@ -325,7 +325,7 @@ export class SimulatedMcuboot {
     return { off: upload.at, match };
   }
 
-  /** Begins an upload, or returns the offset at which the same one continues. */
+  /** Begins an upload, or returns the offset at which an interrupted upload of the same image continues. */
   private begin(data: Uint8Array, { image: number = 0, len, sha }: Record<string, unknown>): number | null {
     // The board has one image. Zephyr finds no slot for others.
     if (number !== 0) throw new Refusal(smpGroups.image, 9, 2);
@@ -385,7 +385,7 @@ export function simulatedImage(version: string): Uint8Array {
 
 /**
  * Opens a board that is simulated in this process: `simulated:mcuboot`, with optional settings such as
- * `simulated:mcuboot?state=board.flash&key=public.pem&crash=2.0.0`. With `state`, the flash is kept in a file.
+ * `simulated:mcuboot?state=board.flash&key=public.pem&crash=2.0.0`. With `state`, the flash is stored in a file.
  * @throws AIOT_USAGE (unknown setting), AIOT_FILE_…
  */
 export async function openSimulatedMcuboot(address: string): Promise<SmpPort> {
@@ -427,7 +427,7 @@ export async function openSimulatedMcuboot(address: string): Promise<SmpPort> {
     send: async (packet) => {
       const response = device.handle(packet);
       if (response !== null) setImmediate(() => listener(response));
-      // After a power cut, the power returns.
+      // After a power cut, the power is restored.
       else if (!device.alive) device.start();
     },
     onPacket: (added) => {

@@ -93,8 +93,8 @@ export function slotNamed({ slots }: Pick<AppSlots, 'slots'>, wanted: string): n
 }
 
 /**
- * Makes the bootloader start a slot. Only one sector is written, and a power cut during the write keeps the previous
- * selection.
+ * Makes the bootloader start a slot. Only one sector is written. If the power fails during the write, the previous selection remains in
+ * effect.
  * @returns the partition's new contents
  */
 export async function startSlot(loader: Loader, found: AppSlots, slot: number): Promise<Uint8Array> {

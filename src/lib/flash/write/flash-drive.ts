@@ -23,7 +23,7 @@ export const driveFlashedSchema = z.object({
   boardId: z.string(),
   model: z.string(),
   file: z.string(),
-  /** Families of the blocks that the board writes. */
+  /** Families of the blocks that the board will write. */
   families: z.array(z.string()),
   blocks: z.int(),
   bytes: z.int(),
@@ -49,15 +49,15 @@ export interface FlashDriveRequest {
   clock?: Clock;
 }
 
-/** Bootloaders write each block before they take the next, so a second is typical. */
+/** Bootloaders write each block before they accept the next one, so a second is typical. */
 const usualRestartMs = 20_000;
 
-/** Bytes that are handed to the drive before each sync. Every sync also rewrites the folder of the drive. */
+/** Number of bytes that are written to the drive before each sync. Every sync also rewrites the drive's folder. */
 const chunkBytes = 64 * 1024;
 
 const pollMs = 100;
 
-/** Whether the request is for a drive without naming one: one UF2 file for a chip that is not Espressif's. */
+/** Whether the request is for an unspecified drive, because it has one UF2 file for a chip that is not Espressif's. */
 export async function wantsDrive(images: readonly string[]): Promise<boolean> {
   const [only, ...more] = images;
   if (only === undefined || more.length > 0 || !only.endsWith('.uf2')) return false;
@@ -68,10 +68,10 @@ export async function wantsDrive(images: readonly string[]): Promise<boolean> {
 }
 
 /**
- * Writes a UF2 file to the drive of a board's UF2 bootloader. The board restarts after the last block, and the drive disappears: only that
- * counts as success.
+ * Writes a UF2 file to the drive of a board's UF2 bootloader. The board restarts after the last block, and the drive disappears. Only the
+ * disappearance counts as success.
  * @throws AIOT_USAGE, AIOT_IMAGE_MALFORMED, AIOT_DRIVE_NOT_FOUND, AIOT_SERIAL_AMBIGUOUS, AIOT_FLASH_REFUSED (another board),
- * AIOT_DRIVE_LOST (it disappeared too early), AIOT_DRIVE_REJECTED (it stays), AIOT_FILE_…
+ * AIOT_DRIVE_LOST (it disappeared too early), AIOT_DRIVE_REJECTED (it remains), AIOT_FILE_…
  */
 export async function flashDrive(request: FlashDriveRequest): Promise<DriveFlashed> {
   const { images, force, dryRun, signal, clock = systemClock } = request;
@@ -158,7 +158,7 @@ async function chooseDrive(
   );
 }
 
-/** Reasons why the board would not start with the file. A file for several families is right if one of them fits. */
+/** Reasons why the board would not start with the file. A file for several families is accepted if one of them matches. */
 function objectionsOf(programs: readonly Uf2Program[], drive: BoardDrive, file: string): string[] {
   if (programs.some((program) => accepts(drive, program))) return [];
   const families = programs.map(({ family }) => nameOf(family)).join(', ');
@@ -179,7 +179,7 @@ interface Copying {
 
 /**
  * Writes the file in parts, and makes the system send each of them. The board may restart while the last part is being synced, because it
- * has all blocks then: such an error is decided by whether the drive disappears.
+ * has received all blocks by then. Such an error is ignored if the drive then disappears.
  */
 async function copy(bytes: Uint8Array, target: string, { gone, drive, signal }: Copying): Promise<void> {
   let sent = 0;

@@ -124,7 +124,7 @@ async function writeSigned(loader: Loader, job: Job, lock: LockAsked) {
 const contains = (region: Region, offset: number, length: number) =>
   region.offset <= offset && region.offset + region.data.length >= offset + length;
 
-/** Bytes of the flash according to the regions; FF where nothing is written. */
+/** The flash contents according to the regions, with FF where nothing is written. */
 function bytesAt(regions: readonly Region[], offset: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length).fill(0xff);
   for (const region of regions) {
@@ -135,7 +135,7 @@ function bytesAt(regions: readonly Region[], offset: number, length: number): Ui
   return bytes;
 }
 
-/** Encrypts the parts of a region that the hardware decrypts. They begin and end at sectors, or with the region. */
+/** Encrypts the parts of a region that the hardware decrypts. Each part begins and ends at a sector boundary or at an end of the region. */
 function encryptRegion(region: Region, ranges: readonly Range[], secret: Uint8Array): Uint8Array {
   const inRange = ranges.filter(
     ({ offset, length }) => offset < region.offset + region.data.length && offset + length > region.offset,

@@ -153,8 +153,8 @@ function refuseOthers({
 /** An update over the cable. */
 export interface SlotJob {
   /**
-   * The app to write. `envelope` belongs to a version from the registry, and is checked against the board's identity. Null: the slot's
-   * current content is started.
+   * The app to write; null = start the slot's current content. `envelope` belongs to a version from the registry, and is checked against
+   * the board's identity.
    */
   image: { name: string; data: Uint8Array; envelope?: Envelope } | null;
   /** The slot to write: `next`, or a slot's label. */
@@ -403,7 +403,7 @@ async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): 
     ...{ chip, mac, flashBytes: flash.bytes, erased: false, regions },
     verified: true,
     restarted: restarts(loader, options),
-    // A bundle is no program, so the state of the board's own program is reported.
+    // A bundle is not a program, so the state of the board's own program is reported.
     program: await programOn(loader, plan.regions, { table, erase: false }),
     device: nvsValue(nvs, 'string', 'aiot', 'name'),
     certificate: null,

@@ -129,7 +129,7 @@ export const productionFlashedSchema = boardLockedSchema.extend({
 });
 export type ProductionFlashed = z.output<typeof productionFlashedSchema>;
 
-/** Result for one board, for many boards, of a dry run, or for the drive of a UF2 bootloader. */
+/** Result for one board, for many boards, for a dry run, or for the drive of a UF2 bootloader. */
 export const flashResultSchema = z.union([
   flashedSchema,
   boardsSchema,

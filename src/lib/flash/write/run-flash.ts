@@ -51,7 +51,7 @@ export interface FlashRequest {
   record: string | undefined;
   /** HTML report to write, for the record or this run. */
   report?: string | undefined;
-  /** Locks the board after writing; null = it stays open. */
+  /** Locks the board after writing; null = the board is not locked. */
   lock?: LockAsked | null | undefined;
   /** Platform for NAME@VERSION. */
   context: string | undefined;

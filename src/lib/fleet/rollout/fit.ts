@@ -2,12 +2,12 @@ import { plural, thousands } from '../../core/figures.js';
 import type { Reported } from '../../device/protocol/messages.js';
 import { modelMemoryOf } from '../../model/bundle/board-memory.js';
 
-/** Requirements of a model on its devices. */
+/** A model's requirements for devices. */
 export interface ModelNeeds {
   /** `name@version` */
   name: string;
   sequence: number;
-  /** Least memory for models, bytes: when it is active, and in its trial in addition to the active model. */
+  /** Minimum memory for models, bytes: while the model is active, and during its trial, when the active model is in memory too. */
   active: number;
   trial: number;
   /** Fields of one sample, and their rate in Hz; null = any rate. */
@@ -22,7 +22,7 @@ interface Candidate {
 }
 
 interface Unfit {
-  /** Devices that reported less memory than the model needs: they will reject it. null = none. */
+  /** Devices that reported less memory than the model needs, so they will reject it; null = none. */
   short: string | null;
   /** Devices whose type or sensor suggests that the model will not run, each as a sentence. */
   warnings: string[];
@@ -31,7 +31,10 @@ interface Unfit {
 /** Maximum number of devices that a sentence names. */
 const named = 3;
 
-/** Compares a model's needs with what devices report, or with what their type is known to have. Devices that run the model are left out. */
+/**
+ * Compares a model's requirements with the capabilities that devices report, or with those of their type. Devices that already run the
+ * model are omitted.
+ */
 export function modelMisfits(needs: ModelNeeds, devices: readonly Candidate[]): Unfit {
   const others = devices.filter(({ reported }) => reported?.model?.sequence !== needs.sequence);
   const short = others.filter(({ reported }) => reported?.memory && !isEnough(needs, reported.memory));

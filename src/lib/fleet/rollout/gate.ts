@@ -153,7 +153,7 @@ export function rollBack(draft: Draft, reason: RolloutReason | null): void {
   head.state = head.rollback === null ? 'aborting' : 'rollingBack';
 }
 
-/** Rolls back all devices that run the release, including those that committed after the recall and those whose commit did not count. */
+/** Rolls back all devices that run the release, including those that committed after the recall or whose commit did not count. */
 export function restore(draft: Draft): void {
   const { rollback } = draft.head;
   for (const device of draft.devicesUpTo(draft.head.waves.length - 1, ({ runs }) => runs)) {

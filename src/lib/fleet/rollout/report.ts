@@ -242,7 +242,7 @@ function isWell(proof: DeviceProof | null | undefined, soakMs: number): boolean 
   return proof?.state === 'proven' && soakMs > 0 && (proof.healthyS ?? 0) >= Math.floor(soakMs / 1000);
 }
 
-/** Whether any device with a signed commit may still sign that it was healthy for the wave's entire soak. */
+/** Whether any device with a signed commit may still send a signed report that it was healthy for the wave's entire soak. */
 export function awaitsProof(draft: Draft, wave: number): boolean {
   const { soakMs } = draft.head.policy;
   const { settled } = draft.wave(wave);

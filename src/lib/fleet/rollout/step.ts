@@ -58,7 +58,7 @@ function apply(draft: Draft, event: RolloutEvent): void {
   }
 }
 
-/** Counts a device that crashed after it committed the release of this rollout. Later crashes of the device count no more. */
+/** Counts a device that crashed after it committed the release of this rollout. Later crashes of the device are not counted. */
 function crash(draft: Draft, { device: name, t }: Extract<RolloutEvent, { type: 'crashed' }>): void {
   const device = draft.device(name);
   if (device?.state !== 'committed' || device.offer === 0 || device.times.crashed !== undefined) return;
@@ -236,7 +236,8 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
     }
   },
   abort(draft, who) {
-    // A wave may have met its conditions while some of its devices were still offline. It did not pass, because they get no offer.
+    // A wave may have met its conditions while some of its devices were still offline. That wave did not pass, because those devices get no
+    // offer.
     for (const wave of draft.head.waves)
       if (wave.opened !== null && unended(wave) > 0) wave.state = 'stopped';
     recall(draft, 'withdrawn');

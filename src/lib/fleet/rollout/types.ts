@@ -33,7 +33,7 @@ export interface RolloutDevice {
   retryAt: number | null;
   /** Times at which each step was first reported, ms since 1970. */
   times: DeviceTimes;
-  /** Time of the commit's report by the device's clock, ms since 1970, to compare crashes with; absent = unknown. */
+  /** Time of the commit's report by the device's clock, ms since 1970, for comparison with the times of crashes; absent = unknown. */
   committedT?: number;
   /** Proof that the device committed; absent before it commits. */
   proof?: DeviceProof | null;

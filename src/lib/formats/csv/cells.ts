@@ -112,8 +112,8 @@ export interface Separators {
 const separatorBytes = { semicolon: 59, tab: 9 } as const;
 
 /**
- * Recognizes files whose cells are separated by semicolons or tabs, as spreadsheets write them where numbers have a decimal comma. Commas in
- * the first line are part of the names if the second line has the same number of separators.
+ * Recognizes files whose cells are separated by semicolons or tabs. Spreadsheets write such files in regions where numbers have a decimal
+ * comma. Commas in the first line are part of the names if the second line has the same number of separators.
  * @param bytes the file, or its first lines @returns null if commas separate the cells
  */
 export function separatorsOf(bytes: Uint8Array): Separators | null {
@@ -135,8 +135,8 @@ const latin1 = (bytes: Uint8Array) =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 
 /**
- * Creates a function that makes commas the separators of a file that is read in chunks of whole lines. Decimal commas become points, and
- * other commas in names become spaces. Each character keeps its position, so that errors name the right column.
+ * Creates a function that converts the separators of a file to commas. The file is read in chunks of whole lines. Decimal commas become
+ * points, and other commas in names become spaces. Each character keeps its position, so that errors report the correct column.
  */
 export function createCommaSeparated(): (bytes: Uint8Array) => Uint8Array {
   let separators: Separators | null | undefined;
@@ -365,7 +365,7 @@ export function requireText(bytes: Uint8Array, file: string, firstLine = 1): voi
     );
   }
   const { line, col, cell } = firstBad(bytes);
-  // Latin-1 shows one letter per byte, which is usually the intended letter.
+  // Latin-1 decodes each byte to one letter, which is usually the intended letter.
   const shown = showCell(Buffer.from(cell).toString('latin1'));
   throw new AiotError(
     'AIOT_FILE_MALFORMED',

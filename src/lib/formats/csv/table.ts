@@ -111,8 +111,8 @@ function chosen(
 }
 
 /**
- * The error for a number outside the range of a model input, with its position. @param row from 0 @param begins number of the line that
- * the bytes start with
+ * The error for a number outside the range of a model input, with its position. @param row from 0 @param begins number of the line at which
+ * the bytes start
  */
 function beyondFloat32(
   bytes: Uint8Array,

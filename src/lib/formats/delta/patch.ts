@@ -93,8 +93,8 @@ const standstill = 1 << 20;
 const [patience, long] = [16, 256];
 
 /**
- * Divides the new bytes into pieces that approximately occur in the base: moved machine code contains other addresses and still matches.
- * The method is that of bsdiff (Colin Percival, "Naive differences of executable code", 2003).
+ * Divides the new bytes into pieces that approximately occur in the base. Moved machine code matches even though it contains other
+ * addresses. The method is that of bsdiff (Colin Percival, "Naive differences of executable code", 2003).
  */
 function* differences(base: Uint8Array, next: Uint8Array): Steps<Piece[]> {
   const suffixes = yield* suffixArray(base);

@@ -3,8 +3,8 @@ import { hex } from '../../core/figures.js';
 import { malformed } from '../image-errors.js';
 
 /**
- * Where the headers of a 32-bit and a 64-bit file have their fields. Little-endian files only. Sources: System V ABI, "Object Files"; for 64 bits, "ELF-64 Object
- * File Format".
+ * Positions of the header fields in 32-bit and 64-bit files. Only little-endian files are supported. Sources: System V ABI, "Object Files";
+ * for 64 bits, "ELF-64 Object File Format".
  */
 const layouts = {
   narrow: {
@@ -25,7 +25,7 @@ const layouts = {
 
 const chipMachines: Record<number, ElfMachine> = { 94: 'xtensa', 243: 'riscv' };
 
-/** Machines of chips, and of computers. */
+/** Machine codes of chips and of computers. */
 export type ElfMachine = 'xtensa' | 'riscv' | 'arm' | 'x86-64' | 'aarch64';
 
 /** Values of sh_type. */
@@ -70,7 +70,7 @@ export interface ElfFile {
   what: string;
   bytes: Uint8Array;
   machine: ElfMachine;
-  /** Whether the file is 64-bit: its addresses have 8 bytes. */
+  /** Whether the file is 64-bit, so that its addresses have 8 bytes. */
   wide: boolean;
   entry: number;
   sections: ElfSection[];

@@ -8,7 +8,7 @@ export interface FunctionSymbol {
   name: string;
 }
 
-/** Where an entry has its fields, in 32-bit and 64-bit files. */
+/** Positions of an entry's fields in 32-bit and 64-bit files. */
 const entries = {
   narrow: { bytes: 16, info: 12, section: 14 },
   wide: { bytes: 24, info: 4, section: 6 },

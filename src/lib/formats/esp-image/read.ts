@@ -102,8 +102,8 @@ export function readEspImage(bytes: Uint8Array, what = 'image'): EspImage {
 export const imageStartBytes = headerBytes + segmentHeaderBytes + 256;
 
 /**
- * The header and the description of an image of which only the start is available, such as one in a board's flash. Unlike `readEspImage`, this
- * cannot check the image.
+ * Reads the header and the description of an image when only its start is available, as for an image in a board's flash. Unlike
+ * `readEspImage`, this cannot check the image.
  * @param bytes at least `imageStartBytes` @returns null if no image starts here
  */
 export function readImageStart(

@@ -122,7 +122,7 @@ function inSectors(data: Uint8Array): Uint8Array {
 
 /** A key that signs, in a file or in a hardware security module. */
 export interface BootSigner {
-  /** For errors. */
+  /** Name of the key, for errors. */
   name: string;
   publicKey: KeyObject;
   /** Signs data with the kind's hash: RSA-PSS as a big-endian number, ECDSA as r and s. */
@@ -154,7 +154,7 @@ export async function signForBoot(image: Uint8Array, signers: readonly BootSigne
   const data = present === null ? inSectors(image) : present.data;
   const blocks = present === null ? [] : present.blocks;
   const digests = new Set(blocks.map((block) => signatureOf(block, data)?.keyDigest));
-  // Every check comes before the first signature: a module may ask its user for each.
+  // All checks are made before the first signature, because a module may prompt its user for each signature.
   const checked = signers.map((signer) => {
     const { name, publicKey } = signer;
     const kind = bootKeyKind(publicKey, name);

@@ -19,8 +19,8 @@ export const networkModes = ['float32', 'float16', 'dynamic', 'int8', 'int16x8',
 /**
  * Interface 1: the firmware runs only int8 networks that predict classes. Interface 2: the firmware runs models with any kind of
  * prediction, and the data types that it declares. Interface 3: the firmware also runs decision trees. Interface 6: the firmware also
- * computes the micro front end, and reads one standardization per band for all frames of sound; 7: decision trees on them too. Interface 8: it also finds objects
- * in pictures.
+ * computes the micro front end, and reads one standardization per band for all frames of sound. Interface 7: it also runs decision trees on
+ * these features. Interface 8: it also finds objects in pictures.
  */
 export const firmwareInterfaces = {
   int8Classes: 1,

@@ -75,7 +75,7 @@ function everyEntry(bytes: Uint8Array, change: (entry: Uint8Array, tweak: Buffer
   return changed;
 }
 
-/** Two equal keys make XTS insecure. OpenSSL also rejects equal keys. */
+/** Identical keys make XTS insecure, and OpenSSL rejects them. */
 function requireKeys(keys: Uint8Array): Uint8Array {
   const same = Buffer.compare(keys.subarray(0, 32), keys.subarray(32)) === 0;
   if (keys.length === nvsKeyBytes && !same) return keys;

@@ -8,7 +8,7 @@ import type { FileGraph, FileOperator } from './variables.js';
  * Control flow as a file stores it. A WHILE runs its body, another subgraph, while a third subgraph yields true. The converter writes a
  * recurrent Keras layer as a WHILE. An IF runs one of two subgraphs. If the conditions depend only on constants, such as a number of steps,
  * the graph contains each step's operators instead. If an IF's condition depends on the input, the graph contains both branches and selects
- * between their results. If a WHILE's condition also depends on the input, the graph contains the largest number of steps. It keeps the
+ * between their results. If a WHILE's condition also depends on the input, the graph contains the maximum number of steps, and selects the
  * results of the last step that the loop takes. Therefore, every interpreter and generator supports such a file.
  */
 export type ControlOperatorName = 'WHILE' | 'IF';
@@ -65,7 +65,7 @@ const mostConstants = 4096;
 /**
  * The main subgraph, subgraph 0, with its loops unrolled and its branches chosen.
  * @returns the main subgraph, unchanged if there is no control flow, and the total number of loop steps
- * @throws AIOT_TFLITE_UNSUPPORTED for a loop without a largest number of steps
+ * @throws AIOT_TFLITE_UNSUPPORTED for a loop without a maximum number of steps
  */
 export function withoutControl(subgraphs: readonly Subgraph[]): { main: Subgraph; steps: number } {
   const [main] = subgraphs as [Subgraph];
@@ -88,7 +88,7 @@ function live(operators: readonly FileOperator[], outputs: readonly number[]): F
   return kept.reverse();
 }
 
-/** A remedy for loops without a largest number of steps. */
+/** Advice for loops without a maximum number of steps. */
 const fixedSteps =
   'Before you convert the model, give the loop a largest number of steps, such as maximum_iterations=20 in tf.while_loop. In Keras, set the length of the sequence in the input shape.';
 

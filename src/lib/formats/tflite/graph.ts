@@ -221,7 +221,7 @@ export interface OperatorOptions {
   SIGNAL_FRAMER: { frameSize: number; frameStep: number; prefill: boolean };
   /** Inputs: samples and constant weights. Products are shifted right by `shift` bits. */
   SIGNAL_WINDOW: { shift: number };
-  /** Doubles samples as often as int16 allows. The second output is how often. */
+  /** Doubles samples as many times as int16 allows. The second output is the number of doublings. */
   SIGNAL_FFT_AUTO_SCALE: Record<never, never>;
   /** Real Fourier transform of [..., samples]. The output [..., fftLength + 2] has pairs of real and imaginary parts. */
   SIGNAL_RFFT: { fftLength: number };

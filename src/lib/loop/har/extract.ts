@@ -9,8 +9,7 @@ import { createWindows, encodeFrame } from './windows.js';
 
 /**
  * Collects samples into windows of 500, computes the 115 features of each, and publishes them as a table on `feats`. A partial window waits
- * for further samples, across pauses of up to 30 s and across restarts: its samples are acknowledged only once its features have been
- * stored.
+ * for further samples, across restarts and pauses of up to 30 s. Its samples are acknowledged only after its features have been stored.
  */
 export async function extractStage(
   stage: Stage,
@@ -280,7 +279,7 @@ export function createRows(): Rows {
       if (y.sequence < x.sequence || z.sequence < x.sequence) return give(y.sequence < z.sequence ? 1 : 2);
       if (z.sequence < y.sequence) return give(0);
       if (z.sequence - x.sequence > 2) {
-        // The gap may contain other subjects, or parts of a later sample: the next x and y decide.
+        // The gap may contain other subjects, or parts of a later sample. The next x and y determine which.
         const [x2, y2] = [queues[0][1], queues[1][1]];
         if (Math.min(x2?.sequence ?? z.sequence, y2?.sequence ?? z.sequence) < z.sequence) return give(0);
         if (!x2 || !y2) return null;

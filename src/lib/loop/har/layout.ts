@@ -128,7 +128,7 @@ export interface StageOptions {
 
 export type StageEvent =
   | { kind: 'ready'; endpoint: string }
-  /** The destination is unreachable, or reachable again. */
+  /** The destination has become unreachable, or reachable again. */
   | { kind: 'away' | 'back'; what: string; why?: string }
   /** Samples or messages that were not used, and why. */
   | { kind: 'lost'; count: number; why: string }

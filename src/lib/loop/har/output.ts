@@ -10,7 +10,7 @@ import { reasonOf, type Stage, whenOpen } from './stage.js';
 /** Placeholder for the unknown model: messages on `predictions` do not identify it. */
 const fromPredictions = { name: subjects.predictions, version: null };
 
-/** Maximum length of a label: a longer text is not a class name. */
+/** Maximum length of a label. Longer text is not a class name. */
 const longest = 64;
 
 /**
@@ -65,7 +65,7 @@ export async function outputStage(
   }
 }
 
-/** The class name alone. Boards terminate their texts with a NUL, and people with a newline. */
+/** The class name alone. Boards end the text with a NUL, and text typed by a person ends with a newline. */
 function labelOf(payload: Uint8Array): string | undefined {
   const text = Buffer.from(payload)
     .toString('utf8')
@@ -230,7 +230,9 @@ export function cleaned(state: LabelState): LabelState {
   };
 }
 
-/** The most frequent label; null if there is a tie for first place, or no label at all. The original system does not forward ties. */
+/**
+ * The most frequent label; null if there is a tie for first place, or if there are no labels. The original system does not forward ties.
+ */
 function mostFrequent(labels: Iterable<string>): string | null {
   const counts = new Map<string, number>();
   for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
@@ -239,9 +241,9 @@ function mostFrequent(labels: Iterable<string>): string | null {
 }
 
 /**
- * The majority of the last four labels, including this one; null if two are equally frequent. Unlike the original, this accepts
- * four equal labels, which the original treats as an error without announcing anything. This also ignores missing labels, for
- * which the original sends the word `placeholder`. The stored labels shift in every case.
+ * The majority of the last four labels, including this one; null if two are equally frequent. Unlike the original, this function accepts
+ * four equal labels, which the original treats as an error and does not announce. It also ignores missing labels, for which the original
+ * sends the word `placeholder`. The stored labels shift in every case.
  */
 export function voteLabel(
   state: LabelState,

@@ -10,8 +10,8 @@ import { type Stage, whenOpen } from './stage.js';
 import { createWindows, decodeFrame } from './windows.js';
 
 /**
- * Reads tables from `feats` and publishes the class of each on `predictions`. The model's inputs are found by column name, whatever the
- * order of the columns.
+ * Reads tables from `feats` and publishes the class of each on `predictions`. The model's inputs are found by column name, regardless of
+ * the order of the columns.
  * @throws AIOT_MODEL_UNFIT: the model requires an input that no table has, or does not return a class
  */
 export async function predictStage(stage: Stage, openModels: () => Promise<ModelKeeper>): Promise<void> {

@@ -160,7 +160,7 @@ function refusedForGood(error: unknown): boolean {
 /** Maximum wait for messages in flight when a stage ends, ms. */
 const closingMs = 2000;
 
-/** Background work for which the stage never waits. */
+/** Background work that never delays the stage. */
 interface Background {
   /** Aborted when the work is closed. */
   readonly signal: AbortSignal;

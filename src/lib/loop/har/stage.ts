@@ -35,8 +35,8 @@ const firstPauseMs = 250;
 const longestPauseMs = 5000;
 
 /**
- * Opens a connection, retrying without limit: a Pi may boot faster than its server, and servers may be down for a day. A missing stream is
- * created like the original's; an existing one is left unchanged.
+ * Opens a connection, retrying without limit, because a Pi may boot faster than its server, and servers may be down for a day. A missing
+ * stream is created like the original's; an existing one is left unchanged.
  * @throws the signal's reason; errors that waiting cannot fix (a wrong token or address, an unknown CA)
  */
 export async function opened<T>(stage: Stage, what: string, open: () => Promise<T>): Promise<T> {
@@ -99,7 +99,7 @@ interface MotionServer {
   urlOf(subject: string): string;
 }
 
-/** The server's name in the original's certificates, whatever its address. */
+/** The server's name in the original's certificates, regardless of its address. */
 const originalName = 'nats';
 
 /**

@@ -67,7 +67,7 @@ const frameSchema = z.object({
   data: z.array(z.array(z.number().nullable())).min(1),
 });
 
-/** The text before the values, cached for the same list of names. */
+/** The text before the values, cached as long as the list of names is the same. */
 const heads = new WeakMap<readonly string[], string>();
 
 /**

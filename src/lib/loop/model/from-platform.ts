@@ -76,7 +76,7 @@ async function firstModel(
   try {
     const now = newest(platform, settings, contract);
     if (platform.history.length === 0) return await now;
-    // If this request fails after the timeout, the error is ignored: the watch asks the platform again.
+    // If this request fails after the timeout, the error is ignored, because the watch sends another request.
     now.catch(() => {});
     const timeout = settings.clock.sleep(patienceMs, late.signal).then((): never => {
       throw new AiotError(

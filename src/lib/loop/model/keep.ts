@@ -20,7 +20,7 @@ export const noRenewal: Renewal = {
   close: async () => {},
 };
 
-/** The loop's interface to the model in use, and the task that looks for newer models until it is closed. */
+/** The loop's interface to the model in use. A background task looks for newer models until the interface is closed. */
 export function keeperOf(keep: Keep, settings: Settings, contract: Contract, renewal: Renewal): ModelKeeper {
   const ending = new AbortController();
   const signal = settings.signal ? AbortSignal.any([settings.signal, ending.signal]) : ending.signal;
@@ -64,13 +64,13 @@ interface Held {
   source: Source;
 }
 
-/** Number of models kept in memory for rollback: each takes a few kilobytes. */
+/** Number of models retained in memory for rollback. Each takes a few kilobytes. */
 const depth = 3;
 
 /** Minimum interval between reports about a failing model that has no replacement, ms. */
 const complaintMs = 60_000;
 
-/** Tracks the model in use and its predecessors: no files, no network. */
+/** Tracks the model in use and its predecessors. Accesses neither files nor the network. */
 export class Keep {
   private readonly held: Held[];
   private readonly taken = new Set<string>();

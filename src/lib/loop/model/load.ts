@@ -14,7 +14,7 @@ export interface Identity {
 }
 
 interface LoadOptions {
-  /** The requirements that the model must meet; null = any. */
+  /** The requirements that the model must meet; null = none. */
   contract: Contract | null;
   settings: Settings;
 }

@@ -126,7 +126,7 @@ export class PlatformModel {
     return this.client;
   }
 
-  /** The configured trust root, or the platform's trust root. A root older than one seen before is rejected. */
+  /** The configured trust root, or the platform's trust root. A root that is older than the newest one seen is rejected. */
   private async trust(client: RegistryClient): Promise<TrustRoot> {
     const told = this.settings.trust ?? (await client.trust.get());
     if (!told) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
@@ -200,7 +200,7 @@ const referenceSchema = z.object({
 
 type KnownReference = z.output<typeof referenceSchema>;
 
-/** Number of versions kept for rollback. */
+/** Number of versions retained for rollback. */
 const kept = 4;
 
 function folderOf(cache: string): string {

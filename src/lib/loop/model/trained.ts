@@ -20,7 +20,7 @@ import { buildFiles } from '../../model/files.js';
 import { trainingConfig } from '../../model/train/lineage.js';
 import type { Settings } from './options.js';
 
-/** Number of trained models that are kept. */
+/** Number of trained models that the cache retains. */
 const kept = 4;
 
 /**
@@ -38,7 +38,7 @@ export async function trainedBundle(project: Project, settings: Settings): Promi
   const { file, text } = await trainedApart(project, settings);
   if (text !== null) settings.tell('trained', text);
   await writeJsonAtomic(join(root, 'stamps', `${stamp}.json`), file);
-  // `file` is FOLDER/build/model.aiot. Its folder, which was used last, is kept.
+  // `file` is FOLDER/build/model.aiot. Its folder, which was used most recently, is not deleted.
   await prune(root, basename(dirname(dirname(file))));
   return file;
 }

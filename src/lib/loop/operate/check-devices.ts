@@ -250,7 +250,7 @@ export const checkLineSchema = z.object({
     'disk',
     'clock',
   ]),
-  /** `warning`: the loop runs, but something is not as it should be. */
+  /** `warning`: the loop runs, but the check found a problem. */
   state: z.enum(['ok', 'warning', 'failed']),
   detail: z.string(),
   /** How to fix it; null if there is nothing to do. */

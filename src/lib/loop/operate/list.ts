@@ -115,8 +115,8 @@ async function namesIn(folder: string): Promise<string[]> {
 }
 
 /**
- * Exit code: 0 if the selected loops run well, 6 if at least one does not or if there are none. Loops that ended normally count only if
- * requested by name.
+ * Exit code: 0 if all selected loops run without problems, 6 if at least one does not or if there are none. Loops that ended normally count
+ * only if requested by name.
  */
 export function loopsExit({ loops }: ListedLoops, named: boolean): 0 | 6 {
   const asked = named ? loops : loops.filter(({ state }) => state !== 'stopped');

@@ -34,7 +34,7 @@ export interface Operation {
   close(): Promise<void>;
 }
 
-/** Interval between writes of the state, ms: to memory, or to a disk, which wears out. */
+/** Interval between writes of the state, ms. Shorter in memory than on a disk, which wears out. */
 const everyMs = { memory: 2000, disk: 10_000 };
 
 const lookMs = 1000;
@@ -125,7 +125,7 @@ function answerManager(monitor: LoopMonitor, environment: OperateOptions['enviro
   if (!manager) return undefined;
   const { notify, watchdogMs } = manager;
   const beat = createBeat(watchdogMs !== undefined);
-  // At most a third of the timeout, so that a late message does no harm.
+  // At most a third of the timeout, so that a late message has no effect.
   const periodMs = Math.max(100, Math.min(watchdogMs ?? 30_000, 30_000) / 3);
   let ready = false;
   let last = Number.NEGATIVE_INFINITY;

@@ -127,7 +127,7 @@ export function loopMetrics(status: LoopStatus): string {
     counter('model_swaps', 'Times that the model was replaced.', model.swaps);
     gauge('models_refused', 'Models that were tried and rejected.', model.refused.length);
   }
-  // Rows have a number too, because two outputs may have the same address.
+  // Each row also has a number, because two outputs may have the same address.
   const each = (pick: (output: LoopStatus['outputs'][number]) => Value): Row[] =>
     outputs.map((output, index) => [{ output: String(index), endpoint: output.endpoint }, pick(output)]);
   family(

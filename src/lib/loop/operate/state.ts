@@ -28,8 +28,8 @@ export function runtimeFolder(env: Environment = process.env): string | undefine
 }
 
 /**
- * Writes atomically, but without syncing to disk: the file is rewritten for months, and SD cards wear out. The state of a process that a
- * power cut ended is not needed. @throws a system error
+ * Writes atomically, but does not sync to disk, because the file is rewritten for months and SD cards wear out. After a power cut, the
+ * state of the ended process is not needed. @throws a system error
  */
 export async function writeStatus(file: string, status: LoopStatus): Promise<void> {
   const temporary = join(dirname(file), `.${randomBytes(6).toString('hex')}.tmp`);
@@ -67,7 +67,7 @@ export const healthSchema = z.object({
 export type Health = z.output<typeof healthSchema>;
 
 /**
- * Whether a loop works: samples arrive, and there is a model for them. An unreachable output is no failure, because its messages are
+ * Whether a loop works: samples arrive, and there is a model for them. An unreachable output is not a failure, because its messages are
  * spooled.
  */
 export function healthOf({ state, sensor, model, at }: LoopStatus): Health {

@@ -33,7 +33,7 @@ export interface Line {
   state(): OutputState;
 }
 
-/** Maximum number of messages in memory: at the outlet, and queued for it while neither disk nor destination accepts any. */
+/** Maximum number of messages in memory: those at the outlet, and those queued while neither the disk nor the destination accepts any. */
 const most = { atOutlet: 1000, before: 10_000 };
 
 /** Delay after a disk failure before the disk is retried; until then only memory is used. */
@@ -291,7 +291,10 @@ function passing(error: unknown): unknown {
 /** Maximum wait for messages in flight when the loop ends, ms. */
 const drainMs = { connected: 10_000, failing: 1000 };
 
-/** Waits for all messages, longer if the destination accepts messages than if it fails. Resolves to whether everything was delivered. */
+/**
+ * Waits until all messages are delivered, longer if the destination is accepting messages than if it is failing. Resolves to whether
+ * everything was delivered.
+ */
 async function drained(outlet: Outlet): Promise<boolean> {
   const failing = outlet.state().state === 'failing';
   return Promise.race([

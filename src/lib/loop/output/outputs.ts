@@ -19,7 +19,10 @@ export interface OutputsOptions {
   /** Name of the device, included in each prediction. */
   device: string;
   clock?: Clock;
-  /** Called with one line for each event, without credentials: a lost or restored connection, rejected or dropped messages. */
+  /**
+   * Called with one line for each event, without credentials: a connection that was lost or restored, or messages that were rejected or
+   * dropped.
+   */
   onEvent?: (text: string) => void;
   streamOptions?: StreamOptions;
   /** Maximum wait for destinations at startup, ms. After that, the loop starts without them. Default 5 s. */

@@ -22,7 +22,7 @@ export interface OutputSettings {
 const own = new Set(['body', 'when', 'maxAge']);
 
 /**
- * Default maximum ages by scheme, ms. Notifications and actions concern the present. After an outage, those of a whole day would be
+ * Default maximum ages by scheme, ms. Notifications and actions are only relevant now. After an outage, those of a whole day would be
  * useless.
  */
 const defaultAgeMs: Record<string, number> = { exec: 60_000, gpio: 10_000, telegram: 3_600_000 };
@@ -63,7 +63,7 @@ function refused({ endpoint }: StreamUrl, name: string, expected: string, got: s
 
 function withoutOwn(text: string, { scheme }: StreamUrl): string {
   const mark = /^https?$/.test(scheme) ? '#' : '?';
-  // The first `?` or `#` begins the settings. Names and passwords before the @ must not contain one unescaped.
+  // The first `?` or `#` begins the settings. Names and passwords before the @ must not contain these characters unescaped.
   const at = text.indexOf(mark);
   if (at < 0) return text;
   const kept = text

@@ -8,7 +8,7 @@ import type { ModelKeeper, Outputs, Sensing } from '../types.js';
 import { contractOf, type LoopOptions, realParts } from './options.js';
 import type { Running } from './tally.js';
 
-/** The parts of a loop, open. */
+/** The parts of a loop after they have been opened. */
 export interface Opened {
   keeper: ModelKeeper;
   sensing: Sensing;
@@ -56,7 +56,7 @@ export async function openParts(
   return { keeper, sensing, outputs };
 }
 
-/** Options for opening the model. A model given by name or file does not require a project that defines its fields. */
+/** Options for opening the model. A model that is given by name or file does not need a project to define its fields. */
 export function modelOptions(
   options: LoopOptions,
   project: Project,

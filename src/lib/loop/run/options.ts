@@ -25,7 +25,7 @@ export interface LoopOptions {
   model?: string | undefined;
   delegate?: 'cpu' | 'coral' | undefined;
   vote?: string | undefined;
-  /** Minimum time that a smoothed class is kept, ms. */
+  /** Minimum time that a smoothed class is held, ms. */
   holdMs?: number | undefined;
   send?: 'change' | 'always' | undefined;
   out?: readonly string[] | undefined;

@@ -110,7 +110,7 @@ async function drawInto(folder: string): Promise<string> {
   return `pictures://${folder}?fps=5&loop=true`;
 }
 
-/** Makes a folder of pictures relative to the project, unless its path begins with a slash. */
+/** Interprets the path of a folder of pictures relative to the project, unless the path begins with a slash. */
 function at(url: string, folder: string): string {
   return url.replace(
     /^pictures:(?:\/\/)?(?!\/)([^?]+)/,

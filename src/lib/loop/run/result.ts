@@ -41,7 +41,7 @@ export const loopResultSchema = z.object({
     z.object({
       endpoint: z.string(),
       sent: z.int(),
-      /** Number of messages left on disk for the next run. */
+      /** Number of messages that remain on disk for the next run. */
       waiting: z.int(),
       dropped: z.int(),
     }),

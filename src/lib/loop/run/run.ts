@@ -248,7 +248,7 @@ const mostAtOnce = 50_000;
 /** Default maximum number of stored samples: a week at 100 Hz, a few gigabytes. */
 const usualMost = 60_480_000;
 
-/** Maximum number of recordings that wait for a slow disk. Further ones are dropped. */
+/** Maximum number of recordings waiting for a slow disk. Further ones are dropped. */
 const mostWaiting = 4;
 
 /** Prefix of the names of these recordings. */

@@ -182,12 +182,12 @@ function timeSetting(text: string | undefined): {
 /** If a board's time jumps back by more than this, ms, the board has restarted. Smaller jumps come from late messages. */
 const farBackMs = 2000;
 
-/** Times before September 2001 (ms since 1970) have another origin, because no data is that old. */
+/** Times before September 2001 (ms since 1970) must have another origin, because no data is that old. */
 const earliestMs = 1e12;
 
 /**
- * Maximum lead over this machine's clock, five years in ms. A clock that was never set shows any time. This machine's clock may
- * be unset, too.
+ * Maximum lead over this machine's clock, five years in ms. A clock that was never set can show any time. This machine's clock may not be
+ * set either.
  */
 const farAheadMs = 5 * 365 * 86_400_000;
 
@@ -266,7 +266,7 @@ type Order = { kind: 'first' | 'next' | 'again' | 'restarted' } | { kind: 'lost'
 /** If the number is lower by at least this much, the board has restarted. Smaller differences come from late messages. */
 const farBack = 1000;
 
-/** Implausible number of missing messages: at a hundred per second, eleven days' worth. */
+/** Number of missing messages from which a gap is implausible: eleven days' worth at a hundred per second. */
 const farAhead = 1e8;
 
 /** Tracks sequence numbers, which increase by one per message and start over after a restart. */

@@ -13,7 +13,7 @@ export const pictureSchemes = ['camera', 'pictures'] as const;
 
 interface CameraOptions {
   address: SensorAddress;
-  /** Folder to which a relative folder of pictures refers; absent = the current folder. */
+  /** Base folder for a relative folder of pictures; absent = the current folder. */
   folder?: string | undefined;
   contract: SensingContract;
   stream: SensingOptions['stream'];
@@ -27,9 +27,9 @@ interface CameraOptions {
 const early = 0.9;
 
 /**
- * Reads a camera, or a folder of pictures, for a model of pictures. Each picture is fitted to the model's size, as in training, and becomes a
- * series of its pixels. A camera is asked for as many pictures per second as the model expects; further ones are skipped. A folder's
- * pictures are all read.
+ * Reads a camera, or a folder of pictures, for a model of pictures. Each picture is fitted to the model's size, as in training, and becomes
+ * a series of its pixels. A camera is configured for the number of pictures per second that the model expects, and extra pictures are
+ * skipped. All pictures in a folder are read.
  * @throws AIOT_SENSOR_UNFIT (the model does not take pictures), and the errors of opening the stream
  */
 export async function openCamera(options: CameraOptions): Promise<RawSource> {
@@ -81,8 +81,9 @@ export async function openCamera(options: CameraOptions): Promise<RawSource> {
         }
         const planes = fitPicture(picture, image!, channels);
         ack();
-        // A folder's pictures follow one another, and a camera's have the time at which they arrived. Their pixels' times must not overlap
-        // the previous picture's, or pixels would be dropped as late and all further windows would be misaligned.
+        // Pictures from a folder are consecutive, and pictures from a camera have their arrival time. The times of a picture's pixels must
+        // not overlap those of the previous picture. Otherwise, pixels would be dropped as late, and all further windows would be
+        // misaligned.
         const next = last + periodMs;
         last = last === Number.NEGATIVE_INFINITY || (live && now > next) ? now : next;
         const from = last;
@@ -110,7 +111,7 @@ export async function openCamera(options: CameraOptions): Promise<RawSource> {
   };
 }
 
-/** Pictures per second at which cameras adapt to the light quickly. */
+/** Pictures per second at which cameras adapt quickly to the light. */
 const leastRate = 5;
 
 /** The address for `aiot stream`. Raw pixels need no decoding. A camera's own settings take precedence. */

@@ -7,7 +7,7 @@ interface DecodeSettings extends ObjectSettings {
   columns: readonly string[] | undefined;
 }
 
-/** The result for a message without a sample, such as an empty message or a header. */
+/** Result for a message that contains no sample, such as an empty message or a header. */
 const nothing: NoRows = { why: '', broken: false };
 
 /**

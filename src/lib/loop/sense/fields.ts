@@ -17,8 +17,8 @@ export interface FieldSettings {
 }
 
 /**
- * Assigns a sensor's fields to the contract's: by `?map=`, by name, or for bare x, y, z by name and unit. If each side has only one field,
- * their names do not matter. Also determines the conversions of units.
+ * Assigns a sensor's fields to the contract's by `?map=` or by name; bare x, y and z are assigned by name and unit. If each side has only
+ * one field, their names do not matter. Also determines the conversions of units.
  * @param has fields of the sensor; an empty unit means the contract's unit
  * @throws AIOT_SENSOR_UNFIT naming both sides
  */

@@ -36,8 +36,8 @@ const settled = { samples: 16, ms: 1000 };
  * Passes samples that have the contract's rate unchanged, as in training, and resamples others to a regular grid.
  *
  * - `exact`: the declared rate counts.
- * - `own`: the first second is held until the sensor's true rate is known, because a nominal 104 Hz may be 100.1. Samples within 0.5 % of
- * the contract's rate are passed on; otherwise the grid follows their times. The rate is checked again every ten seconds.
+ * - `own`: the first second is buffered until the sensor's true rate is known, because a nominal 104 Hz may be 100.1. Samples within 0.5 %
+ * of the contract's rate are passed on; otherwise the grid follows their times. The rate is checked again every ten seconds.
  * - `arrival`: samples are resampled only if another rate is declared, because bursts do not reveal the rate.
  */
 export function createGrid(options: GridOptions): Grid {
@@ -81,7 +81,7 @@ export function createGrid(options: GridOptions): Grid {
     broken = 0;
     return [out];
   };
-  /** Number of lost samples that have not been reported with a batch yet, because after a gap the filter returns nothing at first. */
+  /** Number of lost samples that have not been reported with a batch yet, because the filter initially returns nothing after a gap. */
   let broken = 0;
 
   /** @returns whether samples, passed on unchanged so far, must now be resampled */

@@ -10,7 +10,7 @@ export interface MachineParts {
   clock: Clock;
   signal: AbortSignal;
   tell: Tell;
-  /** Replaces the machine's own bus. */
+  /** Replacement for the machine's own bus. */
   bus?: I2cBus;
 }
 

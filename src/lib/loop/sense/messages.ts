@@ -212,7 +212,7 @@ export async function openListener(options: ListenOptions): Promise<RawSource> {
   };
 }
 
-/** Calls `give` with a connection's message once the message is complete. */
+/** Calls `give` with a connection's message when the message is complete. */
 function collect(socket: Socket, give: (payload: Uint8Array) => void): void {
   const chunks: Buffer[] = [];
   let bytes = 0;

@@ -93,7 +93,7 @@ async function openRaw(
     return { source, fields: { map: {}, units: {} } };
   }
   const open = () => openMessages(messages);
-  // Files and pipes are not reopened, because corrupt data would stay corrupt.
+  // Files and pipes are not reopened, because corrupt data would still be corrupt.
   const source = await (['file', 'stdin'].includes(address.scheme) ? open() : openAgain(open, again));
   return { source, fields: { map: {}, units: {} } };
 }

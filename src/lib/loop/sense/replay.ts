@@ -15,16 +15,17 @@ interface ReplayOptions {
   address: SensorAddress;
   contract: SensingContract;
   clock: Clock;
-  /** Folder to which a relative path refers; absent = the current folder. */
+  /** Base folder for a relative path; absent = the current folder. */
   folder?: string | undefined;
   signal: AbortSignal;
 }
 
 /**
- * Replays a CSV or sound recording, or a picture, as a sensor. Columns are selected by name; other columns may contain anything. Every cell is read before
- * the first sample is returned. The rate is `?rate=`, otherwise the sound's or, for CSV, the contract's: a recording is replayed sample by
- * sample, whatever times it contains.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED (file:line:column), AIOT_PROGRAM_NOT_FOUND, AIOT_SENSOR_UNFIT, AIOT_SENSOR_URL
+ * Replays a CSV or sound recording, or a picture, as a sensor. Columns are selected by name; other columns may contain anything. Every cell
+ * is read before the first sample is returned. The rate is `?rate=`, otherwise the sound's or, for CSV, the contract's: a recording is
+ * replayed sample by sample, regardless of the times that it contains.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED (file:line:column), AIOT_PROGRAM_NOT_FOUND,
+ * AIOT_SENSOR_UNFIT, AIOT_SENSOR_URL
  */
 export async function openReplay(replay: ReplayOptions): Promise<RawSource> {
   const { address, contract, clock, signal } = replay;
@@ -130,7 +131,7 @@ function pathOf({ url }: SensorAddress, folder: string | undefined): string {
   return folder === undefined || isAbsolute(path) ? path : join(folder, path);
 }
 
-/** Maximum samples per batch: enough to be fast, and few enough to avoid a long delay of the last samples. */
+/** Maximum samples per batch. Large batches are fast, but would delay their last samples for too long. */
 const mostSamples = 256;
 
 /** Assumed resolution of timers, ms. */
@@ -147,7 +148,7 @@ export interface PacedOptions {
   fill(values: Float64Array, count: number): number;
 }
 
-/** Returns existing samples at the right times, beginning now. The times in the batches are 1000/rate ms apart, whatever the speed. */
+/** Returns existing samples at the right times, beginning now. The times in the batches are 1000/rate ms apart, regardless of the speed. */
 export async function* paced(options: PacedOptions): AsyncGenerator<SampleBatch> {
   const { fields, rateHz, speed, clock, signal, fill } = options;
   const monotonicMs = () => clock.monotonic?.() ?? clock.now();

@@ -202,7 +202,7 @@ async function simulateImu(options: {
   rateHz: number;
   clock: Clock;
   seed: number;
-  /** Whether to read the chip as rarely as its FIFO allows, because no reader waits for single samples. */
+  /** Whether to read the chip as rarely as its FIFO allows. Suitable if no reader waits for single samples. */
   seldom: boolean;
 }): Promise<SimulatedImu> {
   const { fields, recordings, rateHz, clock, seed, seldom } = options;

@@ -32,8 +32,8 @@ const memory = 100;
 const believed = 16;
 
 /**
- * Conditions for late samples to mean that the clock was set back, instead of repeats: this many late samples, samples late for this long,
- * or samples late by this much.
+ * Conditions under which late samples mean that the clock was set back: this many late samples, late samples for this long, or samples that
+ * are late by this much. Otherwise, late samples are repeats.
  */
 const back = { samples: 1000, ms: 2000, farMs: 10_000 };
 

@@ -13,7 +13,7 @@ export interface SensingContract {
   image?: ImageSpec | undefined;
 }
 
-/** An event of interest to the person who runs the loop. */
+/** An event that is of interest to the person who runs the loop. */
 export interface SensingEvent {
   /** Time of the event, ms since 1970. */
   t: number;
@@ -55,7 +55,7 @@ export interface SensingOptions {
   stream?: StreamOptions;
   signal?: AbortSignal;
   onEvent?: (event: SensingEvent) => void;
-  /** Folder to which a relative `file:` path refers; default: the current folder. */
+  /** Base folder for a relative `file:` path; default: the current folder. */
   baseFolder?: string | undefined;
   /** Whether to wait for a missing sensor instead of failing. */
   patient?: boolean;
@@ -63,7 +63,7 @@ export interface SensingOptions {
 
 /**
  * Origin of the samples' times. `exact`: derived from the rate, as in a file. `own`: the sensor's clock, which is tracked. `arrival`: the
- * time of arrival here, which reveals the rate in the long run, but not the times of single samples.
+ * time of arrival here, from which the rate can be derived in the long run, but not the times of single samples.
  */
 export type Timing = 'exact' | 'own' | 'arrival';
 
@@ -89,7 +89,7 @@ export interface Incoming extends SampleBatch {
 
 export type Tell = (kind: SensingEvent['kind'], text: string) => void;
 
-/** Minimum interval between events of one kind, ms, so that a problem of every sample is not reported for each of them. */
+/** Minimum interval between events of one kind, ms, so that a problem that affects every sample is not reported for each one. */
 const quietMs = 60_000;
 
 /** Events that are reported every time. */
