@@ -342,7 +342,7 @@ export interface McubootOptions {
   keyName?: string;
   /** Public key (P-256 or X25519) for which the program is encrypted. */
   encryptFor?: KeyObject;
-  /** Whether to pad the image to the slot's size and add a trailer: `test` it at the next reset, or `confirm` it permanently. */
+  /** Pads the image to the slot's size and adds a trailer. `pending`: the image is on trial; `confirmed`: it needs no confirmation. */
   pad?: 'pending' | 'confirmed';
 }
 

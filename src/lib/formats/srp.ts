@@ -37,7 +37,7 @@ export interface SrpSession {
 /** One attempt of a client to log in. */
 export class SrpClient {
   private readonly secret: bigint;
-  /** The client's public value A, padded to the size of the prime. */
+  /** The client's public value A, which is as long as the prime. */
   readonly publicKey: Uint8Array;
 
   /** @param random returns the given number of random bytes */
