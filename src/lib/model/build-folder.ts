@@ -21,7 +21,9 @@ export interface Trained {
   dataset: Dataset;
   /** The table whose rows were used for training; null for recordings. */
   rows: Rows | null;
-  /** Returns the examples of one part exactly as training used them. Recomputed on each call; inputs are not yet standardized. */
+  /**
+   * Returns the examples of one part exactly as training used them. They are recomputed on each call, and inputs are not standardized yet.
+   */
   examples(part: Part): Examples;
   /** Like `examples`, but for sequential access, because a table may not fit in memory. */
   part(part: Part): PartPieces;

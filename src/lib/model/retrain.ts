@@ -488,7 +488,7 @@ interface Judged {
 }
 
 /**
- * Output thresholds are dropped, because they do not apply to a retrained layer. The distance from the classes does not depend on that
+ * Output thresholds are removed, because they do not apply to a retrained layer. The distance from the classes does not depend on that
  * layer.
  */
 function taughtAnswer(answer: AnswerSpec): AnswerSpec {

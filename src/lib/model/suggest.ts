@@ -43,7 +43,7 @@ const suggestionSchema = z.object({
   distance: z.number().min(0),
   /** The most frequent prediction, and its share of the windows; null if the model does not predict classes. */
   predicted: z.object({ class: z.string(), share }).nullable(),
-  /** An earlier recording in this list that resembles this one. The same label may suffice for both. */
+  /** An earlier recording in this list that resembles this one. The same label may apply to both. */
   similarTo: z.string().nullable(),
 });
 
@@ -58,7 +58,7 @@ export const suggestionsSchema = z.object({
   labelled: z.int(),
   /** Unlabeled recordings to which the model cannot be applied, each with the reason. */
   skipped: z.array(z.object({ id: z.string(), reason: z.string() })),
-  /** The recordings whose labels would teach the model most, best first. */
+  /** The recordings whose labels would improve the model most, best first. */
   recordings: z.array(suggestionSchema),
 });
 export type Suggestion = z.output<typeof suggestionSchema>;
@@ -84,8 +84,8 @@ interface SuggestOptions {
 }
 
 /**
- * Ranks the unlabeled recordings by how much their labels would teach the project's model. Two kinds rank high: recordings about which the
- * model is uncertain, and recordings unlike any training data. Recordings that resemble a higher-ranked one come last.
+ * Ranks the unlabeled recordings by how much their labels would improve the project's model. Two kinds rank high: recordings about which
+ * the model is uncertain, and recordings unlike any training data. Recordings that resemble a higher-ranked one come last.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE (the training recordings no longer exist), AIOT_MODEL_UNFIT (a model of tables), and
  *   errors of opening the data
  */
@@ -137,9 +137,8 @@ interface View {
 type Viewed = View & Pick<Suggestion, 'novelty' | 'distance'>;
 
 /**
- * Windows are compared by their standardized inputs if the inputs are features. Raw samples depend on where a window
- * starts, and pixels on where an object is. Raw windows and pictures are therefore compared by the values that enter the network's last
- * layer.
+ * Windows are compared by their standardized inputs if the inputs are features. Raw samples depend on the start of the window, and pixels
+ * on the position of the object. Raw windows and pictures are therefore compared by the values that enter the network's last layer.
  */
 function viewOf(training: TrainingFile, graph: Graph, network: RunningNetwork) {
   const { signal, standardization, classes } = training;

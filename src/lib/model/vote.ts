@@ -2,7 +2,7 @@ import { AiotError } from '../core/errors.js';
 import type { CostsConfig } from '../core/project-schema.js';
 import type { AnswerSpec } from './bundle/types.js';
 
-/** A window's prediction, as smoothing receives it. */
+/** A window's prediction, as the input of smoothing. */
 export interface Ballot {
   /** Index of the class, or the number of classes if the window is rejected. */
   index: number;
@@ -14,7 +14,7 @@ export interface Ballot {
 export interface Vote<T = Ballot, R = number> {
   /** Accepts the newest window and returns the smoothed class. */
   push(of: T): R;
-  /** Clears the history: the next window is the first of a new recording. */
+  /** Clears the history, because the next window is the first of a new recording. */
   reset(): void;
 }
 
@@ -22,8 +22,8 @@ export interface Vote<T = Ballot, R = number> {
 export const votePattern = /^(?:none|(majority|average):([1-9]\d?))$/;
 
 /**
- * Smoothing over the last N windows, or fewer at the start of a recording. Loops, evaluation and every device compute it alike; in C:
- * firmware/core/src/predict/vote.c.
+ * Smoothing over the last N windows, or fewer at the start of a recording. Loops, evaluation and every device compute it in the same way.
+ * The C implementation is firmware/core/src/predict/vote.c.
  * - `none`: no smoothing.
  * - `majority:N`: the most frequent class, where rejected windows are one more class. Ties go to the most recent class.
  * - `average:N`: the decision on the mean of the outputs, with the same costs and thresholds as for a single window. Source: Chen, Parada
@@ -70,7 +70,7 @@ function createAverage(size: number, answer: AnswerSpec): Vote {
   const last: Float64Array[] = [];
   return {
     push({ index, scores }) {
-      // One place per output, and one for the rejection.
+      // One element per output, and one for the rejection.
       const own = new Float64Array(scores.length + 1);
       if (isFar(answer, index, scores)) own[scores.length] = 1;
       else own.set(scores);
@@ -132,7 +132,7 @@ export function bestClass(scores: ArrayLike<number>, costs?: readonly number[]):
   return best;
 }
 
-/** Cost of predicting a class, weighted with the share of each class that it could be. */
+/** Expected cost of predicting a class: the cost for each true class, weighted by that class's share. */
 function expectedCost(scores: ArrayLike<number>, costs: readonly number[], predicted: number): number {
   let sum = 0;
   for (let c = 0; c < scores.length; c++) sum += scores[c]! * costs[c * scores.length + predicted]!;
@@ -142,7 +142,7 @@ function expectedCost(scores: ArrayLike<number>, costs: readonly number[], predi
 /**
  * model.costs as a matrix [true class × predicted class], row-major. A pair that is not listed costs 1, and a correct prediction 0.
  * @returns undefined without costs
- * @throws AIOT_PROJECT_INVALID (a name that is no class of a table)
+ * @throws AIOT_PROJECT_INVALID (a name that is not a class of the table)
  */
 export function costMatrix(costs: CostsConfig | undefined, classes: readonly string[]): number[] | undefined {
   if (!costs) return undefined;
@@ -172,7 +172,7 @@ export function bestClasses(
 
 /**
  * Smooths the windows of several consecutive recordings; smoothing restarts at each recording.
- * @param ballotOf prediction for a window, by its place
+ * @param ballotOf prediction for a window, by its index
  */
 export function voteAll(
   recordings: readonly string[],

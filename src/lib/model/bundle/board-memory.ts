@@ -8,7 +8,7 @@ interface BoardMemory {
   queue: number;
   message: number;
   envelope: number;
-  /** Values of a telemetry batch, each a double. */
+  /** Number of values in a telemetry batch, each a double. */
   batchValues: number;
 }
 
@@ -18,7 +18,7 @@ const small = { queue: 4 * KiB, message: 4 * KiB, envelope: 8 * KiB, batchValues
 
 const large = { queue: 12 * KiB, message: 6 * KiB, envelope: 12 * KiB, batchValues: 624 };
 
-/** By device type: the name of the chip, as `aiot firmware push` uses it. */
+/** By device type, which is the name of the chip, as in `aiot firmware push`. */
 export const boardMemory: Readonly<Record<string, BoardMemory>> = {
   esp32: { all: 44 * KiB, ...small },
   esp32c3: { all: 53 * KiB, ...small },

@@ -31,7 +31,7 @@ interface BundleOptions extends DataSource {
   project: Project;
   /** Overrides the project's name for the model. */
   name?: string;
-  /** The pipeline run that this step belongs to. */
+  /** The pipeline run to which this step belongs. */
   run?: Provenance['run'];
 }
 
@@ -116,7 +116,7 @@ function runnable({ arenaBytes }: EvaluationFile): number {
 /**
  * A built model's lineage, as far as the build steps recorded it.
  * @param evaluation digest of build/evaluation.json, and the smoothing used in that evaluation
- * @param run the pipeline run that this step belongs to
+ * @param run the pipeline run to which this step belongs
  */
 function provenanceOf(
   built: Built,
@@ -232,7 +232,7 @@ function takesOfRows(info: BundleInfo, built: Built): Take[] {
 }
 
 /**
- * The first rows of each class (or of all together), up to the limit. Test rows come before rows that were used to choose the epoch.
+ * The first rows of each class (or of all together), up to the limit. Test rows come before rows that were used to select the epoch.
  */
 function heldOutRows(built: Built, groups: number, byClass: boolean) {
   const found = Array.from({ length: groups }, (): { name: string; inputs: Float32Array }[] => []);
@@ -349,7 +349,7 @@ const budget = 2e8;
 const tolerance = 1e-4;
 
 /**
- * Recomputes the metrics of the quantized network on the original data, because a file that claims passed gates is easily forged.
+ * Recomputes the metrics of the quantized network on the original data, because a file that claims that gates have passed is easily forged.
  * If recomputing all of them would take too long, only some rows are checked, and the recorded metrics must be consistent with these rows.
  * @throws AIOT_MODEL_STALE if the metrics are not this network's
  */

@@ -28,13 +28,14 @@ export interface ObjectGrid {
   picture: { width: number; height: number };
 }
 
-/** Maximum number of objects in a picture; only the strongest are kept. */
+/** Maximum number of objects in a picture. Only the strongest are reported. */
 export const mostDetections = 32;
 
 /**
  * Objects in a picture, from the shares of each cell, strongest first. A cell counts if the share of one class reaches the threshold. Such
- * cells form one object if they touch in any of eight directions and descend from the same strongest cell, whose class the object has. Its
- * center is the mean of the cells' centers, weighted by their shares. A virtual device uses this function too; chips reject models with objects (interface 8).
+ * cells form one object if they touch in any of eight directions and descend from the same strongest cell, which determines the object's
+ * class. The object's center is the mean of the cells' centers, weighted by their shares. A virtual device uses this function too; chips
+ * reject models with objects (interface 8).
  * @param shares [rows × columns × (1 + classes)]
  */
 export function detectionsIn(
@@ -92,7 +93,7 @@ export function detectionsIn(
   return found;
 }
 
-/** Counts of one class over pictures. */
+/** Counts for one class over all pictures. */
 export interface ObjectCounts {
   /** Objects that were found. */
   hits: number;
@@ -103,10 +104,10 @@ export interface ObjectCounts {
 }
 
 /**
- * Compares the detections in one picture with its objects. A detection is right if the cell of its center is that of an object of its class,
- * or next to it. Each object counts once; stronger detections choose first, and take the nearest object.
+ * Compares the detections in one picture with its objects. A detection is correct if the cell of its center is that of an object of its
+ * class, or next to it. Each object counts once; stronger detections choose first, and take the nearest object.
  * @param counts one entry per class, increased in place
- * @returns whether every object was found, and nothing else
+ * @returns whether every object was found, and there were no other detections
  */
 export function compareObjects(
   found: readonly Found[],
@@ -164,7 +165,8 @@ export function meanF1(counts: readonly ObjectCounts[]): number {
 const thresholds = Array.from({ length: 18 }, (_, i) => (i + 2) / 20);
 
 /**
- * The threshold with the highest mean F1, for pictures that were not trained on. Between equal thresholds, the middle one is the safest.
+ * The threshold with the highest mean F1, for pictures that were not trained on. If several thresholds are equally good, the middle one is
+ * used, because it is the safest.
  * @param shares of each picture
  */
 export function bestThreshold(

@@ -5,25 +5,25 @@ import { mostDetections } from './detections.js';
 import { distinctInputs } from './pack.js';
 import type { Bundle, BundleInfo } from './types.js';
 
-/** Memory that a model needs at least in the firmware's core on a 32-bit chip, bytes. */
+/** Minimum memory that a model needs in the firmware's core on a 32-bit chip, bytes. */
 export interface DeviceNeed {
-  /** When it is active. */
+  /** While the model is active. */
   active: number;
-  /** In its trial, in addition to the active model. */
+  /** During its trial, in addition to the active model. */
   trial: number;
   /** The largest parts of `active`. */
   parts: { features: number; standardization: number; network: number };
 }
 
-/** Size of `aiot_bundle`, which a trial allocates: less than measured on a 32-bit chip, so that it stays a lower bound. */
+/** Size of `aiot_bundle`, which a trial allocates. Smaller than measured on a 32-bit chip, so that it remains a lower bound. */
 const bundleStructure = 3400;
 
 const double = 8;
 
 /**
- * Computes a lower bound of the memory that the firmware's core allocates from the memory for models, so that a board with less never runs
- * the model. Members of structures are left out. On a 32-bit chip, the actual size is at most 2 KiB larger for networks of a few layers
- * (test/firmware/device-memory.real.test.ts). The model's file itself stays in flash.
+ * Computes a lower bound of the memory that the firmware's core allocates from the memory for models. A board with less memory cannot run
+ * the model. Members of structures are not included. On a 32-bit chip, the actual size is at most 2 KiB larger for networks of a few
+ * layers (test/firmware/device-memory.real.test.ts). The model's file itself remains in flash.
  */
 export function deviceNeed({ info, model }: Pick<Bundle, 'info' | 'model'>): DeviceNeed {
   const graph = readTflite(model);
@@ -53,13 +53,13 @@ function standardizationBytes(info: BundleInfo): number {
   return double * (2 * distinct + thresholds + costs + averaged(info)) + names;
 }
 
-/** Numbers that `average:N` keeps: of each window, its scores and whether it is far from all classes. */
+/** Values that `average:N` retains for each window: its scores, and whether it is far from all classes. */
 function averaged({ vote, answer, classes }: BundleInfo): number {
   const windows = Number(/^average:(\d+)$/.exec(vote)?.[1] ?? 0);
   return windows * ((answer.kind === 'reconstruction' ? 1 : classes.length) + 1);
 }
 
-/** Per cell, its strength, a mark and a place in a list; per object, four values of 8 bytes (firmware/core/src/predict/objects.c). */
+/** Per cell: its strength, a mark and a position in a list. Per object: four values of 8 bytes (firmware/core/src/predict/objects.c). */
 function objectsBytes({ answer }: BundleInfo): number {
   if (answer.kind !== 'objects') return 0;
   const cells = answer.grid[0] * answer.grid[1];
@@ -73,11 +73,11 @@ function networkBytes(graph: Graph): number {
     if (!tensor || tensor.data !== undefined || tensor.variable !== undefined) return 0;
     return elementCount(tensor.shape) * elementBytes(tensor.type);
   };
-  // Decision trees need the inputs, the sums and the results.
+  // Decision trees need memory for the inputs, the sums and the results.
   if (hasForest(graph)) return bytesOf(graph.inputs[0]!) + 2 * bytesOf(graph.outputs[0]!);
   const ends = [...graph.inputs, ...graph.outputs].reduce((sum, index) => sum + bytesOf(index), 0);
   const activations = graph.operators.map(({ op, inputs, outputs }) => {
-    // Its output is its input's memory.
+    // The output shares the input's memory.
     if (moves.has(op)) return 0;
     return [...new Set([...inputs, ...outputs])].reduce((sum, index) => sum + bytesOf(index), 0);
   });

@@ -18,7 +18,7 @@ type Parts = Pick<BundleInfo, 'answer' | 'classes' | 'input' | 'output' | 'signa
 /** Relative tolerance of a float32 output between machines, which may sum in a different order. Integers are exact on every machine. */
 const floatTolerance = 1e-4;
 
-/** Features of the single window that the samples fill, from a reset pipeline. Null if they fill no window, or extend beyond it. */
+/** Features of the single window that the samples fill, from a reset pipeline. Null if they do not fill a window, or extend beyond it. */
 export function oneWindow(signal: SignalSpec, samples: ArrayLike<number>[]): Float32Array | null {
   const pipeline = createPipeline(signal);
   for (let i = 0; i < samples.length; i++) {

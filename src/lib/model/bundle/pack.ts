@@ -23,7 +23,7 @@ export const signingNames = ['manifest.json', 'signatures.json'] as const;
 /** Member with the checksums, in the format of sha256sum, so that `sha256sum -c` checks an unpacked bundle. */
 export const sumsName = 'SHA256SUMS';
 
-/** Packs a bundle's content in the form that devices load. Omits times, owners and randomness, so that equal contents give equal bytes. */
+/** Packs a bundle's content in the form that devices load. Omits times, owners and randomness, so that equal contents yield equal bytes. */
 export function packBundle(bundle: Bundle | NetworkBundle): Uint8Array<ArrayBuffer> {
   return packMembers(membersOf(bundle));
 }
@@ -39,8 +39,8 @@ export function membersOf({ info, model, golden, lineage }: Bundle | NetworkBund
 }
 
 /**
- * A picture's pixels share one mean and deviation per channel, and the frames of sound one per band. bundle.json stores each once, because a
- * chip keeps them in memory.
+ * A picture's pixels share one mean and deviation per channel, and the frames of sound one per band. bundle.json stores each of them once,
+ * because chips hold them in memory.
  */
 function withoutRepeats(info: BundleInfo): BundleInfo {
   const { mean, deviation } = info.standardization;
@@ -52,7 +52,7 @@ function withoutRepeats(info: BundleInfo): BundleInfo {
   };
 }
 
-/** Number of means that differ: that of the inputs, or, if the others repeat them, of a picture's channels or the bands of sound. */
+/** Number of distinct means: the number of inputs or, if means repeat, the number of a picture's channels or of the bands of sound. */
 export function distinctInputs({
   signal,
   standardization,
@@ -63,7 +63,7 @@ export function distinctInputs({
   return group !== null && repeats(mean) && repeats(deviation) ? group : mean.length;
 }
 
-/** Number of inputs after which means may repeat; null = each input has its own. */
+/** Number of inputs after which means may repeat; null = each input has its own mean. */
 function groupOf({ image, mel, fields }: BundleInfo['signal']): number | null {
   if (image) return fields.length;
   return mel ? frameValues(mel) : null;
@@ -177,7 +177,7 @@ function parseMember<T>(files: Map<string, Uint8Array>, name: string, schema: z.
   throw malformed(`${name}: ${issueText(result.error, 'the file', value)}`);
 }
 
-/** JSON with sorted keys, so that equal values give equal bytes. */
+/** JSON with sorted keys, so that equal values yield equal bytes. */
 export function jsonBytes(value: unknown): Uint8Array {
   return textBytes(`${canonicalJson(value)}\n`);
 }
@@ -273,7 +273,7 @@ function checkClasses(info: BundleInfo): void {
   throw malformed(`bundle.json: classes: expected ${wanted} for ${kind}, got ${classes.length}`);
 }
 
-/** Checks the sizes of what decides on a class: costs and thresholds. */
+/** Checks the sizes of the arrays on which the decision for a class is based: costs and thresholds. */
 function checkDecision({ answer, classes }: BundleInfo, features: number): void {
   if (answer.kind !== 'classes') return;
   const { reject, costs } = answer;

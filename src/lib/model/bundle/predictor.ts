@@ -24,7 +24,7 @@ export interface Prediction {
   voted: string | null;
   /**
    * Dequantized outputs: one per class (summing to about 1), [1 − p, p] for a probability, the predicted values, or the reconstruction
-   * error. For objects, their number of each class.
+   * error. For objects, the number of objects of each class.
    */
   scores: number[];
   /** The probability, the first value, the reconstruction error, or the number of objects; null for classes. */
@@ -42,7 +42,7 @@ export interface Predictor {
   push(sample: ArrayLike<number>): Prediction | null;
   /**
    * Predicts for a window whose features were computed elsewhere.
-   * @param features before standardization, in the order of `featureNames(info.signal)`; left unchanged
+   * @param features before standardization, in the order of `featureNames(info.signal)`; not modified
    */
   answer(features: ArrayLike<number>): Prediction;
   /** Clears the samples, the smoothing and the network's variables, so that the next sample starts a new recording. */

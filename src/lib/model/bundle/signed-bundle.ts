@@ -152,14 +152,14 @@ function tampered(message: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_BUNDLE_TAMPERED', message, { cause });
 }
 
-/** Whether only firmware for sound understands a bundle's features or its standardization, which each frame repeats. */
+/** Whether only firmware for sound supports a bundle's features or its standardization, which repeats for each frame. */
 function needsSound(info: BundleInfo): boolean {
   const { signal, standardization } = info;
   if (!signal.mel) return false;
   return signal.features === 'microfrontend' || distinctInputs(info) < standardization.mean.length;
 }
 
-/** Whether a decision minimizes costs, or is made on mean outputs. */
+/** Whether the decision minimizes costs or is based on mean outputs. */
 function decides({ answer, vote }: BundleInfo): boolean {
   return vote.startsWith('average:') || (answer.kind === 'classes' && answer.costs !== undefined);
 }
@@ -225,7 +225,7 @@ export function modelPartOf({ info, lineage }: Bundle | NetworkBundle): ModelPar
   };
 }
 
-/** A manifest names the label of rejected windows; the thresholds are in bundle.json, which the signature covers as well. */
+/** A manifest contains the label of rejected windows. The thresholds are in bundle.json, which the signature covers as well. */
 function rejectionOf({ answer }: BundleInfo): { reject?: { label: string } } {
   return answer.kind === 'classes' && answer.reject ? { reject: { label: answer.reject.label } } : {};
 }
@@ -235,7 +235,8 @@ function voteOf({ classes, vote }: BundleInfo) {
 }
 
 /**
- * Keeps the manifest small, because a device reads it whole: scalar metrics, intervals, and the confusion matrix if there are few classes.
+ * Maximum number of classes for which the manifest contains the confusion matrix. Apart from it, the manifest contains only scalar metrics
+ * and intervals, because a device reads the whole manifest into memory.
  */
 const mostClasses = 16;
 

@@ -77,7 +77,7 @@ export type AnswerSpec =
 
 /**
  * Decides whether a window belongs to none of the classes. It is rejected if the predicted class's output is below the minimum, or if the
- * standardized input lies outside that class's radius. Without radii, only the output decides.
+ * standardized input lies outside that class's radius. Without radii, the decision depends only on the output.
  */
 export interface RejectSpec {
   /** Label of rejected windows. This label is not a class. */

@@ -711,8 +711,8 @@ function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
 }
 
 /**
- * Index of the operator that alone reads this operator's output; undefined if there is none, or if that operator's results depend on
- * several values.
+ * Index of the only operator that reads this operator's output; undefined if there is no such operator, or if its results depend on several
+ * values.
  */
 function lookupAfter(graph: Graph, { outputs }: Operator): number | undefined {
   const [made] = outputs;

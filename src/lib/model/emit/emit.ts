@@ -11,7 +11,7 @@ export const emits = ['c', 'tflm'] as const;
 export type Emit = (typeof emits)[number];
 
 export interface EmitOptions {
-  /** For `tflm`, the .tflite file: the source is written beside it (`model.tflite` gives `model.h` and `model.cc`). For `c`, a folder. */
+  /** For `tflm`, the .tflite file: the source is written beside it (`model.tflite` yields `model.h` and `model.cc`). For `c`, a folder. */
   out: string;
   graph: Graph;
   /** Contents of the .tflite file. */

@@ -148,7 +148,7 @@ ${loops('r', reduced, (place) => take(place.x))}
   });
 }
 
-/** Distance, along each axis, between the input elements that neighboring outputs are computed from; 0 along a repeated axis. */
+/** Distance, along each axis, between the input elements from which neighboring outputs are computed; 0 along a repeated axis. */
 function broadcastSteps(own: readonly number[], shape: readonly number[]): number[] {
   const strides = stridesOf(own);
   const missing = shape.length - own.length;
@@ -192,7 +192,7 @@ const signs = {
   LESS_EQUAL: '<=',
 } as const;
 
-/** A comparison, which gives 1 or 0. For int8, the multipliers of both sides are the scales. */
+/** A comparison, which yields 1 or 0. For int8, the multipliers of both sides are the scales. */
 export function comparison(site: Site): Piece {
   if (site.input(0).type === 'int32')
     return pairwise(site, `*y++ = (int8_t)(a ${signs[site.operator.op as keyof typeof signs]} b);`, []);
@@ -273,7 +273,7 @@ export function position(site: Site): Piece {
   });
 }
 
-/** GATHER. A computed index that does not exist is replaced by the nearest one, so that nothing outside is read. */
+/** GATHER. A computed index that does not exist is replaced by the nearest valid one, so that nothing outside the table is read. */
 export function gather(site: SiteOf<'GATHER'>): Piece {
   const { batches, outer, size, count, inner } = gatherPlan(nodeAt(site.graph, site.at));
   const isConstant = site.input(1).data !== undefined;

@@ -67,7 +67,7 @@ function joinStates(states: EngineState[]): EngineState {
   };
 }
 
-/** Splits a joined state into one per member. With a wrong number of members, the parts have lengths that the engines reject. */
+/** Splits a joined state into one per member. If the number of members is wrong, the engines reject the lengths of the parts. */
 function splitState(state: EngineState, count: number): EngineState[] {
   return Array.from({ length: count }, (_, i) => {
     const own = (values: Float32Array) =>

@@ -48,9 +48,10 @@ const backends = ['auto', 'node', 'wasm', 'cpu'] as const;
 export type Backend = (typeof backends)[number];
 
 /**
- * Loss of a row with outputs z and targets t. `classes`: −Σ t·log softmax(z). `probability`: the sigmoid's cross-entropy, averaged over the outputs.
- * `value`: the squared error, averaged over the outputs (a reconstruction's targets are its inputs). `cells`: that of `classes` for each place
- * of the output, whose last axis has the classes, averaged over the places; a place's targets may sum to any weight.
+ * Loss of a row with outputs z and targets t. `classes`: −Σ t·log softmax(z). `probability`: the sigmoid's cross-entropy, averaged over the
+ * outputs. `value`: the squared error, averaged over the outputs (a reconstruction's targets are its inputs). `cells`: that of `classes`
+ * for each position of the output, averaged over the positions. The output's last axis contains the classes, and the targets of a position
+ * may sum to any weight.
  */
 export type Loss = 'classes' | 'probability' | 'value' | 'cells';
 
@@ -99,11 +100,11 @@ export interface EngineState {
 export interface Step {
   /** Weighted sum of the rows' losses, divided by the number of rows. */
   loss: number;
-  /** Outputs [rows × outputs] before this step changed the weights; a copy. */
+  /** A copy of the outputs [rows × outputs] before this step changed the weights. */
   outputs: Float32Array;
 }
 
-/** Trains one graph. Deterministic: on one backend, equal graph, options and calls give equal results. Not re-entrant. */
+/** Trains one graph. Deterministic: on one backend, equal graphs, options and calls yield equal results. Not re-entrant. */
 export interface Engine {
   /** Display name: `wasm-simd` (our own), `tfjs-node`, `tfjs-wasm`, `tfjs-cpu`. */
   readonly name: string;

@@ -140,7 +140,7 @@ function rowsOf({ training }: Built, { classes, values, objects, groups, width }
     threshold: training.threshold,
     groups,
     width,
-    // Reconstruction errors are already known, and inputs have no other use.
+    // Reconstruction errors are already known, and inputs have no further use.
     inputs: null,
   };
 }
@@ -163,7 +163,7 @@ function votedFigures(
   return metricsOf(truth, voteAll(groups ?? [], ballotOf, { vote, answer }), training.classes.length);
 }
 
-/** Whether predictions are smoothed. They are not if all rows are independent. */
+/** Whether predictions are smoothed, which they are not if all rows are independent. */
 function isVoted({ groups }: BuiltOutputs): boolean {
   return groups !== null && new Set(groups).size < groups.length;
 }

@@ -114,7 +114,7 @@ export function gateText({ name, limit, got }: Gate): string {
   return `${titles[name] ?? name}: expected ${most} ${limit}${unit}, got ${shown}`;
 }
 
-/** Null if all gates pass; otherwise a single error that lists all failures. */
+/** Returns null if all gates pass, otherwise a single error that lists all failures. */
 export function gateError(gates: readonly Gate[]): AiotError | null {
   const failed = gates.filter(({ passed }) => !passed);
   if (failed.length === 0) return null;

@@ -1,17 +1,17 @@
 import { quantile, seededRandom } from '../../core/numbers.js';
 
-/** Limits the work to about a second: more rows mean fewer draws. */
+/** Limits the computation to about a second, with fewer draws for more rows. */
 const mostWork = 5e7;
 
 /**
- * 95 % interval for any statistic, by resampling whole groups with replacement. Rows of one recording are alike, so recordings are the
+ * 95 % interval for any statistic, by resampling whole groups with replacement. Rows of one recording are similar, so recordings are the
  * sampling unit. Source: Efron's percentile bootstrap; for clusters, Davison and Hinkley, 1997, section 3.8.
  * @param groups group of each row, such as its recording; undefined = each row is its own group
  * @param strata class of each row: groups are drawn within the class of their first row, so that no draw lacks a class. A class with only
  *   one group does not vary, and does not contribute to the uncertainty.
  * @param statistic computed from rows with weights, which count their repetitions; draws for which it is null are left out
- * @returns null if there are fewer than two groups, if the statistic is null for most draws, or if every draw gives the same value: without
- * any errors, resampling cannot estimate their probability
+ * @returns null if there are fewer than two groups, if the statistic is null for most draws, or if every draw yields the same value,
+ * because without any errors, resampling cannot estimate their probability
  */
 export function bootstrapInterval(
   rows: number,
@@ -163,22 +163,22 @@ export interface Proportion {
  * This is Wilson's score interval ("Probable inference", JASA 22, 1927) with the effective number of rows n / deff in place of n. Source:
  * Rao and Scott, "A simple method for the analysis of clustered binary data", Biometrics 48, 1992. Here deff = 1 + (m − 1) ρ is Kish's
  * design effect ("Survey Sampling", 1965, section 5.4). The size of the group of a typical row is m = Σ mᵢ² / Σ mᵢ, and ρ measures how
- * alike the rows of a group are. The estimate ρ̂ follows from the variance of the ratio Σ xᵢ / Σ mᵢ over k groups, divided by p (1 − p) /
- * n:
+ * similar the rows of a group are. The estimate ρ̂ follows from the variance of the ratio Σ xᵢ / Σ mᵢ over k groups, divided by p (1 − p)
+ * / n:
  *
  *     k / (k − 1) · Σ (xᵢ − p mᵢ)² / n²
  *
- * ρ̂ is undefined without an error (p = 1) and unreliable with errors in few groups, yet Wilson's formula would then give its narrowest
- * intervals. So ρ̂ is shrunk to ½:
+ * ρ̂ is undefined without errors (p = 1), and unreliable with errors in few groups. Wilson's formula would then yield its narrowest
+ * intervals. Therefore, ρ̂ is shrunk towards ½:
  *
  *     ρ = (2 · ½ + (e − 1) ρ̂) / (2 + e − 1)
  *
- * Here e is the number of groups with an error or of groups with a correct row, whichever is smaller. Without an error the number of
- * groups bounds the information: 12 groups of 10 rows count as about 22 rows, and never as more than 2 per group. The weight was chosen by
+ * Here e is the number of groups with an error or of groups with a correct row, whichever is smaller. Without errors, the number of groups
+ * bounds the information: 12 groups of 10 rows count as about 22 rows, and never as more than 2 rows per group. The weight was chosen by
  * simulating beta-binomial groups (5 to 35 groups, shares of 0.5 to 0.98, ρ of 0.02 to 0.9). Mean coverage was 95 %, minimum 85 % (5
  * groups, ρ = 0.9).
  *
- * Independent rows have deff = 1, which gives Wilson's interval itself.
+ * Independent rows have deff = 1, which yields Wilson's interval itself.
  * @param groups the group of each row; null or absent = rows are independent
  */
 export function proportionOf(

@@ -106,8 +106,8 @@ export interface OtherOrder {
 }
 
 /**
- * Checks whether a network's outputs seem to represent the classes in another order. Classes have equal weights whatever their number of
- * rows. So for a network that always predicts the same class, no order is better than another.
+ * Checks whether a network's outputs seem to represent the classes in another order. Classes have equal weights, regardless of their number
+ * of rows. Therefore, no order is better than another for a network that always predicts the same class.
  * @param confusion rows = truth, columns = prediction
  */
 export function otherOrder(

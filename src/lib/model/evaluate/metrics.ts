@@ -216,7 +216,7 @@ export function shareOf(scores: ArrayLike<number>, classes: number): (row: numbe
   };
 }
 
-/** Whether each row sums to about 1. The tolerance allows for int8 outputs, whose steps are 1/256. */
+/** Whether each row sums to about 1. The tolerance allows for the rounding of int8 outputs, whose steps are 1/256. */
 function isDistribution(values: ArrayLike<number>, classes: number): boolean {
   for (let start = 0; start < values.length; start += classes) {
     let sum = 0;

@@ -91,7 +91,7 @@ export function predictRows(
   return out;
 }
 
-/** Finds whether the network or the row is at fault: a network with broken weights fails on every row. */
+/** Determines whether the network or the row is at fault. A network with invalid weights fails on every row. */
 function noNumber({ graph }: RunningNetwork, where: string, got: number): AiotError {
   const broken = brokenConstant(withFloatConstants(graph));
   if (broken !== undefined) {

@@ -25,7 +25,7 @@ const leastDeviation = 0.05;
  *
  * For each class, the thresholds are the quantiles of its correctly predicted validation windows (split conformal prediction; Vovk,
  * Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005). The allowed share is divided evenly between both criteria.
- * @param minimumFor chooses other minimum outputs, for a rule whose distances are known
+ * @param minimumFor chooses different minimum outputs for a rule whose distances are already known
  * @param costs costs that the predictions minimize
  */
 export function rejectionOf(
@@ -139,7 +139,7 @@ function spreadOf(built: Built, classes: number): Spread {
     const within = Math.max(0, square - between) / total;
     const overall = Math.max(0, square - all ** 2 / total) / total;
     const deviation = Math.max(Math.sqrt(within), leastDeviation * Math.sqrt(overall));
-    // A constant input cannot tell known from unknown.
+    // A constant input cannot distinguish known from unknown windows.
     return deviation > 1e-9 ? rounded(1 / deviation) : 0;
   });
   const places = Array.from({ length: inputs }, (_, i) => i % groups);
@@ -264,7 +264,10 @@ function ruleOf(
   };
 }
 
-/** The value that a further value exceeds with at most this probability, or the largest value if there are too few. Null without values. */
+/**
+ * The value that another value exceeds with at most this probability, or the largest value if there are too few values. Null without
+ * values.
+ */
 function largestOf(values: number[], share: number): number | null {
   if (values.length === 0) return null;
   const order = [...values].sort((a, b) => a - b);

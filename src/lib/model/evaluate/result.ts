@@ -63,7 +63,7 @@ export type ClassFigures = z.output<typeof perClassSchema>;
 /** Metrics common to a table and a project's held-out data; null if they do not apply to the kind of output. */
 const verdictShape = {
   n: z.int(),
-  /** Recordings (or groups of a table's rows) that the examples come from; null if all examples are independent. */
+  /** Number of recordings (or groups of a table's rows) from which the examples come; null if all examples are independent. */
   groups: z.int().nullable(),
   accuracy: figure,
   macroF1: figure,

@@ -14,14 +14,14 @@ import { refuseOffDevice } from '../inspect/costs.js';
 import { columnsFor, unfit } from '../train/examples/examples.js';
 import { bestClass, createVote } from '../vote.js';
 
-/** Words that occurred, and detections. */
+/** Words that occurred, and how they were detected. */
 const counted = {
-  /** Words in the stream, and those of them that were detected. */
+  /** Number of words in the stream, and of those, the number detected. */
   events: z.int(),
   detected: z.int(),
-  /** Detections while a different word was heard. */
+  /** Number of detections during a different word. */
   confused: z.int(),
-  /** Detections without a word. */
+  /** Number of detections without a word. */
   falseAlarms: z.int(),
 };
 
@@ -32,14 +32,14 @@ const conditionSchema = z.object({
 });
 
 const pointSchema = z.object({
-  /** False alarms per hour of other sound that the thresholds were chosen for, on the validation stream. */
+  /** False alarms per hour of other sound for which the thresholds were chosen on the validation stream. */
   target: z.number(),
   vote: z.string(),
   /** Minimum output of each class. */
   minimum: z.array(z.number()),
   /** Share of the words that were missed. */
   missed: z.number(),
-  /** Measured false alarms per hour; null if the stream has no such part. */
+  /** Measured false alarms per hour, in parts with noise and in parts with other recordings; null if the stream has no such parts. */
   noise: z.number().nullable(),
   others: z.number().nullable(),
 });
@@ -49,9 +49,9 @@ export const streamFiguresSchema = conditionSchema.extend({
   vote: z.string(),
   /** The class that is not a detection. */
   background: z.string(),
-  /** The parts of the stream with nothing but noise besides the words; null if there are none. */
+  /** Results for the parts of the stream that contain only noise besides the words; null if there are none. */
   noise: conditionSchema.nullable(),
-  /** The parts with other recordings of the background, such as speech, besides the words; null if there are none. */
+  /** Results for the parts that contain other background recordings, such as speech, besides the words; null if there are none. */
   others: conditionSchema.nullable(),
   classes: z.array(z.object({ name: z.string(), ...counted })),
   /** Results of other thresholds and smoothing on the same stream: points of the detection error tradeoff. */
@@ -87,7 +87,7 @@ const pause = { least: 0.3, most: 2.5 };
 /** Root mean square of the generated noise, as a share of full scale. */
 const noiseLevel = { least: 0.0005, most: 0.01 };
 
-/** Recordings in a part besides the words: of noise, or others of the background. */
+/** Kind of recordings in a part besides the words: noise, or other background recordings. */
 type Condition = 'noise' | 'others';
 
 /** A stream with the model's prediction for each window, before thresholds and smoothing. */
@@ -111,14 +111,15 @@ export const validationMinutes = 60;
 /** Targets of the reported points, false alarms per hour. */
 const targets = [1, 2, 5, 10, 20, 50];
 
-/** Smoothing of the reported points, besides the model's own. */
+/** Smoothing of the reported points, in addition to the model's own. */
 const votes = ['none', 'majority:3', 'average:3', 'average:5'];
 
 /**
- * Runs a model of sound on a continuous stream and counts detections and false alarms. The stream is made of the test recordings in random order on
- * generated noise. Its minutes alternate between noise and other recordings of the background. The model, its rejection and its smoothing are those
- * of a device. A detection is a change of the smoothed prediction to another class than the background; a rejected window counts as background. A
- * detection is right if a recording of its class was in the windows that it is based on. A second detection of the same recording does not count.
+ * Runs a model of sound on a continuous stream and counts detections and false alarms. The stream consists of the test recordings in random
+ * order on generated noise. Its minutes alternate between noise and other background recordings. The model, its rejection and its smoothing
+ * run as on a device. A detection is a change of the smoothed prediction to a class other than the background; a rejected window counts as
+ * background. A detection is correct if a recording of its class was in the windows on which it is based. A second detection of the same
+ * recording does not count.
  * @throws AIOT_USAGE (no such background), AIOT_MODEL_UNFIT (a model without classes, or not of sound), AIOT_TRAINING_DATA_UNFIT
  */
 export function evaluateStream(built: Built, options: StreamOptions): StreamFigures {
@@ -154,14 +155,14 @@ export function evaluateStream(built: Built, options: StreamOptions): StreamFigu
 }
 
 interface HearOptions extends Pick<StreamOptions, 'minutes' | 'reject' | 'background' | 'seed' | 'signal'> {
-  /** Part of the data that the recordings are from. */
+  /** Part of the data from which the recordings come. */
   part: 'test' | 'validation';
-  /** Whether the stream has no minutes of noise alone, if there are other recordings of the background. */
+  /** Whether to omit minutes that contain only noise, if there are other background recordings. */
   onlyOthers?: boolean;
 }
 
 /**
- * Simulates a stream and runs the model on it. Of `reject`, only the distances are applied; the minimum outputs are applied afterwards.
+ * Simulates a stream and runs the model on it. Applies only the distances of `reject`; its minimum outputs are applied afterwards.
  * @throws AIOT_USAGE, AIOT_MODEL_UNFIT, AIOT_TRAINING_DATA_UNFIT
  */
 export function hearStream(built: Built, options: HearOptions): HeardStream {
@@ -224,7 +225,7 @@ function smoothedOf({ scores, far }: HeardPart, { minimum, background, vote, cos
   });
 }
 
-/** Thresholds that are tried for each class. An int8 output has 256 steps; the first one accepts every window. */
+/** Number of thresholds that are tried for each class. An int8 output has 256 steps, and the first threshold accepts every window. */
 const candidates = [0, ...Array.from({ length: 48 }, (_, i) => 0.25 + (0.75 * i) / 48), 0.9875, 0.991, 0.995];
 
 interface ThresholdOptions {
@@ -238,9 +239,9 @@ interface ThresholdOptions {
 }
 
 /**
- * Minimum outputs of the classes with the fewest missed words, so that a stream has about `target` false alarms per hour. The number is
- * not guaranteed: each class is measured alone, but in a stream the classes compete. Starts without thresholds,
- * and raises, again and again, that class's threshold which costs the fewest words for each false alarm that it avoids. The background needs none.
+ * Minimum outputs of the classes with the fewest missed words, so that a stream has about `target` false alarms per hour. The number is not
+ * guaranteed, because each class is measured alone, but classes compete in a stream. Starts without thresholds, and repeatedly raises the
+ * threshold that loses the fewest words for each false alarm that it avoids. The background needs no threshold.
  */
 export function thresholdsFor(
   heard: HeardStream,
@@ -252,7 +253,7 @@ export function thresholdsFor(
     c === background
       ? []
       : candidates.map((least) => {
-          // The other classes are silenced, so that the effect of this one's threshold is seen alone.
+          // The other classes are suppressed, so that the effect of this class's threshold is isolated.
           const minimum = Array.from({ length: classes }, (_, i) =>
             i === c ? least : i === background ? 0 : Number.POSITIVE_INFINITY,
           );
@@ -291,7 +292,7 @@ function summed(of: readonly Counts[]): Counts {
   };
 }
 
-/** @returns null if the stream has no such part */
+/** @returns null if the stream has no part of this kind */
 function figuresOf(of: readonly Counts[], minutes: number) {
   const all = summed(of);
   return minutes === 0 ? null : { minutes, ...all, falseAlarmsPerHour: (60 * all.falseAlarms) / minutes };
@@ -324,7 +325,7 @@ interface Take {
   sound: Float64Array;
 }
 
-/** Recordings that a part is made of. */
+/** Recordings for the parts of one kind. */
 interface Pool {
   events: Take[];
   others: Take[];
@@ -407,13 +408,13 @@ interface Judging {
   vote: string;
 }
 
-/** A detection's class, and whether it is right, of another word than the one that was heard, or of none. */
+/** A detection's class, and whether the detection is correct, or occurred during another word or without any word. */
 interface Detection {
   of: number;
   kind: 'detected' | 'confused' | 'falseAlarms';
 }
 
-/** The detections in one part; repeated ones are left out. */
+/** The detections in one part, without repeated ones. */
 export function judged(
   smoothed: Int32Array,
   placed: readonly PlacedEvent[],

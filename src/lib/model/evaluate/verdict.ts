@@ -41,7 +41,10 @@ export interface Answers {
   classes: readonly string[];
   /** Threshold for the second class: the minimum probability (0.5), or the reconstruction error that must be exceeded; null = unknown. */
   threshold: number | null;
-  /** Costs that the decision for a class minimizes: [true class × predicted class], row-major; absent = the largest output decides. */
+  /**
+   * Costs that the decision for a class minimizes: [true class × predicted class], row-major; absent = the class with the largest output is
+   * predicted.
+   */
   costs?: readonly number[] | undefined;
   /** Group of each row; whole groups are resampled. null = single rows are resampled within their class; absent = among all rows. */
   groups?: readonly string[] | null;
@@ -125,8 +128,8 @@ function judgeValues({ outputs, width, values = [], groups, resample = true }: A
 }
 
 /**
- * Metrics of the objects found in pictures. `accuracy` is the share of pictures in which all objects were found, and nothing else. `mae` and
- * `rmse` are the errors of the number of objects in a picture.
+ * Metrics of the objects found in pictures. `accuracy` is the share of pictures in which all objects were found without other detections.
+ * `mae` and `rmse` are the errors of the number of objects in a picture.
  */
 function judgeObjects({ outputs, width, objects, classes, threshold, groups }: Answers): Verdict {
   const counts = emptyCounts(classes.length);
@@ -309,7 +312,7 @@ interface Judged {
    * among all rows.
    */
   groups?: readonly string[] | null;
-  /** False if no intervals are needed: resampling is the slow part. */
+  /** False if no intervals are needed. Resampling is the slow part. */
   resample?: boolean;
   seed?: number;
 }

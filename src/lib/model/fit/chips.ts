@@ -27,7 +27,7 @@ export const chips = {
     clockMHz: 240,
     flash: 4 * MiB,
     ram: 520 * KiB,
-    // 200 KiB are instruction memory, and ESP-IDF with Wi-Fi takes about 140 KiB of the data memory.
+    // 200 KiB are instruction memory, and ESP-IDF with Wi-Fi uses about 140 KiB of the data memory.
     reservedRam: 340 * KiB,
     source: 'esp32',
   },

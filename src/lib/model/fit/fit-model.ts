@@ -79,8 +79,8 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
 }
 
 /**
- * The file of a project's quantized model. Decision trees are not quantized, so their file is the trained one. The file's contents decide,
- * because `--kind` may have replaced the kind in aiot.yaml.
+ * The file of a project's quantized model. Decision trees are not quantized, so their file is the trained one. The kind is determined from
+ * the file's contents, because `--kind` may have overridden the kind in aiot.yaml.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_FILE_NOT_FOUND if the model is not quantized yet, AIOT_TFLITE_MALFORMED
  */
 export async function quantizedFile(folder: string): Promise<string> {

@@ -180,8 +180,8 @@ const cortexM4: KernelCosts = {
 };
 
 /**
- * Cortex-M0+: no published kernel measurements were found. A multiply-add in the C loop needs two byte loads of 2 cycles each, a multiply
- * and an add of 1 cycle each, plus about 3 cycles for the loop.
+ * Cortex-M0+: no published measurements of kernels were found. A multiply-add in the C loop needs two byte loads of 2 cycles each, a
+ * multiply and an add of 1 cycle each, plus about 3 cycles for the loop.
  */
 const cortexM0: KernelCosts = {
   convolution: 9,

@@ -213,7 +213,7 @@ function sideOf({ model, graph }: Opened): Omit<Side, 'figures'> {
   };
 }
 
-/** Rows that both models run on. */
+/** Rows on which both models run. */
 interface SharedRows {
   data: string;
   kind: OutputKind;

@@ -324,7 +324,7 @@ interface Layout {
   window: { fields: string[]; samples: number; rateHz: number | null } | null;
 }
 
-/** Meaning of a project's inputs: raw windows by field and time, spectrograms by band and time, pictures by their parts, or features by name. */
+/** Meaning of a project's inputs: raw windows by field and time, spectrograms by band and time, pictures by part, or features by name. */
 function layoutOfSignal(signal: SignalSpec, names: readonly string[]): Layout {
   const { fields, windowSamples, resampleHz, mel } = signal;
   if (mel) {
@@ -340,7 +340,7 @@ function layoutOfSignal(signal: SignalSpec, names: readonly string[]): Layout {
 /** Number of parts on each side of a picture. */
 const pictureParts = 4;
 
-/** A picture's inputs in 4 × 4 parts, which are permuted one by one, because single pixels hardly matter. */
+/** A picture's inputs in 4 × 4 parts, which are permuted one by one, because single pixels have hardly any influence. */
 function layoutOfPicture({ width, height }: ImageSpec, channels: number): Layout {
   const groups = Array.from({ length: pictureParts ** 2 }, (_, g) => ({
     name: `row ${Math.floor(g / pictureParts) + 1}, column ${(g % pictureParts) + 1}`,

@@ -136,7 +136,7 @@ class LayerMaker {
     }
   }
 
-  /** A pointwise convolution to the shares of each cell. @throws AIOT_MODEL_UNFIT if the layers before give another grid */
+  /** A pointwise convolution to the shares of each cell. @throws AIOT_MODEL_UNFIT if the preceding layers yield another grid */
   cells(
     x: number,
     { grid, count }: Extract<NetworkSpec['output'], { kind: 'objects' }>,

@@ -65,7 +65,7 @@ export const defaultLayers: Readonly<Record<Exclude<NetworkKind, 'layers' | 'for
 /** Default filters for a mobilenet with v2 blocks: narrower, because the blocks expand them sixfold. */
 const defaultV2: readonly number[] = [8, 8, 12, 12, 16, 16, 24, 96];
 
-/** The same for a fomo. */
+/** Default filters for a fomo with v2 blocks. */
 const defaultFomoV2: readonly number[] = [8, 8, 12, 12, 16, 16, 64];
 
 /** Taps of every convolution of a cnn1d. */
@@ -85,9 +85,10 @@ const convolutionTaps = 5;
  *   mean over the image.
  * - mobilenet with v2 blocks: MobileNet v2 (Sandler et al., 2018, arXiv:1801.04381, table 2): the blocks are inverted residuals, the first
  *   without expansion, and the last number is a pointwise convolution.
- * - fomo: a mobilenet that ends where the picture has become an eighth as wide and high, without the mean (the idea of Edge Impulse's FOMO).
- *   Each place of its output sees one part of the picture. Only the first two blocks with more filters than the previous one have stride 2.
- * - autoencoder: dense layers down to the last number, and the same back up.
+ * - fomo: a mobilenet that ends where the picture has become an eighth as wide and high, without the mean (the idea of Edge Impulse's
+ * FOMO). Each position of its output covers one part of the picture. Only the first two blocks with more filters than the previous one have
+ * stride 2.
+ * - autoencoder: dense layers down to the last number, and the same layers in reverse order.
  * - forest: no layers; see `learnForest`.
  * @throws AIOT_MODEL_UNFIT
  */

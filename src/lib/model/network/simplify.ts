@@ -26,7 +26,7 @@ const rewrites: readonly Rewrite[] = [mergeReshapes, foldAffine, fuseActivation,
  * The same network with fewer operators: batch norms and other per-channel constants are folded into the preceding linear layer,
  * activations fused, and shape changes merged or dropped. Float32 results change only by rounding; integer arithmetic is not rewritten. A
  * standardization before the first layer is not folded, because inputs in different units would then share one int8 scale. The given graph
- * is left unchanged. The time grows in proportion to the graph, because a rewrite is retried only where neighbors have changed.
+ * is not modified. The time grows in proportion to the graph, because a rewrite is retried only where neighbors have changed.
  */
 export function simplifyGraph(graph: Graph): Graph {
   const draft = new Draft(graph);
@@ -55,16 +55,16 @@ class Draft {
    */
   private readonly waiting = rewrites.map(() => [] as Node[]);
   /**
-   * How many numbers may still be computed to fold constants. A hostile file with a long chain of factors behind one large layer would take
-   * hours; in real networks, only a few factors follow each layer.
+   * Number of values that may still be computed to fold constants. A hostile file with a long chain of factors behind one large layer would
+   * take hours; in real networks, only a few factors follow each layer.
    */
   private foldable: number;
   private readonly first: Node = { operator: undefined as never, next: undefined, live: false, waits: [] };
   private readonly outputs: number[];
   private readonly makers = new Map<number, Node>();
-  /** How often each operator reads a tensor. */
+  /** Number of times that each operator reads a tensor. */
   private readonly readers = new Map<number, Map<Node, number>>();
-  /** How often a tensor is read; being an output of the network counts as a read. */
+  /** Number of times that a tensor is read. If it is an output of the network, that counts as a read. */
   private readonly uses: number[];
   /** Tensors that may have lost their last reader. */
   private readonly released: number[];
@@ -83,7 +83,7 @@ class Draft {
     this.foldable = 2 ** 24 + 8 * sizes;
   }
 
-  /** The next rewrite to try, and where. A rewrite runs only when no earlier rewrite in the list has anything left to try. */
+  /** The next rewrite to try, and where. A rewrite runs only when all earlier rewrites in the list have nothing left to try. */
   next(): { rewrite: Rewrite; node: Node } | undefined {
     const turn = this.waiting.findIndex(({ length }) => length > 0);
     const node = this.waiting[turn]?.pop();
@@ -117,7 +117,7 @@ class Draft {
     return this.tensors.push(tensor) - 1;
   }
 
-  /** Whether this many numbers may still be computed. If so, subtracts them from the budget. */
+  /** Whether this many values may still be computed. If so, subtracts them from the budget. */
   affords(numbers: number): boolean {
     if (numbers > this.foldable) return false;
     this.foldable -= numbers;
@@ -250,7 +250,7 @@ function isLinear(operator: Operator): operator is Layer {
 
 /**
  * The operator as a linear function for each of the layer's channels; undefined if the constant is not one float32 per channel. @param cost
- * how many numbers must be computed to fold the operator
+ * number of values that must be computed to fold the operator
  */
 function lineOf(draft: Draft, affine: Affine, place: number, cost: number): Line | undefined {
   const { op, inputs, outputs } = affine;

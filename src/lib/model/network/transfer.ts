@@ -48,10 +48,10 @@ export function featuresOf(graph: Graph, file: string): Graph {
 }
 
 /**
- * Removes everything after the last place where a network's output is a grid over the picture with cells of `cellSide` pixels. A last layer that
+ * Removes everything after the last layer whose output is a grid over the picture with cells of `cellSide` pixels. A last layer that
  * already predicts such a grid is removed too.
  * @param file the file's name, for errors
- * @throws AIOT_MODEL_UNFIT: not float32, several inputs, or no such place
+ * @throws AIOT_MODEL_UNFIT: not float32, several inputs, or no such layer
  */
 export function gridFeaturesOf(graph: Graph, file: string): Graph {
   const [input] = graph.inputs.map((index) => graph.tensors[index]!);

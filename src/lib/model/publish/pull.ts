@@ -146,7 +146,7 @@ export async function fetchModel(
   if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
   const envelope = await client.manifests.get(card.sequence);
   const chunks: Uint8Array[] = [];
-  // Does not use `bytes()`, which would only report a digest mismatch: the check below names the changed file.
+  // Does not use `bytes()`, which would report only a digest mismatch. The check below reports the changed file.
   for await (const chunk of (await client.blobs.get(card.digest)).body) chunks.push(chunk);
   const what = `${name}@${version}`;
   const content = Buffer.concat(chunks);

@@ -44,7 +44,7 @@ export const pushResultSchema = z.object({
   kind: z.enum(['model', 'network']),
   /** The newest previous version with the same contents, and therefore the same blob. */
   sameAs: z.int().nullable(),
-  /** Memory that it needs at least on a 32-bit chip, bytes; null for a network. */
+  /** Minimum memory that the model needs on a 32-bit chip, bytes; null for a network. */
   memory: z.object({ active: z.int(), trial: z.int() }).nullable(),
 });
 
@@ -67,7 +67,7 @@ interface PushOptions extends DataSource, Common {
   project: Project;
   /** Overrides the project's name for the model. */
   name?: string | undefined;
-  /** The pipeline run that this step belongs to; recorded in the signed lineage. */
+  /** The pipeline run to which this step belongs; recorded in the signed lineage. */
   run?: { id: string; cause: string | null } | undefined;
 }
 

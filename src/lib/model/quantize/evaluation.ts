@@ -19,7 +19,7 @@ export type Answer =
   | { kind: 'probability'; threshold: number }
   | { kind: 'reconstruction'; threshold: number };
 
-/** Pictures with their objects. A prediction is correct if all objects are found, and nothing else. */
+/** Pictures with their objects. A prediction is correct if all objects are found without other detections. */
 export function evaluationOfObjects(
   rows: readonly Float32Array[],
   truth: readonly (readonly ObjectPoint[])[],
@@ -150,7 +150,7 @@ export function hits(graph: Graph, { rows, right }: Evaluation): boolean[] {
 /**
  * The cost of quantization: float − quantized accuracy in percentage points, with a 95 % interval. Both networks run on the same rows, so
  * the interval depends only on the rows that exactly one network predicts correctly (Agresti and Min 2005). If rows belong to groups, the
- * interval is a bootstrap over the groups, because rows of one recording are alike.
+ * interval is a bootstrap over the groups, because rows of one recording are similar.
  */
 export function lossOf(
   float: readonly boolean[],

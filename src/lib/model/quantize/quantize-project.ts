@@ -86,8 +86,8 @@ function materialOf(rows: readonly Float32Array[], evaluation: Evaluation | null
 }
 
 /**
- * The loss is measured on the validation set. If the final training run included that set, the loss would look too small. Settings are
- * therefore chosen on the network from before that run, and applied to the final network.
+ * The loss is measured on the validation set. If the final training run included that set, the measured loss would be too small. Settings
+ * are therefore chosen on the network from before that run, and applied to the final network.
  * @throws AIOT_MODEL_STALE if the predecessor no longer exists
  */
 async function withinLoss(

@@ -180,7 +180,7 @@ function paintOf(decibels: number): Paint {
   return decibels < poor ? 'bad' : decibels < fair ? 'warn' : 1;
 }
 
-/** Names from converters are whole paths; the end is the most informative part. */
+/** Names from converters are whole paths, whose end is the most informative part. */
 function ending(name: string): string {
   return name.length > 40 ? `…${name.slice(-39)}` : name;
 }

@@ -19,8 +19,8 @@ import { calibration, confusions, curves, findings, gates, lineage, perClass, ti
 import { runsSection } from './runs-page.js';
 
 /**
- * Writes all known facts about a project's model as one self-contained HTML file: metrics, gates, training curves, folds, confusion, classes,
- * calibration, the worst windows, explanation, findings, lineage. Anything not measured yet is omitted.
+ * Writes all available information about a project's model as one self-contained HTML file: metrics, gates, training curves, folds,
+ * confusion, classes, calibration, the worst windows, explanation, findings, lineage. Anything not measured yet is omitted.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE
  */
 export async function writeReport(options: ReportOptions): Promise<void> {

@@ -3,7 +3,7 @@ import type { RunsComparison } from './compare.js';
 /** One axis of a parallel-coordinates plot. */
 export interface Axis {
   name: string;
-  /** Where each run crosses the axis, from 0 (bottom) to 1 (top); null = the run has no value. */
+  /** Position at which each run crosses the axis, from 0 (bottom) to 1 (top); null = the run has no value. */
   places: (number | null)[];
   /** Labels on the axis, at places from 0 to 1. */
   ticks: { at: number; text: string }[];

@@ -137,7 +137,7 @@ export const bestRunSchema = z.object({
   folder: z.string(),
   /** Number of runs that were compared. */
   compared: z.int(),
-  /** Runs whose 95 % interval overlaps the best run's, best first. For these runs, the data does not show that they are worse. */
+  /** Runs whose 95 % interval overlaps the best run's, best first. The data does not show that these runs are worse. */
   close: z.array(z.string()),
   /** Finished runs that were excluded, each with the reason. */
   excluded: z.array(z.object({ run: z.string(), reason: z.string() })),

@@ -28,7 +28,7 @@ export type Parameter = z.output<typeof parameterSchema>;
 export const trainingRunSchema = z.object({
   spec: z.literal('aiot-training-run/1'),
   run: z.string(),
-  /** `trial`: a candidate of a search, measured by inner folds; its model is not kept. */
+  /** `trial`: a candidate of a search, measured by inner folds; its model is not stored. */
   kind: z.enum(['training', 'trial']),
   state: z.enum(runStates),
   model: z.string(),
@@ -77,7 +77,7 @@ export const trainingRunSchema = z.object({
   /** Violated limits of model.accept, as sentences; trials only. */
   refused: z.array(z.string()),
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
-  /** The process that trains, or did. */
+  /** The process that trains, or trained, the run. */
   process: z.object({ pid: z.int(), start: z.string().nullable() }),
 });
 

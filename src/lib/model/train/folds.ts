@@ -141,7 +141,7 @@ function reportOf(
 ): FoldsFile {
   const { names } = plan.classes;
   const { vote } = project.config.model;
-  // The outputs that an average needs are not kept over all folds.
+  // The outputs that an average needs are not retained over all folds.
   const isVoted = /^majority:/.test(vote) && by !== 'window' && !material.rows && !all.values;
   const groups = new Set(all.recordings).size;
   const pooled = pooledFigures(all, answers, names.length);

@@ -28,7 +28,7 @@ export function trainerOf({ command }: TrainConfig, kind: NetworkKind): typeof l
  * Like `learn`, but for `kind: forest`: grows a random forest with `growForest`, or boosts trees with `boostForest`. Trees compare each
  * feature with thresholds in the feature's own unit, so nothing is standardized. The validation set is used only for measurement. For a
  * small dataset, the trees are therefore grown again on both sets.
- * @throws AIOT_TRAINING_DATA_UNFIT, AIOT_INTERRUPTED (without a result: an incomplete forest is not kept)
+ * @throws AIOT_TRAINING_DATA_UNFIT, AIOT_INTERRUPTED (without a result, because an incomplete forest is discarded)
  */
 async function learnForest(
   parts: { train: Lesson; validation: Lesson },

@@ -206,7 +206,7 @@ async function learnFrom(
   };
 }
 
-/** The threshold that finds the objects of the validation set best; one half without one. */
+/** The best threshold for finding the objects of the validation set; one half without a validation set. */
 function objectThreshold(
   validation: Lesson | null,
   forward: (inputs: Float32Array, rows: number) => Float32Array,
@@ -317,7 +317,7 @@ const mostLearned = 500_000;
  * Compares a linear model with the network on unseen rows of a small table, where the linear model is often as good (measured:
  * docs/reference/project.md). Uses the validation set, or 5 folds of all rows except the test set's, with equal rows together and classes
  * distributed evenly. The network is chosen if it is better, row by row, by more than one standard error (Breiman et al. 1984).
- * @param rows the training set's rows, followed by the validation set's; left unchanged
+ * @param rows the training set's rows, followed by the validation set's; not modified
  * @param epochs of the network
  * @returns null if `signal` stopped it
  */
@@ -429,8 +429,8 @@ function scaledOutput(graph: Graph, { mean, deviation }: { mean: number; deviati
 
 /**
  * Converts a trained graph to the graph to write. Batch norms are folded into the preceding layers, activations fused, changes of shape
- * merged, and the ending that the loss included is added. Dropout left no operator. A reconstruction is not changed; the code that runs the
- * network computes the distance from the input.
+ * merged, and the ending that the loss included is added. Dropout has no operator in the graph. A reconstruction is not changed; the code
+ * that runs the network computes the distance from the input.
  * @param graph result of `engine.graph()`
  * @param description stored in the file
  */

@@ -18,7 +18,7 @@ export interface Plan {
   signal: SignalSpec;
   /** Whether the inputs are windows over time or pictures, in which all inputs of a field share their statistics. */
   windows: boolean;
-  /** Whether pixels are scaled to −1…1, whatever the training pictures contain. */
+  /** Whether pixels are scaled to −1…1, regardless of the training pictures. */
   pixelRange: boolean;
   /** Whether each example is a row of a table. */
   rows: boolean;
@@ -121,7 +121,7 @@ function networkInput(kind: NetworkKind, signal: SignalSpec, overTime: boolean):
   return signal.mel && kind !== 'cnn1d' ? [...shape, 1] : shape;
 }
 
-/** An autoencoder always outputs its reconstruction, and a fomo objects. */
+/** An autoencoder always outputs its reconstruction, and a fomo outputs objects. */
 export function outputKindOf({
   kind,
   output,

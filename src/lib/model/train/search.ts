@@ -223,7 +223,7 @@ export function spaceOf({ config }: Project, rows: boolean, kind: NetworkKind | 
   return { kind, features };
 }
 
-/** Draws one candidate; the same random numbers give the same candidate. */
+/** Draws one candidate; the same random numbers yield the same candidate. */
 export function drawn(project: Project, space: Space, random: Random): Choice {
   const of = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)]!;
   const { window, stride } = project.config.signal;
@@ -495,7 +495,8 @@ export function paretoFront(candidates: readonly Figures[], lowIsGood: boolean):
 }
 
 /**
- * Index of the candidate with the best score that is not rejected; the smallest arena decides ties. Null if all are rejected.
+ * Index of the candidate with the best score that is not rejected; in case of ties, the one with the smallest arena. Null if all are
+ * rejected.
  */
 export function bestOf(candidates: readonly Candidate[], lowIsGood: boolean): number | null {
   const open = [...candidates.keys()].filter(

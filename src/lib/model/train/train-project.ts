@@ -183,7 +183,7 @@ async function trainPrepared(options: TrainOptions, prepared: Prepared): Promise
   return { ...result, run: recorder?.run ?? null };
 }
 
-/** Warns if the features leave out the frequencies in which the classes differ. */
+/** Warns if the features exclude the frequencies in which the classes differ. */
 function bandNotes({ dataset, rows }: Material, { classes, signal, network }: Plan): string[] {
   if (rows !== null || network.output.kind !== 'classes') return [];
   const classOf = new Map(
@@ -201,7 +201,7 @@ function calibrationNotes(temperature: number | null | undefined): string[] {
 
 const jsonText = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
 
-/** A linear model's metrics on the same parts as the network's. Examples are left unchanged. */
+/** A linear model's metrics on the same parts as the network's. Examples are not modified. */
 function baselineOf(
   material: Material,
   division: Division,
@@ -284,7 +284,7 @@ export interface Baseline {
   testRmse?: number | null;
 }
 
-/** Predicts with a linear model; the examples are left unchanged. */
+/** Predicts with a linear model; the examples are not modified. */
 type LinearModel = (asked: Lesson) => Answers;
 
 /**

@@ -276,7 +276,7 @@ function nodeOf(plan: Planner, operator: Operator): TrainNode[] {
 
 /**
  * A batch's loss, and its gradient with respect to the outputs. Sums are in double precision.
- * @param outputs [rows × places × size]; only the loss `cells` has more than one place in a row
+ * @param outputs [rows × places × size]; only the loss `cells` has more than one position per row
  * @param gradient [rows × places × size], overwritten
  */
 function lossOf(

@@ -169,7 +169,8 @@ class Product {
 type Depthwise = Extract<Operator, { op: 'DEPTHWISE_CONV_2D' }>;
 
 /**
- * A depthwise convolution. With a multiplier m, output channel c reads input channel c div m: each channel of the image is repeated m times first.
+ * A depthwise convolution. With a multiplier m, output channel c reads input channel c div m: each channel of the image is first repeated m
+ * times.
  */
 export function depthwise(plan: Planner, operator: Depthwise): TrainNode {
   const [x, w, b] = plan.layerInputs(operator, 3) as [Slot, Slot, Slot | undefined];

@@ -3,7 +3,7 @@ import { createInterpreter } from '../../../runtime/interpreter/interpreter.js';
 import { limitsOf, type TrainNode } from './node.js';
 import type { Planner } from './planner.js';
 
-/** Operators that only rearrange numbers. */
+/** Operators that only rearrange values. */
 const moving = ['CONCATENATION', 'PAD', 'PADV2', 'TRANSPOSE', 'SPLIT', 'STRIDED_SLICE'] as const;
 
 type Move = Extract<Operator, { op: (typeof moving)[number] }>;
@@ -15,7 +15,7 @@ interface Route {
   to: Int32Array;
 }
 
-/** Handles all operators of `moving`. Runs the interpreter once to find where each number is moved to. */
+/** Handles all operators of `moving`. Runs the interpreter once to determine where each value is moved. */
 export function move(plan: Planner, operator: Move): TrainNode {
   const activations = operator.inputs.filter((index) => plan.isFloat(index));
   const fill = operator.op === 'PADV2' ? operator.inputs[2]! : undefined;

@@ -151,7 +151,7 @@ export function reduce(plan: Planner, operator: Reduce): TrainNode {
   };
 }
 
-/** For each element, the element of the result that it contributes to. */
+/** For each element, the element of the result to which it contributes. */
 function targets(shape: readonly number[], axes: readonly number[]): Int32Array {
   const reduced = new Set(axes.map((axis) => (axis < 0 ? axis + shape.length : axis)));
   let stride = 1;
@@ -219,7 +219,7 @@ export function sum(plan: Planner, operator: Sum): TrainNode {
   };
 }
 
-/** The sum of two tensors of the same size, as at the end of a residual block: no places have to be looked up. */
+/** The sum of two tensors of the same size, as at the end of a residual block. No positions have to be looked up. */
 function residual(a: Slot, b: Slot, y: Slot, { low, high, fused }: ReturnType<typeof limitsOf>): TrainNode {
   return {
     forward: ({ kernels, rows }) => {

@@ -80,7 +80,7 @@ async function load(backend: 'wasm' | 'cpu', places: readonly string[]): Promise
   return { tf, name: `tfjs-${backend}`, use: () => use(tf, backend) };
 }
 
-/** The file that a package is loaded from; undefined if the package is in none of the locations. */
+/** The file from which a package is loaded; undefined if none of the locations contains the package. */
 function resolvePeer(name: string, places: readonly string[]): string | undefined {
   for (const place of places) {
     try {

@@ -202,7 +202,7 @@ const reduction =
     );
     const kept = x.shape.map((size, k) => (axes.has(k) ? 1 : size));
     call.budget.spend(x.shape, call.where);
-    // An input without elements can still give many results.
+    // An input without elements can still yield many results.
     call.budget.spend(kept, call.where);
     const sums = new Float64Array(elementCount(kept)).fill(start);
     const place = broadcastPlaces(kept, x.shape);

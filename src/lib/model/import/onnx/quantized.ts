@@ -12,8 +12,8 @@ import { convolution, isNonNegative } from './windows.js';
 const leastOf: Readonly<Record<string, number>> = { int8: -128, uint8: 0, int16: -32_768, uint16: 0 };
 
 /**
- * Passes real values through, because `aiot model quantize` chooses its own scales unless told to keep the file's. Quantizers remove a Relu
- * if the integer range starts at 0, which cuts off negative values; that Relu is restored here.
+ * Passes real values through, because `aiot model quantize` chooses its own scales unless it is to keep the file's. Quantizers remove a
+ * Relu if the integer range starts at 0, which cuts off negative values; that Relu is restored here.
  */
 const quantize: Lower = (call) => {
   const zero = call.optional(2, 'zero point');

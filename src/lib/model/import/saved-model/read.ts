@@ -123,7 +123,7 @@ class SignatureWalk {
     throw malformed('its output does not depend on its input');
   }
 
-  /** The value that a node's input refers to. */
+  /** The value to which a node's input refers. */
   private value(scope: Scope, reference: string): Value {
     const name = nodeName(reference);
     const place = Number(/:(\d+)$/.exec(reference)?.[1] ?? 0);

@@ -33,7 +33,7 @@ interface IntegerGraph {
 /**
  * Converts a float32 network to integers: per-channel symmetric int8 weights; int8 activations with zero points and int32 biases, or int16
  * activations with int64 biases. Operators of other kinds are placed between QUANTIZE and DEQUANTIZE. Rules: those of TensorFlow 2.18's
- * converter, without its calibration defect for elementwise operators. The given graph is left unchanged.
+ * converter, without its calibration defect for elementwise operators. The given graph is not modified.
  * @param ranges ranges by tensor; a tensor whose range has a `given` scale gets exactly that scale
  * @throws AIOT_QUANTIZE_UNFIT
  */

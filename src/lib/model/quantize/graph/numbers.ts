@@ -134,8 +134,8 @@ export function channelScales(weights: Float32Array, channels: number, block: nu
 const onGrid = 1e-3;
 
 /**
- * Scales of previously quantized weights, with which each weight is a whole number of steps from −127 to 127. One scale for all channels if
- * possible, otherwise one per channel. Layout as in `quantizeLayer`.
+ * Scales of previously quantized weights, with which each weight is an integer number of steps from −127 to 127. One scale for all channels
+ * if possible, otherwise one per channel. Layout as in `quantizeLayer`.
  * @returns undefined if there are no such scales, for example because the zero point was not 0
  */
 export function gridScales(weights: Float32Array, channels: number, block: number): number[] | undefined {

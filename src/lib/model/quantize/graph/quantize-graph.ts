@@ -21,8 +21,8 @@ const mostNoiseRows = 200;
 
 /**
  * Quantizes a float32 network. For int8 and int16x8, activation ranges come from the representative rows, and weights have one scale per
- * output channel. For dynamic and float16, only weights are quantized. For float32, nothing is. The given graph is left unchanged; a copy
- * is folded first (see `prepareGraph`).
+ * output channel. For dynamic and float16, only weights are quantized. For float32, nothing is quantized. The given graph is not modified;
+ * a copy is folded first (see `prepareGraph`).
  * @param rows representative inputs, each with the length of the network's input; may be empty for the float modes, whose noise is then not
  * measured
  * @throws AIOT_QUANTIZE_UNFIT, AIOT_TFLITE_UNSUPPORTED, AIOT_TFLITE_INPUT
@@ -178,7 +178,7 @@ function noiseOf(
 
 /**
  * Converts the float32 network into the form that quantization needs: float16 constants as float32, batch norms and activations folded, and
- * float32 inputs and outputs. The given graph is left unchanged.
+ * float32 inputs and outputs. The given graph is not modified.
  * @throws AIOT_QUANTIZE_UNFIT for a network that is already quantized, or has an input or output of another type, an operator without a
  * rule, or non-finite weights
  */
@@ -214,7 +214,7 @@ export function prepareGraph(graph: Graph): Graph {
   return simple;
 }
 
-/** Types of a float network's inputs and outputs. Indices and conditions stay as they are. */
+/** Types of a float network's inputs and outputs. Indices and conditions keep their types. */
 const ends: readonly Tensor['type'][] = ['float32', 'int32', 'bool'];
 
 /**

@@ -22,7 +22,7 @@ export function usesVariable({ op }: Pick<Operator, 'op'>): boolean {
   return op === 'READ_VARIABLE' || op === 'ASSIGN_VARIABLE';
 }
 
-/** The output scale fixed by an operator's kernels; undefined if the kernels fix none. */
+/** The output scale that an operator's kernels prescribe; undefined if they do not prescribe one. */
 export function fixedOutput(op: OperatorName, kind: Kind): Quantization | undefined {
   const fixed = fixedScale(op, kind === 'int16' ? 'int16' : 'int8');
   return fixed && { scale: [fixed[0]], zeroPoint: [fixed[1]], axis: 0 };

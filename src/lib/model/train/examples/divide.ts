@@ -17,7 +17,7 @@ import { splitRows } from './row-split.js';
 
 /**
  * Divides the examples into parts.
- * @param asked explicitly requested split; if the data lacks the required information, an error is thrown instead of dividing at random
+ * @param asked explicitly requested split; if the data lacks the required information, an error is thrown instead of a random division
  * @throws AIOT_DATA_*, AIOT_LABEL_UNKNOWN, AIOT_USAGE
  */
 export function divide({ config }: Project, material: Material, plan: Plan, asked?: Split['by']): Division {

@@ -17,7 +17,7 @@ export interface Copies {
   count: number;
   /**
    * The columns of one copy, of the same length.
-   * @param copy the copy's number, from 1; the same recording and number give the same copy
+   * @param copy the copy's number, from 1; the same recording and number yield the same copy
    */
   of(recording: Pick<Recording, 'id' | 'rateHz'>, columns: Float64Array[], copy: number): Float64Array[];
 }

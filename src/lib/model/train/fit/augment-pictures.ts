@@ -12,8 +12,8 @@ interface Layout {
 }
 
 /**
- * Random changes of pictures, different in each epoch: crop, rotation and mirroring as one resampling, then contrast (`gain`), brightness, and noise.
- * Positions beyond an edge take the pixel at the edge. Values are limited to 0…255 as a camera does.
+ * Random changes of pictures, different in each epoch: crop, rotation and mirroring as one resampling, then contrast (`gain`), brightness,
+ * and noise. Positions beyond an edge take the pixel at the edge. Values are limited to 0…255, as in a camera.
  */
 export function pictureAugmenter(
   settings: Settings,
@@ -54,7 +54,7 @@ export function pictureAugmenter(
   };
 }
 
-/** The part of a picture that is enlarged to the whole. It is rotated about its center, which is moved by (x, y) pixels. */
+/** The part of a picture that is enlarged to the full size. It is rotated about its center, which is moved by (x, y) pixels. */
 interface View {
   /** Radians. */
   angle: number;
@@ -67,7 +67,7 @@ interface View {
   y: number;
 }
 
-/** The inverse of `resample`: the place of a point of the original picture. A pixel's center is half a pixel from its edges. */
+/** The inverse of `resample`: the new position of a point of the original picture. A pixel's center is half a pixel from its edges. */
 function moveOf({ angle, scale, mirrorX, mirrorY, x, y }: View, { width, height }: Layout): Move {
   const [cos, sin] = [Math.cos(angle) / scale, Math.sin(angle) / scale];
   return (atX, atY) => {
@@ -76,7 +76,7 @@ function moveOf({ angle, scale, mirrorX, mirrorY, x, y }: View, { width, height 
   };
 }
 
-/** Bilinear interpolation between pixel centers. The operation is linear, so it gives the same result before and after standardization. */
+/** Bilinear interpolation between pixel centers. The operation is linear, so it yields the same result before and after standardization. */
 function resample(
   from: Float32Array,
   to: Float32Array,

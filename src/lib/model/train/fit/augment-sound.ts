@@ -15,9 +15,9 @@ import type { Copies } from '../examples/examples.js';
 const reverbShare = [0.05, 0.8] as const;
 
 /**
- * Altered copies of sound recordings, for model.train.augment.sound: played at another speed, moved in time, in a generated room, and in
- * generated noise, in this order. The recording's ID, the copy's number and the seed determine the changes, so that adding a recording does
- * not change the copies of other recordings.
+ * Altered copies of sound recordings, for model.train.augment.sound: played at another speed, shifted in time, with the reverberation of a
+ * simulated room, and with generated noise, in this order. The recording's ID, the copy's number and the seed determine the changes, so
+ * that adding a recording does not change the copies of other recordings.
  */
 export function soundCopies(settings: SoundAugmentConfig, seed: number): Copies {
   return {
@@ -37,7 +37,7 @@ function seedOf(text: string): number {
   return hash >>> 0;
 }
 
-/** The changes in one copy, which are common to all columns. */
+/** The changes in one copy, which are the same for all columns. */
 function draw({ snr, shift, speed, reverb }: SoundAugmentConfig, rateHz: number, random: Random) {
   const [low, high] = reverbShare;
   return {

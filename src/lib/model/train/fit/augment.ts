@@ -11,7 +11,7 @@ export interface Augmentation {
   gain: number;
 }
 
-/** The place of a point of a picture, in pixels, after a random change of that picture. */
+/** The position of a point of a picture, in pixels, after a random change of that picture. */
 export type Move = (x: number, y: number) => [x: number, y: number];
 
 /** Changes `rows` standardized examples in place. `onMove` is called for each picture whose pixels are moved. */

@@ -138,7 +138,7 @@ function activate(scores: Float64Array, kind: NetworkOutput['kind']): void {
   for (let o = 0; o < scores.length; o++) scores[o]! /= sum;
 }
 
-/** Length of a vector. Math.hypot cannot take as many arguments as a picture has values. */
+/** Length of a vector. Math.hypot does not accept as many arguments as a picture has values. */
 function lengthOf(values: Float64Array): number {
   return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
 }

@@ -64,9 +64,9 @@ const turnEveryMs = 50;
 
 /**
  * Trains with Adam on the loss of the network's output, and keeps the epoch with the lowest validation loss. Macro-F1 was tried as a
- * criterion, but has only a few distinct values on a small validation set, and so chose epochs at random. Equal data, options and seeds
- * give equal weights, even if training was stopped and resumed. Initial weights, order, augmentation and dropout are seeded; the last three
- * are also seeded by epoch or step.
+ * criterion, but has only a few distinct values on a small validation set, and therefore chose epochs at random. Equal data, options and
+ * seeds yield equal weights, even if training was stopped and resumed. Initial weights, order, augmentation and dropout are seeded; the
+ * last three are also seeded by epoch or step.
  * @throws AIOT_TRAINING_DIVERGED; the abort reason of `signal` if it was aborted before the first epoch ended
  */
 export async function fitNetwork(options: FitOptions): Promise<Fitted> {
@@ -192,7 +192,7 @@ async function trainEpoch(
   return { loss: loss / count, accuracy: classes ? right / count : null };
 }
 
-/** The objects after their picture was changed, without those that are now beyond an edge. */
+/** The objects after their picture was changed, without those that are now outside it. */
 function movedObjects(
   objects: readonly ObjectPoint[],
   move: Move | undefined,
@@ -205,7 +205,10 @@ function movedObjects(
   });
 }
 
-/** Factor of the learning rate in an epoch (from 1): from 1 along half a cosine to almost 0. (Loshchilov and Hutter, SGDR, 2017, without restarts.) */
+/**
+ * Factor of the learning rate in an epoch (counted from 1). It decreases along half a cosine from 1 to almost 0. (Loshchilov and Hutter,
+ * SGDR, 2017, without restarts.)
+ */
 export function cosineShare(epoch: number, epochs: number): number {
   return (1 + Math.cos((Math.PI * (epoch - 1)) / epochs)) / 2;
 }

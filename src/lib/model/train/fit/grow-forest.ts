@@ -61,7 +61,7 @@ export async function growForest(rows: ForestRows, options: GrowOptions): Promis
   return trees;
 }
 
-/** How often each row was drawn, times the weight of the row's class. A single tree is grown on all rows. */
+/** Number of times that each row was drawn, multiplied by the weight of the row's class. A single tree is grown on all rows. */
 function drawnWeights(
   { classes, factors }: ForestRows,
   count: number,

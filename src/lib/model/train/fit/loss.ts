@@ -11,7 +11,7 @@ export interface Assessment {
 /**
  * Loss of an engine's outputs (logits, values, a reconstruction), as the engine computes it. This is −log softmax of the true class,
  * the sigmoid's cross-entropy, or the mean squared error over the outputs.
- * @param weights one per class, and before them one of the background if there are objects; null = 1
+ * @param weights one per class, preceded by that of the background if there are objects; null = 1
  */
 export function assess(
   outputs: Float32Array,
@@ -144,7 +144,7 @@ export function answersOf(
   }
 }
 
-/** The reconstruction error below which this share of the rows is. */
+/** The reconstruction error that this share of the rows does not exceed. */
 export function errorQuantile(
   outputs: Float32Array,
   inputs: Float32Array,
@@ -160,14 +160,14 @@ function largest(row: Float32Array): number {
   return best;
 }
 
-/** Temperatures outside this range come from too little data. */
+/** Range of plausible temperatures. Others result from too little data. */
 const temperatures = { least: 0.25, most: 10 };
 
 /**
  * The temperature at which the predicted shares match how often predictions are correct. Outputs are divided by the temperature before the
  * softmax or sigmoid, without changing the predicted class. Minimizes the cross-entropy over rows that were not trained on (Guo et al., "On
  * Calibration of Modern Neural Networks", ICML 2017, section 4.2). Targets are smoothed as by Platt, so that a few rows without errors do
- * not give full confidence.
+ * not lead to full confidence.
  * @param outputs before the softmax [rows × classes], or before the sigmoid [rows]
  */
 export function temperatureOf(outputs: ArrayLike<number>, classes: Int32Array): number {
@@ -194,7 +194,7 @@ function crossEntropy(
   const count = Math.max(2, width);
   const rows = classes.length;
   const [right, wrong] = [(rows + 1) / (rows + count), 1 / (rows + count)];
-  // One output is the sigmoid's: the other class has 0.
+  // A single output is the input of a sigmoid; the other class has 0.
   const at = (row: number, c: number) =>
     (width > 1 ? outputs[row * width + c]! : c === 1 ? outputs[row]! : 0) / temperature;
   let sum = 0;

@@ -47,7 +47,7 @@ export function fillBatch(
   }
 }
 
-/** Per class, total / (classes · count), so that every class has the same weight in the loss, however many examples it has. */
+/** Per class, total / (classes · count), so that every class has the same weight in the loss, regardless of its number of examples. */
 function balancedWeights(classes: Int32Array, count: number): Float32Array {
   const seen = new Float64Array(count);
   for (const c of classes) seen[c]! += 1;
@@ -91,8 +91,8 @@ export function fillCells(
 }
 
 /**
- * Weights of the background and of each class in the loss. Almost all cells are background. An object weighs the square root of the number of
- * background cells for each object of its class, a compromise between missed objects and false alarms.
+ * Weights of the background and of each class in the loss. Almost all cells are background. The weight of an object is the square root of
+ * the number of background cells per object of its class, a compromise between missed objects and false alarms.
  * @param by `none`: all classes have the same weight
  */
 export function cellWeights(
