@@ -225,7 +225,7 @@ describe('links', () => {
 });
 
 describe('paths in the contributor documentation', () => {
-  const table = text('CONTRIBUTING.md').split('## To change X, go to Y')[1]?.split('\n## ')[0] ?? '';
+  const table = text('CONTRIBUTING.md').split('## Where to make a change')[1]?.split('\n## ')[0] ?? '';
   const rows = table.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| to change'));
 
   it('exist for each row of the tables in CONTRIBUTING.md', () => {
