@@ -197,7 +197,7 @@ describe('the check of boxes', () => {
     });
   });
 
-  it('finds objects that the cells of the grid cannot tell apart', async () => {
+  it('finds objects that the cells of the grid cannot distinguish', async () => {
     await data('import', coco, '--pictures', pictures);
     expect((await findings()).filter(({ message }) => message.includes('same cell'))).toEqual([]);
     await edit((entries) => {

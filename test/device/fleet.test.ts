@@ -152,7 +152,7 @@ describe('a fleet of simulated devices', () => {
     expect(last).toHaveProperty('models', { [`tiny@${rollout.releases[0]?.version}`]: count });
   });
 
-  it('runs a model as a shadow beside the current one, and then commits it', async () => {
+  it('runs a model as a shadow alongside the current one, and then commits it', async () => {
     const first = await forEsp32(11);
     const second = await forEsp32(12);
     await under([first], {}, {}, async () => {

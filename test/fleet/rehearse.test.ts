@@ -58,7 +58,7 @@ describe('a rehearsal', () => {
     expect(shadowed.seconds.p50 - all.seconds.p50).toBeLessThan(2500);
   });
 
-  it('repeats itself with the same seed, and differs with another', async () => {
+  it('gives the same result with the same seed, and another result with a different seed', async () => {
     const network = { loss: 0.05, offline: 0.1, failRate: 0.02, powerCuts: 0.05 };
     const first = await run(planOf(), network);
     expect(await run(planOf(), network)).toEqual(first);

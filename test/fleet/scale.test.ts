@@ -49,7 +49,7 @@ describe('the simulated traffic of a rollout', () => {
     expect(total.bytesUp).toBeGreaterThan(200 * total.messagesUp + 1265 * 0.9 * devices);
   });
 
-  it('repeats itself with the same seed, and differs with another', () => {
+  it('gives the same result with the same seed, and another result with a different seed', () => {
     expect(simulate(options)).toEqual(first);
     const other = simulate({ ...options, network: { ...options.network, seed: 8 } });
     expect(other.total).not.toEqual(first.total);

@@ -77,7 +77,7 @@ describe('Improv packets', () => {
     expect({ packets, damaged }).toEqual({ packets: [{ kind: 'state', state: 'ready' }], damaged: 1 });
   });
 
-  it('behind a packet that lost its end are found once the line is quiet', () => {
+  it('after a packet that lost its end are found once the line is quiet', () => {
     const cut = encodeImprov({ kind: 'result', command: 4, texts: ['x'.repeat(200)] }).subarray(0, 40);
     const { packets, reader } = read(Buffer.concat([cut, encodeImprov(improvError('none'))]));
     expect(packets).toEqual([]);

@@ -49,7 +49,7 @@ for (const features of ['raw', 'motion'] as const)
       return ran.json as unknown as Suggestions;
     };
 
-    it('puts new motion first, its duplicate last, and known motion behind uncertain motion', async () => {
+    it('puts new motion first, its duplicate last, and known motion after uncertain motion', async () => {
       const { unlabelled, labelled, skipped, recordings } = await suggest('--data', folder);
       expect({ unlabelled, labelled }).toEqual({ unlabelled: 6, labelled: 0 });
       expect(skipped).toEqual([{ id: 'short', reason: 'shorter than one window' }]);

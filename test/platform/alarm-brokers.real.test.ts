@@ -86,7 +86,7 @@ describeReal('kafka', 'incidents sent to Kafka', () => {
       .map((line) => line.split('\t'));
   const received = () => lines().map(([, , value = '']) => JSON.parse(value) as Sent);
 
-  it('arrive in the topic with the key of the alarm, also after an outage of Kafka', async () => {
+  it('arrive in the topic with the key of the alarm, even after an outage of Kafka', async () => {
     await expectIncidents(own, received);
     expect(new Set(lines().map(([key]) => key))).toEqual(new Set(['hot']));
     expect(lines()[0]?.[1]).toBe(`aiot-id=${received()[0]?.id}`);

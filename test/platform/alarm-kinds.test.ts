@@ -102,7 +102,7 @@ const entry = (second: number, more: Pick<Entry, 'channel' | 'payload' | 'stream
 
 describe('an alarm', () => {
   it.each([7, 12])(
-    'on a change finds the rise, also if the process restarts after %i messages',
+    'on a change finds the rise, even if the process restarts after %i messages',
     async (cut) => {
       // 0.05 per second for 40 s, then 1 per second for 20 s, then constant.
       const entries = Array.from({ length: 25 }, (_, i) => {

@@ -26,7 +26,7 @@ print(number, previous)
 `;
 
 describeReal('platform', 'the audit log and the canonical JSON of Python', () => {
-  it('agree on every hash, also with numbers, accents and emoji in the data', async () => {
+  it('agree on every hash, including for data with numbers, accents and emoji', async () => {
     const own = await testPlatform();
     try {
       await own.client.users.add({ name: 'ada', role: 'viewer' });

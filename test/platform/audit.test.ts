@@ -211,7 +211,7 @@ describe('aiot audit verify and aiot audit export', () => {
     expect(stdout).toContain('The audit log is intact.');
   });
 
-  it('writes a file, which can be checked alone, also from a later entry on', async () => {
+  it('writes a file, which can be checked alone, even from a later entry on', async () => {
     const out = join(own.folder, 'audit.ndjson');
     const exported = await ok(auditExportedSchema, ['audit', 'export', '--out', out, '--json']);
     expect(await verify(out)).toMatchObject({ entries: exported.entries, head: exported.head, first: 1 });

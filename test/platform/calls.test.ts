@@ -310,7 +310,7 @@ describe('a fault during a call', () => {
     }
   }
 
-  it('the same key twice, also at the same time, is one call', async () => {
+  it('the same key twice, even at the same time, is one call', async () => {
     const { sent, device } = await connectPump('pump-3', async (command) => {
       await delay(300);
       return rpmOf(command);

@@ -90,7 +90,7 @@ describeReal('cc', 'crashes of a program whose ELF file is registered', () => {
   const groups = async () => (await ok(crashListSchema, ['device', 'crashes', 'list'])).groups;
   const shown = (id: string) => ok(crashShownSchema, ['device', 'crashes', 'show', id]);
 
-  it('are named as addr2line names them, also those that arrived before the file, in one group over versions', async () => {
+  it('are named as by addr2line, including those that arrived before the file, in one group across versions', async () => {
     const first = compile('one');
     const second = compile('two', 'int more(int a) { return a * 3; }');
     expect(second.build).not.toBe(first.build);

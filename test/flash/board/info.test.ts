@@ -117,7 +117,7 @@ describe('aiot board info', () => {
     expect(JSON.stringify(info)).not.toContain(secret);
   });
 
-  it('decrypts an NVS with the keys beside it, and names damage', async () => {
+  it('decrypts an NVS with the keys next to it, and reports damage', async () => {
     const keys = Uint8Array.from({ length: 64 }, (_, i) => i + 1);
     const plain = writeNvs(identity, { size: 0x5000, version: 2 });
     const parts = { 36864: encryptNvs(plain, keys), 2686976: writeNvsKeys(keys) };

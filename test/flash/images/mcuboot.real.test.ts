@@ -86,7 +86,7 @@ describeReal('mcuboot', 'MCUboot images compared with imgtool', () => {
       ['--pad', 'pending', '--overwrite-only'],
     ],
   ])(
-    'writes an image %s as imgtool does, byte for byte, also signed by Ed25519',
+    'writes an image %s as imgtool does, byte for byte, including with Ed25519 signatures',
     async (_what, theirs, own) => {
       const input = theirs.includes('--pad-header') ? bare : program;
       const align = theirs.includes('--align') ? [] : ['--align', '8'];

@@ -236,7 +236,7 @@ describe('a board that restarts some time after its answer', () => {
     expect(stderr).toContain('did not restart within 0.3 s');
   });
 
-  it('is asked for a reset again if the request was lost', async () => {
+  it('receives the reset request again if it was lost', async () => {
     const device = board();
     let resets = 0;
     const lossy = altered(device, (bytes) =>
