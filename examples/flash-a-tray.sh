@@ -1,9 +1,9 @@
 #!/bin/sh
-# Flashes four simulated boards at once, then updates one of them over its cable. Needs no hardware.
+# Flashes four simulated boards at once, then updates one of them over its cable. This needs no hardware.
 #
 #   examples/flash-a-tray.sh [FOLDER]
 #
-# AIOT is the program; if unset, this clone's is used (npm run build builds it).
+# AIOT is the program; if it is not set, the script uses this clone's program (built with npm run build).
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 aiot=${AIOT:-"$here/bin/run.js"}
@@ -21,7 +21,7 @@ CSV
 "$aiot" firmware partitions create table.csv table.bin --quiet
 head -c 300000 /dev/urandom >data.bin
 
-# A tray of boards: each is a simulated chip at a TCP port.
+# A tray of boards: each board is a simulated chip on a TCP port.
 boards=""
 ports=""
 trap 'for pid in $boards; do kill "$pid" 2>/dev/null || true; done' EXIT
@@ -39,7 +39,7 @@ for n in 1 2 3 4; do
   done
 done
 
-# shellcheck disable=SC2086 # one word a flag
+# shellcheck disable=SC2086 # one word per flag
 "$aiot" flash table.bin@0x8000 data.bin@0x210000 $ports --jobs 4 --record boards.csv
 # Nothing has changed, so nothing is written.
 # shellcheck disable=SC2086

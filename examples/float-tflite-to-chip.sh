@@ -3,7 +3,7 @@
 #
 #   examples/float-tflite-to-chip.sh [FOLDER]
 #
-# AIOT is the program (default: this clone's), and PYTHON a Python with TensorFlow (default: the one installed by `npm run parts --
+# AIOT is the program (default: this clone's). PYTHON is a Python with TensorFlow (default: the one installed by `npm run parts --
 # tensorflow`).
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)

@@ -1,10 +1,10 @@
 #!/bin/sh
-# The life of a platform: start it, add a user and a device, store, label and export the device's data, and list the events. Then restore
-# it from a backup to another folder, where the same token and device still work.
+# Starts a platform, adds a user and a device, stores, labels and exports the device's data, and lists the events. Then restores the
+# platform from a backup to another folder, where the same token and device still work.
 #
 #   examples/platform.sh [FOLDER]
 #
-# AIOT is the program; if unset, this clone's is used (npm run build builds it).
+# AIOT is the program; if it is not set, the script uses this clone's program (built with npm run build).
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 aiot=${AIOT:-"$here/bin/run.js"}

@@ -3,7 +3,7 @@
 #
 #   examples/train-quantize-evaluate.sh [FOLDER]
 #
-# AIOT is the program; if unset, this clone's is used (npm run build builds it).
+# AIOT is the program; if it is not set, the script uses this clone's program (built with npm run build).
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 aiot=${AIOT:-"$here/bin/run.js"}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Generates secrets below secrets/, readable only by their owner. Existing values stay: to get a new one, delete it from
+# Generates secrets in secrets/, readable only by their owner. Existing values are not changed; to get a new one, delete it from
 # secrets/values.env.<told>
 set -eu
 umask 077
@@ -17,7 +17,7 @@ key() {
   grep -q "^$1=" secrets/values.env || echo "$1=$(openssl rand -hex 32)" >>secrets/values.env
   sed -n "s/^$1=//p" secrets/values.env
 }
-# asked NAME: from the environment, or from an earlier run.
+# asked NAME: taken from the environment, or from an earlier run.
 asked() {
   eval "given=\${$1-}"
   if [ -n "$given" ]; then

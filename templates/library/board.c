@@ -12,7 +12,7 @@
 #include "identity.h"
 #include "mqtt_mosquitto.h"
 
-/* Two slots for models and two sectors for the record, and the sectors of configurations and keys. */
+/* Two slots for models, two sectors for the record, and the sectors for configurations and keys. */
 enum { SECTOR = 4096, FLASH_BYTES = 2 * SECTOR + (2 << 20), CONFIG_BYTES = 4 * SECTOR, TRUST_BYTES = 2 * SECTOR, PERIOD_MS = 100 };
 
 static const char *folder;

@@ -5,15 +5,15 @@
 #include "aiot.h"
 
 /*
- * Sets the name, id and type of the device in `setup`, its memory, and its ports: clock, mqtt, http, crypto and flash. See aiot/ports.h
- * and aiot/device.h. False if the board was not provisioned or one of its parts fails.
+ * Sets the name, ID and type of the device in `setup`, its memory, and its ports: clock, MQTT, HTTP, crypto and flash. See aiot/ports.h
+ * and aiot/device.h. Returns false if the board was not provisioned or one of its components fails.
  */
 bool board_open(aiot_device_setup *setup);
 
-/* Reads one sample of each field. False if the next sample is not due yet. */
+/* Reads one sample of each field. Returns false if the next sample is not due yet. */
 bool board_sample(double *values);
 
-/* Is called for each event of the device, for example a prediction: `event` is then "inference". */
+/* Called for each event of the device. For a prediction, for example, `event` is "inference". */
 void board_event(void *context, const char *event, const char *member, const char *json, size_t bytes);
 
 /* device.c */
@@ -21,7 +21,7 @@ void board_event(void *context, const char *event, const char *member, const cha
 extern "C" {
 #endif
 bool device_begin(void);
-/* False if the device must restart. */
+/* Returns false if the device must restart. */
 bool device_step(void);
 #ifdef __cplusplus
 }

@@ -18,7 +18,7 @@ bool device_begin(void) {
   };
   /* The board adds its identity, memory and ports: clock, MQTT, HTTPS, cryptography and flash. */
   if (!board_open(&setup) || aiot_device_open(&device, &setup) != AIOT_OK) return false;
-  /* A model runs if its fields and rate are the same. */
+  /* A model runs only if it has the same fields and rate. */
   const aiot_take stream = {.stream = "motor", .rate_hz = 10, .fields = 1, .field = {"temperature"}, .telemetry = true, .predict = true, .started_at = -1};
   return aiot_device_take(&device, &stream) != AIOT_MEMORY_SHORT;
 }

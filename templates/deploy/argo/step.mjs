@@ -30,7 +30,7 @@ const valueAt = (step, path) => {
   if (!existsSync(file)) return undefined;
   return path.reduce((value, key) => value?.[key], valueIn(file));
 };
-// Parses stdout as JSON, or else its last line.
+// Parses stdout as JSON or, if that fails, its last line.
 const valueIn = (file) => {
   const text = readFileSync(file, 'utf8').trim();
   for (const part of [text, text.slice(text.lastIndexOf('\n') + 1)]) {
@@ -38,7 +38,7 @@ const valueIn = (file) => {
     try {
       return JSON.parse(part);
     } catch {
-      // The line only looks like JSON.
+      // The line looks like JSON, but is not valid.
     }
   }
   return null;

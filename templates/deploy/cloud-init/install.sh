@@ -20,9 +20,9 @@ fi
 npm install --global --prefix /usr --omit=dev --no-fund --no-audit "$folder/aiot.tgz"
 test -e /usr/lib/node_modules/aiot/bin/run.js
 install -d -m 755 /etc/aiot
-# AIOT_DATABASE=… and other addresses with passwords: root adds them here by hand.
+# Root adds AIOT_DATABASE=… and other addresses with passwords here by hand.
 [ -e /etc/aiot/platform.env ] || install -m 600 /dev/null /etc/aiot/platform.env
-# The key that seals the CA is generated only here.
+# The key that seals the CA is generated on this machine and stored only here.
 if ! grep -q '^AIOT_CA_PASSPHRASE=' /etc/aiot/platform.env; then
   echo "AIOT_CA_PASSPHRASE=$(openssl rand -hex 24)" >>/etc/aiot/platform.env
 fi

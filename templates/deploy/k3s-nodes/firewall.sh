@@ -1,5 +1,5 @@
 #!/bin/sh
-# Opens the ports of a K3s <role>, as root. The networks of pods and services must pass too.
+# Opens the ports of a K3s <role>, as root. Traffic from the pod and service networks must pass too.
 set -eu
 <when asked>
 : "${NODES:?expected the network of the nodes, such as 192.168.1.0/24}"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # install.sh SERVER|AGENT VERSION CONFIG-FOLDER, as root on the node. The join token comes on stdin and is stored only in the node's file.
-# If /usr/local/bin/k3s exists, nothing is downloaded, so it works without the internet.
+# If /usr/local/bin/k3s exists, the script downloads nothing, so it works without internet access.
 set -eu
 role=$1
 version=$2

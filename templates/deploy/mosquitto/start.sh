@@ -9,7 +9,7 @@ done >/tmp/passwords.plain
 mosquitto_passwd -U /tmp/passwords.plain
 mv /tmp/passwords.plain /tmp/passwords
 
-# In /pki with a platform, otherwise in /certs.
+# The files are in /pki with a platform, otherwise in /certs.
 watched() { cat /pki/devices.crl /pki/server.crt /certs/tls.crt 2>/dev/null | sha256sum; }
 
 mosquitto -c /mosquitto/aiot/mosquitto.conf &

@@ -1,12 +1,12 @@
 #!/bin/sh
 # Generates nats.env (the token and the store's key), your own CA, and certificates for the server and a client. Existing files
-# stay. sh prepare.sh [NAME|ADDRESS]… adds names of the server to "nats".
+# are not changed. sh prepare.sh [NAME|ADDRESS]… adds names to the server's certificate, in addition to "nats".
 set -eu
 umask 077
 cd "$(dirname "$0")"
 
 if [ ! -e nats.env ]; then
-  # They begin with a letter: the server would read digits as a number.
+  # The values begin with a letter, because the server would read digits as a number.
   echo "NATS_TOKEN=t$(openssl rand -hex 24)" >nats.env.part
   echo "JS_KEY=k$(openssl rand -hex 24)" >>nats.env.part
   mv nats.env.part nats.env

@@ -1,5 +1,5 @@
-// Connects Garage's nodes, distributes the data among them, and creates the bucket and its key. Repeats this, because nodes get new addresses when
-// they restart, and a node with a new volume is a new node. With ONCE=true, ends when everything is there.
+// Connects Garage's nodes, distributes the data among them, and creates the bucket and its key. Repeats these steps, because nodes get new addresses
+// when they restart, and a node with a new volume is a new node. With ONCE=true, exits once the nodes are connected and the bucket exists.
 //
 // NODES: names of all nodes, separated by commas. SELF: this node. Only the first node changes the layout, the bucket and the key.
 import { readFileSync } from 'node:fs';
@@ -29,7 +29,7 @@ async function ask(node, path, body) {
   return await reply.json();
 }
 
-// The node's id is its public key. It changes only with its volume.
+// The node's ID is its public key, which changes only if its volume is replaced.
 const idOf = async (node) => Object.keys((await ask(node, 'GetNodeInfo?node=self')).success)[0];
 
 async function connect(ids) {
@@ -39,7 +39,7 @@ async function connect(ids) {
   if (failed) throw new Error(`a node is unreachable: ${failed.error}`);
 }
 
-// Called only if all nodes have answered: a node that is away keeps its data.
+// Called only if all nodes have responded, so that an offline node does not lose its data.
 async function distribute(ids) {
   const layout = await ask(self, 'GetClusterLayout');
   const capacity = Number(CAPACITY);
@@ -57,8 +57,8 @@ async function distribute(ids) {
   process.stdout.write(`layout ${layout.version + 1}: ${wanted.length} nodes of ${capacity} bytes\n`);
 }
 
-// The former layout stays in use until its nodes have seen the new one, which a lost node never does. Until then, the cluster tolerates no further
-// loss. Called only while all present nodes are up, so this skips no other.
+// The previous layout remains in use until all its nodes have seen the new one, but a lost node never does. Until then, the cluster tolerates no
+// further loss. Called only while all current nodes are online, so this skips only lost nodes.
 async function skipLost() {
   const { currentVersion: version, versions } = await ask(self, 'GetClusterLayoutHistory');
   if (!versions.some(({ status }) => status === 'Draining')) return;
