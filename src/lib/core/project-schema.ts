@@ -322,7 +322,7 @@ const reject = z.strictObject({
    * validation recordings. Used instead of `share`.
    */
   falseAlarms: positive.optional(),
-  /** Class that is no detection in that stream; absent = `other`. */
+  /** Class that does not count as a detection in that stream; absent = `other`. */
   background: word.optional(),
   /** Recorded labels that belong to no class. Their recordings only measure the rejection. */
   unknown: z.array(label).default([]),
@@ -462,7 +462,7 @@ const notify = z.strictObject({
   after: span.optional(),
   /** Sends at most one message per alarm within this time. */
   group: span.optional(),
-  /** Whether the target may be on the platform's machine or in a private network, and without TLS. */
+  /** Whether the target may be on the platform's machine or in a private network, and may be used without TLS. */
   allowPrivate: z.boolean().default(false),
 });
 

@@ -118,7 +118,7 @@ function checkSignal({ signal }: ProjectConfig): Problem[] {
   return [...problems, ...checkImage(signal)];
 }
 
-/** A picture is one window of pixels: windows neither overlap nor leave out pixels, and no filter mixes neighboring pixels. */
+/** A picture is one window of pixels: windows neither overlap nor omit pixels, and no filter mixes neighboring pixels. */
 function checkImage({ features, image, rate, lowpass, resample, window, stride }: ProjectConfig['signal']) {
   const problems: Problem[] = [];
   const add = (field: string, message: string) => problems.push({ path: ['signal', field], message });
@@ -341,7 +341,7 @@ export function overrideProject(
   return { ...project, config: parsed.data };
 }
 
-/** The same object without undefined members, which would hide the file's values. */
+/** The same object without undefined members, which would override the file's values. */
 function given<T extends object>(values: T): Partial<T> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

@@ -13,7 +13,7 @@ export class Exposition {
     this.family('counter', name, help, [[undefined, value]]);
   }
 
-  /** Adds a family with one sample for each set of labels. A family without samples is left out. */
+  /** Adds a family with one sample for each set of labels. A family without samples is omitted. */
   family(
     type: 'counter' | 'gauge',
     name: string,

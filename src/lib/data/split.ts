@@ -215,7 +215,7 @@ function tooFew(name: string, count: number, what: string): AiotError {
   );
 }
 
-/** Sets of IDs that are connected by pairs; an ID without a pair forms a set of its own. Keeps the order of first appearance. */
+/** Sets of IDs that are connected by pairs; an ID without a pair forms a separate set. The order of first appearance is preserved. */
 function groupsOf(ids: string[], pairs: { a: string; b: string }[]): string[][] {
   const parent = new Map(ids.map((id) => [id, id]));
   const rootOf = (id: string): string => {

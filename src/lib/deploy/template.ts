@@ -129,7 +129,7 @@ function filledSeq(node: YAMLSeq, scope: Scope): Node {
 
 const isDirective = ({ key }: Pair) => isScalar(key) && (key.value === '$when' || key.value === '$each');
 
-/** The value of a directive, which stays in the template. */
+/** The value of a directive, which is not removed from the template. */
 function takeKey(node: YAMLMap, name: string): string | undefined {
   const pair = node.items.find(({ key }) => isScalar(key) && key.value === name);
   return isPair(pair) && isScalar(pair.value) ? String(pair.value.value) : undefined;

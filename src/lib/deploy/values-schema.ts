@@ -92,7 +92,7 @@ const backups = z.strictObject({
     .string()
     .regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'expected a time such as 03:00')
     .default('03:00'),
-  /** How long backups are kept; older ones are deleted. */
+  /** How long backups are retained; older ones are deleted. */
   keep: z
     .string()
     .regex(/^[1-9]\d{0,3}[dwm]$/, 'expected a period such as 30d, 8w or 6m')

@@ -186,7 +186,7 @@ export const boardLoadedSchema = boardRunSchema.omit({ started: true }).extend({
 export type BoardLoaded = z.infer<typeof boardLoadedSchema>;
 
 /**
- * Loads the segments of an image into a chip's RAM by its ROM loader, and starts the program there. The flash stays unchanged, and the
+ * Loads the segments of an image into a chip's RAM by its ROM loader, and starts the program there. The flash is not changed, and the
  * program runs until the next reset.
  * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE (the image needs flash), AIOT_CHIP_*, AIOT_SERIAL_*
  */

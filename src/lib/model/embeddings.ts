@@ -34,7 +34,7 @@ function createEmbedding(graph: Graph): (row: Float32Array) => { place: Float32A
 
 /**
  * Opens recordings as rows that represent how the project's network interprets them. Each window is a row, with a column for each input of
- * the network's last layer, and one for the predicted class. Columns that do not vary over the project's own recordings are left out.
+ * the network's last layer, and one for the predicted class. Columns that do not vary over the project's own recordings are omitted.
  * @returns a function that opens a folder of recordings, or by default the project's own recordings
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_UNFIT (a model of tables, or a forest)
  */

@@ -147,7 +147,7 @@ export type MadeToken = z.output<typeof madeTokenSchema>;
 
 export const longestGraceMs = 7 * day;
 
-/** POST /tokens/{id}/rotate. `graceMs`: how long the previous secret stays valid, ms. */
+/** POST /tokens/{id}/rotate. `graceMs`: how long the previous secret remains valid, ms. */
 export const rotateTokenSchema = z.strictObject({ graceMs: z.int().min(0).max(longestGraceMs).default(0) });
 
 /** POST /session/links: a dashboard link that logs in the first person who opens it. */

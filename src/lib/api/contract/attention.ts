@@ -90,7 +90,7 @@ export const attentionRequestSchema = z.discriminatedUnion('action', [
 ]);
 export type AttentionRequest = z.output<typeof attentionRequestSchema>;
 
-/** Health of one device, whatever its state. */
+/** Health of one device, regardless of its state. */
 export const deviceHealthSchema = z.object({
   name,
   type: z.string(),

@@ -54,7 +54,7 @@ export const externalRequestSchema = z.looseObject({
   leaseMs: z.int().min(1000).max(3_600_000).default(60_000),
 });
 
-/** POST /jobs/{id}/progress, by the program that runs the job. The response is the job, whose `cancelled` the program must check. */
+/** POST /jobs/{id}/progress, by the program that runs the job. The response is the job. The program must check its member `cancelled`. */
 export const jobProgressSchema = z.strictObject({
   step: z.string().max(200).nullable().optional(),
   done: count.optional(),

@@ -51,7 +51,7 @@ export const webhookSchema = z.object({
 export type Webhook = z.output<typeof webhookSchema>;
 export const webhooksSchema = pageSchema('webhooks', webhookSchema);
 
-/** POST /webhooks and POST /webhooks/{id}/secret: the only responses that contain the secret. A replaced secret stays valid for a day. */
+/** POST /webhooks and POST /webhooks/{id}/secret: the only responses that contain the secret. A replaced secret remains valid for a day. */
 export const webhookSecretSchema = z.object({ webhook: webhookSchema, secret: z.string() });
 export type WebhookSecret = z.output<typeof webhookSecretSchema>;
 

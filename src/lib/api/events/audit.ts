@@ -50,7 +50,7 @@ export const auditLogQuerySchema = z.object({
   /** Only entries with a higher number. */
   after: z.coerce.number().int().min(0).default(0),
   limit: z.coerce.number().int().min(1).max(1000).default(100),
-  /** Whether to return the newest entries instead of the oldest ones; the order stays the same. */
+  /** Whether to return the newest entries instead of the oldest ones; the order is the same. */
   newest: queryFlagSchema.default(false),
   /** Type such as `user.add`, or a prefix such as `user.*`. */
   type: z.string().max(100).optional(),
@@ -146,7 +146,7 @@ interface VerifyOptions {
 
 /**
  * Reads a platform's whole audit log and checks it on this computer: the platform only delivers the entries. The head is remembered in the
- * user's configuration, so that the next verification also detects a log that was cut off, or written anew with correct hashes. It is
+ * user's configuration, so that the next verification also detects a log that was cut off, or rewritten with correct hashes. It is
  * looked up by URL, because an attacker could replace the whole log, or, if the URL is unknown, by the log's first entry.
  * @param forget do not compare with the remembered head
  * @throws AIOT_AUDIT_BROKEN, and errors of the client

@@ -126,7 +126,7 @@ function judge(rows: Float64Array[], classes: number[], count: number, from: num
   return { closest: distances.indexOf(Math.min(...distances)), distances };
 }
 
-/** Level (unless left out), spread, step and pace of each field, and the correlations between fields. */
+/** Level (unless omitted), spread, step and pace of each field, and the correlations between fields. */
 export function figuresOf(columns: Float64Array[], withLevels = true): number[] {
   const moments = columns.map(momentsOf);
   const figures = moments.flatMap(({ mean, deviation, step, turns }) => [

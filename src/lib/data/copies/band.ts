@@ -79,7 +79,7 @@ function withoutMean(column: Float64Array, half: number): Float64Array {
 }
 
 /**
- * Scales every field to magnitude 1 over all recordings; a constant field stays 0.
+ * Scales every field to magnitude 1 over all recordings; a constant field remains 0.
  * @returns the divisor of each field
  */
 export function scaleFields(signals: Float64Array[][], recordings: Recording[]): number[] {

@@ -149,7 +149,7 @@ function intervalOf(auc: number, n: number, m: number): [number, number] {
   const q1 = auc / (2 - auc);
   const q2 = (2 * auc * auc) / (1 + auc);
   const variance = (auc * (1 - auc) + (n - 1) * (q1 - auc * auc) + (m - 1) * (q2 - auc * auc)) / (n * m);
-  // At an area of 1, the formula gives no uncertainty, so at least the uncertainty of one reversed pair is used.
+  // At an area of 1, the formula yields no uncertainty, so at least the uncertainty of one reversed pair is used.
   const half = 2.576 * Math.sqrt(Math.max(variance, 0.25 / (n * m)));
   return [Math.max(0, auc - half), Math.min(1, auc + half)];
 }

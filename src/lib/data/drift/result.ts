@@ -107,7 +107,7 @@ const jointSchema = z.object({
   /** Rows of each side, and the number of independent rows that carry as much information. */
   rows: z.object({ base: z.int(), now: z.int() }),
   effective: z.object({ base: z.number(), now: z.number() }),
-  /** The units that are kept together in one fold. */
+  /** The units whose rows are all in one fold. */
   folds: z.enum(['recordings', 'time']),
   /** Pairs of columns whose correlations changed most. */
   pairs: z.array(z.object({ a: z.string(), b: z.string(), base: z.number(), now: z.number() })),

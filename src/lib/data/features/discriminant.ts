@@ -11,7 +11,7 @@ export interface Discriminant {
 
 /**
  * Linear discriminant analysis (Fisher 1936; Hastie et al., The Elements of Statistical Learning, 4.3). All classes count as equally
- * frequent. The common covariance is shrunk towards its diagonal, so that it stays invertible with many features and few rows. This is a
+ * frequent. The common covariance is shrunk towards its diagonal, so that it is invertible even with many features and few rows. This is a
  * probe, not a model to deploy: it measures in milliseconds how well classes can be separated.
  * @param rows standardized features @param classes 0..count−1, one per row
  * @param shrinkage 0 = the covariance unchanged, 1 = its diagonal only

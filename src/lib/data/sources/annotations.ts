@@ -88,7 +88,7 @@ function malformed(place: string, reason: string): AiotError {
 const key = z.union([z.int(), z.string()]);
 
 /**
- * The parts of COCO's object detection format that the reader uses. Unknown members are ignored, because tools add members of their own.
+ * The parts of COCO's object detection format that the reader uses. Unknown members are ignored, because tools add their own members.
  */
 const cocoSchema = z.object({
   images: z.array(

@@ -228,7 +228,7 @@ const columns = ['deviceID', 'timeStamp', ...measured, 'label'];
 interface GuideRowsOptions {
   project: Project;
   guide: Pick<GuideClient, 'listing' | 'rows'>;
-  /** The CSV file to write; with a header unless the project says that its rows have none. */
+  /** The CSV file to write; with a header, unless the project specifies that its rows have none. */
   file: string;
   signal?: AbortSignal;
 }

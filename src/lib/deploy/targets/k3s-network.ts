@@ -176,7 +176,7 @@ function partPolicies(values: Values): Policy[] {
   ];
 }
 
-/** Ports on which Garage's nodes and their setup reach each other. */
+/** Ports through which Garage's nodes and their setup service connect to each other. */
 const garagePorts = [3901, 3903];
 
 /** Policies for CloudNativePG, whose operator queries the instances for their state. The instances connect to the Kubernetes API. */

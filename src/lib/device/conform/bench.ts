@@ -45,7 +45,7 @@ export interface Bench {
   /** The next matching message since `from` (an earlier value of `listener.seen.length`). @throws NotHeld */
   hear(what: string, fits: (seen: Seen) => boolean, from: number, withinMs?: number): Promise<Seen>;
   /**
-   * Sends a desired release under a rollout id of its own. Returns the report that ends that rollout.
+   * Sends a desired release under a separate rollout id. Returns the report that ends that rollout.
    * @throws NotHeld
    */
   wish(wish: Partial<Desired>): Promise<Reported>;

@@ -56,8 +56,8 @@ export interface ConformOptions {
 }
 
 /**
- * Checks an online device that uses protocol v1 against docs/reference/protocol.md, as an operator of its platform. The device's model
- * stays unchanged unless `model` is given. No retained message is left behind, and the desired state is restored.
+ * Checks an online device that uses protocol v1 against docs/reference/protocol.md, as an operator of its platform. The device's model is
+ * not changed unless `model` is given. No retained messages remain, and the desired state is restored.
  * @throws AIOT_NOT_FOUND, AIOT_DEVICE_OFFLINE, AIOT_DEVICE_UPDATING, AIOT_CONTEXT_NOT_FOUND, AIOT_BROKER_REFUSED, AIOT_USAGE
  */
 export async function conformDevice(options: ConformOptions): Promise<Conformity> {

@@ -7,7 +7,7 @@ import { type Reported, updateStates } from '../protocol/messages.js';
 import { type Bench, type Check, ends, NotHeld, NotLooked, ownPrefix } from './bench.js';
 import { unchanged } from './wish-checks.js';
 
-/** Checks that install a model, if one was specified. The model stays installed. */
+/** Checks that install a model, if one was specified. The model remains installed. */
 export const updateChecks: Check[] = [
   {
     id: 'update-committed',

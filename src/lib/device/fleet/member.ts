@@ -242,7 +242,7 @@ export class Member implements PartPorts {
    * another kind.
    */
   tell(kind: Kind): number {
-    // Nothing is reported during a boot, and the reported kind stays the same.
+    // Nothing is reported during a boot, and the reported kind does not change.
     if (this.off) return 0;
     this.speaks = kind;
     return this.report();

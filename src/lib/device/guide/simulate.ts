@@ -142,7 +142,7 @@ export async function simulateGuideBoard(options: SimulateGuideOptions): Promise
       network = openGuideNetwork(name, bytes);
       emit({ event: 'model', name, bytes: bytes.length });
     } catch (error) {
-      // If the new model is invalid, the current one stays in use.
+      // If the new model is invalid, the current one remains in use.
       emit({ event: 'refused', message: error instanceof Error ? error.message : String(error) });
     }
   };

@@ -74,7 +74,7 @@ export async function programAt(file: string): Promise<string> {
   try {
     const { buffer, bytesRead } = await opened.read(Buffer.alloc(4), 0, 4, 0);
     const start = buffer.subarray(0, bytesRead).toString('latin1');
-    // Any other file would be passed to a shell, which would run whatever it can interpret.
+    // Any other file would be passed to a shell, which would run anything that it can interpret.
     if (start !== '\x7fELF' && !start.startsWith('#!')) throw refuse('is neither a program nor a script');
   } finally {
     await opened.close();

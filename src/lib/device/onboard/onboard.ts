@@ -54,7 +54,10 @@ export type Onboarded = z.output<typeof onboardedSchema>;
 interface OnboardOptions extends Pick<MakeOptions, 'client' | 'name' | 'out' | 'privatePem' | 'now'> {
   /** Chooses the enrolment for the connected board. `held`: the current contents of the board's NVS. */
   how: (chip: ChipInfo, held: () => Promise<OldNvs | null>) => Enrolment | Promise<Enrolment>;
-  /** May reject a board because of its NVS, before the platform is contacted or anything is written. Called only if the NVS is kept. */
+  /**
+   * May reject a board because of its NVS, before the platform is contacted or anything is written. Called only if the NVS is to be
+   * preserved.
+   */
   requireOld?: (old: OldNvs) => void;
   image: CommonImage;
   port: string;
@@ -286,7 +289,7 @@ async function staleKeys(
 
 /**
  * A region that erases the NVS of the board's previous table. If the new table has no NVS there, a private key and the
- * Wi-Fi password would stay readable. Null if there is no such NVS, or if the NVS is overwritten anyway.
+ * Wi-Fi password would remain readable. Null if there is no such NVS, or if the NVS is overwritten anyway.
  */
 async function staleNvs(
   loader: Pick<Loader, 'read'>,

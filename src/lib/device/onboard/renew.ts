@@ -44,8 +44,8 @@ interface RenewRequest {
 }
 
 /**
- * Issues the next certificate of a device (`rotate`; all other data stays), or the first certificate of another board under the device's
- * name (`replace`). The certificate is written into the device's folder or onto its board.
+ * Issues the next certificate of a device (`rotate`; all other data is unchanged), or the first certificate of another board under the
+ * device's name (`replace`). The certificate is written into the device's folder or onto its board.
  * @throws AIOT_NOT_FOUND, AIOT_USAGE, AIOT_BIRTH_MISMATCH (not the device's board), AIOT_DEVICE_CHANGED (changed by someone else
  *   meanwhile), and the errors of `provision`
  */
@@ -159,7 +159,7 @@ async function chipIn(
   );
 }
 
-/** The NVS in the folder's image; its entries are kept. @throws AIOT_FILE_NOT_FOUND */
+/** The NVS in the folder's image; its entries are preserved. @throws AIOT_FILE_NOT_FOUND */
 async function oldIn(folder: string, name: string) {
   const [nvs, keys] = [join(folder, imageNames.nvs), join(folder, imageNames.keys)];
   if (!existsSync(nvs)) {

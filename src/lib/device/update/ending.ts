@@ -3,7 +3,7 @@ import type { DeviceTraits, UpdateMachine, UpdateStep } from './types.js';
 
 /**
  * Ends the job without installing its version: with ROLLED_BACK if the version was staged, otherwise with IDLE and the
- * error. The previous release stays active.
+ * error. The previous release remains active.
  */
 export function refuse(state: UpdateMachine, error: Refusal): UpdateStep {
   const { job, record } = state;

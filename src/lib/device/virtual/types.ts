@@ -52,7 +52,7 @@ export interface VirtualDeviceOptions {
   source?: BundleSource & Partial<TrustSource>;
   /** Default: MQTT over TLS with the device's certificate. */
   openLink?: typeof openLink;
-  /** Readings of the simulated hardware, such as its battery. They replace the device's own, which are its uptime, its queue and its boot. */
+  /** Readings of the simulated hardware, such as its battery. They replace the device's own readings of its uptime, queue and boot. */
   vitals?: () => Vitals;
   /** Custom commands by name, in addition to those of protocol v1. */
   commands?: Readonly<Record<string, CommandHandler>>;
@@ -113,11 +113,11 @@ export interface VirtualDevice {
   unfit(source: SampleForm): string | null;
   /** Resolves when no update is under way. */
   settled(): Promise<void>;
-  /** Restarts the device. Only the contents of the flash are kept. */
+  /** Restarts the device. Only the contents of the flash persist. */
   reboot(): Promise<void>;
   /**
-   * Disconnects cleanly and stops everything that it started. The flash keeps its contents; a flash that the caller
-   * passed in stays open.
+   * Disconnects cleanly and stops everything that it started. The flash keeps its contents; a flash that the caller passed in remains
+   * open.
    */
   stop(): Promise<void>;
 }

@@ -145,7 +145,7 @@ export interface CreateOtadataOptions {
   slot: number;
   slots: number;
   state: OtaState;
-  /** File with the board's current otadata, one sector of which is kept. */
+  /** File with the board's current otadata, one sector of which is preserved. */
   from?: string;
 }
 

@@ -253,7 +253,7 @@ export async function withBeats<T>(
 
 /**
  * Leaves the chip as requested: with its program running, or with the loader waiting at the speed at which the next session starts.
- * A chip that cannot be reset (no DTR and RTS) stays in the loader.
+ * A chip that cannot be reset (no DTR and RTS) remains in the loader.
  */
 async function leave(session: Session): Promise<void> {
   const { wire, options } = session;
@@ -302,8 +302,8 @@ const lowPowerWatchdog = (base: number) => ({
 });
 
 /**
- * Registers of the RTC watchdog: write protection, configuration 0 and 1. The C6 is missing because its USB Serial/JTAG port can disappear for
- * good after this reset. Source: esptool, "watchdog-reset".
+ * Registers of the RTC watchdog: write protection, configuration 0 and 1. The C6 is missing, because its USB Serial/JTAG port can disappear
+ * permanently after this reset. Source: esptool, "watchdog-reset".
  */
 export const watchdogs: Partial<Record<ChipName, { protect: number; config0: number; config1: number }>> = {
   esp32s2: { protect: 0x3f40_80ac, config0: 0x3f40_8094, config1: 0x3f40_8098 },

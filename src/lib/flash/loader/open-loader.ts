@@ -41,7 +41,7 @@ async function openSession(wire: Wire, options: LoaderOptions): Promise<Session>
 }
 
 /**
- * Raises the speed to the requested one. If the chip has switched but the line cannot, the chip is reset and stays at the ROM's speed.
+ * Raises the speed to the requested one. If the chip has switched but the line cannot, the chip is reset and remains at the ROM's speed.
  */
 async function raiseSpeed(session: Session): Promise<void> {
   const { wire, exchange, esptool, chip, stub, options } = session;

@@ -165,7 +165,7 @@ export class Wire {
     this.firstStrays = 0;
   }
 
-  /** Stops listening; the line stays open. */
+  /** Stops listening; the line remains open. */
   release(): void {
     this.leave();
     this.end(new AiotError('AIOT_SERIAL_LOST', `${this.line.address}: released`));

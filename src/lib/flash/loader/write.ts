@@ -84,7 +84,7 @@ async function wholeWords(
   return { start, bytes };
 }
 
-/** Sends everything. After trouble on the line, sends the parts that are not in flash yet. */
+/** Sends everything. After errors on the line, sends the parts that are not in flash yet. */
 async function sendAll(
   session: Session,
   start: number,

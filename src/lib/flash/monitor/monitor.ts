@@ -296,7 +296,7 @@ interface OpeningsOptions {
 
 const pollMs = 250;
 
-/** Time after a loss during which the returned port may be open in another program, or still lack its permissions, ms. */
+/** Time after a loss during which a port that has returned may be open in another program, or may not have its permissions yet, ms. */
 const settlingMs = 5000;
 
 /**

@@ -75,7 +75,7 @@ async function readStart(file: string): Promise<string | null> {
   }
 }
 
-/** Whether the drive disappeared: its file, or the device that is mounted, is gone. */
+/** Whether the drive disappeared, which is the case if its file or the mounted device no longer exists. */
 export async function isGone(folder: string, device: string | null): Promise<boolean> {
   if (device !== null && !(await exists(device))) return true;
   return !(await exists(join(folder, infoFile)));

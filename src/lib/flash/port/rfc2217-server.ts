@@ -70,7 +70,7 @@ export interface ServedLine {
 
 /**
  * Shares a serial line over TCP, by RFC 2217 or raw, with one client at a time; a second client is sent a message and disconnected. The
- * line is opened right away, so that errors are reported immediately. It stays open between clients, because opening a port can reset a
+ * line is opened right away, so that errors are reported immediately. It remains open between clients, because opening a port can reset a
  * board. After a loss, the next client reopens it. Clients have full control of the board, because this protocol has no password.
  * @throws the errors of `open`, AIOT_PORT_IN_USE
  */
@@ -238,7 +238,7 @@ interface SessionTotals {
 
 /**
  * Serves one client on one line until either ends: passes bytes both ways and, unless `raw`, handles Telnet options and COM port
- * commands, in order of arrival. At the end, DTR and RTS are released and the speed is restored; the line stays open. Never rejects.
+ * commands, in order of arrival. At the end, DTR and RTS are released and the speed is restored; the line remains open. Never rejects.
  */
 async function runSession(socket: Socket, line: SerialLine, raw: boolean): Promise<SessionTotals> {
   const session = new Session(socket, line, raw);

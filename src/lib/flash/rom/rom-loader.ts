@@ -154,7 +154,7 @@ interface RomOutcome {
 
 type RomCommand = (rom: RomState, size: number) => Promise<RomOutcome> | RomOutcome;
 
-/** State that the ROM loader keeps between requests. It keeps more than it should, which hosts must handle. */
+/** State that the ROM loader keeps between requests. It retains more state than it should, and hosts must handle that. */
 class RomState {
   /** Buffer for requests. After a short request, it still contains the rest of an earlier one. */
   readonly request = new Uint8Array(bufferBytes);

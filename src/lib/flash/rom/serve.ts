@@ -136,7 +136,7 @@ const backlogBytes = 1 << 20;
 
 /**
  * Serves a chip at `socket://HOST:PORT`. Only bytes are transferred: both ends are assumed to have the same speed, and DTR and RTS do not
- * reach the chip. Only the newest client stays connected.
+ * reach the chip. Only the newest client remains connected.
  * @throws AIOT_PORT_IN_USE
  */
 async function serveTcp(chip: SimulatedChip, port: number, host = '127.0.0.1'): Promise<ServedChip> {

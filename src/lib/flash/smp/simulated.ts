@@ -21,11 +21,11 @@ const sectorBytes = 4096;
 /** The state of the flash, which survives resets and power cuts. */
 export interface McubootFlash {
   slots: [Buffer, Buffer];
-  /** Mark in the trailer of the second slot. */
+  /** Request in the trailer of the second slot; null = none. */
   pending: 'test' | 'permanent' | null;
-  /** Whether the image in the first slot is on trial: without a confirmation, the next reset reverts it. */
+  /** Whether the image in the first slot is on trial, so that the next reset reverts it unless it is confirmed. */
   trial: boolean;
-  /** A swap in progress: the next sector, and what follows it. */
+  /** A swap in progress: the next sector, and the state after the swap. */
   swap: { sector: number; then: 'test' | 'permanent' | 'revert' } | null;
 }
 

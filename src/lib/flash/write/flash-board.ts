@@ -81,7 +81,7 @@ async function writeJob(
   const boardTable = await tableOf(loader, job);
   const { pieces, header, erase, force, verify, device } = job;
   const existing = device ? await existingIdentity(loader) : null;
-  // An identity among the pieces contains its own NVS. With --erase, nothing on the board is kept.
+  // An identity among the pieces contains its own NVS. With --erase, nothing on the board is preserved.
   const stranded = device || erase ? null : await strandedIdentity(loader, pieces);
   const plan = planWrite({ pieces, board, boardTable, header, erase, force, device, existing, stranded });
   const old = new Map<number, Uint8Array>();
@@ -174,7 +174,7 @@ async function existingIdentity(loader: Pick<Loader, 'chip' | 'read' | 'stub'>):
 
 /**
  * The identity that the board's program would no longer find, because the new table puts NVS at another offset. Null if no table is
- * written, NVS stays at its offset, or NVS is written as well.
+ * written, NVS keeps its offset, or NVS is written as well.
  */
 async function strandedIdentity(
   loader: Pick<Loader, 'chip' | 'read' | 'stub'>,

@@ -148,7 +148,7 @@ function encryptRegion(region: Region, ranges: readonly Range[], secret: Uint8Ar
     const from = Math.max(offset, region.offset);
     const to = Math.min(offset + length, region.offset + data.length);
     const part = data.subarray(from - region.offset, to - region.offset);
-    // Erased flash stays erased. It is never executed, and otadata must be erased or valid.
+    // Erased flash is not encrypted. It is never executed, and otadata must be erased or valid.
     if (part.every((byte) => byte === 0xff)) continue;
     data.set(cryptFlash(part, { secret, address: from, decrypt: false }), from - region.offset);
   }

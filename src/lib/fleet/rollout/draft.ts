@@ -75,7 +75,7 @@ export class Draft {
       // A newly offered release needs a new proof; a rollback keeps the previous one.
       ...(state === 'offered' ? { proof: null } : {}),
       ...(state === 'restoring' && device.holds ? { holds: false } : {}),
-      // Measurements are kept after a shadow, because they are still shown to the operator.
+      // Measurements are retained after a shadow, because they are still shown to the operator.
       ...(asShadow ? { asShadow, shadow: null } : device.asShadow ? { asShadow: false } : {}),
     });
     const { soakMs, shadow } = this.head.policy;

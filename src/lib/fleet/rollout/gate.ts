@@ -79,7 +79,7 @@ export function passes(draft: Draft, index: number): boolean {
   if (silent > 0 && draft.world.returning) return false;
   const allowed = Math.floor(shareOf(head.policy.maxFailures, wave.devices)) + wave.forgiven;
   if (wave.waived || harmed(wave) + silent <= allowed) return true;
-  // Connections drop and recover, so a device counts as silent only if it stays offline.
+  // Connections drop and recover, so a device counts as silent only if it remains offline.
   if (draft.at < (wave.settled ?? draft.at) + head.policy.soakMs + awayMs) return false;
   const told = `${silent} of ${wave.devices} devices of wave ${index + 1} committed, but are offline now`;
   stop(draft, index, 'AIOT_ROLLOUT_SILENT', told);

@@ -194,7 +194,7 @@ function proofOf(device: RolloutDevice, { proof }: UpdateReport, at: number): De
   const nothing = { golden: null, healthyS: null, t: null, signed: null };
   if (!proof) return before ?? { ...nothing, state: 'said', at, refused: null };
   const refuse = (refused: RolloutReason): DeviceProof => {
-    // An accepted proof stays valid, even if an invalid one is later sent in the device's name.
+    // An accepted proof remains valid, even if an invalid one is later sent in the device's name.
     if (before?.state === 'proven') return { ...before, refused };
     return { ...nothing, state: 'refused', at, refused };
   };

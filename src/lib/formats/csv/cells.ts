@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { AiotError } from '../../core/errors.js';
 
-/** A column of numbers. Missing cells and text are NaN in `values`; infinities are kept. */
+/** A column of numbers. Missing cells and text are NaN in `values`; infinities are preserved. */
 export interface NumberColumn {
   name: string;
   kind: 'number';

@@ -68,7 +68,7 @@ export function createColumnsReader(
     lines(chunk) {
       const bytes = separated(chunk);
       requireText(bytes, file, line);
-      // The reader's slow path decodes all bytes that it was created with, so it gets only this chunk.
+      // The reader's slow path decodes all bytes with which it was created, so it gets only this chunk.
       read = createNumberReader(bytes).read;
       let at = 0;
       if (header === null) {

@@ -92,7 +92,7 @@ function parseTexts(bytes: Uint8Array, file: string, options: TextOptions): Labe
   return table;
 }
 
-/** Reads a CSV file in chunks. Only the header is kept between chunks. */
+/** Reads a CSV file in chunks. Only the header is retained between chunks. */
 interface TextsReader {
   /** Reads whole lines, starting with the header. The last line of the file may lack a line ending. */
   read(bytes: Uint8Array): LabelledTable;

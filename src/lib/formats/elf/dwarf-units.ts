@@ -426,7 +426,9 @@ export class Cursor {
   }
 }
 
-/** A string in .debug_str or .debug_line_str; empty if its offset is invalid, because a missing name is no reason to reject the file. */
+/**
+ * A string in .debug_str or .debug_line_str; empty if its offset is invalid, because a missing name does not justify rejecting the file.
+ */
 function debugString(strings: DebugData | null, offset: number): string {
   return strings === null ? '' : (stringAt(strings.bytes, offset) ?? '');
 }

@@ -82,7 +82,7 @@ function memoryOf(all: readonly { name: string; type: number; flags: number; byt
     const empty = type === nobits;
     if ((flags & flag.alloc) === 0 || (empty && /dummy$|_noload$/.test(name))) continue;
     if (!empty) memory.flash += bytes;
-    // An assembler file or a linker script may mark a constant table as writable, but the table stays in flash.
+    // An assembler file or a linker script may mark a constant table as writable, but the table remains in flash.
     const inFlash = name.startsWith('.flash');
     if (!inFlash && (partOf(flags, type) !== 'text' || /^\.(iram|rtc)/.test(name))) memory.ram += bytes;
   }

@@ -146,7 +146,7 @@ export const bootHash = (kind: BootKeyKind): 'sha256' | 'sha384' => kinds[kind].
 
 /**
  * Signs an image for secure boot V2. The result consists of the image in whole sectors, and a sector with one block per signature.
- * @param image an image without signatures, or a signed image, whose signature blocks are kept
+ * @param image an image without signatures, or a signed image, whose signature blocks are preserved
  * @throws AIOT_USAGE (unsupported key, too many signatures, or a key that already signed), and the errors of the signers
  */
 export async function signForBoot(image: Uint8Array, signers: readonly BootSigner[]): Promise<Uint8Array> {

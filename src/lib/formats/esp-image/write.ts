@@ -467,7 +467,7 @@ export interface FlashParameters {
 
 /**
  * Returns a copy of the image with other flash parameters and an updated SHA-256. The checksum does not cover the header. Trailing bytes
- * are kept. A secure-boot signature would become invalid, so patch an image before you sign it.
+ * are preserved. A secure-boot signature would become invalid, so patch an image before you sign it.
  * @throws AIOT_IMAGE_MALFORMED; AIOT_USAGE (the chip has no such speed)
  */
 export function patchEspImage(bytes: Uint8Array, parameters: FlashParameters, what = 'image'): Uint8Array {

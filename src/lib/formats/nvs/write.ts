@@ -22,8 +22,8 @@ const unfit = errorMaker('AIOT_NVS_UNFIT');
 
 export interface WriteNvsOptions {
   /**
-   * Size of the partition, bytes: whole pages of 4096. If there are 3 or more pages, the last page stays empty, because the driver needs an
-   * empty page.
+   * Size of the partition, bytes: whole pages of 4096. If there are 3 or more pages, the last page remains empty, because the driver needs
+   * an empty page.
    */
   size: number;
   version?: NvsVersion;
@@ -104,7 +104,7 @@ function single(pages: NvsPages, namespace: number, type: number, key: string, d
 }
 
 /**
- * Writes a string or a version 1 blob, which must be on one page. The page's last entry stays free, unless a string needs the whole page.
+ * Writes a string or a version 1 blob, which must be on one page. The page's last entry remains free, unless a string needs the whole page.
  * Drivers can write such a string, but ESP-IDF's generator cannot.
  */
 function whole(pages: NvsPages, namespace: number, type: number, key: string, data: Uint8Array): void {

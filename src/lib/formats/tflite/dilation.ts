@@ -17,7 +17,7 @@ interface Chain {
 /**
  * For a dilated convolution with a dynamic batch dimension, TensorFlow's converter writes SPACE_TO_BATCH_ND, a convolution and
  * BATCH_TO_SPACE_ND. This function replaces them with one dilated convolution. The intermediate shapes in such a file are wrong, because
- * the file stores a batch of 1. Chains whose paddings match neither SAME nor VALID are kept.
+ * the file stores a batch of 1. Chains whose paddings match neither SAME nor VALID are not changed.
  * @param outputs the network's outputs
  */
 export function foldDilation(

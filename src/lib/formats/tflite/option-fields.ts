@@ -214,7 +214,7 @@ function mapValues(bytes: Uint8Array, fields: readonly MapField[]): number[] | u
     const map = toReference(new Uint8Array(bytes).buffer);
     if (!map.isMap() || map.length() !== fields.length) return undefined;
     const values = fields.map(({ key }) => {
-      // The library's types lack keys of maps.
+      // The library's type definitions lack the keys of maps.
       const value = map.get(key as never);
       return value.isBool() ? Number(value.boolValue()) : Number(value.intValue() ?? Number.NaN);
     });

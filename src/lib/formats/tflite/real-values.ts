@@ -2,7 +2,7 @@ import { type Graph, type Tensor, withoutUnused } from './graph.js';
 
 /**
  * The model with real numbers: every quantized tensor is float32, the weights' integers are real values, and there is no QUANTIZE or
- * DEQUANTIZE. The weights' rounding errors remain. Tensor indices are kept, except in float16 files.
+ * DEQUANTIZE. The weights' rounding errors remain. Tensor indices do not change, except in float16 files.
  */
 export function withRealValues(graph: Graph): Graph {
   const { tensors, operators, inputs, outputs, ...rest } = withFloatConstants(graph);
@@ -69,7 +69,7 @@ export function float16Value(bits: number): number {
 
 /**
  * Converts numbers to IEEE 754 binary16 words, rounded to nearest, ties to even (IEEE 754-2019, 4.3.1). Values beyond ±65504 by
- * half a step or more become infinite; NaN stays NaN.
+ * half a step or more become infinite; NaN remains NaN.
  */
 export function float16Words(values: Float32Array): Uint16Array<ArrayBuffer> {
   return Uint16Array.from(values, float16Word);

@@ -116,7 +116,7 @@ export interface StageOptions {
   openSensing?: () => Promise<Sensing>;
   /** `predict`: opens the model; called once, closed by the stage. */
   openModels?: () => Promise<ModelKeeper>;
-  /** `output`: opens the destinations of the smoothed labels besides NATS, Redis and Telegram; called once, closed by the stage. */
+  /** `output`: opens the destinations of the smoothed labels in addition to NATS, Redis and Telegram; called once, closed by the stage. */
   openOutputs?: () => Promise<Outputs>;
   /** `extract`: corner frequency of a low-pass that is applied before windowing; absent = none, as in the original. */
   lowpassHz?: number | null;

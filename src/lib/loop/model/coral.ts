@@ -50,7 +50,7 @@ export async function openCoral(
   }
   const { TFLiteNodeModelRunner, CoralDelegate } = await packages(load);
   const compiled = await compiledOf(bundle, settings);
-  // The model needs a buffer of its own, because one from Node's pool would start with unrelated data.
+  // The model needs a separate buffer, because one from Node's pool would start with unrelated data.
   const model = Uint8Array.from(compiled).buffer;
   try {
     const { node, options } = new CoralDelegate();

@@ -120,7 +120,8 @@ async function firstLook(line: Line, startMs: number, onEvent: (text: string) =>
 }
 
 /**
- * Folder names depend on the addresses and not on their order, so that a spool stays with its destination when others are added or removed.
+ * Folder names depend on the addresses and not on their order, so that a spool still belongs to its destination when others are added or
+ * removed.
  */
 function foldersOf(all: readonly OutputSettings[]): string[] {
   const seen = new Map<string, number>();

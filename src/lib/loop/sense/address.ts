@@ -91,14 +91,14 @@ export interface SensorAddress {
 
 /** Longest gap bridged by default, in samples. Bridging two of 500 at 12 Hz changes no prediction. */
 const bridged = 2;
-/** Schemes of sensors that have a `rate` setting of their own. */
+/** Schemes of sensors that have their own `rate` setting. */
 const ownRate = new Set(['i2c', 'iio', 'alsa', 'w1']);
 /** Settings that only apply to the replay of a file. */
 const replayOnly = ['speed', 'repeat'] as const;
 
 /**
  * Extracts the loop's own settings from a sensor's URL: `map`, `units`, `time`, `seq`, `device`, `columns`, `bridge`, `resample` and
- * `rate`. Local sensors have a `rate` of their own. Files also have `speed` and `repeat`. The settings follow the `?`, for http the `#`.
+ * `rate`. Local sensors have their own `rate`. Files also have `speed` and `repeat`. The settings follow the `?`, for http the `#`.
  * @throws AIOT_SENSOR_URL
  */
 export function parseAddress(sensor: string): SensorAddress {

@@ -98,7 +98,7 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
   };
 }
 
-/** Follows a source's connection: counts its returns in `faults`, and reports only changes. */
+/** Tracks a source's connection: counts reconnections in `faults`, and reports only changes. */
 export function followLink(faults: { reconnects: number }, changed: (connected: boolean) => void) {
   let connected = true;
   return {

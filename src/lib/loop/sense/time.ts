@@ -40,7 +40,7 @@ const back = { samples: 1000, ms: 2000, farMs: 10_000 };
 /** If the interval to the previous sample differs by more than this, the sensor's clock was set. In periods, plus ms. */
 const far = { periods: 50, ms: 200 };
 
-/** A longer pause breaks a sequence of samples without times of their own. In periods, and ms; the larger one counts. */
+/** A longer pause breaks a sequence of samples that have no timestamps. In periods, and ms; the larger one counts. */
 const silence = { periods: 20, ms: 2000 };
 
 /**

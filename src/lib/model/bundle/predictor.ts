@@ -220,7 +220,7 @@ export function labelsOf({ answer, classes }: Pick<BundleInfo, 'answer' | 'class
   return answer.kind === 'classes' && answer.reject ? [...classes, answer.reject.label] : classes;
 }
 
-/** The same answer specification without rejection: every window gets the class with the largest output. */
+/** The same output specification without rejection, so that every window gets the class with the largest output. */
 export function withoutRejection(answer: AnswerSpec): AnswerSpec {
   if (answer.kind !== 'classes') return answer;
   const { reject: _, ...rest } = answer;

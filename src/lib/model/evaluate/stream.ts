@@ -49,9 +49,9 @@ export const streamFiguresSchema = conditionSchema.extend({
   vote: z.string(),
   /** The class that is not a detection. */
   background: z.string(),
-  /** Results for the parts of the stream that contain only noise besides the words; null if there are none. */
+  /** Results for the parts of the stream that contain only noise apart from the words; null if there are none. */
   noise: conditionSchema.nullable(),
-  /** Results for the parts that contain other background recordings, such as speech, besides the words; null if there are none. */
+  /** Results for the parts that contain other background recordings, such as speech, in addition to the words; null if there are none. */
   others: conditionSchema.nullable(),
   classes: z.array(z.object({ name: z.string(), ...counted })),
   /** Results of other thresholds and smoothing on the same stream: points of the detection error tradeoff. */
@@ -87,7 +87,7 @@ const pause = { least: 0.3, most: 2.5 };
 /** Root mean square of the generated noise, as a share of full scale. */
 const noiseLevel = { least: 0.0005, most: 0.01 };
 
-/** Kind of recordings in a part besides the words: noise, or other background recordings. */
+/** Kind of recordings in a part apart from the words: noise, or other background recordings. */
 type Condition = 'noise' | 'others';
 
 /** A stream with the model's prediction for each window, before thresholds and smoothing. */

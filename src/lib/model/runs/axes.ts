@@ -9,7 +9,7 @@ export interface Axis {
   ticks: { at: number; text: string }[];
 }
 
-/** Metrics that get an axis. The most reliable ones are last, where a reader's eye ends. */
+/** Metrics that get an axis. The most reliable ones are last, where readers look last. */
 const plotted = [
   ...['arenaBytes', 'latencyUs', 'floatBytes', 'valLoss', 'valRmse', 'valAccuracy'],
   ...['innerRmse', 'innerMacroF1', 'foldsRmse', 'foldsMacroF1'],

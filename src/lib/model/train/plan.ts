@@ -112,8 +112,8 @@ function backboneNote({ file, digest, trained }: Backbone): string {
 }
 
 /**
- * Shape of one example as the network sees it: numbers for dense layers, [time, fields] for convolutions over time. A mel spectrogram is an
- * image, [frames, bands, 1], except for cnn1d; a picture is [height, width, channels].
+ * Shape of one example in the form that the network receives: numbers for dense layers, [time, fields] for convolutions over time. A mel
+ * spectrogram is an image, [frames, bands, 1], except for cnn1d; a picture is [height, width, channels].
  */
 function networkInput(kind: NetworkKind, signal: SignalSpec, overTime: boolean): number[] {
   const shape = inputShape(signal);

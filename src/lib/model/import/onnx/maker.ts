@@ -28,7 +28,7 @@ export type Value = Constant | Activation;
 /** Maximum number of operators, which limits the duration of an import. Unrolled recurrent layers have many. */
 export const mostOperators = 10_000;
 
-/** Operators on int32, besides GATHER, CAST and comparisons. */
+/** Operators on int32, apart from GATHER, CAST and comparisons. */
 const indexOperators: readonly Operator['op'][] = [
   'ADD',
   'CONCATENATION',

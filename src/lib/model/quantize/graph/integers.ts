@@ -301,7 +301,7 @@ class Twins {
     const kinds = this.#made.get(index) ?? new Map<Kind, number>();
     this.#made.set(index, kinds);
     const { type: given } = this.graph.tensors[index]!;
-    // Outputs of comparisons and positions have no scale, whichever type the operator computes in.
+    // Outputs of comparisons and positions have no scale, regardless of the type in which the operator computes.
     const type = given === 'float32' ? kind : given;
     const own =
       type === 'int8' || type === 'int16' ? { quantization: quantization ?? this.own(index, type) } : {};

@@ -13,7 +13,7 @@ interface Chosen extends Range {
 /** Multiply-add budget for `auto` to try ranges: a few tenths of a second. */
 const budget = 1e8;
 
-/** Maximum number of rows on which `auto` tries ranges, besides rows with extreme values. */
+/** Maximum number of rows on which `auto` tries ranges, in addition to rows with extreme values. */
 const mostRows = 64;
 
 /** `auto` tries a narrower range only if the expected noise is below this share of the observed range's noise. */
@@ -24,8 +24,8 @@ const worthwhile = 0.1;
 
 /**
  * The range of each activation, either by one method for all, or by `auto`. `auto` uses the observed range, unless a narrower range brings
- * the quantized network's output closer to the float network's on the representative rows. (The minimum error of a single tensor is no
- * guide: the decision often depends on a rare large value.)
+ * the quantized network's output closer to the float network's on the representative rows. (The minimum error of a single tensor is not a
+ * reliable criterion, because the decision often depends on a rare large value.)
  */
 export function chooseRanges(
   graph: Graph,
