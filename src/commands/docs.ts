@@ -11,7 +11,7 @@ const sectionSchema = z.object({ page: z.string(), heading: z.string(), line: z.
 export default class Docs extends AiotCommand {
   static override summary = 'Read the documentation that comes with aiot.';
   static override description =
-    'Without PAGE, lists all pages. PAGE#WORDS shows the section whose heading contains these words. The name of a command, such as data import, shows its reference. --find searches all pages; search WORDS does the same.';
+    'Without PAGE, lists all pages. PAGE#WORDS shows the section whose heading contains these words. The name of a command, such as data import, shows its reference. --find searches all pages; the arguments search WORDS do the same.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> quick-start',

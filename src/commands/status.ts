@@ -8,7 +8,7 @@ import { afterAttention, attentionText, statusText } from '../lib/cli/render/pla
 export default class Status extends PlatformCommand {
   static override summary = "Show the current platform's status.";
   static override description =
-    'Shows listeners, engines, counts, disk space and warnings. Exits with 6 if the platform cannot serve requests, for example because its database is unreachable. With --attention, lists the unwell devices instead, the most urgent first: what is wrong, since when, and what to do.';
+    'Shows listeners, engines, counts, disk space and warnings. Exits with 6 if the platform cannot serve requests, for example because its database is unreachable. With --attention, lists the devices that need attention instead, most urgent first: each problem, its start and the next step.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --context lab --json',

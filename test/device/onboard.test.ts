@@ -299,7 +299,7 @@ describe('joining over a serial line', () => {
       return encodeImprov({ kind: 'error', error: 'unable-to-connect', code: 3 });
     });
     const attempt = joinOverSerial({ ...options, port: at, ssid: 'plant', password: secret });
-    await expect(attempt).rejects.toThrow('It uses its former network again');
+    await expect(attempt).rejects.toThrow('It has returned to its previous network');
     expect(joined).toBe(true);
   });
 });

@@ -105,8 +105,8 @@ describe('aiot device onboard --softap', () => {
   });
 
   it.each([
-    ['before it got the settings', 3, 0, 'does not answer', '--board-url'],
-    ['after it got the settings', 5, 1, 'got the settings for plant', 'device list'],
+    ['before it got the settings', 3, 0, 'does not respond', '--board-url'],
+    ['after it got the settings', 5, 1, 'received the settings for plant', 'device list'],
   ])('reports a board that disappears %s', async (_when, after, applied, why, next) => {
     const board = await open({ lost: { after, requests: Number.POSITIVE_INFINITY } });
     const { json, code } = await onboard(board.url, 'abcd1234', '--ssid', 'plant', '--timeout', '3s');

@@ -236,7 +236,7 @@ describe('the drive of a UF2 bootloader', () => {
     const [code, message] = (await failure({})) ?? [];
     expect([code, message]).toEqual([
       'AIOT_DRIVE_REJECTED',
-      `RPI-RP2 at ${drive} got the whole file, but did not restart within 0.15 s`,
+      `RPI-RP2 at ${drive} received the whole file, but did not restart within 0.15 s`,
     ]);
     expect(readFileSync(join(drive, 'pico.uf2')).equals(program)).toBe(true);
   });
@@ -262,8 +262,8 @@ describe('the drive of a UF2 bootloader', () => {
     writeFileSync(at('raw.bin'), bytes(10));
     const cases: [string[], string][] = [
       [[at('raw.bin')], 'is not a UF2 file'],
-      [[`${at('raw.bin')}@0x10000000`], 'a drive takes a UF2 file, which contains its addresses'],
-      [[at('pico.uf2'), at('pico.uf2')], 'a drive takes one UF2 file, but got 2 files'],
+      [[`${at('raw.bin')}@0x10000000`], 'a drive accepts only a UF2 file, which contains its addresses'],
+      [[at('pico.uf2'), at('pico.uf2')], 'a drive accepts one UF2 file, got 2 files'],
       [[at('pico.uf2'), '--erase'], '--erase cannot be combined with the drive'],
       [[at('pico.uf2'), '--port', '/dev/ttyACM0'], 'expected one drive, got 2 values of --port'],
     ];

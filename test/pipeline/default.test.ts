@@ -40,7 +40,7 @@ it('the default pipeline takes a project from rows to a signed version on its ow
   ]);
   expect(first.model).toMatchObject({ name: 'pump', version: 1 });
   expect(first.steps.map(({ reason }) => reason).filter(Boolean)).toEqual([
-    'no training data to compare with: only a pipeline run that pushes a model stores it, and the next run then compares the data',
+    'no training data to compare with: a pipeline run that pushes a model stores its data, and the next run compares against it',
     expect.stringContaining('no device'),
   ]);
   const again = await ok(runResultSchema, ['pipeline', 'run', '--project', dir]);

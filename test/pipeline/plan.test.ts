@@ -68,7 +68,7 @@ const wrong: [what: string, yaml: string, told: RegExp][] = [
   [
     'a cycle',
     'pipeline: { steps: { a: { run: [x], needs: [b] }, b: { run: [x], needs: [a] } } }',
-    /aiot\.yaml:2:\d+: pipeline\.steps\.\w\.needs: a circle: (a → b → a|b → a → b)/,
+    /aiot\.yaml:2:\d+: pipeline\.steps\.\w\.needs: circular dependency: (a → b → a|b → a → b)/,
   ],
   [
     'an unknown required step',

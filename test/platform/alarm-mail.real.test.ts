@@ -131,7 +131,7 @@ describeReal('smtp', 'mails of alarms', () => {
     const to = { ...mail, to: ['nobody@example.com'] };
     const sent = sendMail({ host: '127.0.0.1', port: ports[0], tls: 'offered' }, to, signal);
     await expect(sent).rejects.toThrow(
-      'the server answered 550 no such user to RCPT TO:<nobody@example.com>',
+      'the server responded 550 no such user to RCPT TO:<nobody@example.com>',
     );
   });
 
@@ -139,7 +139,7 @@ describeReal('smtp', 'mails of alarms', () => {
     const open = { host: '127.0.0.1', port: ports[0], tls: 'offered' as const };
     const some = { ...mail, to: ['nobody@example.com', 'ops@example.com'] };
     expect(await sendMail(open, some, signal)).toBe(
-      'the server answered 550 no such user to RCPT TO:<nobody@example.com>',
+      'the server responded 550 no such user to RCPT TO:<nobody@example.com>',
     );
     expect(await next()).toMatchObject({ to: ['ops@example.com'], id: '<ntf_1@example.com>' });
     const later = { ...mail, to: ['later@example.com', 'ops@example.com'] };

@@ -209,7 +209,7 @@ describe('aiot alarm', () => {
     const rate = ['--rate', 'temprature', '--within', '1m', '--where', 'change > 5'];
     expect(await cautions(...rate, ...ofMotors)).toBe(field);
     expect(await cautions('--where', 'temperature > 80', '--stream', 'motrs')).toBe(
-      '! No stored telemetry is of the stream motrs. Did you mean motors?',
+      '! There is no stored telemetry in the stream motrs. Did you mean motors?',
     );
     expect(JSON.parse(await cautions('--where', 'quux > 80', '--json'))).toEqual({
       warning: 'No stored telemetry has a number in the field quux.',
@@ -229,7 +229,7 @@ describe('aiot alarm', () => {
     );
     expect(both.split('\n')).toEqual([
       field,
-      '! With --rate, a condition reads change and rate, but not chnge. Did you mean change?',
+      '! With --rate, a condition can use change and rate, but not chnge. Did you mean change?',
     ]);
   });
 
@@ -242,21 +242,21 @@ describe('aiot alarm', () => {
     };
     const way = "--class walking --within 10s --where 'share > 0.2'.";
     expect(await cautions('--where', 'label = "walking"')).toBe(
-      `! Without --class, an alarm does not read predictions. If label is one of their fields, use ${way}`,
+      `! Without --class, an alarm does not evaluate predictions. If label is one of their fields, use ${way}`,
     );
     expect(await cautions('--where', 'voted = "walking"', '--stream', 'predictions')).toBe(
-      `! Predictions are not a stream of telemetry. For an alarm on them, use ${way}`,
+      `! Predictions are not a telemetry stream. For an alarm on them, use ${way}`,
     );
     expect(await cautions('--where', 'confidence > 0.9')).toContain('use --class CLASS --within 10s');
 
     await pushTiny(own.client, own.key);
     const share = ['--within', '10s', '--where', 'share > 0.2'];
     expect(await cautions('--class', 'walkign', ...share)).toBe(
-      "! No model's newest version has the class walkign. Did you mean walking?",
+      '! No model has the class walkign in its newest version. Did you mean walking?',
     );
     expect(await cautions('--class', 'walking', ...share)).toBe('');
     expect(await cautions('--class', 'walking', '--within', '10s', '--where', 'shar > 0.2')).toBe(
-      '! With --class, a condition reads share, count and total, but not shar. Did you mean share?',
+      '! With --class, a condition can use share, count and total, but not shar. Did you mean share?',
     );
     expect(await cautions('--unwell', '--where', '"silent" in causes and stat = "failing"')).toContain(
       'not stat. Did you mean state?',

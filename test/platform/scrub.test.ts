@@ -165,7 +165,7 @@ describe('a platform with damaged telemetry', () => {
     const file = join(folder, 'platform.tar');
     await expect(saveBackup({ client: own.client, file, passphrase })).rejects.toMatchObject({
       code: 'AIOT_BACKUP_DAMAGED',
-      message: expect.stringContaining('telemetry.db: holds rows that are damaged'),
+      message: expect.stringContaining('telemetry.db: contains damaged rows'),
     });
     await own.client.damage.acknowledge();
     expect((await saveBackup({ client: own.client, file, passphrase })).damaged).toEqual([]);

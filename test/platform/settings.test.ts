@@ -334,7 +334,7 @@ describe('a device that runs other settings', () => {
     expect((await runCli(['device', 'show', 'pump-1'])).stdout).toMatch(/settings +drifted: rpm, site/);
     expect((await runCli(['device', 'list'])).stdout).toContain('settings drifted: rpm, site');
     expect((await runCli(['device', 'settings', 'show', 'pump-1'])).stdout).toMatch(/rpm +900 +pump-1 +300/);
-    const words = 'it does not run its settings: rpm is 300 instead of 900, and 1 more differ';
+    const words = 'it has not applied its settings: rpm is 300 instead of 900, and 1 more differ';
     await expect
       .poll(async () => (await own.client.attention.get('pump-1')).causes, waitLong)
       .toMatchObject([{ code: 'settings-drift', state: 'degraded', message: words }]);

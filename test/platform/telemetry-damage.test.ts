@@ -110,7 +110,7 @@ describe('damaged telemetry rows', () => {
     expect(reports).toEqual([
       [
         {
-          ...{ ...place, problem: 'holds rows that are damaged' },
+          ...{ ...place, problem: 'contains damaged rows' },
           lost: { stream: 's', device: 'a', from: iso(5000), to: iso(9000), rows: 30 },
         },
       ],
@@ -169,7 +169,7 @@ describe('a replaced, emptied or deleted telemetry database', () => {
     await writeFile(database(), early);
     const third = await open();
     expect(reports.flat().map(({ problem, lost }) => [problem, lost?.device, lost?.to, lost?.rows])).toEqual([
-      ['lacks rows that were stored', 'a', iso(39_000), 150],
+      ['is missing stored rows', 'a', iso(39_000), 150],
     ]);
     await third.close();
     await open().then((again) => again.close());
@@ -190,7 +190,7 @@ describe('a replaced, emptied or deleted telemetry database', () => {
     folder = own;
     const second = await open();
     expect(reports.flat()).toMatchObject([
-      { problem: 'lacks rows that were stored', lost: { device: 'a', rows: 400 } },
+      { problem: 'is missing stored rows', lost: { device: 'a', rows: 400 } },
     ]);
     expect((await read(second, 'b')).found).toHaveLength(100);
     await second.close();
@@ -319,14 +319,14 @@ describe('telemetry verification', () => {
     [
       'a damaged row',
       () => flip('a', 7),
-      /^holds rows that are damaged$/,
+      /^contains damaged rows$/,
       { from: iso(7000), to: iso(7000), rows: 10 },
     ],
     ['a missing database', () => rm(database()), /^is gone$/, { from: iso(0), rows: 800 }],
     [
       'missing rows',
       () => change('DELETE FROM telemetryMessages WHERE seq > 77'),
-      /^lacks rows that were stored$/,
+      /^is missing stored rows$/,
       { rows: 20 },
     ],
     [

@@ -147,7 +147,7 @@ describe('a journal from an earlier version', () => {
     const telemetry = await open(ledger);
     expect(reports.map(({ place, problem, lost }) => [place, problem, lost?.rows])).toEqual([
       ['journal/00000002.log', 'is gone', 3],
-      ['journal/00000001.log', 'holds lines that are damaged', 1],
+      ['journal/00000001.log', 'contains damaged lines', 1],
     ]);
     expect(await values(telemetry)).toEqual([0, 2]);
     await telemetry.close();

@@ -281,7 +281,7 @@ describe('aiot init --from', () => {
     expect(bare.stdout).toContain('none: anomaly detection');
     const check = await runCli(['data', 'check', '--project', dir, '--label-from', 'column:p']);
     expect(check.code).toBe(2);
-    expect(check.stderr).toContain('--label-from is for data outside a project');
+    expect(check.stderr).toContain('--label-from applies to data outside a project');
   });
 
   it('names the label column of a table or of recordings in a folder', async () => {

@@ -73,7 +73,7 @@ describeReal('chromium', 'the alarms page', () => {
     expect((await client.alarms.get('hot')).incidents[0]?.acknowledged?.note).toBe('fan is being replaced');
 
     await page.getByRole('button', { name: 'Silence' }).click();
-    await dialog.getByLabel('Length').selectOption('4');
+    await dialog.getByLabel('Duration').selectOption('4');
     await dialog.getByRole('button', { name: 'Silence' }).click();
     await page.getByRole('button', { name: 'End the silence' }).waitFor();
     const { silencedUntil } = (await client.alarms.get('hot')).alarm;

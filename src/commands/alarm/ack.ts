@@ -15,7 +15,7 @@ export default class AlarmAck extends PlatformCommand {
   static override args = { name: Args.string({ required: true, description: 'Alarm name.' }) };
   static override flags = {
     device: Flags.string({
-      summary: 'Only the incident of this device.',
+      summary: "Only this device's incident.",
       env: 'AIOT_DEVICE',
       helpValue: 'NAME',
     }),

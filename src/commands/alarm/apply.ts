@@ -7,7 +7,7 @@ import { applyProjectAlarms } from '../../lib/project/alarms.js';
 export default class AlarmApply extends PlatformCommand {
   static override summary = "Apply the alarms and targets in a project's aiot.yaml.";
   static override description =
-    "Creates, changes and removes the project's alarms until they equal those under alarms: in the file, and the targets of their messages until they equal those under notify:. Alarms and targets that others have created stay. A changed alarm starts anew, and its open incidents end. aiot up --project applies them too.";
+    "Creates, changes and removes the project's alarms so that they match those under alarms: in the file. Does the same for the targets of their messages, under notify:. Alarms and targets from outside the project are not changed. A changed alarm starts over, and its open incidents end. aiot up --project applies them too.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --project fan --dry-run',
     '<%= config.bin %> <%= command.id %> --project fan --yes --json',

@@ -9,7 +9,7 @@ import { alarmText } from '../../lib/cli/render/alarms.js';
 export default class AlarmCreate extends PlatformCommand {
   static override summary = 'Create an alarm on telemetry.';
   static override description =
-    "An alarm raises one incident for each device on which its condition holds, and records the events alarm.raise and alarm.clear. To notify people, use aiot alarm target add. The condition is an expression as in routes (--where), or the absence of telemetry (--absent). With --rate, the expression is on a field's change and rate (per second). With --class, it is on share, count and total of a class's predictions. With --offline-devices, it is on share, offline and total of the selected devices. With --unwell, it is on state, causes and message of devices that need attention (aiot status --attention).";
+    "An alarm raises one incident for each device on which its condition holds, and records the events alarm.raise and alarm.clear. To notify people, use aiot alarm target add. The condition is an expression as in routes (--where), or the absence of telemetry (--absent). With --rate, the expression uses a field's change and rate (per second). With --class, it uses the share, count and total of a class's predictions. With --offline-devices, it uses the share, offline and total of the selected devices. With --unwell, it uses the state, causes and message of devices that need attention (aiot status --attention).";
   static override examples = [
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --for 10s --stream motors",
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --clear 'temperature < 75' --severity critical",
@@ -39,7 +39,7 @@ export default class AlarmCreate extends PlatformCommand {
       helpValue: 'EXPRESSION',
     }),
     'clear-for': duration({
-      summary: 'How long it must hold.',
+      summary: 'How long the --clear condition must hold.',
       env: 'AIOT_CLEAR_FOR',
       default: 0,
       max: longestAlarmMs,
@@ -57,7 +57,7 @@ export default class AlarmCreate extends PlatformCommand {
       env: 'AIOT_SEVERITY',
     })(),
     maintenance: Flags.string({
-      summary: 'Times of each week without notifications, in UTC; may be repeated.',
+      summary: 'Weekly times without notifications, in UTC. Repeatable.',
       env: 'AIOT_MAINTENANCE',
       helpValue: "'sat,sun 02:00-04:00'",
       multiple: true,

@@ -15,7 +15,7 @@ export default class AlarmSilence extends PlatformCommand {
   static override args = { name: Args.string({ required: true, description: 'Alarm name.' }) };
   static override flags = {
     for: duration({
-      summary: 'How long, at most 90d.',
+      summary: 'Duration of the silence, at most 90d.',
       env: 'AIOT_FOR',
       default: 2 * 3600_000,
       max: longestAlarmMs,

@@ -7,7 +7,7 @@ import { alarmTestText } from '../../lib/cli/render/alarms.js';
 export default class AlarmTest extends PlatformCommand {
   static override summary = 'Replay recorded telemetry through an alarm.';
   static override description =
-    "Shows when the alarm would have fired, and for how long. Nothing is stored or sent. An absence counts from the platform's last start, because recordings do not show when the platform was offline. An alarm on offline devices (--offline-devices) cannot be tested.";
+    "Shows when the alarm would have fired, and for how long. Nothing is stored or sent. Absences are counted only from the platform's last start, because recordings do not show when the platform was offline. An alarm on offline devices (--offline-devices) cannot be tested.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> hot --since 7d',
     '<%= config.bin %> <%= command.id %> hot --since 1h --json',

@@ -8,7 +8,7 @@ import { shellWord } from '../../lib/core/text.js';
 export default class AuditExport extends PlatformCommand {
   static override summary = 'Write the audit log to a file.';
   static override description =
-    'Writes one JSON object per line. The entries are checked on the way. The file appears only once it is complete.';
+    'Writes one JSON object per line, and checks each entry while writing. The file appears only once it is complete.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --out audit.ndjson',
     '<%= config.bin %> <%= command.id %> --after 1204 --out audit-since.ndjson',

@@ -27,7 +27,7 @@ export default class AuditList extends PlatformCommand {
       helpValue: 'NAME',
     }),
     who: Flags.string({
-      summary: "Only entries of this author, such as 'user ada', operator or 'device motor-1'.",
+      summary: "Only entries by this author, such as 'user ada', operator or 'device motor-1'.",
       env: 'AIOT_WHO',
       helpValue: 'AUTHOR',
     }),

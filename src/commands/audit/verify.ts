@@ -11,14 +11,14 @@ import { next } from '../../lib/cli/render/text.js';
 export default class AuditVerify extends AiotCommand {
   static override summary = 'Check that the audit log is unchanged.';
   static override description =
-    'Each entry contains the hash of the entry before it. The command reads all entries and checks the hashes on this computer. An attacker with access to the database could write a new log with correct hashes. The command therefore remembers the last entry that it verified, and expects to find it again. You can also note the head elsewhere, and pass it with --head.';
+    'Each entry contains the hash of the entry before it. The command reads all entries and checks the hashes on this computer. An attacker with access to the database could write a new log with correct hashes. The command therefore remembers the last entry that it verified, and expects to find it again. You can also store the head elsewhere, and pass it with --head.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> audit.ndjson',
     '<%= config.bin %> <%= command.id %> --head 1204:HASH',
   ];
   static override args = {
-    file: Args.string({ description: 'File of aiot audit export [default: the log of the platform].' }),
+    file: Args.string({ description: "File written by aiot audit export [default: the platform's log]." }),
   };
   static override flags = {
     head: auditHead({
@@ -27,7 +27,7 @@ export default class AuditVerify extends AiotCommand {
       helpValue: 'N:HASH',
     }),
     forget: Flags.boolean({
-      summary: 'Do not compare with the last verification; needed after a restore.',
+      summary: 'Skip the comparison with the last verification; required after a restore.',
       env: 'AIOT_FORGET',
     }),
     context: shared.context,

@@ -18,7 +18,7 @@ export default class BackupRestore extends AiotCommand {
     '<%= config.bin %> <%= command.id %> platform.tar --data ./platform --database postgres://aiot@db/aiot',
   ];
   static override args = {
-    file: Args.string({ required: true, description: 'File made by aiot backup create.' }),
+    file: Args.string({ required: true, description: 'File created by aiot backup create.' }),
   };
   static override flags = {
     data: {

@@ -9,7 +9,7 @@ import { boardInfo, boardInfoSchema } from '../../lib/flash/board-info.js';
 export default class BoardInfo extends AiotCommand {
   static override summary = "Show a board's chip, flash, fuses, apps and settings.";
   static override description =
-    'Lists the partitions, the apps with version and build ID, the app that boots, and the keys in NVS. Values that may be secret are not read out. Writes nothing. The board is reset into its loader and then back into its program. If the connection has no DTR and RTS (a pty, a socket), hold BOOT and press RESET first.';
+    'Lists the partitions, the apps with version and build ID, the app that boots, and the keys in NVS. Values that may be secret are not read. Writes nothing. The board is reset into its loader, and afterward back into its program. If the connection has no DTR and RTS (a pty, a socket), hold BOOT and press RESET first.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> --port socket://127.0.0.1:5555 --json',

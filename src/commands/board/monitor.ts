@@ -41,7 +41,7 @@ export default class BoardMonitor extends AiotCommand {
       summary: 'Show only log lines of this level or higher.',
       env: 'AIOT_LEVEL',
     }),
-    timestamps: Flags.boolean({ summary: 'Put the time (UTC) before each line.', env: 'AIOT_TIMESTAMPS' }),
+    timestamps: Flags.boolean({ summary: 'Prefix each line with the time (UTC).', env: 'AIOT_TIMESTAMPS' }),
     elf: Flags.string({
       summary: 'ELF file of the program: shows source locations after a crash.',
       env: 'AIOT_ELF',

@@ -11,7 +11,7 @@ const boots = ['download', 'uart', 'run'] as const;
 export default class BoardSimulate extends AiotCommand {
   static override summary = 'Simulate a bare ESP chip on a serial port.';
   static override description =
-    'The simulated chip has a ROM loader, flasher stub, flash, boot messages and faults, with realistic timing. aiot flash, aiot board monitor, esptool and espflash work with it. It does not run the program in its flash; use aiot device simulate for that. For its faults, run aiot docs simulated-chip. Press Ctrl-C to stop.';
+    'The simulated chip has a ROM loader, flasher stub, flash, boot messages and faults, with realistic timing. aiot flash, aiot board monitor, esptool and espflash work with it. It does not run the program in its flash; use aiot device simulate for that. For a list of the faults, run aiot docs simulated-chip. Press Ctrl-C to stop.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --chip esp32c3 --flash board.bin',
@@ -47,7 +47,7 @@ export default class BoardSimulate extends AiotCommand {
       env: 'AIOT_BOOT',
     }),
     fault: Flags.string({
-      summary: `Fault to simulate. Repeatable. One of ${startFaultNames.join(', ')}; with numbers: "noise rate=0.001", "unplugged after=40".`,
+      summary: `Fault to simulate. Repeatable. One of ${startFaultNames.join(', ')}; with values, such as "noise rate=0.001" or "unplugged after=40".`,
       multiple: true,
       env: 'AIOT_FAULT',
       helpValue: 'FAULT',

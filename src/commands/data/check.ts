@@ -50,7 +50,7 @@ export default class DataCheck extends AiotCommand {
       if (ofProject && given(flag))
         throw new AiotError(
           'AIOT_USAGE',
-          `--${flag} is for data outside a project; a project has its own in aiot.yaml`,
+          `--${flag} applies to data outside a project; a project sets it in aiot.yaml`,
           {
             next: 'Change aiot.yaml, or pass the folder or file as PATH, without --project.',
           },

@@ -19,7 +19,7 @@ import { importRecordings, importResultSchema } from '../../lib/data/sources/imp
 export default class DataImport extends AiotCommand {
   static override summary = 'Import recordings from files, or from a platform stream.';
   static override description =
-    "A CSV file needs a header with the names of the project's fields. It may also have columns for the time, the device and the label; the rate of the time column must match the project's. A WAV file (16-bit PCM) is resampled to the project's rate; a project with one field gets the mean of all channels. If ffmpeg is installed, so is a FLAC, MP3, Ogg, Opus, M4A, AAC or AIFF file. The label is --label, or the letters at the start of the file name: walking for walking12.csv. Files written by aiot data export (CSV or NDJSON) and --stream include devices, recordings and labels. A recording with several labels is split into one recording per part. In a project of pictures, a COCO file (.json), a Pascal VOC file (.xml) or a folder of these adds annotated pictures: each box becomes a recording with its label. If model.kind is fomo, each picture becomes a recording with its boxes.";
+    "A CSV file needs a header with the names of the project's fields. It may also have columns for the time, the device and the label; the rate of the time column must match the project's. A WAV file (16-bit PCM) is resampled to the project's rate; a project with one field gets the mean of all channels. If ffmpeg is installed, the same applies to FLAC, MP3, Ogg, Opus, M4A, AAC and AIFF files. The label comes from --label, or from the letters at the start of the file name (walking for walking12.csv). Files written by aiot data export (CSV or NDJSON) and --stream include devices, recordings and labels. A recording with several labels is split into one recording per part. In a project of pictures, a COCO file (.json), a Pascal VOC file (.xml) or a folder of these adds annotated pictures: each box becomes a recording with its label. If model.kind is fomo, each picture becomes a recording with its boxes.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> ../recordings',
     '<%= config.bin %> <%= command.id %> take7.csv --label walking --device waist-1',
@@ -52,7 +52,7 @@ export default class DataImport extends AiotCommand {
     }),
     boxes: Flags.string({
       summary:
-        'Import each box, or the whole picture with the label of its boxes, or with the boxes; default crop, for a fomo keep.',
+        'Import each box (crop), the whole picture with the label of its boxes (picture), or the picture with its boxes (keep) [default: crop; keep for a fomo model].',
       env: 'AIOT_BOXES',
       options: [...boxUses],
     }),

@@ -14,7 +14,7 @@ import { drawnPicturesSchema, drawPictures } from '../../lib/data/tray.js';
 export default class DataSynthesize extends AiotCommand {
   static override summary = 'Generate labeled data: spoken words or pictures.';
   static override description =
-    "With --words, espeak-ng speaks: each recording has one word, in generated noise, and is as long as the model's window. If the project has the label other, its recordings are other words, beginnings and ends of the words, and running speech; --speech adds sentences. Accent, speed, pitch, loudness and noise are random for each take. Each voice is a device, so a split by device tests the model on voices that it was not trained on.\n\nWithout --words, each recording is a picture of one part (bolt, nut or washer) or an empty tray, in the project's size. If model.kind is fomo, a picture shows up to five parts, with a box around each. Position, perspective, light, focus and noise are random.\n\nVoices are synthetic and pictures are drawn: before you rely on a model, test it on recordings of people, or on photographs. Recordings from an earlier run are replaced; all others are kept.";
+    "With --words, espeak-ng speaks: each recording has one word, in generated noise, and is as long as the model's window. If the project has the label other, its recordings contain other words, beginnings and ends of the words, and continuous speech; --speech adds sentences. Accent, speed, pitch, loudness and noise are random for each take. Each voice is a device, so a split by device tests the model on voices that it was not trained on.\n\nWithout --words, each recording is a picture of one part (bolt, nut or washer) or an empty tray, in the project's size. If model.kind is fomo, a picture shows up to five parts, with a box around each. Position, perspective, light, focus and noise are random.\n\nVoices are synthetic and pictures are drawn: before you rely on a model, test it on recordings of people, or on photographs. Recordings from an earlier run are replaced; all others are kept.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --words yes,no,stop --voices 40 --rate 16000',
     '<%= config.bin %> <%= command.id %> --words ja,nein --language de --others haus,wasser,sieben',
@@ -66,7 +66,7 @@ export default class DataSynthesize extends AiotCommand {
       max: 3600,
     }),
     pictures: Flags.integer({
-      summary: 'Number of pictures of each label [default: 150]; for a fomo, of all pictures [default: 500].',
+      summary: 'Number of pictures of each label [default: 150]; for fomo, in total [default: 500].',
       env: 'AIOT_PICTURES',
       min: 1,
       max: 10_000,

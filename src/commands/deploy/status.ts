@@ -6,7 +6,7 @@ import { deploymentStatus, deployStatusSchema } from '../../lib/deploy/status.js
 export default class DeployStatus extends AiotCommand {
   static override summary = 'Show the status of an applied deployment.';
   static override description =
-    'Lists the ready parts, and the pending parts with the reason for each. Queries kubectl, docker compose or systemctl with their current settings. Exits with 6 if a part is not ready.';
+    'Lists the ready components, and the pending ones with the reason for each. Queries kubectl, docker compose or systemctl with their current settings. Exits with 6 if a component is not ready.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> k3s',
     '<%= config.bin %> <%= command.id %> compose --json',

@@ -32,7 +32,10 @@ export default class DeviceCall extends AiotCommand {
     }),
     wait: Flags.boolean({ summary: 'Wait for offline devices until the timeout.', env: 'AIOT_WAIT' }),
     timeout: duration({
-      ...{ summary: "Maximum time until the reply [default: the command's own].", env: 'AIOT_TIMEOUT' },
+      ...{
+        summary: "Maximum time to wait for the reply [default: the command's timeout].",
+        env: 'AIOT_TIMEOUT',
+      },
       ...{ min: commandTimeoutMs.min, max: commandTimeoutMs.max },
     }),
     context: shared.context,

@@ -14,7 +14,7 @@ const needsSoftap = [{ type: 'all' as const, flags: ['softap'] }];
 export default class DeviceOnboard extends AiotCommand {
   static override summary = 'Connect a board to a Wi-Fi network.';
   static override description =
-    "Sends the network's name and password over the serial port by Improv, an open protocol that ESPHome, WLED and Tasmota also support. With --softap, sends them over the board's own Wi-Fi network, using ESP-IDF's unified provisioning with security scheme 2 (SRP6a). The firmware keeps running: nothing is flashed, and the board keeps its identity. If it cannot join the network, firmware of aiot returns to its former one. On a terminal, asks for a missing name or password.";
+    "Sends the network's name and password over the serial port by Improv, an open protocol that ESPHome, WLED and Tasmota also support. With --softap, sends them over the board's own Wi-Fi network, using ESP-IDF's unified provisioning with security scheme 2 (SRP6a). The firmware keeps running: nothing is flashed, and the board keeps its identity. If the board cannot join the network, aiot firmware returns to the previous network. On a terminal, asks for a missing name or password.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> --port /dev/ttyUSB0 --ssid plant --password-file wifi.txt --json',

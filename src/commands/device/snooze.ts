@@ -7,7 +7,7 @@ import { deviceHealthText } from '../../lib/cli/render/platform.js';
 export default class DeviceSnooze extends PlatformCommand {
   static override summary = "Hide a device's problems for a while.";
   static override description =
-    'The device is not listed by aiot status --attention until the time is over, even if it gets other problems. The snooze and its note are in the audit log. To end it earlier, run aiot device ack NAME --undo.';
+    'aiot status --attention does not list the device until this time has elapsed, even if the device develops other problems. The snooze and its note are in the audit log. To end it earlier, run aiot device ack NAME --undo.';
   static override examples = [
     "<%= config.bin %> <%= command.id %> pump-7 --for 4h --note 'maintenance in hall 2'",
     '<%= config.bin %> <%= command.id %> pump-7 --for 2d --json',
@@ -15,7 +15,7 @@ export default class DeviceSnooze extends PlatformCommand {
   static override args = { name: Args.string({ required: true, description: 'Device name.' }) };
   static override flags = {
     for: duration({
-      summary: 'How long, at most 90d.',
+      summary: 'Duration of the snooze, at most 90d.',
       env: 'AIOT_FOR',
       default: 4 * 3600_000,
       min: 1000,

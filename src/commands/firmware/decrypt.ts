@@ -6,7 +6,7 @@ import { cryptedSchema, cryptImage } from '../../lib/flash/images/sign.js';
 export default class FirmwareDecrypt extends AiotCommand {
   static override summary = 'Decrypt flash that was read from an encrypted chip.';
   static override description =
-    'The opposite of aiot firmware encrypt, with the same key and address. A wrong key or address is not detected: the result is noise.';
+    'Reverses aiot firmware encrypt, with the same key and address. A wrong key or address is not detected: the result is noise.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> read.bin --key flash.key --address 0x10000 --out app.bin',
   ];

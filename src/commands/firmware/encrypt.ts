@@ -6,7 +6,7 @@ import { cryptedSchema, cryptImage } from '../../lib/flash/images/sign.js';
 export default class FirmwareEncrypt extends AiotCommand {
   static override summary = 'Encrypt a file as flash encryption stores it.';
   static override description =
-    'For flashing a chip whose key you know, with its flash already encrypted: AES-XTS as in all chips but the ESP32. The same bytes differ at each address, so the address must be the one that you flash to. A file is filled up with FF to whole blocks of 16 bytes.';
+    'Use it for a chip that already encrypts its flash, with a key that you have. The cipher is AES-XTS, as in all chips except the ESP32. The result depends on the address, so pass the address that you flash to. The file is padded with FF to a multiple of 16 bytes.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> app-signed.bin --key flash.key --address 0x10000 --out app-encrypted.bin',
   ];

@@ -7,7 +7,7 @@ import { createLibrary, firmwareLibrarySchema } from '../../lib/project/firmware
 export default class FirmwareLibrary extends AiotCommand {
   static override summary = 'Write the portable core as a library.';
   static override description =
-    'For firmware of your own: an ESP-IDF component, a PlatformIO library and an Arduino library in one folder, with an example that connects, sends telemetry, installs updates and runs models. You write the functions of the board; the example contains those for a Linux machine.';
+    'Creates one folder that is an ESP-IDF component, a PlatformIO library and an Arduino library, for your own firmware. Its example connects, sends telemetry, installs updates and runs models. You write the board-specific functions; the example contains those for a Linux machine.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> components/aiot --json',

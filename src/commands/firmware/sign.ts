@@ -8,7 +8,7 @@ import { bootSchemes, signedImageSchema, signImage } from '../../lib/flash/image
 export default class FirmwareSign extends AiotCommand {
   static override summary = "Sign an image for a chip's secure boot.";
   static override description =
-    'Version 2 accepts RSA 3072, ECDSA P-256 and P-384 keys, and up to three signatures; an already signed image keeps its signatures. Version 1, which only the ESP32 has, takes one ECDSA P-256 key. The result is the same as that of espsecure sign-data. A key can stay in a hardware security module: name it by its PKCS#11 URI (needs pkcs11-tool). For MCUboot (nRF, STM32, RP2350), use aiot firmware mcuboot sign. Releases for updates over the air are signed by aiot firmware push, with other keys.';
+    'Version 2 accepts RSA 3072, ECDSA P-256 and P-384 keys, and up to three signatures; an already signed image keeps its signatures. Version 1, which only the ESP32 supports, accepts one ECDSA P-256 key. The result is the same as that of espsecure sign-data. A key can remain in a hardware security module: pass its PKCS#11 URI (requires pkcs11-tool). For MCUboot (nRF, STM32, RP2350), use aiot firmware mcuboot sign. Releases for updates over the air are signed by aiot firmware push, with other keys.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> app.bin --key secure.pem --secure-boot v2 --out app-signed.bin',
     '<%= config.bin %> <%= command.id %> app.bin --key first.pem --key second.pem --out app-signed.bin',

@@ -69,7 +69,7 @@ export default class ModelEvaluate extends AiotCommand {
     }),
     streaming: duration({
       summary:
-        'Also simulate a stream of this length: minutes of noise and of other sound, with words in both. Counts detections and false alarms; with model.reject.falseAlarms, also for other thresholds.',
+        'Also simulate a stream of this length, with words among noise and among other sounds. Counts detections and false alarms; with model.reject.falseAlarms, also for other thresholds.',
       env: 'AIOT_STREAMING',
     }),
     background: Flags.string({

@@ -112,14 +112,14 @@ export abstract class AiotCommand extends Command {
     process.stderr.write(`${process.stderr.isTTY ? shown : plain(shown)}\n`);
   }
 
-  /** Prints one step of long work as a JSON line on stderr, for monitoring programs. Only under --json, and not under --quiet. */
+  /** Prints one step of long work as a JSON line on stderr, for monitoring programs. Printed only under --json, and not under --quiet. */
   protected event(value: object): void {
     if (this.jsonEnabled() && !this.quiet) process.stderr.write(`${jsonLine(value)}\n`);
   }
 
   /**
-   * Shows the progress of long work: pass `this.progress().update` to lib's callback. A spinner or bar on a terminal, after 600
-   * ms at the earliest; plain lines elsewhere; nothing under --quiet. The display ends automatically with the command.
+   * Shows the progress of long work: pass `this.progress().update` to lib's callback. Draws a spinner or bar on a terminal, after 600 ms at
+   * the earliest. Prints plain lines elsewhere, and nothing under --quiet. The display ends automatically with the command.
    */
   protected progress(): Progress {
     this.running ??= createProgress({ tty: drawsOver(process.stderr), quiet: this.quiet });

@@ -126,7 +126,7 @@ function commandDocument(name: string, config: Config): DocumentSection | null {
   return { page: id, heading: `aiot ${words}`, line: 1, text: lines.join('\n') };
 }
 
-/** Words of questions that say nothing about their subject. */
+/** Words of a question that do not describe its subject. */
 const fillers: ReadonlySet<string> = new Set(
   'a an and are as at be by can do does for from get how i if in is it me of on or so that the then there to up was what when where which who why will with you'.split(
     ' ',

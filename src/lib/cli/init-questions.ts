@@ -20,9 +20,9 @@ const subjects = {
   own: 'your own data: CSV recordings, or a CSV file of rows',
   'keyword-spotting': 'spoken words; includes words of synthetic voices',
   'person-or-part': 'parts on a tray, in drawn pictures or your own',
-  'count-parts': 'the number and places of parts, in drawn pictures or your own',
+  'count-parts': 'the number and positions of parts, in drawn pictures or your own',
   'iot-kit': 'boards, routes and consumers over MQTT and Kafka; no model yet',
-  'face-camera': 'whose face is in front of a camera; includes drawn pictures',
+  'face-camera': 'faces in front of a camera; includes drawn pictures',
 } as const;
 
 /**

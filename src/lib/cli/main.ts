@@ -101,7 +101,7 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
   );
 }
 
-/** The flag that was left out before a project folder or a file of data; undefined if the command has none for the word. */
+/** The flag that the user probably forgot before a project folder or a data file; undefined if the command has no such flag. */
 async function flagFor(word: string, command: Command.Loadable | undefined): Promise<string | undefined> {
   const flag = existsSync(join(word, 'aiot.yaml'))
     ? 'project'

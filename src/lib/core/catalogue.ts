@@ -311,7 +311,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'A device reported that it could not run a command.',
-    next: 'The message contains the reason that the device reported. Remove the cause, and call the command again.',
+    next: 'The message contains the reason that the device reported. Fix the cause, and call the command again.',
   },
   AIOT_COMMAND_PARAMS: {
     exit: 2,
@@ -585,21 +585,21 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'The drive of a UF2 bootloader disappeared before the whole file was written.',
-    next: 'Start the bootloader of the board again (hold BOOTSEL while you connect it, or press RESET twice), and repeat the command.',
+    next: "Start the board's bootloader again (hold BOOTSEL while you connect it, or press RESET twice), and repeat the command.",
   },
   AIOT_DRIVE_NOT_FOUND: {
     exit: 4,
     family: 'user',
     about:
-      'The folder is not the drive of a UF2 bootloader, or no drive of a board for this file is mounted.',
-    next: 'Start the bootloader of the board (hold BOOTSEL while you connect it, or press RESET twice), and mount its drive. To list the drives, run `aiot board ports`.',
+      'The folder is not the drive of a UF2 bootloader, or no drive of a board that accepts this file is mounted.',
+    next: "Start the board's bootloader (hold BOOTSEL while you connect it, or press RESET twice), and mount its drive. To list the drives, run `aiot board ports`.",
   },
   AIOT_DRIVE_REJECTED: {
     exit: 1,
     family: 'outside',
     about:
-      'The board got a whole UF2 file, but its drive did not disappear, so it has not started the program.',
-    next: 'Check with `aiot firmware inspect FILE` that the file is for this chip and that its addresses are in the flash of the board. On RP2350, its security settings may forbid the family.',
+      'The board received a complete UF2 file, but its drive did not disappear, so it has not started the program.',
+    next: "Run `aiot firmware inspect FILE` to check that the file is for this chip and fits the board's flash. On RP2350, the security settings may reject the UF2 family.",
   },
   AIOT_EDGETPU_FAILED: {
     exit: 1,
@@ -826,7 +826,7 @@ export const catalogue = {
   AIOT_IMAGE_UNSUPPORTED: {
     exit: 2,
     family: 'user',
-    about: 'The MCUboot image is compressed, or for a big-endian chip.',
+    about: 'The MCUboot image is compressed, or is for a big-endian chip.',
     next: 'Sign the program again, without compression and in little-endian order.',
   },
   AIOT_IMPROV_FAILED: {
@@ -839,20 +839,20 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The board rejected every request as damaged. The serial line changes bytes, or the board was still joining another network.',
+      'The board rejected every request as damaged: the serial line corrupts data, or the board was still joining another network.',
     next: 'Check the cable and --baud, wait a minute, and repeat the command.',
   },
   AIOT_IMPROV_SILENT: {
     exit: 1,
     family: 'outside',
     about:
-      'The board did not answer the Improv protocol, which transfers Wi-Fi settings over the serial port.',
+      'The board did not respond to the Improv protocol, which transfers Wi-Fi settings over the serial port.',
     next: 'Repeat the command with --reset. If the firmware does not support Improv, write the Wi-Fi settings with `aiot device provision NAME --port PORT --wifi-ssid SSID`.',
   },
   AIOT_IMPROV_UNSUPPORTED: {
     exit: 1,
     family: 'outside',
-    about: 'The firmware of the board does not support this Improv request.',
+    about: "The board's firmware does not support this Improv request.",
     next: 'Name the network with --ssid. To update the firmware, run `aiot flash`.',
   },
   AIOT_INTERRUPTED: {
@@ -916,13 +916,13 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'A fuse of the chip does not have the value that was burnt.',
-    next: 'Repeat the command: it continues after the fuses that are burnt. If the error persists, the chip or its power supply is faulty.',
+    next: 'Repeat the command: it continues after the fuses that are already burnt. If the error persists, the chip or its power supply is faulty.',
   },
   AIOT_LOCK_REFUSED: {
     exit: 6,
     family: 'user',
     about:
-      'Locking the board is not possible or not safe in the state of its fuses and flash: for example, the board would not start any more. No fuse was burnt.',
+      'The board cannot be locked safely in the current state of its fuses and flash. For example, it would no longer start. No fuse was burnt.',
     next: 'Fix the problem that the message names. To see the fuses, run `aiot board security`.',
   },
   AIOT_LOOP_RUNNING: {
@@ -942,7 +942,7 @@ export const catalogue = {
   AIOT_MANIFEST_MALFORMED: {
     exit: 2,
     family: 'user',
-    about: 'A signed document (manifest, trust root, timestamp or birth certificate) is malformed.',
+    about: 'A signed document (manifest, trust root, timestamp or birth certificate) is invalid.',
     next: 'Create or push it again with this version of aiot.',
   },
   AIOT_MEMORY_SHORT: {
@@ -1076,14 +1076,14 @@ export const catalogue = {
   AIOT_PKCS11_FAILED: {
     exit: 1,
     family: 'outside',
-    about: 'The PKCS#11 module, the token or the key in it cannot be used.',
+    about: 'The PKCS#11 module, its token or the key in the token cannot be used.',
     next: 'Check the URI. List tokens and keys with `pkcs11-tool --module MODULE --list-objects`.',
   },
   AIOT_PKCS11_PIN: {
     exit: 5,
     family: 'user',
-    about: 'The PKCS#11 token rejects the PIN, or it is locked after several wrong ones.',
-    next: 'Correct the file of pin-source or AIOT_PKCS11_PIN. Each wrong PIN counts toward the lock.',
+    about: 'The PKCS#11 token rejected the PIN, or is locked after several wrong PINs.',
+    next: 'Correct the PIN in the pin-source file or in AIOT_PKCS11_PIN. Too many wrong PINs lock the token.',
   },
   AIOT_PLATFORM_FAILED: {
     exit: 1,
@@ -1454,14 +1454,14 @@ export const catalogue = {
   AIOT_SETTINGS_INVALID: {
     exit: 2,
     family: 'user',
-    about: 'The settings of a device do not match the JSON Schema of its type. Nothing was changed.',
+    about: "The device's settings do not match the JSON Schema of its type. Nothing was changed.",
     next: 'To see the settings with their sources, run `aiot device settings show NAME`. For the schema, add `--json` without NAME.',
   },
   AIOT_SETTINGS_REJECTED: {
     exit: 1,
     family: 'outside',
-    about: 'A device reported that it cannot apply its settings. It keeps the earlier ones.',
-    next: 'The message contains the reason that the device reported. Remove the cause, or set another value with `aiot device settings set`.',
+    about: 'A device reported that it cannot apply its settings. It keeps the previous ones.',
+    next: 'The message contains the reason that the device reported. Fix the cause, or set another value with `aiot device settings set`.',
   },
   AIOT_SETTINGS_SCHEMA: {
     exit: 2,
@@ -1473,8 +1473,8 @@ export const catalogue = {
   AIOT_SETTINGS_UNCONFIRMED: {
     exit: 124,
     family: 'outside',
-    about: 'Settings are stored, but the device has not reported in time that it applied them.',
-    next: 'The device gets them when it connects. To see whether it runs them, run `aiot device settings show NAME`.',
+    about: 'The settings are stored, but the device did not confirm in time that it had applied them.',
+    next: 'The device receives them when it connects. To see whether it has applied them, run `aiot device settings show NAME`.',
   },
   AIOT_SETTINGS_UNKNOWN: {
     exit: 2,
@@ -1505,26 +1505,26 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'The board could not execute an SMP command, or its response does not follow the protocol.',
-    next: 'Reset the board and repeat the command. If it fails again, its flash or memory may be too small or faulty.',
+    next: "Reset the board and repeat the command. If the error persists, the board's flash or memory may be too small or faulty.",
   },
   AIOT_SMP_NOT_FOUND: {
     exit: 4,
     family: 'user',
-    about: 'The board has no such slot, image or group of statistics.',
-    next: 'To see the images of the board, run `aiot board image list`.',
+    about: 'The board has no such slot, image or statistics group.',
+    next: "To see the board's images, run `aiot board image list`.",
   },
   AIOT_SMP_REJECTED: {
     exit: 2,
     family: 'user',
     about:
       'The board rejected the image or a value: it is invalid, for another slot, or older than the running image.',
-    next: 'Check the image with `aiot firmware inspect FILE`, and build it for the flash layout of this board.',
+    next: "Check the image with `aiot firmware inspect FILE`, and build it for this board's flash layout.",
   },
   AIOT_SMP_SILENT: {
     exit: 1,
     family: 'outside',
     about: 'The board sent no SMP response.',
-    next: 'Check the port, the power, and that the firmware contains an SMP server (Zephyr: CONFIG_MCUMGR) on this connection. Close other programs that use the port. ESP boards without Zephyr do not speak SMP: restart them with `aiot board run`.',
+    next: 'Check the port, the power, and that the firmware contains an SMP server (Zephyr: CONFIG_MCUMGR) on this connection. Close other programs that use the port. ESP boards without Zephyr do not support SMP: restart them with `aiot board run`.',
   },
   AIOT_SMP_STATE: {
     exit: 1,
@@ -1542,21 +1542,21 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      "The board offers no provisioning with ESP-IDF's security scheme 2. The other schemes send the Wi-Fi password in clear text, or protect it less.",
+      "The board does not offer provisioning with ESP-IDF's security scheme 2. The other schemes send the Wi-Fi password in plain text, or protect it less.",
     next: 'Build the firmware with security scheme 2 (SRP6a), or send the settings over the serial port with --improv.',
   },
   AIOT_SOFTAP_MALFORMED: {
     exit: 1,
     family: 'outside',
     about:
-      "The address does not answer as a board with ESP-IDF's unified provisioning, or the board does not prove that it knows the password.",
+      "No board with ESP-IDF's unified provisioning responds at this address, or the board did not prove that it knows the password.",
     next: "Check that this computer is in the board's Wi-Fi network, and check --board-url. If another device imitates the board, do not send it the Wi-Fi password.",
   },
   AIOT_SOFTAP_REFUSED: {
     exit: 5,
     family: 'user',
     about: "The user name or the password of the board's provisioning service is wrong.",
-    next: 'Check --board-user and the file of --board-password-file. Both values are on the board or its label, or set in its firmware.',
+    next: 'Check --board-user and the file of --board-password-file. Both values are printed on the board or its label, or set in its firmware.',
   },
   AIOT_SOFTAP_UNREACHABLE: {
     exit: 1,

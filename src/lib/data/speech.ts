@@ -398,7 +398,7 @@ export async function findSpeaker(language: string, signal?: AbortSignal): Promi
     .map(([, name]) => name!);
   const accents = [...new Set(found)].sort();
   if (accents.length === 0)
-    throw new AiotError('AIOT_USAGE', `--language: espeak-ng does not speak "${language}"`, {
+    throw new AiotError('AIOT_USAGE', `--language: espeak-ng does not support "${language}"`, {
       next: 'List its languages with `espeak-ng --voices`.',
     });
   const variants = [...(await ask('--voices=variant')).matchAll(/!v\/(\S.*?)(?:\s{2,}|\s*$)/gm)].map(
@@ -455,7 +455,7 @@ export function createVoice(speaker: Speaker, variant: string, random: Random, s
       if (word.length > 0) return word;
       throw new AiotError(
         'AIOT_PROGRAM_FAILED',
-        `espeak-ng gave no sound for "${text}" (${accent}+${variant})`,
+        `espeak-ng produced no sound for "${text}" (${accent}+${variant})`,
       );
     },
   };

@@ -54,7 +54,7 @@ const modelSchema = z.object({
 const nvsSchema = z.object({
   partition: z.string(),
   encrypted: z.boolean().describe('Whether the values were decrypted with the keys in nvs_keys.'),
-  problem: z.string().nullable().describe('First damage that was found; null = none.'),
+  problem: z.string().nullable().describe('First damage found; null = none.'),
   pages: z.object({ used: z.number().int(), total: z.number().int() }).nullable(),
   namespaces: z.array(
     z.object({
@@ -114,7 +114,7 @@ export const boardInfoSchema = z.object({
         offset: z.number().int(),
         size: z.number().int(),
         encrypted: z.boolean().describe('Whether the table marks it as encrypted.'),
-        problem: z.string().nullable().describe('Why it cannot be read; null = it can.'),
+        problem: z.string().nullable().describe('Reason why it cannot be read; null = it can be read.'),
       }),
     )
     .nullable()

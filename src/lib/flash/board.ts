@@ -219,7 +219,7 @@ export const boardVerifiedSchema = z.object({
   port: z.string(),
   chip: z.string(),
   mac: z.string(),
-  equal: z.boolean().describe('Whether all regions are equal.'),
+  equal: z.boolean().describe('Whether all regions match.'),
   regions: z.array(
     z.object({
       name: z.string(),

@@ -16,7 +16,7 @@ const jtagStates = ['enabled', 'soft', 'disabled'] as const satisfies readonly J
 export const securityStateSchema = z.object({
   source: z
     .enum(['fuses', 'rom'])
-    .describe('Where the state is from: the fuses, or in secure download mode the report of the ROM.'),
+    .describe("Source of the state: the fuses or, in secure download mode, the ROM's report."),
   secureBoot: z.object({
     version: z
       .union([z.literal(1), z.literal(2)])
@@ -36,11 +36,13 @@ export const securityStateSchema = z.object({
     pins: z.enum(jtagStates).describe('soft = disabled until an HMAC key enables it.'),
     usb: z.enum(['enabled', 'disabled']).nullable().describe('Null if unknown, or if the chip has none.'),
   }),
-  download: z.enum(['open', 'secure', 'disabled']).describe('What the loader allows over the cable.'),
+  download: z
+    .enum(['open', 'secure', 'disabled'])
+    .describe('Operations that the loader allows over the cable.'),
   manualEncryption: z
     .boolean()
     .nullable()
-    .describe('Whether the loader can use the key of the flash; null = unknown.'),
+    .describe('Whether the loader can use the flash encryption key; null = unknown.'),
   directBoot: z
     .boolean()
     .nullable()
@@ -61,7 +63,7 @@ export const boardSecuritySchema = z.object({
   chip: z.string(),
   mac: z.string().describe('Empty in secure download mode, in which it cannot be read.'),
   ...securityStateSchema.shape,
-  profile: z.enum(securityProfiles).nullable().describe('Profile that the board was judged against.'),
+  profile: z.enum(securityProfiles).nullable().describe('Profile that the board was checked against.'),
   checks: z.array(
     z.object({
       check: z.string(),
@@ -113,7 +115,7 @@ async function stateOf(loader: Loader): Promise<State> {
     'AIOT_CHIP_LOCKED',
     'the chip allows no access to its fuses and reports nothing about them',
     {
-      next: 'The fuses of this chip can only be read by the program that runs on it.',
+      next: 'Only the program that runs on this chip can read its fuses.',
     },
   );
 }

@@ -132,7 +132,7 @@ const rules: Record<CauseCode, Rule> = {
       state: 'silent',
       message: `it has been offline for more than ${formatDuration(limit)}`,
       since: lastSeen,
-      next: `Check its power and network. If it sleeps, allow for it: \`aiot device tag ${name} ${silentTag}=6h\`.`,
+      next: `Check its power and network. If it sleeps for long periods, raise the limit: \`aiot device tag ${name} ${silentTag}=6h\`.`,
     };
   },
   restarting: ({ name, connections, reported, bootSince }, now) => {
@@ -151,7 +151,7 @@ const rules: Record<CauseCode, Rule> = {
       since: (often ? connections[0] : bootSince) ?? now,
       next:
         boot?.reason === 'brownout'
-          ? 'Check its power supply: the voltage drops below the limit of the chip.'
+          ? "Check its power supply: the voltage drops below the chip's minimum."
           : `Check its power and its Wi-Fi signal, and read its log: \`aiot device logs ${name}\`.`,
     };
   },
@@ -160,7 +160,7 @@ const rules: Record<CauseCode, Rule> = {
     if (least === undefined || least >= littleHeap) return null;
     return {
       state: 'degraded',
-      message: `it had only ${size(least)} of free memory left since it started`,
+      message: `its free memory has dropped to ${size(least)} since it started`,
       since: lastSeen ?? 0,
       next: `Deploy a smaller model, or restart it: \`aiot device call ${name} reboot\`.`,
     };
@@ -193,7 +193,7 @@ const rules: Record<CauseCode, Rule> = {
           ? `its clock is ahead by at least ${lasting(ahead)}`
           : `its clock shows ${day(reported.t)}, before it was registered`,
       since: lastSeen,
-      next: `Its samples get wrong times. Let it reach a time server (NTP, UDP port 123), then restart it: \`aiot device call ${name} reboot\`.`,
+      next: `Its samples have wrong times. Give it access to a time server (NTP, UDP port 123), then restart it: \`aiot device call ${name} reboot\`.`,
     };
   },
   'settings-drift': ({ name, reported, settings }) => {
@@ -210,7 +210,7 @@ const rules: Record<CauseCode, Rule> = {
     const detail = first
       ? `${first.path} is ${shown(first.reported)} instead of ${shown(first.desired)}${others.length > 0 ? `, and ${others.length} more differ` : ''}`
       : 'it reports another digest';
-    return { state: 'degraded', message: `it does not run its settings: ${detail}`, since, next };
+    return { state: 'degraded', message: `it has not applied its settings: ${detail}`, since, next };
   },
   'certificate-expiring': ({ name, expires }, now) =>
     expires === null || expires <= now || expires - now > soonMs

@@ -45,7 +45,8 @@ const numberOf = (names: Record<number, string>, name: string): number =>
  */
 export function encodeImprov(packet: Exclude<ImprovPacket, { kind: 'malformed' }>): Uint8Array {
   const data = dataOf(packet);
-  if (data.length > 255) throw new RangeError(`an Improv packet holds 255 bytes of data, not ${data.length}`);
+  if (data.length > 255)
+    throw new RangeError(`an Improv packet has at most 255 bytes of data, not ${data.length}`);
   const frame = [...header, types[packet.kind], data.length, ...data];
   return Uint8Array.from([0x0a, ...frame, sumOf(frame), 0x0a]);
 }

@@ -176,10 +176,14 @@ export function readMcuboot(bytes: Uint8Array, what = 'image'): McubootImage {
   const programBytes = view.getUint32(12, true);
   const flags = view.getUint32(16, true);
   if (headerBytes < shortestHeader)
-    throw malformed(what, 8, `a header has at least ${shortestHeader} bytes, this one states ${headerBytes}`);
+    throw malformed(
+      what,
+      8,
+      `a header has at least ${shortestHeader} bytes, but this one states ${headerBytes}`,
+    );
   const end = headerBytes + programBytes;
   if (end > bytes.length)
-    throw malformed(what, bytes.length, `the file ends, but header and program have ${end} bytes`);
+    throw malformed(what, bytes.length, `the file ends before the ${end} bytes of its header and program`);
   const kept = protectedBytes === 0 ? [] : readTlvs(bytes, end, 'protected', what);
   if (protectedBytes !== 0 && view.getUint16(end + 2, true) !== protectedBytes)
     throw malformed(what, end + 2, 'the protected records do not have the size that the header states');
@@ -215,14 +219,16 @@ function readTlvs(bytes: Uint8Array, at: number, kind: keyof typeof tlvMagics, w
   if (found !== tlvMagics[kind])
     throw malformed(what, at, `expected ${kind} records (${hex(tlvMagics[kind])}), got ${hex(found)}`);
   const end = at + view.getUint16(at + 2, true);
-  if (end > bytes.length) throw malformed(what, bytes.length, `the file ends, but its records end at ${end}`);
+  if (end > bytes.length)
+    throw malformed(what, bytes.length, `the file ends before its last record, which ends at ${end}`);
   const tlvs: McubootTlv[] = [];
   for (let next = at + tlvHeadBytes; next < end; ) {
     if (next + tlvHeadBytes > end) throw malformed(what, next, 'a record is cut off');
     const type = view.getUint16(next, true);
     const length = view.getUint16(next + 2, true);
     const from = next + tlvHeadBytes;
-    if (from + length > end) throw malformed(what, next, `a record of ${length} bytes exceeds the records`);
+    if (from + length > end)
+      throw malformed(what, next, `a record of ${length} bytes extends past the end of the records`);
     tlvs.push({
       type,
       name: tlvNames.get(type) ?? hex(type, 4),
@@ -249,7 +255,7 @@ function hashOf(tlvs: readonly McubootTlv[], at: number, what: string): McubootI
   if (found === undefined) throw malformed(what, at, 'the records contain no hash of the image');
   const name = found.name as keyof typeof sizes;
   if (found.value.length !== sizes[name])
-    throw malformed(what, at, `a ${name} has ${sizes[name]} bytes, this one has ${found.value.length}`);
+    throw malformed(what, at, `a ${name} has ${sizes[name]} bytes, but this one has ${found.value.length}`);
   return { algorithm: name.toLowerCase() as 'sha256' | 'sha384' | 'sha512', value: found.value };
 }
 
@@ -262,7 +268,7 @@ function dependencyOf({ value }: McubootTlv, what: string): McubootDependency {
   if (value.length !== 12)
     throw new AiotError(
       'AIOT_IMAGE_MALFORMED',
-      `${what}: a dependency has 12 bytes, this one has ${value.length}`,
+      `${what}: a dependency has 12 bytes, but this one has ${value.length}`,
     );
   return { image: value[0] ?? 0, version: versionAt(viewOf(value), 4) };
 }
@@ -474,7 +480,7 @@ function padded(image: Buffer, options: McubootOptions, encrypted: boolean): Buf
   if (needed > options.slotBytes) {
     throw new AiotError(
       'AIOT_IMAGE_TOO_LARGE',
-      `the image and its trailer have ${size(needed)} (${needed} bytes), the slot has ${options.slotBytes} bytes`,
+      `the image and its trailer need ${size(needed)} (${needed} bytes), but the slot has only ${options.slotBytes} bytes`,
     );
   }
   if (options.pad === undefined) return image;

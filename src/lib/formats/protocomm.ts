@@ -98,7 +98,7 @@ export class ProtocommCipher {
       this.step();
       return new Uint8Array(plain);
     } catch (cause) {
-      throw new RangeError('an encrypted message was changed', { cause });
+      throw new RangeError('an encrypted message was modified', { cause });
     }
   }
 

@@ -75,7 +75,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   remark(
     doc,
     ['pipeline', 'selector'],
-    'devices of the rollout of aiot pipeline run, which replaces their models',
+    'devices to which aiot pipeline run rolls out the model, replacing their current one',
   );
   remark(doc, ['model', 'accept', 'arena'], chip && `fits into the ${chips[chip].title}`);
   for (const path of [

@@ -54,7 +54,7 @@ describe('aiot board security', () => {
       expected: 'version 2',
     });
     const text = await runCli(['board', 'security', '--port', 'simulated:esp32', '--profile', 'development']);
-    expect(text).toMatchObject({ code: 0, stdout: expect.stringMatching(/fits the profile development/) });
+    expect(text).toMatchObject({ code: 0, stdout: expect.stringMatching(/matches the profile development/) });
   });
 
   it('accepts a board locked for production, and names what a development board must not have', async () => {

@@ -319,7 +319,9 @@ describe('aiot flash --watch', () => {
     const { chip, port } = await bootable(0);
     const before = Buffer.from(chip.flash.bytes.subarray(0xe000, 0x10000));
     const { code, stderr, stdout } = await runCli([...argv(port), '--quiet']);
-    expect(stdout).toContain('app1 did not become healthy; the board was set back to app0: it crashed: Guru');
+    expect(stdout).toContain(
+      'app1 did not become healthy; the board was rolled back to app0: it crashed: Guru',
+    );
     expect(stderr).toContain('AIOT_FLASH_UNHEALTHY');
     expect(code).toBe(1);
     expect(before.equals(chip.flash.bytes.subarray(0xe000, 0x10000))).toBe(true);

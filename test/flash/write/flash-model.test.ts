@@ -103,7 +103,7 @@ describe('a model flashed over the cable', () => {
     const again = await update(at, signed({ sequence: 10 }));
     expect(again.switched).toMatchObject({ slot: 'model_0', before: 'model_1' });
     expect(flashedText(again)).toMatch(
-      /until the board has a program\. The previous one stays in model_1\.$/m,
+      /until the board has a program\. The previous one is still in model_1\.$/m,
     );
     expect(numberOf(at, 'model_slot')).toBe(0);
   });
@@ -172,7 +172,7 @@ describe('a model flashed over the cable', () => {
     const again = await update(at, signed({ sequence: 10 }));
     expect(again.switched).toMatchObject({ slot: 'model_0', before: 'model_1' });
     expect(flashedText(again)).toMatch(
-      /until the board has a program\. The previous one stays in model_1\.$/m,
+      /until the board has a program\. The previous one is still in model_1\.$/m,
     );
     await expect(update(at, signed({ sequence: 10 }))).rejects.toMatchObject({
       code: 'AIOT_UPDATE_SEQUENCE',

@@ -210,7 +210,7 @@ describe('the message reader', () => {
     const got = read([of('1'), of('2'), of('1')]);
     expect(got.values.filter((_, i) => i % 3 === 0)).toEqual([1, 1]);
     expect(got.told).toEqual([
-      'samples of 2 are ignored, samples of 1 are used: a loop has one sensor; choose it with ?device=NAME',
+      'samples of 2 are ignored; samples of 1 are used: a loop has one sensor; choose it with ?device=NAME',
     ]);
     expect(read([of('1'), of('2')], '?device=2').values[0]).toBe(2);
   });

@@ -209,9 +209,9 @@ function One({ name }: { name: string }) {
           run={() => silence(hours.value * 3600_000)}
           onClose={close}
         >
-          <p>Incidents are recorded, but nobody is notified until the silence ends.</p>
+          <p>Incidents are recorded, but no notifications are sent until the silence ends.</p>
           <label>
-            Length
+            Duration
             <select
               value={hours.value}
               onChange={(event) => {

@@ -55,7 +55,7 @@ export function Audit(_: PageOf) {
         <Empty title={denied ? 'No denied attempts' : 'No entries yet'} command="aiot audit list">
           <p>
             {denied
-              ? 'Requests and connections without the right to do so will be listed here.'
+              ? 'Requests and connections that are denied will be listed here.'
               : 'Changes to devices, users, models and rollouts will be listed here within a second.'}
           </p>
         </Empty>

@@ -29,7 +29,9 @@ function List() {
       {!groups && !error && <Loading />}
       {groups?.length === 0 && (
         <Empty title="No crashes" command="aiot device call NAME crash">
-          <p>A device sends a report of a crash when it is back. To try it with a virtual device, run:</p>
+          <p>
+            After a crash, a device sends a report when it reconnects. To try this with a virtual device, run:
+          </p>
         </Empty>
       )}
       {groups && groups.length > 0 && (

@@ -41,7 +41,7 @@ export function Calls({ device: { name, online } }: { device: DeviceInfo }) {
       ))}
       {own.length === 0 && (
         <p class="soft">
-          To add commands for this type of devices, define them under commands: in aiot.yaml, and apply them.
+          To add commands for devices of this type, define them under commands: in aiot.yaml, and apply them.
         </p>
       )}
     </>

@@ -28,7 +28,7 @@ const changes: readonly Change[] = [
     verb: 'revoke',
     title: 'Revoke',
     about:
-      'The certificate is rejected permanently. To put a new board under this name, use aiot device replace.',
+      'The certificate is rejected permanently. To use a new board under this name, run aiot device replace.',
     danger: true,
     from: ['provisioned', 'active', 'suspended'],
   },

@@ -4,7 +4,7 @@ import { shared } from '../../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../../lib/cli/platform-command.js';
 
 export default class AlarmTargetRemove extends PlatformCommand {
-  static override summary = 'Send no more incidents to an alarm target.';
+  static override summary = 'Stop sending incidents to an alarm target.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> ops',
     '<%= config.bin %> <%= command.id %> ops --yes --json',

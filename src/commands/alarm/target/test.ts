@@ -6,7 +6,8 @@ import { alarmTargetTestText } from '../../../lib/cli/render/alarms.js';
 
 export default class AlarmTargetTest extends PlatformCommand {
   static override summary = 'Send a test message to an alarm target now.';
-  static override description = 'Tries once. Exits with 6 if the target did not accept the message.';
+  static override description =
+    'Makes a single attempt. Exits with 6 if the target did not accept the message.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> ops',
     '<%= config.bin %> <%= command.id %> ops --json',

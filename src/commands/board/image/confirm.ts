@@ -7,7 +7,7 @@ import { boardImagesSchema, confirmBoardImage } from '../../../lib/flash/smp/boa
 export default class BoardImageConfirm extends AiotCommand {
   static override summary = 'Confirm the running image of a board.';
   static override description =
-    'Without HASH, confirms the running image. With the hash of another image, the board starts it at the next reset and keeps it without a test: if it does not work, the board cannot revert.';
+    'Without HASH, confirms the running image. With the hash of another image, the board starts that image at the next reset and keeps it without a test. If that image does not work, the board cannot revert.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --port udp:192.168.1.20',
     '<%= config.bin %> <%= command.id %> 3f1c9b2a --port /dev/ttyACM0',

@@ -8,7 +8,7 @@ import { boardImagesSchema, eraseBoardImage } from '../../../lib/flash/smp/board
 export default class BoardImageErase extends AiotCommand {
   static override summary = 'Erase the second slot of a board.';
   static override description =
-    'The running image stays. The board refuses while an image is pending or on trial.';
+    'The running image is not affected. The board rejects the command while an image is pending or on trial.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --port udp:192.168.1.20 --yes',
     '<%= config.bin %> <%= command.id %> --port /dev/ttyACM0 --slot 1 --json',

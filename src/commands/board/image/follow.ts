@@ -15,13 +15,13 @@ import { choosePort } from '../../../lib/flash/port/list.js';
 export default class BoardImageFollow extends AiotCommand {
   static override summary = 'Let a board take part in rollouts over SMP.';
   static override description =
-    "For a board with MCUboot that has no update client of its own. Polls the platform over hawkBit's device API, installs each offered image over SMP, and reports success only after the board runs and confirms it. If the board is off, the update is tried again at the next poll. Runs until Ctrl-C; with --once, polls once. The token is a device's secret (aiot device secret) or, with --gateway, that of a gateway (aiot token create … --scope ddi:gateway).";
+    "For a board with MCUboot that has no update client of its own. Polls the platform over hawkBit's device API, installs each offered image over SMP, and reports success only after the board runs and confirms it. If the board is off, the update is retried at the next poll. Runs until Ctrl-C; with --once, polls once. The token is a device's secret (aiot device secret) or, with --gateway, that of a gateway (aiot token create … --scope ddi:gateway).";
   static override examples = [
     '<%= config.bin %> <%= command.id %> meter-1 --port udp:192.168.1.20 --url https://platform.local:8443 --token-file secret.txt',
     '<%= config.bin %> <%= command.id %> meter-1 --port /dev/ttyACM0 --url https://platform.local:8443 --ca ca.pem --token-file gateway.txt --gateway --once --json',
   ];
   static override args = {
-    name: Args.string({ required: true, description: 'Name under which the board is registered.' }),
+    name: Args.string({ required: true, description: 'Registered name of the board.' }),
   };
   static override flags = {
     url: Flags.string({ summary: "https URL of the platform's API.", required: true, env: 'AIOT_URL' }),
@@ -32,11 +32,11 @@ export default class BoardImageFollow extends AiotCommand {
       helpValue: 'FILE',
     }),
     gateway: Flags.boolean({
-      summary: 'The token is that of a gateway.',
+      summary: 'The token belongs to a gateway.',
       env: 'AIOT_GATEWAY',
       default: false,
     }),
-    once: Flags.boolean({ summary: 'Poll once, carry out an offered update, and end.', env: 'AIOT_ONCE' }),
+    once: Flags.boolean({ summary: 'Poll once, install an offered update, and exit.', env: 'AIOT_ONCE' }),
     image: Flags.integer({
       summary: 'Number of the image, if the board has several.',
       env: 'AIOT_IMAGE',
@@ -49,7 +49,7 @@ export default class BoardImageFollow extends AiotCommand {
       default: 10_000,
     }),
     restart: duration({
-      summary: 'How long the board may take to start again.',
+      summary: 'How long the board may take to restart.',
       env: 'AIOT_RESTART',
       default: 120_000,
     }),

@@ -7,7 +7,7 @@ import { applyProjectCommands } from '../../../lib/project/commands.js';
 export default class DeviceCommandsApply extends PlatformCommand {
   static override summary = "Apply the commands in a project's aiot.yaml.";
   static override description =
-    "Creates, changes and removes the project's commands until they equal those under commands: in the file. Commands of other projects stay. aiot up --project applies them too.";
+    "Creates, changes and removes the project's commands so that they match those under commands: in the file. Commands of other projects are not changed. aiot up --project applies them too.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --project pump --dry-run',
     '<%= config.bin %> <%= command.id %> --project pump --json',

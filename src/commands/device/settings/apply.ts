@@ -7,7 +7,7 @@ import { applyProjectSettings } from '../../../lib/project/commands.js';
 export default class DeviceSettingsApply extends PlatformCommand {
   static override summary = "Apply the settings in a project's aiot.yaml.";
   static override description =
-    "Creates, changes and removes the project's settings until they equal those under settings: in the file. Overrides of groups and devices stay, and must fit the new schemas. Settings of other projects stay. aiot up --project applies them too.";
+    "Creates, changes and removes the project's settings so that they match those under settings: in the file. Overrides for groups and devices are kept, and must be valid under the new schemas. Settings of other projects are not changed. aiot up --project applies them too.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --project pump --dry-run',
     '<%= config.bin %> <%= command.id %> --project pump --json',

@@ -10,7 +10,7 @@ import { settingsText } from '../../../lib/cli/render/fleet.js';
 export default class DeviceSettingsSet extends PlatformCommand {
   static override summary = 'Set or remove settings of a device or a group.';
   static override description =
-    'SETTING=VALUE overrides a setting, and SETTING- (with a trailing hyphen) removes the override. VALUE is JSON or text. A setting within an object has dots in its name. With --group, all arguments are settings; otherwise the first one is the device name. The platform checks the values against the schema, and offline devices get them when they connect. With --wait, the command ends when the device has applied them.';
+    'SETTING=VALUE overrides a setting, and SETTING- (with a trailing hyphen) removes the override. VALUE is JSON or text. A setting within an object has dots in its name. With --group, all arguments are settings; otherwise the first one is the device name. The platform checks the values against the schema, and offline devices receive them when they connect. With --wait, the command ends when the device has applied them.';
   static override usage = 'device settings set [NAME] SETTING=VALUE… SETTING-…';
   static override examples = [
     '<%= config.bin %> <%= command.id %> pump-7 rpm=900 report.everyS=10',

@@ -14,7 +14,9 @@ export default class DeviceSettingsShow extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> pump-7 --json',
     '<%= config.bin %> <%= command.id %>',
   ];
-  static override args = { name: Args.string({ description: 'Device name; absent = all types.' }) };
+  static override args = {
+    name: Args.string({ description: 'Device name [default: the settings of all types].' }),
+  };
   static override flags = { context: shared.context };
   static override result = z.union([deviceSettingsSchema, settingsListSchema]);
 

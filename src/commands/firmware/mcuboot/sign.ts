@@ -9,7 +9,7 @@ import { signedMcubootSchema, signMcuboot } from '../../../lib/flash/images/mcub
 export default class FirmwareMcubootSign extends AiotCommand {
   static override summary = 'Turn a program into a signed MCUboot image.';
   static override description =
-    'Adds the header, hash, signature and optional conditions that the bootloader MCUboot checks, as imgtool sign does. Zephyr on nRF, STM32 and RP2350 uses it. ECDSA P-256 and P-384, Ed25519, RSA 2048 and RSA 3072 keys are supported; without --key, the image contains only a hash. With the flags of the group BOARD, describe the flash of the board.';
+    "Adds the header, hash, signature and optional conditions that the bootloader MCUboot checks, as imgtool sign does. Zephyr on nRF, STM32 and RP2350 uses it. ECDSA P-256 and P-384, Ed25519, RSA 2048 and RSA 3072 keys are supported; without --key, the image contains only a hash. The BOARD flags describe the board's flash.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/zephyr/zephyr.bin --key key.pem --version 1.2.3 --slot-size 0x67000 --out app.bin',
     '<%= config.bin %> <%= command.id %> zephyr.bin --key key.pem --version 2.0.0+7 --slot-size 0x67000 --dependency 1,1.4.0 --security-counter auto --out app.bin',
@@ -27,12 +27,12 @@ export default class FirmwareMcubootSign extends AiotCommand {
       required: true,
     }),
     'security-counter': Flags.string({
-      summary: 'Number against downgrades, or auto to derive it from the version.',
+      summary: 'Counter that prevents downgrades, or auto to derive it from the version.',
       env: 'AIOT_SECURITY_COUNTER',
       helpValue: 'N',
     }),
     dependency: Flags.string({
-      summary: 'Other image of the board and its lowest version. Repeatable.',
+      summary: 'Another image that the board must have, and its lowest version. Repeatable.',
       env: 'AIOT_DEPENDENCY',
       helpValue: 'IMAGE,VERSION',
       multiple: true,

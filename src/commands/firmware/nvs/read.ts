@@ -10,7 +10,7 @@ import { nvsReadSchema, readNvsFile } from '../../../lib/flash/images/nvs.js';
 export default class FirmwareNvsRead extends AiotCommand {
   static override summary = 'Show and check an NVS partition.';
   static override description =
-    'Reads partitions of either version, from a generator or from a board. Every CRC, map and chunk is checked: a damaged partition is rejected with the offset and the reason. Values that look secret are masked on the terminal, but not in --json or --out.';
+    'Reads partitions of either version, from a generator or from a board. Every CRC, map and chunk is checked: a damaged partition is rejected with the offset and the reason. Values that look like secrets are masked on the terminal, but not in --json or --out.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> nvs.bin',
     '<%= config.bin %> <%= command.id %> nvs.bin --keys nvs_keys.bin --json',

@@ -90,7 +90,7 @@ const access = 'operator';
 
 export const alarmTargets = {
   list: endpoint('GET /alarm-targets', {
-    summary: 'Addresses that incidents of alarms are sent to, with delivery status',
+    summary: 'Addresses to which alarm incidents are sent, with delivery status',
     access,
     result: alarmTargetsSchema,
     list: 'targets',
@@ -103,9 +103,9 @@ export const alarmTargets = {
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_ALARM_TARGET'],
   }),
   apply: endpoint('PUT /alarm-targets', {
-    summary: "Create, change and remove targets so that they equal a project's",
+    summary: "Create, change and remove targets so that they match a project's",
     description:
-      'Messages that a changed target has not received yet are sent to its new address. Those of a removed target are not sent.',
+      'Unsent messages for a changed target are sent to its new address. Unsent messages for a removed target are discarded.',
     access,
     body: applyAlarmTargetsSchema,
     result: alarmsAppliedSchema,
@@ -118,7 +118,7 @@ export const alarmTargets = {
     result: alarmTargetTestSchema,
   }),
   remove: endpoint('DELETE /alarm-targets/:name', {
-    summary: 'Send nothing more to an address',
+    summary: 'Remove an address; it receives no more incidents',
     access,
     params,
     result: alarmTargetSchema,

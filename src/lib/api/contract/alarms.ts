@@ -204,9 +204,9 @@ export const alarms = {
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_SELECTOR_INVALID', 'AIOT_STREAM_EXPRESSION'],
   }),
   apply: endpoint('PUT /alarms', {
-    summary: "Create, change and remove alarms so that they equal a project's",
+    summary: "Create, change and remove alarms so that they match a project's",
     description:
-      'A changed alarm starts anew with the next message, and its open incidents end. A removed alarm loses its incidents.',
+      'A changed alarm starts over with the next message, and its open incidents end. Removing an alarm also removes its incidents.',
     body: applyAlarmsSchema,
     result: alarmsAppliedSchema,
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_SELECTOR_INVALID', 'AIOT_STREAM_EXPRESSION'],
@@ -219,13 +219,13 @@ export const alarms = {
     result: alarmAcknowledgedSchema,
   }),
   silence: endpoint('POST /alarms/:name/silence', {
-    summary: 'Send no notifications for a while; 0 ends the silence',
+    summary: "Silence an alarm's notifications for a while; 0 ends the silence",
     params,
     body: z.strictObject({ forMs: ms, note }),
     result: alarmSchema,
   }),
   test: endpoint('POST /alarms/:name/test', {
-    summary: 'Find out when an alarm would have fired on recorded telemetry',
+    summary: 'Replay recorded telemetry, to find when an alarm would have fired',
     params,
     body: z.strictObject({ sinceMs: ms }),
     result: alarmTestSchema,

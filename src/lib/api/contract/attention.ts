@@ -103,7 +103,7 @@ export type DeviceHealth = z.output<typeof deviceHealthSchema>;
 
 export const attention = {
   list: endpoint('GET /attention', {
-    summary: 'Unwell devices with causes and next steps, the most urgent first',
+    summary: 'Devices that need attention, with causes and next steps, most urgent first',
     query: attentionQuerySchema,
     result: attentionSchema,
   }),

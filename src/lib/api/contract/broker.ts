@@ -51,9 +51,9 @@ export type BrokerAcl = z.input<typeof brokerAclSchema>;
 export const brokerAclResultSchema = z.object({ result: verdict });
 export type BrokerAclResult = z.output<typeof brokerAclResultSchema>;
 
-const failsSafe = 'A malformed request, and a failure of the platform, are answered with `deny`.';
+const failsSafe = 'If the request is malformed or the platform fails, the response is `deny`.';
 
-/** Questions of external brokers. The token needs the scope `broker:authorize`, or no restriction. */
+/** Authorization requests from external brokers. The token needs the scope `broker:authorize`, or no restriction. */
 export const broker = {
   auth: endpoint('POST /broker/auth', {
     summary: 'Whether a client may connect to an external broker',

@@ -102,7 +102,7 @@ export const commands = {
     list: 'commands',
   }),
   apply: endpoint('PUT /commands', {
-    summary: "Create, change and remove commands so that they equal a project's",
+    summary: "Create, change and remove commands so that they match a project's",
     body: applyCommandsSchema,
     result: commandsAppliedSchema,
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_COMMAND_SCHEMA'],
@@ -110,7 +110,7 @@ export const commands = {
   call: endpoint('POST /devices/:name/commands', {
     summary: 'Send a command to a device, and wait for its reply',
     description:
-      'With an Idempotency-Key, the device runs the command once, however often the request is repeated. A repeat while the call is under way, or after a restart of the platform, waits for the same reply. Each command has its own least role.',
+      'With an Idempotency-Key, the device runs the command once, however often the request is repeated. A repeat while the call is in progress, or after the platform restarts, waits for the same reply. Each command has its own minimum role.',
     access: 'viewer',
     ownRepeats: true,
     body: deviceCallSchema,

@@ -81,7 +81,7 @@ export const symbolsAddedSchema = z.object({ builds: z.array(z.string()) });
 
 export const crashes = {
   list: endpoint('GET /crashes', {
-    summary: 'Crashes grouped by signature, the newest first',
+    summary: 'Crashes grouped by signature, newest first',
     query: crashQuerySchema,
     result: crashListSchema,
   }),
@@ -90,7 +90,7 @@ export const crashes = {
     result: crashShownSchema,
   }),
   addSymbols: endpoint('POST /crashes/symbols', {
-    summary: 'Register an uploaded ELF file, which names the functions and lines of crashes of its program',
+    summary: 'Register an uploaded ELF file, which adds functions and lines to the crashes of its program',
     access: 'ci',
     body: z.strictObject({ digest }),
     takes: ['digest'],

@@ -94,18 +94,18 @@ export const settings = {
     list: 'settings',
   }),
   apply: endpoint('PUT /settings', {
-    summary: "Create, change and remove settings so that they equal a project's",
+    summary: "Create, change and remove settings so that they match a project's",
     body: applySettingsSchema,
     result: settingsAppliedSchema,
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_SETTINGS_SCHEMA', 'AIOT_SETTINGS_INVALID'],
   }),
   of: endpoint('GET /devices/:name/settings', {
-    summary: "A device's settings: the values with their sources, and whether the device runs them",
+    summary: "A device's settings: the values with their sources, and whether the device has applied them",
     result: deviceSettingsSchema,
     errors: ['AIOT_SETTINGS_UNKNOWN'],
   }),
   change: endpoint('PATCH /devices/:name/settings', {
-    summary: "Set or remove a device's own overrides; offline devices get them when they connect",
+    summary: "Set or remove a device's own overrides; offline devices receive them when they connect",
     body: changeSettingsSchema,
     result: deviceSettingsSchema,
     errors: ['AIOT_SETTINGS_UNKNOWN', 'AIOT_SETTINGS_INVALID'],

@@ -189,7 +189,7 @@ async function rememberedHeads(): Promise<z.output<typeof headsSchema>> {
   const parsed = headsSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw new AiotError('AIOT_FILE_MALFORMED', `${headsFile()}: ${issueText(parsed.error, 'the file')}`, {
-    next: `Delete ${headsFile()}. Then the next verification cannot detect entries that were removed before it.`,
+    next: `Delete ${headsFile()}. After that, the next verification cannot detect entries that were removed before it.`,
   });
 }
 

@@ -32,7 +32,7 @@ const job = z.object({ kind: z.string() });
 export const eventTypes = {
   'access.deny': kind(
     'attempt',
-    'Requests or connections without the right to do so were rejected: the first immediately, repetitions once a minute.',
+    'Requests or connections without permission were rejected: the first is recorded immediately, repetitions once a minute.',
     z.object({ reason: z.string(), address: z.string(), count: z.int() }),
   ),
   'alarm.acknowledge': kind(
@@ -65,12 +65,12 @@ export const eventTypes = {
     'A user silenced the alarm until a time, or ended the silence (null).',
     z.object({ until: z.int().nullable(), note: z.string().nullable() }),
   ),
-  'alarm.target.add': kind(
-    'target',
-    'An address was added that incidents are sent to; its URL has no credentials.',
-  ),
+  'alarm.target.add': kind('target', 'An address for incidents was added; its URL contains no credentials.'),
   'alarm.target.remove': kind('target', 'The address was removed.'),
-  'alarm.target.update': kind('target', 'A project changed the address, or which incidents are sent to it.'),
+  'alarm.target.update': kind(
+    'target',
+    'A project changed the address, or the incidents that are sent to it.',
+  ),
   'alarm.update': kind(
     'alarm',
     'A project changed the definition of the alarm; its open incidents ended.',
@@ -137,7 +137,7 @@ export const eventTypes = {
   ),
   'device.claim': kind(
     'device',
-    'The device got its first certificate with a one-time token.',
+    'The device received its first certificate with a one-time token.',
     z.object({ fingerprint }),
   ),
   'device.connect': kind('device', 'The device connected to the broker.'),
@@ -159,10 +159,10 @@ export const eventTypes = {
     'A release was assigned to the device, or withdrawn (null).',
     z.object({ desired: z.unknown() }),
   ),
-  'device.disconnect': kind('device', 'The last connection of the device to the broker was closed.'),
+  'device.disconnect': kind('device', "The device's last connection to the broker was closed."),
   'device.group': kind(
     'device',
-    'The groups of the device were changed.',
+    "The device's groups were changed.",
     z.object({ add: z.array(z.string()), remove: z.array(z.string()) }),
   ),
   'device.provision': kind(
@@ -180,7 +180,7 @@ export const eventTypes = {
     'The device was removed; its telemetry and history are kept.',
     z.object({ id: z.string(), type: z.string() }),
   ),
-  'device.reopen': kind('device', 'A user ended the acknowledgment or the snooze of the device.'),
+  'device.reopen': kind('device', "A user ended the device's acknowledgment or snooze."),
   'device.replace': kind(
     'device',
     'The device was replaced by another board.',
@@ -206,7 +206,7 @@ export const eventTypes = {
   ),
   'device.call-ended': kind(
     'device',
-    'A call of a command has ended: with the reply of the device, or with an error.',
+    "A command call ended, with the device's reply or an error.",
     z.object({
       call: z.string(),
       command: z.string(),
@@ -222,7 +222,7 @@ export const eventTypes = {
   ),
   'settings.apply': kind(
     'project',
-    "A project's settings of devices were created, changed or removed.",
+    "A project's settings for devices were created, changed or removed.",
     z.object({
       created: z.array(z.string()),
       changed: z.array(z.string()),
@@ -240,14 +240,14 @@ export const eventTypes = {
     }),
   ),
   'device.resume': kind('device', 'The device was resumed and can connect again.'),
-  'device.revoke': kind('device', 'The access of the device was permanently revoked.'),
+  'device.revoke': kind('device', "The device's access was permanently revoked."),
   'device.rotate': kind(
     'device',
-    'The device got its next certificate.',
+    'The device received its next certificate.',
     z.object({ fingerprint, before: fingerprint.nullable(), now: z.boolean() }),
   ),
-  'device.secret': kind('device', 'The device got a secret for connections without a certificate.'),
-  'device.secret-removed': kind('device', 'The secret of the device was removed.'),
+  'device.secret': kind('device', 'The device received a secret for connections without a certificate.'),
+  'device.secret-removed': kind('device', "The device's secret was removed."),
   'device.settle': kind(
     'device',
     'The device used its next certificate, which replaced the previous one.',
@@ -261,12 +261,12 @@ export const eventTypes = {
   'device.suspend': kind('device', 'The device was suspended and cannot connect until it is resumed.'),
   'device.tag': kind(
     'device',
-    'The tags of the device were changed.',
+    "The device's tags were changed.",
     z.object({ set: z.record(z.string(), z.string()), remove: z.array(z.string()) }),
   ),
   'device.unwell': kind(
     'device',
-    'The causes of the problems of the device changed.',
+    "The causes of the device's problems changed.",
     z.object({
       state: z.string(),
       causes: z.array(z.object({ code: z.string(), message: z.string(), next: z.string() })),
@@ -370,7 +370,7 @@ export const eventTypes = {
   ),
   'rollout.wave': kind(
     'rollout',
-    'A wave of the rollout was opened, settled or was stopped.',
+    'A wave of the rollout opened, settled or was stopped.',
     z.object({ wave: z.int(), state: z.string(), devices: z.int() }),
   ),
   'session.begin': kind(
@@ -424,7 +424,7 @@ export const eventTypes = {
     z.object({ url: z.string(), reason: z.string() }),
   ),
   'webhook.remove': kind('webhook', 'The webhook was removed.', z.object({ url: z.string() })),
-  'webhook.rotate': kind('webhook', 'The webhook got a new secret.', z.object({ url: z.string() })),
+  'webhook.rotate': kind('webhook', 'The webhook received a new secret.', z.object({ url: z.string() })),
   'webhook.test': kind('webhook', 'A test event, sent only to this webhook.', z.object({ url: z.string() })),
   'webhook.update': kind(
     'webhook',

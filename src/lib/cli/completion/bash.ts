@@ -23,7 +23,7 @@ function wanted(value: Wanted): string {
   return value.kind === 'words' ? `REPLY=${shQuoted(value.words.join(' '))}` : `KIND=${value.kind}`;
 }
 
-const main = `# The folder of this context's names, in REPLY. Names older than a minute are refreshed in the background.
+const main = `# Sets REPLY to the folder with this context's names. Names older than a minute are refreshed in the background.
 _aiot_cache() {
   local context=\${AIOT_CONTEXT-} word i
   for ((i = 1; i + 1 < \${#COMP_WORDS[@]}; i++)); do
@@ -46,7 +46,7 @@ _aiot_contexts() {
 
 _aiot() {
   local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} at='' word i REPLY KIND IFS=$' \\t\\n'
-  # --kind=mlp comes as three words.
+  # Bash splits --kind=mlp into three words.
   if [[ $cur == '=' ]]; then
     cur=''
   elif [[ $prev == '=' && $COMP_CWORD -gt 2 ]]; then
@@ -69,7 +69,7 @@ _aiot() {
   elif _aiot_below "$at" && [[ -n $(compgen -W "$REPLY" -- "$cur") ]]; then
     :
   elif ! _aiot_args "$at"; then
-    # Nothing can be told of what stands here: which flags there are.
+    # The word here cannot be completed: list the flags.
     [[ -n $cur ]] || _aiot_flags "$at"
   fi
   [[ $KIND == contexts ]] && _aiot_contexts

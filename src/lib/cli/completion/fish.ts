@@ -43,7 +43,7 @@ function __aiot_folders
   __fish_complete_directories "$__aiot_cur" ''
 end
 
-# The folder of this context's names. Names older than a minute are refreshed in the background.
+# Prints the folder with this context's names. Names older than a minute are refreshed in the background.
 function __aiot_cache
   set -l context $AIOT_CONTEXT
   set -l given (commandline -opc 2>/dev/null)
@@ -117,7 +117,7 @@ function __aiot_complete
   else if __aiot_below "$at"
     __aiot_args "$at"
   else if not __aiot_args "$at"; and test -z "$__aiot_cur"
-    # Nothing can be told of what stands here: which flags there are.
+    # The word here cannot be completed: list the flags.
     __aiot_flags "$at"
   end
 end

@@ -26,7 +26,7 @@ function wanted(value: Wanted): string {
   return value.kind === 'words' ? `reply=(${value.words.map(shQuoted).join(' ')})` : `kind=${value.kind}`;
 }
 
-const main = `# The folder of this context's names, in REPLY. Names older than a minute are refreshed in the background.
+const main = `# Sets REPLY to the folder with this context's names. Names older than a minute are refreshed in the background.
 _aiot_cache() {
   local context=\${AIOT_CONTEXT-} i
   for ((i = 2; i < \${#words}; i++)); do
@@ -80,7 +80,7 @@ _aiot() {
   elif _aiot_args "$at"; then
     _aiot_offer
   elif [[ -z $cur ]]; then
-    # Nothing can be told of what stands here: which flags there are.
+    # The word here cannot be completed: list the flags.
     _aiot_flags "$at" && _describe -o 'flag' reply
   fi
 }

@@ -55,7 +55,7 @@ export const conditionFlags = {
   }),
 };
 
-/** The parts of an alarm's definition that name telemetry or predictions. */
+/** The members of an alarm's definition that refer to telemetry or predictions. */
 interface NamedFields {
   stream?: string | undefined;
   where?: string | undefined;
@@ -66,14 +66,14 @@ interface NamedFields {
   unwell?: boolean | undefined;
 }
 
-/** Maximum number of streams whose fields are compared, because each takes a request. */
+/** Maximum number of streams whose fields are compared; each requires a request. */
 const mostStreams = 20;
 
-/** Fields of predictions that telemetry seldom has, and names under which users look for the stream of predictions. */
+/** Fields that usually occur only in predictions, and stream names under which users look for predictions. */
 const predictionFields = new Set(['label', 'voted', 'scores', 'detections', 'confidence', 'latencyMs']);
 const predictionStreams = new Set(['prediction', 'predictions', 'inference', 'inferences']);
 
-/** Values that a condition reads instead of a sample's fields, by flag. */
+/** Values that a condition can use instead of a sample's fields, by flag. */
 const valuesOfFlags = [
   ['rate', '--rate', ['change', 'rate']],
   ['class', '--class', ['share', 'count', 'total']],
@@ -82,9 +82,8 @@ const valuesOfFlags = [
 ] as const;
 
 /**
- * Sentences about names with which an alarm may never fire. They are streams and fields that no stored telemetry has, and classes that no
- * model has. The others are fields of predictions without --class, and values that the condition does not get. Names that cannot be
- * compared are skipped. Makes up to 21 requests.
+ * Warnings about names that may prevent an alarm from ever firing: unknown streams, fields and classes, fields of predictions without
+ * --class, and values that the condition cannot use. Names that cannot be compared are skipped. Makes up to 21 requests.
  */
 export async function alarmCautions(
   client: Pick<RegistryClient, 'datasets' | 'models'>,
@@ -96,7 +95,7 @@ export async function alarmCautions(
   return [...found, ...unknownValues(alarm)];
 }
 
-/** Empty if the platform has no telemetry yet. Fields that are compared with texts are not checked, because texts are not stored. */
+/** Empty if the platform has no telemetry yet. Fields compared with strings are not checked, because strings are not stored. */
 async function unknownTelemetry(
   { datasets }: Pick<RegistryClient, 'datasets'>,
   alarm: NamedFields,
@@ -106,9 +105,9 @@ async function unknownTelemetry(
   if (known.length > mostStreams) return [];
   const isUnknown = stream !== undefined && !known.includes(stream);
   if (isUnknown && predictionStreams.has(stream))
-    return [`Predictions are not a stream of telemetry. For an alarm on them, use ${wayOfClass(alarm)}`];
+    return [`Predictions are not a telemetry stream. For an alarm on them, use ${wayOfClass(alarm)}`];
   if (isUnknown && known.length > 0)
-    return [`No stored telemetry is of the stream ${stream}${didYouMean(stream, known) || '.'}`];
+    return [`There is no stored telemetry in the stream ${stream}${didYouMean(stream, known) || '.'}`];
   const { numbers, texts } = fieldsOf(alarm);
   if (numbers.length + texts.length === 0) return [];
   const streams = stream === undefined || isUnknown ? known : [stream];
@@ -117,7 +116,7 @@ async function unknownTelemetry(
   const predicted = [...texts, ...numbers].find((name) => !fields.includes(name) && ofPrediction(name));
   if (predicted !== undefined)
     return [
-      `Without --class, an alarm does not read predictions. If ${predicted} is one of their fields, use ${wayOfClass(alarm)}`,
+      `Without --class, an alarm does not evaluate predictions. If ${predicted} is one of their fields, use ${wayOfClass(alarm)}`,
     ];
   if (fields.length === 0) return [];
   const where = stream === undefined ? '' : ` of ${stream}`;
@@ -133,7 +132,7 @@ async function unknownTelemetry(
 async function unknownClass({ models }: Pick<RegistryClient, 'models'>, label: string): Promise<string[]> {
   const classes = (await models.list()).flatMap(({ latest }) => latest.classes);
   if (classes.length === 0 || classes.includes(label)) return [];
-  return [`No model's newest version has the class ${label}${didYouMean(label, classes) || '.'}`];
+  return [`No model has the class ${label} in its newest version${didYouMean(label, classes) || '.'}`];
 }
 
 function unknownValues(alarm: NamedFields): string[] {
@@ -146,7 +145,7 @@ function unknownValues(alarm: NamedFields): string[] {
     .filter((name) => !known.includes(name))
     .map((name) => {
       const near = didYouMean(name, known);
-      return `With ${flag}, a condition reads ${listed}, but not ${name}${near || '.'}`;
+      return `With ${flag}, a condition can use ${listed}, but not ${name}${near || '.'}`;
     });
 }
 
@@ -165,7 +164,7 @@ function conditionsOf({ where, clear }: NamedFields): string[] {
   return [where, clear].filter((text) => text !== undefined);
 }
 
-/** Fields that the alarm reads from samples: those that it compares with texts, and all others. */
+/** Fields that the alarm reads from samples: those that it compares with strings, and all others. */
 function fieldsOf(alarm: NamedFields): { numbers: string[]; texts: string[] } {
   const { rate, class: label, offline, unwell } = alarm;
   if (label !== undefined || offline || unwell) return { numbers: [], texts: [] };

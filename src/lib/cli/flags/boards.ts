@@ -37,7 +37,7 @@ export const flashFlags = {
     helpValue: 'CHIP',
   }),
   baud: Flags.integer({
-    summary: 'Baud rate after connecting; lowered automatically if the cable cannot keep up.',
+    summary: 'Baud rate after connecting; reduced automatically if the cable cannot keep up.',
     min: 50,
     default: 921_600,
     env: 'AIOT_BAUD',
@@ -64,7 +64,7 @@ export const flashFlags = {
   }),
   trace: Flags.string({
     summary:
-      'Record the exchange with the chip, without flash contents, for a bug report; - = standard error.',
+      'Record the communication with the chip, without flash contents, for a bug report; - = standard error.',
     env: 'AIOT_TRACE',
     helpGroup: 'CONNECTION',
     helpValue: 'FILE',
@@ -89,12 +89,12 @@ export function loaderOptions(
   return trace === undefined ? options : { ...options, trace: traceWriter(trace) };
 }
 
-/** A function that appends lines to a file, which is replaced, or to standard error (`-`). @throws AIOT_FILE_NOT_WRITABLE */
+/** Returns a function that appends lines to a new file, which replaces an existing one, or to standard error (`-`). @throws AIOT_FILE_NOT_WRITABLE */
 function traceWriter(target: string): (text: string) => void {
   if (target === '-') return (text) => process.stderr.write(`${printable(text)}\n`);
   try {
     const file = openSync(target, 'w', 0o600);
-    // Written at once, because the lines before a crash are the ones that a bug report needs.
+    // Written immediately, because a bug report needs the lines before a crash.
     return (text) => writeSync(file, `${text}\n`);
   } catch (cause) {
     const code = systemCode(cause);
@@ -226,7 +226,7 @@ export const firmwareProfile = Flags.option({ options: firmwareProfiles })({
 /** Flags of commands that burn fuses. */
 export const lockFlags = {
   'boot-key': Flags.string({
-    summary: 'Key of secure boot, a PEM file; the public key suffices. Repeatable, up to three.',
+    summary: 'Secure boot key (PEM); the public key suffices. Repeatable, up to three.',
     env: 'AIOT_BOOT_KEY',
     helpGroup: 'LOCKING',
     helpValue: 'PEM',
@@ -234,7 +234,7 @@ export const lockFlags = {
     multipleNonGreedy: true,
   }),
   'encryption-keys': Flags.string({
-    summary: 'Folder with the keys of flash encryption, one for each board; missing keys are created.',
+    summary: 'Folder with the flash encryption keys, one per board; missing keys are created.',
     env: 'AIOT_ENCRYPTION_KEYS',
     helpGroup: 'LOCKING',
     helpValue: 'DIR',
@@ -246,7 +246,7 @@ export const lockFlags = {
     default: false,
   }),
   mac: Flags.string({
-    summary: 'MAC of the board as confirmation; without it, you are asked to type it.',
+    summary: "The board's MAC, as confirmation; without it, you are asked to type it.",
     env: 'AIOT_MAC',
     helpGroup: 'LOCKING',
     helpValue: 'MAC',
@@ -279,7 +279,7 @@ export const ownPort = Flags.string({
 /** Flags of commands that create the image of a device on a chip. */
 export const imageFlags = {
   'wifi-ssid': Flags.string({
-    summary: 'Wi-Fi network that the device joins.',
+    summary: 'Wi-Fi network for the device to join.',
     env: 'AIOT_WIFI_SSID',
     helpValue: 'NAME',
   }),
@@ -289,17 +289,17 @@ export const imageFlags = {
     helpValue: 'FILE',
   }),
   'wifi-address': Flags.string({
-    summary: 'Fixed IPv4 address with the length of its prefix, such as 10.0.0.7/24 [default: by DHCP].',
+    summary: 'Fixed IPv4 address with its prefix length, such as 10.0.0.7/24 [default: by DHCP].',
     env: 'AIOT_WIFI_ADDRESS',
     helpValue: 'ADDRESS',
   }),
   'wifi-gateway': Flags.string({
-    summary: 'Gateway of a fixed address.',
+    summary: 'Gateway for a fixed address.',
     env: 'AIOT_WIFI_GATEWAY',
     helpValue: 'ADDRESS',
   }),
   'wifi-dns': Flags.string({
-    summary: 'DNS server of a fixed address [default: the gateway].',
+    summary: 'DNS server for a fixed address [default: the gateway].',
     env: 'AIOT_WIFI_DNS',
     helpValue: 'ADDRESS',
   }),
@@ -380,7 +380,7 @@ export const smpFlags = {
     default: 115_200,
   }),
   timeout: duration({
-    summary: 'Time for one response. A request is sent up to four times.',
+    summary: 'Time limit for one response. A request is sent up to four times.',
     env: 'AIOT_TIMEOUT',
     helpGroup: 'CONNECTION',
     min: 10,
@@ -388,9 +388,9 @@ export const smpFlags = {
   }),
 };
 
-/** Number of packets of an upload that are under way at a time. */
+/** Maximum number of packets of an upload in flight. */
 export const smpWindow = Flags.integer({
-  summary: 'Packets under way at a time [default: as the board and the connection allow].',
+  summary: 'Maximum number of packets in flight [default: as the board and the connection allow].',
   env: 'AIOT_WINDOW',
   helpGroup: 'CONNECTION',
   min: 1,
@@ -420,7 +420,7 @@ export const mcubootBoardFlags = {
     default: 0x200,
   }),
   'pad-header': Flags.boolean({
-    summary: 'Put the header in front of a program that reserves no room for it.',
+    summary: 'Prepend the header, for a program that reserves no space for it.',
     env: 'AIOT_PAD_HEADER',
     helpGroup: 'BOARD',
   }),
@@ -437,7 +437,7 @@ export const mcubootBoardFlags = {
     default: 128,
   }),
   'overwrite-only': Flags.boolean({
-    summary: 'For a bootloader that overwrites instead of swapping.',
+    summary: 'The bootloader overwrites images instead of swapping them.',
     env: 'AIOT_OVERWRITE_ONLY',
     helpGroup: 'BOARD',
   }),
@@ -448,7 +448,7 @@ export const mcubootBoardFlags = {
     helpValue: 'ADDRESS',
   }),
   pad: Flags.option({ options: ['pending', 'confirmed'] as const })({
-    summary: 'Fill the slot and mark the image, to write it with a programmer.',
+    summary: 'Pad the image to the size of the slot, with a trailer that marks it as pending or confirmed.',
     env: 'AIOT_PAD',
     helpGroup: 'BOARD',
   }),

@@ -97,7 +97,7 @@ export function settingWordsOf(
 ): Pick<ChangeSettings, 'target' | 'set' | 'unset'> {
   if (group === undefined && (type !== undefined || priority !== undefined))
     throw new AiotError('AIOT_USAGE', '--type and --priority require --group');
-  // The priority alone can be changed too.
+  // It is also valid to change only the priority.
   const { name = '', rest } =
     priority !== undefined && words.length === 0
       ? { rest: [] }
@@ -129,7 +129,7 @@ function wrong(expected: string, got: string): AiotError {
   return new AiotError('AIOT_USAGE', `expected ${expected}; got ${got}`);
 }
 
-// Replaces `dependsOn`, with which the usage line would show the other flag as if it required this one.
+// Used instead of `dependsOn`, which would show the other flag in the usage line as if it required this one.
 const needs = (flag: string) => [{ type: 'all' as const, flags: [flag] }];
 
 /** Flags of one virtual device: its sensor's signal, its behavior, and its type. */

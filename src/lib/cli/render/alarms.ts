@@ -182,6 +182,6 @@ export function alarmTargetText(target: AlarmTarget, now = Date.now()): string {
 
 export function alarmTargetTestText({ name, delivered, ms, error }: AlarmTargetTest): string {
   return delivered
-    ? green(`${name} accepted a test message in ${ms} ms.`)
-    : red(`${name} did not accept a test message: ${oneLine(error ?? 'unknown error')}`);
+    ? green(`${name} accepted the test message in ${ms} ms.`)
+    : red(`${name} did not accept the test message: ${oneLine(error ?? 'unknown error')}`);
 }

@@ -95,7 +95,7 @@ function bootloaderText({ bootloader }: BoardInfo): string {
   return `${hex(offset)}: ${header}${idf === null ? '' : `, ESP-IDF ${idf}`}`;
 }
 
-/** Locks in the fuses, in one line. `board security` shows all of them. */
+/** The fuses that lock the board, on one line. `board security` shows all of them. */
 function fusesText({ security, fuses }: BoardInfo): string {
   const { secureBoot, flashEncryption, secureDownload } = security;
   const keys = fuses?.keys.filter(({ purpose }) => purpose !== 'user') ?? [];
@@ -218,9 +218,9 @@ function checksTable(checks: BoardSecurity['checks'], profile: string): string {
   const failed = checks.filter(({ ok }) => ok !== true).length;
   const told =
     failed === 0
-      ? green(`The board fits the profile ${profile}.`)
+      ? green(`The board matches the profile ${profile}.`)
       : red(
-          `${failed} of ${plural(checks.length, 'check')} failed: the board does not fit the profile ${profile}.`,
+          `${failed} of ${plural(checks.length, 'check')} failed: the board does not match the profile ${profile}.`,
         );
   return `${table(['', profile, 'found', 'expected'], rows)}\n${told}`;
 }
@@ -339,11 +339,11 @@ export function boardLockedText({
   ]);
   const left = steps.filter(({ done }) => !done).length;
   const state = complete
-    ? green(burnt === 0 ? 'locked already' : `locked: ${plural(burnt, 'fuse')} burnt`)
+    ? green(burnt === 0 ? 'already locked' : `locked: ${plural(burnt, 'fuse')} burnt`)
     : yellow(`${plural(left, 'fuse')} to burn; nothing was burnt`);
   return [
-    ...(rows.length > 0 ? [table(['', 'fuse', 'value', '', 'effect', 'never again'], rows)] : []),
-    ...(encryptionKey === null ? [] : [`Key of flash encryption: ${encryptionKey}`]),
+    ...(rows.length > 0 ? [table(['', 'fuse', 'value', '', 'effect', 'permanently lost'], rows)] : []),
+    ...(encryptionKey === null ? [] : [`Flash encryption key: ${encryptionKey}`]),
     ...(problem === null ? [] : [`${red('!')} ${problem}`]),
     `${bold(`${chip} ${mac}`.trim())} at ${port}: ${state}.`,
     ...(complete ? [] : ['To burn them, repeat the command with --yes and --mac MAC.']),
@@ -426,17 +426,17 @@ function switchedLines({ switched, program }: Flashed): string[] {
   const { slot, before, healthy, restored, reason } = switched;
   if (restored)
     return [
-      `${red('✗')} ${slot} did not become healthy; the board was set back${toPrevious(before)}: ${reason}`,
+      `${red('✗')} ${slot} did not become healthy; the board was rolled back${toPrevious(before)}: ${reason}`,
     ];
   if (healthy === false)
     return [
-      `${red('✗')} ${slot} did not become healthy, and the board was NOT set back${toPrevious(before)}: ${reason}`,
+      `${red('✗')} ${slot} did not become healthy, and the board was NOT rolled back${toPrevious(before)}: ${reason}`,
     ];
   const from = before === null || before === slot ? '' : ` instead of ${before}`;
   const well = healthy ? `; ${reason}` : '';
   // Only models can be written to a board without a program.
   if (program === 'none') {
-    const old = before === null ? '' : ` The previous one stays in ${before}.`;
+    const old = before === null ? '' : ` The previous one is still in ${before}.`;
     return [
       `${green('✓')} The model is in the slot ${bold(slot)}. Nothing uses it until the board has a program.${old}`,
     ];
@@ -519,7 +519,7 @@ function imageStates(image: BoardImages['images'][number]): string[] {
     active && !confirmed ? yellow('on trial: confirm it, or a reset reverts it') : '',
     active && confirmed ? 'confirmed' : '',
     !active && confirmed ? 'returns unless the running image is confirmed' : '',
-    pending ? (permanent ? 'starts at the next reset, to stay' : 'is tested at the next reset') : '',
+    pending ? (permanent ? 'starts permanently at the next reset' : 'is tested at the next reset') : '',
     bootable ? '' : 'not bootable',
   ].filter(Boolean);
 }
@@ -531,9 +531,9 @@ export function uploadedImageText({ port, version, bytes, resumedAt }: UploadedI
 
 export function installedImageText({ port, outcome, before, version }: InstalledImage): string {
   const told = {
-    installed: green(`runs and is confirmed; before: ${before ?? 'unknown'}`),
+    installed: green(`runs and is confirmed; previous version: ${before ?? 'unknown'}`),
     'on-trial': yellow('runs on trial: confirm it, or the next reset reverts it'),
-    'already-running': 'was running already',
+    'already-running': 'was already running',
   };
   return `${bold(port)}: version ${version} ${told[outcome]}`;
 }

@@ -16,7 +16,7 @@ function placeText(frame: CrashFrame | null): string {
   return `${oneLine(name ?? address ?? '?')}${at}`;
 }
 
-/** The end of a path: absolute paths of build machines only take up room. */
+/** The end of a path: absolute paths of build machines would only take up space. */
 const shortPath = (file: string) => oneLine(file.split('/').slice(-2).join('/'));
 
 function versionText({ firmware, version }: { firmware: string | null; version: string | null }): string {

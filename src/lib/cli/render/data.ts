@@ -106,7 +106,7 @@ function ranges(files: string[]): string[] {
   return [...drawn, ...others];
 }
 
-/** Whether a number in a name is the next one, written with as many leading zeros: 10 after 09, but not after 9 if it is 010. */
+/** Whether a number in a name follows another one with the same zero padding: 10 follows 09, but 010 does not follow 9. */
 function follows(number: string, next: string | undefined): boolean {
   return next === String(Number(number) + 1).padStart(/^0./.test(number) ? number.length : 0, '0');
 }
@@ -495,7 +495,7 @@ export function synthesisText(made: Synthesis): string {
   const { program, voices, recordings, labels, speechS, replaced, folder } = made;
   const sentences: [string, string] = ['Sentences', `${(speechS / 60).toFixed(1)} min of other words`];
   const counts = Object.entries(labels).map(([label, count]) => `${label} ${count}`);
-  const before = replaced > 0 ? `, in place of ${replaced} earlier ones` : '';
+  const before = replaced > 0 ? `, replacing ${replaced} earlier ones` : '';
   return facts([
     ['Voices', `${voices.length} of ${program}: synthetic, not people`],
     ['Recordings', `${recordings}: ${counts.join(', ')}${before}`],
@@ -508,7 +508,7 @@ export function synthesisText(made: Synthesis): string {
 export function drawnPicturesText(drawn: DrawnPictures): string {
   const { width, height, channels, recordings, labels, counted, replaced, folder } = drawn;
   const counts = Object.entries(labels).map(([label, count]) => `${label} ${count}`);
-  const before = replaced > 0 ? `, in place of ${replaced} earlier ones` : '';
+  const before = replaced > 0 ? `, replacing ${replaced} earlier ones` : '';
   return facts([
     ['Pictures', `${recordings}${counted === 'objects' ? ' with' : ':'} ${counts.join(', ')}${before}`],
     ['Size', `${width} × ${height}, ${channels === 1 ? 'gray' : 'in color'}; drawn, not photographed`],

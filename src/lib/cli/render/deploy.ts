@@ -43,7 +43,7 @@ function painted(line: string): string {
   return line.startsWith('@@') ? dim(line) : line;
 }
 
-/** The commands that were run, or with --dry-run would be run. */
+/** The commands that were run or, with --dry-run, would be run. */
 export function appliedText({ target, dir, applied, steps }: Applied): string {
   const title = `${bold(target)} in ${dir}${applied ? ` ${green('is applied')}` : '; apply it with:'}`;
   return `${title}\n${table(

@@ -100,7 +100,7 @@ function certainty(result: EvaluateResult, at: string): [string, string][] {
   const { macroF1 } = intervals;
   if (macroF1) lines.push(['Macro-F1', `95 %: ${between(macroF1, (value) => value.toFixed(3))}`]);
   if (output === 'objects') {
-    lines.push(['Threshold', `a cell counts from a share of ${threshold?.toPrecision(2)}`]);
+    lines.push(['Threshold', `a cell counts at a share of ${threshold?.toPrecision(2)} or more`]);
   } else
     lines.push([
       'By folds',
@@ -180,7 +180,7 @@ function streamLine({ noise, others, ...all }: NonNullable<EvaluateResult['strea
       ? `${own.falseAlarms} in ${own.minutes} min of ${where} (${own.falseAlarmsPerHour.toFixed(1)} per hour)`
       : [],
   );
-  const words = `${detected} of ${plural(events, 'word')} detected, ${confused} taken for another`;
+  const words = `${detected} of ${plural(events, 'word')} detected, ${confused} mistaken for another`;
   return ['Stream', `${minutes} min with ${vote}: ${words}. False alarms: ${alarms.join(', ')}`];
 }
 
@@ -194,7 +194,7 @@ function pointsTable({ points }: NonNullable<EvaluateResult['stream']>): string 
     String(target),
     ...pointsOf(target).map(cell),
   ]);
-  return `${table(['falseAlarms', ...votes], rows)}\n${dim('missed words, and measured false alarms per hour of other sound, if model.reject.falseAlarms and model.vote were these')}`;
+  return `${table(['falseAlarms', ...votes], rows)}\n${dim('missed words, and measured false alarms per hour of other sound, for these values of model.reject.falseAlarms and model.vote')}`;
 }
 
 function worstTable({ worst, output }: EvaluateResult): string {

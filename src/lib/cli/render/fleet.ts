@@ -146,7 +146,7 @@ function sensorText({ sensor, updateState }: DeviceInfo): string | null {
   return unfit === null ? samples : `${samples}\n${yellow(`no predictions: ${unfit}`)}`;
 }
 
-/** The device's readings about itself. A reading that it does not report is null. */
+/** The device's health readings; a reading is null if the device does not report it. */
 function vitalsRows({ vitals, heap }: DeviceInfo): [string, string | null][] {
   const { uptimeMs, boot, battery, rssiDbm, disk, queue } = vitals ?? {};
   return [
@@ -154,7 +154,7 @@ function vitalsRows({ vitals, heap }: DeviceInfo): [string, string | null][] {
     ['last restart', boot ? boot.reason : null],
     ['battery', battery ? `${readable(battery.percent)} %` : null],
     ['Wi-Fi signal', rssiDbm === undefined ? null : `${rssiDbm} dBm`],
-    ['free memory', heap ? `${size(heap.free)}, at least ${size(heap.least)} since its start` : null],
+    ['free memory', heap ? `${size(heap.free)}, lowest ${size(heap.least)} since its start` : null],
     ['free disk', disk ? `${size(disk.freeBytes)} of ${size(disk.totalBytes)}` : null],
     ['queue', queue ? `${queue.waiting} waiting, ${plural(queue.dropped, 'message')} dropped` : null],
   ];

@@ -42,7 +42,7 @@ export function runText(result: RunResult): string {
     ['Run', `${run}, ${elapsed(seconds * 1000)}`],
     ...(model ? [['Model', pushedName(model)] as [string, string]] : []),
     ...(put.length > 0
-      ? [['Restored', `${put.join(', ')}: had been changed by hand`] as [string, string]]
+      ? [['Restored', `${put.join(', ')}: had been edited manually`] as [string, string]]
       : []),
   ];
   const unchanged = again ? ['', 'Nothing has changed, so no step was run again.'] : [];

@@ -127,7 +127,7 @@ function brokerText(ingest: Status['engines']['ingest']): string {
   return ingest === 'jetstream' ? 'external, all replicas receive messages' : 'external';
 }
 
-/** The unwell devices: each with its state, causes, their age, and what to do about them. */
+/** The devices that need attention: each with its state, causes, their age, and the next steps. */
 export function attentionText(attention: Attention, now = Date.now()): string {
   const { counts, quiet, alarms, devices, next: more } = attention;
   const numbers = Object.entries(counts)
@@ -153,7 +153,7 @@ export function attentionText(attention: Attention, now = Date.now()): string {
   return `${head}${dim(numbers === '' ? '' : `  ${numbers}${hidden}`)}${list}`;
 }
 
-/** One device: its state, its causes with their age and the next steps, and what users decided. */
+/** One device: its state, its causes with their age and the next steps, and acknowledgments by users. */
 export function deviceHealthText(
   { name, type, state, causes, acknowledged, snoozed }: DeviceHealth,
   now = Date.now(),

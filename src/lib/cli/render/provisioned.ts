@@ -44,7 +44,7 @@ export function joinedText({ device, chip, firmware, version, ssid, url, seconds
 
 function platformFact(url: string, isChip: boolean): [string, string][] {
   const alone = isChip && /^https:\/\/(127\.|localhost|\[::1\])/.test(url);
-  const warning = ` ${yellow('(this machine only: boards cannot reach it; use aiot up --host 0.0.0.0)')}`;
+  const warning = ` ${yellow('(reachable only from this machine, not by boards; use aiot up --host 0.0.0.0)')}`;
   return [['platform', `${url}${alone ? warning : ''}`]];
 }
 

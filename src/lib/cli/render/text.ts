@@ -88,7 +88,7 @@ export function lineWidth(stream: Pick<NodeJS.WriteStream, 'isTTY' | 'columns'> 
   return (stream.isTTY && stream.columns) || Number.POSITIVE_INFINITY;
 }
 
-/** The beginning of the text and `…`; without color if it was cut. */
+/** The beginning of the text, followed by `…`. A shortened text has no color. */
 export function cut(text: string, most: number): string {
   return width(text) <= most ? text : `${stripVTControlCharacters(text).slice(0, Math.max(0, most - 1))}…`;
 }

@@ -91,7 +91,7 @@ export function runsComparisonText(comparison: RunsComparison): string {
     ...(sameData && !sameSplit
       ? ['These runs have different splits, so only metrics over folds can be compared.']
       : []),
-    ...(params.length === 0 ? ['All settings are equal.'] : []),
+    ...(params.length === 0 ? ['All settings are identical.'] : []),
   ];
   return [table(head, rows), ...notes.map((note) => `${yellow('!')} ${note}`)].join('\n');
 }
@@ -106,7 +106,7 @@ export function bestRunText({ best, metric, compared, close, excluded, folder }:
     ['Compared', plural(compared, 'run')],
     ...(close.length > 0
       ? [
-          ['As good', `${plural(close.length, 'other run')}, whose 95 % interval overlaps`] as [
+          ['Equally good', `${plural(close.length, 'other run')}, whose 95 % interval overlaps`] as [
             string,
             string,
           ],

@@ -106,7 +106,7 @@ function figurePairs({ metrics, threshold, output, windows, split }: TrainResult
   ];
   if (valRmse !== null) pairs.push(['Error', `${valRmse.toPrecision(4)} (root mean square, validation)`]);
   if (output === 'objects' && threshold !== null)
-    pairs.push(['Threshold', `a cell counts from a share of ${threshold.toPrecision(2)}`]);
+    pairs.push(['Threshold', `a cell counts at a share of ${threshold.toPrecision(2)} or more`]);
   if (output === 'reconstruction' && threshold !== null)
     pairs.push(['Threshold', `an error above ${threshold.toPrecision(4)} is an anomaly`]);
   return pairs;

@@ -84,7 +84,7 @@ function answerText({ answer, classes, mode }: ModelVersion): string {
   if (answer.kind === 'value') return `values: ${Array.isArray(answer.names) ? answer.names.join(', ') : ''}`;
   const { threshold } = answer;
   if (answer.kind === 'objects')
-    return `objects: ${classes.join(', ')}; a cell counts from a share of ${threshold}`;
+    return `objects: ${classes.join(', ')}; a cell counts at a share of ${threshold} or more`;
   const names = `${answer.kind}: ${classes.join(', ')}`;
   if (typeof threshold !== 'number') return names;
   const where = answer.kind === 'reconstruction' ? 'above an error of' : 'at a probability of';

@@ -62,7 +62,7 @@ export async function recordingsOfBoxes(
     if (before !== undefined) {
       throw new AiotError('AIOT_ALREADY_EXISTS', `${before} and ${file} have the same recording name`, {
         subject: 'recording',
-        next: 'Rename one of the pictures, also in the annotations.',
+        next: 'Rename one of the pictures, and its entry in the annotations.',
       });
     }
     files.set(id, file);
@@ -117,7 +117,7 @@ async function decodedAs({ file, size }: AnnotatedPicture): Promise<Picture> {
     {
       subject: 'annotations',
       ...(turned && {
-        next: 'The picture is rotated by its EXIF data. Draw the boxes in a program that heeds EXIF, or remove the rotation from the file.',
+        next: 'The picture is rotated by its EXIF data. Draw the boxes in a program that respects EXIF data, or remove the rotation from the file.',
       }),
     },
   );
@@ -164,6 +164,6 @@ function badName(file: string): AiotError {
   return new AiotError(
     'AIOT_USAGE',
     `${file}: expected a file name of at most 60 letters, digits, dots, dashes and underscores, a letter or digit first and last`,
-    { next: 'Rename the picture, also in the annotations.' },
+    { next: 'Rename the picture, and its entry in the annotations.' },
   );
 }

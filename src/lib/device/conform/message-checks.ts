@@ -148,7 +148,7 @@ export const retainedChecks: Check[] = [
   {
     id: 'reported-retained',
     section: 'reported',
-    rule: 'publishes a retained report of what it runs',
+    rule: 'publishes a retained report of its software',
     async run({ listener, device }) {
       const { value } = await retainedOf(listener, 'reported');
       if (value?.type !== device.type)

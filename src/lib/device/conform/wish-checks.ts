@@ -69,7 +69,7 @@ export const wishChecks: Check[] = [
   {
     id: 'desired-withdrawn',
     section,
-    rule: 'accepts an empty desired as a withdrawal, and keeps what it runs',
+    rule: 'accepts an empty desired as a withdrawal, and keeps its software',
     async run(bench) {
       await unchanged(bench, async () => {
         const from = bench.listener.seen.length;

@@ -230,7 +230,7 @@ export function describeFollowEvent(event: FollowEvent): string {
     case 'failed':
       return `update ${event.action} failed: ${event.message}`;
     case 'postponed':
-      return `tried again later: ${event.message}`;
+      return `retrying later: ${event.message}`;
     case 'canceled':
       return `update ${event.action} was canceled`;
     case 'ended':
@@ -340,14 +340,14 @@ async function openPlatform({ name, url, ca, token, signal }: FollowOptions): Pr
       if (bytes !== expected) throw wrongFile(address, `${bytes} bytes instead of ${expected}`);
       const found = hash.digest('hex');
       if (found !== hashes.sha256)
-        throw wrongFile(address, `the SHA-256 ${found} instead of ${hashes.sha256}`);
+        throw wrongFile(address, `a SHA-256 of ${found} instead of ${hashes.sha256}`);
     },
     close: () => agent.destroy(),
   };
 }
 
 function statusError(status: number, origin: string, name: string): AiotError {
-  if (status === 401) return new AiotError('AIOT_TOKEN_INVALID', `${origin} rejects the token for ${name}`);
+  if (status === 401) return new AiotError('AIOT_TOKEN_INVALID', `${origin} rejected the token for ${name}`);
   if (status === 404) return new AiotError('AIOT_NOT_FOUND', `${origin} has no device ${name}`);
   return new AiotError('AIOT_PLATFORM_UNREACHABLE', `${origin}: expected status 200, got ${status}`, {
     endpoint: origin,

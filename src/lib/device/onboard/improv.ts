@@ -243,7 +243,7 @@ class Session {
         'AIOT_IMPROV_UNSUPPORTED',
         `the board at ${this.line.address} cannot scan for networks`,
         {
-          next: 'Name the network: --ssid NAME',
+          next: 'Specify the network: --ssid NAME',
         },
       );
     }
@@ -306,7 +306,7 @@ class Session {
     if (reply !== null && reply.error !== 'unable-to-connect') throw this.reported(reply);
     const after = await this.next(this.clock.now() + resendMs, ({ kind }) => kind === 'state');
     const state = after?.kind === 'state' ? after.state : await this.state();
-    const kept = state === 'provisioned' ? '. It uses its former network again' : '';
+    const kept = state === 'provisioned' ? '. It has returned to its previous network' : '';
     const networks = await this.scan().catch(() => null);
     const sees = networks?.some((network) => network.ssid === ssid);
     if (networks === null || sees) {
@@ -319,7 +319,7 @@ class Session {
   private reported({ error, code }: Extract<Reply, { kind: 'error' }>): AiotError {
     const at = this.line.address;
     if (error === 'unknown-command') {
-      return new AiotError('AIOT_IMPROV_UNSUPPORTED', `the board at ${at} does not know this request`);
+      return new AiotError('AIOT_IMPROV_UNSUPPORTED', `the board at ${at} does not support this request`);
     }
     if (error === 'invalid-packet') {
       return new AiotError('AIOT_IMPROV_REJECTED', `the board at ${at} rejected the request as invalid`, {
@@ -403,6 +403,6 @@ class Session {
         : isReadable(this.text)
           ? `the board sends text, but no Improv packet. Last output: "${lastWords(this.text)}"`
           : `${plural(this.heard, 'byte')} arrived, but they are neither Improv packets nor text at ${this.line.baud} baud`;
-    return new AiotError('AIOT_IMPROV_SILENT', `no answer to Improv at ${this.line.address}: ${what}`, at);
+    return new AiotError('AIOT_IMPROV_SILENT', `no Improv response at ${this.line.address}: ${what}`, at);
   }
 }

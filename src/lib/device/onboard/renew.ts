@@ -145,7 +145,7 @@ async function chipIn(
   const parsed = identitySchema.safeParse(await readJson(path));
   if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${path} is not a device description`);
   if (kind === 'rotate' && parsed.data.name === name && parsed.data.id !== id) {
-    const told = `${folder} holds an earlier ${name} (${parsed.data.id}), which was replaced by ${id}`;
+    const told = `${folder} contains an earlier ${name} (${parsed.data.id}), which was replaced by ${id}`;
     throw new AiotError('AIOT_ALREADY_EXISTS', told, {
       subject: 'identity',
       next: `Specify the device's current folder with \`aiot device rotate ${name} --out DIR\`.`,

@@ -117,7 +117,7 @@ async function openBoard(
     } catch (cause) {
       signal.throwIfAborted();
       if (cause instanceof AiotError) throw cause;
-      throw new AiotError('AIOT_SOFTAP_UNREACHABLE', `${url}: the board does not answer`, {
+      throw new AiotError('AIOT_SOFTAP_UNREACHABLE', `${url}: the board does not respond`, {
         ...{ cause, endpoint: url, retryable: true },
       });
     }
@@ -181,11 +181,11 @@ async function openBoard(
     if (scheme !== 2)
       throw new AiotError(
         'AIOT_SOFTAP_INSECURE',
-        `${url}: the board offers security scheme ${scheme ?? 'unknown'}, not 2`,
+        `${url}: the board supports security scheme ${scheme ?? 'unknown'}, not 2`,
       );
     const client = new SrpClient(protocommGroup, user, password, (count) => randomBytes(count));
     const first = await post('prov-session', encodeLogin(user, client.publicKey));
-    if (first.status !== 200) throw malformed(`status ${first.status} to the login`);
+    if (first.status !== 200) throw malformed(`status ${first.status} for the login`);
     const reply = parse('the login', () => readLogin(first.content));
     if (reply.status !== 0) throw malformed(`the login: ${protocommStatus(reply.status)}`);
     const session = client.session(reply.salt, reply.serverKey);
@@ -193,10 +193,10 @@ async function openBoard(
     const second = await post('prov-session', encodeLoginProof(session.clientProof));
     const proven = second.status === 200 ? parse('the proof', () => readLoginProof(second.content)) : null;
     if (proven?.status !== 0)
-      throw new AiotError('AIOT_SOFTAP_REFUSED', `${url}: the board refuses the login of ${user}`);
+      throw new AiotError('AIOT_SOFTAP_REFUSED', `${url}: the board rejected the login of ${user}`);
     // A board cannot compute this value without the password.
     if (!sameProof(proven.proof, session.serverProof) || proven.nonce.length !== protocommNonceBytes)
-      throw malformed('the board does not prove that it knows the password');
+      throw malformed('the board did not prove that it knows the password');
     cipher = new ProtocommCipher(session.key, proven.nonce, patch >= 1);
   };
   return {
@@ -243,9 +243,12 @@ async function openBoard(
             : new AiotError('AIOT_WIFI_REFUSED', `the board could not join ${ssid}`);
       }
       if (lost)
-        throw lost.reworded(`${url}: the board got the settings for ${ssid}, and then stopped answering`, {
-          next: "Run `aiot device list`: the board may have joined. If it has not, join the board's own network again and repeat the command.",
-        });
+        throw lost.reworded(
+          `${url}: the board received the settings for ${ssid}, and then stopped responding`,
+          {
+            next: "Run `aiot device list`: the board may have joined. If it has not, join the board's own network again and repeat the command.",
+          },
+        );
       throw new AiotError(
         'AIOT_TIMEOUT',
         `the board had not joined ${ssid} after ${formatDuration(timeoutMs)}`,

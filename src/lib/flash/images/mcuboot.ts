@@ -110,7 +110,7 @@ export async function signMcuboot(request: SignMcubootRequest): Promise<SignedMc
   const program = await readBytes(file);
   if (isMcuboot(program))
     throw new AiotError('AIOT_USAGE', `${file} is already an MCUboot image`, {
-      next: 'Sign the program as the build wrote it, such as build/zephyr/zephyr.bin.',
+      next: 'Sign the program as written by the build, such as build/zephyr/zephyr.bin.',
     });
   const version = parseMcubootVersion(options.version);
   const key = keyFile === undefined ? undefined : await privateKeyOf(keyFile);

@@ -188,7 +188,7 @@ async function pinOf({ pinFile }: Pkcs11Key): Promise<string> {
   const pin = pinFile === null ? process.env[pinVariable] : (await readText(pinFile)).replace(/\r?\n$/, '');
   if (pin) return pin;
   throw new AiotError('AIOT_USAGE', 'the PIN of the token is required', {
-    next: `Set ${pinVariable}, or name a file in the URI: pin-source=file:pin.txt`,
+    next: `Set ${pinVariable}, or specify a file in the URI: pin-source=file:pin.txt`,
   });
 }
 
@@ -210,7 +210,7 @@ async function runPkcs11({ uri, module, token }: Pkcs11Key, args: string[], pin?
   if (end.code === 0) return end.stdout;
   const reason = /CKR_\w+/.exec(end.stderr)?.[0];
   if (reason?.startsWith('CKR_PIN_'))
-    throw new AiotError('AIOT_PKCS11_PIN', `${uri}: the token rejects the PIN (${reason})`);
+    throw new AiotError('AIOT_PKCS11_PIN', `${uri}: the token rejected the PIN (${reason})`);
   const lines = end.stderr.split('\n').map((line) =>
     line
       .replace(/^error: /, '')
@@ -219,7 +219,7 @@ async function runPkcs11({ uri, module, token }: Pkcs11Key, args: string[], pin?
   );
   const said = lines.find((line) => line !== '' && !line.startsWith('Using ') && !line.startsWith('PSS '));
   const why = end.timedOut
-    ? `no answer within ${toolMs / 1000} s`
+    ? `no response within ${toolMs / 1000} s`
     : (said ?? (end.endedBy ? `pkcs11-tool was ended by ${end.endedBy}` : `code ${end.code}`));
   throw new AiotError('AIOT_PKCS11_FAILED', `${uri}: ${why}`);
 }

@@ -70,8 +70,8 @@ export async function signImage(request: {
   const signed = await signForBoot(image, signers);
   const signatures = bootSignatures(signed, file);
   if (!signatures.every(({ valid }) => valid)) {
-    throw new AiotError('AIOT_SIGNATURE_INVALID', `${file}: a signature that it already has is invalid`, {
-      next: 'Sign the image without signatures, as the build wrote it.',
+    throw new AiotError('AIOT_SIGNATURE_INVALID', `${file}: an existing signature is invalid`, {
+      next: 'Sign the image without signatures, as written by the build.',
     });
   }
   await writeFileAtomic(out, signed);
@@ -97,10 +97,10 @@ export const verifiedImageSchema = z.object({
       expected: z
         .boolean()
         .nullable()
-        .describe('Whether it is by one of the given keys; null = none was given.'),
+        .describe('Whether it was made with one of the given keys; null = no key was given.'),
     }),
   ),
-  verified: z.boolean().describe('Whether a signature is valid and by an expected key.'),
+  verified: z.boolean().describe('Whether a signature is valid and made with an expected key.'),
 });
 
 export type VerifiedImage = z.output<typeof verifiedImageSchema>;

@@ -112,6 +112,6 @@ export async function requireBootable(
 }
 
 const unbootable = (why: string) =>
-  new AiotError('AIOT_LOCK_REFUSED', `the board would not start any more: ${why}`, {
+  new AiotError('AIOT_LOCK_REFUSED', `the board would no longer start: ${why}`, {
     next: 'Write signed images first: `aiot flash --profile production --help` shows how.',
   });

@@ -30,8 +30,8 @@ export const lockStepSchema = z.object({
   fuse: z.string().describe('Name of the fuse or key block, as in espefuse.'),
   value: z.string().describe('Value that is burnt; a secret key is not shown.'),
   reason: z.string(),
-  lost: z.string().describe('What the board can never do again.'),
-  done: z.boolean().describe('Whether the fuse has this value already.'),
+  lost: z.string().describe('Ability that the board loses permanently.'),
+  done: z.boolean().describe('Whether the fuse already has this value.'),
 });
 
 export const boardLockedSchema = z.object({
@@ -41,11 +41,13 @@ export const boardLockedSchema = z.object({
   steps: z.array(lockStepSchema).describe('In the order in which they are burnt.'),
   burnt: z.int().describe('Number of fuses that this command burnt.'),
   complete: z.boolean().describe('Whether all steps are done.'),
-  encryptionKey: z.string().nullable().describe('File with the key of flash encryption; null = not needed.'),
+  encryptionKey: z.string().nullable().describe('File with the flash encryption key; null = not needed.'),
   problem: z
     .string()
     .nullable()
-    .describe('Why the board cannot be locked as it is; null = it can, or it is locked.'),
+    .describe(
+      'Reason why the board cannot be locked in its current state; null = it can be locked, or is already locked.',
+    ),
 });
 
 export type BoardLocked = z.output<typeof boardLockedSchema>;
@@ -83,7 +85,7 @@ export async function lockBoard(request: LockRequest): Promise<BoardLocked> {
   const typed = await confirm(plan);
   if (typed.trim().toLowerCase() !== plan.mac)
     throw new AiotError('AIOT_USAGE', `expected the MAC of the board, ${plan.mac}, as confirmation`, {
-      next: 'Compare it with the label of the board. Nothing was burnt.',
+      next: "Compare it with the board's label. Nothing was burnt.",
     });
   // The ROM burns fuses. A stub would only occupy memory.
   const burning = { ...request, port, loader: { ...request.loader, stub: false } };
@@ -105,7 +107,7 @@ async function digestsOf({ parts, bootKeys, encryptionKeys }: LockOptions): Prom
       next: 'Pass the public keys with --boot-key, such as --boot-key secure.pem.',
     });
   if (parts.includes('flash-encryption') && encryptionKeys === undefined)
-    throw new AiotError('AIOT_USAGE', 'flash encryption needs a folder for the keys of the boards', {
+    throw new AiotError('AIOT_USAGE', "flash encryption needs a folder for the boards' keys", {
       next: 'Pass it with --encryption-keys, such as --encryption-keys ./board-keys.',
     });
   if (!boot) return [];
@@ -120,7 +122,7 @@ async function digestsOf({ parts, bootKeys, encryptionKeys }: LockOptions): Prom
     }),
   );
   if (new Set(digests.map((digest) => digest.toString('hex'))).size < digests.length)
-    throw new AiotError('AIOT_USAGE', 'a key was given twice with --boot-key');
+    throw new AiotError('AIOT_USAGE', 'the same key was passed twice with --boot-key');
   return digests;
 }
 
@@ -150,9 +152,9 @@ export async function encryptionKeyOf(
   if (security?.keys.some(({ purpose }) => purpose.startsWith('xts-')))
     throw new AiotError(
       'AIOT_LOCK_REFUSED',
-      `the board ${mac} has a key for flash encryption, but ${file} is missing`,
+      `the board ${mac} has a flash encryption key, but ${file} is missing`,
       {
-        next: 'Pass the folder with the key of this board. Without the key, its flash cannot be written any more.',
+        next: "Pass the folder with this board's key. Without the key, its flash can no longer be written.",
       },
     );
   const secret = new Uint8Array(randomBytes(32));
@@ -228,7 +230,7 @@ async function requireLocked(loader: Loader, parts: readonly LockPart[], keys: n
   });
   if (missing === undefined) return;
   throw new AiotError('AIOT_CHIP_LOCKED', `the chip is in secure download mode without ${missing}`, {
-    next: 'Its fuses can only be burnt by the program that runs on it.',
+    next: 'Only the program that runs on the chip can burn its fuses.',
   });
 }
 
@@ -336,5 +338,5 @@ const mostQuestions = 100;
 async function idle(registers: RegisterAccess, controller: number): Promise<void> {
   for (let question = 0; question < mostQuestions; question++)
     if (((await registers.read(controller + fuseRegisters.command)) & 3) === 0) return;
-  throw new AiotError('AIOT_LOCK_FAILED', 'the controller of the fuses does not finish');
+  throw new AiotError('AIOT_LOCK_FAILED', 'the fuse controller did not finish');
 }

@@ -107,7 +107,7 @@ class Planner {
   private protect(part: LockPart, what: string, locks: readonly number[], lost: string): void {
     const value = locks.reduce((sum, lock) => sum + 2 ** lock, 0);
     const done = (this.value('WR_DIS') & value) >>> 0 === value;
-    const reason = `${what} cannot be changed any more`;
+    const reason = `${what} can no longer be changed`;
     const bits = `bits ${locks.join(', ')}`;
     this.steps.push({
       part,
@@ -158,47 +158,47 @@ class Planner {
     if (revoked[index]) throw refused(`secure boot key ${index} is revoked`);
     const present = keys.find(({ purpose }) => purpose === `secure-boot-${index}`);
     if (present !== undefined && Buffer.compare(this.state.keys[present.block]!, data) !== 0)
-      throw refused(`${what} is another one: block ${present.block} belongs to another key`);
+      throw refused(`${what} does not match: block ${present.block} contains the digest of another key`);
     const purpose = purposes.boot + index;
     const block = present?.block ?? this.blockFor(data, purpose, what);
     this.key('secure-boot', block, { data, purpose, what, shown: Buffer.from(data).toString('hex') });
   }
 
   encryptionKey(secret: Uint8Array): void {
-    const what = 'the key of flash encryption';
+    const what = 'the flash encryption key';
     const { keys } = this.fuses;
     // The hardware expects the bytes in reverse order.
     const data = Uint8Array.from(secret).reverse();
     const present = keys.find(({ purpose }) => purpose === 'xts-aes-128');
     const other = keys.find(({ purpose }) => purpose.startsWith('xts-aes-256'));
-    if (other !== undefined) throw refused(`block ${other.block} has a key for XTS-AES-256`);
+    if (other !== undefined) throw refused(`block ${other.block} contains a key for XTS-AES-256`);
     const readable = present !== undefined && !present.readProtected;
     if (readable && Buffer.compare(this.state.keys[present.block]!, data) !== 0)
-      throw refused(`block ${present.block} has another key for flash encryption`);
+      throw refused(`block ${present.block} contains another key for flash encryption`);
     if (present === undefined && this.fuses.encryption.enabled)
-      throw refused('flash encryption is on, but no block has its key');
+      throw refused('flash encryption is enabled, but no block contains its key');
     const block = present?.block ?? this.blockFor(data, purposes.encryption, what);
     const shown = 'secret, 32 bytes';
     this.key('flash-encryption', block, { data, purpose: purposes.encryption, what, shown });
     this.set('flash-encryption', 'RD_DIS', 2 ** block, {
-      reason: 'software, and whoever has the board, cannot read the key',
+      reason: 'neither software nor anyone with the board can read the key',
       lost: 'reading the key from the chip',
     });
   }
 
   keepReadable(): void {
     const part = this.steps.some((step) => step.part === 'secure-boot') ? 'secure-boot' : 'flash-encryption';
-    this.protect(part, 'which blocks can be read', [0], 'read protection of further key blocks');
+    this.protect(part, 'the choice of readable blocks', [0], 'read protection of further key blocks');
   }
 
   encryption(): void {
     const part = 'flash-encryption';
     const keep = { lost: 'this access over the cable' };
     this.set(part, 'SPI_BOOT_CRYPT_CNT', 7, {
-      reason: 'the chip decrypts its flash, and never stops to',
-      lost: 'starting programs that are not encrypted with the key of the chip',
+      reason: 'the chip always decrypts its flash',
+      lost: "starting programs that are not encrypted with the chip's key",
     });
-    const encrypts = 'the loader cannot use the key to encrypt data of others';
+    const encrypts = 'the loader cannot use the key to encrypt other data';
     this.set(part, 'DIS_DOWNLOAD_MANUAL_ENCRYPT', 1, { reason: encrypts, ...keep });
     const caches = 'the loader cannot read the flash decrypted';
     this.set(part, 'DIS_DOWNLOAD_ICACHE', 1, { reason: caches, ...keep });
@@ -212,7 +212,9 @@ class Planner {
       if (index < count) continue;
       const present = this.fuses.keys.find(({ purpose }) => purpose === `secure-boot-${index}`);
       if (present !== undefined && !this.fuses.revoked[index])
-        throw refused(`block ${present.block} has a further secure boot key ${index}, which was not given`);
+        throw refused(
+          `block ${present.block} contains another secure boot key (${index}), which was not passed`,
+        );
       this.set(part, `SECURE_BOOT_KEY_REVOKE${index}`, 1, {
         reason: 'no further key can be added',
         lost: `secure boot key ${index}`,
@@ -236,7 +238,7 @@ class Planner {
 
   download(): void {
     this.set('download', 'ENABLE_SECURITY_DOWNLOAD', 1, {
-      reason: 'the loader only writes the flash: it reads nothing, and runs no programs',
+      reason: 'the loader can only write the flash: it cannot read anything or run programs',
       lost: 'reading flash and fuses over the cable, and burning further fuses over it',
     });
   }

@@ -30,11 +30,11 @@ export const portSchema = z.object({
     .describe('Whether a board is likely at this port; only such ports are chosen automatically.'),
   access: z.enum(['ok', 'denied', 'unknown']),
   group: z.string().nullable().describe('Group that grants access; null if access is allowed.'),
-  busy: z.boolean().nullable().describe('Null if this system cannot tell without opening the port.'),
+  busy: z.boolean().nullable().describe('Null if this system cannot determine it without opening the port.'),
   holders: z
     .array(z.object({ pid: z.number(), name: z.string() }))
     .describe('Programs that have the port open.'),
-  alias: z.string().nullable().describe('A name that stays the same in any USB socket.'),
+  alias: z.string().nullable().describe('Name that is the same in every USB socket.'),
 });
 
 export type PortInfo = z.infer<typeof portSchema>;

@@ -81,7 +81,7 @@ export const uploadedImageSchema = z.object({
   bytes: z.int(),
   resumedAt: z.int().describe('Offset at which an interrupted upload was resumed.'),
   chunkBytes: z.int().describe('Largest number of image bytes in one packet.'),
-  window: z.int().describe('Number of packets under way at a time.'),
+  window: z.int().describe('Maximum number of packets in flight.'),
 });
 
 export type UploadedImage = z.output<typeof uploadedImageSchema>;
@@ -144,7 +144,7 @@ export const installedImageSchema = z.object({
   port: z.string(),
   file: z.string(),
   outcome: z.enum(['installed', 'on-trial', 'already-running']),
-  before: z.string().nullable().describe('Version that ran before.'),
+  before: z.string().nullable().describe('Version that ran previously.'),
   version: z.string(),
   hash: z.string(),
   uploadedBytes: z.int().describe('0 = the board already had the image.'),
@@ -260,7 +260,7 @@ const notRestarted = (address: string, ms: number) =>
     `${address}: the board accepted the reset, but did not restart within ${ms / 1000} s`,
     {
       endpoint: address,
-      next: 'Press the reset button of the board, then list its images: `aiot board image list`.',
+      next: "Press the board's reset button, then list its images with `aiot board image list`.",
     },
   );
 
@@ -271,8 +271,8 @@ function unhealthy(address: string, version: string, running: string, kept: bool
   return new AiotError('AIOT_FLASH_UNHEALTHY', message, {
     endpoint: address,
     next: kept
-      ? 'See why it stopped: `aiot board monitor`. The board keeps the rejected image in its second slot.'
-      : 'Sign the image with the key that is compiled into the bootloader of the board, for its slot size.',
+      ? 'To see why it stopped, run `aiot board monitor`. The board keeps the rejected image in its second slot.'
+      : "Sign the image with the key that is compiled into the board's bootloader, and for the board's slot size.",
   });
 }
 

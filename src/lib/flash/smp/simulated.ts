@@ -407,7 +407,7 @@ export async function openSimulatedMcuboot(address: string): Promise<SmpPort> {
   });
   if (image !== null && flash === null && !device.alive)
     throw new AiotError('AIOT_IMAGE_MALFORMED', `${address}: the bootloader accepts no image in ${image}`, {
-      next: 'Pass a signed MCUboot image, and the public part of its key. To check it: `aiot firmware verify`.',
+      next: 'Pass a signed MCUboot image, and the public part of its key. To check the image, run `aiot firmware verify`.',
     });
   const cut = settings.get('cut');
   if (cut !== null && !/^\d{1,9}$/.test(cut))
@@ -415,7 +415,7 @@ export async function openSimulatedMcuboot(address: string): Promise<SmpPort> {
       'AIOT_USAGE',
       `${address}: cut: expected a number of flash operations, got ${cut || 'nothing'}`,
       {
-        next: 'For example, simulated:mcuboot?cut=30 lets the power fail before the 31st operation.',
+        next: 'For example, simulated:mcuboot?cut=30 simulates a power failure before the 31st operation.',
       },
     );
   if (cut !== null) device.powerFailsIn = Number(cut);

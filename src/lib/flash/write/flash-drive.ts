@@ -108,14 +108,18 @@ export async function flashDrive(request: FlashDriveRequest): Promise<DriveFlash
 function onlyFile(images: readonly string[]): string {
   const [only, ...more] = images;
   if (only === undefined || more.length > 0)
-    throw new AiotError('AIOT_USAGE', `a drive takes one UF2 file, but got ${images.length} files`, {
+    throw new AiotError('AIOT_USAGE', `a drive accepts one UF2 file, got ${images.length} files`, {
       next: 'Merge several images first: `aiot firmware merge app.bin@0x10000000 --family rp2040 --out app.uf2`.',
     });
   const { file, place } = parsePlaced(only);
   if (place === null) return file;
-  throw new AiotError('AIOT_USAGE', `${only}: a drive takes a UF2 file, which contains its addresses`, {
-    next: `Create one: \`aiot firmware merge ${shellWord(only)} --family rp2040 --out app.uf2\`.`,
-  });
+  throw new AiotError(
+    'AIOT_USAGE',
+    `${only}: a drive accepts only a UF2 file, which contains its addresses`,
+    {
+      next: `Create one: \`aiot firmware merge ${shellWord(only)} --family rp2040 --out app.uf2\`.`,
+    },
+  );
 }
 
 function notUf2(file: string): AiotError {
@@ -164,7 +168,7 @@ function objectionsOf(programs: readonly Uf2Program[], drive: BoardDrive, file: 
   const families = programs.map(({ family }) => nameOf(family)).join(', ');
   const at = `${drive.boardId} at ${drive.path}`;
   if (drive.families.length === 0)
-    return [`${at} is an unknown board, so nothing shows that it accepts ${file}, which is for ${families}`];
+    return [`${at} is an unknown board, so it may not accept ${file}, which is for ${families}`];
   const wanted = drive.families.join(', ');
   if (programs.every(({ family }) => family === null))
     return [`${file} names no family, but ${at} expects ${wanted}`];
@@ -217,7 +221,7 @@ function failed(
   if (lost)
     return new AiotError(
       'AIOT_DRIVE_LOST',
-      `${drive} disappeared after ${sent} of ${total} bytes, so the board has only a part of the program`,
+      `${drive} disappeared after ${sent} of ${total} bytes, so the board has only part of the program`,
       { endpoint: drive, cause, retryable: true },
     );
   return new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${target}: ${reason}`, {
@@ -237,7 +241,7 @@ async function untilGone(
     if (clock.now() >= until)
       throw new AiotError(
         'AIOT_DRIVE_REJECTED',
-        `${drive.boardId} at ${drive.path} got the whole file, but did not restart within ${restartMs / 1000} s`,
+        `${drive.boardId} at ${drive.path} received the whole file, but did not restart within ${restartMs / 1000} s`,
         { endpoint: drive.path },
       );
     await clock.sleep(pollMs, signal);

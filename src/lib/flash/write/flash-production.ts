@@ -89,7 +89,7 @@ async function writeSigned(loader: Loader, job: Job, lock: LockAsked) {
       'AIOT_USAGE',
       '--profile production writes the whole program, but no partition table was given',
       {
-        next: 'Name bootloader, partition table and app, or the firmware folder with --project.',
+        next: 'Specify the bootloader, partition table and app, or the firmware folder with --project.',
       },
     );
   await requireSigned(plan.regions, espChips[chip].bootloaderOffset, lock);

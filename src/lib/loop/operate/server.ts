@@ -124,8 +124,8 @@ export function loopMetrics(status: LoopStatus): string {
       delegate,
     };
     gauge('model_info', 'The model in use.', 1, labels);
-    counter('model_swaps', 'Times that the model was replaced.', model.swaps);
-    gauge('models_refused', 'Models that were tried and rejected.', model.refused.length);
+    counter('model_swaps', 'Number of times that the model was replaced.', model.swaps);
+    gauge('models_refused', 'Number of models that were tried and rejected.', model.refused.length);
   }
   // Each row also has a number, because two outputs may have the same address.
   const each = (pick: (output: LoopStatus['outputs'][number]) => Value): Row[] =>

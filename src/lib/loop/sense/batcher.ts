@@ -104,7 +104,7 @@ export function createBatcher(
         return rows.why === '' ? null : rows.why;
       }
       if (otherDevice(rows)) {
-        const which = `samples of ${rows.device} are ignored, samples of ${device} are used`;
+        const which = `samples of ${rows.device} are ignored; samples of ${device} are used`;
         tell('skipped', `${which}: a loop has one sensor; choose it with ?device=NAME`);
         return null;
       }

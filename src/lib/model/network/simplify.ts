@@ -416,7 +416,7 @@ export function brokenConstant({ tensors }: Graph): string | undefined {
     for (let i = 0; i < data.length; i++) sum += data[i]!;
     if (Number.isFinite(sum)) continue;
     const at = data.findIndex((value) => !Number.isFinite(value));
-    return `${name} holds ${data[at]} (number ${at + 1} of ${data.length})`;
+    return `${name} contains ${data[at]} (number ${at + 1} of ${data.length})`;
   }
   return undefined;
 }

@@ -22,7 +22,7 @@ const minuteMs = 60_000;
  * changed since training.
  */
 const noReference =
-  'no training data to compare with: only a pipeline run that pushes a model stores it, and the next run then compares the data';
+  'no training data to compare with: a pipeline run that pushes a model stores its data, and the next run compares against it';
 
 /** File to which `model push` writes the control message for the guide's boards. */
 const controlMessageFile = 'build/download-model.json';

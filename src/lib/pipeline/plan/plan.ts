@@ -31,7 +31,7 @@ export async function planPipeline(project: Project, surroundings: Surroundings)
   const ordered = inOrder(steps);
   if ('circle' in ordered) {
     const [first = ''] = ordered.circle;
-    const message = `a circle: ${[...ordered.circle, first].join(' → ')}`;
+    const message = `circular dependency: ${[...ordered.circle, first].join(' → ')}`;
     problems.push({ path: ['pipeline', 'steps', first, 'needs'], message });
   }
   if (problems.length > 0) parseYaml(text, project.file, z.unknown(), { code, check: () => problems });

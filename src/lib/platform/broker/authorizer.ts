@@ -88,7 +88,10 @@ export class Authorizer {
         (subscribes && maySubscribe(identity, filterWithin(topic))));
     if (may) return { result: 'allow' };
     const what = publishes ? 'publish' : subscribes ? 'subscribe' : 'use';
-    const reason = identity === null ? 'may no longer connect' : `no right to ${(topic ?? '').slice(0, 200)}`;
+    const reason =
+      identity === null
+        ? 'is no longer allowed to connect'
+        : `no permission for ${(topic ?? '').slice(0, 200)}`;
     this.refuse(`mqtt ${what}`, username, reason, address);
     return { result: 'deny' };
   }

@@ -210,13 +210,13 @@ async function closeAll(
 }
 
 function refused(status: number): Error {
-  return new Error(`the broker answered with HTTP status ${status}`);
+  return new Error(`the broker responded with HTTP status ${status}`);
 }
 
 /** EMQX lists clients in `data`, RMQTT as a list. Other users' clients are left alone, even if the broker ignored the filter. */
 function clientIdsOf(body: unknown, username: string): string[] {
   const rows = Array.isArray(body) ? body : (body as { data?: unknown } | null)?.data;
-  if (!Array.isArray(rows)) throw new Error('the broker answered without a list of clients');
+  if (!Array.isArray(rows)) throw new Error("the broker's response contains no list of clients");
   return rows.flatMap((row: { clientid?: unknown; username?: unknown } | null) =>
     row?.username === username && typeof row.clientid === 'string' ? [row.clientid] : [],
   );

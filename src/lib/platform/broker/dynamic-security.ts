@@ -82,7 +82,7 @@ export async function openDynamicSecurity({ url, devices, log }: Parts): Promise
     if (taken.length === 0) return;
     log.error(
       { devices: taken, errors: clients.flatMap(({ error }) => error ?? []) },
-      'Mosquitto has clients with the names of these devices already; remove them with mosquitto_ctrl',
+      'Mosquitto already has clients with the names of these devices; remove them with mosquitto_ctrl',
     );
     for (const name of taken) known?.delete(name);
     await ask(taken.map((name) => ({ command: 'deleteRole', rolename: rolePrefix + name })));

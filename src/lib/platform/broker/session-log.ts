@@ -483,7 +483,7 @@ function logFindings(
     // A newer file had begun with the complete state, and the platform was killed before it was noted.
     if (number === note.number && bytes.length < note.bytes) return found(number, 'is shorter than it was');
   }
-  if (damaged > 0) return found(number ?? 1, `holds ${plural(damaged, 'damaged line')}`);
+  if (damaged > 0) return found(number ?? 1, `contains ${plural(damaged, 'damaged line')}`);
   if (note?.number === number && note && crc32(bytes.subarray(0, note.bytes)) !== note.crc)
     return found(note.number, 'does not match the written data');
   return [];

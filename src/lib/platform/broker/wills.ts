@@ -63,7 +63,7 @@ async function mayBePublished(core: Core, key: string, will: Will): Promise<bool
   // A connection's identity was checked while the connection was open, so a will without a delay needs no check.
   if (will.dueAt === null || (await core.mayStillPublish(will, topic))) return true;
   core.figures.refused++;
-  core.log.warn({ client: key, topic }, 'dropped a will whose author has lost its rights');
+  core.log.warn({ client: key, topic }, 'dropped a will whose author has lost its permissions');
   return false;
 }
 

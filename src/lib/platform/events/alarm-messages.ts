@@ -71,7 +71,7 @@ export function senderFor(
       return pagerDutyTo(target, allowPrivate);
     case 'telegram': {
       if ((target.host !== 'api.telegram.org' || target.query.base !== undefined) && !allowPrivate)
-        throw refused('another server than api.telegram.org needs --allow-private');
+        throw refused('a server other than api.telegram.org needs --allow-private');
       return sinkTo(withVariables(url, env), (message) => ({
         topic: '',
         payload: Buffer.from(`${titleOf(message)}\n\n${textOf(message)}`),

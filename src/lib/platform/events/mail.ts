@@ -114,7 +114,7 @@ function reasonOf({ code, response, command = '', message, recipient }: Nodemail
   if (response === undefined) return code === 'EAUTH' ? `the login failed: ${message}` : message;
   const place = command.startsWith('AUTH') ? 'the login' : command;
   const to = recipient === undefined ? place : `RCPT TO:<${recipient}>`;
-  return `the server answered ${response.replace(/\s+/g, ' ').slice(0, 200)} to ${to}`;
+  return `the server responded ${response.replace(/\s+/g, ' ').slice(0, 200)} to ${to}`;
 }
 
 function refused(reason: string): AiotError {

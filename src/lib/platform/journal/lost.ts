@@ -127,9 +127,9 @@ export function salvaged({ bytes }: { bytes: Buffer }): Tally[] {
 /** Name of the database in the data folder, and in findings. */
 export const telemetryFile = 'telemetry.db';
 
-export const brokenLines = 'holds lines that are damaged';
-export const brokenRows = 'holds rows that are damaged';
-export const missingRows = 'lacks rows that were stored';
+export const brokenLines = 'contains damaged lines';
+export const brokenRows = 'contains damaged rows';
+export const missingRows = 'is missing stored rows';
 
 /**
  * Findings for losses: one for each stream and device, and at least one in total.

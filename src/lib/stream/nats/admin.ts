@@ -299,7 +299,7 @@ async function checkServer(client: NatsClient, subject: string, endpoint: string
     encryption(info?.tls_required ?? false, info?.tls_available ?? false, endpoint),
     info?.auth_required
       ? { what: 'authentication', state: 'ok', detail: 'required; access granted' }
-      : { what: 'authentication', state: 'no', detail: 'not required; anyone is admitted' },
+      : { what: 'authentication', state: 'no', detail: 'not required; anyone can connect' },
     { what: 'headers', state: info?.headers ? 'ok' : 'no', detail: info?.headers ? 'kept' : 'not supported' },
     { what: 'largest message', state: 'ok', detail: `${info?.max_payload ?? '?'} bytes` },
   ];
