@@ -350,7 +350,7 @@ describe('aiot model import', () => {
       ['quantize', float, '--mode', 'float16'],
     ]) {
       const refused = await runCli(['model', ...argv, '--out', out]);
-      expect(refused.stderr).toContain(`${weights.name} holds NaN (number 2 of `);
+      expect(refused.stderr).toContain(`${weights.name} contains NaN (number 2 of `);
       expect(refused.code).toBe(2);
     }
     expect(existsSync(out)).toBe(false);
@@ -366,7 +366,7 @@ describe('aiot model import', () => {
     for (const { data } of graph.tensors) if (data instanceof Float32Array) data.fill(Number.NaN);
     writeFileSync(float, writeTflite(graph));
     const judged = await runCli(['model', 'evaluate', float, '--data', rows]);
-    expect(judged.stderr).toMatch(/the model outputs NaN \(row 1: output 0\): its .* holds NaN/s);
+    expect(judged.stderr).toMatch(/the model outputs NaN \(row 1: output 0\): its .* contains NaN/s);
     expect(judged.stderr).toContain('Train the model again');
   });
 

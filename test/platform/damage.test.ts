@@ -160,7 +160,7 @@ describe("the broker's log", () => {
     [
       'changed in a byte of a payload',
       async () => flip(await log(), Buffer.from('kept too').toString('base64')),
-      /holds 1 damaged line: 1 retained message and 0 sessions of MQTT are gone \(retained message plant\/door\)/,
+      /contains 1 damaged line: 1 retained message and 0 sessions of MQTT are gone \(retained message plant\/door\)/,
     ],
   ])('is reported as damaged, with the lost entries, if %s', async (_, damage, problem) => {
     await remember();
