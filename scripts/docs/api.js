@@ -31,11 +31,11 @@ const intro = `<!-- Made by npm run docs; do not edit. -->
 
 # API
 
-The platform's endpoints, under \`/api/v1\`. A running platform serves their parameters, request bodies and responses as OpenAPI 3.1
-at \`/openapi.json\`. Programs send a token as \`Authorization: Bearer …\`; devices present their certificate.
+This page lists the platform's endpoints under \`/api/v1\`. A running platform serves their parameters, request bodies and responses as
+OpenAPI 3.1 at \`/openapi.json\`. Programs send a token as \`Authorization: Bearer …\`; devices present their certificate.
 
 - **Access**: the minimum role (\`viewer\`, \`ci\`, \`operator\`); \`devices\` (a device, or a viewer for reading and an operator for
-  changes); or everybody. You can restrict tokens with [scopes](../how-to/users-and-tokens.md#restrict-a-token-with-scopes).
+  changes); or \`everybody\`. You can restrict tokens with [scopes](../how-to/users-and-tokens.md#restrict-a-token-with-scopes).
 - **Errors** are problems (RFC 9457) with a \`code\` from the [catalogue](errors.md). The last column lists the endpoint's own errors.
   Every endpoint also rejects requests that are invalid, too large, too frequent or not allowed.
 - **Lists** are paged: pass a page's \`next\` as \`after\` to get the following page.

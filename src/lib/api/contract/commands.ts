@@ -91,7 +91,7 @@ export type DeviceReply = z.output<typeof deviceReplySchema>;
 
 export const commands = {
   list: endpoint('GET /commands', {
-    summary: 'Commands that projects define for types of devices',
+    summary: 'Commands that projects define for device types',
     result: commandsSchema,
     list: 'commands',
   }),

@@ -320,7 +320,7 @@ export const enrolment = {
   }),
   /** Makes the newest certificate the current one, and invalidates the previous certificate. Idempotent. */
   settle: endpoint('POST /devices/:name/certificate/current', {
-    summary: 'Revoke the current certificate: the next one replaces it',
+    summary: 'Revoke the current certificate: the next certificate replaces it',
     body: settleRequestSchema,
     takes: ['fingerprint'],
     result: deviceSchema,
@@ -352,7 +352,7 @@ export const claims = {
   }),
   /** Requires no operator, because the token is sufficient. */
   redeem: endpoint('POST /claims/redeem', {
-    summary: 'Get a certificate for a one-time token',
+    summary: 'Exchange a one-time token for a certificate',
     access: 'everybody',
     body: redeemRequestSchema,
     takes: ['token', 'csr', 'mac'],

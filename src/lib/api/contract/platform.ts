@@ -17,7 +17,7 @@ export const damage = {
   }),
   /** Acknowledges all damage, or only the entries with these ids. */
   acknowledge: endpoint('POST /damage/acknowledge', {
-    summary: 'Acknowledge damage, so that the status no longer warns of it',
+    summary: 'Acknowledge damage, so that the status no longer warns about it',
     body: acknowledgeRequestSchema,
     takes: ['ids'],
     result: acknowledgedSchema,

@@ -89,7 +89,7 @@ export type DeviceSettings = z.output<typeof deviceSettingsSchema>;
 
 export const settings = {
   list: endpoint('GET /settings', {
-    summary: 'Settings that projects define for types of devices, and overrides for groups',
+    summary: 'Settings that projects define for device types, and overrides for groups',
     result: settingsListSchema,
     list: 'settings',
   }),
