@@ -30,7 +30,7 @@ static void test_row(checks *c, const objects_row *row, size_t index, size_t *mo
   aiot_objects objects;
   if (!check_equal(c, "open", index, AIOT_OK, aiot_objects_open(&objects, &row->spec, row->classes, &arena))) return;
   if (arena.used > *most) *most = arena.used;
-  const aiot_tensor tensor = {row->spec.rows * row->spec.columns * (1 + row->classes), row->scale, row->zero_point};
+  const aiot_tensor tensor = {row->spec.rows * row->spec.columns * (1 + row->classes), row->scale, row->zero_point, AIOT_INT8};
   /* The second run shows that the first left no state. */
   for (int time = 0; time < 2; time++) {
     const size_t found = aiot_objects_find(&objects, row->output, &tensor, row->threshold);

@@ -4,7 +4,8 @@
  *   run_models LIST
  *
  * LIST has three lines for each network: its .tflite file, a file of consecutive inputs, and the output file. The program prints
- * a line for each network: `ok ARENA_BYTES`, or the error code. Inputs and outputs are int8; those of decision trees are float32 features and int32 sums.
+ * a line for each network: `ok ARENA_BYTES`, or the error code. Inputs and outputs have the types of the tensors; those of decision trees are
+ * float32 features and int32 sums.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -68,13 +69,14 @@ static void run(const contents *model, const contents *input, const char *path, 
   if (code != AIOT_OK) {
     printf("%s\n", aiot_code_name(code));
   } else {
-    const size_t taken = aiot_interpreter.input(opened)->count, given = aiot_interpreter.output(opened)->count;
-    int8_t *output = malloc(given);
+    const aiot_tensor *from = aiot_interpreter.input(opened), *to = aiot_interpreter.output(opened);
+    const size_t taken = from->count * aiot_type_bytes(from->type), given = to->count * aiot_type_bytes(to->type);
+    uint8_t *output = malloc(given);
     /* The values that variables have after this first run must be gone after a reset. */
-    if (input->bytes >= taken) aiot_interpreter.invoke(opened, (const int8_t *)input->data, output);
+    if (input->bytes >= taken) aiot_interpreter.invoke(opened, input->data, output);
     aiot_interpreter.reset(opened);
     for (size_t at = 0; at + taken <= input->bytes; at += taken) {
-      aiot_interpreter.invoke(opened, (const int8_t *)input->data + at, output);
+      aiot_interpreter.invoke(opened, input->data + at, output);
       fwrite(output, 1, given, out);
     }
     free(output);

@@ -57,7 +57,9 @@ export function modelsPage({ operators, hasKernel, hasC, firmware, judged }) {
   // Operators of the audio front end have a separate list, because each supports only one combination of types.
   const isSignal = (/** @type {string} */ op) => op.startsWith('SIGNAL_');
   const signals = [...operators].filter(isSignal).sort();
-  const unjudged = signals.filter((op) => !judged.get('signal')?.has(op));
+  const unjudged = signals.filter(
+    (op) => !judged.get('signal')?.has(op) || firmware.has(op) !== (judged.get('firmware')?.has(op) ?? false),
+  );
   if (unjudged.length > 0) throw new Error(`docs/models.md: not judged by any test: ${unjudged.join(', ')}`);
   const others = [...operators].filter((op) => !isSignal(op));
   const rows = others.sort().map((op) => {
@@ -81,7 +83,7 @@ This page lists each supported operator of \`.tflite\` files. Each cell names th
 - **read**: TensorFlow writes a file with the operator. We compare the outputs of this file in LiteRT or TFLM with ours.
 - **float32**, **int8**, **int16x8**: activations of this type in aiot's interpreter, in models with random shapes, scales and options. int16x8 has int16 activations and int8 weights.
 - **int32**, **bool**: indices and conditions, as inputs, outputs or between operators.
-- **\`--emit c\`** and **firmware** support int8 and [decision trees](reference/tflite-operators.md#decision-trees), which we compare with the interpreter. C code also supports int32 and bool. The firmware supports other types only between operators, if ARG_MAX, ARG_MIN, CAST or a comparison produces them.
+- **\`--emit c\`** and **firmware** support int8 and [decision trees](reference/tflite-operators.md#decision-trees), which we compare with the interpreter. C code also supports int32 and bool. The firmware supports other types only between operators, if ARG_MAX, ARG_MIN, CAST, a comparison or the audio front end produces them.
 
 | operator | ${Object.values(columns).join(' | ')} |
 | --- | ${Object.keys(columns)
@@ -93,7 +95,7 @@ GATHER also reads float32 and int8 at computed int32 indices, and CAST converts 
 
 QUANTIZE converts float32 to int8 or int16, int8 to int16 and back, and int8 to uint8 and back. DEQUANTIZE converts int8, int16 or float16 to float32.
 
-The operators of TFLite Micro's [audio front end](reference/tflite-operators.md#audio-front-end) work on int16 samples, uint32 and uint64. For these operators, aiot's interpreter and TFLM produce identical bits: ${signals.join(', ')}. \`--emit c\` and the firmware do not support them.
+The operators of TFLite Micro's [audio front end](reference/tflite-operators.md#audio-front-end) work on int16 samples, uint32 and uint64. For these operators, aiot's interpreter, the firmware and TFLM produce identical bits: ${signals.join(', ')}. \`--emit c\` does not support them.
 
 VAR_HANDLE and CALL_ONCE define a file's [variables](reference/tflite-operators.md#variables). WHILE and IF are [control flow](reference/tflite-operators.md#loops).
 See [TFLite operators](reference/tflite-operators.md) for their rules and for limits, [TFLite rules](reference/tflite-rules.md) for files, and [import formats](reference/import-formats.md) for Keras and ONNX.

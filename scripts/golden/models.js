@@ -15,11 +15,14 @@ const seeds = Array.from({ length: 8 }, (_, at) => 100 + at);
  * Networks of each kind with inputs and the TypeScript interpreter's outputs, as C text.
  * @param {object} lib
  * @param {Record<string, (random: () => number) => object>} lib.makers of float networks, by kind
+ * @param {Record<string, (random: () => number) => object>} lib.fronts int8 networks with an audio front end, by kind
  * @param {typeof import('../../test/support/architectures.js').quantizedOf} lib.quantizedOf
  */
-export function modelTables({ makers, quantizedOf, writeTflite, createInterpreter, seededRandom }) {
-  const tables = Object.entries(makers).map(([kind, make], index) => {
-    const candidates = seeds.flatMap((seed) => possible(() => nameless(quantizedOf(make, seed))));
+export function modelTables({ makers, fronts, quantizedOf, writeTflite, createInterpreter, seededRandom }) {
+  const tables = Object.entries({ ...makers, ...fronts }).map(([kind, make], index) => {
+    const candidates = seeds.flatMap((seed) =>
+      possible(() => nameless(kind in fronts ? make(seededRandom(seed)) : quantizedOf(make, seed))),
+    );
     const files = candidates.map((graph) => writeTflite(graph));
     const smallest = files.reduce((best, file, at) => (file.length < files[best].length ? at : best), 0);
     const { input, output } = vectorsOf(candidates[smallest], createInterpreter, seededRandom(index));
@@ -155,7 +158,7 @@ export function emittedNetworks({ FloatNetwork, engineKinds }) {
 
 /** The TypeScript modules that both generators need. */
 export async function golden() {
-  const [formats, runtime, core, emit, architectures, kinds, float, rules] = await Promise.all([
+  const [formats, runtime, core, emit, architectures, kinds, float, rules, fronts] = await Promise.all([
     import('../../src/lib/formats/index.ts'),
     import('../../src/lib/runtime/index.ts'),
     import('../../src/lib/core/index.ts'),
@@ -164,6 +167,7 @@ export async function golden() {
     import('../../test/support/engine-kinds.ts'),
     import('../../test/support/float-network.ts'),
     import('../../test/support/model-rules.ts'),
+    import('../../test/support/front-end-graphs.ts'),
   ]);
   const makers = { ...architectures.architectures, ...kinds.engineKinds };
   const networks = emittedNetworks({ ...float, ...kinds });
@@ -174,6 +178,7 @@ export async function golden() {
     ...emit,
     quantizedOf: architectures.quantizedOf,
     makers,
+    fronts: fronts.smallFrontEnds,
     networks,
   };
   return new Map([

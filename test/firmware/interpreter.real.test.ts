@@ -13,7 +13,13 @@ import { root } from '../support/cli.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
 import { hardForest } from '../support/hard-forest.js';
-import { conditionsGraph, conversionsGraph, wrappedGraph } from '../support/integer-op-graphs.js';
+import {
+  conditionsGraph,
+  conversionsGraph,
+  indicesGraph,
+  requantizedGraph,
+  wrappedGraph,
+} from '../support/integer-op-graphs.js';
 import { expectRecorded, operatorsOn, operatorsReading } from '../support/judged.js';
 import { runInFirmware } from '../support/native-interpreter.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
@@ -67,7 +73,13 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
         .filter(({ graph }) => isInt8(graph))
         .map((job) => ({ ...job, input: chanceInputs(job.graph, random, runs) as Int8Array }));
     });
-  const valueGraphs = { conditions: conditionsGraph, conversions: conversionsGraph, wrapped: wrappedGraph };
+  const valueGraphs = {
+    conditions: conditionsGraph,
+    conversions: conversionsGraph,
+    wrapped: wrappedGraph,
+    indices: indicesGraph,
+    requantized: requantizedGraph,
+  };
   const valueJobs = (name: keyof typeof valueGraphs) => {
     const random = seededRandom(29);
     return Array.from({ length: 4 * files }, (_, at) => {
@@ -93,6 +105,8 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
     ['combined conditions', () => valueJobs('conditions')],
     ['positions and converted values', () => valueJobs('conversions')],
     ['converted numbers that do not fit', () => valueJobs('wrapped')],
+    ['elements at computed indices', () => valueJobs('indices')],
+    ['numbers quantized between operators', () => valueJobs('requantized')],
   ])(
     'computes %s bit for bit as the TypeScript interpreter does',
     async (_, jobsOf) => {
@@ -183,7 +197,7 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
       timeout,
     );
 
-    const compared = async (name: 'conditions' | 'conversions') => {
+    const compared = async (name: Exclude<keyof typeof valueGraphs, 'wrapped'>) => {
       const jobs = valueJobs(name);
       const ours = await runInFirmware(program, jobs);
       const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
@@ -196,6 +210,18 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
       async () => {
         const graphs = await compared('conditions');
         await expectRecorded('firmware.TFLM.conditions', operatorsReading('bool', graphs, 8));
+      },
+      timeout,
+    );
+
+    it(
+      'computes the same bits of elements at computed indices, and of numbers quantized between operators',
+      async () => {
+        const gathered = await compared('indices');
+        await expectRecorded('firmware.TFLM.indices', operatorsReading('int8', gathered, 8));
+        const graphs = await compared('requantized');
+        const listed = (['int16', 'float32'] as const).flatMap((type) => operatorsReading(type, graphs, 8));
+        await expectRecorded('firmware.TFLM.quantized', listed);
       },
       timeout,
     );

@@ -266,6 +266,68 @@ export const frontEndGraphs: Readonly<Record<string, (random: Random) => Graph>>
   },
 };
 
+/** A small model from int16 sounds to int16, of parts of the front end, between CASTs from and to int8. */
+function onInt8(make: (b: GraphBuilder, x: number) => number): (random: Random) => Graph {
+  return (random) => {
+    const b = new GraphBuilder(random);
+    const quantization = { scale: [1], zeroPoint: [0], axis: 0 };
+    const shape = [16];
+    const cast = (from: number, type: 'int8' | 'int16') => {
+      const y = b.add({ type, shape: [...b.tensors[from]!.shape], quantization });
+      const options = { inDataType: b.tensors[from]!.type, outDataType: type };
+      b.operators.push({ op: 'CAST', inputs: [from], outputs: [y], options } as Operator);
+      return y;
+    };
+    const x = b.add({ type: 'int8', shape, quantization });
+    const last = make(b, cast(x, 'int16'));
+    return modelOf(b, [x], [cast(last, 'int8')]);
+  };
+}
+
+function energyOf(b: GraphBuilder, bins: number): number {
+  const count = b.tensors[bins]!.shape[0]! / 2;
+  const options = { startIndex: 1, endIndex: count };
+  return apply(b, 'SIGNAL_ENERGY', [bins], [{ type: 'uint32', shape: [count] }], options)[0]!;
+}
+
+/** Small models with int8 inputs and outputs, for the firmware's golden vectors and damaged files. */
+export const smallFrontEnds: Readonly<Record<string, (random: Random) => Graph>> = {
+  'frames and stacks': onInt8((b, x) => {
+    const [frames] = framer(b, x, 12, 8, false);
+    const output = { type: 'int16', shape: b.tensors[frames!]!.shape } as const;
+    const [windowed] = apply(b, 'SIGNAL_WINDOW', [frames!, whole(b, 12, 0, 4096)], [output], { shift: 12 });
+    const flat = sound(b, 24);
+    b.operators.push({
+      op: 'RESHAPE',
+      inputs: [windowed!],
+      outputs: [flat],
+      options: { newShape: [24] },
+    });
+    return stacker(b, flat)[0]!;
+  }),
+  'filter bank': onInt8((b, x) => {
+    const [scaled, bits] = autoScale(b, x);
+    const [bins] = transform(b, scaled!, 16);
+    const [sums] = filterBank(b, energyOf(b, bins!), 3, true);
+    return logarithms(b, squareRoots(b, sums!, bits!)[0]!)[0]!;
+  }),
+  'noise reduction': onInt8((b, x) => {
+    const [bins] = transform(b, x, 32);
+    const [signal, noise] = spectralSubtraction(b, energyOf(b, bins!));
+    return logarithms(b, pcan(b, signal!, noise!, true)[0]!)[0]!;
+  }),
+};
+
+/** The same model, with its first input in place of all others, which have the same shape. */
+export function oneInput(graph: Graph): Graph {
+  const [first = 0, ...others] = graph.inputs;
+  const operators = graph.operators.map((operator) => ({
+    ...operator,
+    inputs: operator.inputs.map((index) => (others.includes(index) ? first : index)),
+  }));
+  return { ...graph, operators, inputs: [first] };
+}
+
 /**
  * Every operator's outputs, with zeros in place of values that TFLite Micro leaves undefined: incomplete frames and rows, and bins outside
  * the range.

@@ -115,6 +115,37 @@ export function conditionsGraph(random: Random): Graph {
   return b.graph(x, b.op({ op: 'SELECT_V2', inputs, outputs: [b.like(x, shape)], options: {} }));
 }
 
+/** An int8 model: elements of a constant table, or of x itself, at the positions of x's largest or smallest values. */
+export function indicesGraph(random: Random): Graph {
+  const b = new GraphBuilder(random);
+  const [rows, size] = [b.integer(1, 5), b.integer(2, 6)];
+  const x = b.activation([rows, size]);
+  const at = b.add({ type: 'int32', shape: [rows] });
+  const op = b.pick('ARG_MAX', 'ARG_MIN');
+  b.op({ op, inputs: [x, b.int32s(1)], outputs: [at], options: { outputType: 'int32' } });
+  const inner = b.integer(1, 4);
+  const table = b.random() < 0.5 ? b.constant([size, inner]) : x;
+  const axis = table === x ? 1 : 0;
+  const y = b.like(table, table === x ? [rows, rows] : [rows, inner]);
+  return b.graph(
+    x,
+    b.op({ op: 'GATHER', inputs: [table, at], outputs: [y], options: { axis, batchDims: 0 } }),
+  );
+}
+
+/** An int8 model: x becomes float32 or int16 and, with any scale, int8 again. */
+export function requantizedGraph(random: Random): Graph {
+  const b = new GraphBuilder(random);
+  const shape = [1, b.integer(1, 5), b.integer(1, 6)];
+  const x = b.activation(shape);
+  const type = b.pick('float32', 'int16');
+  const quantization = { scale: [b.scale()], zeroPoint: [0], axis: 0 };
+  const wide = b.add({ type, shape, ...(type === 'int16' && { quantization }) });
+  const options = { inDataType: 'int8', outDataType: type } as const;
+  b.op({ op: 'CAST', inputs: [x], outputs: [wide], options });
+  return b.graph(x, b.op({ op: 'QUANTIZE', inputs: [wide], outputs: [b.activation(shape)], options: {} }));
+}
+
 /** An int8 model: positions, a comparison or x itself, converted through other types and back to int8. */
 export function conversionsGraph(random: Random): Graph {
   const b = new GraphBuilder(random);

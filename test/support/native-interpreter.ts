@@ -7,12 +7,12 @@ import type { Graph } from '../../src/lib/formats/tflite/graph.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 
 /**
- * Runs int8 models in the firmware's own interpreter (firmware/test/run_models.c, built by CMake at `program`).
+ * Runs models in the firmware's own interpreter (firmware/test/run_models.c, built by CMake at `program`).
  * `input` and the output contain any number of consecutive runs; `said` is `ok ARENA_BYTES` or the error code.
  */
 export async function runInFirmware(
   program: string,
-  jobs: { graph: Graph | Uint8Array; input: Int8Array }[],
+  jobs: { graph: Graph | Uint8Array; input: Int8Array | Int16Array | Uint32Array }[],
 ): Promise<{ output: Int8Array; said: string }[]> {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-native-'));
   try {

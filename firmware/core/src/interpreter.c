@@ -28,9 +28,14 @@ static void join_lives(aiot_network *network) {
   }
 }
 
-/* Size of a tensor. Positions and whole numbers between operators have 4 bytes each. */
 static uint32_t bytes_of(const aiot_operand *operand) {
   return (uint32_t)operand->count * aiot_type_bytes(operand->type);
+}
+
+/* `at`, or the next offset that is aligned for the tensor's elements. */
+static uint32_t aligned(const aiot_operand *operand, uint32_t at) {
+  const uint32_t bytes = aiot_type_bytes(operand->type);
+  return (at + bytes - 1) & ~(bytes - 1);
 }
 
 static bool placed_here(const aiot_operand *operand, int32_t index) {
@@ -62,7 +67,7 @@ static uint32_t place(aiot_network *network) {
         if (other->last < next->first || other->first > next->last) continue;
         const uint32_t end = other->offset + bytes_of(other);
         if (other->offset >= at + bytes_of(next) || end <= at) continue;
-        at = end;
+        at = aligned(next, end);
         moved = true;
       }
     }
@@ -70,6 +75,14 @@ static uint32_t place(aiot_network *network) {
     next->offset = at;
     if (at + bytes_of(next) > all) all = at + bytes_of(next);
   }
+}
+
+/* Alignment of the memory for activations. */
+static size_t alignment_of(const aiot_network *network) {
+  size_t most = 1;
+  for (int32_t i = 0; i < network->operands; i++)
+    if (placed_here(&network->operand[i], i) && aiot_type_bytes(network->operand[i].type) > most) most = aiot_type_bytes(network->operand[i].type);
+  return most;
 }
 
 static const int8_t *memory_of(const aiot_network *network, int32_t index, int8_t *memory) {
@@ -92,10 +105,24 @@ static void bind(aiot_network *network, int8_t *memory) {
 
 static bool describe(aiot_network *network, int32_t index, aiot_tensor *out) {
   const aiot_operand *operand = &network->operand[index];
-  aiot_scale scale;
-  if (!operand->made || !aiot_byte_scale_of(&network->file, operand, &scale)) return false;
-  if (operand->type == AIOT_UINT8 && !operand->converted) return false;
-  *out = (aiot_tensor){(size_t)operand->count, scale.scale, scale.zero_point};
+  aiot_scale scale = {1, 0};
+  if (!operand->made || (operand->type == AIOT_UINT8 && !operand->converted)) return false;
+  switch (operand->type) {
+    case AIOT_INT8:
+    case AIOT_UINT8:
+      if (!aiot_byte_scale_of(&network->file, operand, &scale)) return false;
+      break;
+    case AIOT_INT16:
+      if (operand->scale.count > 0 && !aiot_integer_scale_of(&network->file, operand, &scale)) return false;
+      break;
+    case AIOT_INT32:
+    case AIOT_UINT32:
+    case AIOT_BOOL:
+      break;
+    default:
+      return false;
+  }
+  *out = (aiot_tensor){(size_t)operand->count, scale.scale, scale.zero_point, operand->type == AIOT_UINT8 ? AIOT_INT8 : operand->type};
   return true;
 }
 
@@ -110,6 +137,7 @@ static aiot_code prepare(aiot_network *network, aiot_model *model) {
   if (place(network) > INT32_MAX) return AIOT_MEMORY_SHORT;
   aiot_arena *arena = network->arena;
   int8_t *memory = (int8_t *)arena->base + arena->used;
+  memory += -(uintptr_t)memory & (alignment_of(network) - 1);
   bind(network, memory);
   model->steps = network->steps;
   model->variables = network->variables;
@@ -144,7 +172,7 @@ static aiot_code open_with(const uint8_t *tflite, size_t bytes, aiot_arena *aren
   if (network.file.broken) code = AIOT_BUNDLE_MALFORMED;
   const size_t head = code == AIOT_OK ? head_bytes(&network) : 0;
   arena->bytes = whole;
-  if (code == AIOT_OK && aiot_arena_take(arena, head, 1) == NULL) code = AIOT_MEMORY_SHORT;
+  if (code == AIOT_OK && aiot_arena_take(arena, head, alignment_of(&network)) == NULL) code = AIOT_MEMORY_SHORT;
   if (code == AIOT_OK) {
     aiot_variables_reset(model->variables);
     *out = model;
@@ -170,10 +198,14 @@ static const aiot_tensor *output_of(const aiot_model *model) {
   return &model->output;
 }
 
-static void invoke(aiot_model *model, const int8_t *input, int8_t *output) {
-  memcpy(model->first, input, model->input.count);
+static size_t size_of(const aiot_tensor *tensor) {
+  return tensor->count * aiot_type_bytes(tensor->type);
+}
+
+static void invoke(aiot_model *model, const void *input, void *output) {
+  memcpy(model->first, input, size_of(&model->input));
   for (const aiot_step *step = model->steps; step != NULL; step = step->next) step->run(step);
-  memcpy(output, model->last, model->output.count);
+  memcpy(output, model->last, size_of(&model->output));
 }
 
 static void reset(aiot_model *model) {

@@ -1,5 +1,7 @@
 #include "kernels.h"
 
+#include <string.h>
+
 static const aiot_kernel kernels[] = {
     {AIOT_FULLY_CONNECTED, aiot_prepare_fully_connected, 8, 2, 3, 0, 0},
     {AIOT_CONV_2D, aiot_prepare_convolution, 1, 2, 3, 0, 0},
@@ -71,7 +73,31 @@ static const aiot_kernel kernels[] = {
     {AIOT_L2_NORMALIZATION, aiot_prepare_l2_normalization, 12, 1, 1, 0, 0},
     {AIOT_UNIDIRECTIONAL_SEQUENCE_LSTM, aiot_prepare_lstm, 71, 24, 24, 7u << 9 | 3u << 16 | 15u << 20, 3u << 18},
     {AIOT_SVDF, aiot_prepare_svdf, 6, 5, 5, 1u << 3, 1u << 4},
+    {AIOT_SIGNAL_FRAMER, aiot_prepare_framer, 0, 1, 1, 0, 0},
+    {AIOT_SIGNAL_WINDOW, aiot_prepare_window, 0, 2, 2, 0, 0},
+    {AIOT_SIGNAL_FFT_AUTO_SCALE, aiot_prepare_auto_scale, 0, 1, 1, 0, 0},
+    {AIOT_SIGNAL_RFFT, aiot_prepare_transform, 0, 1, 1, 0, 0},
+    {AIOT_SIGNAL_ENERGY, aiot_prepare_energy, 0, 1, 1, 0, 0},
+    {AIOT_SIGNAL_FILTER_BANK, aiot_prepare_filter_bank, 0, 6, 6, 0, 0},
+    {AIOT_SIGNAL_FILTER_BANK_SQUARE_ROOT, aiot_prepare_square_roots, 0, 2, 2, 0, 0},
+    {AIOT_SIGNAL_FILTER_BANK_SPECTRAL_SUBTRACTION, aiot_prepare_spectral_subtraction, 0, 1, 1, 0, 0},
+    {AIOT_SIGNAL_PCAN, aiot_prepare_pcan, 0, 3, 3, 0, 0},
+    {AIOT_SIGNAL_FILTER_BANK_LOG, aiot_prepare_logarithms, 0, 1, 1, 0, 0},
+    {AIOT_SIGNAL_STACKER, aiot_prepare_stacker, 0, 1, 1, 0, 0},
 };
+
+/* Names of custom operators, in the order of their codes from AIOT_SIGNAL_FRAMER on. */
+static const char *const custom_names[] = {
+    "SignalFramer", "SignalWindow", "SignalFftAutoScale", "SignalRfft", "SignalEnergy", "SignalFilterBank", "SignalFilterBankSquareRoot",
+    "SignalFilterBankSpectralSubtraction", "SignalPCAN", "SignalFilterBankLog", "SignalStacker"};
+
+/* The code of a custom operator with this name; AIOT_CUSTOM = unknown. */
+static int32_t custom_code(const aiot_flatbuffer *file, aiot_vector name) {
+  for (size_t i = 0; i < sizeof custom_names / sizeof custom_names[0]; i++)
+    if (strlen(custom_names[i]) == name.count && memcmp(file->data + name.at, custom_names[i], name.count) == 0)
+      return AIOT_SIGNAL_FRAMER + (int32_t)i;
+  return AIOT_CUSTOM;
+}
 
 const aiot_kernel *aiot_kernel_of(int32_t code) {
   for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++)
@@ -89,9 +115,13 @@ aiot_operator aiot_operator_at(aiot_network *network, aiot_vector operators, aio
   aiot_operator operator = {
       .network = network,
       .code = old > builtin ? old : builtin,
+      .custom = aiot_flatbuffer_vector(file, table, 5, 1),
       .inputs = aiot_flatbuffer_vector(file, table, 1, 4),
       .outputs = aiot_flatbuffer_vector(file, table, 2, 4),
   };
+  if (operator.code == AIOT_CUSTOM) operator.code = custom_code(file, aiot_flatbuffer_vector(file, code, 1, 1));
+  /* A code of a custom operator is not a code of a file. */
+  else if (operator.code >= AIOT_SIGNAL_FRAMER) operator.code = AIOT_CUSTOM;
   const aiot_kernel *kernel = aiot_kernel_of(operator.code);
   const int32_t options_type = (uint8_t)aiot_flatbuffer_i8(file, table, 3, 0);
   operator.suited = options_type == 0 || (kernel != NULL && options_type == kernel->options_type);

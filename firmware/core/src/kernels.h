@@ -2,6 +2,7 @@
 #ifndef AIOT_KERNELS_H
 #define AIOT_KERNELS_H
 
+#include "flexbuffer.h"
 #include "network.h"
 
 /*
@@ -64,5 +65,17 @@ aiot_code aiot_prepare_batch_matmul(const aiot_operator *operator);
 aiot_code aiot_prepare_l2_normalization(const aiot_operator *operator);
 aiot_code aiot_prepare_svdf(const aiot_operator *operator);
 aiot_code aiot_prepare_lstm(const aiot_operator *operator);
+/* Operators of TensorFlow Lite Micro's audio front end. */
+aiot_code aiot_prepare_framer(const aiot_operator *operator);
+aiot_code aiot_prepare_window(const aiot_operator *operator);
+aiot_code aiot_prepare_auto_scale(const aiot_operator *operator);
+aiot_code aiot_prepare_transform(const aiot_operator *operator);
+aiot_code aiot_prepare_energy(const aiot_operator *operator);
+aiot_code aiot_prepare_filter_bank(const aiot_operator *operator);
+aiot_code aiot_prepare_square_roots(const aiot_operator *operator);
+aiot_code aiot_prepare_spectral_subtraction(const aiot_operator *operator);
+aiot_code aiot_prepare_pcan(const aiot_operator *operator);
+aiot_code aiot_prepare_logarithms(const aiot_operator *operator);
+aiot_code aiot_prepare_stacker(const aiot_operator *operator);
 
 #endif

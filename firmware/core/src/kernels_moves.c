@@ -55,7 +55,11 @@ aiot_code aiot_prepare_reshape(const aiot_operator *operator) {
   /* A RESHAPE's target shape is that of the output, so only the length of the list is checked. */
   const bool listed = operator->code == AIOT_RESHAPE;
   if (listed && aiot_flatbuffer_vector(&operator->network->file, operator->options, 0, 4).count > LISTED_MAX) return AIOT_BUNDLE_MALFORMED;
-  if (!ends_of(operator, 0, 0, &x, &y) || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
+  const bool same = ends_of(operator, 0, 0, &x, &y);
+  if (x == NULL || y == NULL || x->count != y->count || x->type != y->type) return AIOT_BUNDLE_MALFORMED;
+  if (!same && (x->type == AIOT_INT8 || x->type == AIOT_UINT8)) return AIOT_BUNDLE_MALFORMED;
+  /* A constant may not be aligned for the kernels that read the output. */
+  if (x->data != NULL && aiot_type_bytes(x->type) > 1) return AIOT_MODEL_UNSUPPORTED;
   aiot_operator_output(operator, 0)->root = x->root;
   return AIOT_OK;
 }
@@ -372,7 +376,6 @@ aiot_code aiot_prepare_slice(const aiot_operator *operator) {
 }
 
 typedef struct {
-  const uint8_t *taken;
   int32_t batches, outer, size, count, inner;
 } gather_plan;
 
@@ -382,26 +385,27 @@ static void run_gather(const aiot_step *step) {
   for (int32_t batch = 0; batch < plan->batches; batch++)
     for (int32_t outer = 0; outer < plan->outer; outer++)
       for (int32_t i = 0; i < plan->count; i++, y += plan->inner) {
-        const aiot_operand taken = {.data = plan->taken};
-        const int32_t at = aiot_operand_i32(&taken, batch * plan->count + i);
+        const aiot_operand taken = {.data = (const uint8_t *)step->x2};
+        const int32_t index = aiot_operand_i32(&taken, batch * plan->count + i);
+        const int32_t at = index < 0 ? 0 : index < plan->size ? index : plan->size - 1;
         memcpy(y, step->x + ((batch * plan->outer + outer) * plan->size + at) * plan->inner, (size_t)plan->inner);
       }
 }
 
-/* GATHER copies the elements at constant indices of an axis. */
+/* GATHER copies the elements at the indices of an axis. For a computed index that does not exist, it copies the nearest element. */
 aiot_code aiot_prepare_gather(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x, *y, *taken = aiot_operator_input(operator, 1);
   if (!ends_of(operator, 0, 0, &x, &y)) return AIOT_BUNDLE_MALFORMED;
-  if (!aiot_operand_constant(taken, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  if (taken->type != AIOT_INT32) return AIOT_MODEL_UNSUPPORTED;
   const int32_t axis = aiot_operand_axis(x, aiot_flatbuffer_i32(file, operator->options, 0, 0));
   const int32_t given = aiot_flatbuffer_i32(file, operator->options, 1, 0), batch_dims = given < 0 ? given + taken->rank : given;
   if (axis < 0 || batch_dims < 0 || batch_dims > axis || batch_dims > taken->rank) return AIOT_BUNDLE_MALFORMED;
   if (x->rank + taken->rank - 1 - batch_dims > AIOT_RANK_MAX) return AIOT_BUNDLE_MALFORMED;
-  gather_plan *plan = aiot_network_step(operator->network, run_gather, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
-                                        aiot_operator_output_index(operator, 0));
+  gather_plan *plan = aiot_network_step(operator->network, run_gather, sizeof *plan, aiot_operator_input_index(operator, 0),
+                                        aiot_operator_input_index(operator, 1), aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
-  *plan = (gather_plan){taken->data, 1, 1, x->size[axis], 1, 1};
+  *plan = (gather_plan){1, 1, x->size[axis], 1, 1};
   int32_t shape[AIOT_RANK_MAX], rank = 0;
   for (int32_t k = 0; k < axis; k++) {
     if (k < batch_dims && taken->size[k] != x->size[k]) return AIOT_BUNDLE_MALFORMED;
@@ -410,7 +414,7 @@ aiot_code aiot_prepare_gather(const aiot_operator *operator) {
   }
   for (int32_t k = batch_dims; k < taken->rank; k++) plan->count *= shape[rank++] = taken->size[k];
   for (int32_t k = axis + 1; k < x->rank; k++) plan->inner *= shape[rank++] = x->size[k];
-  for (int32_t i = 0; i < taken->count; i++)
+  for (int32_t i = 0; taken->data != NULL && i < taken->count; i++)
     if (aiot_operand_i32(taken, i) < 0 || aiot_operand_i32(taken, i) >= x->size[axis]) return AIOT_BUNDLE_MALFORMED;
   return aiot_operand_shaped(y, rank, shape) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
 }

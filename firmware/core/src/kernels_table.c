@@ -1,6 +1,7 @@
 /* int8 operators whose output depends on a single input value. All 256 outputs are computed once. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "aiot/fixed_point.h"
 #include "fixed_functions.h"
@@ -162,9 +163,52 @@ static aiot_code plan_function(const aiot_operator *operator, const aiot_operand
   return AIOT_OK;
 }
 
+typedef struct {
+  int32_t count;
+  aiot_scale input, output;
+  aiot_ratio ratio;
+} quantize_plan;
+
+static void run_quantize(const aiot_step *step) {
+  const quantize_plan *plan = step->plan;
+  const aiot_range whole = {INT8_MIN, INT8_MAX};
+  for (int32_t i = 0; i < plan->count; i++) {
+    float real;
+    memcpy(&real, step->x + 4 * i, sizeof real);
+    step->y[i] = aiot_range_clamp(whole, aiot_round((double)(float)((double)real / plan->output.scale)) + plan->output.zero_point);
+  }
+}
+
+static void run_requantize(const aiot_step *step) {
+  const quantize_plan *plan = step->plan;
+  const aiot_range whole = {INT8_MIN, INT8_MAX};
+  for (int32_t i = 0; i < plan->count; i++) {
+    int16_t wide;
+    memcpy(&wide, step->x + 2 * i, sizeof wide);
+    step->y[i] = aiot_range_clamp(whole, aiot_ratio_times(wide - plan->input.zero_point, plan->ratio) + plan->output.zero_point);
+  }
+}
+
+/* QUANTIZE from float32 or int16 to int8. */
+static aiot_code prepare_quantize(const aiot_operator *operator, const aiot_operand *x, const aiot_operand *y) {
+  aiot_flatbuffer *file = &operator->network->file;
+  const bool real = x->type == AIOT_FLOAT32;
+  quantize_plan own = {.count = x->count};
+  if (x->data != NULL) return AIOT_MODEL_UNSUPPORTED;
+  if (!aiot_scale_of(file, y, &own.output) || (!real && !aiot_integer_scale_of(file, x, &own.input))) return AIOT_BUNDLE_MALFORMED;
+  if (!real && !aiot_ratio_of(own.input.scale / own.output.scale, &own.ratio)) return AIOT_BUNDLE_MALFORMED;
+  quantize_plan *plan = aiot_network_step(operator->network, real ? run_quantize : run_requantize, sizeof *plan,
+                                          aiot_operator_input_index(operator, 0), -1, aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  *plan = own;
+  return AIOT_OK;
+}
+
 aiot_code aiot_prepare_table(const aiot_operator *operator) {
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   if (x == NULL || y == NULL || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
+  if (operator->code == AIOT_QUANTIZE && y->type == AIOT_INT8 && (x->type == AIOT_FLOAT32 || x->type == AIOT_INT16))
+    return prepare_quantize(operator, x, y);
   /* QUANTIZE also converts between int8 and uint8. uint8 values are in memory as int8 values that are 128 lower. */
   const bool converts = operator->code == AIOT_QUANTIZE && (x->type == AIOT_UINT8) != (y->type == AIOT_UINT8);
   if (converts) aiot_operator_input(operator, 0)->converted = aiot_operator_output(operator, 0)->converted = true;

@@ -9,6 +9,7 @@
 
 #include "aiot/arena.h"
 #include "aiot/code.h"
+#include "aiot/model.h"
 #include "flatbuffer.h"
 
 #define AIOT_RANK_MAX 6
@@ -18,8 +19,6 @@
  */
 #define AIOT_ELEMENTS_MAX (1 << 24)
 
-/* Numbers of the schema's TensorType. */
-enum { AIOT_FLOAT32 = 0, AIOT_FLOAT16 = 1, AIOT_INT32 = 2, AIOT_UINT8 = 3, AIOT_INT64 = 4, AIOT_BOOL = 6, AIOT_INT16 = 7, AIOT_INT8 = 9, AIOT_RESOURCE = 13 };
 enum { AIOT_ALIGNMENT = sizeof(void *) > sizeof(double) ? sizeof(void *) : sizeof(double) };
 
 /* A variable, which keeps its value between runs (variables.h). */
@@ -95,6 +94,8 @@ typedef struct {
   /* Whether the options table belongs to this operator. */
   bool suited;
   aiot_vector inputs, outputs;
+  /* Options of a custom operator, as bytes. */
+  aiot_vector custom;
 } aiot_operator;
 
 /* Reads the operator at this position. */
@@ -102,9 +103,6 @@ aiot_operator aiot_operator_at(aiot_network *network, aiot_vector operators, aio
 
 /* Reads a tensor. For type resource, only its shape is read, because it must be a handle of a variable. */
 aiot_code aiot_operand_read(aiot_flatbuffer *file, aiot_table tensor, aiot_vector buffers, aiot_operand *operand);
-
-/* Size of an element of this type; 0 = not allowed in a file. */
-uint32_t aiot_type_bytes(int32_t type);
 
 /* The tensor of an input or output; NULL = the operator has no such input or output. */
 aiot_operand *aiot_operator_input(const aiot_operator *operator, uint32_t place);
@@ -216,7 +214,19 @@ enum {
   AIOT_CALL_ONCE = 129,
   AIOT_VAR_HANDLE = 142,
   AIOT_READ_VARIABLE = 143,
-  AIOT_ASSIGN_VARIABLE = 144
+  AIOT_ASSIGN_VARIABLE = 144,
+  /* Custom operators, which files name (kernels.c). Files do not contain these codes. */
+  AIOT_SIGNAL_FRAMER = 1 << 20,
+  AIOT_SIGNAL_WINDOW,
+  AIOT_SIGNAL_FFT_AUTO_SCALE,
+  AIOT_SIGNAL_RFFT,
+  AIOT_SIGNAL_ENERGY,
+  AIOT_SIGNAL_FILTER_BANK,
+  AIOT_SIGNAL_FILTER_BANK_SQUARE_ROOT,
+  AIOT_SIGNAL_FILTER_BANK_SPECTRAL_SUBTRACTION,
+  AIOT_SIGNAL_PCAN,
+  AIOT_SIGNAL_FILTER_BANK_LOG,
+  AIOT_SIGNAL_STACKER
 };
 
 #endif

@@ -49,10 +49,12 @@ static bool in_order(const aiot_operator *operator, const aiot_kernel *kernel, i
   aiot_network *network = operator->network;
   if (operator->inputs.count < kernel->least || operator->inputs.count > kernel->most) return false;
   const bool several = operator->code == AIOT_SPLIT || operator->code == AIOT_SPLIT_V || operator->code == AIOT_UNPACK;
+  const bool pair = operator->code == AIOT_SIGNAL_FRAMER || operator->code == AIOT_SIGNAL_FFT_AUTO_SCALE ||
+                    operator->code == AIOT_SIGNAL_FILTER_BANK_SPECTRAL_SUBTRACTION || operator->code == AIOT_SIGNAL_STACKER;
   const bool none = operator->code == AIOT_ASSIGN_VARIABLE || operator->code == AIOT_CALL_ONCE;
   const bool variable = operator->code == AIOT_ASSIGN_VARIABLE || operator->code == AIOT_READ_VARIABLE;
   const bool list = operator->code == AIOT_CONCATENATION || operator->code == AIOT_PACK;
-  if (several ? operator->outputs.count == 0 : operator->outputs.count != (none ? 0 : 1)) return false;
+  if (several ? operator->outputs.count == 0 : operator->outputs.count != (none ? 0 : pair ? 2 : 1)) return false;
   for (uint32_t i = 0; i < operator->inputs.count; i++) {
     const int32_t index = aiot_operator_input_index(operator, i);
     if (index == -1 && ((i >= kernel->least && !list) || kernel->optional >> i & 1)) continue;

@@ -5,9 +5,11 @@
 uint32_t aiot_type_bytes(int32_t type) {
   switch (type) {
     case AIOT_INT64:
+    case AIOT_UINT64:
       return 8;
     case AIOT_FLOAT32:
     case AIOT_INT32:
+    case AIOT_UINT32:
       return 4;
     case AIOT_FLOAT16:
     case AIOT_INT16:

@@ -108,6 +108,26 @@ aiot_variable *aiot_variable_state(const aiot_operator *operator, uint32_t place
   return variable;
 }
 
+static aiot_variable *add_memory(aiot_network *network, size_t bytes) {
+  aiot_variable *variable = aiot_arena_take(network->arena, sizeof *variable, AIOT_ALIGNMENT);
+  int8_t *value = variable == NULL ? NULL : aiot_arena_take(network->arena, bytes, AIOT_ALIGNMENT);
+  if (value == NULL) return NULL;
+  *variable = (aiot_variable){.value = value, .count = (int32_t)bytes, .assigned = true, .next = network->variables};
+  network->variables = variable;
+  return variable;
+}
+
+void *aiot_variable_memory(aiot_network *network, size_t bytes) {
+  const aiot_variable *variable = add_memory(network, bytes);
+  return variable == NULL ? NULL : variable->value;
+}
+
+bool aiot_variable_output(const aiot_operator *operator, uint32_t place) {
+  aiot_operand *output = aiot_operator_output(operator, place);
+  output->variable = add_memory(operator->network, (size_t)output->count * aiot_type_bytes(output->type));
+  return output->variable != NULL;
+}
+
 /* Accepts only one CALL_ONCE: for the second subgraph, and before any variable is used. */
 aiot_code aiot_prepare_call_once(const aiot_operator *operator) {
   aiot_network *network = operator->network;

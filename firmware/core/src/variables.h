@@ -42,6 +42,15 @@ aiot_code aiot_variables_read(aiot_network *network, aiot_vector graphs, aiot_ve
  */
 aiot_variable *aiot_variable_state(const aiot_operator *operator, uint32_t place);
 
+/* Allocates memory that is zeroed at startup and by a reset, aligned for any number. NULL = the arena is too small. */
+void *aiot_variable_memory(aiot_network *network, size_t bytes);
+
+/*
+ * Gives an output of the operator such memory, because a run may leave it unchanged, or change only a part of it. False if the arena is too
+ * small.
+ */
+bool aiot_variable_output(const aiot_operator *operator, uint32_t place);
+
 /* Sets all variables to their initial values. */
 void aiot_variables_reset(const aiot_variable *variables);
 

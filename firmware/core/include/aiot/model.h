@@ -1,6 +1,6 @@
 /*
- * A quantized network that runs in place, with int8 inputs and outputs (interface 1); uint8 inputs and outputs are passed as int8
- * values that are 128 lower. There are two implementations with the same results: the core's own interpreter of .tflite files
+ * A quantized network that runs in place. Its input and output are int8 (interface 1) or, with operators of an audio front end, other
+ * integers. uint8 inputs and outputs are passed as int8 values that are 128 lower. There are two implementations with the same results: the core's own interpreter of .tflite files
  * (below), and TFLite Micro, for which hal/esp32 provides such a table.
  */
 #ifndef AIOT_MODEL_H
@@ -12,12 +12,20 @@
 #include "aiot/arena.h"
 #include "aiot/code.h"
 
+/* Numbers of the schema's TensorType. */
+enum { AIOT_FLOAT32 = 0, AIOT_FLOAT16 = 1, AIOT_INT32 = 2, AIOT_UINT8 = 3, AIOT_INT64 = 4, AIOT_BOOL = 6, AIOT_INT16 = 7, AIOT_INT8 = 9, AIOT_UINT64 = 12, AIOT_RESOURCE = 13, AIOT_UINT32 = 15 };
+
 typedef struct {
   size_t count;
   /* real = scale * (q - zero_point) */
   double scale;
   int32_t zero_point;
+  /* AIOT_INT8, AIOT_INT16, AIOT_INT32, AIOT_UINT32 or AIOT_BOOL. All but int8 may have no quantization: scale 1, zero point 0. */
+  int32_t type;
 } aiot_tensor;
+
+/* Bytes of an element; 0 = not a type of a tensor. */
+uint32_t aiot_type_bytes(int32_t type);
 
 typedef struct aiot_model aiot_model;
 
@@ -31,8 +39,8 @@ typedef struct {
   aiot_code (*open)(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_model **out);
   const aiot_tensor *(*input)(const aiot_model *model);
   const aiot_tensor *(*output)(const aiot_model *model);
-  /* Runs the network, which cannot fail after opening. `input` and `output` have as many values as the tensors. */
-  void (*invoke)(aiot_model *model, const int8_t *input, int8_t *output);
+  /* Runs the network, which cannot fail after opening. `input` and `output` have the tensors' types and numbers of values. */
+  void (*invoke)(aiot_model *model, const void *input, void *output);
   /* Sets the network's variables to their initial values, as after opening. Called before the first input of a recording. */
   void (*reset)(aiot_model *model);
 } aiot_inference;

@@ -18,9 +18,10 @@ static bool fits(const aiot_runner *r, const aiot_tensor *input) {
 static aiot_code open_network(aiot_runner *r, aiot_arena *arena) {
   const aiot_code code = r->inference->open(r->bundle->model.data, r->bundle->model.bytes, arena, &r->model);
   if (code != AIOT_OK) return code;
-  const aiot_tensor *input = r->inference->input(r->model);
+  const aiot_tensor *input = r->inference->input(r->model), *output = r->inference->output(r->model);
+  if (input->type != AIOT_INT8 || output->type != AIOT_INT8) return AIOT_MODEL_UNSUPPORTED;
   r->inputs = input->count;
-  r->outputs = r->inference->output(r->model)->count;
+  r->outputs = output->count;
   if (!fits(r, input)) return AIOT_BUNDLE_MALFORMED;
   r->input = aiot_arena_take(arena, r->inputs, 1);
   r->output = aiot_arena_take(arena, r->outputs, 1);
@@ -32,7 +33,7 @@ static aiot_code open_forest(aiot_runner *r, aiot_arena *arena) {
   if (code != AIOT_OK) return code;
   r->inputs = r->forest.inputs;
   r->outputs = r->forest.outputs;
-  if (!fits(r, &(aiot_tensor){r->inputs, 1, 0})) return AIOT_BUNDLE_MALFORMED;
+  if (!fits(r, &(aiot_tensor){.count = r->inputs, .scale = 1})) return AIOT_BUNDLE_MALFORMED;
   r->row = aiot_arena_take(arena, r->inputs * sizeof(float), _Alignof(float));
   r->sums = aiot_arena_take(arena, r->outputs * sizeof(int32_t), _Alignof(int32_t));
   r->result = aiot_arena_take(arena, r->outputs * sizeof(float), _Alignof(float));

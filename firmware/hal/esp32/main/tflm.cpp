@@ -41,7 +41,7 @@ const Resolver *resolver() {
 }
 
 aiot_tensor describe(const TfLiteTensor *tensor) {
-  return aiot_tensor{tensor->bytes, tensor->params.scale, tensor->params.zero_point};
+  return aiot_tensor{tensor->bytes, tensor->params.scale, tensor->params.zero_point, AIOT_INT8};
 }
 
 aiot_code open_model(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_model **out) {
@@ -71,7 +71,7 @@ aiot_code open_model(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aio
 const aiot_tensor *input_of(const aiot_model *model) { return &model->input; }
 const aiot_tensor *output_of(const aiot_model *model) { return &model->output; }
 
-void invoke(aiot_model *model, const int8_t *input, int8_t *output) {
+void invoke(aiot_model *model, const void *input, void *output) {
   std::memcpy(model->interpreter->input(0)->data.int8, input, model->input.count);
   /* This cannot fail, because all checks are made when a model is opened. */
   if (model->interpreter->Invoke() != kTfLiteOk) std::memset(output, 0, model->output.count);

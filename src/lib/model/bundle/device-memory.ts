@@ -1,4 +1,10 @@
-import { elementBytes, elementCount, type Graph, hasForest } from '../../formats/tflite/graph.js';
+import {
+  elementBytes,
+  elementCount,
+  type Graph,
+  hasForest,
+  type Operator,
+} from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { signalBytes } from '../../signal/chip-memory.js';
 import { mostDetections } from './detections.js';
@@ -86,7 +92,16 @@ function networkBytes(graph: Graph): number {
     return layers.has(op) ? sum + 9 * last : sum;
   }, 0);
   const states = graph.tensors.reduce((sum, { variable }) => sum + (variable?.byteLength ?? 0), 0);
-  return ends + Math.max(0, ...activations) + channels + states;
+  const tables = graph.operators.reduce((sum, operator) => sum + tableBytes(operator, graph), 0);
+  return ends + Math.max(0, ...activations) + channels + states + tables;
+}
+
+/** Tables and work space of the audio front end (firmware/core/src/kernels_signal.c): rotations, complex values, padded samples, logarithms. */
+function tableBytes({ op, inputs, options }: Operator, { tensors }: Graph): number {
+  if (op === 'SIGNAL_FILTER_BANK_LOG') return 2 * 130;
+  if (op !== 'SIGNAL_RFFT') return 0;
+  const padded = tensors[inputs[0]!]!.shape.at(-1) !== options.fftLength;
+  return (padded ? 7 : 5) * options.fftLength;
 }
 
 const moves: ReadonlySet<string> = new Set(['RESHAPE', 'SQUEEZE', 'EXPAND_DIMS']);

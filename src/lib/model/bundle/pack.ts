@@ -3,7 +3,7 @@ import { canonicalJson, sha256Hex } from '../../core/crypto.js';
 import { AiotError, errorMaker } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
 import { firstName, type Member, readArchive, writeArchive } from '../../formats/archive.js';
-import { elementCount, type Graph, hasFrontEnd } from '../../formats/tflite/graph.js';
+import { elementCount, type Graph } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { frameValues } from '../../signal/mel.js';
 import { featureNames } from '../../signal/spec.js';
@@ -198,11 +198,6 @@ function checkBundle(bundle: Bundle | NetworkBundle): void {
     if (golden.length > 0) throw malformed('golden.json: a model without a project has no golden vectors');
     return;
   }
-  const signal = graph.operators.findIndex((operator) => hasFrontEnd({ operators: [operator] }));
-  if (signal >= 0)
-    throw malformed(
-      `model.tflite: the firmware has no kernel for operator ${signal} (${graph.operators[signal]!.op})`,
-    );
   const features = read(() => featureNames(info.signal), 'bundle.json: signal').length;
   const outputs = outputsOf(info, features);
   for (const [side, count] of [

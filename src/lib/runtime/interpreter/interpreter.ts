@@ -3,6 +3,7 @@ import { checkGraph, checkQuantization } from '../../formats/tflite/check.js';
 import {
   elementCount,
   type Graph,
+  hasFrontEnd,
   type Operator,
   type OperatorName,
   type OperatorOptions,
@@ -81,8 +82,11 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
     tensors[index] = values;
     return [{ values, initial: variable as typeof values }];
   });
+  /** Outputs that keep their previous values while they are incomplete. */
+  const kept = hasFrontEnd(graph) ? graph.operators.filter(({ op }) => op.startsWith('SIGNAL_')) : [];
   const reset = () => {
     for (const { values, initial } of states) values.set(initial);
+    for (const { outputs } of kept) for (const index of outputs) tensors[index]?.fill(0);
   };
   reset();
   const inputTensors = graph.inputs.map((index) => graph.tensors[index]!);
