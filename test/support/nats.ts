@@ -12,7 +12,9 @@ import { connect as connectNats, type NatsConnection } from 'nats';
  * The program built by scripts/parts/nats-server.sh. The path does not come from real.ts, which imports Vitest, because the chaos runs use
  * this file too.
  */
-const natsServerProgram = fileURLToPath(new URL('../../.venv/nats-server/bin/nats-server', import.meta.url));
+export const natsServerProgram = fileURLToPath(
+  new URL('../../.venv/nats-server/bin/nats-server', import.meta.url),
+);
 
 export interface NatsServer {
   port: number;
@@ -30,7 +32,12 @@ export interface NatsServer {
  */
 export async function startNats(
   config = '',
-  { jetstream = true, program = 'nats-server', sync = '' } = {},
+  {
+    jetstream = true,
+    program = 'nats-server',
+    sync = '',
+    env = {},
+  }: { jetstream?: boolean; program?: string; sync?: string; env?: NodeJS.ProcessEnv } = {},
 ): Promise<NatsServer> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-nats-'));
   const port = await freePort();
@@ -41,7 +48,7 @@ export async function startNats(
   const start = async () => {
     server = spawn(program, ['-c', file], {
       stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
+      env: { ...process.env, ...env, PATH: `${process.env.PATH}:/usr/sbin` },
     });
     let log = '';
     server.stderr?.on('data', (chunk) => {
@@ -108,7 +115,7 @@ export function natsClient(server: NatsServer): Promise<NatsConnection> {
   return connectNats({ servers: `127.0.0.1:${server.port}` });
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();

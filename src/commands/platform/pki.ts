@@ -9,7 +9,7 @@ import { brokerFilesSchema, keepBrokerFiles } from '../../lib/platform/broker/ex
 export default class PlatformPki extends AiotCommand {
   static override summary = 'Export the CA files that an external broker needs.';
   static override description =
-    "Writes the CA's certificate, a certificate and key for the broker, and the revocation list. Use this command on a machine that runs a broker but no platform; it reads the platform's database. With --follow, it keeps all four files up to date until Ctrl-C. AIOT_PLATFORM_SECRET decrypts the CA's key.";
+    "Writes the CA's certificate, a certificate and key for the broker, the revocation list, and the keys that a NATS server needs to ask the platform. Use this command on a machine that runs a broker but no platform; it reads the platform's database. With --follow, it keeps all files up to date until Ctrl-C. AIOT_PLATFORM_SECRET decrypts the CA's key.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --database postgres://aiot@db/aiot --public mqtt.plant.lan --out /etc/mosquitto/aiot',
     '<%= config.bin %> <%= command.id %> --database postgres://aiot@db/aiot --public mqtt.plant.lan,192.168.1.10 --out pki --follow',
@@ -17,7 +17,8 @@ export default class PlatformPki extends AiotCommand {
   static override flags = {
     out: Flags.string({
       char: 'o',
-      summary: 'Folder for ca.crt, server.crt, server.key and devices.crl; created if missing.',
+      summary:
+        'Folder for ca.crt, server.crt, server.key, devices.crl and nats-auth.conf; created if missing.',
       required: true,
       env: 'AIOT_OUT',
       helpValue: 'DIR',

@@ -20,6 +20,17 @@ export function digestOf(data: Uint8Array | string): string {
 
 export const digestPattern = /^sha256:[0-9a-f]{64}$/;
 
+/** CRC-16/XMODEM: polynomial 0x1021, initial value 0. */
+export function crc16(bytes: Uint8Array): number {
+  let crc = 0;
+  for (const byte of bytes) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++)
+      crc = crc & 0x8000 ? ((crc << 1) ^ 0x1021) & 0xffff : (crc << 1) & 0xffff;
+  }
+  return crc;
+}
+
 /** ECDSA P-256 (secp256r1) key pair: private PKCS#8 PEM, public SPKI PEM. */
 export function generateKeyPair(): { privatePem: string; publicPem: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });

@@ -23,6 +23,7 @@ export {
 } from './contexts.js';
 export {
   canonicalJson,
+  crc16,
   digestOf,
   digestPattern,
   generateKeyPair,

@@ -195,6 +195,7 @@ export {
   readMcuboot,
   writeMcuboot,
 } from './mcuboot.js';
+export { curveNkey, isNkey, nkeySeed, readSignedClaims, type SigningNkey, signingNkey } from './nkey.js';
 export { decryptNvs, encryptNvs, nvsKeyBytes, nvsKeysInUse, readNvsKeys, writeNvsKeys } from './nvs/crypt.js';
 export { parseNvsCsv, writeNvsCsv } from './nvs/csv.js';
 export { readNvs } from './nvs/read.js';

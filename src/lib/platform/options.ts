@@ -33,7 +33,7 @@ export interface Engines {
   events?: string | undefined;
   /** mqtt(s)://… or nats(s)://…: the broker that devices connect to. */
   broker?: string | undefined;
-  /** emqx+https://…, rmqtt+https://… or mosquitto+mqtts://…: that broker's API, which closes connections of clients that may no longer connect. */
+  /** emqx+https://…, rmqtt+https://…, mosquitto+mqtts://… or nats(s)://…: that broker's API, which closes connections of clients that may no longer connect. */
   brokerControl?: string | undefined;
   /** How the replicas receive devices' messages: `mqtt`, `jetstream`, or kafka://HOST:PORT/TOPIC. The default suits the broker's address. */
   ingest?: string | undefined;

@@ -21,6 +21,7 @@ import {
   startSharedIngest,
 } from './broker/ingest-engines.js';
 import { type Doors, openDoors } from './broker/listeners.js';
+import { calloutKeys, writeNatsAuth } from './broker/nats-config.js';
 import type { BrokerCounts } from './broker/session-log.js';
 import { openTls } from './certificates.js';
 import { guidePorts, startGuide } from './compat/start.js';
@@ -176,6 +177,9 @@ const platformParts = new PartTable<Ground>()
   .part('desired', desiredOf)
   .part('rollouts', rolloutsOf)
   .part('revocations', openRevocations, close)
+  .part('natsAuth', ({ options: { dataDir }, state: { authority } }) =>
+    writeNatsAuth(join(dataDir, 'pki'), calloutKeys(authority)),
+  )
   .part('ingestPlan', ({ options: { engines }, state: { authority } }) =>
     ingestPlanOf(engines, sha256Hex(authority.certificate).slice(0, 16)),
   )
@@ -347,10 +351,13 @@ async function startBroker(
 ): Promise<Broker> {
   const { options, log, now, disk, later, state, rollouts, revocations, ingestPlan } = started;
   const plan = ingestPlan?.broker ?? null;
-  const { devices, engine, store, tokens, sessions, secrets, failures, damages } = state;
+  const { authority, devices, engine, store, tokens, sessions, secrets, failures, damages } = state;
   const { engines, brokerLimits, readers = {} } = options;
   const broker = await openBroker(
-    plan && { plan, leader: engine.leader, cutOff: revocations.changed, controlUrls: engines?.brokerControl },
+    plan && {
+      ...{ plan, leader: engine.leader, cutOff: revocations.changed, controlUrls: engines?.brokerControl },
+      callout: calloutKeys(authority),
+    },
     {
       ...{ devices, tokens, sessions, secrets, failures },
       ...(brokerLimits ? { limits: brokerLimits } : {}),

@@ -1,4 +1,11 @@
-import { createCipheriv, createPrivateKey, randomBytes, scryptSync, X509Certificate } from 'node:crypto';
+import {
+  createCipheriv,
+  createPrivateKey,
+  hkdfSync,
+  randomBytes,
+  scryptSync,
+  X509Certificate,
+} from 'node:crypto';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { generateKeyPair } from '../core/crypto.js';
@@ -41,6 +48,8 @@ export interface Authority {
    * list's.
    */
   revocationList(serials: readonly string[], at: number): Promise<string>;
+  /** 32 bytes derived from the CA's key (HKDF-SHA-256), the same in every process that has this key. `purpose`: different names yield independent bytes. */
+  derive(purpose: string): Uint8Array;
 }
 
 const renewBefore = 30 * 86_400_000;
@@ -70,6 +79,11 @@ export async function openAuthority(
       return { certificate, serial, ...describeCertificate(certificate) };
     },
     revocationList: (serials, at) => revocationList(issuer, serials, at),
+    derive(purpose) {
+      // The private scalar, because a key's DER may differ between writers.
+      const { d = '' } = createPrivateKey(issuer.key).export({ format: 'jwk' });
+      return new Uint8Array(hkdfSync('sha256', Buffer.from(d, 'base64url'), '', purpose, 32));
+    },
   };
 }
 

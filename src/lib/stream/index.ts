@@ -10,7 +10,15 @@ export { type Created, createdSchema, createTopics, parseCreateFile } from './br
 export { type Lag, lagSchema, listTopics, readLag, type Topics, topicsSchema } from './broker/inspect.js';
 export { pictureOf } from './camera/input.js';
 export { type CheatSheet, cheatMarkdown, cheatSheets } from './cheat-sheets.js';
-export { credentialsFrom, type Login, listLogins, login, loginSchema, logout } from './credentials.js';
+export {
+  credentialsFrom,
+  type Login,
+  listLogins,
+  login,
+  loginSchema,
+  logout,
+  withKeptCredentials,
+} from './credentials.js';
 export { decoderFor } from './decode/decoder.js';
 export { BoundedRegExp, comparedTexts, compileExpression, fieldPaths, parse } from './decode/expression.js';
 export { truth } from './decode/expression-functions.js';
@@ -49,6 +57,7 @@ export {
   writeAck,
   writeVarint,
 } from './mqtt/packets.js';
+export { connectNats, type NatsClient } from './nats/connect.js';
 export { openAdmin, openSink, openSource, requireScheme } from './open.js';
 export { retryAfterMs } from './outbound/delivery.js';
 export { publish, publishedManySchema, publishedSchema } from './publish/publish.js';
@@ -109,4 +118,4 @@ export {
   tail,
 } from './tail/tail.js';
 export { compileTemplate } from './tail/template.js';
-export { parseStreamUrl, type StreamUrl, secretIn, shownUrl } from './url.js';
+export { parseStreamUrl, queryBoolean, readQuery, type StreamUrl, secretIn, shownUrl } from './url.js';

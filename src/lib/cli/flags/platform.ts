@@ -96,7 +96,7 @@ export const upFlags = {
   }),
   'broker-control': Flags.string({
     summary:
-      "API of the --broker, which closes suspended devices' connections: emqx+https://KEY:SECRET@HOST, rmqtt+https://TOKEN@HOST or mosquitto+mqtts://USER:PASSWORD@HOST.",
+      "API of the --broker, which closes suspended devices' connections: emqx+https://KEY:SECRET@HOST, rmqtt+https://TOKEN@HOST, mosquitto+mqtts://USER:PASSWORD@HOST or nats(s)://USER:PASSWORD@HOST.",
     env: 'AIOT_BROKER_CONTROL',
     helpGroup: 'STORAGE',
     helpValue: 'URL',

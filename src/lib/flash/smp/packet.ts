@@ -1,4 +1,5 @@
 import { decode, encode } from 'cborg';
+import { crc16 } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 
 /**
@@ -86,17 +87,6 @@ function garbled(reason: string, cause?: unknown): AiotError {
 const lineBytes = 127;
 const marks = { first: [0x06, 0x09], next: [0x04, 0x14] } as const;
 const lineEnd = 0x0a;
-
-/** CRC-16/XMODEM. */
-function crc16(bytes: Uint8Array): number {
-  let crc = 0;
-  for (const byte of bytes) {
-    crc ^= byte << 8;
-    for (let bit = 0; bit < 8; bit++)
-      crc = crc & 0x8000 ? ((crc << 1) ^ 0x1021) & 0xffff : (crc << 1) & 0xffff;
-  }
-  return crc;
-}
 
 /** Encodes a packet for a serial console: length, packet and CRC in base64, split into marked lines. */
 export function encodeLines(packet: Uint8Array): Uint8Array {

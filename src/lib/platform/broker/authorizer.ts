@@ -12,17 +12,17 @@ import type { Broker } from './broker.js';
 import { type Identity, identify, mayPublish, maySubscribe } from './identity.js';
 import { filterWithin } from './topics.js';
 
-interface AuthorizerParts {
+export interface AuthorizerParts {
   devices: Devices;
   tokens: Tokens;
-  secrets: DeviceSecrets;
-  failures: Failures;
+  secrets?: DeviceSecrets | undefined;
+  failures?: Failures | undefined;
   /** Ends a token's connections with the token. */
   sessions: Sessions;
   broker: Pick<Broker, 'figures' | 'disconnectUser'>;
-  denied: (denial: Denial) => void;
+  denied?: ((denial: Denial) => void) | undefined;
   /** Whether the database is being checked, or damaged. */
-  unavailable: () => boolean;
+  unavailable?: (() => boolean) | undefined;
   log: Logger;
 }
 
@@ -53,29 +53,50 @@ export class Authorizer {
 
   /** Whether a client may connect. @param from address of the broker, used if the broker does not report the client's */
   async connect(asked: BrokerAuth, from: string): Promise<BrokerAuthResult> {
-    const { username, clientId, address } = namesOf(asked, from);
-    if (username.startsWith(localUser)) return { ...deny, result: 'ignore' };
-    if (this.parts.unavailable()) return deny;
-    const refuse = (reason: string) => this.refuse('mqtt connect', username || clientId, reason, address);
-    const identity = await this.identityOf(asked, { username, clientId, address });
-    if (identity === null) return deny;
-    if (userOf(identity) !== username)
-      return refuse(`expected the user name ${userOf(identity)} for these credentials, not another one`);
+    if (asked.username?.startsWith(localUser)) return { ...deny, result: 'ignore' };
+    const admitted = await this.admit(asked, from);
+    if ('refused' in admitted) return deny;
+    if (admitted.identity.kind !== 'user') return { ...deny, result: 'allow' };
+    return { ...deny, result: 'allow', expire_at: Math.floor((admitted.expires ?? 0) / 1000) };
+  }
+
+  /**
+   * Identifies a client that wants to connect. A refusal is in the audit log.
+   * @param from address of the broker, used if the broker does not report the client's
+   * @param how `named`: the client must state its user name, because the broker does not read it from the answer. `session`: the client has a
+   * client id, which identifies its session
+   */
+  async admit(
+    asked: BrokerAuth,
+    from: string,
+    { named, session } = { named: true, session: true },
+  ): Promise<Admission | { refused: string }> {
+    if (this.parts.unavailable?.()) return { refused: 'the platform is checking its database' };
+    const names = namesOf(asked, from);
+    const { username, clientId, address } = names;
+    const refuse = (reason: string) => {
+      this.refuse('mqtt connect', username || clientId, reason, address);
+      return { refused: reason };
+    };
+    const identity = await this.identityOf(asked, names);
+    if (identity === null) return { refused: this.reasonFor(asked, username) };
+    const user = userOf(identity);
+    if (user !== username && (named || username !== ''))
+      return refuse(`expected the user name ${user} for these credentials, not another one`);
     // Brokers identify sessions by the client id alone, so a client with another client's id would receive that client's messages.
-    if (clientId !== username && !clientId.startsWith(`${username}/`))
+    if (session && clientId !== user && !clientId.startsWith(`${user}/`))
       return refuse('expected the user name as the client id, alone or followed by a slash and more text');
     if (clientId.length > longestClientId) return refuse('the client id is too long');
-    if (identity.kind !== 'user') return { ...deny, result: 'allow' };
+    if (identity.kind !== 'user') return { identity, user, expires: null };
     this.watch(identity.token);
-    const { expires } = await this.parts.tokens.get(identity.token);
-    return { ...deny, result: 'allow', expire_at: Math.floor(expires / 1000) };
+    return { identity, user, expires: (await this.parts.tokens.get(identity.token)).expires };
   }
 
   /** Whether a client that was admitted under this user name may publish or subscribe. */
   async acl(asked: BrokerAcl, from: string): Promise<BrokerAclResult> {
     const { username, address } = namesOf(asked, from);
     if (username.startsWith(localUser)) return { result: 'ignore' };
-    if (this.parts.unavailable()) return { result: 'deny' };
+    if (this.parts.unavailable?.()) return { result: 'deny' };
     const { action, topic } = asked;
     const identity = await this.admitted(username);
     const publishes = action === 'publish' || action === '2';
@@ -125,6 +146,20 @@ export class Authorizer {
     return typeof known === 'string' ? null : known;
   }
 
+  /** Why credentials were rejected, for the log: the state of the device that they name. */
+  private reasonFor(asked: BrokerAuth, username: string): string {
+    const certificate = present(asked.certificate);
+    const name = (certificate === undefined ? present(asked.commonName) : nameIn(certificate)) ?? username;
+    const what = certificate === undefined ? 'token or secret' : 'certificate';
+    const device = this.parts.devices.find(name);
+    if (device === null) return `unknown ${what}`;
+    const { state } = device;
+    if (state === 'suspended' || state === 'revoked') return `the device ${device.name} is ${state}`;
+    return certificate === undefined
+      ? `wrong ${what} for the device ${device.name}`
+      : `the certificate of the device ${device.name} was replaced, was revoked or has expired`;
+  }
+
   private identifyParts() {
     const { broker, ...parts } = this.parts;
     return { ...parts, figures: broker.figures };
@@ -156,9 +191,18 @@ export class Authorizer {
     broker.figures.refused++;
     const who = name.slice(0, 64);
     log.debug({ user: who, address, what }, reason);
-    denied({ who: 'nobody', what, reason: `${reason} (${who}, external broker)`, address });
+    denied?.({ who: 'nobody', what, reason: `${reason} (${who}, external broker)`, address });
     return deny;
   }
+}
+
+/** A client that may connect. */
+export interface Admission {
+  identity: Identity;
+  /** The client's user name at the broker. */
+  user: string;
+  /** End of the token, ms since 1970; null for devices. */
+  expires: number | null;
 }
 
 interface Names {
@@ -189,11 +233,22 @@ function present(value: string | null | undefined): string | undefined {
   return value === null || value === '' || value === 'undefined' ? undefined : value;
 }
 
-function peerFrom(pem: string): { fingerprint: string } | 'refused' {
-  if (pem.length > longestCertificate) return 'refused';
+/** The common name in a certificate; undefined if there is none. */
+function nameIn(pem: string): string | undefined {
+  return /^CN=(.+)$/m.exec(certificateIn(pem)?.subject ?? '')?.[1];
+}
+
+/** A client's certificate; null if the text is not one, or too long. */
+export function certificateIn(pem: string): X509Certificate | null {
+  if (pem.length > longestCertificate) return null;
   try {
-    return { fingerprint: sha256Hex(new X509Certificate(pem).raw) };
+    return new X509Certificate(pem);
   } catch {
-    return 'refused';
+    return null;
   }
+}
+
+function peerFrom(pem: string): { fingerprint: string } | 'refused' {
+  const certificate = certificateIn(pem);
+  return certificate === null ? 'refused' : { fingerprint: sha256Hex(certificate.raw) };
 }

@@ -28,7 +28,7 @@ import { type BrokerMessage, type ConnectPacket, reasonCode } from './wire.js';
 
 /** Opens the broker in this process, or connects to the external one. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
 export async function openBroker(
-  external: Pick<ExternalParts, 'plan' | 'leader' | 'cutOff' | 'controlUrls'> | null,
+  external: Pick<ExternalParts, 'plan' | 'leader' | 'cutOff' | 'controlUrls' | 'callout'> | null,
   parts: BrokerParts,
 ): Promise<Broker> {
   if (external === null) return startBroker(parts);

@@ -7,6 +7,7 @@ import { backOffMs } from '../../core/time.js';
 import { shownUrl } from '../../stream/url.js';
 import type { Devices } from '../devices/devices.js';
 import type { Worker } from '../workers.js';
+import { type NatsParts, openNatsControl } from './nats-control.js';
 
 /** Closes connections at an external broker. */
 export interface BrokerControl {
@@ -17,12 +18,16 @@ export interface BrokerControl {
   cutOff(username: string, mayReturn: () => boolean): void;
   /** Background work at the broker, which only one replica does. */
   workers: readonly Worker[];
+  /** Why the broker cannot ask the platform now; null = it can, or asks over HTTP. */
+  trouble(): string | null;
   close(): Promise<void>;
 }
 
 interface ControlParts {
   log: Logger;
   devices: Pick<Devices, 'records' | 'hasCertificate'>;
+  /** For NATS servers, which ask through the same connection. */
+  nats?: Omit<NatsParts, 'url' | 'log'>;
   /** Delay before the second pass, ms. */
   againMs?: number;
 }
@@ -62,9 +67,10 @@ interface Closer {
 }
 
 const hint =
-  'Use emqx+https://KEY:SECRET@HOST:18083, rmqtt+https://TOKEN@HOST:6060 (separate the nodes of a cluster with commas), or mosquitto+mqtts://USER:PASSWORD@HOST:8883.';
+  'Use emqx+https://KEY:SECRET@HOST:18083, rmqtt+https://TOKEN@HOST:6060 (separate the nodes of a cluster with commas), mosquitto+mqtts://USER:PASSWORD@HOST:8883, or nats://USER:PASSWORD@HOST:4222.';
 
 const mosquitto = /^mosquitto\+(mqtts?:\/\/.+)$/;
+const nats = /^natss?:\/\//i;
 
 /**
  * Parses the addresses of brokers' HTTP APIs: `emqx+https://KEY:SECRET@HOST:PORT` or `rmqtt+http://TOKEN@HOST:PORT`, separated by commas. An
@@ -106,16 +112,17 @@ function bearerOf({ username }: URL): string | null {
 
 /**
  * Opens the APIs through which external brokers close connections. Over HTTP, nothing is sent before the first connection is to be closed.
- * @throws AIOT_USAGE; AIOT_BROKER_UNREACHABLE and AIOT_BROKER_REFUSED for Mosquitto
+ * @throws AIOT_USAGE; AIOT_BROKER_UNREACHABLE and AIOT_BROKER_REFUSED for Mosquitto and NATS
  */
 export async function openControl(
   urls: string,
-  { log, devices, againMs = usualAgainMs }: ControlParts,
+  { againMs = usualAgainMs, ...parts }: ControlParts,
 ): Promise<BrokerControl> {
   const stopping = new AbortController();
   const { signal } = stopping;
+  const { log } = parts;
   const running = new Set<Promise<void>>();
-  const { closers, workers, close } = await closersAt(urls, { log, devices });
+  const { closers, workers, trouble, close } = await closersAt(urls, parts);
 
   const untilDone = async ({ endpoint, end }: Closer, username: string, mayReturn: () => boolean) => {
     for (let failures = 1; !signal.aborted; failures++) {
@@ -141,6 +148,7 @@ export async function openControl(
   };
   return {
     workers,
+    trouble: trouble ?? (() => null),
     cutOff(username, mayReturn) {
       for (const closer of closers) {
         const run: Promise<void> = cutOff(closer, username, mayReturn).finally(() => running.delete(run));
@@ -158,10 +166,22 @@ export async function openControl(
 interface Closers {
   closers: readonly Closer[];
   workers: readonly Worker[];
+  trouble?: () => string | null;
   close(): Promise<void>;
 }
 
-async function closersAt(urls: string, { log, devices }: ControlParts): Promise<Closers> {
+async function closersAt(urls: string, { log, devices, nats: parts }: ControlParts): Promise<Closers> {
+  if (parts && nats.test(urls.trim())) {
+    const control = await openNatsControl({ ...parts, url: urls.trim(), log });
+    return {
+      closers: [
+        { endpoint: shownUrl(urls.trim()), end: (user, _mayReturn, signal) => control.end(user, signal) },
+      ],
+      workers: [control.worker],
+      trouble: control.trouble,
+      close: () => control.close(),
+    };
+  }
   const [, url] = mosquitto.exec(urls.trim()) ?? [];
   if (url !== undefined) {
     const { openDynamicSecurity } = await import('./dynamic-security.js');

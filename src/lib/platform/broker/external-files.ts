@@ -8,6 +8,7 @@ import { Lifecycle } from '../lifecycle.js';
 import { createLog } from '../log.js';
 import type { Engines } from '../options.js';
 import { openState } from '../state.js';
+import { calloutKeys, natsAuthFile, writeNatsAuth } from './nats-config.js';
 
 interface BrokerFilesOptions {
   /** Folder to write the files to. */
@@ -38,7 +39,8 @@ const renewMs = 3_600_000;
 
 /**
  * Writes the files of the platform's authority that an external broker needs, for hosts without a platform process. These are the CA, a certificate
- * for that broker with its key, and the revocation list. All four are kept up to date until `close`.
+ * for that broker with its key, the revocation list, and the part of a NATS server's configuration with the platform's keys. All are kept up to
+ * date until `close`.
  * @throws AIOT_DATABASE_UNREACHABLE, AIOT_DATABASE_REFUSED, AIOT_FILE_NOT_WRITABLE
  */
 export async function keepBrokerFiles(options: BrokerFilesOptions) {
@@ -64,6 +66,7 @@ export async function keepBrokerFiles(options: BrokerFilesOptions) {
       written = certificate;
     };
     await certify();
+    await writeNatsAuth(dir, calloutKeys(authority));
     const timer = setInterval(() => {
       certify().catch((err: unknown) => log.error({ err }, "could not renew the broker's certificate"));
     }, renewMs);
@@ -79,7 +82,7 @@ export async function keepBrokerFiles(options: BrokerFilesOptions) {
     parts.atEnd(devices.watch(() => revoked.changed()));
     const result: BrokerFiles = {
       dir,
-      files: ['ca.crt', 'server.crt', 'server.key', 'devices.crl'],
+      files: ['ca.crt', 'server.crt', 'server.key', natsAuthFile, 'devices.crl'],
       names: [...names],
     };
     return { result, close: () => parts.end() };

@@ -9,20 +9,26 @@ import { shownUrl } from '../../stream/url.js';
 import type { Devices } from '../devices/devices.js';
 import type { LocalStreams } from '../streams.js';
 import { type Leader, startWorkers } from '../workers.js';
+import { Authorizer, type AuthorizerParts } from './authorizer.js';
 import type { Broker } from './broker.js';
-import { openControl } from './control.js';
+import { type BrokerControl, openControl } from './control.js';
 import type { ExternalPlan } from './ingest-engines.js';
 import { brokerLimits } from './limits.js';
 import { createFigures } from './metrics.js';
+import type { CalloutKeys } from './nats-config.js';
 import { storeMessage } from './router.js';
 import { tailOf } from './tail.js';
 
-export interface ExternalParts {
+export interface ExternalParts extends Omit<AuthorizerParts, 'broker'> {
   /** The broker's MQTT address, and the messages that the leader reads there. */
   plan: ExternalPlan;
   /** Decides which process uses the session of `plan.led`, which all processes share. */
   leader: Leader;
   devices: Devices;
+  /** Keys for the questions of NATS servers. */
+  callout: CalloutKeys;
+  /** ms since 1970 */
+  now: () => number;
   /**
    * Updates the broker's revocation list; called when a device may no longer connect, or no longer with its current
    * credentials.
@@ -56,8 +62,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
   const figures = createFigures();
   const session = { clientId: led.clientId, clean: false, overflow: 'wait' as const };
   const opened = new Set<Source>();
-  const control =
-    parts.controlUrls === undefined ? undefined : await openControl(parts.controlUrls, { log, devices });
+  const control = await controlOf(parts, figures);
   let end: () => Promise<void> = async () => {};
   const close = async () => {
     await end();
@@ -141,7 +146,10 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       ...{ streams, tail: tailOf(streams, (source) => opened.delete(source)), figures, limits: brokerLimits },
       depths: () => null,
       hears: () => true,
-      trouble: () => (away.size > 0 ? `${shownUrl(base)} is unreachable: ${[...away].join(', ')}` : null),
+      trouble: () =>
+        away.size > 0
+          ? `${shownUrl(base)} is unreachable: ${[...away].join(', ')}`
+          : (control?.trouble() ?? null),
       disconnect(device) {
         parts.cutOff();
         if (control) control.cutOff(device, () => devices.mayConnect(device));
@@ -162,6 +170,27 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
     await control?.close();
     throw error;
   }
+}
+
+/** Opens the broker's API. A NATS server asks about its clients through the same connection. */
+async function controlOf(
+  parts: ExternalParts,
+  figures: Broker['figures'],
+): Promise<BrokerControl | undefined> {
+  const { controlUrls, log, devices, tokens, now, callout: keys } = parts;
+  if (controlUrls === undefined) return undefined;
+  let control: BrokerControl | undefined;
+  const broker: AuthorizerParts['broker'] = {
+    figures,
+    disconnectUser: (user) => control?.cutOff(user, () => false),
+  };
+  const authorizer = new Authorizer({ ...parts, broker });
+  control = await openControl(controlUrls, {
+    log,
+    devices,
+    nats: { keys, authorizer, devices, tokens, now },
+  });
+  return control;
 }
 
 /** Ends a session by opening a clean one with the same client id (MQTT 3.1.1, section 3.1.2.4). Its queued messages are discarded. */

@@ -1,0 +1,229 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { withKeptCredentials } from '../../stream/credentials.js';
+import { connectNats, type NatsClient } from '../../stream/nats/connect.js';
+import { parseStreamUrl, queryBoolean, readQuery } from '../../stream/url.js';
+import type { Tokens } from '../access/tokens.js';
+import type { Devices } from '../devices/devices.js';
+import type { Worker } from '../workers.js';
+import type { Authorizer } from './authorizer.js';
+import { tokenUser } from './authorizer.js';
+import { answerCallouts, clientTags } from './nats-callout.js';
+import { type CalloutKeys, natsAuthFile, usualAccount } from './nats-config.js';
+
+export interface NatsParts {
+  /** nats(s)://USER:PASSWORD@HOST:PORT of a user of the system account. */
+  url: string;
+  keys: CalloutKeys;
+  authorizer: Pick<Authorizer, 'admit'>;
+  devices: Pick<Devices, 'mayConnect' | 'holds'>;
+  tokens: Pick<Tokens, 'stillGood'>;
+  /** ms since 1970 */
+  now: () => number;
+  log: Logger;
+}
+
+/** The platform's connection to the system account of NATS servers: it answers their questions, and closes connections. */
+export interface NatsControl {
+  /** Closes all connections of a user at all servers. Returns their number. */
+  end(user: string, signal: AbortSignal): Promise<number>;
+  /** Closes connections whose clients may no longer connect, in case this was missed, for example because no replica was running. */
+  worker: Worker;
+  /** Why the servers cannot ask now; null = they can. */
+  trouble(): string | null;
+  close(): Promise<void>;
+}
+
+/** Subjects of the servers' services (NATS docs, "System Account"). `PING` asks all servers, and an id one of them. */
+const service = (server: string, name: string) => `$SYS.REQ.SERVER.${server}.${name}`;
+
+/** How long all servers together may take to answer, ms. */
+const answerMs = 1500;
+
+/** Most connections in one answer; the server's own default. */
+const together = 1024;
+
+/** Interval between looks for connections that should have been closed, ms. */
+const lookMs = 30_000;
+
+/**
+ * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED (also for a user outside the system account), AIOT_STREAM_URL
+ */
+export async function openNatsControl(parts: NatsParts): Promise<NatsControl> {
+  const { devices, tokens, authorizer, keys, log } = parts;
+  const url = parseStreamUrl(parts.url);
+  const {
+    account = usualAccount,
+    servername,
+    tlsFirst = false,
+  } = readQuery(url, {
+    account: z.string().min(1).optional(),
+    servername: z.string().min(1).optional(),
+    tlsFirst: queryBoolean.optional(),
+  });
+  let connected = true;
+  const options = await withKeptCredentials(url, {
+    onState: (state) => {
+      connected = state === 'connected';
+    },
+  });
+  const client = await connectNats(url, options, { servername, tlsFirst });
+  client.onError((err) => log.error({ err }, 'the NATS server rejected a request'));
+  const servers = askingServers(client);
+  try {
+    await requireSystemAccount(servers, url.endpoint);
+  } catch (error) {
+    await client.close();
+    throw error;
+  }
+  const now = () => Math.floor(parts.now() / 1000);
+  const stopAnswering = answerCallouts({ client, keys, account, authorizer, now, log });
+  const kick = async (server: string, cid: number) => {
+    const { error } = await servers.one(service(server, 'KICK'), { cid });
+    // The client may have left in the meantime.
+    if (error !== undefined && !/no such client/.test(error)) throw new Error(`NATS: ${error}`);
+  };
+  const end = async (user: string, signal: AbortSignal) => {
+    let closed = 0;
+    for (let more = true; more && !signal.aborted; ) {
+      const all = await servers.all('CONNZ', { auth: true, acc: account, user, limit: together });
+      const found = all.map(({ id, data }) => ({ id, connections: connectionsIn(data) }));
+      await Promise.all(found.flatMap(({ id, connections }) => connections.map(({ cid }) => kick(id, cid))));
+      for (const { connections } of found) closed += connections.length;
+      more = found.some(({ connections }) => connections.length === together);
+    }
+    return closed;
+  };
+  const look = async (signal: AbortSignal) => {
+    for (const { id } of await servers.all('CONNZ', { limit: 1 }))
+      for (let offset = 0; !signal.aborted; offset += together) {
+        const page = { auth: true, acc: account, limit: together, offset, sort: 'cid' };
+        const connections = connectionsIn((await servers.one(service(id, 'CONNZ'), page)).data);
+        const excess = await unwelcome(connections, { devices, tokens });
+        for (const { cid, authorized_user: user } of excess) {
+          log.warn({ user }, 'closed a connection at the NATS server whose client may no longer connect');
+          await kick(id, cid);
+        }
+        if (connections.length < together) break;
+      }
+  };
+  return {
+    end,
+    trouble: () => (connected ? null : `${url.endpoint} is unreachable: questions about clients`),
+    worker: {
+      name: 'nats',
+      async run(signal) {
+        while (!signal.aborted) {
+          await look(signal);
+          await delay(lookMs, undefined, { signal }).catch(() => {});
+        }
+      },
+    },
+    async close() {
+      stopAnswering();
+      await client.close();
+    },
+  };
+}
+
+async function requireSystemAccount(servers: Servers, endpoint: string): Promise<void> {
+  try {
+    // Unlike CONNZ, this service is not offered to other accounts.
+    await servers.one(service('PING', 'STATSZ'), {});
+  } catch (cause) {
+    throw new AiotError('AIOT_BROKER_REFUSED', `${endpoint}: the user is not in the system account`, {
+      ...{ cause, endpoint },
+      next: `Include ${natsAuthFile} from the platform's folder pki in the servers' configuration, and use its user "system" in --broker-control.`,
+    });
+  }
+}
+
+const connectionSchema = z.object({
+  cid: z.number(),
+  authorized_user: z.string().optional(),
+  tags: z.array(z.string()).optional(),
+});
+type Connection = z.output<typeof connectionSchema>;
+
+function connectionsIn(data: unknown): Connection[] {
+  return z.object({ connections: z.array(connectionSchema).nullish() }).parse(data ?? {}).connections ?? [];
+}
+
+/** Those connections that the platform has admitted, and would not admit now. */
+async function unwelcome(
+  connections: readonly Connection[],
+  { devices, tokens }: Pick<NatsParts, 'devices' | 'tokens'>,
+): Promise<Connection[]> {
+  const idOf = ({ authorized_user: user = '' }: Connection) => user.slice(tokenUser.length);
+  const users = connections.filter(({ tags }) => tags?.includes(clientTags.user));
+  const good = users.length === 0 ? new Set<string>() : await tokens.stillGood([...new Set(users.map(idOf))]);
+  const excess = connections.filter(({ authorized_user: name = '', tags = [] }) => {
+    if (!tags.includes(clientTags.device)) return false;
+    const certificate = tags.find((tag) => tag.startsWith(clientTags.certificate));
+    if (!devices.mayConnect(name)) return true;
+    return certificate !== undefined && !devices.holds(certificate.slice(clientTags.certificate.length));
+  });
+  return [...users.filter((user) => !good.has(idOf(user))), ...excess];
+}
+
+interface Answer {
+  /** The server's id. */
+  id: string;
+  data: unknown;
+  error: string | undefined;
+}
+
+interface Servers {
+  /** Asks one server. */
+  one(subject: string, body: object): Promise<Answer>;
+  /** Asks all servers. @throws if one of them does not answer in time */
+  all(name: string, body: object): Promise<Answer[]>;
+}
+
+const answerSchema = z.object({
+  server: z.object({ id: z.string() }),
+  data: z.unknown().optional(),
+  error: z.object({ description: z.string() }).optional(),
+  /** Only in the answer to STATSZ. */
+  statsz: z.object({ active_servers: z.number().default(1) }).optional(),
+});
+
+function askingServers({ nc, nats }: NatsClient): Servers {
+  const read = (data: Uint8Array) => answerSchema.parse(JSON.parse(Buffer.from(data).toString('utf8')));
+  const all: Servers['all'] = async (name, body) => {
+    const answers = new Map<string, Answer>();
+    let expected = 1;
+    let counted = false;
+    const inbox = nats.createInbox();
+    const subscription = nc.subscribe(inbox);
+    const timer = setTimeout(() => subscription.unsubscribe(), answerMs);
+    try {
+      nc.publish(service('PING', 'STATSZ'), '{}', { reply: inbox });
+      nc.publish(service('PING', name), JSON.stringify(body), { reply: inbox });
+      for await (const msg of subscription) {
+        // No service listens, because the user is not in the system account.
+        if (msg.headers?.code === 503) break;
+        const { server, statsz, data, error } = read(msg.data);
+        if (statsz) {
+          counted = true;
+          expected = Math.max(expected, statsz.active_servers);
+        } else answers.set(server.id, { id: server.id, data, error: error?.description });
+        if (counted && answers.size >= expected) return [...answers.values()];
+      }
+    } finally {
+      clearTimeout(timer);
+      subscription.unsubscribe();
+    }
+    throw new Error(`${answers.size} of ${expected} NATS servers answered`);
+  };
+  return {
+    all,
+    async one(subject, body) {
+      const msg = await nc.request(subject, JSON.stringify(body), { timeout: answerMs });
+      const { server, data, error } = read(msg.data);
+      return { id: server.id, data, error: error?.description };
+    },
+  };
+}
