@@ -135,11 +135,25 @@ describe('a front end that is not supported', () => {
     expect(ran).toBeGreaterThan(50);
   });
 
-  it('has no C code, is not quantized, and fits into a bundle', () => {
+  it('is written as C, except for networks that output 64-bit integers', () => {
     const graph = whole();
-    expect(() => emitC({ graph, name: 'model' } as never)).toThrow(
-      'operator 0 (SIGNAL_FRAMER), which has no C code',
+    const options = { out: 'out', contents: writeTflite(graph), name: 'model', classes: [] };
+    const files = emitC({ ...options, graph });
+    expect(files.get('out/model.h')).toMatch(
+      /void model_run\(const int16_t \*input, int16_t \*output0, int8_t \*output1\);/,
     );
+    expect(files.get('out/model.h')).toMatch(/#define MODEL_STATE_BYTES \d+/);
+    expect(files.get('out/model.c')).toContain('static uint64_t doubles[');
+    const { vectors } = JSON.parse(files.get('out/golden.json')!) as { vectors: unknown[] };
+    expect(vectors.length).toBeGreaterThan(8);
+    const sums = graph.operators.find(({ op }) => op === 'SIGNAL_FILTER_BANK')!.outputs;
+    expect(() => emitC({ ...options, graph: { ...graph, outputs: sums } })).toThrow(
+      'an input or output of uint64',
+    );
+  });
+
+  it('is not quantized, and fits into a bundle', () => {
+    const graph = whole();
     expect(() =>
       quantizeGraph(graph, [new Float32Array(1)], { mode: 'int8', calibration: 'min-max' }),
     ).toThrow(/already quantized \(SIGNAL_FRAMER on int16/);

@@ -13,6 +13,7 @@ import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter
 import { inputSize, severalEnds } from '../support/architectures.js';
 import { runCli } from '../support/cli.js';
 import { FloatNetwork } from '../support/float-network.js';
+import { frontEndGraphs } from '../support/front-end-graphs.js';
 import { temporaryFolder } from './support.js';
 
 /** A model with 6 inputs and three classes, and enough weights for dynamic range. */
@@ -403,5 +404,35 @@ describe('aiot model quantize FILE with invalid input', () => {
     expect((await runCli([...argv, '--max-loss', '1'])).json).toMatchObject({
       error: { code: 'AIOT_QUANTIZE_UNFIT', message: expect.stringContaining('outputs a value') },
     });
+  });
+});
+
+describe('aiot model quantize --emit c on a model with an audio front end', () => {
+  const fileOf = async () => {
+    const file = join(await temporaryFolder(), 'sound.tflite');
+    const bytes = writeTflite(frontEndGraphs.whole!(seededRandom(4)));
+    await writeFile(file, bytes);
+    return { file, bytes };
+  };
+
+  it('exports the model unchanged', async () => {
+    const { file, bytes } = await fileOf();
+    const out = file.replace('.tflite', '-c');
+    const { code, json } = await runCli(['model', 'quantize', file, '--emit', 'c', '--out', out, '--json']);
+    expect(code).toBe(0);
+    const result = quantizeResultSchema.parse(json);
+    expect(result.notes).toContain(
+      'the audio front end is already quantized, so the model was exported unchanged',
+    );
+    const written = readTflite(new Uint8Array(readFileSync(join(out, 'model.tflite'))));
+    expect(written.operators).toEqual(readTflite(bytes).operators);
+    expect(readFileSync(join(out, 'model.c'), 'utf8')).toContain('SIGNAL_RFFT');
+  });
+
+  it('rejects options that need rows', async () => {
+    const { file } = await fileOf();
+    const { code, stderr } = await runCli(['model', 'quantize', file, '--emit', 'c', '--data', 'rows.csv']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('--data does not apply');
   });
 });

@@ -3,14 +3,15 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { elementBytes, elementCount, type Graph, hasState } from '../../src/lib/formats/tflite/graph.js';
+import { elementBytes, elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
+import { cTypeOf } from '../../src/lib/model/emit/piece.js';
 
 export interface Job {
   graph: Graph;
   /** Values of all inputs, for any number of consecutive runs. */
-  input: Int8Array | Int32Array | Uint8Array;
+  input: Int8Array | Int16Array | Int32Array | Uint8Array | Uint32Array;
 }
 
 /** Exactly the flags with which the output of `--emit c` is documented to compile. */
@@ -23,10 +24,13 @@ export const promised = ['-std=c11', '-Wall', '-Wextra', '-Werror'];
 export async function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Promise<Int8Array[]> {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-emitted-'));
   try {
+    /** Whether each model has variables. */
+    const resets: boolean[] = [];
     const compilations = jobs.map(({ graph, input }, index) => {
       const out = join(folder, String(index));
       mkdirSync(out);
       for (const [path, text] of emittedC(graph, out)) writeFileSync(path, text);
+      resets.push(readFileSync(join(out, 'model.h'), 'utf8').includes('model_reset('));
       writeFileSync(join(out, 'input'), new Uint8Array(input.buffer, input.byteOffset, input.byteLength));
       const object = join(folder, `${index}.o`);
       // The models in one program would have identical symbol names, so each model's symbols are renamed.
@@ -42,7 +46,7 @@ export async function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Promi
     await Promise.all([half(0), half(1)]);
     const objects = compilations.map(({ object }) => object);
     const main = join(folder, 'main.c');
-    writeFileSync(main, mainText(jobs, folder));
+    writeFileSync(main, mainText(jobs, folder, resets));
     const program = join(folder, 'main');
     await compile([...promised, ...flags, main, ...objects, '-o', program]);
     await run(program);
@@ -69,7 +73,7 @@ async function compile(args: string[]): Promise<void> {
   }
 }
 
-function mainText(jobs: Job[], folder: string): string {
+function mainText(jobs: Job[], folder: string, resets: readonly boolean[]): string {
   /** Positions of all inputs or outputs in one array, and their total size, in bytes. */
   const placesOf = ({ tensors }: Graph, indices: readonly number[]) => {
     let size = 0;
@@ -82,7 +86,7 @@ function mainText(jobs: Job[], folder: string): string {
   };
   const calls = jobs.map(({ graph }, index) => {
     const [taken, given] = [placesOf(graph, graph.inputs), placesOf(graph, graph.outputs)];
-    const typeOf = (tensor: number) => (graph.tensors[tensor]!.type === 'int32' ? 'int32_t' : 'int8_t');
+    const typeOf = (tensor: number) => cTypeOf(graph.tensors[tensor]!);
     const [read, written] = [
       graph.inputs.map((tensor) => `const ${typeOf(tensor)} *`),
       graph.outputs.map((tensor) => `${typeOf(tensor)} *`),
@@ -99,7 +103,7 @@ static void call${index}(const int8_t *from, int8_t *to) { run${index}(${values.
   const runs = jobs.map(({ graph }, index) => {
     const [taken, given] = [placesOf(graph, graph.inputs).size, placesOf(graph, graph.outputs).size];
     // After a reset, the variables of a first run are gone.
-    const reset = hasState(graph) ? `  call${index}(input, output);\n  reset${index}();\n` : '';
+    const reset = resets[index] ? `  call${index}(input, output);\n  reset${index}();\n` : '';
     return `${reset}  run(call${index}, ${taken}, ${given}, "${join(folder, String(index))}");`;
   });
   return `#include <stdint.h>

@@ -291,6 +291,7 @@ export {
   type Tensor,
   type TensorType,
   withoutUnused,
+  zeros,
 } from './tflite/graph.js';
 export { readMetadata, writeMetadata } from './tflite/metadata.js';
 export { activationPlaces, fixedScale, operatorRows, rowOf, statesOf } from './tflite/operators.js';

@@ -21,6 +21,7 @@ export { frameValues, type MelSpec } from './mel.js';
 export {
   bitsOf,
   gainOf,
+  logTable,
   type NoiseReduction,
   RealTransform,
   rootOf,

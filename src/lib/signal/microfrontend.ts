@@ -72,8 +72,9 @@ function twiddles(count: number, first: number, whole: number): Twiddles {
 /** A Fourier transform of real int16 values in place of a transform of half the length, scaled by the inverse of its length. */
 export class RealTransform {
   private readonly half: number;
-  private readonly inner: Twiddles;
-  private readonly outer: Twiddles;
+  /** Rotations of the half-length transform, and of its conversion to the transform of the real values. */
+  readonly inner: Twiddles;
+  readonly outer: Twiddles;
   private readonly factors: number[] = [];
   private readonly workRe: Int16Array;
   private readonly workIm: Int16Array;
@@ -263,7 +264,7 @@ export function gainOf(x: number, table: Int16Array): number {
 }
 
 /** Segments of 1/128 of the difference between log2(1 + x) and x, with 16 bits of fraction. */
-const logTable = Int32Array.from({ length: 130 }, (_, i) =>
+export const logTable = Int32Array.from({ length: 130 }, (_, i) =>
   i > 128 ? 0 : Math.round(65536 * (naturalLog(1 + i / 128) / naturalLog(2) - i / 128)),
 );
 

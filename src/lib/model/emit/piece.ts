@@ -13,7 +13,14 @@ export type Helper =
   | 'inverse'
   | 'inverseRoot'
   | 'sigmoid'
-  | 'wide';
+  | 'wide'
+  | 'wrapped'
+  | 'bitsOf'
+  | 'fourier'
+  | 'weightedSum'
+  | 'root'
+  | 'gain'
+  | 'logarithm';
 
 /** One generated function: its computation and its tensors. */
 export interface Piece {
@@ -67,9 +74,13 @@ export function siteOf(graph: Graph, at: number, table: Int8Array | null): Site 
 }
 
 /** C type of a tensor's elements. bool values are bytes of 0 and 1. */
-export function cTypeOf({ type }: Pick<Tensor, 'type'>): 'int8_t' | 'int16_t' | 'int32_t' {
-  return type === 'int32' ? 'int32_t' : type === 'int16' ? 'int16_t' : 'int8_t';
+export function cTypeOf({ type }: Pick<Tensor, 'type'>): CType {
+  return type === 'int16' || type === 'int32' || type === 'uint32' || type === 'uint64'
+    ? `${type}_t`
+    : 'int8_t';
 }
+
+type CType = 'int8_t' | 'int16_t' | 'int32_t' | 'uint32_t' | 'uint64_t';
 
 export type SiteOf<Name extends keyof OperatorOptions> = Site<OperatorOptions[Name]>;
 

@@ -251,8 +251,25 @@ export function logical(site: Site): Piece {
 /** CAST of stored values. Values that do not fit wrap. */
 export function cast(site: Site): Piece {
   const { type, shape } = site.output;
-  const value = type === 'bool' ? 'x[i] != 0' : type === 'int32' ? 'x[i]' : '(int8_t)(uint8_t)x[i]';
+  const values: { readonly [Type in typeof type]?: string } = {
+    bool: 'x[i] != 0',
+    int8: '(int8_t)(uint8_t)x[i]',
+    int16: '(int16_t)(uint16_t)x[i]',
+    int32: '(int32_t)x[i]',
+    uint32: '(uint32_t)x[i]',
+  };
+  const value = values[type]!;
   return pieceOf(site, { body: `for (int i = 0; i < ${elementCount(shape)}; i++) y[i] = ${value};` });
+}
+
+/** QUANTIZE from int16 to int8. */
+export function requantize(site: Site): Piece {
+  const [input, output] = [scaleOf(site.input(0)), scaleOf(site.output)];
+  const { text, helper } = scaledText(less('x[i]', input.zeroPoint), input.scale / output.scale);
+  return pieceOf(site, {
+    helpers: ['clamped', helper],
+    body: `for (int i = 0; i < ${elementCount(site.output.shape)}; i++) y[i] = (int8_t)clamped(${text} + ${signed(output.zeroPoint)}, -128, 127);`,
+  });
 }
 
 /** ARG_MAX and ARG_MIN: the first position of the largest or smallest value along an axis. */

@@ -5,7 +5,13 @@ import { readBytes, refuseInputs, writeFileAtomic, writeTogether } from '../../c
 import { seededRandom, shuffled } from '../../core/numbers.js';
 import { missingLabels } from '../../data/tables/table.js';
 import { parseTable, type Table } from '../../formats/csv/table.js';
-import { elementCount, type Graph, hasForest, type Quantization } from '../../formats/tflite/graph.js';
+import {
+  elementCount,
+  type Graph,
+  hasForest,
+  hasFrontEnd,
+  type Quantization,
+} from '../../formats/tflite/graph.js';
 import { importTflite } from '../../formats/tflite/read.js';
 import { operatorVersions, writeTflite } from '../../formats/tflite/write.js';
 import { type Standardization, standardize } from '../../signal/spec.js';
@@ -133,15 +139,21 @@ async function quantizeFile(asked: QuantizeFileOptions & { requested?: string })
   if (forest) requireForestMode({ ...asked, mode: asked.requested });
   const options = forest ? { ...asked, mode: 'float32' as const } : asked;
   const { mode } = options;
+  const unchanged = emit !== undefined && hasFrontEnd(graph);
+  if (unchanged) requireNoRows(file, asked);
   requireEmittable(emit, { ...options, forest });
   const { file: out, source } = placesOf(emit, options.out, {
     file: `${stem}.${mode}.tflite`,
     folder: `${stem}-c`,
   });
   await refuseInputs([out], [file, data, evaluate]);
-  const prepared = named(file, () => prepareGraph(graph));
-  const { told, standardized, ...material } = await materialOf(prepared, metadata, options);
-  const { quantized, steps, loss } = await searchQuantization(prepared, material, options);
+  const prepared = unchanged ? graph : named(file, () => prepareGraph(graph));
+  const { told, standardized, ...material } = unchanged
+    ? unneeded
+    : await materialOf(prepared, metadata, options);
+  const { quantized, steps, loss } = unchanged
+    ? unquantized(graph)
+    : await searchQuantization(prepared, material, options);
   options.onFound?.(quantized, material.rows);
   const { contents, ...outcome } = outcomeOf(quantized, { steps, loss }, metadata);
   const sources =
@@ -167,6 +179,38 @@ async function quantizeFile(asked: QuantizeFileOptions & { requested?: string })
     standardized,
     emitted: [...sources.keys()],
     notes: [...notes, ...told, ...outcome.notes],
+  };
+}
+
+/** @throws AIOT_QUANTIZE_UNFIT for options that do not apply to a model that is exported as it is */
+function requireNoRows(file: string, { data, evaluate, maxLoss, finetune }: QuantizeFileOptions): void {
+  const wrong = [
+    ...(data === undefined ? [] : ['--data']),
+    ...(evaluate === undefined ? [] : ['--evaluate']),
+    ...(maxLoss === null ? [] : ['--max-loss']),
+    ...(finetune > 0 ? ['--finetune'] : []),
+  ];
+  if (wrong.length === 0) return;
+  throw new AiotError(
+    'AIOT_QUANTIZE_UNFIT',
+    `${wrong.join(' and ')} does not apply to ${file}: its audio front end is already quantized, so the model is exported unchanged`,
+    { next: `Omit ${wrong.join(' and ')}.` },
+  );
+}
+
+/** The result for a model that is exported unchanged. */
+function unquantized(graph: Graph): Awaited<ReturnType<typeof searchQuantization>> {
+  const notes = ['the audio front end is already quantized, so the model was exported unchanged'];
+  const types = [...graph.inputs, ...graph.outputs].map((index) => graph.tensors[index]!.type);
+  const io = types.includes('int16') ? ('int16' as const) : ('int8' as const);
+  const report = { mode: 'int8' as const, io, sqnrDb: null, layers: [], notes };
+  const settings = { mode: 'int8' as const };
+  const twins = new Map(graph.tensors.map((_, index) => [index, index]));
+  return {
+    quantized: { graph, report, twins, against: graph },
+    steps: [],
+    loss: null,
+    way: { settings, epochs: 0 },
   };
 }
 
@@ -255,6 +299,7 @@ function withoutRows({ mode, maxLoss, finetune, evaluate }: QuantizeFileOptions)
 }
 
 const none: Material['lesson'] = { rows: [], evaluation: null };
+const unneeded: FileMaterial = { rows: [], evaluation: null, lesson: none, told: [], standardized: false };
 
 /** A table's rows as the network's inputs. */
 async function tableOf(file: string, label: string | undefined, graph: Graph, metadata: Uint8Array | null) {
