@@ -74,8 +74,7 @@ export function answerCallouts(parts: CalloutParts): () => void {
   return () => subscription.unsubscribe();
 }
 
-const next =
-  'Copy nats-auth.conf from the platform’s folder pki to the NATS servers, and reload them: nats-server --signal reload';
+const next = "Copy nats-auth.conf from the platform's folder pki to the NATS servers, and restart them.";
 
 /** A key that encrypts with X25519; nats.js does not declare its type. */
 interface CurveKey {
