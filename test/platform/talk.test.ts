@@ -4,6 +4,8 @@ import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deviceReplySchema } from '../../src/lib/api/contract/commands.js';
 import { deviceMessagesSchema } from '../../src/lib/api/contract/devices.js';
+import { simulateCommand } from '../../src/lib/cli/render/provisioned.js';
+import { suitableSource } from '../../src/lib/device/telemetry/sensor.js';
 import { runCli } from '../support/cli.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
@@ -97,7 +99,8 @@ describe('a command', () => {
       '--out',
       join(own.folder, 'd2'),
     ]);
-    expect(stdout).toContain(`aiot device simulate ${join(own.folder, 'd2')} --recording FILE.csv --loop`);
+    // The flags depend on the working folder, which may contain a project of another test.
+    expect(stdout).toContain(simulateCommand(join(own.folder, 'd2'), await suitableSource()));
     expect(await refusal(['device', 'call', 'd2', 'ping'])).toMatchObject({ code: 'AIOT_DEVICE_OFFLINE' });
     expect(await refusal(['device', 'call', 'd1', 'dance'])).toMatchObject({
       ...{ code: 'AIOT_COMMAND_UNKNOWN', exit: 2 },

@@ -179,6 +179,24 @@ describe('firmware files generated from aiot.yaml', () => {
     ],
     ['temperature: { unit: degC }', 1, { AIOT_SOURCE: '1 /* guide */', AIOT_ADC_WINDOW_MS: '1000u' }],
     ['level: { unit: dB }', 10, { AIOT_SOURCE: '6 /* inmp441 */' }],
+    [
+      'accel_x: { unit: m/s² }, gyroZ: { unit: deg/s }',
+      100,
+      {
+        AIOT_SOURCE: '2 /* mpu6050 */',
+        AIOT_FIELD_NAMES: '{{"ax", "accel_x"}, {"gz", "gyroZ"}}',
+        AIOT_IMU_RANGE_DPS: '500',
+      },
+    ],
+    [
+      'x: { unit: m/s² }, y: { unit: m/s2 }, az: { unit: m/s² }',
+      104,
+      {
+        AIOT_SOURCE: '3 /* lsm6ds3trc */',
+        AIOT_FIELD_NAMES: '{{"ax", "x"}, {"ay", "y"}}',
+        AIOT_IMU_PER_G: '9.80665',
+      },
+    ],
     ['sound: { unit: FS }', 16000, { AIOT_SOURCE: '7 /* inmp441-sound */', AIOT_SOUND_HZ: '16000u' }],
   ])('select a sensor for %s at %d Hz', (fields, rate, expected) => {
     const text = `name: p\nstream: { topic: t, fields: { ${fields} } }\nsignal: { rate: ${rate}, window: 8, stride: 8 }\n`;
@@ -216,11 +234,21 @@ describe('firmware files generated from aiot.yaml', () => {
 
   it('come with a note if no sensor fits or the named one does not', () => {
     const other =
-      'name: p\nstream: { topic: t, fields: { x: { unit: g } } }\nsignal: { rate: 100, window: 8, stride: 8 }\n';
+      'name: p\nstream: { topic: t, fields: { torque: { unit: Nm } } }\nsignal: { rate: 100, window: 8, stride: 8 }\n';
     expect(defines(configHeader(configOf(other)))).not.toHaveProperty('AIOT_SOURCE');
     expect(sensorNotes(configOf(other))).toEqual([expect.stringContaining('No sensor of hal/esp32')]);
     const named = configOf(`${other}firmware: { sensor: mpu6050 }\n`);
-    expect(sensorNotes(named)).toEqual([expect.stringContaining('but not x of stream.fields')]);
+    expect(sensorNotes(named)).toEqual([expect.stringContaining('but not torque of stream.fields')]);
+    const twice = configOf(
+      'name: p\nstream: { topic: t, fields: { ax: { unit: g }, accel_x: { unit: g } } }\nsignal: { rate: 100, window: 8, stride: 8 }\nfirmware: { sensor: mpu6050 }\n',
+    );
+    expect(sensorNotes(twice)).toEqual([expect.stringContaining('but not accel_x of stream.fields')]);
+    const turning = configOf(
+      'name: p\nstream: { topic: t, fields: { gx: { unit: rad/s }, gy: { unit: °/s } } }\nsignal: { rate: 100, window: 8, stride: 8 }\n',
+    );
+    expect(sensorNotes(turning)).toEqual([
+      expect.stringContaining('gx, gy, gz in dps, but stream.fields declares gx in rad/s:'),
+    ]);
     const fast = configOf(
       board.replace('rate: 10', 'rate: 200').replace('{ version', '{ sensor: guide, version'),
     );

@@ -156,10 +156,69 @@ describeReal('chromium', 'device pages', () => {
     await context.close();
   });
 
+  it('show settings with their sources, and override one of them', async () => {
+    const { client, folder, platform } = own.platform;
+    const schema = {
+      type: 'object',
+      properties: {
+        rpm: { type: 'integer', minimum: 0, maximum: 3000, default: 900, description: 'Speed of the pump.' },
+        report: { type: 'object', properties: { everyS: { type: 'integer', minimum: 1, default: 60 } } },
+        steps: { type: 'array', items: { type: 'number' } },
+      },
+    };
+    await client.settings.apply({ project: 'pumps', settings: [{ type: 'pump', schema }] });
+    await provisionDevice({ client, name: 'pump-1', type: 'pump', out: join(folder, 'pump-1') });
+    const pump = await fakeDevice(platform.urls.mqtts, join(folder, 'pump-1'), 'pump-1');
+    await client.settings.changeGroup('pump', 'lab', { set: { report: { everyS: 10 } } });
+    await client.devices.patch('pump-1', { groups: ['lab'] });
+    const { page, context, troubles } = await own.open('#/devices/pump-1?tab=settings');
+    const row = (path: string) =>
+      page.getByRole('row').filter({ has: page.getByText(path, { exact: true }) });
+    await expect.poll(() => row('report.everyS').textContent()).toMatch(/10group lab/);
+    expect(await row('rpm').textContent()).toMatch(/900default/);
+    const form = page.getByRole('region', { name: 'Override a setting' });
+    await form.getByLabel('setting', { exact: true }).selectOption('rpm');
+    expect(await form.getByLabel('value').inputValue()).toBe('900');
+    await form.getByLabel('value').fill('1200');
+    await form.getByText('aiot device settings set pump-1 rpm=1200').waitFor();
+    await form.getByRole('button', { name: 'Set', exact: true }).click();
+    await expect.poll(() => row('rpm').textContent()).toMatch(/1200pump-1/);
+    expect(await client.settings.of('pump-1')).toMatchObject({ own: { rpm: 1200 } });
+    await expectAccessible(page);
+    await page.screenshot({
+      path: join(process.env.SHOTS ?? own.platform.folder, 'settings.png'),
+      fullPage: true,
+    });
+    await form.getByLabel('setting', { exact: true }).selectOption('steps');
+    await form.getByLabel('value').fill('1, 2');
+    await form.getByRole('button', { name: 'Set', exact: true }).click();
+    await form.getByText(/settings\.steps: must be array/).waitFor();
+    await form.getByLabel('setting', { exact: true }).selectOption('report.everyS');
+    expect(await form.getByRole('button', { name: 'Remove the override' }).count()).toBe(0);
+    await form.getByLabel('setting', { exact: true }).selectOption('rpm');
+    await form.getByRole('button', { name: 'Remove the override' }).click();
+    await expect.poll(() => row('rpm').textContent()).toMatch(/900default/);
+    expect(await client.settings.of('pump-1')).toMatchObject({ own: {} });
+    // A device has half a minute to apply a change.
+    const { digest } = await client.settings.of('pump-1');
+    const settings = { digest, values: { rpm: 300, report: { everyS: 10 } } };
+    await pump.report('COMMITTED', { settings } as never);
+    await expect.poll(() => row('rpm').textContent()).toMatch(/900default300 differs/);
+    await page.getByText('The device has not applied these settings yet.').waitFor();
+    await page.screenshot({
+      path: join(process.env.SHOTS ?? own.platform.folder, 'settings-differ.png'),
+      fullPage: true,
+    });
+    expect(troubles.filter((trouble) => !/status of 400/.test(trouble))).toEqual([]);
+    await pump.client.endAsync(true);
+    await context.close();
+  });
+
   // A case for each page, because the check for accessibility takes ten seconds and more on a busy machine.
   it.each([
     ...['#/', '#/devices', '#/devices?view=map', '#/devices/bench-1'],
     '#/devices/bench-1?tab=commands',
+    '#/devices/pump-1?tab=settings',
   ])('fit a phone in dark mode, and hide actions from a viewer: %s', async (hash) => {
     const viewer = await own.platform.client.tokens.create({ name: 'screen', role: 'viewer' });
     const { page, context, troubles } = await own.open(hash, {

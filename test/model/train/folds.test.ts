@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { buildFiles } from '../../../src/lib/model/files.js';
 import { tInterval, tQuantile } from '../../../src/lib/model/train/folds.js';
@@ -49,6 +50,23 @@ describe('cross-validation', () => {
     // A recording has only one class, so only all of them together have a macro-F1.
     expect(found.mean.macroF1).toBeNull();
     expect(found.pooled.macroF1!.value).toBeGreaterThan(0.3);
+  });
+
+  it('names the labels that a fold does not test', async () => {
+    let row = 0;
+    // Only the first two of eight pumps have the label.
+    const label = (c: number) => (row++ % 8 < 2 ? 'rare' : c === 1 ? 'high' : 'low');
+    const { dir, file } = await rowsFolder(rowsCsv({ groups: true, label }));
+    const options = ['-p', dir, '--data', file, '--epochs', '3', '--folds', '4'];
+    const { stdout, code } = await runCli(['model', 'train', ...options]);
+    expect(code).toBe(0);
+    const { folds: all, classes }: FoldsFile = JSON.parse(
+      await readFile(join(dir, 'build', 'folds.json'), 'utf8'),
+    );
+    expect(classes).toContain('rare');
+    const lacking = all.filter(({ untested }) => untested.includes('rare'));
+    expect(lacking.length).toBeGreaterThan(1);
+    expect(stdout).toContain(`not tested: rare in ${lacking.length} of 4 folds. The macro-F1`);
   });
 
   it('leaves out groups of rows, and requires a group column', async () => {

@@ -14,6 +14,7 @@ import { Changes } from './changes.js';
 import { Commands } from './commands.js';
 import { Live } from './live.js';
 import { Log } from './log.js';
+import { Settings } from './settings.js';
 import { Twin } from './twin.js';
 import { Values } from './values.js';
 
@@ -33,11 +34,16 @@ const tabs = [
     title: 'Commands',
     command: (name: string) => `aiot device commands list ${shellWord(name)}`,
   },
+  {
+    id: 'settings',
+    title: 'Settings',
+    command: (name: string) => `aiot device settings show ${shellWord(name)}`,
+  },
   { id: 'log', title: 'Logs', command: (name: string) => `aiot device logs ${shellWord(name)}` },
   { id: 'history', title: 'History', command: (name: string) => `aiot device history ${shellWord(name)}` },
 ] as const;
 
-/** One device, with live telemetry, desired and reported state, log, and change history. */
+/** One device, with live telemetry, desired and reported state, commands, settings, log, and change history. */
 export function Device({ parts: [name = ''] }: PageOf) {
   const { value, error } = useResource(at('GET /devices/:name', { name }), {
     events: ['device.*'],
@@ -88,6 +94,7 @@ export function Device({ parts: [name = ''] }: PageOf) {
       {tab.id === 'live' && <Live device={value} />}
       {tab.id === 'state' && <Twin name={name} online={value.online} />}
       {tab.id === 'commands' && <Calls device={value} />}
+      {tab.id === 'settings' && <Settings name={name} />}
       {tab.id === 'log' && <Log name={name} />}
       {tab.id === 'history' && <History name={name} />}
     </Page>

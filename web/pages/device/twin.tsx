@@ -5,7 +5,7 @@ import { Failure, Loading } from '../../parts/page.js';
 import { Scroll } from '../../parts/scroll.js';
 import { type Column, ShortTable } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
-import { textOf } from './values.js';
+import { keyOf, memberOf, shown, textOf } from './values.js';
 
 /** The report fields for each kind of desired state. */
 const places: Record<string, string> = { model: 'model', firmware: 'firmware.release', config: 'config' };
@@ -99,22 +99,4 @@ export function Twin({ name, online }: { name: string; online: boolean }) {
       </details>
     </>
   );
-}
-
-function memberOf(value: unknown, path: string): unknown {
-  return path
-    .split('.')
-    .reduce<unknown>(
-      (at, key) => (at as Record<string, unknown> | null | undefined)?.[key],
-      value ?? undefined,
-    );
-}
-
-function keyOf(value: unknown): string | number | null {
-  if (value === undefined || value === null) return null;
-  return typeof value === 'number' ? value : textOf(value);
-}
-
-function shown(value: unknown) {
-  return value === undefined || value === null ? <span class="soft">—</span> : textOf(value);
 }

@@ -26,3 +26,24 @@ export function textOf(value: unknown): string {
   if (typeof name === 'string' && version !== undefined) return `${name}@${String(version)}`;
   return JSON.stringify(value).slice(0, 200);
 }
+
+/** The member of nested objects at a path such as `heap.free`; undefined = there is none. */
+export function memberOf(value: unknown, path: string): unknown {
+  return path
+    .split('.')
+    .reduce<unknown>(
+      (at, key) => (at as Record<string, unknown> | null | undefined)?.[key],
+      value ?? undefined,
+    );
+}
+
+/** Sort key of a value in a table. */
+export function keyOf(value: unknown): string | number | null {
+  if (value === undefined || value === null) return null;
+  return typeof value === 'number' ? value : textOf(value);
+}
+
+/** A value in a table, with a dash if there is none. */
+export function shown(value: unknown) {
+  return value === undefined || value === null ? <span class="soft">—</span> : textOf(value);
+}

@@ -162,13 +162,22 @@ static void tell_crash(program *self) {
   aiot_device_log(&self->device, "error", text, AIOT_OK);
 }
 
+/* The name of a sensor's field in the project, which is also that in bundles. */
+static const char *field_name(const char *field) {
+  static const char *const pairs[][2] = AIOT_FIELD_NAMES;
+  for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+    if (strcmp(pairs[i][0], field) == 0) return pairs[i][1];
+  }
+  return field;
+}
+
 static void begin_take(program *self) {
   aiot_take take;
   memset(&take, 0, sizeof take);
   snprintf(take.stream, sizeof take.stream, "%s", AIOT_STREAM);
   take.rate_hz = self->source->rate_hz;
   take.fields = self->source->fields;
-  for (size_t i = 0; i < take.fields; i++) snprintf(take.field[i], sizeof take.field[i], "%s", self->source->field[i]);
+  for (size_t i = 0; i < take.fields; i++) snprintf(take.field[i], sizeof take.field[i], "%s", field_name(self->source->field[i]));
   /* A microphone or a camera has thousands of samples per second: far too many to send. */
   take.telemetry = AIOT_SOURCE != AIOT_SOURCE_SOUND && AIOT_SOURCE != AIOT_SOURCE_OV2640;
 #if AIOT_SOURCE == AIOT_SOURCE_OV2640

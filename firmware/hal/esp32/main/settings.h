@@ -272,6 +272,13 @@
 #ifndef AIOT_IMU_RANGE_G
 #define AIOT_IMU_RANGE_G 4
 #endif
+/*
+ * Names of the project for the sensor's fields, as pairs: {{"ax", "accel_x"}, {"ay", "accel_y"}}. A field without a pair keeps the sensor's
+ * name.
+ */
+#ifndef AIOT_FIELD_NAMES
+#define AIOT_FIELD_NAMES {{"", ""}}
+#endif
 /* Size of 1 g in the unit of the model's ax, ay and az: 9.80665 for m/s². */
 #ifndef AIOT_IMU_PER_G
 #define AIOT_IMU_PER_G 1.0

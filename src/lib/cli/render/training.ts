@@ -179,7 +179,26 @@ function foldsTable(
       [`${name}, pooled`, `${score(all.value)}${range(all.interval)}`],
     ];
   });
-  return `${each}${facts([['All folds', foldsText(together, unit)], ...lines, ['Intervals', method]])}`;
+  const untested = untestedText(folds);
+  return `${each}${facts([
+    ['All folds', foldsText(together, unit)],
+    ...lines,
+    ['Intervals', method],
+    ...(untested === null ? [] : [['Labels', untested] as [string, string]]),
+  ])}`;
+}
+
+/**
+ * A remark on folds that lack a label, because a label has fewer recordings than there are folds. Null if there are none, and for folds
+ * without a macro-F1, such as single recordings.
+ */
+function untestedText(folds: FoldsFile['folds']): string | null {
+  const scored = folds.filter(({ macroF1 }) => macroF1 !== null);
+  const labels = [...new Set(scored.flatMap(({ untested }) => untested))].map(
+    (label) => `${label} in ${scored.filter(({ untested }) => untested.includes(label)).length}`,
+  );
+  if (labels.length === 0) return null;
+  return `not tested: ${labels.join(', ')} of ${plural(folds.length, 'fold')}. The macro-F1 of these folds does not cover them; the pooled macro-F1 covers all labels`;
 }
 
 /** Candidates of a search: the Pareto front of score against arena and latency, and the recommended one. */

@@ -64,7 +64,9 @@ export async function foldsOf(asked: FoldsAsked, options: FoldsOptions): Promise
       material.rows && material.rows.table.groups === null
         ? []
         : [...new Set(own.flatMap((unit) => unit.groups))];
-    found.push({ groups, examples: tested.length, bestEpoch, ...figures });
+    const present = new Set(tested.map((row) => all.classes[row]!));
+    const untested = all.values ? [] : plan.classes.names.filter((_name, c) => !present.has(c));
+    found.push({ groups, examples: tested.length, untested, bestEpoch, ...figures });
   }
   const file = reportOf(all, answers, found, options, by);
   await writeJsonAtomic(buildFiles(project).folds, file);

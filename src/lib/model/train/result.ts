@@ -47,7 +47,14 @@ export const foldsFileSchema = z.object({
   model: z.string(),
   by: z.string(),
   folds: z.array(
-    z.object({ groups: z.array(z.string()), examples: z.int(), bestEpoch: z.int(), ...figures }),
+    z.object({
+      groups: z.array(z.string()),
+      examples: z.int(),
+      /** Labels that no tested example has, so the fold's macro-F1 does not cover them. Empty if the network predicts values. */
+      untested: z.array(z.string()),
+      bestEpoch: z.int(),
+      ...figures,
+    }),
   ),
   mean: z.object({
     accuracy: overFolds.nullable(),

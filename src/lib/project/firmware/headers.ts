@@ -5,7 +5,7 @@ import type { ProjectConfig } from '../../core/project-schema.js';
 import { defaultTable } from '../../provision/device-image.js';
 import type { MelSpec } from '../../signal/mel.js';
 import { featureNames, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
-import { accelerationPerG, misfitOf, pixelsOf, sensorOf } from './sensors.js';
+import { accelerationPerG, fieldsOf, misfitOf, pixelsOf, rotations, sensorOf } from './sensors.js';
 
 /** Files that are generated from aiot.yaml alone, by path in the firmware folder. */
 export function generatedFiles(config: ProjectConfig): Map<string, string> {
@@ -48,12 +48,17 @@ export function configHeader(config: ProjectConfig): string {
     ['AIOT_FIRMWARE_VERSION', cString(firmware?.version ?? '0.1.0')],
     ['AIOT_STREAM', cString(stream.topic)],
   ];
-  if (sensor !== null) lines.push(['AIOT_SOURCE', `${sensor.source} /* ${sensor.name} */`]);
+  if (sensor !== null) {
+    lines.push(['AIOT_SOURCE', `${sensor.source} /* ${sensor.name} */`]);
+    const renamed = [...fieldsOf(config, sensor)].filter(([name, field]) => name !== field);
+    const pairs = renamed.map(([name, field]) => `{${cString(field)}, ${cString(name)}}`);
+    if (pairs.length > 0) lines.push(['AIOT_FIELD_NAMES', `{${pairs.join(', ')}}`]);
+  }
   if (rates && imus.includes(sensor.name)) {
     lines.push(['AIOT_IMU_RATE_HZ', real(signal.rate)]);
-    const turns = Object.keys(stream.fields).some((field) => field.startsWith('g'));
+    const turns = [...fieldsOf(config, sensor).values()].some((field) => rotations.includes(field));
     if (turns) lines.push(['AIOT_IMU_RANGE_DPS', '500']);
-    const perG = accelerationPerG(config);
+    const perG = accelerationPerG(config, sensor);
     if (perG !== null && perG !== 1) lines.push(['AIOT_IMU_PER_G', real(perG)]);
   }
   if (rates && atConverter.includes(sensor.name))

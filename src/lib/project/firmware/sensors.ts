@@ -1,5 +1,6 @@
 import type { ProjectConfig } from '../../core/project-schema.js';
-import { accelerationUnitNamed } from '../../data/units.js';
+import { accelerationUnitNamed, conversionOf } from '../../data/units.js';
+import { namesFor } from '../../loop/sense/fields.js';
 
 type BoardSensor = NonNullable<NonNullable<ProjectConfig['firmware']>['sensor']>;
 
@@ -18,7 +19,9 @@ interface Sensor {
 
 /** Fields of an accelerometer. The firmware provides them in g or, if stream.fields declares that, in m/s². */
 const axes = ['ax', 'ay', 'az'];
-const imu = ['ax', 'ay', 'az', 'gx', 'gy', 'gz'];
+/** Fields of a gyroscope, in degrees per second. */
+export const rotations = ['gx', 'gy', 'gz'];
+const imu = [...axes, ...rotations];
 /** Rates of an LSM6DS3TR-C (ODR_XL in its data sheet), Hz. A device accepts only models for its own rate. */
 const lsm = [12.5, 26, 52, 104, 208, 416, 833, 1666];
 /** Rates of sensors on the ADC. The measuring window is a whole number of ms and at least 100 ms, so that it covers whole mains periods. */
@@ -77,6 +80,22 @@ export function sensorOf(config: ProjectConfig): Sensor | null {
   return boardSensors.find((sensor) => misfitOf(config, sensor) === null) ?? null;
 }
 
+/**
+ * The sensor's field for each field of the project that it provides. The project may use a common spelling, such as `accel_x` for `ax`, or
+ * the bare axis `x` with a unit of acceleration. Each field of the sensor is used at most once.
+ */
+export function fieldsOf({ stream, model }: ProjectConfig, sensor: Sensor): Map<string, string> {
+  const found = new Map<string, string>();
+  const declared = Object.keys(stream.fields);
+  for (const name of declared.length > 0 ? declared : (model.table?.inputs ?? [])) {
+    const names = namesFor({ name, unit: stream.fields[name]?.unit ?? '' });
+    const used = [...found.values()];
+    const field = names.find((each) => sensor.fields.includes(each) && !used.includes(each));
+    if (field !== undefined) found.set(name, field);
+  }
+  return found;
+}
+
 /** Number of pixels of the model's picture; null if it takes no pictures. */
 export function pixelsOf({ signal }: ProjectConfig): number | null {
   return signal.image === undefined ? null : signal.image.width * signal.image.height;
@@ -88,7 +107,8 @@ export function misfitOf(config: ProjectConfig, sensor: Sensor): string | null {
   const declared = Object.keys(stream.fields);
   const [needed, where] =
     declared.length > 0 ? [declared, 'stream.fields'] : [model.table?.inputs ?? [], 'model.table.inputs'];
-  const missing = needed.filter((field) => !sensor.fields.includes(field));
+  const provided = fieldsOf(config, sensor);
+  const missing = needed.filter((field) => !provided.has(field));
   if (missing.length > 0)
     return `${sensor.name} provides ${sensor.fields.join(', ')}, but not ${missing.join(', ')} of ${where}`;
   const pixels = pixelsOf(config);
@@ -121,19 +141,35 @@ const perG = { g: 1, 'm/s²': 9.80665 };
  * Size of 1 g in the unit that stream.fields declares for the accelerometer, or in g if it declares no unit. Null if the unit is not a
  * known one, or if the axes have different units.
  */
-export function accelerationPerG({ stream }: ProjectConfig): number | null {
-  const units = new Set(axes.map((field) => stream.fields[field]?.unit || 'g'));
-  const [unit = ''] = units;
-  if (units.size !== 1) return null;
-  const known = accelerationUnitNamed(unit);
-  return known && perG[known];
+export function accelerationPerG(config: ProjectConfig, sensor: Sensor): number | null {
+  const units = declaredFor(config, sensor, axes).map(({ unit }) => accelerationUnitNamed(unit || 'g'));
+  const [first = 'g' as const] = units;
+  return first !== null && units.every((unit) => unit === first) ? perG[first] : null;
 }
 
 /** A remark if the recordings' unit cannot be the sensor's, because the model would then receive values on a different scale. */
 function unitNotes(config: ProjectConfig, sensor: Sensor): string[] {
-  if (!axes.every((axis) => sensor.fields.includes(axis)) || accelerationPerG(config) !== null) return [];
-  const units = axes.map((field) => `${field} in ${config.stream.fields[field]?.unit || 'no unit'}`);
-  return [
-    `${sensor.name} can provide ax, ay, az in g or in m/s², but stream.fields declares ${units.join(', ')}: on a board, the model's predictions are wrong. Convert the recordings to one of these units, declare it, and train again.`,
-  ];
+  if (!axes.every((axis) => sensor.fields.includes(axis))) return [];
+  const notes: string[] = [];
+  const unfit = (fields: string, units: string, declared: { name: string; unit: string }[]) =>
+    notes.push(
+      `${sensor.name} can provide ${fields} in ${units}, but stream.fields declares ${declared.map(({ name, unit }) => `${name} in ${unit || 'no unit'}`).join(', ')}: on a board, the model's predictions are wrong. Convert the recordings, declare the new unit, and train again.`,
+    );
+  if (accelerationPerG(config, sensor) === null)
+    unfit(axes.join(', '), 'g or in m/s²', declaredFor(config, sensor, axes));
+  const other = declaredFor(config, sensor, rotations).filter(
+    ({ unit }) => unit !== '' && conversionOf('dps', unit)?.scale !== 1,
+  );
+  if (other.length > 0) unfit(rotations.join(', '), 'dps', other);
+  return notes;
+}
+
+/** The project's fields, with units, that some of the sensor's fields provide. */
+function declaredFor(
+  config: ProjectConfig,
+  sensor: Sensor,
+  wanted: readonly string[],
+): { name: string; unit: string }[] {
+  const provided = [...fieldsOf(config, sensor)].filter(([, field]) => wanted.includes(field));
+  return provided.map(([name]) => ({ name, unit: config.stream.fields[name]?.unit ?? '' }));
 }
