@@ -22,5 +22,6 @@ export {
 export type { LoopBegun, LoopOptions } from './run/options.js';
 export { type LoopResult, loopResultSchema, stageResultSchema } from './run/result.js';
 export { startLoop } from './run/run.js';
+export { namesFor } from './sense/fields.js';
 export type { LoopStatus } from './status.js';
 export type { Answer } from './types.js';
