@@ -23,7 +23,7 @@ export default class Demo extends AiotCommand {
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'Folder for all files [default: a new folder in your user data directory].',
+      summary: 'Folder for the output [default: a new folder in your user data directory].',
       env: 'AIOT_OUT',
       helpValue: 'DIR',
     }),

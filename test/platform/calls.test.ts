@@ -150,7 +150,10 @@ describe('the commands in aiot.yaml', () => {
       commands: [{ type: 'pump', name: 'drain' }],
     });
     await expect(other).rejects.toMatchObject({
-      ...{ code: 'AIOT_ALREADY_EXISTS', message: 'pump/drain is defined by the project pumps' },
+      ...{
+        code: 'AIOT_ALREADY_EXISTS',
+        message: 'the command pump/drain is already defined by the project pumps',
+      },
     });
     await own.client.commands.apply({ project: 'others', commands: [{ type: 'fan', name: 'drain' }] });
     expect(await own.client.commands.list()).toHaveLength(3);

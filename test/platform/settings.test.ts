@@ -133,7 +133,10 @@ describe('the settings in aiot.yaml', () => {
   it('of another project are kept', async () => {
     await apply();
     await expect(apply(schema, 'others')).rejects.toMatchObject({
-      ...{ code: 'AIOT_ALREADY_EXISTS', message: 'pump is defined by the project pumps' },
+      ...{
+        code: 'AIOT_ALREADY_EXISTS',
+        message: 'the settings of pump are already defined by the project pumps',
+      },
     });
   });
 });

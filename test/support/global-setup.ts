@@ -1,4 +1,4 @@
-/** Runs once before the suite: builds the tested program, and isolates tests from the user's own files. */
+/** Runs once before the suite: builds the program under test, and isolates tests from the user's own files. */
 import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

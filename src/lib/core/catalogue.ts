@@ -649,8 +649,8 @@ export const catalogue = {
         'Correct the row: partitions must be aligned, must not overlap, and must end within the flash.',
       picture:
         'Use a JPEG, PNG, WebP, GIF, TIFF or AVIF file. To see whether the picture is complete, open it in a viewer.',
-      sound: 'Play the file to see whether it is complete, and check that its extension names its format.',
-      wav: 'Convert the recording to 16-bit PCM, such as with `ffmpeg -i IN -c:a pcm_s16le OUT.wav`.',
+      sound: 'Play the file to see whether it is complete, and check that its extension matches its format.',
+      wav: 'Convert the recording to 16-bit PCM, for example with `ffmpeg -i IN -c:a pcm_s16le OUT.wav`.',
     },
   },
   AIOT_FILE_NOT_FOUND: {
@@ -1345,7 +1345,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A route failed on one message: the expression, decoder or processor reported an error. With onError: retry, the route stops so that no message is lost.',
-    next: 'Set onError: skip or {dead-letter: URL}, or correct the expression. To try it on test cases, run `aiot stream route test FILE`.',
+    next: 'Correct the expression, or set `onError` to `skip` or to `{dead-letter: URL}`. To try it on test cases, run `aiot stream route test FILE`.',
   },
   AIOT_SELECTOR_INVALID: {
     exit: 2,
@@ -1524,7 +1524,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'The board sent no SMP response.',
-    next: 'Check the port, the power, and that the firmware contains an SMP server (Zephyr: CONFIG_MCUMGR) on this connection. Close other programs that use the port. ESP boards without Zephyr do not support SMP: restart them with `aiot board run`.',
+    next: 'Check the port and the power supply. Make sure that the firmware runs an SMP server (Zephyr: CONFIG_MCUMGR) on this connection. Close other programs that use the port. ESP boards without Zephyr do not support SMP: restart them with `aiot board run`.',
   },
   AIOT_SMP_STATE: {
     exit: 1,
@@ -1556,7 +1556,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: "The user name or the password of the board's provisioning service is wrong.",
-    next: 'Check --board-user and the file of --board-password-file. Both values are printed on the board or its label, or set in its firmware.',
+    next: 'Check the user name in --board-user and the password in the file that --board-password-file names. Both are printed on the board or its label, or set in its firmware.',
   },
   AIOT_SOFTAP_UNREACHABLE: {
     exit: 1,

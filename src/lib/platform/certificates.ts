@@ -44,9 +44,8 @@ interface TlsParts {
 const lookEvery = 5000;
 
 /**
- * Opens the certificates of all listeners. The platform's own is renewed 30 days before it expires, a provided one is
- * reloaded when its file changes; listeners switch over without closing. Clients that trust only the platform's CA can
- * still connect. The provided certificate is presented to clients that request one of its names (SNI), and to all
+ * Opens the certificates of all listeners. The platform's own certificate is renewed 30 days before it expires, and a provided one is
+ * reloaded when its file changes. Listeners switch over without closing. Clients that trust only the platform's CA can still connect. The provided certificate is presented to clients that request one of its names (SNI), and to all
  * clients on the listeners for third-party clients.
  * @throws AIOT_CERTIFICATE_UNFIT, AIOT_FILE_NOT_FOUND
  */

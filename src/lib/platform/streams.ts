@@ -149,7 +149,7 @@ function isTopic(topic: string): boolean {
 function unfit(topic: string): AiotError {
   return new AiotError(
     'AIOT_STREAM_URL',
-    `aiot://stream: expected a topic without + and # that does not start with $, got "${topic}"`,
+    `aiot://stream: expected a topic that does not contain + or # and does not start with $, got "${topic}"`,
   );
 }
 

@@ -59,7 +59,7 @@ export type ProvisionedDevice = z.output<typeof provisionedDeviceSchema>;
 interface ProvisionOptions {
   client: EnrolClient;
   name: string;
-  /** Device type, for example `virtual`. Models are released for types. */
+  /** Device type, for example `virtual`. Each release of a model is for certain device types. */
   type: string;
   /** Folder for the identity; created if missing. */
   out: string;

@@ -58,7 +58,7 @@ export async function initTrust(
     throw new AiotError('AIOT_USAGE', `--threshold: expected at most ${count}, got ${threshold}`);
   const chain = await client.trust.chain();
   if (chain.root) {
-    throw new AiotError('AIOT_TRUST_CONFLICT', 'the keys of this platform are already separated', {
+    throw new AiotError('AIOT_TRUST_CONFLICT', 'the roles of this platform already have separate keys', {
       next: 'To see the roles and their keys, run `aiot trust status`. To replace keys, run `aiot trust rotate`.',
     });
   }

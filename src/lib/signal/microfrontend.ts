@@ -194,7 +194,7 @@ function melOf(hz: number): number {
   return Math.fround(1127 * Math.fround(naturalLog(1 + Math.fround(hz / 700))));
 }
 
-/** For each edge from the center of the first band on, the bins below it. */
+/** The bins below each edge, starting with the edge at the center of the first band. */
 function binsOf({ bands, lowHz, highHz, fftSamples }: MelSpec, rateHz: number): Bins[] {
   const hzPerBin = Math.fround((0.5 * rateHz) / (fftSamples / 2));
   const [low, high] = [melOf(lowHz), melOf(highHz)];

@@ -47,7 +47,7 @@ const kafka: CheatSheet = {
     ['group=NAME', 'consumer group; default = none'],
     ['from=beginning|latest|OFFSET|TIME', 'starting point, if there is no group or the group is new'],
     ['partition=N', 'read or write only this partition'],
-    ['until=end', 'stop at what was the end when reading started'],
+    ['until=end', 'stop after the last message that existed when reading started'],
     ['acks=all|1|0', 'acknowledgments to wait for when writing; default = all'],
     ['compression=none|gzip|snappy|lz4|zstd', 'compression of written messages'],
     ['sasl=plain|scram-sha-256|scram-sha-512', 'SASL mechanism'],
@@ -138,7 +138,7 @@ const nats: CheatSheet = {
     ['durable=NAME', 'durable consumer; a new one starts at the beginning, or at from'],
     ['group=NAME', 'queue group; for a stream, the same as durable'],
     ['from=beginning|latest|SEQUENCE|TIME', 'starting point in the stream'],
-    ['until=end', 'stop at what was the end when reading started'],
+    ['until=end', 'stop after the last message that existed when reading started'],
     [
       'jetstream=true|false',
       'when writing: true rejects subjects without a stream; false never waits for a stream',

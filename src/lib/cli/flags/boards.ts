@@ -289,7 +289,7 @@ export const imageFlags = {
     helpValue: 'FILE',
   }),
   'wifi-address': Flags.string({
-    summary: 'Fixed IPv4 address with its prefix length, such as 10.0.0.7/24 [default: by DHCP].',
+    summary: 'Fixed IPv4 address with its prefix length, such as 10.0.0.7/24 [default: assigned by DHCP].',
     env: 'AIOT_WIFI_ADDRESS',
     helpValue: 'ADDRESS',
   }),

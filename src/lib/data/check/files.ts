@@ -229,7 +229,7 @@ const leastShare = 0.1;
 /**
  * Finds files on two sides of a split that are neighboring pieces of one take, such as windows that were cut from it and assigned at
  * random. Pieces are detected if the last row of one is the first row of another (windows cut with both ends included), or by names such as
- * walking1_3 and walking1_4. Windows with more overlap are found as copies.
+ * walking1_3 and walking1_4. The check for copies detects windows that overlap more.
  */
 function checkNeighbours(dataset: Dataset, split: Split): Finding[] {
   return [...sharedEnds(dataset, split), ...sharedNames(dataset, split)];

@@ -37,7 +37,7 @@ export type BoardReset = 'hard-reset' | 'download' | 'usb-reset';
 const espressif = 0x303a;
 export const isUsbJtag = (line: SerialLine) =>
   line.usb?.vendorId === espressif && line.usb.productId === 0x1001;
-/** Whether the line is the native USB port of an S2 or S3 in its loader. The port's USB product id is then the chip's number. */
+/** Whether the line is the native USB port of an S2 or S3 in its loader. The port's USB product ID then identifies the chip. */
 export const isUsbOtg = (line: SerialLine) => line.usb?.vendorId === espressif && !isUsbJtag(line);
 
 /** The resets into the loader to try, in order. */

@@ -183,7 +183,7 @@ interface Copying {
 
 /**
  * Writes the file in parts, and makes the system send each of them. The board may restart while the last part is being synced, because it
- * has received all blocks by then. Such an error is ignored if the drive then disappears.
+ * has received all blocks by then. The resulting error is ignored if the drive then disappears.
  */
 async function copy(bytes: Uint8Array, target: string, { gone, drive, signal }: Copying): Promise<void> {
   let sent = 0;

@@ -256,7 +256,7 @@ function nothingToWrite(): AiotError {
 function planOffline(jobFor: JobFor, wanted: ChipName | 'auto'): Planned {
   const chip = wanted === 'auto' ? jobFor.chip : wanted;
   if (chip === null) {
-    throw new AiotError('AIOT_USAGE', 'expected --chip, because no file to be written identifies the chip');
+    throw new AiotError('AIOT_USAGE', 'expected --chip, because none of the files identifies the chip');
   }
   const { pieces, header, erase, force, device } = jobFor({ chip, mac: '' });
   const security = { secureBoot: false, flashEncryption: false, secureDownload: false };

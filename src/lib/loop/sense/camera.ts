@@ -38,7 +38,7 @@ export async function openCamera(options: CameraOptions): Promise<RawSource> {
   if (image === undefined || rateHz === null)
     throw new AiotError(
       'AIOT_SENSOR_UNFIT',
-      `${address.scheme}: a camera sends pictures, but the model takes none`,
+      `${address.scheme}: a camera sends pictures, but the model does not accept pictures`,
       {
         next: 'Use a model with signal.features: image, or loop.through: faces to detect faces.',
       },

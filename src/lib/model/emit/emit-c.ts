@@ -741,7 +741,7 @@ function typesOf(op: OperatorName): readonly Tensor['type'][] {
 function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
   const next = 'Use --mode int8 with --io int8.';
   const refuse = (what: string) =>
-    new AiotError('AIOT_QUANTIZE_UNFIT', `--emit c supports fully int8 models only, got ${what}`, {
+    new AiotError('AIOT_QUANTIZE_UNFIT', `--emit c supports only fully int8 models; this model has ${what}`, {
       next,
     });
   const typeOf = (index: number): Tensor['type'] => tensors[index]!.type;

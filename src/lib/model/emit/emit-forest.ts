@@ -40,7 +40,7 @@ function woodOf(graph: Graph): Wood {
   if (inputs.length > 1 || outputs.length > 1)
     throw new AiotError(
       'AIOT_QUANTIZE_UNFIT',
-      `--emit c supports decision trees with one input and one output, got ${inputs.length} and ${outputs.length}`,
+      `--emit c supports only decision trees with one input and one output; number of inputs: ${inputs.length}, outputs: ${outputs.length}`,
       { next: 'Import one output with --output NAME, and join the inputs before the export.' },
     );
   const refuse = (at: number) =>

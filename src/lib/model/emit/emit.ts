@@ -75,7 +75,7 @@ export function requireEmittable(
   if ((!forest && mode !== 'int8') || io === 'float32')
     throw new AiotError(
       'AIOT_QUANTIZE_UNFIT',
-      `--emit c supports fully int8 models only, got --mode ${mode}${io === undefined ? '' : ` --io ${io}`}`,
+      `--emit c supports only fully int8 models, got --mode ${mode}${io === undefined ? '' : ` --io ${io}`}`,
       { next: 'Use --mode int8 with --io int8.' },
     );
   if (out?.endsWith('.tflite'))

@@ -81,7 +81,7 @@ export class ArgoClient {
     if (!url || (url.protocol !== 'https:' && !local) || url.username !== '' || url.password !== '') {
       throw new AiotError(
         'AIOT_USAGE',
-        'expected the URL of an Argo server without a password: https://HOST:2746 (http:// only on this machine)',
+        'expected an Argo server URL without credentials, such as https://HOST:2746 (http:// is allowed only on this machine)',
       );
     }
     this.origin = url;

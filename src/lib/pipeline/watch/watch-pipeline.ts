@@ -200,7 +200,7 @@ function withoutSecrets(url: string): string {
 
 const schema = z.record(z.string(), z.string());
 
-/** Path of the file with the secrets of webhooks, by project folder. Only the user can read it. */
+/** Path of the file that stores webhook secrets, keyed by project folder. Only the user can read it. */
 function secretsFile(): string {
   return join(configFolder(), 'pipeline-secrets.json');
 }

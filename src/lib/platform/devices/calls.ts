@@ -123,7 +123,10 @@ export class DeviceCommands {
       for (const [id, command] of wanted) {
         const old = before.get(id);
         if (old && old.project !== project)
-          throw new AiotError('AIOT_ALREADY_EXISTS', `${id} is defined by the project ${old.project}`);
+          throw new AiotError(
+            'AIOT_ALREADY_EXISTS',
+            `the command ${id} is already defined by the project ${old.project}`,
+          );
         const definition = JSON.stringify(command);
         const list = old === undefined ? 'created' : old.definition === definition ? 'unchanged' : 'changed';
         result[list].push(id);

@@ -91,7 +91,10 @@ export class DeviceSettingsService {
         const old = before.get(type);
         if (wanted.has(type)) throw new AiotError('AIOT_ALREADY_EXISTS', `${type} is defined twice`);
         if (old && old.project !== project)
-          throw new AiotError('AIOT_ALREADY_EXISTS', `${type} is defined by the project ${old.project}`);
+          throw new AiotError(
+            'AIOT_ALREADY_EXISTS',
+            `the settings of ${type} are already defined by the project ${old.project}`,
+          );
         const compiled = await compileProjectSettings(type, schema);
         wanted.set(type, { type, schema, project, groups: old?.groups ?? [], compiled });
         const isSame = old && JSON.stringify(old.schema) === JSON.stringify(schema);

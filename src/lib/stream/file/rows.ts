@@ -186,7 +186,7 @@ const longest = 64 * 1024 * 1024;
  * Splits UTF-8 text into lines without their endings (`\n` or `\r\n`); yields the records of each chunk together. A byte order mark is
  * removed.
  * @param quotes whether a line ending between two `"` is part of its record (RFC 4180, 2.6)
- * @throws AIOT_FILE_MALFORMED (a record of more than 64 Mi characters), and the errors of reading
+ * @throws AIOT_FILE_MALFORMED (a record of more than 64 Mi characters), and read errors
  */
 export async function* readRecords(
   input: Readable,

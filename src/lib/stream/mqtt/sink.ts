@@ -84,7 +84,7 @@ export async function openMqttSink(url: StreamUrl, options: StreamOptions): Prom
   function publishable(message: OutgoingMessage): OutgoingMessage & { qos: 0 | 1 | 2 } {
     const topic = message.topic || path;
     if (topic === '' || /[+#\0]/.test(topic)) {
-      throw new AiotError('AIOT_STREAM_URL', `${endpoint}: expected a topic without + and #, got "${topic}"`);
+      throw new AiotError('AIOT_STREAM_URL', `${endpoint}: expected a topic without + or #, got "${topic}"`);
     }
     const refuse = (problem: string, next: string) => {
       throw new AiotError('AIOT_STREAM_MESSAGE_REFUSED', `${endpoint}: ${problem}`, { endpoint, next });

@@ -10,7 +10,10 @@ export const openNumber: OpenProcessor = async (settings) => {
   const [unknown] = Object.keys(others);
   if (unknown !== undefined || !Number.isSafeInteger(from)) {
     const got = unknown === undefined ? `from: ${JSON.stringify(from)}` : unknown;
-    throw new AiotError('AIOT_ROUTE_INVALID', `through: number: expected from, a whole number; got ${got}`);
+    throw new AiotError(
+      'AIOT_ROUTE_INVALID',
+      `through: number: expected a whole number in \`from\` and no other settings, got ${got}`,
+    );
   }
   let next = from as number;
   return {

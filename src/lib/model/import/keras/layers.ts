@@ -303,7 +303,7 @@ export const layerMakers: Readonly<Record<string, LayerMaker>> = {
 
 const recurrent = 'use Conv1D over the window instead';
 
-/** Alternatives to layers without a row. */
+/** Suggested replacements for layers that the table above does not contain. */
 export const replacements: Readonly<Record<string, string>> = {
   Attention: 'use Conv1D and GlobalAveragePooling1D',
   Bidirectional: recurrent,

@@ -198,7 +198,7 @@ class ModelReader {
     while (reader.pos < end) {
       const tag = reader.uint32();
       const [number, wire] = [tag >>> 3, tag & 7];
-      // Groups are rejected: the format does not use them, and their nesting has no length.
+      // Groups are rejected: the format does not use them, and no length limits their nesting.
       if (number === 0 || wire === 3 || wire === 4) throw this.excess(`an invalid field (tag ${tag})`);
       const field = fields[number];
       if (field === undefined) reader.skipType(wire);
