@@ -11,8 +11,7 @@ import { quantizeModes } from '../../lib/core/project-schema.js';
 import { shellWord } from '../../lib/core/text.js';
 import { emits } from '../../lib/model/emit/emit.js';
 import { targets } from '../../lib/model/quantize/quantize-model.js';
-import { quantizeResultSchema } from '../../lib/model/quantize/result.js';
-import { calibrations } from '../../lib/model/quantize/types.js';
+import { calibrations, quantizeResultSchema } from '../../lib/model/quantize/result.js';
 
 export default class ModelQuantize extends AiotCommand {
   static override summary = 'Quantize a model: int8, int16x8, dynamic range or float16.';

@@ -157,8 +157,7 @@ async function runNative(
   { sensor }: Parts,
   task: Task,
 ): Promise<void> {
-  const { createNativeDevice } = await import('./native/device.js');
-  const { programAt } = await import('./native/build.js');
+  const { createNativeDevice, programAt } = await import('./native/device.js');
   const device = await createNativeDevice({
     ...{ identityDir, sensor, onEvent },
     ...(program === undefined ? {} : { program: await programAt(program) }),

@@ -101,8 +101,7 @@ export { type Why, whyModel, whySchema } from './publish/why.js';
 export { compileEdgeTpu, readEdgeTpu } from './quantize/edgetpu.js';
 export { type QuantizeModelOptions, quantizeModel, targets } from './quantize/quantize-model.js';
 export { quantizeProject } from './quantize/quantize-project.js';
-export { type QuantizeResult, quantizeResultSchema } from './quantize/result.js';
-export { calibrations } from './quantize/types.js';
+export { calibrations, type QuantizeResult, quantizeResultSchema } from './quantize/result.js';
 export { writeRunsReport } from './report/runs-page.js';
 export { writeReport } from './report/write-report.js';
 export {

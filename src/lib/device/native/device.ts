@@ -11,6 +11,8 @@ import type { ReplayOptions, VirtualDevice } from '../virtual/types.js';
 import { nativeProgram } from './build.js';
 import { type NativeProcess, startNative } from './process.js';
 
+export { programAt } from './build.js';
+
 /** Interface that this virtual device shares with the TypeScript virtual device. */
 export type SimulatedDevice = Pick<
   VirtualDevice,

@@ -13,6 +13,7 @@ import {
   type UsbIdentity,
 } from './line.js';
 import { holdersOf, usbIdentity } from './list.js';
+import { openSocketLine } from './socket.js';
 
 export interface OpenLineOptions {
   /** Initial speed in bits per second. */
@@ -44,7 +45,6 @@ export async function openLine(address: string, options: OpenLineOptions): Promi
       return openSerialLine(address, options);
     }
     case 'socket': {
-      const { openSocketLine } = await import('./socket.js');
       return openSocketLine(address, options);
     }
     case 'rfc2217': {

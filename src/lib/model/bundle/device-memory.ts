@@ -96,7 +96,7 @@ function networkBytes(graph: Graph): number {
   return ends + Math.max(0, ...activations) + channels + states + tables;
 }
 
-/** Tables and work space of the audio front end (firmware/core/src/kernels_signal.c): rotations, complex values, padded samples, logarithms. */
+/** Tables and work space of the audio front end (firmware/core/src/signal/kernels_signal.c): rotations, complex values, padded samples, logarithms. */
 function tableBytes({ op, inputs, options }: Operator, { tensors }: Graph): number {
   if (op === 'SIGNAL_FILTER_BANK_LOG') return 2 * 130;
   if (op !== 'SIGNAL_RFFT') return 0;

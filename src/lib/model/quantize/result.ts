@@ -1,6 +1,9 @@
 import * as z from 'zod';
 import { quantizeModes } from '../../core/project-schema.js';
 
+/** Methods by which a range is derived from values: the user's choice. */
+export const calibrations = ['auto', 'min-max', 'percentile', 'mse'] as const;
+
 const kind = z.enum(['int8', 'int16', 'float32']);
 /** Scale and zero point of the network's input or output; null for float32. */
 const end = z.object({ scale: z.number(), zeroPoint: z.int() }).nullable();

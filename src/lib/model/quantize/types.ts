@@ -1,12 +1,11 @@
 import type { quantizeModes } from '../../core/project-schema.js';
 import type { Graph } from '../../formats/tflite/graph.js';
-import type { LayerReport, QuantizeResult } from './result.js';
+import type { calibrations, LayerReport, QuantizeResult } from './result.js';
 
 type QuantizeMode = (typeof quantizeModes)[number];
 
 /** Method that derives an activation's range from the values in the representative rows. */
 export type RangeMethod = NonNullable<LayerReport['calibration']>;
-export const calibrations = ['auto', 'min-max', 'percentile', 'mse'] as const;
 export type Calibration = (typeof calibrations)[number];
 
 /** Number format in which an operator computes. */

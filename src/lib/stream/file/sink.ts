@@ -6,6 +6,7 @@ import { takeLock } from '../../core/lock.js';
 import type { OutgoingMessage, Sink } from '../message.js';
 import { readQuery, type StreamUrl } from '../url.js';
 import { csvEncoder, type Encoder, linesEncoder, ndjsonEncoder, tableEncoder } from './encode.js';
+import { gzipTo } from './gzip.js';
 import { oddQuotes } from './rows.js';
 import { type FileSettings, filePathOf, fileSettings, isGzip, type Rotation } from './settings.js';
 import { hasPlaceholder, nameTemplate } from './template.js';
@@ -106,7 +107,7 @@ async function openPieces(
 
 async function finisherOf({ path, format, fields }: FileSettings): Promise<Finish | undefined> {
   if (format === 'parquet') return (await import('./parquet.js')).parquetFinisher(path, fields);
-  return isGzip(path) ? (await import('./gzip.js')).gzipTo : undefined;
+  return isGzip(path) ? gzipTo : undefined;
 }
 
 function encoderOf({ path, format, fields, header }: FileSettings): Encoder {

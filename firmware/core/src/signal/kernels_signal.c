@@ -4,9 +4,9 @@
  */
 #include <string.h>
 
-#include "kernels.h"
-#include "signal/front_end.h"
-#include "variables.h"
+#include "../kernels.h"
+#include "../variables.h"
+#include "front_end.h"
 
 /* An option of an operator: its key and its range. */
 typedef struct {
@@ -18,7 +18,7 @@ enum { OPTIONS_MAX = 9, MOST = 1 << 16 };
 
 /* Reads an operator's options, which are in alphabetical order. */
 static aiot_code read_options(const aiot_operator *operator, const option *options, size_t count, int32_t *values) {
-  const char *keys[OPTIONS_MAX];
+  const char *keys[OPTIONS_MAX] = {NULL};
   for (size_t i = 0; i < count; i++) keys[i] = options[i].key;
   if (!aiot_flexbuffer_map(&operator->network->file, operator->custom, keys, count, values)) return AIOT_BUNDLE_MALFORMED;
   for (size_t i = 0; i < count; i++)
