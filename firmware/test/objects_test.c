@@ -1,4 +1,4 @@
-/* Compares the objects that the core finds in grids of shares with those of the TypeScript implementation. */
+/* Compares the objects that the core finds in grids of class probabilities with those that the TypeScript implementation finds. */
 #include "../core/src/predict/objects.h"
 
 #include "check.h"

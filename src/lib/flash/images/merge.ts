@@ -225,7 +225,7 @@ function offsetAt(place: number | string, chip: ChipName | null, file: string): 
   if (place !== 'bootloader') {
     throw new AiotError(
       'AIOT_USAGE',
-      `${file}@${place}: labels need a board's partition table, and no board is connected to this command`,
+      `${file}@${place}: a partition label requires a board's partition table, but this command does not connect to a board`,
       {
         next: `Use an offset: ${file}@0x10000`,
       },

@@ -71,7 +71,7 @@ export async function signImage(request: {
   const signatures = bootSignatures(signed, file);
   if (!signatures.every(({ valid }) => valid)) {
     throw new AiotError('AIOT_SIGNATURE_INVALID', `${file}: an existing signature is invalid`, {
-      next: 'Sign the image without signatures, as written by the build.',
+      next: 'Sign the unsigned image that the build created.',
     });
   }
   await writeFileAtomic(out, signed);

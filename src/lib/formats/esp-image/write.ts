@@ -84,7 +84,9 @@ export function imageOfElf(bytes: Uint8Array, options: ElfImageOptions, what = '
   const pieces = requirePieces(elf, options);
   const hashAppended = options.hash !== false && options.ramOnlyHeader !== true;
   if (options.securePad !== undefined && !hashAppended) {
-    throw new AiotError('AIOT_USAGE', 'an image to be signed needs an appended SHA-256');
+    throw new AiotError('AIOT_USAGE', '--secure-pad requires the appended SHA-256', {
+      next: 'Omit --no-hash and --ram-first, or omit --secure-pad.',
+    });
   }
   const writer = new ImageWriter(elfHashOf(elf, options));
   const layout = layoutOf(chip, pieces);
