@@ -90,7 +90,7 @@ export default class DeviceProvision extends AiotCommand {
     }
     const privatePem = (await unless('AIOT_KEY_NOT_FOUND', operatorKey(context.name))) ?? null;
     const result = await withClient(context.name, async (client) => {
-      // With --chip, an unusual type is deliberate.
+      // If the user names the chip with --chip, an unusual type is intentional.
       const caution = type && flags.chip === 'auto' ? await typeCaution(client, type) : undefined;
       if (caution !== undefined) this.caution(caution);
       return await provision({

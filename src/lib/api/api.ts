@@ -44,7 +44,7 @@ export const statusSchema = z.object({
   ...conditionSchema.shape,
   /** All processes that share the database, the oldest first. */
   replicas: z.array(replicaSchema).default([]),
-  /** Only with --events. */
+  /** Present only with --events. */
   relay: relayStatusSchema.optional(),
   counts: z.object({
     devices: z.int(),

@@ -76,7 +76,7 @@ export const deviceSchema = z.object({
     .object({ state: z.enum(settingsStates), differing: z.array(z.string()) })
     .nullable()
     .optional(),
-  /** Its readings about itself and its heap, as last reported. Null if it reports none. */
+  /** The device's health readings and heap statistics, as last reported. Null if the device reports none. */
   vitals: vitalsSchema.nullable().optional(),
   heap: heapSchema.nullable().optional(),
   tags: z.record(z.string(), z.string()),

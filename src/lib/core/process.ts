@@ -40,7 +40,7 @@ export interface RunOptions {
   shell?: boolean;
   /** Data for the program's stdin. If absent, the program has no stdin. */
   input?: Uint8Array;
-  /** Streams to read; the others are discarded. Default both. */
+  /** Streams to read; the others are discarded. Default: both streams. */
   reads?: readonly ('stdout' | 'stderr')[];
   /** Maximum number of characters retained from the end of each stream; default a million, 0 = none. */
   mostOutput?: number;

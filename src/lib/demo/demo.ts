@@ -146,7 +146,7 @@ function foldsOf({ folds, windows, groups, accuracy, interval, macroF1, voted }:
   };
 }
 
-/** Closes everything in reverse order. If closing one of them fails, the others are still closed. */
+/** Closes everything in reverse order. If closing one item fails, the others are still closed. */
 async function closeAll(work: DemoWork): Promise<void> {
   for (const close of work.closers.splice(0).reverse()) await close().catch(() => {});
 }

@@ -126,7 +126,7 @@ async function replayAll(
   );
 }
 
-/** Deals the items out to `count` groups in turn, so that each group gets items from all parts of a sorted list. */
+/** Distributes the items over `count` groups in rotation, so that each group gets items from all parts of a sorted list. */
 function shares<T>(items: readonly T[], count: number): T[][] {
   return Array.from({ length: count }, (_, hand) => items.filter((_item, i) => i % count === hand));
 }

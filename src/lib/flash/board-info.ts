@@ -220,7 +220,10 @@ function slotState(otadata: Uint8Array, slot: number, count: number): OtaState |
   return newest?.state ?? null;
 }
 
-/** The model slots, numbered by their subtypes. NVS contains the number of the selected one; without a number, it is the first. */
+/**
+ * The model slots, numbered by their subtypes. NVS contains the number of the selected slot; without that number, the first slot is
+ * selected.
+ */
 async function readModels(
   loader: Loader,
   table: PartitionTable,

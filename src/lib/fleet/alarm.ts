@@ -18,7 +18,10 @@ export interface AlarmState {
   stream?: string | undefined;
   /** Earlier samples by stream, the newest stream last; only for an alarm on a change or on a class. */
   windows?: Record<string, AlarmWindow>;
-  /** By stream: the newest time, and when the first older sample arrived after it; absent = none has. The newest stream is last. */
+  /**
+   * Per stream: the newest time, and when the first sample with an older time arrived after it (`behind`; absent if none has). The newest
+   * stream is last.
+   */
   clocks?: Record<string, { last: number; behind?: number }>;
 }
 

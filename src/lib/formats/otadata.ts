@@ -91,7 +91,7 @@ function readEntry(data: Buffer, at: number): OtadataEntry | null {
   return { sequence, state, usable: state !== 'invalid' && state !== 'aborted' };
 }
 
-/** As in the bootloader, the CRC covers only the sequence. */
+/** As in the bootloader, the CRC covers only the sequence number. */
 function otadataCrc(sequence: number): number {
   const word = Buffer.alloc(4);
   word.writeUInt32LE(sequence);
@@ -108,8 +108,8 @@ export function blankOtadata(): Uint8Array {
 }
 
 /**
- * Selects the slot to start next: writes a higher sequence to the sector that is not in use, so that a power cut during the write leaves
- * the old selection. A new entry is written even if the same slot is selected again.
+ * Selects the slot to start next. Writes a higher sequence number to the unused sector, so that a power cut during the write leaves the old
+ * selection. A new entry is written even if the same slot is selected again.
  * @param bytes the current partition, 0x2000 bytes; a damaged entry is considered blank
  * @param slot from 0
  * @param count number of app slots

@@ -43,7 +43,7 @@ export interface Answer {
   label: string | null;
   /** Class after smoothing; null if smoothing has no result yet or does not apply. */
   voted: string | null;
-  /** The model's output: a share for each class, the values, or the reconstruction error. */
+  /** The model's output: a probability for each class, the values, or the reconstruction error. */
   scores: readonly number[];
   value: number | null;
   /** Objects in a picture, strongest first; absent if the model does not find objects. */

@@ -72,9 +72,9 @@ export interface LoopVote {
 const streak = 2;
 
 /**
- * Keeps a class until the same other class has led it by at least `lead` (of the shares, 0…1) in two consecutive windows. The first class
- * needs that lead over every other class, in one window. Neither an outlier nor a model that wavers between two classes with nearly equal
- * shares therefore changes the result.
+ * Keeps a class until the same other class has led it by at least `lead` (a difference of probabilities, 0…1) in two consecutive windows.
+ * The first class needs that lead over every other class, in one window. Neither an outlier nor a model that wavers between two classes
+ * with nearly equal probabilities therefore changes the result.
  */
 function createHysteresis(lead: number): LoopVote {
   let standing: string | null = null;

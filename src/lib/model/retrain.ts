@@ -190,7 +190,7 @@ export interface Lesson {
   old: LabelledWindow[];
   /** Windows labeled on the device. */
   taught: LabelledWindow[];
-  /** Windows excluded from both, on which the retrained model is compared with the original. */
+  /** Windows in neither of these lists. The retrained model is compared with the original on them. */
   heldOut: LabelledWindow[];
 }
 
@@ -442,7 +442,7 @@ function gradientAt(
   }
 }
 
-/** Replaces one example's outputs by each class's error: predicted share minus true share. */
+/** Replaces one example's outputs by each class's error: predicted minus true probability. */
 function softmaxError(z: Float64Array, truth: number): Float64Array {
   const most = z.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   let sum = 0;

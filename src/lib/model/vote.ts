@@ -115,7 +115,7 @@ function decide(answer: AnswerSpec, mean: Float64Array, count: number): number {
 
 /**
  * Index of the class with the largest output or, with costs, the smallest expected cost; the first one in case of ties.
- * @param scores one output per class: quantized numbers, or shares if there are costs
+ * @param scores one output per class: quantized numbers, or probabilities if there are costs
  * @param costs [true class × predicted class], row-major
  */
 export function bestClass(scores: ArrayLike<number>, costs?: readonly number[]): number {
@@ -132,7 +132,7 @@ export function bestClass(scores: ArrayLike<number>, costs?: readonly number[]):
   return best;
 }
 
-/** Expected cost of predicting a class: the cost for each true class, weighted by that class's share. */
+/** Expected cost of predicting a class: the cost for each true class, weighted by that class's probability. */
 function expectedCost(scores: ArrayLike<number>, costs: readonly number[], predicted: number): number {
   let sum = 0;
   for (let c = 0; c < scores.length; c++) sum += scores[c]! * costs[c * scores.length + predicted]!;

@@ -29,8 +29,8 @@ export const burdenSchema = z.object({
   /** Instantaneous current per count, A. */
   amperesPerCount: z.number(),
   /**
-   * Bias divider, from the supply to the midpoint and from there to ground, with the voltage at the midpoint and the current through both,
-   * A.
+   * Bias divider, from the supply to the midpoint and from there to ground, with the voltage at the midpoint and the current through both
+   * resistors, A.
    */
   bias: z.object({
     upperOhms: z.number(),

@@ -3,7 +3,7 @@ import type { Clock } from '../core/time.js';
 /** Maximum correction of times, as a share of the elapsed time. Applies if the clock was set back, or ahead by a little. */
 const slew = 0.005;
 
-/** If the clock is set ahead by more than this, times follow it immediately, ms. */
+/** If the clock is set ahead by more than this (ms), the times follow immediately. */
 const stepMs = 500;
 
 /** Returns a clock for intervals: its `now` is the monotonic time of `clock`, if that has one. */

@@ -126,7 +126,7 @@ export const alarmSchema = z.object({
   by: z.string(),
   /** No notification is sent until this time; null = the alarm is not silenced. */
   silencedUntil: time.nullable(),
-  /** Number of incidents that continue, and of those, the unacknowledged ones. */
+  /** Number of open incidents, and number of those that are not acknowledged. */
   open: z.int(),
   unacknowledged: z.int(),
   /** Null = the expressions could be evaluated on all samples of the last 10 minutes. */

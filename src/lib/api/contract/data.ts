@@ -112,7 +112,7 @@ const labelShape = {
   recording: name,
   /** The label; null removes it. */
   label: z.string().min(1).max(256).nullable(),
-  /** Start of the part to label, ms since 1970; requires `to`. Without both, the label is for the whole recording. */
+  /** Start of the part to label, ms since 1970; requires `to`. Without `from` and `to`, the label applies to the whole recording. */
   from: z.number().optional(),
   /** End of the part to label, ms since 1970; requires `from`. */
   to: z.number().optional(),

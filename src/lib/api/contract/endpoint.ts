@@ -101,7 +101,7 @@ export function endpoint<
 >(
   route: Route,
   details: Details<Params, Query, Body, Result, Member, Takes> & {
-    /** As in `Endpoint`, but typed with the result. */
+    /** Same as in `Endpoint`, but with the type of the result. */
     location?: 'header' | ((result: Output<Result>) => readonly (string | number)[]);
   },
 ): Endpoint<Route, Params, Query, Body, Result, Member, Takes> {

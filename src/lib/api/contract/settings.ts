@@ -76,7 +76,7 @@ export const deviceSettingsSchema = z.object({
   state: z.enum(settingsStates),
   /** Since when the device should have these values. */
   since: time.nullable(),
-  /** The differing values that the device reports. An absent value is missing here too. */
+  /** Values that the device reports differently from the desired ones. `desired` or `reported` is absent if there is no such value. */
   differences: z.array(
     z.object({ path: z.string(), desired: z.unknown().optional(), reported: z.unknown().optional() }),
   ),

@@ -47,7 +47,7 @@ export const auditHeadSchema = z.object({ seq: z.int(), hash });
 export type AuditHead = z.output<typeof auditHeadSchema>;
 
 export const auditLogQuerySchema = z.object({
-  /** Only entries with a higher number. */
+  /** Returns only entries with a number higher than this one. */
   after: z.coerce.number().int().min(0).default(0),
   limit: z.coerce.number().int().min(1).max(1000).default(100),
   /** Whether to return the newest entries instead of the oldest ones; the order is the same. */

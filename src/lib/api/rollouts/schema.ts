@@ -299,7 +299,7 @@ export type RolloutNews = z.output<typeof rolloutNewsSchema>;
 export const rolloutDevicesQuerySchema = pageQuerySchema.extend({
   state: z.enum(rolloutDeviceStates).optional(),
   wave: z.coerce.number().int().min(0).optional(),
-  /** Only devices that crashed after they committed. */
+  /** Whether to return only devices that crashed after they committed. */
   crashed: queryFlagSchema.optional(),
 });
 export type RolloutDevicesQuery = z.output<typeof rolloutDevicesQuerySchema>;

@@ -219,7 +219,7 @@ export class KeyReader {
 interface Typed {
   /** Bytes to forward. */
   bytes: AsyncIterable<Uint8Array>;
-  /** Restores the terminal; the bytes end. */
+  /** Restores the terminal and ends `bytes`. */
   close(): void;
 }
 

@@ -16,7 +16,7 @@ import type { Rehearsals } from '../../fleet/rehearse.js';
 import { offlineNote } from '../live/rollout-news.js';
 import { bold, dim, facts, green, minute, red, table, yellow } from './text.js';
 
-/** Maximum number of device rows; the rest is counted. */
+/** Maximum number of device rows; the others are only counted. */
 const rows = 20;
 
 /** The devices of a rollout, one row per device. The rollout's ID is in the notes, and in the suggested command. */

@@ -27,7 +27,7 @@ const leastDistance = 5;
 
 const timesPeers = 1.15;
 
-/** Maximum distance after the axes are restored, in standard deviations, or as a share of the distance before, whichever is larger. */
+/** Maximum distance after the axes are restored, in standard deviations, or as a share of the original distance, whichever is larger. */
 const mostAfter = 5;
 
 const veryLargeShare = 0.35;

@@ -29,7 +29,10 @@ interface DriftOptions {
   /** Number of windows of equal size, such as `12`, or duration of each window, such as `1h`. */
   windows?: string | undefined;
   limits?: DriftLimits;
-  /** Opens the sides in another way, such as a model's embeddings. Without a source, opens the project's own data. */
+  /**
+   * Replaces the function that opens a side, for example to compare a model's embeddings. Without a source, it opens the project's own
+   * data.
+   */
   open?: ((source?: string) => Promise<Rows>) | undefined;
 }
 

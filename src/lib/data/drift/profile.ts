@@ -236,7 +236,7 @@ function profileText({ name, codes, words, missing }: TextColumn, { order, other
     else if (code === -2) endless = true;
   }
   const counts = new Map(endless ? [] : words.map((word, code) => [word, byCode[code]!] as const));
-  // Uses the slowest of the most frequent words' paces.
+  // Uses the slowest rate of change among the most frequent words.
   const frequent = [...byCode.keys()].sort((a, b) => byCode[b]! - byCode[a]!).slice(0, endless ? 0 : 3);
   const paces = frequent.map((code) => {
     for (let i = 0; i < rows; i++) other[i] = codes[order ? order[i]! : i] === code ? 1 : 0;

@@ -41,7 +41,7 @@ export function chooseFeatures(spec: Omit<SignalSpec, 'features'>, recordings: R
     return { features: 'spectral', accuracy: null };
   if (bandOf(motion)![1] >= resampleHz / 2) return { features: 'motion', accuracy: null };
   const accuracy = comparedSets(spec, recordings);
-  // Without labels, there is no evidence that the band above can be ignored.
+  // Without labels, there is no evidence that the frequencies above the band of `motion` can be ignored.
   if (accuracy === null) return { features: 'spectral', accuracy };
   const lead = accuracy.motion - accuracy.spectral;
   if (Math.abs(lead) >= leastDifference) return { features: lead > 0 ? 'motion' : 'spectral', accuracy };
@@ -91,7 +91,7 @@ const mostChance = 0.02;
  * Tests whether the labels differ at frequencies that a spec ignores, because of the set `motion` or a low-pass. A linear probe must
  * separate held-out recordings better with the whole band than with the spec's features. The accuracy must also increase if only features
  * of the higher frequencies are added. This excludes gains that are unrelated to frequency, such as those from the mean of each axis.
- * @param spec `raw` is represented by `spectral` @returns null if they do not, or if it cannot be measured
+ * @param spec `raw` is represented by `spectral` @returns null if the labels do not differ there, or if this cannot be measured
  */
 export function ignoredBand(spec: SignalSpec, recordings: Recording[]): IgnoredBand | null {
   const { features, lowpassHz, resampleHz, windowSamples } = spec;

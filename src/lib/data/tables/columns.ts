@@ -118,7 +118,7 @@ function isTime(name: string, cells: string[] | undefined): boolean {
   return numeric ? values.length > 2 && isCurrentTime(Number(cells[0])) && isGrowing(values) : true;
 }
 
-/** Minimum share of steps in each direction at which numbers do not count as times. Loggers that restart step backward less often. */
+/** Minimum share of steps in each direction at which numbers do not count as times. A logger that restarts causes fewer backward steps. */
 const leastShare = 0.1;
 
 /** Whether a column is named like a time column, but contains numbers that rise and fall. */

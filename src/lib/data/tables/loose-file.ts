@@ -39,7 +39,7 @@ export interface LooseFile {
   /** Size of a picture, in pixels. */
   size?: Recording['size'];
   gaps: Gap[];
-  /** Steps from one timestamp to the next: all, those of zero, and those backward; null without a time column. */
+  /** Number of steps between consecutive timestamps, of steps of zero, and of backward steps; null without a time column. */
   steps: { all: number; repeated: number; backward: number } | null;
   /** Columns that are named like a time column but whose values rise and fall. They are fields. */
   notTimes: string[];

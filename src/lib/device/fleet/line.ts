@@ -13,7 +13,7 @@ export const keepAliveS = 600;
 export interface Door {
   host: string;
   port: number;
-  /** TLS settings; absent = without TLS. */
+  /** TLS settings; absent = no TLS. */
   secure?: { servername: string; context: SecureContext } | undefined;
   /** A loopback address for this device. Each address has its own range of ports. */
   localAddress?: string | undefined;

@@ -253,7 +253,7 @@ export const reportedSchema = z.looseObject({
       unfit: z.string().max(512).nullable(),
     })
     .optional(),
-  /** Additional capabilities. Readers ignore unknown words. */
+  /** Additional capabilities. Readers ignore unknown capabilities. */
   features: z.array(z.string().max(64)).max(32).optional(),
   /** Results of the shadow so far. They are present in state SHADOW if the device has an active model that receives samples. */
   shadow: shadowSchema.optional(),

@@ -111,7 +111,7 @@ async function sendAll(
       safe = await safelyWritten(session, start, bytes, { from, taken });
       left = safe > from ? triesWithoutProgress : left - 1;
       if (left > 0) continue;
-      // If the chip accepted everything but the flash does not contain it, the line is not the cause.
+      // If the chip accepted all bytes but the flash does not contain them, the serial line is not the cause.
       throw telling ?? (taken === bytes.length ? await notAsWritten(session, region) : error);
     }
   }

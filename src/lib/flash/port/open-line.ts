@@ -187,7 +187,7 @@ class LocalLine implements SerialLine {
     if (isOpen && binding && 'poller' in binding) binding.poller.poll(readableAndWritable);
   }
 
-  /** First waits until all bytes are sent, because the system discards the rest when the speed changes. */
+  /** First waits until all bytes are sent, because the system discards unsent bytes when the speed changes. */
   async setBaud(baud: number): Promise<void> {
     await this.call((done) => this.port.drain(done));
     await new Promise<void>((resolve, reject) => {

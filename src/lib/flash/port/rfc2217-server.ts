@@ -376,7 +376,7 @@ class ComPort {
     return answer(command.NOTIFY_MODEMSTATE, [0]);
   }
 
-  /** Releases both lines, like closing a port. */
+  /** Releases DTR and RTS, as closing a port does. */
   async end(): Promise<void> {
     this.relay.release();
     if (this.relay.lines.dtr || this.relay.lines.rts) await this.relay.change({ dtr: false, rts: false });

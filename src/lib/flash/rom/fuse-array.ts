@@ -30,7 +30,7 @@ export class FuseArray {
 
   /**
    * @param words initial words by address @param saved the result of an earlier `save`
-   * @param powerFails called before bits are burnt; returns whether the power fails then, so that only some of them are
+   * @param powerFails called before bits are burnt; returns whether the power fails then, so that only some bits are burnt
    */
   constructor(
     readonly chip: SimulatedChipName,

@@ -103,7 +103,7 @@ export function encodeSlip(frame: Uint8Array): Uint8Array {
 
 interface SlipFrame {
   bytes: Uint8Array;
-  /** Number of bytes of those passed to `push` that were needed to complete the frame. */
+  /** Number of the bytes passed to `push` that were needed to complete the frame. */
   end: number;
 }
 

@@ -78,8 +78,8 @@ const allowedInSecureDownload = new Set<number>([
 ]);
 
 /**
- * The loader in the mask ROM with its quirks. Requests share a buffer that keeps old contents. Responses contain values and status bytes
- * of earlier responses. A rejected block still counts. Source: golden traces in test/golden/rom.
+ * The loader in the mask ROM with its quirks. Requests share a buffer that keeps old contents. Responses contain values and status bytes of
+ * earlier responses. A rejected block still advances the sequence number. Source: golden traces in test/golden/rom.
  */
 export class RomLoader implements FrameProgram {
   /** Whether a command was recognized since the reset. */
@@ -186,7 +186,7 @@ class RomState {
     this.answer.set(data, headerBytes);
   }
 
-  /** The payload of a data command, or the reason for its rejection. A block with a wrong checksum counts too. */
+  /** The payload of a data command, or the reason for its rejection. A block with a wrong checksum also advances the sequence number. */
   block(size: number): { payload: Uint8Array } | RomOutcome {
     const payload = this.request.subarray(headerBytes + blockHeaderBytes, headerBytes + size);
     const due = this.word(0) === size - blockHeaderBytes && this.word(1) === this.sequence;

@@ -47,8 +47,8 @@ const problems: Record<WriteProblem, number> = {
 const maxReadBlock = 0x1000;
 
 /**
- * READ_FLASH: the stub sends a block, and the host answers with the number of bytes received. After the last block, the stub sends the
- * MD5 of all of them.
+ * READ_FLASH: the stub sends a block, and the host answers with the number of bytes received. After the last block, the stub sends the MD5
+ * of all blocks.
  */
 class ReadStream {
   private sent = 0;

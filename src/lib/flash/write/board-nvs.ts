@@ -75,8 +75,8 @@ async function keysOf(
 }
 
 /**
- * The partition whose name is that of its subtype or, if there is none, the first partition of the subtype. Provisioning chooses in the
- * same way.
+ * The partition whose name is that of its subtype or, if there is none, the first partition of the subtype. Provisioning chooses the
+ * partition in the same way.
  */
 export function dataPartition(table: PartitionTable, kind: 'nvs' | 'nvs_keys'): Partition | undefined {
   const subtype = partitionSubtypes[partitionTypes.data]?.[kind];
@@ -114,7 +114,7 @@ interface ChangedPage {
 
 /**
  * The pages of NVS that these changes affect, in the order of the changes. All other bytes stay unchanged.
- * @throws AIOT_FLASH_NO_SLOT if the board has no such number
+ * @throws AIOT_FLASH_NO_SLOT if the board's NVS does not contain one of the numbers
  */
 export function changedPages(nvs: BoardNvs, changes: readonly NumberChange[]): ChangedPage[] {
   let plain = nvs.keys ? decryptNvs(nvs.bytes, nvs.keys) : nvs.bytes;
@@ -154,8 +154,8 @@ interface NumberChange {
 }
 
 /**
- * A copy of an unencrypted NVS partition in which a number is changed in place; no entry is moved, and no other page is used. Null if
- * there is no such number. Source: ESP-IDF, "Non-Volatile Storage Library", Structure of entry.
+ * A copy of an unencrypted NVS partition in which a number is changed in place; no entry is moved, and no other page is used. Null if the
+ * partition does not contain the number. Source: ESP-IDF, "Non-Volatile Storage Library", Structure of entry.
  * @returns the copy, and the entry's offset in the partition
  */
 function withNumber(

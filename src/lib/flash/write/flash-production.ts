@@ -44,7 +44,7 @@ export async function flashProduction(
   const job = await prepareJob(request, []);
   const { loader: options } = request;
   const locked = { ...lock, port };
-  // Without a confirmation, nothing is written either.
+  // Without a confirmation, nothing is written, as with a dry run.
   if (lock.confirm === null || request.dryRun) {
     const plan = await lockBoard({ ...locked, loader: options, confirm: null });
     return { ...plan, problem: null, regions: [], device: null, warnings: [] };

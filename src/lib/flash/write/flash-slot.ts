@@ -292,7 +292,7 @@ const headBytes = 512;
 
 /**
  * Makes the bootloader start an app that is already on the board. The factory app is started if otadata is blank.
- * @throws AIOT_USAGE (no such slot), AIOT_FLASH_REFUSED (it has no program for this chip), unless `force`
+ * @throws AIOT_USAGE (no such slot), AIOT_FLASH_REFUSED (the slot has no program for this chip), unless `force`
  */
 async function startExistingApp(
   loader: Loader,

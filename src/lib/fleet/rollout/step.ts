@@ -156,8 +156,7 @@ function hasPassed(draft: Draft): boolean {
   wave.settled ??= draft.at;
   if (wave.state === 'open') wave.state = 'soaking';
   if (draft.at < wave.settled + head.policy.soakMs || awaitsProof(draft, head.wave)) return false;
-  // The last wave is not judged here if it needs no soak, because the rollout's final state already includes its
-  // result.
+  // The last wave is not evaluated here if it needs no soak, because the rollout's final state already includes its result.
   const over = isLast(draft) && unended(wave) === 0 && head.policy.soakMs === 0;
   if (!over && !passes(draft, head.wave)) return false;
   Object.assign(wave, { state: 'passed', ended: draft.at });

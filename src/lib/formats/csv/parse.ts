@@ -222,7 +222,7 @@ function readRows(
     }
     row++;
   }
-  // If the number of rows was exact, as it usually is, the arrays need no copy.
+  // If the number of rows was estimated exactly, as is usual, the arrays need no copy.
   return data.map((column, c) => (words[c] || row === room ? column : column.slice(0, row)));
 }
 

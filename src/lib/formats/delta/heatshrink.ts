@@ -73,7 +73,7 @@ export function* matchesWithin(bytes: Uint8Array, windows: readonly number[]): S
     const key = (bytes[i]! << 8) | bytes[i + 1]!;
     const limit = Math.min(most, n - i);
     let [best, distance, left, at] = [1, 0, looks, heads[key]!];
-    // A long match of the previous byte continues here. Few streams would choose another match in the middle of it.
+    // A long match of the previous byte continues here. A different match inside it is rarely better.
     const goesOn = i > 0 && found.every(({ lengths }) => lengths[i - 1]! > enough);
     if (goesOn) left = 0;
     windows.forEach((window, which) => {

@@ -153,7 +153,7 @@ function* entries(unit: Cursor, context: FormContext): Generator<{ path: string;
       if (type === contentTypes.path && typeof value === 'string') entry.path = value;
       if (type === contentTypes.folder && typeof value === 'number') entry.folder = value;
     }
-    // If the count is damaged, entries of zero bytes would never end.
+    // If the count is damaged, reading entries of zero bytes would never end.
     if (unit.at === start) return;
     yield entry;
   }

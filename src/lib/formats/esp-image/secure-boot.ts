@@ -297,7 +297,7 @@ export async function signForBootV1(image: Uint8Array, signer: BootSigner): Prom
 }
 
 /**
- * Reads an image with its signatures at the start of a partition, which is longer than both.
+ * Reads an image and its signatures from the start of a partition, which contains further bytes after them.
  * @throws AIOT_IMAGE_MALFORMED
  */
 export function signedImage(

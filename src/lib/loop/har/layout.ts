@@ -101,8 +101,8 @@ export type StageName = (typeof stageNames)[number];
 export interface StageOptions {
   stage: StageName;
   /**
-   * NATS_ADDRESS, NATS_TOKEN; for `output` also REDIS_ADDRESS, REDIS_PASSWORD, TELEGRAM_KEY, TELEGRAM_CHAT. The original's containers use
-   * the same names.
+   * The environment variables NATS_ADDRESS and NATS_TOKEN; the stage `output` also reads REDIS_ADDRESS, REDIS_PASSWORD, TELEGRAM_KEY and
+   * TELEGRAM_CHAT. The original's containers use the same names.
    */
   env: Readonly<Record<string, string | undefined>>;
   /**

@@ -274,8 +274,8 @@ interface Announcer {
 const newsPauseMs = { first: 1000, longest: 60_000 };
 
 /**
- * Sends to the chat TELEGRAM_CHAT as the Telegram bot TELEGRAM_KEY; does nothing if one of them is missing. TELEGRAM_API names
- * another server of the Bot API. @throws AIOT_STREAM_URL (no such key or chat)
+ * Sends to the chat TELEGRAM_CHAT as the Telegram bot TELEGRAM_KEY; does nothing if either is missing. TELEGRAM_API names another server of
+ * the Bot API. @throws AIOT_STREAM_URL (no such key or chat)
  */
 async function openAnnouncer(
   stage: Stage,

@@ -92,7 +92,7 @@ async function makeStreams({ server, tell }: Stage): Promise<void> {
 interface MotionServer {
   /** Address of the server, without credentials. */
   endpoint: string;
-  /** Credentials only. */
+  /** Stream options that contain only the credentials. */
   options: StreamOptions;
   /** Subject with one record per sample; empty for x, y and z. */
   subject: string;
@@ -104,8 +104,8 @@ const originalName = 'nats';
 
 /**
  * Determines the server: a `nats:` URL among the given ones, or else NATS_ADDRESS (`HOST`, `HOST:PORT` or a URL), with NATS_TOKEN. For a
- * bare address with a CA or a certificate, the server name `nats` is verified, as in the original's clients. A URL may name another
- * (`?servername=`).
+ * bare address with a CA or a certificate, the server name `nats` is verified, as in the original's clients. A URL may specify another
+ * server name (`?servername=`).
  * @throws AIOT_USAGE, AIOT_STREAM_URL
  */
 export function motionServer({ env, urls = [], credentials = {} }: StageOptions): MotionServer {

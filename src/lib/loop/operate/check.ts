@@ -204,7 +204,7 @@ async function existing(path: string): Promise<string> {
   return there || dirname(path) === path ? path : existing(dirname(path));
 }
 
-/** Earlier times are wrong. A Pi's clock has no battery, so it may show any such time until the network sets it. */
+/** Clock times before this one are wrong. A Pi's clock has no battery, so it may show any such time until the network sets it. */
 const builtAfter = Date.UTC(2025, 0, 1);
 
 /** Checks the clock. @param synchronized the system's report; undefined = none */

@@ -104,7 +104,7 @@ function createVoting({ vote: asked, holdMs }: Pick<EngineOptions, 'vote' | 'hol
     reset: () => vote?.reset(),
     answer({ prediction, model }: Predicted, t: number, window: number): Omit<Answer, 'latencyMs'> {
       const { info, name, version } = model;
-      // If the model has other classes or another rule, earlier predictions no longer count.
+      // If the new model has different classes or a different smoothing rule, earlier predictions no longer count.
       const text = asked ?? info.vote;
       const own = `${text} ${info.classes.join('\n')}`;
       // An average also depends on the model's thresholds.

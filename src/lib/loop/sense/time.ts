@@ -40,7 +40,7 @@ const back = { samples: 1000, ms: 2000, farMs: 10_000 };
 /** If the interval to the previous sample differs by more than this, the sensor's clock was set. In periods, plus ms. */
 const far = { periods: 50, ms: 200 };
 
-/** A longer pause breaks a sequence of samples that have no timestamps. In periods, and ms; the larger one counts. */
+/** A longer pause breaks a sequence of samples that have no timestamps. Given in periods and in ms; the longer limit applies. */
 const silence = { periods: 20, ms: 2000 };
 
 /**
@@ -76,7 +76,7 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
     return verdicts.apart;
   };
 
-  /** Whether an interval differs so much from those before that the sensor's clock must have been set. */
+  /** Whether an interval differs so much from the previous ones that the sensor's clock must have been set. */
   const moved = (distance: number): boolean => {
     if (distance < 0) return -distance > far.periods * period + far.ms;
     if (seen < 2) return false;

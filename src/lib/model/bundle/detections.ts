@@ -32,10 +32,10 @@ export interface ObjectGrid {
 export const mostDetections = 32;
 
 /**
- * Objects in a picture, from the shares of each cell, strongest first. A cell counts if the share of one class reaches the threshold. Such
- * cells form one object if they touch in any of eight directions and descend from the same strongest cell, which determines the object's
- * class. The object's center is the mean of the cells' centers, weighted by their shares. A virtual device uses this function too; chips
- * reject models with objects (interface 8).
+ * Objects in a picture, from the class probabilities of each cell, strongest first. A cell counts if the probability of one class reaches
+ * the threshold. Such cells form one object if they touch in any of eight directions and descend from the same strongest cell, which
+ * determines the object's class. The object's center is the mean of the cells' centers, weighted by their probabilities. A virtual device
+ * uses this function too; chips reject models with objects (interface 8).
  * @param shares [rows × columns × (1 + classes)]
  */
 export function detectionsIn(

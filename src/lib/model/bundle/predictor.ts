@@ -104,7 +104,7 @@ export function createPredictor({ info, model }: Predictable | Bundle, runs?: In
 interface Answer {
   /** Index in `labelsOf`; null if the model predicts values or objects. */
   index: number | null;
-  /** One share per class, the values, the reconstruction error, or the number of objects of each class. */
+  /** One probability per class, the values, the reconstruction error, or the number of objects of each class. */
   scores: number[];
   /** The probability, the first value, the reconstruction error, or the number of objects; null for classes. */
   value: number | null;

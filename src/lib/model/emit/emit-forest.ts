@@ -69,7 +69,7 @@ function decisionOf({ forest, ending }: Wood, classes: readonly string[]): strin
     if (sums[i] > sums[best]) best = i;
   return best;`;
   if (ending === 'LOGISTIC') return 'return sums[0] >= 0;';
-  // The second class is predicted if its share is at least one half.
+  // The second class is predicted if its probability is at least one half.
   return classes.length === 2 ? `return sums[0] >= ${Math.ceil(0.5 / forest.scale)};` : null;
 }
 

@@ -54,7 +54,7 @@ export interface Site<Options = unknown> {
   output: Tensor;
   /** A table name specific to this layer: `weights` becomes `weights3`. */
   own(name: string): string;
-  /** The 256 outputs of a following operator that depends on a single value; this operator then covers both. */
+  /** The 256 outputs of a following operator that depends on a single value; the generated code then covers both operators. */
   table: Int8Array | null;
 }
 

@@ -193,7 +193,8 @@ export function calibrationOf(
 }
 
 /**
- * Converts scores to shares that sum to 1. Returns them unchanged if they already do (a softmax), otherwise returns their softmax (logits).
+ * Converts scores to probabilities that sum to 1. Returns them unchanged if they already do (a softmax), otherwise returns their softmax
+ * (logits).
  * @param scores [rows × classes], row-major
  */
 export function sharesOf(scores: ArrayLike<number>, classes: number): Float64Array {
@@ -203,7 +204,7 @@ export function sharesOf(scores: ArrayLike<number>, classes: number): Float64Arr
   return shares;
 }
 
-/** Like `sharesOf`, but returns a function that computes the share of one class of one row, so that the scores are not copied. */
+/** Like `sharesOf`, but returns a function that computes the probability of one class of one row, so that the scores are not copied. */
 export function shareOf(scores: ArrayLike<number>, classes: number): (row: number, c: number) => number {
   if (isDistribution(scores, classes)) return (row, c) => scores[row * classes + c]!;
   return (row, c) => {

@@ -229,7 +229,7 @@ function trainingDistances({ part, training }: Built, spread: Spread, classes: n
 
 /**
  * The minimum outputs come from the validation set, because a network is too confident on its training set. The distance does not depend on
- * the network, and a class often has a single validation recording. So the distance limit is the larger one from both sets.
+ * the network, and a class often has a single validation recording. The distance limit is therefore the larger of the two sets' limits.
  */
 function ruleOf(
   { label, share }: RejectConfig,
@@ -288,7 +288,7 @@ function scoreOf({ minimum, radius }: RejectSpec, { predicted, share, distance }
   const far = radius.length === 0 ? 0 : distance / radius[predicted]!;
   const isOut = share < minimum[predicted]! || far > 1;
   const score = Math.max(doubt, far);
-  // With outputs close to 1, the int8 step caps the output's score, so the decision takes precedence.
+  // If outputs are close to 1, int8 steps limit the score, so the score is adjusted to match the decision.
   return isOut ? Math.max(score, 1 + Number.EPSILON) : Math.min(score, 1);
 }
 

@@ -304,7 +304,7 @@ interface Judged {
   truth: ArrayLike<number>;
   /** Index of each row's predicted class. */
   predicted: ArrayLike<number>;
-  /** [rows × classes], row-major: the larger, the more likely the class. Shares or logits. */
+  /** [rows × classes], row-major: the larger, the more likely the class. Probabilities or logits. */
   scores: ArrayLike<number>;
   classes: readonly string[];
   /**

@@ -46,7 +46,7 @@ export const comparisonSchema = z.object({
       share: z.number(),
       /** Predictions of A and B for one class's rows, most frequent first; truth is null without labels. */
       table: z.array(z.object({ truth: z.string().nullable(), a: z.string(), b: z.string(), rows: z.int() })),
-      /** The first such rows, numbered from 1. */
+      /** The first of these rows; rows are numbered from 1. */
       examples: z.array(
         z.object({ row: z.int(), truth: z.string().nullable(), a: z.string(), b: z.string() }),
       ),

@@ -190,8 +190,8 @@ interface Part {
 }
 
 /**
- * Occlusion: each part of the input is replaced by the part's mean over the rows. The drop in the true class's share is averaged over that
- * class's rows. Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014.
+ * Occlusion: each part of the input is replaced by the part's mean over the rows. The drop in the true class's probability is averaged over
+ * that class's rows. Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014.
  */
 function occlusionSaliency(subject: Subject, signal?: AbortSignal): Explanation['saliency'] {
   const { inputs, network, truth, kind } = subject;
@@ -240,7 +240,7 @@ function partsOf({ groups, window }: Layout): { fields: string[]; parts: Part[];
   return { fields, parts, over: 'time' };
 }
 
-/** The score that each row can lose: the true class's share, the value, or the negated reconstruction error. */
+/** The score that each row can lose: the true class's probability, the value, or the negated reconstruction error. */
 function scores(
   { network, kind, truth }: Subject,
   inputs: Float32Array,

@@ -42,7 +42,7 @@ export const explanationSchema = z.object({
       z.object({
         class: z.string(),
         n: z.int(),
-        /** Mean drop in the true class's share (for a value: its mean change). */
+        /** Mean drop in the true class's probability (for a value: its mean change). */
         values: z.array(z.array(z.number())),
       }),
     ),

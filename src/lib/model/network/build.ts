@@ -136,7 +136,10 @@ class LayerMaker {
     }
   }
 
-  /** A pointwise convolution to the shares of each cell. @throws AIOT_MODEL_UNFIT if the preceding layers yield another grid */
+  /**
+   * A pointwise convolution that yields the class probabilities of each cell. @throws AIOT_MODEL_UNFIT if the preceding layers yield
+   * another grid
+   */
   cells(
     x: number,
     { grid, count }: Extract<NetworkSpec['output'], { kind: 'objects' }>,

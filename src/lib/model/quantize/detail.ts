@@ -40,7 +40,7 @@ export interface QuantizeDetail {
   rows: number;
   spreads: Spread[];
   weights: WeightLoss[];
-  /** Share of rows for which both networks predict the same class, for each output with several values; null if there is none. */
+  /** Share of rows for which both networks predict the same class, for each output with several values; null if there is no such output. */
   agreement: number | null;
   /** Mean absolute error over all output values. */
   meanError: number;

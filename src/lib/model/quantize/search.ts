@@ -201,7 +201,7 @@ function* otherCalibrations(settings: QuantizeSettings): Iterable<[string, Quant
   }
 }
 
-/** Attempts that run the worst parts in int16, more parts in each attempt, and then in float32. */
+/** Attempts that run the worst parts in int16, with more parts in each attempt. Further attempts run them in float32. */
 function* apart(
   prepared: Graph,
   rows: readonly Float32Array[],

@@ -5,7 +5,7 @@ export interface Axis {
   name: string;
   /** Position at which each run crosses the axis, from 0 (bottom) to 1 (top); null = the run has no value. */
   places: (number | null)[];
-  /** Labels on the axis, at places from 0 to 1. */
+  /** Labels on the axis, at positions from 0 to 1. */
   ticks: { at: number; text: string }[];
 }
 

@@ -199,7 +199,10 @@ const candidateSchema = z.object({
   latencyUs: nullable,
   /** Violated limits of model.accept, or the reason why the candidate could not be trained, as sentences. */
   refused: z.array(z.string()),
-  /** Whether no other candidate is at least as good in score, arena and latency (multiply-adds if unknown), and better in one of these. */
+  /**
+   * Whether no other candidate is at least as good in score, arena and latency (multiply-adds if unknown), and better in at least one of
+   * them.
+   */
   pareto: z.boolean(),
 });
 

@@ -476,7 +476,7 @@ function goodness({ score }: Pick<Candidate, 'score'>, lowIsGood: boolean): numb
 
 /**
  * The Pareto-optimal candidates: no other candidate is at least as good in score, arena and latency (multiply-adds if unknown), and better
- * in one of these.
+ * in at least one of them.
  */
 export function paretoFront(candidates: readonly Figures[], lowIsGood: boolean): boolean[] {
   const costs = candidates.map((each) => [

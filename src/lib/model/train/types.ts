@@ -76,12 +76,12 @@ export interface TrainingFile {
   labels: Record<string, string[]>;
   /**
    * Threshold for the second class: the minimum probability (0.5), or the mean squared distance of a reconstruction from the standardized
-   * input, which must be exceeded. For objects, the minimum share of a cell. Null for classes and values.
+   * input, which must be exceeded. For objects, the minimum probability in a cell. Null for classes and values.
    */
   threshold: number | null;
   /**
-   * Temperature by which the outputs are divided before the softmax or sigmoid, chosen on the validation set; null if the shares are not
-   * calibrated. The file already includes the temperature, because the last layer is scaled.
+   * Temperature by which the outputs are divided before the softmax or sigmoid, chosen on the validation set; null if the probabilities are
+   * not calibrated. The file already includes the temperature, because the last layer is scaled.
    */
   temperature?: number | null;
   signal: SignalSpec;

@@ -136,7 +136,7 @@ interface StepPlace {
 /** A user's program as a step. */
 function ownStep(name: string, config: StepConfig, place: StepPlace): PipelineStep {
   const command = (config.run ?? []).map((word) => withParams(word, config.params ?? {}, place));
-  // Words that are paths of project files become inputs, so that the step can access these files and is rerun when a file changes.
+  // Arguments that are paths of project files become inputs, so that the step can access these files and is rerun when a file changes.
   const files = command.filter((word) => word.startsWith('./') && existsSync(join(place.dir, word)));
   const along = [...new Set(files)].map((word): StepInput => {
     const path = word.slice(2);

@@ -40,7 +40,7 @@ export interface PipelineStep {
   name: string;
   /** A short description of the step's purpose. */
   about: string;
-  /** Program and arguments. `aiot` is this program. Words that begin with ./ are files of the project, and therefore inputs. */
+  /** Program and arguments. `aiot` is this program. Arguments that begin with ./ are files of the project, and therefore inputs. */
   command: string[];
   inputs: StepInput[];
   outputs: StepOutput[];

@@ -204,7 +204,7 @@ export class Tokens {
       .set({ lastUsed: at })
       .where('id', '=', id)
       .execute();
-    // If this use cannot be recorded, the next use is.
+    // If recording this use fails, the next use is recorded.
     noting.catch(() => this.noted.delete(id));
   }
 }

@@ -18,7 +18,7 @@ export interface BrokerControl {
   cutOff(username: string, mayReturn: () => boolean): void;
   /** Background work at the broker, which only one replica does. */
   workers: readonly Worker[];
-  /** Why the broker cannot ask the platform now; null = it can, or asks over HTTP. */
+  /** Reason why the broker cannot ask the platform now; null = it can, or it asks over HTTP. */
   trouble(): string | null;
   close(): Promise<void>;
 }
@@ -26,7 +26,7 @@ export interface BrokerControl {
 interface ControlParts {
   log: Logger;
   devices: Pick<Devices, 'records' | 'hasCertificate'>;
-  /** For NATS servers, which ask through the same connection. */
+  /** For NATS servers, which send their requests over the same connection. */
   nats?: Omit<NatsParts, 'url' | 'log'>;
   /** Delay before the second pass, ms. */
   againMs?: number;

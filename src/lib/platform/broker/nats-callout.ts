@@ -12,16 +12,18 @@ import { certificateIn } from './authorizer.js';
 import type { Identity, UserIdentity } from './identity.js';
 import type { CalloutKeys } from './nats-config.js';
 
-/** Subject of the questions, and the header with the key that a question is encrypted with (NATS ADR-26, "Authorization Callout"). */
+/**
+ * Subject of the requests, and the header that contains the key with which a request is encrypted (NATS ADR-26, "Authorization Callout").
+ */
 const [questions, keyHeader] = ['$SYS.REQ.USER.AUTH', 'Nats-Server-Xkey'];
 
-/** All replicas are in one queue group, so that one of them gets each question. Another platform's replicas are in another. */
+/** The replicas of a platform share one queue group, so that each request reaches only one of them. Other platforms have other groups. */
 const groupOf = ({ issuer }: CalloutKeys) => `aiot-auth-${issuer.publicKey.slice(0, 16)}`;
 
-/** Longest accepted question, bytes. A certificate chain is the largest part of one. */
+/** Maximum size of a request, bytes. Its largest part is the client's certificate chain. */
 const longestQuestion = 256 * 1024;
 
-/** How far the clocks of the server and the platform may differ, s. */
+/** Maximum difference between the clocks of the server and the platform, s. */
 const clockSkew = 60;
 
 /**
@@ -45,8 +47,8 @@ interface CalloutParts {
 }
 
 /**
- * Answers the questions of NATS servers about clients that connect (auth callout): a client gets the rights that it has at the built-in
- * broker. Returns a function that stops answering.
+ * Answers the authorization requests that NATS servers send for connecting clients (auth callout). A client gets the rights that it has at
+ * the built-in broker. Returns a function that stops answering.
  */
 export function answerCallouts(parts: CalloutParts): () => void {
   const { client, keys, log } = parts;
@@ -55,7 +57,7 @@ export function answerCallouts(parts: CalloutParts): () => void {
   const answer = async (msg: Msg) => {
     const opened = openQuestion(msg, curve);
     if ('unreadable' in opened) {
-      // Only a decrypted question names the client that an answer is for. The server denies it after `timeout`.
+      // Only a decrypted request names the client, so no response is possible. The server rejects the client after its `timeout`.
       if (complain(opened.unreadable)) log.error({ next }, opened.unreadable);
       return;
     }
@@ -84,7 +86,7 @@ interface CurveKey {
 
 type Opened = { question: string; sender: string | null } | { unreadable: string };
 
-/** @returns the question's JWT, and the server's key that the answer is encrypted for; null = the question was not encrypted */
+/** @returns the request's JWT, and the server's key for encrypting the response; null = the request was not encrypted */
 function openQuestion({ data, headers }: Msg, curve: CurveKey): Opened {
   if (data.length > longestQuestion)
     return { unreadable: 'a NATS server asked with a message that is too long' };
@@ -98,7 +100,7 @@ function openQuestion({ data, headers }: Msg, curve: CurveKey): Opened {
 
 const text = z.string().optional();
 
-/** The claims of a question that are needed here; servers add others (AuthorizationRequestClaims of github.com/nats-io/jwt). */
+/** The claims of a request that are needed here; servers add others (AuthorizationRequestClaims of github.com/nats-io/jwt). */
 const questionSchema = z.object({
   iss: z.string(),
   sub: z.string(),
@@ -120,7 +122,7 @@ const questionSchema = z.object({
 });
 type Question = z.output<typeof questionSchema>;
 
-/** The answer's JWT; null if the message is no question of a NATS server, which gets no answer. */
+/** The response's JWT; null if the message is not a request from a NATS server. Such a message gets no response. */
 async function answerTo(
   jwt: string,
   parts: CalloutParts,
@@ -156,7 +158,7 @@ async function answerTo(
   return signedAnswer(question, keys, { jwt: userJwt(question, admitted, asked, parts) });
 }
 
-/** The client in the form of the HTTP API's questions. @returns the reason if no client of this kind is admitted */
+/** The client in the form of the HTTP API's authorization requests. @returns the reason if no client of this kind is admitted */
 function clientOf({ nats }: Question): BrokerAuth | string {
   const { client_info: info, connect_opts: options, client_tls: tls } = nats;
   if (info.kind !== 'Client') return `only clients can connect through the platform, not a ${info.kind}`;
@@ -290,7 +292,7 @@ function within({ scopes }: UserIdentity, deny: readonly string[]): SubjectRight
  * written as `//`, and an empty level as `/`. Empty if NATS has no such subject.
  */
 export function subjectsOf(filter: string): string[] {
-  // As part of a level, these would be wildcards at NATS, or end the subject.
+  // Within a level, NATS would read these characters as wildcards or as the end of the subject.
   if (filter === '' || /[*>\s\u007f]/.test(filter)) return [];
   const tokens = filter.split('/').map((level) => {
     if (level === '+') return '*';

@@ -4,9 +4,9 @@ import { readText, writeFileAtomic } from '../../core/files.js';
 import { curveNkey, nkeySeed, type SigningNkey, signingNkey } from '../../formats/nkey.js';
 import type { Authority } from '../../provision/authority.js';
 
-/** The keys that the platform answers NATS servers with. They are derived from the CA's key, so all replicas have the same ones. */
+/** The keys with which the platform answers NATS servers. They are derived from the CA's key, so that all replicas have the same keys. */
 export interface CalloutKeys {
-  /** Signs the answers. */
+  /** Signs the responses. */
   issuer: SigningNkey;
   /** The key that decrypts the questions: its public part, and its seed. */
   curve: { publicKey: string; seed: string };

@@ -25,27 +25,29 @@ export interface NatsParts {
   log: Logger;
 }
 
-/** The platform's connection to the system account of NATS servers: it answers their questions, and closes connections. */
+/**
+ * The platform's connection to the system account of NATS servers. It answers the servers' authorization requests and closes connections.
+ */
 export interface NatsControl {
   /** Closes all connections of a user at all servers. Returns their number. */
   end(user: string, signal: AbortSignal): Promise<number>;
   /** Closes connections whose clients may no longer connect, in case this was missed, for example because no replica was running. */
   worker: Worker;
-  /** Why the servers cannot ask now; null = they can. */
+  /** Reason why the servers cannot ask the platform now; null = they can. */
   trouble(): string | null;
   close(): Promise<void>;
 }
 
-/** Subjects of the servers' services (NATS docs, "System Account"). `PING` asks all servers, and an id one of them. */
+/** Subjects of the servers' services (NATS docs, "System Account"). `PING` addresses all servers, and a server's id only that server. */
 const service = (server: string, name: string) => `$SYS.REQ.SERVER.${server}.${name}`;
 
-/** How long all servers together may take to answer, ms. */
+/** Maximum time for the responses of all servers together, ms. */
 const answerMs = 1500;
 
-/** Most connections in one answer; the server's own default. */
+/** Maximum number of connections in one response; the server's own default. */
 const together = 1024;
 
-/** Interval between looks for connections that should have been closed, ms. */
+/** Interval at which connections that should have been closed are searched for, ms. */
 const lookMs = 30_000;
 
 /**
@@ -151,7 +153,7 @@ function connectionsIn(data: unknown): Connection[] {
   return z.object({ connections: z.array(connectionSchema).nullish() }).parse(data ?? {}).connections ?? [];
 }
 
-/** Those connections that the platform has admitted, and would not admit now. */
+/** Connections that the platform admitted earlier but would reject now. */
 async function unwelcome(
   connections: readonly Connection[],
   { devices, tokens }: Pick<NatsParts, 'devices' | 'tokens'>,
@@ -176,9 +178,9 @@ interface Answer {
 }
 
 interface Servers {
-  /** Asks one server. */
+  /** Sends a request to one server. */
   one(subject: string, body: object): Promise<Answer>;
-  /** Asks all servers. @throws if one of them does not answer in time */
+  /** Sends a request to all servers. @throws if one of them does not respond in time */
   all(name: string, body: object): Promise<Answer[]>;
 }
 
@@ -186,7 +188,7 @@ const answerSchema = z.object({
   server: z.object({ id: z.string() }),
   data: z.unknown().optional(),
   error: z.object({ description: z.string() }).optional(),
-  /** Only in the answer to STATSZ. */
+  /** Present only in the response to STATSZ. */
   statsz: z.object({ active_servers: z.number().default(1) }).optional(),
 });
 

@@ -106,7 +106,7 @@ export interface Receiver<T> {
   readonly retainAsPublished: boolean;
   /** Subscription identifiers; null = none. */
   readonly ids: readonly number[] | null;
-  /** This receiver for messages that the subscriber published itself; null = No Local excludes them. */
+  /** The receiver for messages that the subscriber itself published; null = No Local excludes them. */
   own: Receiver<T> | null;
 }
 

@@ -29,7 +29,7 @@ interface RelayOptions {
   events: string | undefined;
 }
 
-/** How long a start waits for Kafka's topics, ms. Then the start continues without the topics. */
+/** How long a start waits for Kafka's topics, ms. After that, the start continues without the topics. */
 const patienceMs = 5000;
 
 /** Maximum size of data spooled for Kafka, bytes; beyond this, publishers wait. */

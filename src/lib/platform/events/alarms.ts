@@ -74,8 +74,8 @@ const reconnectMs = 60_000;
 const wholeFleet = '*';
 const offlineShown = 20;
 /**
- * Difference between a sample's time and its arrival beyond which the device's clock is wrong, ms. If it is ahead, the time of arrival counts
- * instead.
+ * Difference between a sample's time and its arrival beyond which the device's clock is wrong, ms. If the sample's time is ahead, the time
+ * of arrival is used instead.
  */
 const aheadMs = 60_000;
 /** How long an alarm counts as failing after the last sample that it could not be evaluated on, ms. */
@@ -406,7 +406,7 @@ export class Alarms {
     }
   }
 
-  /** The absences since a time, of all devices that have sent telemetry since then. */
+  /** The absences since a given time, of all devices that have sent telemetry since then. */
   private async testAbsence(loaded: LoadedAlarm, from: number, signal?: AbortSignal): Promise<AlarmTest> {
     const { telemetry, store, now } = this.parts;
     const { name, absentMs = 0 } = loaded.definition;

@@ -177,7 +177,7 @@ interface Attempt {
 
 /** Records denied attempts as events. Repeated ones are counted, so that an attacker cannot fill the log. */
 export class Denials {
-  /** By sender, object and address. */
+  /** Attempts by sender, object and address. */
   private readonly attempts = new Map<string, Attempt>();
   private readonly timer: NodeJS.Timeout;
   private turn: Promise<void> = Promise.resolve();

@@ -217,7 +217,7 @@ export class Jobs {
   }
 }
 
-/** Only the fields that the report contains. */
+/** Copies only the fields that the report contains. */
 function given({ step, done, total }: JobProgress): Partial<JobRow> {
   return {
     ...(step === undefined ? {} : { step }),

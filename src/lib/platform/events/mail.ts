@@ -9,7 +9,7 @@ export interface Mail {
   to: readonly string[];
   subject: string;
   text: string;
-  /** The same for every attempt, so that a repeated mail is recognized as such. */
+  /** The same for every attempt, so that a repeated email is recognized as such. */
   id: string;
   /** ms since 1970 */
   date: number;
@@ -46,7 +46,7 @@ export async function sendMail(server: MailServer, mail: Mail, signal: AbortSign
       ...{ connectionTimeout: totalMs, greetingTimeout: totalMs, socketTimeout: totalMs },
       ...{ maxResponseSize: mostReply, socketCloseTimeout: 0 },
       name: /^[\w.-]+$/.test(hostname()) ? hostname() : 'localhost',
-      // A server that offers no login would otherwise get the mail without one.
+      // Otherwise, a server that offers no login would receive the email without authentication.
       ...(username === undefined ? {} : { auth: { user: username, pass: password ?? '' }, forceAuth: true }),
       tls: { ...(ca === undefined ? {} : { ca }), ...(isIP(host) === 0 ? { servername: host } : {}) },
       getSocket: (_options, done) => {

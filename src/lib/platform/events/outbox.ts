@@ -12,8 +12,8 @@ interface Lane<Page, Position extends string | number> {
   /** Yields entries after a position, first existing and then new ones, until the signal is aborted. */
   source(after: Position | null, signal: AbortSignal): AsyncIterable<Page>;
   /**
-   * Delivers a page in order; each delivered step moves the position. False = the rest cannot be delivered, or not by
-   * this process, and the position does not move past it.
+   * Delivers a page in order; each delivered step moves the position. False = the remaining entries cannot be delivered, or not by this
+   * process; the position stays before them.
    */
   deliver(page: Page, arrived: (position: Position) => void): Promise<boolean>;
   /** Interval at which the position is saved, ms. After a crash, entries sent since the last save are resent. */

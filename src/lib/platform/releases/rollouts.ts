@@ -281,7 +281,7 @@ export class Rollouts {
         await this.inTurn(() => this.takeAll());
       }
     } catch (error) {
-      // The turn could not be taken, so nothing has processed the waiting reports.
+      // The turn could not be acquired, so the waiting reports have not been processed.
       for (const { reject } of this.waiting.splice(0)) reject(error);
     } finally {
       this.pumping = false;

@@ -293,7 +293,7 @@ const crashes = `
   ) STRICT;
 `;
 
-/** ELF files by build, and the reports whose backtraces have names from them. */
+/** ELF files by build, and the reports whose backtraces contain function names from these files. */
 const crashSymbols = `
   CREATE TABLE crashSymbols (build TEXT PRIMARY KEY, digest TEXT NOT NULL, added INTEGER NOT NULL) STRICT;
   CREATE TABLE crashMoves (signature TEXT PRIMARY KEY, target TEXT NOT NULL, at INTEGER NOT NULL) STRICT;

@@ -160,7 +160,7 @@ export async function down(options: DownOptions): Promise<DownResult> {
   return { pid, data, urls, restart, ...(await contextsAfter(data)) };
 }
 
-/** The contexts of the platform of this folder, and another one to switch to if the current context is one of them. */
+/** The contexts for the platform in this folder, and another context to switch to if the current context is one of them. */
 async function contextsAfter(data: string): Promise<Omit<DownResult, 'pid' | 'data' | 'urls' | 'restart'>> {
   // The platform is already stopped, so an unreadable file of contexts is not an error of this command.
   const { current, contexts } = await readContexts().catch(() => ({ current: undefined, contexts: {} }));

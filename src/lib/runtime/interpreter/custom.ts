@@ -198,7 +198,7 @@ function filterBank(node: Node<OperatorOptions['SIGNAL_FILTER_BANK']>): () => vo
       largest += both.some((weight) => weight < 0) ? Number.POSITIVE_INFINITY : both[0]! + both[1]!;
     }
   }
-  // Without a weight below 0, sums up to 2^53 are exact as numbers, which are faster than BigInt.
+  // If no weight is negative, sums up to 2^53 are exact as numbers, which are faster than BigInt.
   const exact = largest <= 2 ** 21;
   const wide = wideView(y);
   const add = exact ? sumOf : wideSumOf;

@@ -41,7 +41,7 @@ export interface FoldCall {
   where: string;
 }
 
-/** Computes a node during the import. Returns undefined for operators without a row. @throws AIOT_FILE_MALFORMED */
+/** Computes a node during the import. Returns undefined for operators that are in none of these tables. @throws AIOT_FILE_MALFORMED */
 export function fold(call: FoldCall): Constant[] | undefined {
   const { op } = call;
   if (Object.hasOwn(unary, op)) return [mapped(call, unary[op]!)];

@@ -71,7 +71,7 @@ const rows: Readonly<Record<string, Lower>> = {
   ...windowRows,
 };
 
-/** Alternatives to operators without a row. */
+/** Workarounds for unsupported operators, as suggested in errors. */
 const replacements: Readonly<Record<string, string>> = {
   ArgMax: 'remove it and compare the outputs after the model',
   Einsum: 'use MatMul',

@@ -185,7 +185,7 @@ const classifier: Lower = (call) => {
   if (labels < 2) throw malformed(`${where}: ${labels} classes`);
   const ids = new Set(attributes.integers('class_ids') ?? []);
   const isSingle = labels === 2 && ids.size === 1;
-  // In the other cases, ONNX Runtime's label contradicts its scores.
+  // In all other cases, ONNX Runtime's label contradicts its scores.
   if (isSingle && !(ids.has(0) && baseValues(call).length < 2))
     throw unsupported(where, 'it has scores of the second class only', 'export the scores of both classes');
   const both = isSingle

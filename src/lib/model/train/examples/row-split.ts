@@ -77,7 +77,7 @@ interface Stratum {
   test: boolean;
 }
 
-/** The part of a class's next unit: training first, then validation, then testing. */
+/** The part to which a class's next unit is assigned: first training, then validation, then testing. */
 function nextPart(stratum: Stratum): Part {
   if (stratum.test) return 'test';
   const { validation, test } = partSizes(stratum.units);

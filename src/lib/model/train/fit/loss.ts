@@ -194,7 +194,7 @@ function crossEntropy(
   const count = Math.max(2, width);
   const rows = classes.length;
   const [right, wrong] = [(rows + 1) / (rows + count), 1 / (rows + count)];
-  // A single output is the input of a sigmoid; the other class has 0.
+  // A single output is the input of a sigmoid; the other class's logit is 0.
   const at = (row: number, c: number) =>
     (width > 1 ? outputs[row * width + c]! : c === 1 ? outputs[row]! : 0) / temperature;
   let sum = 0;
