@@ -37,7 +37,7 @@ describe('aiot.yaml', () => {
   it.each([
     ['{ severity: critical }', 'alarms.hot: expected either `where` or `absent`'],
     ['{ where: x > 1, absent: 5m }', 'alarms.hot: expected either `where` or `absent`'],
-    ['{ absent: 5m, clear: x < 1 }', 'alarms.hot.clear: expected only with `where`'],
+    ['{ absent: 5m, clear: x < 1 }', 'alarms.hot.clear: allowed only with `where`'],
     ['{ where: x > 1, for: 10 }', 'alarms.hot.for'],
     ['{ where: x > 1, severity: bad }', 'alarms.hot.severity'],
   ])('is rejected for the alarm %s', (alarm, message) => {
@@ -72,7 +72,7 @@ describe('aiot.yaml', () => {
   it('can limit false alarms only for a model of sound with a class for the background', () => {
     const text = good.replace('kind: mlp', 'kind: mlp\n  reject: { falseAlarms: 2 }');
     expect(() => parseProject(text, 'aiot.yaml')).toThrow(
-      'expected signal.features: logmel or mfcc or microfrontend with it',
+      'needs signal.features: logmel or mfcc or microfrontend',
     );
     expect(() => parseProject(text, 'aiot.yaml')).toThrow(/expected a class: .*; got "other"/);
   });

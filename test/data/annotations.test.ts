@@ -151,7 +151,7 @@ describe('invalid annotations', () => {
     [
       'an unknown category',
       'AIOT_FILE_MALFORMED',
-      'annotation 1: expected a category_id of categories, got 9',
+      'annotation 1: expected category_id to be the id of one of the categories, got 9',
       (v) => {
         v.annotations![0]!.category_id = 9;
       },
@@ -159,7 +159,7 @@ describe('invalid annotations', () => {
     [
       'an unknown picture',
       'AIOT_FILE_MALFORMED',
-      'expected an image_id of images, got 77',
+      'expected image_id to be the id of one of the images, got 77',
       (v) => {
         v.annotations![1]!.image_id = 77;
       },
@@ -235,7 +235,7 @@ describe('invalid annotations', () => {
   it.each([
     ['<annotation><filename>one.png</filename>', 'line 1: <annotation> is not closed'],
     ['<a></a>', 'expected <annotation>, got <a>'],
-    ['<annotation/>', 'expected <filename> with a text'],
+    ['<annotation/>', 'expected <filename> to contain text'],
     [
       '<annotation><filename>one.png</filename><object><name>nut</name></object></annotation>',
       'expected <bndbox>',

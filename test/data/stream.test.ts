@@ -97,14 +97,14 @@ describe('recording a stream', () => {
     const url = await play(list.flat());
     await expect(recordStream({ project, url, label: 'walking' })).rejects.toMatchObject({
       code: 'AIOT_DATA_RATE',
-      message: `a: expected 50 samples per second (signal.rate), got about 25.0; set aside in ${aside}; kept: walking1`,
+      message: `a: expected 50 samples per second (signal.rate), got about 25.0; set aside in ${aside}; recorded successfully: walking1`,
     });
     expect((await readFile(aside, 'utf8')).split('\n', 2)).toEqual(['x,y', '0,0']);
     const { recordings } = await openDataset(project);
     expect(recordings).toMatchObject([{ id: 'walking1', device: 'b' }]);
     // A second recording overwrites nothing.
     await expect(recordStream({ project, url, label: 'walking' })).rejects.toMatchObject({
-      message: expect.stringContaining('walking4.csv; kept: walking3'),
+      message: expect.stringContaining('walking4.csv; recorded successfully: walking3'),
     });
   });
 
@@ -141,7 +141,7 @@ describe('recording a stream', () => {
     await expect(recordStream({ project, url, label: 'lying' })).rejects.toMatchObject({
       code: 'AIOT_DATA_RATE',
       message:
-        'aiot/v1/b/telemetry/motion: expected 50 samples per second (signal.rate), got 10; kept: lying1',
+        'aiot/v1/b/telemetry/motion: expected 50 samples per second (signal.rate), got 10; recorded successfully: lying1',
     });
     expect((await openDataset(project)).recordings).toMatchObject([{ id: 'lying1', device: 'a' }]);
   });

@@ -247,7 +247,7 @@ services:
     [
       'a restore that would overwrite its backups',
       'database: { instances: 3, backups: { destination: s3://backups }, restore: {} }',
-      'database.backups.name: expected another name than database',
+      'database.backups.name: expected a name other than database',
     ],
     ['a restore from nowhere', 'database: { instances: 3, restore: {} }', 'needs `backups`'],
     ['two nodes for objects', 'objects: { servers: 2 }', 'servers: expected 1, or 3'],

@@ -10,11 +10,11 @@ it('a device with the memory of a board rejects larger models, and those that on
   const runtime = (bytes: number, free: number) => limitedRuntime(interpreterRuntime, bytes, () => free);
   await expect(runtime(trial, trial).checkGolden(bundle)).resolves.toMatchObject({ vectors: 3, passed: 3 });
   await expect(runtime(trial, trial - 1).checkGolden(bundle)).rejects.toThrow(
-    'the model needs at least 8,544 bytes for its trial, the device has 8,543',
+    'the model needs at least 8,544 bytes for its trial, but the device has only 8,543',
   );
   await expect(runtime(active - 1, active - 1).load(bundle)).rejects.toMatchObject({
     code: 'AIOT_MEMORY_SHORT',
-    message: 'the model needs at least 5,000 bytes, the device has 4,999',
+    message: 'the model needs at least 5,000 bytes, but the device has only 4,999',
   });
   await expect(runtime(active, 0).load(bundle)).resolves.toMatchObject({ need: { active, trial } });
 });

@@ -130,7 +130,7 @@ describe('partition tables', () => {
     [
       'an end before the offset',
       csv('a,data,fat,,-0x1000'),
-      'table.csv:1: expected -0x1000 to be after the offset 0x9000',
+      'table.csv:1: expected the end -0x1000 to be after the offset 0x9000',
     ],
     [
       'an offset below 0',

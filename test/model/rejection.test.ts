@@ -184,7 +184,7 @@ describe('model.reject', () => {
   });
 
   it.each([
-    ['reject: { label: calm }', 'model.reject.label: expected a label that is no class; got "calm"'],
+    ['reject: { label: calm }', 'model.reject.label: expected a label that is not a class; got "calm"'],
     ['reject: { unknown: [slow] }', 'model.reject.unknown: expected labels that belong to no class'],
     ['reject: { share: 0.6 }', 'model.reject.share'],
     ['output: value\n  reject: {}', 'model.reject: expected model.output: classes'],

@@ -289,12 +289,12 @@ describe('a declared unit of acceleration', () => {
     [
       'g',
       9.81,
-      'stream.fields declares ax, ay, az in g, but gravity has its size in m/s² in the recordings.',
+      'stream.fields declares ax, ay, az in g, but the recordings show gravity in m/s².',
     ],
     [
       'm/s2',
       1,
-      'stream.fields declares ax, ay, az in m/s², but gravity has its size in g in the recordings.',
+      'stream.fields declares ax, ay, az in m/s², but the recordings show gravity in g.',
     ],
     ['m/s^2', 9.81, null],
     ['g', 1, null],

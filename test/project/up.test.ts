@@ -220,7 +220,7 @@ describe('a project that cannot be started', () => {
     ['hot: { where: temperature > }', 'alarms.hot.where'],
     ['hot: { where: x > 1, selector: fw< }', 'alarms.hot.selector'],
     ['hot: { absent: 100d }', 'alarms.hot.absent: expected 1s to 90d'],
-    ['hot: { absent: 5m, for: 10s }', 'alarms.hot.for: expected only with `where`'],
+    ['hot: { absent: 5m, for: 10s }', 'alarms.hot.for: allowed only with `where`'],
   ])('is rejected before anything is started for an invalid alarm: %s', async (alarm, told) => {
     const dir = await projectOf(`alarm-${told.length}`, {
       'aiot.yaml': `name: broken\nalarms:\n  ${alarm}\n`,

@@ -36,7 +36,7 @@ describe('models from TensorFlow’s converter', () => {
   });
 
   it('a dynamic-range model is rejected, naming the operator', () => {
-    const reason = 'operator 1 (FULLY_CONNECTED): input 1 of type int8';
+    const reason = 'operator 1 (FULLY_CONNECTED): no support for input 1 of type int8';
     const graph = readTflite(motorFile('dyn.tflite'));
     expect(() => createInterpreter(graph)).toThrow(
       expect.objectContaining({ code: 'AIOT_TFLITE_UNSUPPORTED', message: reason }),

@@ -5,6 +5,7 @@ import * as z from 'zod';
 import { keyIdOf, publicKeyOf, sha256Hex } from '../core/crypto.js';
 import { AiotError, unless } from '../core/errors.js';
 import { readText, writeFileAtomic } from '../core/files.js';
+import { plural } from '../core/figures.js';
 import { configFolder } from '../core/folders.js';
 import { type Envelope, envelopeSchema, validSigners } from '../formats/manifest/envelope.js';
 import {
@@ -52,7 +53,9 @@ export async function signedRelease(
   throw new AiotError(
     'AIOT_SIGNATURES_MISSING',
     `${name}@${version} has ${signed} of ${wanted} signatures and is not published; its manifest is in ${file}`,
-    { next: `Within a day, ask ${wanted - signed} more signers to run \`aiot trust sign ${file}\`.` },
+    {
+      next: `Within a day, have ${plural(wanted - signed, 'other signer')} run \`aiot trust sign ${file}\`.`,
+    },
   );
 }
 

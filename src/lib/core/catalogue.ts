@@ -32,8 +32,7 @@ export const catalogue = {
   AIOT_ALARM_TARGET: {
     exit: 2,
     family: 'user',
-    about:
-      'Incidents of alarms cannot be sent to this target: its URL is invalid, or the target rejected a message.',
+    about: 'Alarms cannot be sent to this target: its URL is invalid, or the target rejected a message.',
     next: 'Compare the URL with the examples of `aiot alarm target add --help`, and run `aiot alarm target test NAME`.',
   },
   AIOT_ALREADY_EXISTS: {
@@ -217,7 +216,7 @@ export const catalogue = {
     family: 'user',
     about:
       "The platform rejected a device's certificate: the certificate is unknown, expired or rotated, or the device is revoked, suspended or replaced.",
-    next: 'As an operator, check its state and certificate with `aiot device show NAME`. Resume it with `aiot device resume NAME`, or enroll it again with `aiot device provision NAME`.',
+    next: "As an operator, check the device's state and certificate with `aiot device show NAME`. Then resume the device with `aiot device resume NAME`, or enroll it again with `aiot device provision NAME`.",
   },
   AIOT_CERTIFICATE_UNFIT: {
     exit: 2,
@@ -249,7 +248,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'The chip or its bootloader crashed, or the chip was reset during the operation.',
-    next: 'Repeat the command. If it crashes again, try --no-stub or a lower --baud.',
+    next: 'Repeat the command. If the chip crashes again, try --no-stub or a lower --baud.',
   },
   AIOT_CHIP_DEAF: {
     exit: 1,
@@ -527,13 +526,13 @@ export const catalogue = {
     family: 'user',
     about:
       'The virtual device in this folder is already running, or the maximum number of native devices (100) is running on this machine.',
-    next: 'Stop the other process.',
+    next: 'Stop that process, or use another folder. If the limit is reached, stop other native devices.',
   },
   AIOT_DEVICE_CHANGED: {
     exit: 1,
     family: 'user',
     about:
-      'Another user or command changed the device at the same time, so your change was not made. Credentials issued by the other change remain valid.',
+      'Another user or command changed the device at the same time, so your change was not made. Credentials issued by the other user or command remain valid.',
     next: 'Inspect the device with `aiot device show NAME`, then repeat the command if the change is still needed.',
   },
   AIOT_DEVICE_NO_MODEL: {
@@ -1210,7 +1209,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      "A recording does not have the fields or the rate that the device's model expects, or two compared models expect different ones.",
+      "A recording does not have the fields or the rate that the device's model expects, or two models that are being compared expect different fields or rates.",
     next: "Record with the fields and the rate in the project's aiot.yaml.",
   },
   AIOT_REQUEST_INVALID: {
@@ -1273,7 +1272,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'The rollout was started without a release for its devices to roll back to.',
-    next: 'Roll out the older version, which signs it again. Next time, start the rollout with --rollback-to.',
+    next: 'Deploy the older version, which signs it again. Next time, start the rollout with --rollback-to.',
   },
   AIOT_ROLLOUT_OVERLAP: {
     exit: 6,
@@ -1530,7 +1529,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about: 'The board cannot do this now: it is busy, or an image is pending or not yet confirmed.',
-    next: 'Confirm the running image with `aiot board image confirm`, or reset the board with `aiot board reset`, which reverts it.',
+    next: 'Confirm the running image with `aiot board image confirm`, or return to the previous image by resetting the board with `aiot board reset`.',
   },
   AIOT_SMP_UNSUPPORTED: {
     exit: 1,
@@ -1694,7 +1693,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'The newest timestamp delivered to a device has expired, so newer versions may be withheld from it.',
-    next: 'Check the systems between the device and the platform, and both clocks.',
+    next: 'Check the systems between the device and the platform, and the clocks of both.',
   },
   AIOT_TIMESTAMP_INVALID: {
     exit: 5,

@@ -74,7 +74,7 @@ function checkAlarms({ alarms = {} }: ProjectConfig): Problem[] {
         return [{ path, message: 'expected either `where` or `absent`' }];
       const needless = Object.entries({ for: held, ...more }).find(([, value]) => value !== undefined);
       if (absent === undefined || !needless) return [];
-      return [{ path: [...path, needless[0]], message: 'expected only with `where`' }];
+      return [{ path: [...path, needless[0]], message: 'allowed only with `where`' }];
     },
   );
 }
@@ -190,7 +190,7 @@ function checkModel({ model, signal }: ProjectConfig): Problem[] {
     problems.push({
       path: ['model', 'train', 'augment', 'sound'],
       message:
-        'expected model.split: recording, device or time, because copies of a recording must stay on one side; got window',
+        'expected model.split: recording, device or time, because all copies of a recording must be in the same set; got window',
     });
   }
   return [...problems, ...checkAugment(train.augment, signal.features)];
@@ -246,8 +246,7 @@ function checkCosts({ model }: ProjectConfig): Problem[] {
   const { costs, labels } = model;
   if (!costs) return [];
   const path = ['model', 'costs'];
-  if (!isClassifier(model))
-    return [{ path, message: 'expected model.output: classes with it; got another output' }];
+  if (!isClassifier(model)) return [{ path, message: 'needs model.output: classes; got another output' }];
   const classes = Object.keys(labels);
   const problems: Problem[] = [];
   for (const [truth, row] of Object.entries(costs)) {
@@ -277,17 +276,17 @@ function checkReject({ model, signal }: ProjectConfig): Problem[] {
   if (!reject) return problems;
   const path = ['model', 'reject'];
   if (!isClassifier(model))
-    problems.push({ path, message: 'expected model.output: classes with it; got another output' });
+    problems.push({ path, message: 'needs model.output: classes; got another output' });
   if (Object.hasOwn(labels, reject.label))
     problems.push({
       path: [...path, 'label'],
-      message: `expected a label that is no class; got ${show(reject.label)}`,
+      message: `expected a label that is not a class; got ${show(reject.label)}`,
     });
   const { falseAlarms, background = 'other' } = reject;
   if (falseAlarms !== undefined && !isSoundSet(signal?.features))
     problems.push({
       path: [...path, 'falseAlarms'],
-      message: `expected signal.features: ${soundSetNames.join(' or ')} with it; got other features`,
+      message: `needs signal.features: ${soundSetNames.join(' or ')}; got other features`,
     });
   if (falseAlarms !== undefined && !Object.hasOwn(labels, background))
     problems.push({

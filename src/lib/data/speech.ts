@@ -100,7 +100,7 @@ export async function synthesizeWords(options: SynthesisOptions): Promise<Synthe
   if (variants.length < options.voices)
     throw new AiotError(
       'AIOT_USAGE',
-      `--voices: this espeak-ng has ${variants.length}, got ${options.voices}`,
+      `--voices: expected at most ${variants.length}, the number of voices of this espeak-ng; got ${options.voices}`,
       {
         next: `Use --voices ${variants.length}, and more --takes of each.`,
       },

@@ -39,7 +39,7 @@ export function checkDeclared(
       confidence: 'likely',
       files: [],
       evidence: { fields: axes, declared: unit, found },
-      message: `stream.fields declares ${axes.join(', ')} in ${unit}, but gravity has its size in ${found} in the recordings.`,
+      message: `stream.fields declares ${axes.join(', ')} in ${unit}, but the recordings show gravity in ${found}.`,
       advice: `If the recordings are in ${found}, write \`unit: ${found}\` in aiot.yaml. Devices must send the same unit.`,
     },
   ];

@@ -330,7 +330,7 @@ const cloudInit = z.strictObject({
   package: z
     .url({ protocol: /^https$/, error: 'expected an https address of aiot-VERSION.tgz' })
     // The URL also appears in the README, and URL parsers tolerate line breaks.
-    .regex(/^[^\s`\p{C}]+$/u, 'expected an address without spaces, line breaks and backquotes')
+    .regex(/^[^\s`\p{C}]+$/u, 'expected an address without spaces, line breaks or backquotes')
     .default('https://files.internal/aiot.tgz'),
   /** SHA-256 of the tarball, which is verified after the download. */
   sha256: z

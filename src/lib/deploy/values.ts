@@ -113,12 +113,14 @@ function databaseProblems({ database }: Given): Problem[] {
   if (instances === 1)
     return [...(backups ? [three('backups')] : []), ...(restore ? [three('restore')] : [])];
   if (restore && !backups)
-    return [{ path: ['database', 'restore'], message: 'needs `backups`, the place to restore from' }];
+    return [
+      { path: ['database', 'restore'], message: 'needs `backups`, which names the location to restore from' },
+    ];
   if (restore && backups && restore.from === backups.name)
     return [
       {
         path: ['database', 'backups', 'name'],
-        message: `expected another name than ${restore.from}, whose backups would be overwritten`,
+        message: `expected a name other than ${restore.from}, whose backups would be overwritten`,
       },
     ];
   return [];
@@ -129,7 +131,9 @@ const partNames = ['platform', 'database', 'objects', 'broker', 'nats', 'redis']
 
 function serviceProblems({ services, accelerators }: Given): Problem[] {
   return Object.entries(services).flatMap(([name, { accelerator, size, files, secrets, env }]) => [
-    ...(partNames.includes(name) ? [{ path: ['services', name], message: 'the name of a part' }] : []),
+    ...(partNames.includes(name)
+      ? [{ path: ['services', name], message: `expected a name other than ${partNames.join(', ')}` }]
+      : []),
     ...(accelerator !== undefined && !Object.hasOwn(accelerators, accelerator)
       ? [
           {
@@ -148,7 +152,12 @@ function serviceProblems({ services, accelerators }: Given): Problem[] {
     ),
     ...files.flatMap((file, index) =>
       size !== undefined && file.startsWith('data/')
-        ? [{ path: ['services', name, 'files', index], message: 'below data, which is already a volume' }]
+        ? [
+            {
+              path: ['services', name, 'files', index],
+              message: 'expected a path outside data/, which is already a volume',
+            },
+          ]
         : [],
     ),
   ]);

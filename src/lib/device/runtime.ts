@@ -35,7 +35,7 @@ export function limitedRuntime(runtime: ModelRuntime, bytes: number, free: () =>
     if (need <= room) return loaded;
     throw new AiotError(
       'AIOT_MEMORY_SHORT',
-      `the model needs at least ${thousands(need)} bytes${of === 'trial' ? ' for its trial' : ''}, the device has ${thousands(room)}`,
+      `the model needs at least ${thousands(need)} bytes${of === 'trial' ? ' for its trial' : ''}, but the device has only ${thousands(room)}`,
     );
   };
   return {

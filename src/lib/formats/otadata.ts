@@ -78,11 +78,11 @@ function readEntry(data: Buffer, at: number): OtadataEntry | null {
   if (crc !== right) {
     throw malformed(
       at + 28,
-      `the CRC of sequence ${sequence} is ${hex(right, 8)}, but the entry states ${hex(crc, 8)}`,
+      `the CRC of sequence number ${sequence} is ${hex(right, 8)}, but the entry states ${hex(crc, 8)}`,
     );
   }
   if (sequence === 0 || sequence === 0xffffffff)
-    throw malformed(at, `expected a sequence of at least 1, got ${sequence}`);
+    throw malformed(at, `expected a sequence number of at least 1, got ${sequence}`);
   const state = otaStateNames.find((name) => otaStates[name] === code);
   if (state === undefined)
     throw malformed(at + 24, `expected a state of 0 to 4 or 0xffffffff, got ${hex(code, 8)}`);

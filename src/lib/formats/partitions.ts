@@ -158,7 +158,8 @@ function parseRow(cells: string[], end: number, place: string): Partition {
     throw malformedRow(place, `expected an offset such as 0x9000, got ${JSON.stringify(offsetCell)}`);
   const given = number(sizeCell, {}, 'size', place);
   const size = given < 0 ? -given - offset : given;
-  if (size < 0) throw malformedRow(place, `expected ${sizeCell} to be after the offset ${hex(offset)}`);
+  if (size < 0)
+    throw malformedRow(place, `expected the end ${sizeCell} to be after the offset ${hex(offset)}`);
   return { label, type, subtype, offset, size, ...parseFlags(flags, place) };
 }
 

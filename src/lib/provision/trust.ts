@@ -55,7 +55,10 @@ export async function initTrust(
   { keys: count, threshold, out }: { keys: number; threshold: number; out: string },
 ): Promise<TrustChange> {
   if (threshold > count)
-    throw new AiotError('AIOT_USAGE', `--threshold: expected at most ${count}, got ${threshold}`);
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--threshold: expected at most the number of keys, ${count}, got ${threshold}`,
+    );
   const chain = await client.trust.chain();
   if (chain.root) {
     throw new AiotError('AIOT_TRUST_CONFLICT', 'the roles of this platform already have separate keys', {

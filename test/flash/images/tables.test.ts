@@ -340,7 +340,7 @@ describe('aiot firmware otadata', () => {
     const damaged = await runCli(['firmware', 'otadata', 'read', at('d.bin')]);
     expect(damaged.code).toBe(2);
     expect(damaged.stderr).toContain(
-      'AIOT_FILE_MALFORMED: otadata, offset 0x101c: the CRC of sequence 3 is 0x',
+      'AIOT_FILE_MALFORMED: otadata, offset 0x101c: the CRC of sequence number 3 is 0x',
     );
   });
 });

@@ -61,7 +61,7 @@ export default class BoardImageFollow extends AiotCommand {
     const { args, flags } = await this.input(BoardImageFollow);
     const value = await readSecret(flags['token-file'], 'AIOT_DDI_TOKEN');
     if (value === undefined)
-      throw new AiotError('AIOT_USAGE', 'expected a token', {
+      throw new AiotError('AIOT_USAGE', "the device's token is missing", {
         next: 'Create one with `aiot device secret NAME`, and pass it with --token-file or in AIOT_DDI_TOKEN.',
       });
     await followRollouts({

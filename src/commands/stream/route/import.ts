@@ -43,7 +43,7 @@ export default class StreamRouteImport extends AiotCommand {
     const { args, flags } = await this.input(StreamRouteImport);
     const { preset, from = '', to = '', out } = flags;
     if ((args.flow === undefined) === (preset === undefined)) {
-      throw new AiotError('AIOT_USAGE', 'expected a flow, or --preset');
+      throw new AiotError('AIOT_USAGE', 'expected a Node-RED flow file, or --preset');
     }
     const given = args.flow === undefined ? { preset: preset!, from, to } : { flow: args.flow };
     const imported = await importRoutes(out === undefined ? given : { ...given, out });

@@ -274,7 +274,7 @@ async function bounded(body: AsyncIterable<Uint8Array>, most: number): Promise<B
   for await (const chunk of body) {
     bytes += chunk.length;
     if (bytes > most)
-      throw new AiotError('AIOT_OCI_REFUSED', `the registry sent more than the expected ${most} bytes`);
+      throw new AiotError('AIOT_OCI_REFUSED', `expected a response of at most ${most} bytes, got more`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

@@ -14,7 +14,7 @@ const amount = (name: string, text: string) => {
   if (parsed.success) return parsed.data;
   throw new AiotError(
     'AIOT_USAGE',
-    `--${name}: expected a number such as 10, or a share such as 2.5%; got ${text}`,
+    `--${name}: expected a number such as 10, or a percentage such as 2.5%; got ${text}`,
   );
 };
 

@@ -57,7 +57,7 @@ function tooLarge(recording: string, feature: string, from: number, spec: Signal
   const place = spec.rateHz === spec.resampleHz ? ` from sample ${from + 1} on` : '';
   return new AiotError(
     'AIOT_FILE_MALFORMED',
-    `recording ${recording}, the window of ${spec.windowSamples} samples${place}: the feature ${feature} is infinite, because its samples are too large`,
+    `recording ${recording}, the window of ${spec.windowSamples} samples${place}: the feature ${feature} is infinite, because the samples are too large`,
     { subject: 'csv', next: 'Correct or remove these samples; no sensor produces such values.' },
   );
 }

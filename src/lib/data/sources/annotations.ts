@@ -126,10 +126,13 @@ async function readCoco(file: string, places: readonly string[]): Promise<Annota
   for (const [i, { id, image_id, category_id, bbox, iscrowd }] of annotations.entries()) {
     const place = `${file}: annotation ${id ?? i + 1}`;
     const own = boxes.get(image_id);
-    if (!own) throw malformed(place, `expected an image_id of images, got ${image_id}`);
+    if (!own) throw malformed(place, `expected image_id to be the id of one of the images, got ${image_id}`);
     const label = names.get(category_id);
     if (label === undefined)
-      throw malformed(place, `expected a category_id of categories, got ${category_id}`);
+      throw malformed(
+        place,
+        `expected category_id to be the id of one of the categories, got ${category_id}`,
+      );
     const [x, y, width, height] = bbox;
     own.push({ x, y, width, height, label, crowd: Boolean(iscrowd), place });
   }
@@ -178,7 +181,7 @@ function childOf(element: XmlElement, name: string): XmlElement | undefined {
 function requireText(element: XmlElement, name: string, place: string): string {
   const text = childOf(element, name)?.text.trim();
   if (text) return text;
-  throw malformed(place, `expected <${name}> with a text`);
+  throw malformed(place, `expected <${name}> to contain text`);
 }
 
 function requireNumber(element: XmlElement, name: string, place: string): number {

@@ -260,7 +260,7 @@ async function readBoxes(
     );
   }
   if (use === 'keep' && label !== undefined) {
-    throw new AiotError('AIOT_USAGE', '--label: expected no label, because each box has its own', {
+    throw new AiotError('AIOT_USAGE', '--label cannot be used here, because each box has its own label', {
       next: 'Omit --label.',
     });
   }

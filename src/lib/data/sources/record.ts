@@ -184,5 +184,10 @@ function keeping(error: unknown, kept: Recording[]): unknown {
   if (!(error instanceof AiotError) || kept.length === 0) return error;
   const { code, message, next, endpoint, retryable } = error;
   const ids = kept.map(({ id }) => id).join(', ');
-  return new AiotError(code, `${message}; kept: ${ids}`, { next, endpoint, retryable, cause: error });
+  return new AiotError(code, `${message}; recorded successfully: ${ids}`, {
+    next,
+    endpoint,
+    retryable,
+    cause: error,
+  });
 }

@@ -121,7 +121,7 @@ function refuseOtherFields(
     throw new AiotError(
       'AIOT_CSV_COLUMNS',
       `${other.found.path}:1:1: expected the columns ${listIds(wanted)} as in ${first.found.path}, got ${listIds(got)}`,
-      { next: 'Check files with the same columns only.' },
+      { next: 'Check only files that have the same columns.' },
     );
   }
   other.file.columns = wanted.map((name) => other.file.columns[got.indexOf(name)]!);

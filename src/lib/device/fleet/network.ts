@@ -78,7 +78,7 @@ export function parseShare(flag: string, text: string): number {
   const [, digits = '', percent] = /^(\d+(?:\.\d+)?|\.\d+)(%?)$/.exec(text.trim()) ?? [];
   const share = Number(digits || Number.NaN) / (percent ? 100 : 1);
   if (share >= 0 && share <= 1) return share;
-  throw new AiotError('AIOT_USAGE', `--${flag}: expected a share such as 5% or 0.05, got "${text}"`);
+  throw new AiotError('AIOT_USAGE', `--${flag}: expected a fraction such as 5% or 0.05, got "${text}"`);
 }
 
 /** Parses a latency such as `20..200ms`, `1..2s` or `50ms`. @throws AIOT_USAGE */

@@ -442,7 +442,7 @@ export function parseTemplate(text: string): FleetTemplate {
   if (digits === '' || !namePattern.test(nameOf(0))) {
     throw new AiotError(
       'AIOT_USAGE',
-      `--template: expected a name with #s such as press-####, got "${text}"`,
+      `--template: expected a name with # characters, such as press-####, got "${text}"`,
     );
   }
   const tags = rest.map((part) => {

@@ -287,7 +287,7 @@ async function openPlatform({ name, url, ca, token, signal }: FollowOptions): Pr
     let bytes = 0;
     for await (const chunk of body) {
       bytes += chunk.length;
-      if (bytes > documentBytes) throw malformed(origin, `more than ${documentBytes} bytes`);
+      if (bytes > documentBytes) throw malformed(origin, `its response has more than ${documentBytes} bytes`);
       chunks.push(chunk);
     }
     return Buffer.concat(chunks).toString();
@@ -304,11 +304,11 @@ async function openPlatform({ name, url, ca, token, signal }: FollowOptions): Pr
       try {
         value = JSON.parse(text);
       } catch {
-        throw malformed(origin, 'no JSON');
+        throw malformed(origin, 'its response is not JSON');
       }
       const parsed = schema.safeParse(value);
       if (parsed.success) return parsed.data;
-      throw malformed(origin, `${parsed.error.issues[0]?.path.join('.') ?? 'it'} is invalid`);
+      throw malformed(origin, `${parsed.error.issues[0]?.path.join('.') ?? 'its response'} is invalid`);
     },
     feedback: (href, execution, finished, detail) =>
       send('POST', `${href.replace(/\?.*$/, '')}/feedback`, {

@@ -171,7 +171,7 @@ function check({ name, csv, port, out, mac, chipId, type, chip, image }: Provisi
     if (given) refuse(`expected ${given} or --csv, got both`, 'The CSV file has a column for this.');
     if (image.address !== undefined)
       refuse(
-        '--wifi-address is for one device, not for those in --csv',
+        '--wifi-address applies to one device, so it cannot be combined with --csv',
         "Reserve the devices' addresses in your DHCP server.",
       );
     if (out === undefined)

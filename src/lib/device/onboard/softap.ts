@@ -127,7 +127,7 @@ async function openBoard(
     let total = 0;
     for await (const chunk of body) {
       total += chunk.length;
-      if (total > replyBytes) throw malformed(`more than ${replyBytes} bytes`);
+      if (total > replyBytes) throw malformed(`it has more than ${replyBytes} bytes`);
       chunks.push(chunk);
     }
     return Buffer.concat(chunks);
@@ -146,7 +146,7 @@ async function openBoard(
     throw malformed(what);
   };
   const send = async (endpoint: string, plain: Uint8Array) => {
-    if (cipher === null) throw malformed('no session');
+    if (cipher === null) throw malformed('the session was not established');
     const { status, content } = await post(endpoint, cipher.encrypt(plain));
     if (status !== 200) throw malformed(`status ${status} from ${endpoint}`);
     const session = cipher;
@@ -173,7 +173,7 @@ async function openBoard(
   const about = async () => {
     const { status, content } = await post('proto-ver', 'aiot');
     const read = z.string().transform(parseJson).pipe(aboutSchema).safeParse(content.toString());
-    if (status !== 200 || !read.success) throw malformed('no provisioning service');
+    if (status !== 200 || !read.success) throw malformed('it does not come from a provisioning service');
     return read.data.prov;
   };
   const login = async () => {
@@ -185,11 +185,11 @@ async function openBoard(
       );
     const client = new SrpClient(protocommGroup, user, password, (count) => randomBytes(count));
     const first = await post('prov-session', encodeLogin(user, client.publicKey));
-    if (first.status !== 200) throw malformed(`status ${first.status} for the login`);
+    if (first.status !== 200) throw malformed(`the login failed with status ${first.status}`);
     const reply = parse('the login', () => readLogin(first.content));
     if (reply.status !== 0) throw malformed(`the login: ${protocommStatus(reply.status)}`);
     const session = client.session(reply.salt, reply.serverKey);
-    if (session === null) throw malformed('an unsafe key');
+    if (session === null) throw malformed("the board's public key is not safe");
     const second = await post('prov-session', encodeLoginProof(session.clientProof));
     const proven = second.status === 200 ? parse('the proof', () => readLoginProof(second.content)) : null;
     if (proven?.status !== 0)

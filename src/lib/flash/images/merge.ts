@@ -98,9 +98,15 @@ function refuseUnused(
   format: MergeFormat,
 ): void {
   if (family !== undefined && (format !== 'uf2' || chip !== undefined))
-    throw new AiotError('AIOT_USAGE', '--family applies to UF2 files only, and not together with --chip');
+    throw new AiotError(
+      'AIOT_USAGE',
+      '--family applies only to UF2 files, and cannot be combined with --chip',
+    );
   if (family !== undefined && (payloadBytes !== undefined || md5 === false))
-    throw new AiotError('AIOT_USAGE', 'with --family, blocks contain pages of 256 bytes and no MD5');
+    throw new AiotError(
+      'AIOT_USAGE',
+      '--payload and --no-md5 cannot be combined with --family: its blocks always contain 256 bytes and no MD5',
+    );
   const raw = start !== undefined || padTo !== undefined;
   if (raw && format !== 'raw') {
     throw new AiotError(

@@ -94,10 +94,7 @@ export function requireInFlash({ chip }: Session, offset: number, length: number
   const { bytes } = chip.flash;
   const end = offset + length;
   if (offset < 0 || length < 0 || !Number.isSafeInteger(end)) {
-    throw new AiotError(
-      'AIOT_USAGE',
-      `expected a position within the flash, got ${offset} and ${length} bytes`,
-    );
+    throw new AiotError('AIOT_USAGE', `expected a range within the flash, got ${length} bytes at ${offset}`);
   }
   if (bytes === null || end <= bytes) return;
   throw new AiotError(

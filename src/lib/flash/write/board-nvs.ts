@@ -249,7 +249,7 @@ export async function requireModelAccepted(
   requireType(image.name, manifest, [nvsValue(nvs, 'string', 'aiot', 'type')]);
   const floor = nvsValue(nvs, 'u64', update, 'floor') ?? 0n;
   if (manifest.sequence < floor) {
-    const below = `${image.name} has sequence ${manifest.sequence}, but the board accepts none below ${floor}`;
+    const below = `${image.name} has sequence number ${manifest.sequence}, but the board accepts none below ${floor}`;
     throw new AiotError('AIOT_UPDATE_FLOOR', below);
   }
   if (manifest.expires !== null && manifest.expires <= systemClock.now()) {
@@ -260,7 +260,7 @@ export async function requireModelAccepted(
   }
   const committed = nvsValue(nvs, 'u64', update, 'sequence') ?? 0n;
   if (manifest.sequence > committed) return { manifest, overridden: [] };
-  const old = `${image.name} has sequence ${manifest.sequence}, but the board has committed ${committed} and accepts only a higher one`;
+  const old = `${image.name} has sequence number ${manifest.sequence}, but the board has committed ${committed} and accepts only a higher one`;
   if (force) return { manifest, overridden: [{ rule: 'sequence', region: image.name, message: old }] };
   throw new AiotError('AIOT_UPDATE_SEQUENCE', old, {
     next: 'Push the model again with `aiot model push` and write that version, or write this one anyway with --force.',

@@ -66,7 +66,10 @@ function pagesTogether(read: readonly ReadPage[]): NvsProblem[] {
   const seen = new Set<number>();
   for (const { page } of used) {
     if (seen.has(page.sequence!))
-      problems.push({ offset: page.offset + 4, reason: `two pages have the sequence ${page.sequence}` });
+      problems.push({
+        offset: page.offset + 4,
+        reason: `two pages have the sequence number ${page.sequence}`,
+      });
     seen.add(page.sequence!);
     if (page.state === 'active' && page.sequence !== newest) {
       problems.push({ offset: page.offset, reason: 'the active page is not the newest one' });

@@ -165,7 +165,7 @@ function requireReleased(manifest: Manifest, floor: number, now: number): void {
   }
   if (sequence < floor) {
     throw unfit(
-      `${what} has sequence ${sequence}, but a version used here before requires at least ${floor}`,
+      `${what} has sequence number ${sequence}, but a version used earlier on this machine requires at least ${floor}`,
     );
   }
 }

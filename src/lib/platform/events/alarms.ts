@@ -345,8 +345,8 @@ export class Alarms {
     if (channel === null)
       throw new AiotError(
         'AIOT_REQUEST_INVALID',
-        `the alarm ${name} is on ${loaded.definition.unwell ? 'unwell' : 'offline'} devices, and recordings do not show which devices were`,
-        { next: 'To try it, lower its limit and disconnect a device.' },
+        `the alarm ${name} reports ${loaded.definition.unwell ? 'unwell' : 'offline'} devices, but recordings do not show the state of devices`,
+        { next: 'To try the alarm, lower its limit and disconnect a device.' },
       );
     const from = now() - sinceMs;
     if (loaded.definition.absentMs !== undefined) return this.testAbsence(loaded, from, signal);

@@ -118,7 +118,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
       .where('removed', 'is', null)
       .executeTakeFirst();
     if (row) return JSON.parse(row.envelope) as Envelope;
-    throw new AiotError('AIOT_NOT_FOUND', `no manifest has the sequence ${sequence}`);
+    throw new AiotError('AIOT_NOT_FOUND', `no manifest has the sequence number ${sequence}`);
   }
 
   /**

@@ -109,7 +109,7 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
       if (version !== next.version || sequence !== next.sequence) {
         throw new AiotError(
           'AIOT_VERSION_CONFLICT',
-          `expected version ${next.version} and sequence ${next.sequence}, got ${version} and ${sequence}`,
+          `expected version ${next.version} with sequence number ${next.sequence}, got version ${version} with ${sequence}`,
         );
       }
       const { info, ...content } = await this.content(manifest);
@@ -142,7 +142,10 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
       const next = await this.next(name);
       const { sequence } = manifest;
       if (sequence !== next.sequence) {
-        throw new AiotError('AIOT_VERSION_CONFLICT', `expected sequence ${next.sequence}, got ${sequence}`);
+        throw new AiotError(
+          'AIOT_VERSION_CONFLICT',
+          `expected sequence number ${next.sequence}, got ${sequence}`,
+        );
       }
       const content = await this.resigned(manifest, row);
       const set = { sequence, ...(content && { ...content, info: JSON.stringify(content.info) }) };
@@ -348,7 +351,7 @@ export class Releases<Info extends object> extends ReleaseService<ReleaseRow, Bl
       .where('version', '=', version)
       .executeTakeFirst();
     if (before) return JSON.parse(before.envelope) as Envelope;
-    throw this.notFound(`${name}@${version} has no manifest with the sequence ${sequence}`);
+    throw this.notFound(`${name}@${version} has no manifest with the sequence number ${sequence}`);
   }
 
   /**
@@ -360,7 +363,7 @@ export class Releases<Info extends object> extends ReleaseService<ReleaseRow, Bl
     if (manifest.sequence === sequence) return manifest;
     throw new AiotError(
       'AIOT_REQUEST_INVALID',
-      `the manifest of ${name}@${version} has the sequence ${manifest.sequence}, not ${sequence}`,
+      `the manifest of ${name}@${version} has the sequence number ${manifest.sequence}, not ${sequence}`,
     );
   }
 

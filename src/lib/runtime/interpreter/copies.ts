@@ -72,10 +72,10 @@ export const movesOf = {
     const { shape } = node.input(0).tensor;
     const [begin, size] = [node.int32Constant(1), node.int32Constant(2)];
     if (begin.length !== shape.length || size.length !== shape.length)
-      throw node.malformed(`begin [${begin}] and size [${size}] of [${shape}]`);
+      throw node.malformed(`begin [${begin}] and size [${size}] do not fit [${shape}]`);
     const sizes = shape.map((whole, axis) => (size[axis] === -1 ? whole - begin[axis]! : size[axis]!));
     if (sizes.some((own, axis) => own < 1 || begin[axis]! < 0 || begin[axis]! + own > shape[axis]!))
-      throw node.malformed(`begin [${begin}] and size [${size}] of [${shape}]`);
+      throw node.malformed(`begin [${begin}] and size [${size}] do not fit [${shape}]`);
     node.expectOutput(...sizes);
     const x = stridesOf(shape);
     const from = x.reduce((sum, stride, axis) => sum + stride * begin[axis]!, 0);
@@ -85,7 +85,8 @@ export const movesOf = {
     const { blockSize } = node.options;
     const [batches, height, width, depth] = node.shape(node.input(0), 4) as [number, number, number, number];
     const channels = depth / (blockSize * blockSize);
-    if (!Number.isInteger(channels)) throw node.malformed(`${depth} channels in blocks of ${blockSize}²`);
+    if (!Number.isInteger(channels))
+      throw node.malformed(`${depth} channels cannot be divided into blocks of ${blockSize}²`);
     node.expectOutput(batches, height * blockSize, width * blockSize, channels);
     return { copies: [blocked([batches, height, width, channels], blockSize, true)], filled: false };
   },
@@ -94,7 +95,7 @@ export const movesOf = {
     const [batches, high, wide, channels] = node.shape(node.input(0), 4) as [number, number, number, number];
     const [height, width] = [high / blockSize, wide / blockSize];
     if (!Number.isInteger(height) || !Number.isInteger(width))
-      throw node.malformed(`${high} × ${wide} in blocks of ${blockSize}`);
+      throw node.malformed(`an image of ${high} × ${wide} cannot be divided into blocks of ${blockSize}`);
     node.expectOutput(batches, height, width, channels * blockSize * blockSize);
     return { copies: [blocked([batches, height, width, channels], blockSize, false)], filled: false };
   },
@@ -130,11 +131,12 @@ export function gatherPlan(node: Node<OperatorOptions['GATHER']>): GatherPlan {
   const axis = node.axis(node.options.axis, shape);
   const batchDims = node.options.batchDims < 0 ? node.options.batchDims + own.length : node.options.batchDims;
   if (batchDims < 0 || batchDims > Math.min(axis, own.length))
-    throw node.malformed(`${node.options.batchDims} batch dimensions of [${own}]`);
+    throw node.malformed(`[${own}] does not have ${node.options.batchDims} batch dimensions`);
   if (own.slice(0, batchDims).join() !== shape.slice(0, batchDims).join())
     throw node.malformed(`[${own}] and [${shape}] differ in their batch dimensions`);
   const wrong = (data as Int32Array | undefined)?.find((at) => at < 0 || at >= shape[axis]!);
-  if (wrong !== undefined) throw node.malformed(`element ${wrong} of ${shape[axis]}`);
+  if (wrong !== undefined)
+    throw node.malformed(`element ${wrong} does not exist on an axis of ${shape[axis]} elements`);
   node.expectOutput(...shape.slice(0, axis), ...own.slice(batchDims), ...shape.slice(axis + 1));
   return {
     batches: elementCount(shape.slice(0, batchDims)),
@@ -184,7 +186,9 @@ function batchBlocks(node: Node, image: number[], blocks: number[]): Moves & { c
   if (image.length !== blocks.length || spatial < 1 || spatial > 2 || block.length !== spatial)
     throw node.unsupported(`blocks of [${block}] in [${image}]`);
   if (paddings.length !== 2 * spatial || paddings.some((size) => size < 0) || block.some((size) => size < 1))
-    throw node.malformed(`blocks of [${block}] with paddings [${paddings}]`);
+    throw node.malformed(
+      `expected positive blocks and paddings of at least 0, got blocks of [${block}] with paddings [${paddings}]`,
+    );
   const four = (shape: number[]) => (spatial === 2 ? shape : [shape[0]!, shape[1]!, 1, shape[2]!]);
   const [n, h, w, c] = four(image) as [number, number, number, number];
   const [outN, outH, outW, outC] = four(blocks) as [number, number, number, number];
@@ -196,7 +200,9 @@ function batchBlocks(node: Node, image: number[], blocks: number[]): Moves & { c
     outH * blockH !== h + top + bottom ||
     outW * blockW !== w + left + right
   )
-    throw node.malformed(`[${image}] and [${blocks}] with blocks of [${block}] and paddings [${paddings}]`);
+    throw node.malformed(
+      `[${image}] and [${blocks}] do not match blocks of [${block}] with paddings [${paddings}]`,
+    );
   const copies: Copy[] = [];
   let moved = 0;
   for (let row = 0; row < blockH; row++)

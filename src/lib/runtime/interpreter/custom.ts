@@ -143,7 +143,8 @@ function transform(node: Node<OperatorOptions['SIGNAL_RFFT']>): () => void {
   const [size = 1] = shape.slice(-1);
   if (!Number.isInteger(Math.log2(fftLength)))
     throw node.unsupported(`${fftLength} samples, which are not a power of two`);
-  if (size > fftLength) throw node.malformed(`${size} samples for a transform of ${fftLength}`);
+  if (size > fftLength)
+    throw node.malformed(`expected at most ${fftLength} samples, the length of the transform, got ${size}`);
   const x = node.int16(0);
   const y = typed<Int16Array>(node, node.output, 'int16', [...shape.slice(0, -1), fftLength + 2]);
   const fourier = new RealTransform(fftLength);
@@ -166,7 +167,7 @@ function energy(node: Node<OperatorOptions['SIGNAL_ENERGY']>): () => void {
   const x = typed<Int16Array>(node, node.input(0), 'int16', vector);
   const y = typed<Uint32Array>(node, node.output, 'uint32', vector);
   if (2 * endIndex > x.length || endIndex > y.length)
-    throw node.malformed(`${endIndex} bins for ${x.length / 2} inputs and ${y.length} outputs`);
+    throw node.malformed(`${endIndex} bins do not fit ${x.length / 2} inputs and ${y.length} outputs`);
   return () => {
     for (let i = startIndex; i < endIndex; i++) y[i] = x[2 * i]! ** 2 + x[2 * i + 1]! ** 2;
   };

@@ -21,7 +21,7 @@ export function typeRange({ output }: Node): { low: number; high: number } {
 export function stepsOf(node: Node, real: number, scale: number): number {
   const steps = Math.fround(real / scale);
   if (Math.abs(steps) < 2 ** 31) return roundHalfAway(steps);
-  throw node.malformed(`${real} is ${steps} steps of the scale ${scale} (below 2^31)`);
+  throw node.malformed(`${real} is ${steps} steps of the scale ${scale}, but the limit is 2^31`);
 }
 
 /** Range of a fused activation in quantized output values. */

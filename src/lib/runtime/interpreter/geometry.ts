@@ -46,7 +46,9 @@ export function axisOf(
 /** Rejects unrealistically large windows, because their products may not fit in int32 on a device. */
 export function requireSteps(node: Node, filter: readonly number[], steps: readonly number[]): void {
   if ([...filter, ...steps].some((step) => step > largestStep))
-    throw node.malformed(`a window of ${filter} with steps of ${steps} (at most ${largestStep})`);
+    throw node.malformed(
+      `expected a window and steps of at most ${largestStep}, got a window of ${filter} with steps of ${steps}`,
+    );
 }
 
 /** Axes of a filterH × filterW window over input 0 (NHWC). The output must have `channels` channels. */
@@ -70,10 +72,12 @@ export function depthwiseFilter(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>
   const [one, filterH, filterW, outputs] = node.shape(node.input(1), 4) as [number, number, number, number];
   const multiplier = outputs / channels;
   if (one !== 1 || !Number.isInteger(multiplier))
-    throw node.malformed(`a filter of [${one},${filterH},${filterW},${outputs}] for ${channels} channels`);
+    throw node.malformed(
+      `its filter [${one},${filterH},${filterW},${outputs}] does not match ${channels} input channels`,
+    );
   if (multiplier !== node.options.depthMultiplier)
     throw node.malformed(
-      `depthMultiplier is ${node.options.depthMultiplier}, and ${channels} channels become ${outputs}`,
+      `depthMultiplier is ${node.options.depthMultiplier}, but ${channels} channels become ${outputs}`,
     );
   return { filterH, filterW, outputs, multiplier };
 }

@@ -28,7 +28,7 @@ export function resizeOf(node: Node<OperatorOptions['RESIZE_BILINEAR']>): Resize
   const size = node.int32Constant(1);
   if (size.length !== 2) throw node.malformed(`expected a size of two numbers, got [${size}]`);
   if (node.options.halfPixelCenters && node.options.alignCorners)
-    throw node.malformed('either halfPixelCenters or alignCorners may be set');
+    throw node.malformed('halfPixelCenters and alignCorners must not both be set');
   const [outH, outW] = [size[0]!, size[1]!];
   node.expectOutput(batches, outH, outW, channels);
   return { batches, channels, input: [height, width], output: [outH, outW] };
@@ -163,7 +163,9 @@ export function transposeConvOf(node: Node<OperatorOptions['TRANSPOSE_CONV']>) {
   if (wanted.join() !== node.output.tensor.shape.join())
     throw node.malformed(`expected an output of [${wanted}], got [${node.output.tensor.shape}]`);
   if (taken !== channels || outputs !== outChannels || outBatches !== batches)
-    throw node.malformed(`[${node.input(2).tensor.shape}] and a filter of [${node.input(1).tensor.shape}]`);
+    throw node.malformed(
+      `its input [${node.input(2).tensor.shape}] does not match its filter [${node.input(1).tensor.shape}]`,
+    );
   const { strideH, strideW, padding } = node.options;
   requireSteps(node, [filterH, filterW], [strideH, strideW]);
   const [rows, columns] = [
@@ -171,7 +173,7 @@ export function transposeConvOf(node: Node<OperatorOptions['TRANSPOSE_CONV']>) {
     axisOf(outW, filterW, strideW, 1, padding),
   ];
   if (rows.output !== height || columns.output !== width)
-    throw node.malformed(`an output of ${outH},${outW} from an input of ${height},${width}`);
+    throw node.malformed(`an input of ${height},${width} does not produce an output of ${outH},${outW}`);
   const { before: top } = rows;
   const { before: left } = columns;
   return {
@@ -308,7 +310,8 @@ export function batchMatmulOf(node: Node<OperatorOptions['BATCH_MATMUL']>) {
   const batches = a.slice(0, -2).map((size, axis) => Math.max(size, b[axis]!));
   const fits = (own: number[]) =>
     own.slice(0, -2).every((size, axis) => size === 1 || size === batches[axis]);
-  if (depth !== other || !fits(a) || !fits(b)) throw node.malformed(`[${shapes[0]}] times [${shapes[1]}]`);
+  if (depth !== other || !fits(a) || !fits(b))
+    throw node.malformed(`[${shapes[0]}] cannot be multiplied by [${shapes[1]}]`);
   node.expectOutput(...batches, rows, columns);
   const [stridesA, stridesB] = [stridesOf(a), stridesOf(b)];
   const places = (own: number[], strides: number[]) => {

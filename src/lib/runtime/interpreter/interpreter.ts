@@ -201,12 +201,13 @@ function planStep(
   const source = node.input(activationPlaces(operator)[0]!).tensor;
   const { tensor } = outputs[0] ?? node.input(0);
   if (shared) {
-    if (tensor.type !== source.type) throw node.malformed(`${source.type} becomes ${tensor.type}`);
+    if (tensor.type !== source.type)
+      throw node.malformed(`its input has the type ${source.type}, but its output ${tensor.type}`);
     expectReshaped(node, operator);
     return { outputs: operator.outputs, run: () => {} };
   }
   const kernel = kernelOf(operator.op, source.type, tensor.type);
-  if (kernel === undefined) throw node.unsupported(`from ${source.type} to ${tensor.type}`);
+  if (kernel === undefined) throw node.unsupported(`${source.type} inputs with ${tensor.type} outputs`);
   return { outputs: operator.outputs, run: kernel(node) };
 }
 
@@ -217,7 +218,9 @@ function planStep(
 function checkEnds({ tensors, inputs, outputs }: Graph): void {
   const wide = tensors.findIndex(({ shape }) => shape.length > largestRank);
   if (wide >= 0)
-    throw unsupported(`tensor ${wide}: ${tensors[wide]!.shape.length} dimensions (at most ${largestRank})`);
+    throw unsupported(
+      `the ${tensors[wide]!.shape.length} dimensions of tensor ${wide} (at most ${largestRank})`,
+    );
   if (tensors.length > largestTensorCount)
     throw unsupported(`a model of ${tensors.length} tensors (at most ${largestTensorCount})`);
   for (const [end, indices] of [
@@ -250,11 +253,11 @@ function valuesFor({ type, shape }: Tensor, where: string): Activations {
   if (type === 'bool') return new Uint8Array(elementCount(shape));
   if (type === 'uint32') return new Uint32Array(elementCount(shape));
   if (type === 'uint64') return new Uint32Array(2 * elementCount(shape));
-  throw unsupported(`${where}: activations of ${type} (known: float32, int32, int16, int8, bool)`);
+  throw unsupported(`activations of ${type} in ${where} (known: float32, int32, int16, int8, bool)`);
 }
 
 function unsupported(what: string): AiotError {
-  return new AiotError('AIOT_TFLITE_UNSUPPORTED', what);
+  return new AiotError('AIOT_TFLITE_UNSUPPORTED', `no support for ${what}`);
 }
 
 /** @param tensors the inputs whose values `input` contains, one after another */

@@ -49,7 +49,8 @@ export function stridedSlice(node: Node<OperatorOptions['STRIDED_SLICE']>): () =
   const { shape } = node.input(0).tensor;
   const bounds = [node.int32Constant(1), node.int32Constant(2), node.int32Constant(3)] as const;
   const axes = sliceAxes(shape, bounds, node.options);
-  if (axes === undefined) throw node.malformed(`begin [${bounds[0]}], strides [${bounds[2]}] of [${shape}]`);
+  if (axes === undefined)
+    throw node.malformed(`begin [${bounds[0]}] and strides [${bounds[2]}] do not fit [${shape}]`);
   node.expectOutput(...axes.filter(({ shrunk }) => !shrunk).map(({ count }) => count));
   const strides = stridesOf(shape);
   const source = walk(
@@ -66,7 +67,9 @@ export function pad(fill: (node: Node) => number): (node: Node) => () => void {
     const { shape } = node.input(0).tensor;
     const paddings = node.int32Constant(1);
     if (paddings.length !== 2 * shape.length || paddings.some((size) => size < 0))
-      throw node.malformed(`paddings [${paddings}] of [${shape}]`);
+      throw node.malformed(
+        `expected two paddings of at least 0 for each axis of [${shape}], got [${paddings}]`,
+      );
     const output = shape.map((size, axis) => size + paddings[2 * axis]! + paddings[2 * axis + 1]!);
     node.expectOutput(...output);
     const strides = stridesOf(output);
@@ -98,7 +101,8 @@ export function concatenation(node: Node<OperatorOptions['CONCATENATION']>): () 
   const fits = (other: number[]) =>
     other.length === shape.length && other.every((size, k) => k === axis || size === shape[k]);
   for (const { tensor } of parts)
-    if (!fits(tensor.shape)) throw node.malformed(`[${shape}] and [${tensor.shape}] along axis ${axis}`);
+    if (!fits(tensor.shape))
+      throw node.malformed(`[${shape}] and [${tensor.shape}] cannot be joined along axis ${axis}`);
   const along = parts.reduce((sum, { tensor }) => sum + tensor.shape[axis]!, 0);
   node.expectOutput(...shape.map((size, k) => (k === axis ? along : size)));
   const strides = stridesOf(node.output.tensor.shape);
@@ -175,7 +179,7 @@ export function assign(node: Node): () => void {
 
 function copied(node: Node, { values: x, tensor }: Operand, { values: y, tensor: to }: Operand): () => void {
   if (tensor.shape.join() !== to.shape.join())
-    throw node.malformed(`a variable of [${tensor.shape}] and of [${to.shape}]`);
+    throw node.malformed(`a variable has the shapes [${tensor.shape}] and [${to.shape}]`);
   return () => y.set(x);
 }
 

@@ -72,7 +72,10 @@ export class Node<Options = unknown> {
   }
   /** The error for a valid use of this operator that is not supported here. */
   unsupported(what: string): AiotError {
-    return new AiotError('AIOT_TFLITE_UNSUPPORTED', `operator ${this.index} (${this.operator.op}): ${what}`);
+    return new AiotError(
+      'AIOT_TFLITE_UNSUPPORTED',
+      `operator ${this.index} (${this.operator.op}): no support for ${what}`,
+    );
   }
   /** The error for an index that this operator computed or received, but that does not exist. */
   outside(index: number, size: number): AiotError {
@@ -172,7 +175,8 @@ export class Node<Options = unknown> {
   /** Converts an axis of `shape`, which if negative counts from the last axis, to an index from the first axis. */
   axis(axis: number, shape: readonly number[]): number {
     const positive = axis < 0 ? axis + shape.length : axis;
-    if (positive < 0 || positive >= shape.length) throw this.malformed(`axis ${axis} of [${shape}]`);
+    if (positive < 0 || positive >= shape.length)
+      throw this.malformed(`axis ${axis} does not exist in [${shape}]`);
     return positive;
   }
   /** The shape of an operand, which must have exactly `rank` dimensions. */

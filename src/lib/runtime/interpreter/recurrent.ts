@@ -20,7 +20,9 @@ function svdfSizes(node: Node<OperatorOptions['SVDF']>): SvdfSizes {
   const [rows, memory] = node.shape(node.input(2), 2) as [number, number];
   const { rank } = node.options;
   if (taken !== inputs || rows !== filters)
-    throw node.malformed(`weights [${filters}, ${taken}] and [${rows}, ${memory}] of an input of ${inputs}`);
+    throw node.malformed(
+      `weights of [${filters}, ${taken}] and [${rows}, ${memory}] do not match an input of ${inputs}`,
+    );
   if (filters % rank !== 0) throw node.malformed(`${filters} filters are not a multiple of the rank ${rank}`);
   const state = node.shape(node.input(4), 2);
   if (state[0] !== batches || state[1] !== filters * memory)
@@ -74,14 +76,14 @@ export function svdf(node: Node<OperatorOptions['SVDF']>): () => void {
   if (node.input(2).tensor.data === undefined) throw node.unsupported('time weights that are not constant');
   if (wide !== time instanceof Int16Array)
     throw node.malformed(
-      `a state of ${node.input(4).tensor.type} and time weights of ${node.input(2).tensor.type}`,
+      `its state has the type ${node.input(4).tensor.type}, but its time weights ${node.input(2).tensor.type}`,
     );
   const [input, output, states] = [node.input(0), node.output, node.input(4)].map((end) =>
     scaleOf(node, end),
   ) as [Scale, Scale, Scale];
   const [featureScale, timeScale] = [1, 2].map((place) => symmetricScale(node, place)) as [number, number];
   if (wide && states.zeroPoint !== 0)
-    throw node.malformed(`its state of int16 has the zero point ${states.zeroPoint}`);
+    throw node.malformed(`expected a zero point of 0 for its int16 state, got ${states.zeroPoint}`);
   const bias = node.int32Bias(3, units);
   const biasScale = node.input(3).tensor.quantization?.scale[0] ?? 0;
   // TFLite Micro computes this product in single precision, and compares it in double precision.
@@ -168,7 +170,7 @@ function lstmSizes(node: Node<OperatorOptions['UNIDIRECTIONAL_SEQUENCE_LSTM']>):
   expect(cellPlace, batches, units);
   node.expectOutput(first, second, units);
   if (!(node.options.cellClip >= 0))
-    throw node.malformed(`a limit of ${node.options.cellClip} for the cells`);
+    throw node.malformed(`expected a cellClip of at least 0, got ${node.options.cellClip}`);
   return { batches, steps, inputs, units };
 }
 
@@ -259,7 +261,9 @@ export function lstm(node: Node<OperatorOptions['UNIDIRECTIONAL_SEQUENCE_LSTM']>
     node.input(cellPlace),
   ].map((end) => scaleOf(node, end)) as [Scale, Scale, Scale, Scale];
   if (node.input(hiddenPlace).tensor.type !== node.input(0).tensor.type)
-    throw node.malformed(`a hidden state of ${node.input(hiddenPlace).tensor.type}`);
+    throw node.malformed(
+      `the type of its hidden state, ${node.input(hiddenPlace).tensor.type}, differs from that of its input`,
+    );
   if (state.scale !== output.scale || state.zeroPoint !== output.zeroPoint)
     throw node.malformed('expected the hidden state and the output to have the same scale and zero point');
   const power = Math.round(Math.log2(cells.scale));

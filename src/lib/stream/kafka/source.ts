@@ -433,7 +433,9 @@ function* batchesOf(records: Buffer): Generator<{ header: BatchHeader; at: numbe
     const header = batchHeader(records, at);
     if (header === undefined) return;
     if (header.magic !== 2) {
-      throw new RangeError(`a batch has message format ${header.magic}, which is older than Kafka 0.11`);
+      throw new RangeError(
+        `a batch has message format ${header.magic}, from before Kafka 0.11, which is not supported`,
+      );
     }
     yield { header, at };
     at += header.bytes;

@@ -339,7 +339,7 @@ export function mqttSettings(url: StreamUrl, options: StreamOptions): MqttSettin
   if (settings.group !== undefined && !/^[^/+#\0]+$/.test(settings.group)) {
     throw new AiotError(
       'AIOT_STREAM_URL',
-      `${url.endpoint}: group: expected a name without /, + and #; got "${settings.group}"`,
+      `${url.endpoint}: group: expected a name without /, + or #; got "${settings.group}"`,
       { next: 'Choose another name, such as group=workers.' },
     );
   }

@@ -77,7 +77,7 @@ export function natsSettings(url: StreamUrl, options: StreamOptions): NatsSettin
     if (name === undefined || namePattern.test(name)) continue;
     throw new AiotError(
       'AIOT_STREAM_URL',
-      `${url.endpoint}: expected a ${what} name without dots, wildcards, slashes and spaces, got "${name}"`,
+      `${url.endpoint}: expected a ${what} name without dots, wildcards, slashes or spaces, got "${name}"`,
     );
   }
   return found;
@@ -111,7 +111,7 @@ export function checkSubject(subject: string, endpoint: string): string {
   if (/^[^\s.]+(\.[^\s.]+)*$/.test(subject) && !/(^|\.)[*>](\.|$)/.test(subject)) return subject;
   throw new AiotError(
     'AIOT_STREAM_URL',
-    `${endpoint}: expected a subject without wildcards, spaces and empty parts, got "${subject}"`,
+    `${endpoint}: expected a subject without wildcards, spaces or empty parts, got "${subject}"`,
   );
 }
 

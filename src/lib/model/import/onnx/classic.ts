@@ -22,7 +22,7 @@ function linearScores(call: NodeCall, targets: number): Activation {
   const features = x.shape.at(-1) ?? 0;
   if (!(targets >= 1) || coefficients.length !== targets * features)
     throw malformed(
-      `${where}: ${coefficients.length} coefficients for ${targets} targets and ${features} features`,
+      `${where}: ${coefficients.length} coefficients do not match ${targets} targets and ${features} features`,
     );
   const intercepts = attributes.floats('intercepts');
   const bias = intercepts && biasOf(constantOf('float32', [intercepts.length], intercepts), targets);

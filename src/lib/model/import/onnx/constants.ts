@@ -92,7 +92,8 @@ const mostElements = 2 ** 26;
 
 /** Rejects a shape that no tensor of a model can have. @throws AIOT_FILE_MALFORMED */
 export function requireShape(shape: readonly number[], where: string): void {
-  if (shape.length > mostDimensions) throw malformed(`${where}: ${shape.length} dimensions`);
+  if (shape.length > mostDimensions)
+    throw malformed(`${where}: expected at most ${mostDimensions} dimensions, got ${shape.length}`);
   if (shape.some((size) => !Number.isInteger(size) || size < 0))
     throw malformed(`${where}: expected positive dimensions, got [${shape.join(', ')}]`);
   if (elementCount(shape) > mostElements)

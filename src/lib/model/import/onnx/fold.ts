@@ -385,7 +385,9 @@ const rows: Readonly<Record<string, Row>> = {
     const [rows = 0, inside = 0] = a.shape;
     const columns = b.shape[1] ?? 0;
     if (a.shape.length !== 2 || b.shape.length !== 2 || b.shape[0] !== inside)
-      throw malformed(`${call.where}: [${a.shape.join(', ')}] times [${b.shape.join(', ')}]`);
+      throw malformed(
+        `${call.where}: [${a.shape.join(', ')}] cannot be multiplied by [${b.shape.join(', ')}]`,
+      );
     // Counts multiplications, because their number determines the duration.
     call.budget.spend([rows, inside, columns], call.where);
     const data = arrayFor(a.type, rows * columns);
@@ -465,7 +467,9 @@ function scalePlaces(call: FoldCall, x: Constant, scale: Constant): (i: number) 
   if (scale.data.length === 1) return () => 0;
   const axis = axisIn(call.attributes.integer('axis', 1), x.shape.length, call.where);
   if (scale.shape.length !== 1 || scale.data.length !== x.shape[axis])
-    throw malformed(`${call.where}: ${scale.data.length} scales for axis ${axis} of [${x.shape.join(', ')}]`);
+    throw malformed(
+      `${call.where}: ${scale.data.length} scales do not match axis ${axis} of [${x.shape.join(', ')}]`,
+    );
   const step = strides(x.shape)[axis]!;
   return (i) => Math.floor(i / step) % x.shape[axis]!;
 }
@@ -488,7 +492,8 @@ export function shapeSlice(shape: readonly number[], attributes: Attributes): nu
 
 export function unsqueezed(shape: readonly number[], axes: readonly number[], where: string): number[] {
   const rank = shape.length + axes.length;
-  if (rank > mostDimensions) throw malformed(`${where}: ${rank} dimensions`);
+  if (rank > mostDimensions)
+    throw malformed(`${where}: expected at most ${mostDimensions} dimensions, got ${rank}`);
   const added = new Set(axes.map((axis) => axisIn(axis, rank, where)));
   if (added.size !== axes.length) throw malformed(`${where}: an axis is repeated`);
   const rest = [...shape];

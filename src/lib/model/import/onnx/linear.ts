@@ -13,7 +13,7 @@ export function dense(maker: OnnxMaker, x: Activation, w: Constant, bias?: Const
   const shape = [...x.shape.slice(0, -1), units];
   if (x.shape.at(-1) !== inputs)
     throw malformed(
-      `${maker.where}: weights for ${inputs} inputs, but [${x.shape.join(', ')}] ends with another size`,
+      `${maker.where}: its weights expect ${inputs} inputs, but [${x.shape.join(', ')}] ends with another size`,
     );
   const b = bias ? maker.floats(Float32Array.from(bias.data), [units]) : -1;
   const apply = (tensor: number, weights: Constant): number => {

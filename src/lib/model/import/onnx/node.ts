@@ -72,13 +72,14 @@ export class Attributes {
 export function axisIn(axis: number, rank: number, where: string): number {
   const found = axis < 0 ? axis + rank : axis;
   if (Number.isInteger(found) && found >= 0 && found < rank) return found;
-  throw malformed(`${where}: axis ${axis} of ${rank} dimensions`);
+  throw malformed(`${where}: axis ${axis} does not exist: the tensor has ${rank} dimensions`);
 }
 
 /** Broadcasts two shapes by NumPy's rule. @throws AIOT_FILE_MALFORMED */
 export function broadcastShape(a: readonly number[], b: readonly number[], where: string): number[] {
   const rank = Math.max(a.length, b.length);
-  if (rank > mostDimensions) throw malformed(`${where}: ${rank} dimensions`);
+  if (rank > mostDimensions)
+    throw malformed(`${where}: expected at most ${mostDimensions} dimensions, got ${rank}`);
   return Array.from({ length: rank }, (_, k) => {
     const [left, right] = [a[k - rank + a.length] ?? 1, b[k - rank + b.length] ?? 1];
     if (left !== right && left !== 1 && right !== 1)
@@ -123,12 +124,15 @@ export function slicedAxes(
   const out = shape.map((size): SlicedAxis => ({ first: 0, step: 1, count: size }));
   const given = axes ?? starts.map((_, k) => k);
   if (starts.length !== ends.length || given.length !== starts.length)
-    throw malformed(`${where}: ${starts.length} starts, ${ends.length} ends and ${given.length} axes`);
+    throw malformed(
+      `${where}: expected equally many starts, ends and axes, got ${starts.length}, ${ends.length} and ${given.length}`,
+    );
   given.forEach((each, k) => {
     const axis = axisIn(each, shape.length, where);
     const size = shape[axis]!;
     const step = steps?.[k] ?? 1;
-    if (step === 0 || !Number.isInteger(step)) throw malformed(`${where}: a step of ${step}`);
+    if (step === 0 || !Number.isInteger(step))
+      throw malformed(`${where}: expected a whole step other than 0, got ${step}`);
     const wrapped = (value: number) => (value < 0 ? value + size : value);
     const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
     const bound = (value: number) => Math.min(Math.max(wrapped(value), low), high);

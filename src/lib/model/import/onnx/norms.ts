@@ -66,7 +66,7 @@ const groupNormalization: Lower = (call) => {
   const groups = attributes.integer('num_groups', 1);
   const [batch = 1, channels = 0, ...rest] = x.shape;
   if (!(groups >= 1) || channels % groups !== 0)
-    throw malformed(`${where}: ${channels} channels in ${groups} groups`);
+    throw malformed(`${where}: ${channels} channels cannot be divided into ${groups} groups`);
   const wide = maker.reshaped(x, [batch, groups, channels / groups, ...rest]);
   const y = normalized(maker, wide, identity(wide.shape.length).slice(2), attributes.float('epsilon', 1e-5));
   const back = maker.reshaped(y, x.shape);

@@ -293,11 +293,11 @@ const softmax: Lower = (call) => {
   const { maker, attributes, opset } = call;
   const x = call.x();
   const rank = x.shape.length;
-  if (rank === 0) throw malformed(`${call.where}: a single number`);
+  if (rank === 0) throw malformed(`${call.where}: expected at least one dimension, got a single number`);
   const given = attributes.integer('axis', opset < 13 ? 1 : -1);
   const axis = given < 0 ? given + rank : given;
   if (!(axis >= 0 && axis < Math.max(rank, 1)))
-    throw malformed(`${call.where}: axis ${given} of ${rank} dimensions`);
+    throw malformed(`${call.where}: axis ${given} does not exist: the tensor has ${rank} dimensions`);
   if (opset < 13 && x.shape.slice(axis + 1).some((size) => size > 1)) {
     const flat = [elementCount(x.shape.slice(0, axis)), elementCount(x.shape.slice(axis))];
     return maker.reshaped(softmaxOf(maker, maker.reshaped(x, flat), 1), x.shape);

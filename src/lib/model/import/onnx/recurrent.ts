@@ -121,11 +121,13 @@ const recurrent =
     ];
     if (weights.shape.join() !== expected[0]!.join() || both.shape.join() !== expected[1]!.join())
       throw malformed(
-        `${where}: its weights are [${weights.shape.join(', ')}] and [${both.shape.join(', ')}]`,
+        `${where}: its weights have unexpected shapes: [${weights.shape.join(', ')}] and [${both.shape.join(', ')}]`,
       );
     const bias = call.optional(3, 'bias');
     if (bias && bias.data.length !== ways.length * 2 * rows)
-      throw malformed(`${where}: its bias has ${bias.data.length} elements`);
+      throw malformed(
+        `${where}: expected a bias of ${ways.length * 2 * rows} elements, got ${bias.data.length}`,
+      );
     const outputs = ways.map((isBackward, way) => {
       const biases = [0, 1].map((half) =>
         Float32Array.from({ length: rows }, (_, k) => bias?.data[way * 2 * rows + half * rows + k] ?? 0),
@@ -197,7 +199,7 @@ function directionsOf({ attributes, where }: NodeCall): boolean[] {
   if (given === 'forward') return [false];
   if (given === 'reverse') return [true];
   if (given === 'bidirectional') return [false, true];
-  throw malformed(`${where}: the direction ${JSON.stringify(given)}`);
+  throw malformed(`${where}: unknown direction ${JSON.stringify(given)}`);
 }
 
 function activationsOf(

@@ -26,7 +26,8 @@ const resize: Lower = (call) => {
     const value = chosen.data[k]!;
     const target = chosen === sizes ? value : Math.floor(size * value);
     const scale = chosen === sizes ? value / size : value;
-    if (!(target >= 1 && target <= 2 ** 16)) throw malformed(`${where}: a size of ${target}`);
+    if (!(target >= 1 && target <= 2 ** 16))
+      throw malformed(`${where}: expected a size from 1 to 65536, got ${target}`);
     return target === size && scale === 1 ? y : resized(call, y, axis, target, scale);
   }, x);
 };
@@ -130,7 +131,7 @@ function nearest({ attributes, where }: NodeCall, position: number): number {
     case 'ceil':
       return Math.ceil(position);
     default:
-      throw malformed(`${where}: nearest_mode ${JSON.stringify(mode)}`);
+      throw malformed(`${where}: unknown nearest_mode ${JSON.stringify(mode)}`);
   }
 }
 

@@ -195,7 +195,9 @@ const tile: Lower = (call) => {
   const repeats = listIn(call.constant(1, 'repeats'), call.where);
   const x = call.x();
   if (repeats.length !== x.shape.length)
-    throw malformed(`${call.where}: ${repeats.length} repeats for [${x.shape.join(', ')}]`);
+    throw malformed(
+      `${call.where}: expected one repeat for each axis of [${x.shape.join(', ')}], got ${repeats.length}`,
+    );
   return repeated(call, x, repeats);
 };
 
@@ -217,7 +219,9 @@ const pad: Lower = (call) => {
   const axes = call.optional(3, 'axes');
   const which = axes ? listIn(axes, where).map((axis) => axisIn(axis, rank, where)) : identity(rank);
   if (given.length !== 2 * which.length)
-    throw malformed(`${where}: ${given.length} pads for ${which.length} axes`);
+    throw malformed(
+      `${where}: expected ${2 * which.length} pads for ${which.length} axes, got ${given.length}`,
+    );
   const sides = identity(rank).map((axis): [number, number] => {
     const at = which.indexOf(axis);
     return at === -1 ? [0, 0] : [given[at]!, given[at + which.length]!];
@@ -228,7 +232,8 @@ const pad: Lower = (call) => {
     const first = Math.max(0, -before);
     return { first, step: 1, count: x.shape[k]! - first - Math.max(0, -after) };
   });
-  if (cut.some(({ count }) => count < 1)) throw malformed(`${where}: nothing is left`);
+  if (cut.some(({ count }) => count < 1))
+    throw malformed(`${where}: its negative pads remove the whole input`);
   const inner = cutOut(maker, x, cut);
   const added = sides.map((side) => side.map((count) => Math.max(0, count)) as [number, number]);
   if (mode === 'constant') return constantPadded(maker, inner, added, value);
@@ -268,7 +273,7 @@ function mirrored(
     if (before + after === 0) return y;
     const size = y.shape[axis]!;
     if (mode === 'reflect' && Math.max(before, after) >= size)
-      throw malformed(`${where}: a reflection of ${size} elements`);
+      throw malformed(`${where}: ${size} elements are too few to be mirrored by its pads`);
     if (before + after > 256) throw unsupported(where, `${before + after} mirrored elements`, 'pad fewer');
     const at = (place: number) => part(maker, y, axis, place, 1);
     const front = Array.from({ length: before }, (_, k) => at(mode === 'edge' ? 0 : before - k));
@@ -350,7 +355,7 @@ const depthToSpace: Lower = (call) => {
   const [batch = 1, channels = 0, high = 1, wide = 1] = x.shape;
   const inner = channels / block ** 2;
   if (x.shape.length !== 4 || !Number.isInteger(inner))
-    throw malformed(`${where}: a block size of ${block} for [${x.shape.join(', ')}]`);
+    throw malformed(`${where}: a block size of ${block} does not fit [${x.shape.join(', ')}]`);
   const isColumnFirst = call.attributes.text('mode', 'DCR') === 'CRD';
   const wider = isColumnFirst
     ? [batch, inner, block, block, high, wide]
@@ -366,7 +371,7 @@ const spaceToDepth: Lower = (call) => {
   const block = call.attributes.integer('blocksize', 0);
   const [batch = 1, channels = 1, high = 0, wide = 0] = x.shape;
   if (x.shape.length !== 4 || !(block >= 1) || high % block !== 0 || wide % block !== 0)
-    throw malformed(`${where}: a block size of ${block} for [${x.shape.join(', ')}]`);
+    throw malformed(`${where}: a block size of ${block} does not fit [${x.shape.join(', ')}]`);
   const y = maker.reshaped(x, [batch, channels, high / block, block, wide / block, block]);
   return maker.reshaped(maker.transposedValue(y, [0, 3, 5, 1, 2, 4]), [
     batch,

@@ -58,7 +58,7 @@ function treesOf(call: NodeCall, outputs: number, kind: 'class' | 'target', fact
   ].map((name) => integers(call, name, count)) as [number[], number[], number[], number[], number[]];
   const thresholds = numbers(call, 'nodes_values');
   if (thresholds.length !== count)
-    throw malformed(`${where}: ${thresholds.length} thresholds of ${count} nodes`);
+    throw malformed(`${where}: expected ${count} thresholds, one for each node, got ${thresholds.length}`);
   const places = new Map(treeIds.map((tree, i) => [`${tree} ${nodeIds[i]}`, i]));
   if (places.size !== count) throw malformed(`${where}: two nodes have the same number`);
   call.maker.reserve(modes.filter((mode) => mode === 'LEAF').length * outputs);
@@ -159,14 +159,15 @@ function baseOf(call: NodeCall, outputs: number): number[] {
   const { where } = call;
   const given = baseValues(call);
   if (given.length !== 0 && given.length !== outputs)
-    throw malformed(`${where}: ${given.length} base values for ${outputs} outputs`);
+    throw malformed(`${where}: expected ${outputs} base values, one for each output, got ${given.length}`);
   return Array.from({ length: outputs }, (_, o) => given[o] ?? 0);
 }
 
 const regressor: Lower = (call) => {
   const { attributes, where } = call;
   const targets = attributes.integer('n_targets', 1);
-  if (!(targets >= 1 && targets <= 4096)) throw malformed(`${where}: ${targets} targets`);
+  if (!(targets >= 1 && targets <= 4096))
+    throw malformed(`${where}: expected 1 to 4096 targets, got ${targets}`);
   const how = attributes.text('aggregate_function', 'SUM');
   if (how !== 'SUM' && how !== 'AVERAGE')
     throw unsupported(where, `aggregate_function ${how} is not supported`, 'use SUM or AVERAGE');
@@ -182,7 +183,7 @@ const classifier: Lower = (call) => {
     attributes.texts('classlabels_strings').length,
     (attributes.integers('classlabels_int64s') ?? []).length,
   );
-  if (labels < 2) throw malformed(`${where}: ${labels} classes`);
+  if (labels < 2) throw malformed(`${where}: expected at least 2 classes, got ${labels}`);
   const ids = new Set(attributes.integers('class_ids') ?? []);
   const isSingle = labels === 2 && ids.size === 1;
   // In all other cases, ONNX Runtime's label contradicts its scores.

@@ -43,7 +43,9 @@ function asGiven({ maker }: NodeCall, y: Activation, rank: number): Activation {
 function pair(call: NodeCall, name: string, rank: number, otherwise: number, first = otherwise): Pair {
   const given = call.attributes.integers(name) ?? new Array<number>(rank - 2).fill(otherwise);
   if (given.length !== rank - 2 || given.some((value) => !(value >= 1 && value <= 2 ** 20)))
-    throw malformed(`${call.where}: ${name} is [${given.join(', ')}]`);
+    throw malformed(
+      `${call.where}: expected ${rank - 2} positive numbers as ${name}, got [${given.join(', ')}]`,
+    );
   return rank === 3 ? [first, given[0]!] : [given[0]!, given[1]!];
 }
 
@@ -51,7 +53,7 @@ function padsOf(call: NodeCall, rank: number): [Pair, Pair] {
   const axes = rank - 2;
   const given = call.attributes.integers('pads') ?? new Array<number>(2 * axes).fill(0);
   if (given.length !== 2 * axes || given.some((value) => !(value >= 0 && value <= 2 ** 20)))
-    throw malformed(`${call.where}: pads is [${given.join(', ')}]`);
+    throw malformed(`${call.where}: expected ${2 * axes} pads of at least 0, got [${given.join(', ')}]`);
   return axes === 1
     ? [
         [0, 0],
@@ -165,7 +167,7 @@ function convolve(
       `${where}: ${channels} channels in ${groups} groups do not match weights of [${w.shape.join(', ')}]`,
     );
   if (bias && bias.data.length !== outputs)
-    throw malformed(`${where}: ${bias.data.length} biases for ${outputs} channels`);
+    throw malformed(`${where}: expected ${outputs} biases, one for each channel, got ${bias.data.length}`);
   const given = maker.channelsLast(x).tensor;
   const from = window.explicit ? zeroPadded(maker, given, window.explicit) : given;
   const b = bias ? maker.floats(Float32Array.from(bias.data), [outputs]) : -1;
@@ -205,7 +207,9 @@ const transposedConvolution: Lower = (call) => {
   const groups = attributes.integer('group', 1);
   const [channels = 0, perGroup = 0, high = 0, wide = 0] = w.shape;
   if (w.shape.length !== 4 || channels !== picture.shape[1] || !(groups >= 1) || channels % groups !== 0)
-    throw malformed(`${where}: weights of shape [${given.shape.join(', ')}] for [${x.shape.join(', ')}]`);
+    throw malformed(
+      `${where}: weights of shape [${given.shape.join(', ')}] do not match [${x.shape.join(', ')}]`,
+    );
   const kernel: Pair = [high, wide];
   const [stride, dilation] = [pair(call, 'strides', rank, 1), pair(call, 'dilations', rank, 1)];
   const extra = attributes.integers('output_padding') ?? new Array<number>(rank - 2).fill(0);
@@ -248,7 +252,9 @@ const transposedConvolution: Lower = (call) => {
   if (Math.min(...window.size) < 1) throw malformed(`${where}: its output would be empty`);
   const bias = call.optional(2, 'bias');
   if (bias && bias.data.length !== perGroup * groups)
-    throw malformed(`${where}: ${bias.data.length} biases for ${perGroup * groups} channels`);
+    throw malformed(
+      `${where}: expected ${perGroup * groups} biases, one for each channel, got ${bias.data.length}`,
+    );
   return asGiven(call, convolve(call, image(maker, cut), mirrored, bias, window, groups), rank);
 };
 
