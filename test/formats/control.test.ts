@@ -122,7 +122,7 @@ describe('control flow of a .tflite file', () => {
     [
       'a loop without a largest number of steps, with its place in the file,',
       () => openLoop(),
-      'subgraph 0, operator 0 (number), WHILE: the condition depends on the input (expected a largest number of steps, at most 256)',
+      'subgraph 0, operator 0 (number), WHILE: its condition depends on the input (expected a maximum number of steps, at most 256)',
     ],
     [
       'a condition with several values',
@@ -131,7 +131,7 @@ describe('control flow of a .tflite file', () => {
         const tensors = [number, real(1, 4), { ...truth, shape: [4] }];
         return [main, subgraph(tensors, [0, 1], [2], { op: 'LESS', inputs: [1, 1], outputs: [2] }), body];
       },
-      'a condition of bool [4]',
+      'expected a condition of one bool, got bool [4]',
     ],
     [
       'a branch with another shape',
@@ -160,7 +160,7 @@ describe('control flow of a .tflite file', () => {
         ),
         subgraph([real(2), truth], [0, 1], [0]),
       ],
-      'too many operators in its steps',
+      'its unrolled steps contain too many operators',
     ],
     [
       'a recursion',
@@ -168,9 +168,9 @@ describe('control flow of a .tflite file', () => {
         const [main, condition] = tanhLoop(1) as [Subgraph, Subgraph];
         return [main, condition, { ...main, inputs: [1, 0], outputs: [2, 3] }];
       },
-      'a recursion',
+      'it calls itself',
     ],
-    ['a missing subgraph', () => tanhLoop(1).slice(0, 2), 'a call with 2 inputs'],
+    ['a missing subgraph', () => tanhLoop(1).slice(0, 2), 'does not have 2 inputs'],
   ];
   it.each(wrong)('%s is rejected', (_, make, expected) => {
     expect(() => withoutControl(make())).toThrow(expected);

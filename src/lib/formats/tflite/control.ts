@@ -107,7 +107,8 @@ class Paste {
   constructor(readonly subgraphs: readonly Subgraph[]) {
     this.#constants = subgraphs.map(() => new Map());
     this.tensors = (subgraphs[0]?.tensors ?? []).map((tensor, index) => {
-      if (tensor === undefined) throw unsupported(`tensor ${index}`, 'variables beside control flow');
+      if (tensor === undefined)
+        throw unsupported(`tensor ${index}`, 'variables are not supported together with control flow');
       return tensor;
     });
   }
@@ -120,7 +121,7 @@ class Paste {
   run(number: number, inputs: readonly number[], path: readonly number[]): number[] {
     const graph = this.subgraphs[number];
     if (graph === undefined || graph.inputs.length !== inputs.length)
-      throw unsupported(`subgraph ${number}`, `a call with ${inputs.length} inputs`);
+      throw unsupported(`subgraph ${number}`, `it is missing, or does not have ${inputs.length} inputs`);
     const places = new Map(graph.inputs.map((own, at) => [own, inputs[at]!]));
     const place = (index: number) => {
       if (index === -1) return -1;
@@ -133,9 +134,10 @@ class Paste {
     };
     for (const [index, operator] of graph.operators.entries()) {
       this.#copies += 1;
-      if (this.#copies > mostCopies) throw unsupported('control flow', 'too many operators in its steps');
+      if (this.#copies > mostCopies)
+        throw unsupported('control flow', 'its unrolled steps contain too many operators');
       if (operator.op === 'CALL_ONCE' || operator.op === 'VAR_HANDLE')
-        throw unsupported(operator.op, 'variables beside control flow');
+        throw unsupported(operator.op, 'variables are not supported together with control flow');
       const taken = operator.inputs.map(place);
       if (operator.op === 'WHILE' || operator.op === 'IF') {
         const name = graph.tensors[operator.outputs[0]!]?.name;
@@ -145,7 +147,10 @@ class Paste {
             ? this.#loop(operator, taken, path, where)
             : this.#branch(operator, taken, path, where);
         if (results.length !== operator.outputs.length)
-          throw unsupported(operator.op, `${results.length} results for ${operator.outputs.length} outputs`);
+          throw unsupported(
+            operator.op,
+            `it has ${operator.outputs.length} outputs, but ${results.length} results`,
+          );
         for (const [at, output] of operator.outputs.entries()) places.set(output, results[at]!);
       } else {
         const outputs = operator.outputs.map(place);
@@ -158,7 +163,10 @@ class Paste {
 
   #copy(tensor: Tensor | undefined, number: number, index: number): number {
     if (tensor === undefined)
-      throw unsupported(`subgraph ${number}, tensor ${index}`, 'variables beside control flow');
+      throw unsupported(
+        `subgraph ${number}, tensor ${index}`,
+        'variables are not supported together with control flow',
+      );
     return this.tensors.push(tensor) - 1;
   }
 
@@ -181,12 +189,13 @@ class Paste {
       const truth = this.#truth(holds, where);
       if (truth !== undefined) this.operators.length = before;
       if (truth === false) return kept ?? values;
-      if (this.steps === mostSteps) throw unsupported(where, `more than ${mostSteps} steps`, fixedSteps);
+      if (this.steps === mostSteps)
+        throw unsupported(where, `it takes more than ${mostSteps} steps`, fixedSteps);
       if (truth === undefined) {
         if (++openSteps > mostOpenSteps)
           throw unsupported(
             where,
-            `the condition depends on the input (expected a largest number of steps, at most ${mostOpenSteps})`,
+            `its condition depends on the input (expected a maximum number of steps, at most ${mostOpenSteps})`,
             fixedSteps,
           );
         active = kept === undefined ? holds : this.#both(active, holds);
@@ -217,12 +226,13 @@ class Paste {
 
   /** For each pair of values, the first one if the computed condition holds, otherwise the second one. */
   #selected(condition: number, yes: readonly number[], no: readonly number[], where: string): number[] {
-    if (yes.length !== no.length) throw unsupported(where, `${yes.length} and ${no.length} results`);
+    if (yes.length !== no.length)
+      throw unsupported(where, `its branches return ${yes.length} and ${no.length} results`);
     return yes.map((a, place) => {
       const b = no[place]!;
       if (a === b) return a;
       const [one, other] = [this.tensors[a], this.tensors[b]];
-      if (one === undefined || other === undefined) throw unsupported(where, 'a result that is missing');
+      if (one === undefined || other === undefined) throw unsupported(where, 'one of its results is missing');
       const scalar = one.shape.length === 0 && this.tensors[condition]!.shape.length > 0;
       if (one.type !== other.type || one.shape.join() !== other.shape.join() || scalar)
         throw unsupported(
@@ -243,7 +253,7 @@ class Paste {
   }
 
   #call(number: number, inputs: readonly number[], path: readonly number[]): number[] {
-    if (path.includes(number)) throw unsupported(`subgraph ${number}`, 'a recursion');
+    if (path.includes(number)) throw unsupported(`subgraph ${number}`, 'it calls itself');
     return this.run(number, inputs, [...path, number]);
   }
 
@@ -251,7 +261,7 @@ class Paste {
   #truth(condition: number, where: string): boolean | undefined {
     const { type, shape = [], data } = this.tensors[condition] ?? {};
     if (type !== 'bool' || elementCount(shape) !== 1)
-      throw unsupported(where, `a condition of ${type} [${shape}]`);
+      throw unsupported(where, `expected a condition of one bool, got ${type} [${shape}]`);
     return data && data[0] !== 0;
   }
 
@@ -279,7 +289,7 @@ class Paste {
         : operator.inputs;
     const shape = movedShape({ ...operator, inputs } as FileOperator, this.tensors);
     if (shape && elementCount(shape) > mostElements)
-      throw unsupported('control flow', `a list of [${shape}]`);
+      throw unsupported('control flow', `a list of [${shape}] is not supported`);
     if (shape?.includes(0)) {
       this.#empty.add(output);
       return undefined;
@@ -287,7 +297,7 @@ class Paste {
     if (shape) this.tensors[output] = { ...this.tensors[output]!, shape };
     if (operator.op === 'CONCATENATION' && inputs.length === 1) return inputs[0];
     if (this.operators.push({ ...operator, inputs } as FileOperator) > mostOperators)
-      throw unsupported('control flow', `more than ${mostOperators} operators in its steps`);
+      throw unsupported('control flow', `its unrolled steps contain more than ${mostOperators} operators`);
     return undefined;
   }
 

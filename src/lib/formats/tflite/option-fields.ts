@@ -22,7 +22,8 @@ function enumeration(slot: number, name: string, names: readonly string[]): Opti
     read: (table, where) => {
       const code = table.int8(slot, 0);
       const value = names[code];
-      if (value === undefined) throw unsupported(where, `${name} ${code} (known: ${names.join(', ')})`);
+      if (value === undefined)
+        throw unsupported(where, `unknown ${name} ${code} (known: ${names.join(', ')})`);
       return value;
     },
     write: (builder, value) => builder.addFieldInt8(slot, names.indexOf(value as string), 0),
@@ -118,7 +119,7 @@ export function optionalType(slot: number, name: string): OptionField {
     read: (table, where) => {
       const code = table.int8(slot, 0);
       const type = tensorTypeOf(code);
-      if (type === undefined) throw unsupported(where, `${name} ${code}`);
+      if (type === undefined) throw unsupported(where, `unknown ${name} ${code}`);
       return type === 'float32' ? undefined : type;
     },
     write: (builder, value) =>
@@ -133,7 +134,7 @@ export function zero(slot: number, what: string, bytes: 1 | 4 = 1): OptionField 
     name: null,
     read: (table, where) => {
       const value = bytes === 1 ? table.int8(slot, 0) : table.int32(slot, 0);
-      if (value !== 0) throw unsupported(where, `${what} ${value}`);
+      if (value !== 0) throw unsupported(where, `${what} ${value} is not supported`);
       return undefined;
     },
     write: () => {},
@@ -147,7 +148,8 @@ export function only(slot: number, what: string, supported: number): OptionField
     name: null,
     read: (table, where) => {
       const value = table.int8(slot, 0);
-      if (value !== supported) throw unsupported(where, `${what} ${value} (expected ${supported})`);
+      if (value !== supported)
+        throw unsupported(where, `${what} ${value} is not supported (expected ${supported})`);
       return undefined;
     },
     write: (builder) => builder.addFieldInt8(slot, supported, 0),
@@ -202,7 +204,8 @@ export function readOptionMap(
   fields.forEach(({ key, name, least, most = 1 }, at) => {
     const value = values[at]!;
     const range = least === most ? `${least}` : `${least} to ${most}`;
-    if (!(value >= least && value <= most)) throw unsupported(where, `${key} ${value} (expected ${range})`);
+    if (!(value >= least && value <= most))
+      throw unsupported(where, `${key} ${value} is not supported (expected ${range})`);
     if (name !== null) options[name] = fields[at]!.most === undefined ? value !== 0 : value;
   });
   return options;

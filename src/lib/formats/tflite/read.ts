@@ -61,7 +61,8 @@ export function importTflite(bytes: Uint8Array): {
     );
   const model = file.root('the model');
   const version = model.uint32(slots.model.version, 0);
-  if (version !== schemaVersion) throw unsupported(`byte ${model.at}`, `schema version ${version}`);
+  if (version !== schemaVersion)
+    throw unsupported(`byte ${model.at}`, `schema version ${version} is not supported`);
   const subgraphs = model.tables(slots.model.subgraphs, 'subgraph');
   const [main, init] = subgraphs;
   if (main === undefined) throw malformed(`byte ${model.at}`, 'the model has no subgraph');
@@ -72,12 +73,15 @@ export function importTflite(bytes: Uint8Array): {
     .map((table, index) => operatorName(codeOf(table, index, codes), index));
   const hasControl = names.some((op) => op === 'WHILE' || op === 'IF');
   if (subgraphs.length > 2 && !hasControl)
-    throw unsupported(`byte ${model.at}`, `${subgraphs.length} subgraphs without control flow`);
+    throw unsupported(
+      `byte ${model.at}`,
+      `${subgraphs.length} subgraphs are not supported without control flow`,
+    );
   const buffers = bufferReader(model.tables(slots.model.buffers, 'buffer'));
   const tensorTables = main.tables(slots.subgraph.tensors, 'tensor');
   const initialization = hasControl ? undefined : init && readSubgraph(init, codes, buffers);
   if (initialization?.tensors.some((tensor) => tensor?.variable))
-    throw unsupported('subgraph 1', 'a variable tensor');
+    throw unsupported('subgraph 1', 'variable tensors are not supported here');
   const { main: subgraph, steps } = withoutControl(
     (hasControl ? subgraphs : [main]).map((table, number) => readSubgraph(table, codes, buffers, number)),
   );
@@ -109,7 +113,7 @@ export function importTflite(bytes: Uint8Array): {
   const states = statesOf(graph);
   const stray = subgraph.tensors.findIndex((tensor, index) => tensor?.variable && !states.has(index));
   if (stray >= 0)
-    throw unsupported(`tensor ${stray}`, 'a variable tensor that is not the state of an operator');
+    throw unsupported(`tensor ${stray}`, 'it is variable, but not the state of an operator');
   const notes = graph.inputs.flatMap((index) => openDimensions(tensorTables[index]!, tensors[index]!));
   if (steps > 0) notes.push(`${steps} steps of loops are unrolled`);
   if (count > 0) notes.push(`${count} operators that only computed shapes became constants`);
@@ -173,7 +177,7 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
     if (table.uint8(slots.tensor.isVariable, 0) !== 0)
       variables += elementCount(table.int32s(slots.tensor.shape));
     if (variables > largestTensor)
-      throw malformed(`byte ${table.at}, tensor ${index}`, 'too large variables');
+      throw malformed(`byte ${table.at}, tensor ${index}`, 'the variables are too large');
     if (!handles.has(index) || table.int8(slots.tensor.type, 0) !== resourceType)
       return readTensor(table, index, buffers);
     const shape = table.int32s(slots.tensor.shape);
@@ -191,7 +195,7 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
     if (!(operator.op in operatorRows) || input === undefined) continue;
     for (const { type, shape } of keptShapes(operator as Operator, input)) {
       variables += elementCount(shape);
-      if (!(variables <= largestTensor)) throw malformed(where, 'too large variables');
+      if (!(variables <= largestTensor)) throw malformed(where, 'the variables are too large');
       operator.inputs.push(tensors.length);
       const tensor = { name: `${operator.op} ${tensors.length}`, type, shape };
       tensors.push({ ...tensor, variable: zeros(tensor) });
@@ -224,7 +228,7 @@ function narrowTensors(
     if (!(values instanceof BigInt64Array)) return { ...rest, type: 'int32' };
     const wrong = values.find((value) => value !== BigInt.asIntN(32, value));
     if (wrong !== undefined)
-      throw unsupported(`tensor ${index} (${tensor.name})`, `the index ${wrong}, which needs 64 bits`);
+      throw unsupported(`tensor ${index} (${tensor.name})`, `the index ${wrong} needs 64 bits`);
     const whole = Int32Array.from(values, Number);
     return { ...rest, type: 'int32', ...(data ? { data: whole } : { variable: whole }) };
   });
@@ -355,7 +359,10 @@ function bufferReader(tables: readonly Table[]): Buffers {
   const cache = new Map<string, TensorData>();
   const bytes = tables.map((table, index) => {
     if (table.uint64(slots.buffer.offset, 0n) > 1n)
-      throw unsupported(`buffer ${index}`, 'data outside the FlatBuffer (a file beyond 2 GiB)');
+      throw unsupported(
+        `buffer ${index}`,
+        'data outside the FlatBuffer (in files larger than 2 GiB) is not supported',
+      );
     return table.bytes(slots.buffer.data);
   });
   return (index, { type, shape }, where) => {
@@ -378,11 +385,13 @@ function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
   const where = `byte ${table.at}, tensor ${index} (${name})`;
   const typeCode = table.int8(slots.tensor.type, 0);
   const type = tensorTypeOf(typeCode);
-  if (type === undefined) throw unsupported(where, `tensor type ${tensorTypeName(typeCode).name}`);
-  if (table.has(slots.tensor.sparsity)) throw unsupported(where, 'a sparse tensor');
-  if (table.has(slots.tensor.variants)) throw unsupported(where, 'a variant tensor');
+  if (type === undefined)
+    throw unsupported(where, `tensor type ${tensorTypeName(typeCode).name} is not supported`);
+  if (table.has(slots.tensor.sparsity)) throw unsupported(where, 'sparse tensors are not supported');
+  if (table.has(slots.tensor.variants)) throw unsupported(where, 'variant tensors are not supported');
   const shape = table.int32s(slots.tensor.shape);
-  if (shape.length > largestRank) throw malformed(where, `${shape.length} dimensions`);
+  if (shape.length > largestRank)
+    throw malformed(where, `expected at most ${largestRank} dimensions, got ${shape.length}`);
   if (shape.some((size) => size < 1)) throw malformed(where, `expected positive dimensions, got [${shape}]`);
   if (elementCount(shape) > largestTensor) throw malformed(where, `[${shape}] has too many elements`);
   const quantizationTable = table.table(slots.tensor.quantization, `quantization of tensor ${index}`);
@@ -396,7 +405,8 @@ function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
 
 /** Reads scales and zero points. Returns undefined if the table has no scales, because the tensor is then not quantized. */
 function readQuantization(table: Table, shape: number[], where: string): Quantization | undefined {
-  if (table.uint8(slots.quantization.detailsType, 0) !== 0) throw unsupported(where, 'custom quantization');
+  if (table.uint8(slots.quantization.detailsType, 0) !== 0)
+    throw unsupported(where, 'custom quantization is not supported');
   const scale = table.float32s(slots.quantization.scale);
   const zeroPoint = table.int64s(slots.quantization.zeroPoint).map(Number);
   if (scale.length === 0 && zeroPoint.length === 0) return undefined;

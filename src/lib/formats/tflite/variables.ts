@@ -71,7 +71,7 @@ export function resolveVariables(
     (graph) => graph?.operators.filter(({ op }) => op === 'VAR_HANDLE') ?? [],
   );
   if (new Set(made.map(({ options }) => (options as ResourceOperator['options']).container)).size > 1)
-    throw unsupported('variables', 'different containers');
+    throw unsupported('variables', 'they are in different containers');
   const handles = new Handles(main);
   const operators: (Operator | ShapeOperator)[] = [];
   let calls = 0;
@@ -82,7 +82,7 @@ export function resolveVariables(
       if (operator.options.subgraph !== 1 || ++calls > 1 || handles.used)
         throw unsupported(
           where,
-          `a call of subgraph ${operator.options.subgraph} (expected one, of subgraph 1, first)`,
+          `it calls subgraph ${operator.options.subgraph}; expected a single call, of subgraph 1, before other operators`,
         );
     } else if (operator.op === 'VAR_HANDLE') handles.add(operator as ResourceOperator, where);
     else operators.push(handles.resolve(operator as Operator, where));
@@ -114,7 +114,7 @@ class Handles {
 
   add({ outputs, options }: ResourceOperator, where: string): void {
     const [output = -1] = outputs;
-    if (!options.sharedName) throw malformed(where, 'a variable without a name');
+    if (!options.sharedName) throw malformed(where, 'the variable has no name');
     if (outputs.length !== 1 || this.graph.tensors[output] !== undefined || this.#names.has(output))
       throw malformed(where, `its output, tensor ${output}, is not a handle of its own`);
     const name = String(options.sharedName);

@@ -85,7 +85,7 @@ export class LayerSettings {
   padding(): 'same' | 'valid' | 'causal' {
     const value = this.raw('padding') ?? 'valid';
     if (value === 'same' || value === 'valid' || value === 'causal') return value;
-    throw unsupported(this.where, `padding ${JSON.stringify(value)}`);
+    throw unsupported(this.where, `padding ${JSON.stringify(value)} is not supported`);
   }
 
   /** Requires that channels are last, as microcontroller kernels do. */
@@ -98,7 +98,7 @@ export class LayerSettings {
   lastAxis(rank: number): void {
     const axis = [this.raw('axis') ?? -1].flat();
     if (axis.length === 1 && (axis[0] === -1 || axis[0] === rank - 1)) return;
-    throw unsupported(this.where, `axis ${JSON.stringify(axis)}`, 'use the last axis');
+    throw unsupported(this.where, `axis ${JSON.stringify(axis)} is not supported`, 'use the last axis');
   }
 }
 

@@ -187,12 +187,13 @@ const permute: LayerMaker = ({ maker, inputs, settings }) => {
 const relu: LayerMaker = ({ maker, inputs, settings }) => {
   const most = settings.raw('max_value');
   const slope = settings.number('negative_slope', 0);
-  if (settings.number('threshold', 0) !== 0) throw unsupported(settings.where, 'a threshold', 'use 0');
+  if (settings.number('threshold', 0) !== 0)
+    throw unsupported(settings.where, 'a threshold is not supported', 'use 0');
   if (slope !== 0 && most === undefined) return maker.leaky(inputs[0]!, slope);
   if (slope !== 0 || (most !== undefined && most !== 6))
     throw unsupported(
       settings.where,
-      `max_value ${most} and negative_slope ${slope}`,
+      `max_value ${most} and negative_slope ${slope} are not supported`,
       'use max_value 6 or none',
     );
   return maker.activate(inputs[0]!, most === 6 ? 'relu6' : 'relu', settings.where);
@@ -346,7 +347,8 @@ function start({ maker, inputs, settings }: LayerCall): { x: number; rank: numbe
   const rank = maker.shape(given).length;
   const x = maker.image(given, settings.where);
   if (settings.padding() !== 'causal') return { x, rank };
-  if (rank !== 3) throw unsupported(settings.where, 'causal padding of an image', 'use valid or same');
+  if (rank !== 3)
+    throw unsupported(settings.where, 'causal padding of an image is not supported', 'use valid or same');
   const before = (settings.integers('kernel_size', 1)[0]! - 1) * settings.integers('dilation_rate', 1, 1)[0]!;
   const [, height = 1, width = 1, channels = 1] = maker.shape(x);
   const list = maker.integers([0, 0, 0, 0, before, 0, 0, 0], [4, 2]);

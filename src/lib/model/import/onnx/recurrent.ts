@@ -108,7 +108,8 @@ const recurrent =
       throw malformed(`${where}: expected [time, batch, features], got [${given.shape.join(', ')}]`);
     const x = maker.arranged(isBatchFirst ? maker.transposedValue(given, [1, 0, 2]) : given, [0, 1, 2]);
     const [time = 0, batch = 0] = x.shape;
-    if (time > mostOperators) throw unsupported(where, `it has ${time} time steps`, 'use fewer');
+    if (time > mostOperators)
+      throw unsupported(where, `it has ${time} time steps`, `use at most ${mostOperators}`);
     refuseUnusual(call, time);
     const weights = call.constant(1, 'weights');
     const both = call.constant(2, 'recurrent weights');
@@ -187,7 +188,7 @@ function refuseUnusual(call: NodeCall, time: number): void {
   attributes.refuse('input_forget', 0);
   const lengths = call.optional(4, 'sequence length');
   if (lengths?.data.some((length) => length !== time))
-    throw unsupported(where, 'sequences of different lengths', 'use one length');
+    throw unsupported(where, 'sequences of different lengths are not supported', 'use one length');
   const peepholes = call.optional(7, 'peepholes');
   if (peepholes?.data.some((value) => value !== 0))
     throw unsupported(where, 'peepholes are not supported', 'use a plain LSTM');

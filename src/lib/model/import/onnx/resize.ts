@@ -137,7 +137,7 @@ function nearest({ attributes, where }: NodeCall, position: number): number {
 
 /** Repeats each element several times in succession. */
 function copied({ maker, where }: NodeCall, x: Activation, axis: number, times: number): Activation {
-  if (times > 64) throw unsupported(where, `${times} copies`, 'use at most 64');
+  if (times > 64) throw unsupported(where, `it copies each element ${times} times`, 'use at most 64 copies');
   const y = maker.settled(x);
   const at = y.order.indexOf(axis);
   const stored = maker.shape(y.tensor);

@@ -128,7 +128,7 @@ const split: Lower = (call) => {
   return sizes.map((size) => {
     const start = first;
     first += size;
-    if (size === 0) throw unsupported(where, 'one of its outputs is empty', 'remove it');
+    if (size === 0) throw unsupported(where, 'one of its outputs is empty', 'remove that output');
     return part(maker, x, axis, start, size);
   });
 };
@@ -151,7 +151,8 @@ const gather: Lower = (call) => {
     if (last && last.first + last.count === at) last.count += 1;
     else runs.push({ first: at, count: 1 });
   }
-  if (runs.length > 256) throw unsupported(where, `${runs.length} separate indices`, 'use consecutive ones');
+  if (runs.length > 256)
+    throw unsupported(where, `it has ${runs.length} separate runs of indices`, 'use consecutive indices');
   const parts = runs.map(({ first, count }) => part(maker, x, axis, first, count));
   const y = joined(call, parts, axis);
   return maker.reshaped(y, [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)]);
@@ -206,7 +207,7 @@ function repeated(call: NodeCall, x: Activation, counts: readonly number[]): Act
   return counts.reduce((y, count, axis) => {
     if (count === 1) return y;
     if (!(count >= 1 && count <= 256))
-      throw unsupported(call.where, `${count} repetitions`, 'use at most 256');
+      throw unsupported(call.where, `it repeats its input ${count} times`, 'use at most 256 repetitions');
     return joined(call, new Array<Activation>(count).fill(y), axis);
   }, x);
 }
@@ -274,7 +275,8 @@ function mirrored(
     const size = y.shape[axis]!;
     if (mode === 'reflect' && Math.max(before, after) >= size)
       throw malformed(`${where}: ${size} elements are too few to be mirrored by its pads`);
-    if (before + after > 256) throw unsupported(where, `${before + after} mirrored elements`, 'pad fewer');
+    if (before + after > 256)
+      throw unsupported(where, `it pads with ${before + after} elements`, 'use at most 256');
     const at = (place: number) => part(maker, y, axis, place, 1);
     const front = Array.from({ length: before }, (_, k) => at(mode === 'edge' ? 0 : before - k));
     const back = Array.from({ length: after }, (_, k) => at(mode === 'edge' ? size - 1 : size - 2 - k));

@@ -188,7 +188,7 @@ const classifier: Lower = (call) => {
   const isSingle = labels === 2 && ids.size === 1;
   // In all other cases, ONNX Runtime's label contradicts its scores.
   if (isSingle && !(ids.has(0) && baseValues(call).length < 2))
-    throw unsupported(where, 'it has scores of the second class only', 'export the scores of both classes');
+    throw unsupported(where, 'it has scores only for the second class', 'export the scores of both classes');
   const both = isSingle
     ? pair(call)
     : transformed(call, forest(call, treesOf(call, labels, 'class', 1), baseOf(call, labels)));

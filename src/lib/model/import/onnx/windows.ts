@@ -140,7 +140,11 @@ export const convolution: Lower = (call) => {
   const bias = call.optional(2, 'bias');
   const filter = rank === 3 && w.shape.length === 3 ? [w.shape[0]!, w.shape[1]!, 1, w.shape[2]!] : w.shape;
   if (filter.length !== 4 || w.shape.length !== rank)
-    throw unsupported(call.where, `weights of shape [${w.shape.join(', ')}]`, 'use Conv1d or Conv2d');
+    throw unsupported(
+      call.where,
+      `weights of shape [${w.shape.join(', ')}] are not supported`,
+      'use Conv1d or Conv2d',
+    );
   const kernel: Pair = [filter[2]!, filter[3]!];
   const stated = call.attributes.integers('kernel_shape');
   if (stated && stated.join() !== w.shape.slice(2).join())
@@ -392,7 +396,7 @@ function edgePadded(maker: OnnxMaker, tensor: number, pads: [Pair, Pair]): numbe
   return pads.reduce((x, [before, after], k) => {
     if (before + after === 0) return x;
     if (before + after > 256)
-      throw unsupported(maker.where, `${before + after} repeated elements`, 'pad fewer');
+      throw unsupported(maker.where, `it pads with ${before + after} repeated elements`, 'pad fewer');
     const axis = k + 1;
     const shape = maker.shape(x);
     const edge = (at: number) =>

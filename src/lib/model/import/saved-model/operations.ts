@@ -111,7 +111,8 @@ export const operations: Readonly<Record<string, Maker>> = {
   LeakyRelu: ({ maker, node, tensor }) =>
     maker.leaky(tensor(0), node.attributes.get('alpha')?.floats(4)[0] ?? 0.2),
   MatMul: ({ maker, node, where, tensor, constant }) => {
-    if (node.attributes.get('transpose_a')?.integer(5)) throw unsupported(where, 'MatMul with transpose_a');
+    if (node.attributes.get('transpose_a')?.integer(5))
+      throw unsupported(where, 'transpose_a is not supported');
     const { data, shape } = constant(1);
     const [rows, columns] = shape as [number, number];
     const turned = node.attributes.get('transpose_b')?.integer(5) === 1;
@@ -166,7 +167,7 @@ export const operations: Readonly<Record<string, Maker>> = {
     };
     const axes = sliceAxes(maker.shape(x), [begin!, end!, strides!], masks);
     if (!axes || mask('ellipsis_mask') || mask('new_axis_mask'))
-      throw unsupported(where, 'a slice with … or new axes', 'slice every axis');
+      throw unsupported(where, 'slices with … or new axes are not supported', 'slice every axis');
     const lists = [begin!, end!, strides!].map((list) => maker.integers([...list]));
     const shape = axes.flatMap(({ count, shrunk }) => (shrunk ? [] : [count]));
     return maker.op('STRIDED_SLICE', [x, ...lists], shape, masks);
@@ -221,14 +222,15 @@ function window(
   const { node, where } = operation;
   const format = node.attributes.get('data_format')?.text(2) || 'NHWC';
   const padding = node.attributes.get('padding')?.text(2).toLowerCase();
-  if (format !== 'NHWC') throw unsupported(where, `data_format ${format}`, 'train with channels_last');
+  if (format !== 'NHWC')
+    throw unsupported(where, `data_format ${format} is not supported`, 'train with channels_last');
   if (padding !== 'same' && padding !== 'valid')
-    throw unsupported(where, `padding ${padding}`, 'use same or valid');
+    throw unsupported(where, `padding ${padding} is not supported`, 'use same or valid');
   const [stride, dilation] = [pair(operation, 'strides'), spread ?? pair(operation, 'dilations')];
   const size = [height, width].map((input, k) =>
     Math.ceil((padding === 'same' ? input : input - (filter[k]! - 1) * dilation[k]!) / stride[k]!),
   ) as [number, number];
-  if (Math.min(...size) < 1) throw malformed(`${where}: its window does not fit`);
+  if (Math.min(...size) < 1) throw malformed(`${where}: its window is larger than its input`);
   return { padding: padding as 'same' | 'valid', stride, dilation, size };
 }
 
@@ -249,7 +251,7 @@ function convolution(operation: Operation): number {
   const deep = node.op !== 'Conv2D';
   // A kernel with fewer channels than the image is a grouped convolution.
   if (deep ? inside !== channels : channels % inside !== 0 || outside % (channels / inside) !== 0)
-    throw malformed(`${operation.where}: weights of [${shape}] over ${channels} channels`);
+    throw malformed(`${operation.where}: weights of [${shape}] do not match ${channels} channels`);
   const filters = deep ? inside * outside : outside;
   const weights = deep
     ? maker.floats(data as Float32Array, [1, kh, kw, filters])

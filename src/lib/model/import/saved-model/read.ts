@@ -130,7 +130,7 @@ class SignatureWalk {
     const values = scope.known.get(name) ?? this.compute(scope, name);
     const value = values[place];
     if (value === undefined)
-      throw unsupported(name, `output ${place} of it is used`, 'use only its first output');
+      throw unsupported(name, `its output ${place} is used`, 'use only its first output');
     return value;
   }
 
@@ -225,7 +225,8 @@ class SignatureWalk {
 /** One element or a range from a list of sizes. */
 function sliced({ attributes }: NodeDef, inputs: Constant[], where: string): Constant {
   const [list, begin, end] = inputs;
-  if (!list || !begin || !end || list.shape.length !== 1) throw unsupported(where, 'a slice of a constant');
+  if (!list || !begin || !end || list.shape.length !== 1)
+    throw unsupported(where, 'this slice of a constant is not supported');
   const bit = (name: string) => (attributes.get(name)?.integer(3) ?? 0) & 1;
   const size = list.data.length;
   const at = (value: number) => (value < 0 ? value + size : value);
