@@ -166,7 +166,7 @@ export type Origin = z.output<typeof originSchema>;
 export const modelVersionSchema = z.object({
   name,
   version: z.int(),
-  /** Sequence of the newest manifest for this version, which increases when a rollback signs a new manifest. 0 = unsigned. */
+  /** Sequence number of the newest manifest for this version, which increases when a rollback signs a new manifest. 0 = unsigned. */
   sequence: z.int(),
   /** Whether a key in the trust root has signed the version. Otherwise, it cannot be promoted or rolled out. */
   trusted: z.boolean(),
@@ -217,7 +217,7 @@ export const modelSummarySchema = z.object({
 });
 export type ModelSummary = z.output<typeof modelSummarySchema>;
 
-/** POST /manifests: stores a newly signed manifest with a higher sequence for an existing version, as a rollback needs. */
+/** POST /manifests: stores a newly signed manifest with a higher sequence number for an existing version, as a rollback needs. */
 export const manifestRequestSchema = z.strictObject({ envelope: envelopeSchema });
 
 /** GET /models/{name}/versions/{version}/live: compares the devices' predictions with the labels of their recordings. */

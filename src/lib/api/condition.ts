@@ -53,7 +53,7 @@ export const replicaSchema = z.object({
   url: z.string(),
   version: z.string(),
   started: time,
-  /** When it last shared its state. A killed replica is listed for half a minute. */
+  /** Time when the process last shared its state. A killed replica is listed for half a minute. */
   seen: time,
   /** Whether it is the replica that responds. */
   self: z.boolean(),

@@ -166,7 +166,7 @@ function adviceWhenUnreachable({ name, url, mqtt, ca, from, others }: ChosenCont
   return `${asked}: ${ways.length > 0 ? ways.join(', or ') : 'check its address and that it is running'}.`;
 }
 
-/** Flags for the ports of a platform on this machine, where they are not the defaults; empty for an external broker's port. */
+/** Flags for the ports of a platform on this machine that differ from the defaults; empty for an external broker's port. */
 function portFlags(url: string, mqtt: string | undefined): string {
   const api = new URL(url);
   const broker = mqtt === undefined ? undefined : new URL(mqtt);

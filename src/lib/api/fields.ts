@@ -123,7 +123,7 @@ export const provisionReplySchema = z.object({
   trust: trustRootSchema.nullable(),
   /** The root that contains these keys. A device that stores it can verify later roots by the chain. */
   root: envelopeSchema.nullable().optional(),
-  /** Lowest release sequence for a device with this name; written to the device's flash. */
+  /** Lowest sequence number of a release for a device with this name; written to the device's flash. */
   release: z.object({ sequence: z.int(), floor: z.int() }),
 });
 export type ProvisionReply = z.output<typeof provisionReplySchema>;

@@ -194,7 +194,7 @@ async function publish(client: SigningClient, envelope: Envelope): Promise<void>
   await (there ? calls.sign(name, version, envelope) : calls.push(name, envelope));
 }
 
-/** Maximum number of attempts. Before the manifest is signed, another push may take its version or sequence. */
+/** Maximum number of attempts. Before the manifest is signed, another push may take its version or sequence number. */
 export const pushAttempts = 20;
 
 /** Waits for a random time before the next attempt, so that concurrent pushes do not collide repeatedly. */

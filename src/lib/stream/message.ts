@@ -40,10 +40,7 @@ export interface Message {
   tombstone?: true;
   qos?: 0 | 1 | 2;
   retain?: boolean;
-  /**
-   * Position in the message's log from which reading can resume: `PARTITION:OFFSET` in Kafka, the sequence in
-   * JetStream.
-   */
+  /** Position in the message's log from which reading can resume: `PARTITION:OFFSET` in Kafka, the sequence number in JetStream. */
   position?: string;
   /** Origin of the message: an endpoint without credentials. */
   source: string;
@@ -155,7 +152,7 @@ export interface StreamOptions extends StreamCredentials {
    * sender wait.
    */
   overflow?: 'drop' | 'wait';
-  /** Start position in a log: `beginning`, `latest`, an offset or sequence, or a time. Default: latest, or the group's position. */
+  /** Start position in a log: `beginning`, `latest`, an offset or sequence number, or a time. Default: latest, or the group's position. */
   from?: 'beginning' | 'latest' | number | { time: number };
   /**
    * If set, the source ends where the log ended when the source was opened, instead of waiting for more messages
@@ -192,7 +189,7 @@ export interface StreamOptions extends StreamCredentials {
   signal?: AbortSignal;
 }
 
-/** Parses a start position: `beginning`, `latest`, an offset or sequence, or a time (ISO 8601). @throws AIOT_USAGE */
+/** Parses a start position: `beginning`, `latest`, an offset or sequence number, or a time (ISO 8601). @throws AIOT_USAGE */
 export function positionFrom(text: string): NonNullable<StreamOptions['from']> {
   if (text === 'beginning' || text === 'latest') return text;
   if (/^\d{1,15}$/.test(text)) return Number(text);

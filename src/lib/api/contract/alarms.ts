@@ -113,7 +113,7 @@ export type Incident = z.output<typeof incidentSchema>;
 export const alarmFailureSchema = z.object({
   count: z.int(),
   since: time,
-  /** The newest one: when it arrived, its device and the error. */
+  /** The newest of these samples: its arrival time, its device and the error. */
   at: time,
   device: z.string(),
   error: z.string(),

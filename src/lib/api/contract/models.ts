@@ -30,7 +30,7 @@ export const models = {
     result: listSchemas.versions,
     list: 'versions',
   }),
-  /** Returns the version and the sequence for the operator's next manifest of this model. */
+  /** Returns the version and the sequence number for the operator's next manifest of this model. */
   next: endpoint('GET /models/:name/next', {
     summary: 'Values to sign for the next version',
     result: nextVersionSchema,
@@ -78,7 +78,7 @@ export const manifests = {
     params: z.object({ sequence: number }),
     result: envelopeSchema,
   }),
-  /** Stores a newly signed manifest, with the next sequence, for an existing version. */
+  /** Stores a newly signed manifest, with the next sequence number, for an existing version. */
   post: endpoint('POST /manifests', {
     summary: 'Sign a version again, with the next sequence number',
     access: 'ci',

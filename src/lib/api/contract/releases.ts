@@ -12,7 +12,7 @@ import { endpoint } from './endpoint.js';
 export const firmwareVersionSchema = z.object({
   name,
   version: z.int(),
-  /** Sequence of the version's manifest, which increases over all firmware of the platform. */
+  /** Sequence number of the version's manifest, which increases over all firmware of the platform. */
   sequence: z.int(),
   /** Digest of the image. */
   digest,
@@ -45,7 +45,7 @@ export const firmwareListSchemas = {
 export const configVersionSchema = z.object({
   name,
   version: z.int(),
-  /** Sequence of the version's manifest, which increases over all configurations of the platform. */
+  /** Sequence number of the version's manifest, which increases over all configurations of the platform. */
   sequence: z.int(),
   /** Digest of the document. */
   digest,
@@ -84,7 +84,7 @@ export type TrustChain = z.output<typeof trustChainSchema>;
 const number = z.coerce.number().int().min(1);
 const params = z.object({ name: z.string(), version: number });
 
-/** The sequence of the requested manifest; absent = the newest. Rollouts continue with their original manifest. */
+/** The sequence number of the requested manifest; absent = the newest. Rollouts continue with their original manifest. */
 const manifestQuerySchema = z.object({ sequence: number.optional() });
 
 /**
@@ -115,7 +115,7 @@ function releases<
       result: versions,
       list: 'versions' as 'versions' & keyof z.output<Versions> & string,
     }),
-    /** Returns the version and the sequence for the operator's next manifest. */
+    /** Returns the version and the sequence number for the operator's next manifest. */
     next: endpoint(`GET /${noun}/:name/next`, {
       summary: `Values to sign for the next ${one} version`,
       result: nextVersionSchema,
@@ -135,7 +135,7 @@ function releases<
       params,
       result: version,
     }),
-    /** Returns the newest manifest, or the manifest with the given sequence. */
+    /** Returns the newest manifest, or the manifest with the given sequence number. */
     manifest: endpoint(`GET /${noun}/:name/versions/:version/manifest`, {
       summary: `The signed manifest of a ${one} version`,
       access: 'devices',
@@ -144,7 +144,7 @@ function releases<
       takes: ['sequence'],
       result: envelopeSchema,
     }),
-    /** Stores a newly signed manifest, with the next sequence. */
+    /** Stores a newly signed manifest, with the next sequence number. */
     sign: endpoint(`POST /${noun}/:name/versions/:version/manifest`, {
       summary: `Sign a ${one} version again, with the next sequence number`,
       access: 'ci',

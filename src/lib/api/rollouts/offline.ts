@@ -6,7 +6,7 @@ import { type Rollout, type RolloutDeviceInfo, rolloutHasEnded } from './schema.
 export const offlineDevicesSchema = z.object({
   /** Names of the devices, sorted. */
   names: z.array(z.string()),
-  /** Those of them that have never connected, sorted; absent = none. */
+  /** Devices among these that have never connected, sorted; absent = none. */
   never: z.array(z.string()).optional(),
   /** Number of devices in the rollout. */
   of: z.int(),

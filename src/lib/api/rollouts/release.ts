@@ -27,8 +27,8 @@ export interface Version {
 }
 
 /**
- * The release of a version that is sent to devices. If the version's manifest does not have the newest sequence, it is signed again with
- * the next one, because devices reject sequences lower than their current one.
+ * The release of a version that is sent to devices. If the version's manifest does not have the newest sequence number, it is signed again
+ * with the next number, because devices reject lower numbers than their current one.
  * @throws AIOT_NOT_FOUND, AIOT_MODEL_UNFIT, AIOT_MODEL_UNTRUSTED, AIOT_KEY_NOT_FOUND, AIOT_VERSION_CONFLICT, AIOT_UPDATE_MISMATCH,
  * AIOT_SIGNATURE_INVALID (must be signed again, but only other keys have signed it)
  */
@@ -50,8 +50,8 @@ export async function releaseOf(
 }
 
 /**
- * The release for rolling back a rollout. Its sequence is higher than the rolled-out release's, so that devices accept
- * the rollback.
+ * The release for rolling back a rollout. Its sequence number is higher than that of the rolled-out release, so that devices accept the
+ * rollback.
  */
 export async function wayBack(
   options: ReleaseOptions,

@@ -7,11 +7,11 @@ import { rolloutTimesMs, shadowFiguresSchema, shadowPolicySchema, waveShadowSche
 const name = z.string().regex(namePattern);
 const time = z.int().min(0);
 
-/** Kinds of content that a rollout can have. Each kind has its own releases and sequences. */
+/** Kinds of content that a rollout can have. Each kind has its own releases and sequence numbers. */
 export const rolloutKinds = ['model', 'firmware', 'config'] as const;
 export type RolloutKind = (typeof rolloutKinds)[number];
 
-/** A version, and the sequence of the manifest that devices get. */
+/** A version, and the sequence number of the manifest that devices get. */
 export const releaseSchema = z.strictObject({
   kind: z.enum(rolloutKinds),
   name,
@@ -129,7 +129,9 @@ export type RolloutPolicyInput = z.input<typeof rolloutPolicySchema>;
 export const rolloutRequestSchema = z.strictObject({
   /** Releases that each device installs in this order. */
   releases: z.array(releaseSchema).min(1).max(4),
-  /** The release for a rollback, which was signed for this purpose. Its sequence is higher than that of the last release of its kind. */
+  /**
+   * The release for a rollback, which was signed for this purpose. Its sequence number is higher than that of the last release of its kind.
+   */
   rollback: releaseSchema.nullable().default(null),
   /** `all`, or terms such as `type=virtual and name=motor-1`. */
   selector: z.string(),

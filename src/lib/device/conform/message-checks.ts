@@ -106,7 +106,7 @@ function checkCounting(messages: readonly Seen[], seriesOf: (seen: Seen) => stri
     if (typeof seq !== 'number') continue;
     const series = seriesOf(seen);
     const before = last.get(series);
-    // 0 restarts a series: the device may have rebooted.
+    // A sequence number of 0 restarts a series, because the device may have rebooted.
     if (before !== undefined && seq !== 0 && seq > before + 1)
       throw new NotHeld(`${seen.topic}: expected seq ${before + 1} after ${before}, got ${seq}`);
     if (before !== undefined && seq === before && !isSame(seen, messages, series, seriesOf))

@@ -113,5 +113,5 @@ export function chanceOf(seed: number, ...place: number[]): number {
   return ((hash ^ (hash >>> 16)) >>> 0) / 4294967296;
 }
 
-/** Purpose of a random number: the place after the device's index in `chanceOf`. */
+/** Purpose of a random number: the argument that follows the device's index in `chanceOf`. */
 export const asks = { fail: 1, latency: 2, loss: 3, offline: 4, retry: 5, power: 6, restart: 7 } as const;

@@ -200,7 +200,7 @@ export const reportedSchema = z.looseObject({
    * The active configuration; null = the default configuration. Absent if the device cannot be configured over the air.
    */
   config: runningSchema.nullable().optional(),
-  /** Lowest accepted sequence; releases below it are never accepted. */
+  /** Lowest accepted sequence number; releases below it are never accepted. */
   floor: z.int().min(0),
   download: z.object({ bytes: z.int().min(0), total: z.int().min(0) }).nullable(),
   /** How the last update was transferred if a delta was offered; otherwise absent. */

@@ -33,7 +33,7 @@ export function refuse(state: UpdateMachine, error: Refusal): UpdateStep {
   };
 }
 
-/** Ends a successful trial: the slot becomes active, and sequence and floor are raised. */
+/** Ends a successful trial: the slot becomes active, and the record's sequence number and floor are raised. */
 export function commit(state: UpdateMachine): UpdateStep {
   const { job, record } = state;
   const { trial } = record;

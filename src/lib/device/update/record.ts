@@ -31,9 +31,9 @@ export type Refusal = z.output<typeof refusalSchema>;
  * `newestSigned` never decrease, except that they are reset when all keys that sign releases are replaced.
  */
 export const deviceRecordSchema = z.object({
-  /** Releases with a lower sequence are not accepted. */
+  /** Releases with a lower sequence number are not accepted. */
   floor: z.int(),
-  /** Sequence of the last committed manifest. */
+  /** Sequence number of the last committed manifest. */
   sequence: z.int(),
   /** The newest `issued` time of a manifest with a valid signature, ms since 1970. It serves as a clock that cannot be set back. */
   newestSigned: z.int(),

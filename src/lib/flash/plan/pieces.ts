@@ -55,7 +55,7 @@ async function piecesOfWord(word: string): Promise<Piece[]> {
 
 /** The images of a build in a firmware folder. */
 interface FirmwareImages {
-  /** The file that lists them, or the folder that contains them. */
+  /** The file that lists the images, or the folder that contains them. */
   from: string;
   pieces: Piece[];
 }

@@ -76,7 +76,7 @@ export const bundleFileSchema = z.strictObject({
 
 /**
  * The signed part. Times are milliseconds since 1970. Across a fleet's releases of one kind, `sequence` strictly increases, independently
- * of `version`. `floor` is the smallest sequence that a device may accept after committing this release.
+ * of `version`. `floor` is the smallest sequence number that a device may accept after committing this release.
  */
 export const manifestSchema = z.strictObject({
   spec: z.literal('aiot-manifest/1'),

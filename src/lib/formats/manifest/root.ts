@@ -100,7 +100,7 @@ export function rootIn(value: unknown): Root {
 
 /**
  * Whether so few of a role's keys remain that nothing signed under `before` is valid under `after`. Only then may state derived from old
- * signatures, such as the highest sequence, be reset, because old releases are no longer valid.
+ * signatures, such as the highest sequence number, be reset, because old releases are no longer valid.
  */
 export function roleReplaced(before: KeyRole | null, after: KeyRole | null): boolean {
   if (before === null || after === null) return before !== after;
@@ -167,7 +167,7 @@ export const timestampSchema = z.strictObject({
   expires: z.int(),
   /** The newest root. `digest` is the digest of the root's payload. */
   root: z.strictObject({ version: z.int().min(1), digest }),
-  /** The highest sequence for each kind; 0 = no release. */
+  /** The highest sequence number for each kind; 0 = no release. */
   newest: z.strictObject({ model: sequence, firmware: sequence, config: sequence }),
   /** The newest manifest for each name, as many as fit. `digest` is the digest of the manifest's payload. */
   releases: z.array(

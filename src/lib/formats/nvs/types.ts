@@ -106,7 +106,7 @@ export function entryCrc(entry: Uint8Array): number {
   return nvsCrc(entry.subarray(0, 4), entry.subarray(8, 32));
 }
 
-/** CRC of a page's header. The CRC covers sequence, version and reserved bytes, but not the state, which changes. */
+/** CRC of a page's header. The CRC covers the sequence number, the version and the reserved bytes, but not the state, which changes. */
 export function headerCrc(page: Uint8Array): number {
   return nvsCrc(page.subarray(4, 28));
 }

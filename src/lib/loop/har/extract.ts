@@ -57,13 +57,13 @@ interface Sample {
   values: readonly [number, number, number];
   /** Time of storage in the stream, ms since 1970. */
   time: number;
-  /** Stream sequence of the sample's first message. */
+  /** Sequence number, in the stream, of the sample's first message. */
   sequence: number;
   /** Called when the sample is no longer needed. */
   ack(): void;
 }
 
-/** Maximum number of settled sequences that are remembered: at least three messages per sample, for the lifetime of messages. */
+/** Maximum number of settled messages that are remembered: at least three messages per sample, for the lifetime of messages. */
 const mostPast = 10_000;
 
 /** Reads samples spread over three subjects and joins them. Resolves when the stage has ended. */
@@ -76,7 +76,7 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
   /** The last message of each axis that was used or discarded. */
   const done = axes.map(() => ({ sequence: 0, time: 0 }));
 
-  /** Sequences of settled messages, remembered for as long as the messages may be redelivered. */
+  /** Sequence numbers of settled messages, remembered for as long as the messages may be redelivered. */
   const past = new Set<number>();
 
   const settle = (sequence: number) => {
@@ -209,7 +209,7 @@ function recordOf(payload: Uint8Array): z.output<typeof recordSchema> | undefine
 
 /** A value of one axis as stored in the stream. */
 export interface AxisMessage {
-  /** Sequence in the stream, counted across all its subjects. */
+  /** Sequence number in the stream, counted across all its subjects. */
   sequence: number;
   /** Time of storage in the stream, ms since 1970. */
   time: number;

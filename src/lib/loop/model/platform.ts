@@ -192,7 +192,7 @@ const referenceSchema = z.object({
   reference: z.string(),
   /** Trusted keys: the platform's trust root as last seen. They are stored so that a start needs no request. */
   trust: trustRootSchema,
-  /** Manifests below this sequence are no longer accepted. */
+  /** Manifests with a sequence number below this one are no longer accepted. */
   floor: z.int(),
   /** Versions that were in use, newest first. */
   history: z.array(version),

@@ -348,7 +348,7 @@ export async function signModel(options: SignOptions): Promise<SignResult> {
   }
 }
 
-/** Creates the manifest to sign for a given sequence. */
+/** Creates the manifest to sign for a given sequence number. */
 type Make = (sequence: number) => UnsignedManifest;
 
 async function anewOf(options: SignOptions, card: ModelVersion): Promise<Make> {

@@ -234,7 +234,7 @@ const budget = 4e8;
 
 const mostRows = 100;
 
-/** An operator and the readers of its output. Only by changing all of them is that output not rounded to int8. */
+/** An operator and the readers of its output. If all of them are changed, that output is not rounded to int8. */
 interface Part {
   /** Indices in `graph.operators`. */
   operators: number[];

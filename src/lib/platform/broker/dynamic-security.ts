@@ -63,7 +63,7 @@ export async function openDynamicSecurity({ url, devices, log }: Parts): Promise
         { command: 'deleteRole', rolename: rolePrefix + name },
       ]),
     );
-    // Another replica may have removed it.
+    // Another replica may have removed the client.
     expectDone(answers, /not found/i);
     for (const name of names) known?.delete(name);
   };

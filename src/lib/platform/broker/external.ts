@@ -25,7 +25,7 @@ export interface ExternalParts extends Omit<AuthorizerParts, 'broker'> {
   /** Decides which process uses the session of `plan.led`, which all processes share. */
   leader: Leader;
   devices: Devices;
-  /** Keys for the questions of NATS servers. */
+  /** Keys for the authorization requests of NATS servers. */
   callout: CalloutKeys;
   /** ms since 1970 */
   now: () => number;

@@ -8,7 +8,7 @@ import type { Authority } from '../../provision/authority.js';
 export interface CalloutKeys {
   /** Signs the responses. */
   issuer: SigningNkey;
-  /** The key that decrypts the questions: its public part, and its seed. */
+  /** The key that decrypts the requests: its public part, and its seed. */
   curve: { publicKey: string; seed: string };
 }
 

@@ -32,10 +32,10 @@ const totalMs = 30_000;
 const mostReply = 65_536;
 
 /**
- * Submits a mail to a server with nodemailer. The connection is opened here, because only the addresses of `lookup` may be used.
+ * Submits an email to a server with nodemailer. The connection is opened here, because only the addresses of `lookup` may be used.
  * @returns why some of the recipients will never receive it; null = all will
- * @throws AIOT_ALARM_TARGET with the server's reply; no error contains the password. If the server may accept a recipient later, the mail fails as
- * a whole, and a retry reaches the other recipients again with the same id.
+ * @throws AIOT_ALARM_TARGET with the server's reply; no error contains the password. If the server may accept a recipient later, the email
+ * fails as a whole, and a retry reaches the other recipients again with the same id.
  */
 export async function sendMail(server: MailServer, mail: Mail, signal: AbortSignal): Promise<string | null> {
   const { createTransport } = await import('nodemailer');

@@ -21,8 +21,8 @@ import {
 type ModelRow = VersionRow & { stage: string; removed: number | null; origin: string | null };
 
 /**
- * The model registry. A version's manifests are identified by their sequence alone, which increases over all models. A
- * version may be uploaded without a signature, has a stage, and may be removed (`stages.ts`).
+ * The model registry. A version's manifests are identified by their sequence numbers alone, which increase over all models. A version may
+ * be uploaded without a signature, has a stage, and may be removed (`stages.ts`).
  */
 export class Models extends ReleaseService<ModelRow, ModelVersion> {
   constructor(parts: ReleaseParts) {
@@ -106,7 +106,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
     });
   }
 
-  /** The manifest with this sequence, unless its version was removed. @throws AIOT_NOT_FOUND */
+  /** The manifest with this sequence number, unless its version was removed. @throws AIOT_NOT_FOUND */
   async manifest(sequence: number): Promise<Envelope> {
     const row = await this.parts.store
       .selectFrom('manifests')
@@ -122,7 +122,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
   }
 
   /**
-   * The manifest with this sequence, after its signatures are verified.
+   * The manifest with this sequence number, after its signatures are verified.
    * @throws AIOT_NOT_FOUND, AIOT_SIGNATURE_INVALID
    */
   async verified(sequence: number): Promise<Manifest> {
@@ -169,7 +169,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
     return row !== undefined && isSamePayload(row.envelope, envelope);
   }
 
-  /** Always false, because each manifest has its own sequence, and a repeated manifest fails the sequence check. */
+  /** Always false, because each manifest has its own sequence number, and a repeated manifest fails the check of that number. */
   protected isSigned(): boolean {
     return false;
   }
@@ -191,7 +191,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
     await changed.where('name', '=', name).where('version', '=', version).execute();
   }
 
-  /** The highest sequence of all manifests, including those of removed versions. */
+  /** The highest sequence number of all manifests, including those of removed versions. */
   protected async newestSequence(): Promise<number> {
     const { sequence } = await this.parts.store
       .selectFrom('manifests')
@@ -227,7 +227,7 @@ function manifestRow(
   return { sequence, name, version, envelope: JSON.stringify(envelope) };
 }
 
-/** Card of an unsigned version, whose content has not been examined. */
+/** Description of an unsigned version, whose content has not been examined. */
 const uploadInfo = { kind: 'upload' } as const;
 
 type Info = BundleInfo | NetworkInfo | typeof uploadInfo;

@@ -83,10 +83,13 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
     envelope: Envelope,
     transaction: Store,
   ): Promise<void>;
-  /** The newest sequence issued. */
+  /** The newest sequence number that was issued. */
   protected abstract newestSequence(): Promise<number>;
 
-  /** Version and sequence for the next manifest. Sequences increase over all releases of a kind; numbers of removed versions are not reused. */
+  /**
+   * Version and sequence number for the next manifest. Sequence numbers increase over all releases of a kind. Version numbers of removed
+   * versions are not reused.
+   */
   async next(name: string): Promise<{ version: number; sequence: number }> {
     const { version } = await this.parts.store
       .selectFrom(this.table)
@@ -127,8 +130,7 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
   }
 
   /**
-   * Stores a version's re-signed manifest, with the next sequence. Rollouts in progress continue with their original
-   * manifest.
+   * Stores a version's re-signed manifest, with the next sequence number. Rollouts in progress continue with their original manifest.
    * @param of the version to sign again; absent = the version named in the manifest
    * @throws AIOT_NOT_FOUND, AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_REQUEST_INVALID, AIOT_DIGEST_MISMATCH,
    * AIOT_BUNDLE_MALFORMED
@@ -338,7 +340,7 @@ export class Releases<Info extends object> extends ReleaseService<ReleaseRow, Bl
     return this.signAnew(envelope, who, { name, version });
   }
 
-  /** The newest manifest, or the manifest with the given sequence. @throws AIOT_NOT_FOUND */
+  /** The newest manifest, or the manifest with the given sequence number. @throws AIOT_NOT_FOUND */
   async manifest(name: string, version: number, sequence?: number): Promise<Envelope> {
     const row = await this.row(name, version);
     if (sequence === undefined || sequence === row.sequence) return JSON.parse(row.envelope) as Envelope;
@@ -355,7 +357,7 @@ export class Releases<Info extends object> extends ReleaseService<ReleaseRow, Bl
   }
 
   /**
-   * The manifest of this version and sequence, after its signatures are verified.
+   * The manifest with this version and sequence number, after its signatures are verified.
    * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_SIGNATURE_INVALID
    */
   async verified(name: string, version: number, sequence: number): Promise<Manifest> {

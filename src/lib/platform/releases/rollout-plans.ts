@@ -312,7 +312,7 @@ type Running = Proof['release'];
 
 /** Checks devices' signed update proofs: the device's signature, and that the release matches its signed manifest. */
 export class Proofs {
-  /** Releases by kind and sequence; null = there is no such release. */
+  /** Releases by kind and sequence number; null = there is no such release. */
   private readonly releases = new Map<string, Promise<Running | null>>();
 
   constructor(private readonly parts: ProofParts) {}

@@ -285,7 +285,7 @@ const kinds = ['model', 'firmware', 'config'] as const;
 /** Typed as one of the three tables, because all have the same columns. */
 const from = (store: Store, kind: (typeof kinds)[number]) => store.selectFrom(tables[kind] as 'firmware');
 
-/** The highest sequence for each kind; 0 = none. */
+/** The highest sequence number for each kind; 0 = none. */
 async function newestOf(store: Store): Promise<Newest> {
   const newest: Newest = { model: 0, firmware: 0, config: 0 };
   for (const kind of kinds) {

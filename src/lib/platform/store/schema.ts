@@ -4,12 +4,12 @@ import type { Generated } from 'kysely';
 export interface ReleaseRow {
   name: string;
   version: number;
-  /** Sequence of the version's newest manifest. */
+  /** Sequence number of the version's newest manifest. */
   sequence: number;
   digest: string;
   bytes: number;
   pushed: number;
-  /** Further properties of the version's card, as JSON. */
+  /** Further properties of the version, as JSON. */
   info: string;
   /** JSON */
   envelope: string;
@@ -113,7 +113,7 @@ export interface Schema {
     stage: Generated<string>;
     /** Time of removal. The row stays, so that the version number is not reused. */
     removed: Generated<number | null>;
-    /** JSON of the unsigned upload and its origin; such a version has sequence 0 until a user signs it. */
+    /** JSON of the unsigned upload and its origin; such a version has sequence number 0 until a user signs it. */
     origin: Generated<string | null>;
   };
   manifests: { sequence: number; name: string; version: number /** JSON */; envelope: string };

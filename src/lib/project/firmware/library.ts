@@ -132,7 +132,7 @@ async function libraryFiles(options: LibraryOptions): Promise<Map<string, string
   return files;
 }
 
-/** Arduino has no compiler options for a library. A fused multiply-add rounds once, but training rounds twice. */
+/** Disables fused multiply-adds, which round once where training rounds twice. Arduino has no compiler options for a single library. */
 const exactArithmetic =
   '#if defined(ARDUINO) && defined(__GNUC__)\n#pragma GCC optimize("fp-contract=off")\n#endif\n';
 

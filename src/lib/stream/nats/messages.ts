@@ -4,7 +4,7 @@ import type { Header, Message } from '../message.js';
 
 /** The fields that JetStream encodes in the reply subject of each message it delivers. */
 interface DeliveryInfo {
-  /** Sequence in the stream. */
+  /** Sequence number in the stream. */
   sequence: number;
   /** Number of the delivery to this consumer, starting at 1. */
   delivery: number;

@@ -14,7 +14,7 @@ const settings = {
   jetstream: z.string().min(1).optional(),
   durable: z.string().min(1).optional(),
   group: z.string().min(1).optional(),
-  /** Start position: `beginning`, `latest`, a sequence or a time. */
+  /** Start position: `beginning`, `latest`, a sequence number or a time. */
   from: z.string().optional(),
   /** `end`: reading ends at the stream's current end. */
   until: z.literal('end').optional(),

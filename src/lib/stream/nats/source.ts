@@ -438,7 +438,7 @@ function startOf(
   return atSequence(typeof from === 'number' ? from : lastSequence + 1);
 }
 
-/** Settings for reading from a sequence; the first sequence is 1. */
+/** Settings for reading from a sequence number; the first one is 1. */
 function atSequence(sequence: number): Pick<ConsumerConfig, 'deliver_policy' | 'opt_start_seq'> {
   return { deliver_policy: 'by_start_sequence' as DeliverPolicy, opt_start_seq: Math.max(1, sequence) };
 }

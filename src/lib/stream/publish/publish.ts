@@ -305,7 +305,7 @@ async function* linesOf(input: Readable, where: string): AsyncGenerator<Buffer[]
  * message; anything else is a payload, byte for byte.
  */
 function messageOfLine(line: Buffer, where: string): OutgoingMessage {
-  // Avoids parsing lines that cannot be message lines, because most lines cannot.
+  // Most lines cannot be message lines. This check avoids parsing them.
   if (line[0] !== 0x7b || !line.includes('"topic"') || !line.includes('"payload"'))
     return { topic: '', payload: line };
   try {
