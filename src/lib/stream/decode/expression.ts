@@ -21,7 +21,7 @@ import type { Decoder } from './values.js';
 /**
  * Compiles an expression for repeated evaluation. Common forms become closures, which are about a hundred times as fast as the library:
  * paths, comparisons, and/or, arithmetic, literals, constructors, `&`, conditions, and the functions of expression-functions.ts. The
- * library evaluates everything else, including values that only it handles or rejects.
+ * library evaluates all other expressions, and takes over if a closure meets a value that it does not support.
  * @throws AIOT_STREAM_EXPRESSION with the position if it is not JSONata
  */
 export function compileExpression(text: string): Expression {
