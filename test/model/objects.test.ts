@@ -350,7 +350,7 @@ describe('a model that finds objects', () => {
     for (const sensor of ['pictures:///tmp', 'camera:///dev/video0'])
       await expect(openSensing({ sensor, contract })).rejects.toMatchObject({
         code: 'AIOT_SENSOR_UNFIT',
-        message: expect.stringContaining('the model takes none'),
+        message: expect.stringContaining('the model does not accept pictures'),
       });
   });
 

@@ -170,7 +170,7 @@ describe('aiot pipeline run --engine argo', () => {
     expect(await refusal(local)).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
     expect(await refusal([...local, '--argo-server', 'http://argo.example:2746'])).toMatchObject({
       code: 'AIOT_USAGE',
-      message: expect.stringContaining('http:// only on this machine'),
+      message: expect.stringContaining('http:// is allowed only on this machine'),
     });
     for (const local of [['--until', 'taste'], ['--jobs', '2'], ['--force'], ['--context', 'plant']])
       expect(await refusal(argv(...local))).toMatchObject({ code: 'AIOT_USAGE' });
