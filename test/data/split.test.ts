@@ -144,7 +144,7 @@ describe('the split', () => {
     expect(() => splitDataset(dataset([...several(['sitting'], 3), ...walks]), model)).toThrow(
       expect.objectContaining({
         code: 'AIOT_DATA_TOO_FEW',
-        message: expect.stringContaining('got 1 independent'),
+        message: expect.stringContaining('got 1; copies count as one'),
       }),
     );
   });

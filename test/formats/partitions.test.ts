@@ -145,7 +145,7 @@ describe('partition tables', () => {
     [
       'an unknown flag',
       csv('a,data,nvs,,24K,secret'),
-      'table.csv:1: expected the flags encrypted and readonly, got "secret"',
+      'table.csv:1: expected only the flags encrypted and readonly, got "secret"',
     ],
     [
       'a readonly app',

@@ -203,7 +203,7 @@ describe('a teacher', () => {
       expect(events[0]?.text).toMatch(text);
     }
     await teacher.retrain();
-    expect(events[1]?.text).toMatch(/all labeled parts are shorter/);
+    expect(events[1]?.text).toMatch(/all labeled intervals are shorter/);
   });
 });
 

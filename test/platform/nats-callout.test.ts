@@ -162,7 +162,7 @@ describe('the answer to a NATS server', () => {
     for (const [error, wrong] of [
       ["the server's issuer is not this platform's", question({}, { sub: other })],
       [
-        "the question has expired: the server's and the platform's clocks differ",
+        'the request has expired: the clocks of the server and the platform differ',
         question({}, { exp: soon - 120 }),
       ],
       [

@@ -75,7 +75,7 @@ function splitObjects(
   for (const name of names) {
     const own = groups.filter((group) => group.some((id) => classes.get(id)!.has(name)));
     if (own.length < 3)
-      throw tooFew(name, own.length, `independent ${by === 'device' ? 'device(s)' : 'picture(s)'}`);
+      throw tooFew(name, own.length, by === 'device' ? 'device' : 'picture');
   }
   const random = seededRandom(train.seed);
   for (let draw = 0; draw < 100; draw++) {
@@ -94,7 +94,7 @@ function splitObjects(
       test: idsOf('test'),
     };
   }
-  throw tooFew('at least one', groups.length, 'pictures in total, too few to put each class on each side');
+  throw tooFewForAll(groups.length, by === 'device' ? 'device' : 'picture');
 }
 
 /** @throws AIOT_LABEL_UNKNOWN */
@@ -168,7 +168,7 @@ function splitByClass(
   for (const name of [...new Set(classes.values())].sort()) {
     const own = sorted.filter(([id = '']) => classes.get(id) === name);
     if (own.length < 3)
-      throw tooFew(name, own.length, 'independent recording(s); copies of one count as one');
+      throw tooFew(name, own.length, 'recording');
     const labels = [...new Set(own.map(([id = '']) => byId.get(id)!.label))].sort();
     const strata = labels.map((label) => own.filter(([id = '']) => byId.get(id)!.label === label));
     // If one label is too rare to be on every side, the recordings of the whole class are assigned together.
@@ -198,20 +198,28 @@ function splitByDevice(
 ): Map<string, Part> {
   const groups = groupsOf(ids, [...copies, ...deviceMates(ids, byId)]);
   const names = new Set(classes.values());
-  if (groups.length < 3) throw tooFew('every one', groups.length, 'independent device(s)');
+  if (groups.length < 3) throw tooFewForAll(groups.length, 'device');
   for (let draw = 0; draw < 100; draw++) {
     const parts = new Map<string, Part>();
     assign(shuffled(groups, random), parts);
     const sides = new Set([...parts].map(([id, part]) => `${part} ${classes.get(id)}`));
     if (sides.size === 3 * names.size) return parts;
   }
-  throw tooFew('at least one', groups.length, 'devices in total, too few to put each class on each side');
+  throw tooFewForAll(groups.length, 'device');
 }
 
-function tooFew(name: string, count: number, what: string): AiotError {
+function tooFew(name: string, count: number, noun: string): AiotError {
   return new AiotError(
     'AIOT_DATA_TOO_FEW',
-    `class ${name}: expected at least 3 for training, validation and testing, got ${count} ${what}`,
+    `class ${name}: expected at least 3 independent ${noun}s for training, validation and testing, got ${count}; copies count as one`,
+  );
+}
+
+/** The error if no split has every class in each of its sets. */
+function tooFewForAll(count: number, noun: string): AiotError {
+  return new AiotError(
+    'AIOT_DATA_TOO_FEW',
+    `expected enough independent ${noun}s for training, validation and testing to each contain every class, got ${count}`,
   );
 }
 

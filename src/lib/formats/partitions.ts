@@ -175,7 +175,10 @@ function parseFlags(cell: string, place: string): { encrypted: boolean; readonly
   const flags = cell === '' ? [] : cell.split(':').map((flag) => flag.trim());
   const unknown = flags.find((flag) => flag !== 'encrypted' && flag !== 'readonly');
   if (unknown !== undefined) {
-    throw malformedRow(place, `expected the flags encrypted and readonly, got ${JSON.stringify(unknown)}`);
+    throw malformedRow(
+      place,
+      `expected only the flags encrypted and readonly, got ${JSON.stringify(unknown)}`,
+    );
   }
   return { encrypted: flags.includes('encrypted'), readonly: flags.includes('readonly') };
 }
@@ -287,7 +290,10 @@ function readRow(row: Buffer, at: number): Partition {
   }
   const flags = row.readUInt32LE(28);
   if (flags > 3)
-    throw malformedTable(at + 28, `expected the flags 1 (encrypted) and 2 (readonly), got ${hex(flags)}`);
+    throw malformedTable(
+      at + 28,
+      `expected only the flags 1 (encrypted) and 2 (readonly), got ${hex(flags)}`,
+    );
   return {
     label: text,
     type: row[2]!,

@@ -74,7 +74,7 @@ export async function retrainLastLayer(options: RetrainOptions): Promise<Taught>
   }
   const graph = readTflite(bundle.model);
   const layer = lastLayerOf(graph);
-  if (lesson.taught.length === 0) throw unfitData('all labeled parts are shorter than one window');
+  if (lesson.taught.length === 0) throw unfitData('all labeled intervals are shorter than one window');
   const hasAll = info.classes.every((_, c) => lesson.old.some((window) => window.class === c));
   const anchors = hasAll ? lesson.old : anchorsOf(bundle);
   const fitted = await fitLayer(graph, layer, info, { anchors, taught: lesson.taught, hasAll, breathe });

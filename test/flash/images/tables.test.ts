@@ -155,7 +155,7 @@ describe('aiot firmware nvs', () => {
     const { code, stderr } = await runCli(argv);
     expect(code).toBe(2);
     expect(stderr).toBe(
-      '✗ AIOT_NVS_UNFIT: the values need 5 pages, but 0x4000 bytes are 4, one of which stays empty: expected a size of at least 0x6000\n  Try: Correct the value that the message names. If the values need more space, choose a larger --size.\n',
+      '✗ AIOT_NVS_UNFIT: the values need 5 pages, but 0x4000 bytes provide only 4, one of which stays empty: expected a size of at least 0x6000\n  Try: Correct the value that the message names. If the values need more space, choose a larger --size.\n',
     );
     expect(() => statSync(at('o.bin'))).toThrow();
   });

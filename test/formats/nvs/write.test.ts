@@ -90,7 +90,7 @@ describe('writing NVS', () => {
       expect.objectContaining({
         code: 'AIOT_NVS_UNFIT',
         message:
-          'the values need 3 pages, but 0x3000 bytes are 3, one of which stays empty: expected a size of at least 0x4000',
+          'the values need 3 pages, but 0x3000 bytes provide only 3, one of which stays empty: expected a size of at least 0x4000',
       }),
     );
     expect(readNvs(writeNvs([blob], { size: 0x4000 })).entries).toEqual([blob]);
@@ -194,7 +194,7 @@ describe('writing NVS', () => {
       (_, i): NvsItem => ({ namespace: `n${i}`, key: 'k', type: 'u8', value: 1 }),
     );
     expect(() => writeNvs(many, { size: 0x10000 })).toThrow(
-      'expected at most 254 namespaces, but n254 is another one',
+      'expected at most 254 namespaces, but n254 is the 255th',
     );
   });
 });

@@ -101,7 +101,8 @@ function keepingStill(request: LockRequest, port: string, burns: boolean) {
 /** @throws AIOT_USAGE */
 async function digestsOf({ parts, bootKeys, encryptionKeys }: LockOptions): Promise<Uint8Array[]> {
   const boot = parts.includes('secure-boot');
-  if (parts.length === 0) throw new AiotError('AIOT_USAGE', 'expected at least one part to lock');
+  if (parts.length === 0)
+    throw new AiotError('AIOT_USAGE', `expected at least one of ${lockParts.join(', ')}`);
   if (boot && (bootKeys.length === 0 || bootKeys.length > 3))
     throw new AiotError('AIOT_USAGE', `secure boot needs one to three keys, got ${bootKeys.length}`, {
       next: 'Pass the public keys with --boot-key, such as --boot-key secure.pem.',

@@ -91,7 +91,7 @@ async function writeJob(
     if (!plan.regions.some((region) => region.offset === offset)) {
       throw new AiotError(
         'AIOT_USAGE',
-        `${name} can only be compared if it is written too, and nothing is written at its offset`,
+        `${name} cannot be compared, because no file is written at its offset`,
       );
     }
     old.set(offset, data);

@@ -75,7 +75,7 @@ export async function runFlash(
   const drive = await driveOf(request);
   if (drive !== undefined) return await flashDrive({ ...request, drive, signal: request.loader.signal });
   if (request.report !== undefined && request.dryRun)
-    throw new AiotError('AIOT_USAGE', '--report needs boards that are written, but --dry-run writes none');
+    throw new AiotError('AIOT_USAGE', '--report cannot be combined with --dry-run, which writes to no board');
   const record = request.record === undefined ? null : await openRecord(request.record, systemClock.now);
   await refuseInputs([request.report], [request.record]);
   const flash = await prepareFlash(request, record?.rows() ?? []);

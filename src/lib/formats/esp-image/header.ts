@@ -73,7 +73,7 @@ export function readHeader(bytes: Uint8Array, what: string): ImageHeader {
     throw malformed(what, 12, `unknown chip id ${id} (known: ${known})`);
   }
   const hash = view.getUint8(23);
-  if (hash > 1) throw malformed(what, 23, `expected 0 or 1 for whether a SHA-256 follows, got ${hash}`);
+  if (hash > 1) throw malformed(what, 23, `expected 0 or 1 in the SHA-256 flag, got ${hash}`);
   return {
     chip,
     segments,

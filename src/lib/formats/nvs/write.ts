@@ -77,7 +77,7 @@ function namespaceIndex(pages: NvsPages, namespaces: Map<string, number>, name: 
   const known = namespaces.get(name);
   if (known !== undefined) return known;
   const index = namespaces.size + 1;
-  if (index > 254) throw unfit(`expected at most 254 namespaces, but ${name} is another one`);
+  if (index > 254) throw unfit(`expected at most 254 namespaces, but ${name} is the 255th`);
   namespaces.set(name, index);
   single(pages, 0, nvsNumbers.u8.code, name, Buffer.of(index));
   return index;
@@ -152,7 +152,7 @@ function assemble({ pages }: NvsPages, size: number): Uint8Array {
     const needed = Math.max(3, pages.length + 1) * nvsPageBytes;
     const kept = total >= 3 ? ', one of which stays empty' : '';
     throw unfit(
-      `the values need ${pages.length} pages, but ${hex(size)} bytes are ${total}${kept}: expected a size of at least ${hex(needed)}`,
+      `the values need ${pages.length} pages, but ${hex(size)} bytes provide only ${total}${kept}: expected a size of at least ${hex(needed)}`,
     );
   }
   const image = Buffer.alloc(size, 0xff);

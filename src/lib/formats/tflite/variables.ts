@@ -89,8 +89,10 @@ export function resolveVariables(
   });
   if ((init === undefined ? 0 : 1) !== calls)
     throw unsupported(
-      `${calls} CALL_ONCE`,
-      init === undefined ? 'its subgraph is missing' : 'a second subgraph',
+      'CALL_ONCE',
+      init === undefined
+        ? 'its subgraph is missing'
+        : 'it is missing, although the file has a second subgraph',
     );
   const initial = init === undefined ? new Map<string, Tensor>() : assigned(init);
   const tensors = main.tensors.map((tensor, index) => tensor ?? handles.variable(index, initial));
@@ -180,11 +182,12 @@ function assigned(init: FileGraph): Map<string, Tensor> {
       handles.add(operator as ResourceOperator, where);
       return;
     }
-    if (operator.op !== 'ASSIGN_VARIABLE') throw unsupported(where, 'an initialization that computes values');
+    if (operator.op !== 'ASSIGN_VARIABLE')
+      throw unsupported(where, 'initial values must be constants, not computed');
     if (operator.outputs.length > 0) throw malformed(where, `${operator.outputs.length} outputs`);
     handles.resolve(operator as Operator, where);
     const value = init.tensors[operator.inputs[1]!]!;
-    if (value.data === undefined) throw unsupported(where, 'a value that is not a constant');
+    if (value.data === undefined) throw unsupported(where, 'the initial value is not a constant');
     values.set(handles.nameOf(operator.inputs[0]!, where), value);
   });
   return values;

@@ -259,7 +259,7 @@ export function dealt(units: Unit[], asked: FoldsAsked, seed: number): Unit[][] 
   if (units.length < least) {
     throw new AiotError(
       'AIOT_DATA_TOO_FEW',
-      `expected at least ${least} independent parts for cross-validation, got ${units.length}; copies of one count as one`,
+      `expected at least ${least} independent recordings, devices or groups for cross-validation, got ${units.length}; copies count as one`,
       { next: 'Use fewer --folds, or record more.' },
     );
   }

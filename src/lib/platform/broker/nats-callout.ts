@@ -149,7 +149,7 @@ async function answerTo(
   if (question.sub !== keys.issuer.publicKey)
     return refuse("the server's issuer is not this platform's", { issuer: question.sub, next });
   if (question.exp + clockSkew < now())
-    return refuse("the question has expired: the server's and the platform's clocks differ");
+    return refuse('the request has expired: the clocks of the server and the platform differ');
   const asked = clientOf(question);
   if (typeof asked === 'string') return refuse(asked);
   const session = question.nats.client_info.type === 'mqtt';

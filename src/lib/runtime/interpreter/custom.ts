@@ -65,7 +65,7 @@ function framer(node: Node<OperatorOptions['SIGNAL_FRAMER']>): () => void {
   const { shape } = node.input(0).tensor;
   const [length = 1] = shape.slice(-1);
   if (frameStep > frameSize)
-    throw node.unsupported(`a step of ${frameStep}, beyond the frame's ${frameSize}`);
+    throw node.unsupported(`a step of ${frameStep} samples, longer than a frame of ${frameSize}`);
   if (length % frameStep !== 0)
     throw node.malformed(`expected a multiple of ${frameStep} samples, got ${length}`);
   const frames = length / frameStep;
@@ -312,7 +312,7 @@ function logarithms(node: Node<OperatorOptions['SIGNAL_FILTER_BANK_LOG']>): () =
 function stacker(node: Node<OperatorOptions['SIGNAL_STACKER']>): () => void {
   const { numChannels, stackerLeftContext: left, stackerRightContext: right, stackerStep } = node.options;
   if (stackerStep > left + 1 + right)
-    throw node.unsupported(`a step of ${stackerStep}, beyond the row's ${left + 1 + right} frames`);
+    throw node.unsupported(`a step of ${stackerStep} frames, longer than a row of ${left + 1 + right}`);
   const x = typed<Int16Array>(node, node.input(0), 'int16', [numChannels]);
   const history = typed<Int16Array>(node, node.input(1), 'int16');
   const state = typed<Int32Array>(node, node.input(2), 'int32');

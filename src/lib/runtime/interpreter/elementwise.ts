@@ -200,7 +200,8 @@ type Comparable = (x: number) => number;
 function comparable(node: Node, place: number): Comparable {
   if (!(node.input(place).values instanceof Int8Array)) return (x) => x;
   const { scale, zeroPoint } = scaleOf(node, node.input(place));
-  if (scale >= 1) throw node.unsupported(`a comparison of values with the scale ${scale} (below 1)`);
+  if (scale >= 1)
+    throw node.unsupported(`a comparison of values with the scale ${scale} (expected less than 1)`);
   const { multiplier, shift } = quantizeMultiplier(scale);
   return (q) => multiplyByQuantized((q - zeroPoint) << comparisonBits, multiplier, shift);
 }

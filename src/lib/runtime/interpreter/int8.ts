@@ -185,9 +185,9 @@ function rowSums(
 function saturating(node: Node, inner: (v: number) => number): () => void {
   const { scale, zeroPoint } = scaleOf(node, node.input(0));
   // With a scale of 16 or more, the radius would be 0, and even an input of zero would saturate.
-  if (scale >= 16) throw node.unsupported(`an input scale of ${scale} (below 16)`);
+  if (scale >= 16) throw node.unsupported(`an input scale of ${scale} (expected less than 16)`);
   // With a scale below 2^−28, the shift would be negative. TFLite Micro does not support a negative shift.
-  if (scale < 2 ** -28) throw node.unsupported(`an input scale of ${scale} (at least 2^−28)`);
+  if (scale < 2 ** -28) throw node.unsupported(`an input scale of ${scale} (expected at least 2^−28)`);
   const { fraction, exponent } = frexp(scale * 2 ** 27);
   const multiplier = Math.round(fraction * 2 ** 31);
   const radius = Math.floor((15 * 2 ** 27) / 2 ** exponent);

@@ -88,7 +88,7 @@ export function pad(fill: (node: Node) => number): (node: Node) => () => void {
 export function padValue(node: Node): number {
   const { tensor, values } = node.input(2);
   if (tensor.data === undefined || values.length !== 1)
-    throw node.unsupported('a value to pad with that is not a constant scalar');
+    throw node.unsupported('a padding value that is not a constant scalar');
   return values[0]!;
 }
 

@@ -80,7 +80,7 @@ export function createPublishReader(): (frames: Frames, version: MqttVersion) =>
 }
 
 export function qosOf(bits: number): 0 | 1 | 2 {
-  if (bits > 2) throw new ProtocolError('a QoS is 3');
+  if (bits > 2) throw new ProtocolError('QoS 3 does not exist');
   return bits as 0 | 1 | 2;
 }
 
@@ -150,7 +150,7 @@ export function encodePublish(message: OutgoingMessage, flags: PublishFlags): Bu
   if (length > largestPacket || topicBytes > 65_535) {
     throw new AiotError(
       'AIOT_STREAM_MESSAGE_REFUSED',
-      `expected a topic of at most 65535 bytes and a message of at most ${largestPacket}, got ${topicBytes} and ${length}`,
+      `expected a topic of at most 65535 bytes and a packet of at most ${largestPacket}, got a topic of ${topicBytes} and a packet of ${length}`,
     );
   }
   const packet = Buffer.allocUnsafe(1 + varintSize(length) + length);

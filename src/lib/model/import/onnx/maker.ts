@@ -145,7 +145,7 @@ export class OnnxMaker extends GraphMaker {
     if (indexOperators.includes(op) && !taken.includes('float32')) return taken[0]!;
     throw unsupported(
       this.where,
-      'it computes with the whole numbers of an input',
+      'it calculates with an integer input',
       'convert them with Cast, or look them up with Gather',
     );
   }

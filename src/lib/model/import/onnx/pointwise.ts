@@ -316,7 +316,7 @@ export function softmaxOf(maker: OnnxMaker, x: Activation, axis: number): Activa
 const logSoftmax: Lower = (call) => plainUnary(call.maker, 'LOG', softmax(call) as Activation);
 
 const thresholded: Lower = (call) => {
-  throw unsupported(call.where, `${call.op} jumps at its threshold`, 'use Relu or LeakyRelu');
+  throw unsupported(call.where, `${call.op} is not continuous at its threshold`, 'use Relu or LeakyRelu');
 };
 
 const gelu: Lower = (call) => {

@@ -476,7 +476,7 @@ class ModelWalk {
       throw unsupported(
         `--input ${name}`,
         `expected ${dimensions.map(sizeText).join('x')}, got ${given.join('x')}`,
-        'a size of the file cannot be changed',
+        'sizes that the file states cannot be changed',
       );
     }
     const example = `specify it with --input ${name}:${(dimensions ?? []).map(({ size }, k) => size ?? (k === 0 ? 1 : 'SIZE')).join('x') || '1xSIZE'}`;
