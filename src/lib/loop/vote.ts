@@ -8,7 +8,7 @@ const usualLead = 0.2;
 /**
  * `none`: no smoothing. `majority:N`: the most frequent class of the last N windows, or of fewer at the beginning; a tie goes to the most
  * recent class, as on devices. `average:N`: the decision on the mean of the last N windows' outputs, as on devices. `hysteresis` or
- * `hysteresis:SHARE`: a class is held until another leads it by this share in two consecutive windows.
+ * `hysteresis:SHARE`: a class is held until another leads it by SHARE, a difference of probabilities, in two consecutive windows.
  * @param holdMs minimum time that a class is held; 0 = none
  * @param answer the model's decision, which `average` applies to the mean
  * @throws AIOT_USAGE
@@ -105,7 +105,7 @@ function createHysteresis(lead: number): LoopVote {
 
 /** Lead of the window's class over another class, or over the runner-up if none is given. */
 function leadOf({ label, classes, shares }: Ballot, other: string | null): number {
-  // A rejected window supports no class, so its label leads by the whole share.
+  // A rejected window supports no class, so its label has the largest possible lead.
   if (!classes.includes(label)) return 1;
   let own = 0;
   let best = 0;

@@ -41,7 +41,7 @@ export const spreadMs = [0.1, 1000] as const;
 /** Number of bins of the histogram, one character each. */
 export const spreadParts = 24;
 
-/** Maximum number of classes with a bar. Those with the highest shares are shown. */
+/** Maximum number of classes with a bar. The classes with the highest probabilities are shown. */
 const mostBars = 8;
 
 /** One frame of the live view: lines that fit into the terminal. */

@@ -206,7 +206,8 @@ function gapsIn(times: Float64Array, step: number): Gap[] {
 
 /**
  * Reads a CSV file that has columns for the time, the device, the label or a counter besides the project's fields. Only the fields are
- * imported, even if their names contain characters that names of fields cannot have. The rate of the time column must match the project's, unless the user specified the rate. Null if the columns are others.
+ * imported, even if their names contain characters that names of fields cannot have. The rate of the time column must match the project's,
+ * unless the user specified the rate. Null if the file has other columns.
  * @throws AIOT_DATA_RATE, AIOT_CSV_COLUMNS (several labels), AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED
  */
 export async function readWithRoles(

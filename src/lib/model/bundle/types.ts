@@ -65,8 +65,8 @@ interface GateFigures {
  * - `value`: real values, in the order of `names`.
  * - `reconstruction`: a reconstruction of the input. The second class is predicted if the mean squared distance from the standardized input exceeds
  *   the threshold.
- * - `objects`: shares of the background and of each class for each cell of a grid over a picture, see `detectionsIn`. A cell counts if a
- *   class's share is at least the threshold.
+ * - `objects`: probabilities of the background and of each class for each cell of a grid over a picture, see `detectionsIn`. A cell counts
+ *   if a class's probability is at least the threshold.
  */
 export type AnswerSpec =
   | { kind: 'classes'; reject?: RejectSpec | undefined; costs?: number[] | undefined }

@@ -114,7 +114,7 @@ export interface Engine {
   /**
    * One step of Adam.
    * @param inputs [rows × inputSize], row-major
-   * @param targets [rows × outputSize]; for `classes` each row's shares sum to 1
+   * @param targets [rows × outputSize]; for `classes` each row's values sum to 1
    * @param weights one factor of the loss per row; null = 1
    * @param share factor of the learning rate; default 1
    */

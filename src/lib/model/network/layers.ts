@@ -16,9 +16,9 @@ export const networkKinds = [
 export type NetworkKind = (typeof networkKinds)[number];
 
 /**
- * Kind of prediction: a share for each class, the probability of one event, real values, a reconstruction of the input, or objects in a
- * picture. A reconstruction's distance from the input measures how unusual the input is. Objects are shares for each cell of a grid over the
- * picture: `count` is 1 + the number of classes, because the background comes first.
+ * Kind of prediction: a probability for each class, the probability of one event, real values, a reconstruction of the input, or objects in
+ * a picture. A reconstruction's distance from the input measures how unusual the input is. Objects are probabilities for each cell of a
+ * grid over the picture: `count` is 1 + the number of classes, because the background comes first.
  */
 export type NetworkOutput =
   | { kind: 'classes'; count: number }

@@ -103,7 +103,7 @@ async function forestOf(
   return await measured(graph, standardization, own, options, 'forest');
 }
 
-/** Represents the mean over a random forest's trees as sums of leaves. A probability is the second of two shares. */
+/** Represents the mean over a random forest's trees as sums of leaves. A single probability is the second of two class probabilities. */
 function sharesGraph(
   trees: RealTree[],
   inputs: number,
@@ -120,8 +120,8 @@ function sharesGraph(
 }
 
 /**
- * Represents boosting scores as sums of leaves, followed by the function that converts logits to shares. For two classes, softmax(−s/2,
- * s/2) is the sigmoid of the logit s.
+ * Represents boosting scores as sums of leaves, followed by the function that converts logits to probabilities. For two classes,
+ * softmax(−s/2, s/2) is the sigmoid of the logit s.
  */
 function boostedGraph(
   { trees, base }: Boosted,

@@ -366,8 +366,8 @@ export class WebhookSender implements Worker {
   }
 
   /**
-   * Sends an event, retrying until it is delivered. False = it cannot be delivered, or not by this process, and the
-   * position does not move past it.
+   * Sends an event, retrying until it is delivered. False = the event cannot be delivered, or not by this process; the position stays
+   * before it.
    */
   private async sendOne(row: WebhookRow, event: PlatformEvent, signal: AbortSignal): Promise<boolean> {
     const { now, platform, send = deliver } = this.parts;

@@ -100,7 +100,8 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
   }
 
   /**
-   * Stores a new version after checking signature, name, version, sequence and content. Pushing the same envelope again returns the first result.
+   * Stores a new version after checking its signature, name, version, sequence number and content. Pushing the same envelope again returns
+   * the first result.
    * @throws AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_NOT_FOUND (blob), AIOT_DIGEST_MISMATCH, and errors of the content check
    */
   push(name: string, envelope: Envelope, who: string): Promise<Card> {

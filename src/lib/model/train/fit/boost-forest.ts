@@ -121,7 +121,7 @@ function setGradients({ classes, values }: ForestRows, { scores, gradients }: St
 /**
  * Computes a leaf's step from the leaf's rows. For values, it is the weighted mean of the gradients. For classes, it is Σ w·g / Σ w·|g|·(1
  * − |g|), times (K − 1)/K for K > 2 classes. The denominator is the second derivative, because a gradient is the row's true class (0 or 1)
- * minus the predicted share.
+ * minus the predicted probability.
  */
 function stepOf(
   { classes }: ForestRows,

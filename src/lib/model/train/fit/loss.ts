@@ -164,10 +164,10 @@ function largest(row: Float32Array): number {
 const temperatures = { least: 0.25, most: 10 };
 
 /**
- * The temperature at which the predicted shares match how often predictions are correct. Outputs are divided by the temperature before the
- * softmax or sigmoid, without changing the predicted class. Minimizes the cross-entropy over rows that were not trained on (Guo et al., "On
- * Calibration of Modern Neural Networks", ICML 2017, section 4.2). Targets are smoothed as by Platt, so that a few rows without errors do
- * not lead to full confidence.
+ * The temperature at which the predicted probabilities match how often predictions are correct. Outputs are divided by the temperature
+ * before the softmax or sigmoid, without changing the predicted class. Minimizes the cross-entropy over rows that were not trained on (Guo
+ * et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2). Targets are smoothed as by Platt, so that a few rows without
+ * errors do not lead to full confidence.
  * @param outputs before the softmax [rows × classes], or before the sigmoid [rows]
  */
 export function temperatureOf(outputs: ArrayLike<number>, classes: Int32Array): number {

@@ -172,7 +172,7 @@ function readHeaders(reader: ByteReader, count: number): Header[] {
 interface Producer {
   id: bigint;
   epoch: number;
-  /** Sequence of the first record; −1 without idempotence. */
+  /** Sequence number of the first record; −1 without idempotence. */
   sequence: number;
 }
 
