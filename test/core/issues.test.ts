@@ -88,7 +88,7 @@ const table: [code: string, schema: z.ZodType, value: unknown, text: string][] =
     'invalid_format',
     at(z.string().regex(namePattern)),
     { field: 'a b' },
-    'field: expected a name of at most 64 letters, digits, dots, dashes and underscores, a letter or digit first and last; got "a b"',
+    'field: expected a name of at most 64 letters, digits, dots, dashes and underscores that starts and ends with a letter or digit; got "a b"',
   ],
   ['not_multiple_of', at(z.number().multipleOf(4)), { field: 6 }, 'field: expected a multiple of 4; got 6'],
   [

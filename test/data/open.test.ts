@@ -195,7 +195,7 @@ describe('importing recordings', () => {
     await writeFile(from, 'time_ms,x,y\n0,1,2\n10,3,4\n20,5,6\n');
     await expect(importRecordings({ project, from })).rejects.toMatchObject({
       code: 'AIOT_DATA_RATE',
-      message: `${from}: expected 50 samples per second (signal.rate), got about 100 by its time column`,
+      message: `${from}: expected 50 samples per second (signal.rate), got about 100 according to its time column`,
     });
     expect((await importRecordings({ project, from, rateHz: 50 })).imported).toMatchObject([{ samples: 3 }]);
   });

@@ -149,7 +149,7 @@ describe('UF2 files for other boards', () => {
       '--json',
     ]);
     expect(wrong).toMatchObject({ code: 2 });
-    expect(wrong.stderr + wrong.stdout).toContain('--family says rp2040');
+    expect(wrong.stderr + wrong.stdout).toContain('--family specifies rp2040');
     const raw = await runCli([
       'firmware',
       'merge',

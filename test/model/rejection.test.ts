@@ -172,9 +172,9 @@ describe('model.reject', () => {
   });
 
   it.each<[string, Partial<RejectSpec>, string]>([
-    ['thresholds for too few classes', { minimum: [0, 0] }, 'expected thresholds of 3 classes'],
-    ['centers of another model', { center: [0] }, 'expected thresholds of 3 classes for 100 inputs'],
-    ['radii without centers', { center: [], weight: [] }, 'expected thresholds of 3 classes'],
+    ['thresholds for too few classes', { minimum: [0, 0] }, 'expected thresholds for 3 classes'],
+    ['centers of another model', { center: [0] }, 'expected thresholds for 3 classes and 100 inputs'],
+    ['radii without centers', { center: [], weight: [] }, 'expected thresholds for 3 classes'],
     ['the name of a class', { label: 'slow' }, 'slow is the name of a class'],
   ])('is rejected in a bundle with %s', (_, change, message) => {
     const { reject } = bundle.info.answer as { reject: RejectSpec };

@@ -158,7 +158,7 @@ function platformUrl(text: string, protocol: 'https:' | 'mqtts:', source?: strin
       source === undefined ? {} : { next: `Set ${source} to such a URL, or unset it to use a context.` },
     );
   if (url.username || url.password) {
-    throw new AiotError('AIOT_USAGE', `${prefix}expected ${shown} without a user name and password`, {
+    throw new AiotError('AIOT_USAGE', `${prefix}expected ${shown} without a user name or password`, {
       next:
         source === undefined ? 'Provide the token with --token-file.' : 'Provide the token in AIOT_TOKEN.',
     });

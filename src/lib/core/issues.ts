@@ -163,7 +163,7 @@ const formats: Partial<Record<string, string>> = {
 };
 
 const aName =
-  'a name of at most 64 letters, digits, dots, dashes and underscores, a letter or digit first and last';
+  'a name of at most 64 letters, digits, dots, dashes and underscores that starts and ends with a letter or digit';
 
 function formatOf(issue: Extract<Issue, { code: 'invalid_format' }>): string {
   const { format, prefix, suffix, includes, pattern } = issue as typeof issue &

@@ -209,9 +209,9 @@ function checkFomo({ kind, split, vote, output }: Model, { features }: ProjectCo
       'expected recording, device or time, because a picture is not divided; got window',
     );
   if (vote !== 'none')
-    add(['model', 'vote'], `expected none, because a fomo predicts no class of the picture; got ${vote}`);
+    add(['model', 'vote'], `expected none, because a fomo does not classify whole pictures; got ${vote}`);
   if (output !== 'classes')
-    add(['model', 'output'], `expected no other output for model.kind fomo; got ${output}`);
+    add(['model', 'output'], `expected classes for model.kind fomo; got ${output}`);
   return problems;
 }
 
@@ -271,7 +271,7 @@ function checkReject({ model, signal }: ProjectConfig): Problem[] {
   if (train.calibrate && !canCalibrate(model))
     problems.push({
       path: ['model', 'train', 'calibrate'],
-      message: 'expected a network with classes or a probability, trained by aiot; got another model',
+      message: 'expected a neural network, trained by aiot, for classes or a probability; got another model',
     });
   if (!reject) return problems;
   const path = ['model', 'reject'];

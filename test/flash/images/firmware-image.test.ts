@@ -251,7 +251,7 @@ describe('aiot firmware merge', () => {
       [[`${image}@0x0`, `${image}@0x100`], 'ends at 0x180 and overlaps'],
       [[`${image}@0x0`, `${image}@0x100`], 'place the second at 0x1000 or later'],
       [[`${at('c3-boot.hex')}@0x0`], 'already contains its addresses'],
-      [[`${image}@0x0`, '--chip', 'esp32'], 'is for esp32c3, --chip says esp32'],
+      [[`${image}@0x0`, '--chip', 'esp32'], 'is for esp32c3, but --chip specifies esp32'],
       [[`${image}@ota_0`], "a partition label requires a board's partition table"],
       [[`${at('table.bin')}@bootloader`], 'the chip is unknown'],
       [[`${at('c3-boot.elf')}@0x0`], 'is an ELF file, not a flashable image'],

@@ -66,7 +66,7 @@ export async function fetchFirmware(
   if (manifest.expires !== null && manifest.expires <= Date.now()) {
     throw new AiotError(
       'AIOT_UPDATE_EXPIRED',
-      `${what} expired ${new Date(manifest.expires).toISOString()}`,
+      `${what} expired at ${new Date(manifest.expires).toISOString()}`,
       {
         next: 'Push it again to renew its signature.',
       },

@@ -163,7 +163,7 @@ function singleLabel(boxes: readonly Box[], file: string): string {
 function badName(file: string): AiotError {
   return new AiotError(
     'AIOT_USAGE',
-    `${file}: expected a file name of at most 60 letters, digits, dots, dashes and underscores, a letter or digit first and last`,
+    `${file}: expected a file name of at most 60 letters, digits, dots, dashes and underscores that starts and ends with a letter or digit`,
     { next: 'Rename the picture, and its entry in the annotations.' },
   );
 }

@@ -375,7 +375,7 @@ async function readFrom(
     if (!namePattern.test(idOfFile(file, expected))) {
       throw new AiotError(
         'AIOT_USAGE',
-        `${file}: expected a file name of at most 64 letters, digits, dots, dashes and underscores, a letter or digit first and last`,
+        `${file}: expected a file name of at most 64 letters, digits, dots, dashes and underscores that starts and ends with a letter or digit`,
         { next: 'Rename the file.' },
       );
     }

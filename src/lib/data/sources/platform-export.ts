@@ -288,7 +288,10 @@ function objectOf(line: string, at: string): Row {
   } catch {
     // Invalid JSON gets the same error as JSON that is not an object.
   }
-  throw new AiotError('AIOT_FILE_MALFORMED', `${at}: expected one JSON object of an export`);
+  throw new AiotError(
+    'AIOT_FILE_MALFORMED',
+    `${at}: expected one JSON object, as an export has on each line`,
+  );
 }
 
 function textOf(row: Row, name: string, at: string): string {

@@ -228,7 +228,7 @@ export async function readWithRoles(
   if (rateHz === undefined && got !== null && Math.abs(got / expected.rateHz - 1) > 0.2) {
     throw new AiotError(
       'AIOT_DATA_RATE',
-      `${file}: expected ${expected.rateHz} samples per second (signal.rate), got about ${got} by its time column`,
+      `${file}: expected ${expected.rateHz} samples per second (signal.rate), got about ${got} according to its time column`,
       {
         next: `Set signal.rate in aiot.yaml. If the time column is wrong, pass \`--rate ${expected.rateHz}\`.`,
       },

@@ -120,7 +120,7 @@ function settingsOf({ id, role, to, places }: NativeGuideOptions) {
   const { scheme, endpoint, username } = url;
   hostAndPort(url);
   if (scheme !== 'mqtt' || username !== undefined) {
-    const message = `${endpoint}: expected mqtt://HOST:PORT without a user name and password, because a native board supports nothing else`;
+    const message = `${endpoint}: expected mqtt://HOST:PORT without a user name or password, because a native board supports nothing else`;
     throw new AiotError('AIOT_STREAM_URL', message, {
       next: 'Use the form mqtt://HOST:PORT, or omit --native.',
     });

@@ -193,7 +193,8 @@ function oneFamily(read: readonly Read[], wanted: string | undefined): Uf2Family
   );
   if (other === undefined) return family;
   const { contents } = other;
-  const against = wanted === undefined ? `${first?.file} is for ${family.title}` : `--family says ${wanted}`;
+  const against =
+    wanted === undefined ? `but ${first?.file} is for ${family.title}` : `but --family specifies ${wanted}`;
   const message = `${other.file} is for ${contents.family?.title ?? contents.chip}, ${against}`;
   throw new AiotError('AIOT_USAGE', message);
 }
@@ -203,7 +204,8 @@ function oneChip(read: readonly Read[], wanted: ChipName | undefined): ChipName 
   const chip = wanted ?? first?.contents.chip ?? null;
   const other = read.find(({ contents }) => contents.chip !== null && contents.chip !== chip);
   if (other === undefined) return chip;
-  const against = wanted === undefined ? `${first?.file} is for ${chip}` : `--chip says ${wanted}`;
+  const against =
+    wanted === undefined ? `but ${first?.file} is for ${chip}` : `but --chip specifies ${wanted}`;
   throw new AiotError('AIOT_USAGE', `${other.file} is for ${other.contents.chip}, ${against}`);
 }
 

@@ -255,7 +255,7 @@ export async function requireModelAccepted(
   if (manifest.expires !== null && manifest.expires <= systemClock.now()) {
     throw new AiotError(
       'AIOT_UPDATE_EXPIRED',
-      `${image.name} expired ${new Date(manifest.expires).toISOString()}`,
+      `${image.name} expired at ${new Date(manifest.expires).toISOString()}`,
     );
   }
   const committed = nvsValue(nvs, 'u64', update, 'sequence') ?? 0n;

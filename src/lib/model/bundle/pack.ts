@@ -223,7 +223,8 @@ function checkBundle(bundle: Bundle | NetworkBundle): void {
 
 function checkEnd(graph: Graph, told: BundleInfo['input'], side: 'input' | 'output'): void {
   const { type, scale, zeroPoint } = read(() => endOf(graph, `${side}s`), 'model.tflite');
-  if (type !== told.type) throw malformed(`bundle.json: ${side}: it is ${type}, not ${told.type}`);
+  if (type !== told.type)
+    throw malformed(`bundle.json: ${side}: expected ${type} as in model.tflite, got ${told.type}`);
   if (scale !== told.scale || zeroPoint !== told.zeroPoint) {
     throw malformed(`bundle.json: ${side}: scale and zero point differ from those in model.tflite`);
   }
@@ -249,7 +250,7 @@ function checkObjects({ answer, classes, signal: { image } }: BundleInfo): void 
   if (classes.length === 0) throw malformed('bundle.json: classes: expected one or more for objects, got 0');
   const { picture, grid } = answer;
   if (picture.width !== image?.width || picture.height !== image.height)
-    throw malformed('bundle.json: answer.picture: expected the size in signal.image');
+    throw malformed('bundle.json: answer.picture: expected the same size as in signal.image');
   const [rows, columns] = gridOf(picture);
   if (grid[0] !== rows || grid[1] !== columns)
     throw malformed(`bundle.json: answer.grid: expected ${rows} × ${columns}, got ${grid.join(' × ')}`);
@@ -286,7 +287,7 @@ function checkDecision({ answer, classes }: BundleInfo, features: number): void 
         weight.length === features));
   if (!fits)
     throw malformed(
-      `bundle.json: answer.reject: expected thresholds of ${classes.length} classes for ${features} inputs`,
+      `bundle.json: answer.reject: expected thresholds for ${classes.length} classes and ${features} inputs`,
     );
 }
 

@@ -97,7 +97,7 @@ function noNumber({ graph }: RunningNetwork, where: string, got: number): AiotEr
   if (broken !== undefined) {
     const what = `the model outputs ${got} (${where}): its ${broken}`;
     return new AiotError('AIOT_MODEL_UNFIT', what, {
-      next: 'Train the model again: the data is not the cause.',
+      next: 'Train the model again. The data that you passed is not at fault.',
     });
   }
   const what = `${where} of the model is ${got}, expected a finite number`;

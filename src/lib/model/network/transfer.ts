@@ -67,7 +67,7 @@ export function gridFeaturesOf(graph: Graph, file: string): Graph {
   const last = graph.operators[at];
   if (!last)
     throw unfit(
-      `${file}: expected layers whose output has ${rows} × ${columns} places, an eighth of the picture`,
+      `${file}: expected a layer with an output of ${rows} × ${columns} cells, an eighth of the picture's size`,
     );
   const operators = graph.operators.slice(0, at + 1);
   return withoutUnused({ ...graph, operators, outputs: [last.outputs[0]!] });

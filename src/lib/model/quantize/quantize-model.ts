@@ -229,7 +229,7 @@ export function requireForestMode({ mode, io, maxLoss, finetune }: Requested): v
   if (wrong === null) return;
   throw new AiotError(
     'AIOT_QUANTIZE_UNFIT',
-    `${wrong} does not apply to a forest: it already compares and adds integers, without any loss`,
+    `${wrong} does not apply to a forest, which already compares and adds integers without any loss`,
     { next: `Omit ${wrong.split(' ')[0]}. Write it as C code with --emit c.` },
   );
 }

@@ -226,7 +226,7 @@ interface Right {
  */
 function checkGrant(by: Grantor, right: Right, own: string | null): void {
   if (by.role !== 'operator' && right.owner !== own) {
-    throw refused('only operators can use the tokens of others');
+    throw refused("only operators can manage other users' tokens");
   }
   if (!atLeast(by.role, right.role)) {
     throw refused(`the role ${right.role} is higher than the role ${by.role} of this token`);

@@ -104,7 +104,10 @@ export class DeviceCommands {
       const command = newCommandSchema.parse(each);
       const id = `${command.type}/${command.name}`;
       if (isBuiltIn(command.name))
-        throw new AiotError('AIOT_ALREADY_EXISTS', `${id}: ${command.name} is a command of protocol v1`);
+        throw new AiotError(
+          'AIOT_ALREADY_EXISTS',
+          `${id}: ${command.name} is a built-in command of every device`,
+        );
       if (wanted.has(id)) throw new AiotError('AIOT_ALREADY_EXISTS', `${id} is defined twice`);
       await compileCommand(command);
       wanted.set(id, command);

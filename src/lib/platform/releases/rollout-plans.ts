@@ -199,7 +199,7 @@ export class Planner {
       return manifest;
     }
     const got = `${manifest.name}@${manifest.version}`;
-    const message = `the manifest ${sequence} is for ${got}, not for ${name}@${version}`;
+    const message = `the manifest with sequence number ${sequence} is for ${got}, not for ${name}@${version}`;
     throw new AiotError('AIOT_REQUEST_INVALID', message);
   }
 
@@ -399,7 +399,7 @@ function noDevice(
   });
   return new AiotError(
     'AIOT_ROLLOUT_EMPTY',
-    `${message}, only devices of type ${own.replaceAll(',', ', ')}`,
+    `${message}; it matches only devices of type ${own.replaceAll(',', ', ')}`,
     {
       next: `To release it for them, push it again: \`aiot ${topic} push … --types ${own}\`.${slip ?? ''}`,
     },

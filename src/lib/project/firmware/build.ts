@@ -239,7 +239,7 @@ const vendorNext =
 
 async function buildByPio(target: ChipTarget, request: BuildRequest): Promise<Built> {
   if (request.profiles.length > 0)
-    throw new AiotError('AIOT_USAGE', 'profiles need ESP-IDF (idf.py), but PlatformIO would build', {
+    throw new AiotError('AIOT_USAGE', 'profiles need ESP-IDF (idf.py), but this build would use PlatformIO', {
       next: "Source ESP-IDF's export.sh in this shell, or omit the profiles.",
     });
   const { log } = placesOf(request, target);

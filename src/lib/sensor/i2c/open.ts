@@ -143,7 +143,7 @@ function checkBudget(place: I2cPlace, bus: I2cBus, url: SensorUrl, cautions: str
   if (share(bus.speedHz ?? fastestHz) > 1)
     throw new AiotError(
       'AIOT_SENSOR_URL',
-      `${url.endpoint}: these rates need ${percent(share(bus.speedHz ?? fastestHz))} of a bus at ${kHz(bus.speedHz ?? fastestHz)}`,
+      `${url.endpoint}: these rates need ${percent(share(bus.speedHz ?? fastestHz))} of the capacity of a bus at ${kHz(bus.speedHz ?? fastestHz)}`,
       { next: faster(bus.speedHz) },
     );
   const assumed = bus.speedHz ?? usualHz;

@@ -34,7 +34,7 @@ export async function setRate(
     const available = await readAttribute(`${path}_available`);
     const value = available === undefined ? `${wanted}` : chooseAbove(available, wanted!);
     if (value === undefined) {
-      throw new AiotError('AIOT_SENSOR_FAILED', `${name || id} lists no rates: ${available}`);
+      throw new AiotError('AIOT_SENSOR_FAILED', `${name || id} lists no valid rates: ${available}`);
     }
     await writeAttribute(path, value);
     rates.set(path, (await readAttribute(path)) ?? value);

@@ -123,6 +123,6 @@ function deviceOf(
   throw unfit(
     where,
     message,
-    `names no device (${from ?? 'deviceID, device or the key'}), got ${got}. Set ?device=`,
+    `does not name its device: expected a name in ${from ?? 'deviceID, device or the key'}, got ${got}; set ?device=`,
   );
 }
