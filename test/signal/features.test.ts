@@ -105,7 +105,7 @@ describe('the signal section of a project', () => {
 
   it.each([
     ['[along_step, magnitude_speed]', undefined, 'AIOT_FEATURE_UNKNOWN', 'got "magnitude_speed"'],
-    ['motion', 'current: { unit: A }', 'AIOT_FEATURE_UNFIT', 'got 1 field(s): current'],
+    ['motion', 'current: { unit: A }', 'AIOT_FEATURE_UNFIT', 'got 1 field: current'],
     ['har', undefined, 'AIOT_FEATURE_UNFIT', 'window of 448 to 895 samples'],
   ])('is rejected with features %s and fields %s', (features, fields, code, message) => {
     expect(() => signalSpecOf(project(features, fields))).toThrow(

@@ -4,8 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import * as z from 'zod';
 import { keyIdOf, publicKeyOf, sha256Hex } from '../core/crypto.js';
 import { AiotError, unless } from '../core/errors.js';
-import { readText, writeFileAtomic } from '../core/files.js';
 import { plural } from '../core/figures.js';
+import { readText, writeFileAtomic } from '../core/files.js';
 import { configFolder } from '../core/folders.js';
 import { type Envelope, envelopeSchema, validSigners } from '../formats/manifest/envelope.js';
 import {

@@ -6,6 +6,7 @@ import type { RegistryClient } from '../api/client.js';
 import type { PublicKey, TrustChain } from '../api/contract/releases.js';
 import { generateKeyPair, keyIdOf, publicKeyIn, publicKeyOf } from '../core/crypto.js';
 import { AiotError, hasCode } from '../core/errors.js';
+import { plural } from '../core/figures.js';
 import { readText, writeFileAtomic } from '../core/files.js';
 import { signPayload } from '../formats/manifest/envelope.js';
 import {
@@ -119,7 +120,7 @@ export async function rotateTrust(trust: TrustContext, rotation: Rotation): Prom
   const roles = { ...before.roles, [role]: { keyids: [...new Set(keyids)], threshold } };
   const left = roles[role].keyids.length;
   if (left < threshold) {
-    const message = `the role ${role} needs ${threshold} key(s), but only ${left} would remain`;
+    const message = `the role ${role} needs ${plural(threshold, 'key')}, but only ${left} would remain`;
     const next =
       role === 'targets' ? 'Specify the public keys of the other signers: --targets-key FILE' : undefined;
     throw new AiotError('AIOT_USAGE', message, {
@@ -228,7 +229,10 @@ function requireSigners({ roles: { root }, version }: Root, signers: readonly Pr
   }
   const count = new Set(signers.map(({ keyid }) => keyid)).size;
   if (count >= root.threshold) return;
-  throw new AiotError('AIOT_TRUST_SIGNATURES', `expected ${root.threshold} root key(s), got ${count}`);
+  throw new AiotError(
+    'AIOT_TRUST_SIGNATURES',
+    `expected ${plural(root.threshold, 'root key')}, got ${count}`,
+  );
 }
 
 async function publish(

@@ -1,4 +1,5 @@
 import { AiotError } from '../core/errors.js';
+import { plural } from '../core/figures.js';
 import { isSoundSet, type SoundSetName } from '../core/project-schema.js';
 import { createBandPower, emptyMoments, momentsOf } from './bands.js';
 import { harSet, harWindow } from './har.js';
@@ -69,7 +70,7 @@ function imageSet(spec: SignalSpec): FeatureSet {
 function misfit(name: string, { fields, windowSamples }: SignalSpec): string | null {
   if (name === 'spectral') return null;
   if (fields.length !== 3) {
-    return `expects the three axes of an accelerometer, got ${fields.length} field(s): ${fields.join(', ')}`;
+    return `expects the three axes of an accelerometer, got ${plural(fields.length, 'field')}: ${fields.join(', ')}`;
   }
   if (name === 'har' && (windowSamples < harWindow.least || windowSamples > harWindow.most)) {
     return `expects a window of ${harWindow.least} to ${harWindow.most} samples (its wavelets have six levels), got ${windowSamples}`;

@@ -1,5 +1,6 @@
 import type { Dataset, File, Group } from 'jsfive';
 import { AiotError } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
 import { readZip } from '../../formats/zip.js';
 import { isModel, malformed, parseJson } from './errors.js';
 import { type KerasModel, namedWeights, type Weight, type WeightSource } from './keras/config.js';
@@ -34,7 +35,9 @@ function byPlace(root: Group): WeightSource {
       const found = [...datasetsIn(vars)].sort((a, b) => Number(a.path[0]) - Number(b.path[0]));
       // Additional arrays, such as a Dropout's seed, follow the layer's own weights.
       if (found.length < roles.length)
-        throw malformed(`${path.join('/')}: expected ${roles.join(', ')}, got ${found.length} array(s)`);
+        throw malformed(
+          `${path.join('/')}: expected ${roles.join(', ')}, got ${plural(found.length, 'array')}`,
+        );
       return roles.map((role, place): Weight => weightOf(found[place]!.dataset, `${path.join('/')}/${role}`));
     },
   };

@@ -1,4 +1,5 @@
 import { AiotError } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
 import { gaussian, type Random, seededRandom } from '../../core/numbers.js';
 import type { LayerConfig } from '../../core/project-schema.js';
 import type { Activation } from '../../formats/tflite/graph.js';
@@ -260,7 +261,7 @@ class LayerMaker {
     }) as [number, number];
     if (height >= 1 && width >= 1) return [height, width];
     const [had, want] = this.overTime
-      ? [`${shape[2]} sample(s)`, `${filter[1]}`]
+      ? [plural(shape[2]!, 'sample'), `${filter[1]}`]
       : [`${shape[1]} × ${shape[2]}`, filter.join(' × ')];
     throw unfit(`${place}: a window of ${want} does not fit into ${had}`);
   }

@@ -301,7 +301,7 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
 export async function requireBlobs(
   blobs: BlobStore,
   wanted: readonly { digest: string; bytes: number }[],
-  said = 'the manifest says ',
+  said = 'but the manifest states ',
 ): Promise<void> {
   for (const { digest, bytes } of wanted) {
     const size = await blobs.size(digest);

@@ -1,6 +1,7 @@
 import type { PublicKey, TrustChain } from '../../api/contract/releases.js';
 import { canonicalJson, generateKeyPair, keyIdOf, publicKeyOf } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
 import {
   type Envelope,
   signPayload,
@@ -86,7 +87,7 @@ function checkUsable({ keys, roles }: TrustRoot): void {
   if (usable.size >= threshold) return;
   throw new AiotError(
     'AIOT_REQUEST_INVALID',
-    `expected a trust root with at least ${threshold} release key(s), got ${usable.size}`,
+    `expected a trust root with at least ${plural(threshold, 'release key')}, got ${usable.size}`,
   );
 }
 
@@ -232,7 +233,7 @@ export class Roots {
     if (own.length >= timestamp.threshold) return;
     throw new AiotError(
       'AIOT_REQUEST_INVALID',
-      `expected ${timestamp.threshold} timestamp key(s) on this platform, got ${own.length}`,
+      `expected ${plural(timestamp.threshold, 'timestamp key')} on this platform, got ${own.length}`,
       {
         next: 'Create a timestamp key on this platform with `aiot trust rotate --role timestamp --root-key FILE`.',
       },

@@ -1,3 +1,4 @@
+import { plural } from '../../../core/figures.js';
 import { malformed, unsupported } from '../errors.js';
 
 /** A layer or model in Keras or TensorFlow.js JSON. */
@@ -63,7 +64,7 @@ export class LayerSettings {
     const list = Array.isArray(value) ? value : new Array(count).fill(value);
     if (list.length === count && list.every((each) => Number.isInteger(each))) return list;
     throw malformed(
-      `${this.where}: expected ${count} whole number(s) as ${name}, got ${JSON.stringify(value)}`,
+      `${this.where}: expected ${plural(count, 'whole number')} as ${name}, got ${JSON.stringify(value)}`,
     );
   }
 
