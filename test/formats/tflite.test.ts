@@ -311,7 +311,7 @@ describe('an inconsistent graph', () => {
         g.tensors[1]!.quantization!.scale.pop();
         g.tensors[1]!.quantization!.zeroPoint.pop();
       },
-      '5 scales for dimension 0 of [6,4]',
+      '5 scales do not match dimension 0 of [6,4]',
     ],
     [
       'a softmax with the wrong scale',
@@ -333,7 +333,7 @@ describe('an inconsistent graph', () => {
         Object.assign(g.tensors[3]!, { type: 'float32', data: new Float32Array(6) });
         Object.assign(g.tensors[2]!, {});
       },
-      'a bias of float32',
+      'expected an int32 bias, got float32',
     ],
     [
       'a zero point out of range',
@@ -386,7 +386,7 @@ describe('operators whose inputs share a scale', () => {
       (g) => {
         g.operators[0]!.options = { axis: 1, activation: 'relu' };
       },
-      'a fused activation (relu)',
+      'expected no fused activation, got relu',
     ],
   ])('are not written with %s', (_name, change, reason) => {
     expect(refusal(() => writeTflite(concatenation(() => {})))).toBe('nothing was refused');

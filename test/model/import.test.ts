@@ -211,7 +211,7 @@ describe('importing a TensorFlow.js layers model', () => {
           weightsManifest: [{ paths: [], weights: [{ name: 'w', shape: [9], dtype: 'constructor' }] }],
         }),
       'AIOT_FILE_MALFORMED',
-      /w: weights of constructor/,
+      /w: weights of type constructor are not supported/,
     ],
     [
       'a shard above the folder of the model',

@@ -506,7 +506,7 @@ export const catalogue = {
   AIOT_DEPLOY_NOTHING: {
     exit: 4,
     family: 'user',
-    about: 'The folder contains no files rendered by aiot deploy, or its secrets have not been created yet.',
+    about: 'The folder contains no files rendered by aiot deploy, or the secrets have not been created yet.',
     next: 'Render the files with `aiot deploy render --target TARGET --out DIR`.',
   },
   AIOT_DEPLOY_UNFIT: {
@@ -565,7 +565,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about: 'The operation would disrupt a rollout that is in progress on the device.',
-    next: 'Wait for it to finish. To see its progress, run `aiot device show NAME`.',
+    next: 'Wait for the rollout to finish. To see its progress, run `aiot device show NAME`.',
   },
   AIOT_DIGEST_MISMATCH: {
     exit: 1,
@@ -716,7 +716,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The board did not become healthy with the new image. It was rolled back to the previous one, unless the message says otherwise.',
+      'The board did not become healthy with the new image. Unless the message says otherwise, the board was rolled back to the previous image.',
     next: "To see the board's output, run `aiot board monitor`. The message gives the reason.",
   },
   AIOT_FLASH_VERIFY: {

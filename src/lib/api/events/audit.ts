@@ -119,7 +119,7 @@ class Chain {
       throw broken(`entry ${seq} was changed: its hash does not match its content`);
     for (const known of this.expected)
       if (known.seq === seq && known.hash !== entry.hash)
-        throw broken(`entry ${seq} is not the one that was there before: its hash was ${known.hash}`);
+        throw broken(`entry ${seq} was replaced: its earlier hash was ${known.hash}`);
     this.count++;
     this.to = at;
     this.head = { seq, hash: entry.hash };
@@ -129,7 +129,7 @@ class Chain {
   end(): void {
     for (const { seq } of this.expected)
       if (seq > this.head.seq)
-        throw broken(`the log ends with entry ${this.head.seq}, but entry ${seq} existed before`);
+        throw broken(`the log ends with entry ${this.head.seq}, but entry ${seq} existed earlier`);
       else if (this.count > 0 && seq < this.first && seq > 0)
         throw broken(`the log begins with entry ${this.first}, after the known entry ${seq}`);
   }

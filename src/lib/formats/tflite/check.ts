@@ -34,7 +34,7 @@ export function checkGraph(graph: Graph): void {
     const { optional = [], states = [] } = rowOf(op);
     const made = row.outputs?.(options as never) ?? 1;
     if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || outputs.length !== made)
-      throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
+      throw malformed(where, `unexpected number of inputs (${inputs.length}) or outputs (${outputs.length})`);
     // TFLite Micro reads the number of inputs that the option valuesCount specifies.
     if (op === 'PACK' && options.valuesCount !== inputs.length)
       throw malformed(where, `${inputs.length} inputs, but valuesCount is ${options.valuesCount}`);
@@ -110,7 +110,7 @@ function checkTensor(tensor: Tensor, index: number): void {
   const long = scale.find((value) => Math.fround(value) !== value);
   if (long !== undefined) throw malformed(where, `expected a float32 scale (Math.fround), got ${long}`);
   if (scale.length > 1 && shape[axis] !== scale.length)
-    throw malformed(where, `${scale.length} scales for dimension ${axis} of [${shape}]`);
+    throw malformed(where, `${scale.length} scales do not match dimension ${axis} of [${shape}]`);
 }
 
 /** Operators whose scales TFLite Micro compares exactly. */
@@ -171,9 +171,9 @@ export function checkQuantization({ tensors, operators }: Graph): void {
       throw malformed(where, 'expected symmetric int8 weights (all zero points 0)');
     // TFLite Micro assumes that a third input is a bias, and crashes if this input is omitted.
     if (op === 'DEPTHWISE_CONV_2D' && inputs[2] === -1)
-      throw malformed(where, 'its bias is given as −1, expected two inputs');
+      throw malformed(where, 'its bias is omitted as −1; expected only two inputs');
     if (bias !== undefined && bias.type !== 'int32' && !(bias.type === 'int64' && output.type === 'int16'))
-      throw malformed(where, `a bias of ${bias.type}`);
+      throw malformed(where, `expected an int32 bias, got ${bias.type}`);
     if (op === 'FULLY_CONNECTED' && bias !== undefined)
       checkBiasScale([tensors[inputs[0]!]!, weights, bias, output], where);
   });
@@ -192,7 +192,7 @@ function checkBiasScale(
   const product = Math.fround(input.quantization!.scale[0]! * one!);
   const own = bias.quantization?.scale[0] ?? 0;
   if (!(Math.abs(product - own) / output.quantization!.scale[0]! <= 0.02))
-    throw malformed(where, `expected a bias of scale ${product} (input times weights), got ${own}`);
+    throw malformed(where, `expected a bias scale of ${product} (input scale × weight scale), got ${own}`);
 }
 
 /** Checks options that TFLite Micro rejects or ignores for integers. */
@@ -200,7 +200,7 @@ function checkOptions({ op, inputs, options }: Operator, output: Tensor, where: 
   if (op === 'CONCATENATION' && inputs.length > 10)
     throw malformed(where, `expected at most 10 inputs, got ${inputs.length}`);
   if (op === 'CONCATENATION' && options.activation !== 'none')
-    throw malformed(where, `a fused activation (${options.activation})`);
+    throw malformed(where, `expected no fused activation, got ${options.activation}`);
   if ((op === 'ADD' || op === 'SUB') && output.type === 'int16' && options.potScaleInt16 !== false)
     throw malformed(where, 'expected potScaleInt16 to be false');
 }

@@ -198,7 +198,7 @@ export function forestIn({ tensors }: Pick<Graph, 'tensors'>, { inputs, outputs 
   const y = tensors[outputs[0]!]!;
   if (nodes.length % 4 !== 0 || leaves.length % forest.outputs !== 0)
     throw wrong(
-      `${nodes.length} numbers of nodes and ${leaves.length} of leaves for ${forest.outputs} outputs`,
+      `expected 4 numbers per node and ${forest.outputs} per leaf, got ${nodes.length} and ${leaves.length} in total`,
     );
   if (elementCount(y.shape) !== forest.outputs)
     throw wrong(`expected ${forest.outputs} outputs, got [${y.shape}]`);
@@ -229,7 +229,7 @@ function checkWalks(
     for (let node = root < 0 ? end : root; node < end; node++) {
       const [feature, low, high] = [nodes[4 * node]!, nodes[4 * node + 2]!, nodes[4 * node + 3]!];
       if (!(feature >= 0 && feature < inputs))
-        throw wrong(`node ${node} reads feature ${feature} of ${inputs}`);
+        throw wrong(`node ${node} reads feature ${feature}, but there are only ${inputs}`);
       if (!exists(low, node) || !exists(high, node))
         throw wrong(`node ${node} refers to ${low} and ${high}, expected later nodes of its tree, or leaves`);
       if (low < 0) reach(low);

@@ -100,7 +100,8 @@ function tensorOf(table: Table, index: number, filled: readonly number[]): Outli
   const where = `byte ${table.at}, tensor ${index} (${name})`;
   const { name: type, bytes } = tensorTypeName(table.int8(slots.tensor.type, 0));
   const shape = table.int32s(slots.tensor.shape);
-  if (shape.some((size) => size < -1)) throw malformed(where, `a shape of [${shape}]`);
+  if (shape.some((size) => size < -1))
+    throw malformed(where, `expected dimensions of at least −1, got [${shape}]`);
   const elements = shape.reduce((product, size) => product * Math.max(0, size), 1);
   if (!Number.isSafeInteger(elements)) throw malformed(where, `[${shape}] has too many elements`);
   const buffer = table.uint32(slots.tensor.buffer, 0);

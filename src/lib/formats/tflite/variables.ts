@@ -118,7 +118,7 @@ class Handles {
     const [output = -1] = outputs;
     if (!options.sharedName) throw malformed(where, 'the variable has no name');
     if (outputs.length !== 1 || this.graph.tensors[output] !== undefined || this.#names.has(output))
-      throw malformed(where, `its output, tensor ${output}, is not a handle of its own`);
+      throw malformed(where, `its output, tensor ${output}, is not a separate handle`);
     const name = String(options.sharedName);
     this.#names.set(output, name);
     if (!this.#firsts.has(name)) this.#firsts.set(name, output);
@@ -146,7 +146,7 @@ class Handles {
     if (known && (known.tensor.type !== value.type || known.tensor.shape.join() !== value.shape.join()))
       throw malformed(
         where,
-        `a variable of ${known.tensor.type} [${known.tensor.shape}] and of ${value.type} [${value.shape}]`,
+        `its variable is used both as ${known.tensor.type} [${known.tensor.shape}] and as ${value.type} [${value.shape}]`,
       );
     if (known === undefined || (!known.assigned && op === 'ASSIGN_VARIABLE'))
       this.#values.set(name, { tensor: value, assigned: op === 'ASSIGN_VARIABLE' });

@@ -139,7 +139,7 @@ function weightOf(dataset: Dataset, name: string): Weight {
     const { shape, value } = dataset;
     const data = Float32Array.from(value as ArrayLike<number>);
     if (data.length !== shape.reduce((a, b) => a * b, 1))
-      throw new Error(`${data.length} numbers for [${shape}]`);
+      throw new Error(`${data.length} numbers do not match the shape [${shape}]`);
     return { shape: [...shape], data };
   });
 }

@@ -51,7 +51,8 @@ export async function readTfjs(file: string): Promise<KerasModel> {
     let at = 0;
     for (const entry of group.weights) {
       const stored = entry.quantization?.dtype ?? entry.dtype;
-      if (!Object.hasOwn(widths, stored)) throw malformed(`${entry.name}: weights of ${stored}`);
+      if (!Object.hasOwn(widths, stored))
+        throw malformed(`${entry.name}: weights of type ${stored} are not supported`);
       const length = entry.shape.reduce((a, b) => a * b, 1) * widths[stored]!;
       const own = bytes.subarray(at, at + length);
       if (own.length !== length)

@@ -59,7 +59,9 @@ const batchNormalization: LayerMaker = ({ maker, inputs, settings, weights }) =>
   const channels = maker.shape(inputs[0]!).at(-1)!;
   for (const { data } of given) {
     if (data.length === channels) continue;
-    throw malformed(`${settings.where}: ${data.length} numbers for ${channels} channels`);
+    throw malformed(
+      `${settings.where}: expected ${channels} numbers, one for each channel, got ${data.length}`,
+    );
   }
   const [mean, variance] = given.slice(-2).map(({ data }) => data) as [Float32Array, Float32Array];
   const epsilon = settings.number('epsilon', 1e-3);

@@ -17,7 +17,7 @@ function numbers({ attributes, where }: NodeCall, name: string): ArrayLike<numbe
 function integers({ attributes, where }: NodeCall, name: string, count: number): number[] {
   const found = attributes.integers(name) ?? [];
   if (found.length === count) return found;
-  throw malformed(`${where}: ${found.length} numbers in ${name}, expected ${count}`);
+  throw malformed(`${where}: expected ${count} numbers in ${name}, got ${found.length}`);
 }
 
 /** The largest key whose float32 is at most this number. The number may be more precise than a float32. */
@@ -128,7 +128,9 @@ function weightsOf(
   for (let i = 0; i < values.length; i++) {
     const place = places.get(`${trees[i]} ${nodes[i]}`);
     if (place === undefined || !(ids[i]! >= 0 && ids[i]! < outputs))
-      throw malformed(`${call.where}: a weight of ${kind} ${ids[i]} in node ${nodes[i]} of tree ${trees[i]}`);
+      throw malformed(
+        `${call.where}: the weight of ${kind} ${ids[i]} in node ${nodes[i]} of tree ${trees[i]} refers to a missing node or ${kind}`,
+      );
     const own = found.get(place);
     if (own) own.push([ids[i]!, values[i]!]);
     else found.set(place, [[ids[i]!, values[i]!]]);
