@@ -62,7 +62,10 @@ describe('aiot.yaml', () => {
 
   it.each([
     ['labels: { a: [a] }', 'aiot.yaml:2:10: model.labels: expected at least two classes'],
-    ['labels: { a: [a], b: [b], c: [c] }, output: probability', 'expected two classes for one probability'],
+    [
+      'labels: { a: [a], b: [b], c: [c] }, output: probability',
+      'expected two classes for model.output: probability',
+    ],
     ['kind: layers', 'model.layers: expected a list of layers'],
     ['layers: [{ type: dense, units: 3 }]', 'expected numbers for model.kind mlp'],
   ])('is rejected if its model has %s', (model, message) => {
@@ -95,7 +98,7 @@ describe('aiot.yaml', () => {
     [
       'lowpass: 12',
       'lowpass: 60',
-      'aiot.yaml:8:3: signal.lowpass: expected below half the rate (50 Hz); got 60',
+      'aiot.yaml:8:3: signal.lowpass: expected a frequency below half the rate (50 Hz); got 60',
     ],
     [
       'walk: [walking]',

@@ -129,7 +129,7 @@ describe('a picture project', () => {
       'expected the size of the pictures',
     );
     expect(await invalid(`features: raw, ${size}, rate: 480, window: 480, stride: 480`)).toContain(
-      'expected signal.features: image',
+      'these settings need signal.features: image',
     );
     expect(
       await invalid(`features: image, ${size}, rate: 480, lowpass: 9, window: 480, stride: 480`),

@@ -257,7 +257,7 @@ describe('signal.mel of a project', () => {
       expect.objectContaining({
         code: 'AIOT_PROJECT_INVALID',
         message: expect.stringContaining(
-          'expected signal.features: logmel, mfcc or microfrontend with these settings; got',
+          'these settings need signal.features: logmel, mfcc or microfrontend; got',
         ),
       }),
     );

@@ -100,19 +100,19 @@ function checkSignal({ signal }: ProjectConfig): Problem[] {
   if (lowpass !== undefined && lowpass >= rate / 2) {
     problems.push({
       path: ['signal', 'lowpass'],
-      message: `expected below half the rate (${rate / 2} Hz); got ${lowpass}`,
+      message: `expected a frequency below half the rate (${rate / 2} Hz); got ${lowpass}`,
     });
   }
   if (resample > rate) {
     problems.push({
       path: ['signal', 'resample'],
-      message: `expected at most the rate (${rate} Hz); got ${resample}`,
+      message: `expected at most the sampling rate (${rate} Hz); got ${resample}`,
     });
   }
   if (signal.mel && !isSoundSet(signal.features)) {
     problems.push({
       path: ['signal', 'mel'],
-      message: `expected signal.features: logmel, mfcc or microfrontend with these settings; got ${show(signal.features)}`,
+      message: `these settings need signal.features: logmel, mfcc or microfrontend; got ${show(signal.features)}`,
     });
   }
   return [...problems, ...checkImage(signal)];
@@ -123,7 +123,7 @@ function checkImage({ features, image, rate, lowpass, resample, window, stride }
   const problems: Problem[] = [];
   const add = (field: string, message: string) => problems.push({ path: ['signal', field], message });
   if (features !== 'image') {
-    if (image) add('image', `expected signal.features: image with these settings; got ${show(features)}`);
+    if (image) add('image', `these settings need signal.features: image; got ${show(features)}`);
     return problems;
   }
   if (!image) {
@@ -161,7 +161,7 @@ function checkLabels({ model }: ProjectConfig): Problem[] {
   if (model.output === 'probability' && count !== 2) {
     problems.push({
       path,
-      message: `expected two classes for one probability (model.output), which belongs to the second class; got ${count}`,
+      message: `expected two classes for model.output: probability (the output is the probability of the second class); got ${count}`,
     });
   } else if (count < 2 && model.kind !== 'fomo')
     problems.push({ path, message: 'expected at least two classes' });

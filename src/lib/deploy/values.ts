@@ -108,7 +108,7 @@ function databaseProblems({ database }: Given): Problem[] {
   const { instances, backups, restore } = database;
   const three = (name: string) => ({
     path: ['database', name],
-    message: 'needs `instances: 3`: a single instance is backed up with `aiot backup create`',
+    message: 'needs `instances: 3`; to back up a single instance, use `aiot backup create`',
   });
   if (instances === 1)
     return [...(backups ? [three('backups')] : []), ...(restore ? [three('restore')] : [])];
@@ -195,7 +195,7 @@ function nodeProblems({ nodes, accelerators }: Given): Problem[] {
       ? [
           {
             path: ['nodes', 'list'],
-            message: `expected 1, 3 or 5 servers (with two, losing one loses both); got ${servers}`,
+            message: `expected 1, 3 or 5 servers (of two, the failure of one stops both); got ${servers}`,
           },
         ]
       : []),

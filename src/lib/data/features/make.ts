@@ -197,7 +197,7 @@ function specOf(options: FeaturesOptions, dataset: Dataset): SignalSpec {
   const lowpassHz = options.lowpassHz ?? own?.lowpassHz ?? null;
   if (resampleHz > rateHz) throw unfit('--resample', `at most the rate, ${rateHz} Hz`, resampleHz);
   if (lowpassHz !== null && lowpassHz >= rateHz / 2) {
-    throw unfit('--lowpass', `below half the rate, ${rateHz / 2} Hz`, lowpassHz);
+    throw unfit('--lowpass', `a frequency below half the rate, ${rateHz / 2} Hz`, lowpassHz);
   }
   const features = set === undefined ? (own?.features ?? 'motion') : featuresOf(set);
   const mel = isSoundSet(features) ? melSpecOf(features, project?.config.signal.mel, resampleHz) : undefined;

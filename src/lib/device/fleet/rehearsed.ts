@@ -200,7 +200,7 @@ export class RehearsedDevice {
     if (kind === 'model') return { type: 'golden', attempt, vectors, passed: isBad ? vectors - 1 : vectors };
     if (!isBad) return { type: 'golden', attempt, vectors: 0, passed: 0 };
     const code = kind === 'firmware' ? 'AIOT_UPDATE_TRIAL' : 'AIOT_CONFIG_UNFIT';
-    return { type: 'failed', attempt, code, message: 'it does not work' };
+    return { type: 'failed', attempt, code, message: 'the new version does not work' };
   }
 
   /**

@@ -203,7 +203,7 @@ function requireClasses(
   }
   if (output === 'probability' && names.length !== 2) {
     throw unfit(
-      `expected two classes for one probability, got ${names.length}: ${names.slice(0, 6).join(', ')}`,
+      `expected two classes for model.output: probability, got ${names.length}: ${names.slice(0, 6).join(', ')}`,
       'Set model.output: classes, or group the labels into two classes in model.labels.',
     );
   }
