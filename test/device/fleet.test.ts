@@ -364,7 +364,7 @@ it('the fleet options are parsed as shares, latencies, and clocks, and errors na
   expect(parseLatency('20..200ms')).toEqual([20, 200]);
   expect(parseLatency('50ms')).toEqual([50, 50]);
   expect(parseClock('x60')).toBe(60);
-  expect(() => parseShare('loss', '500%')).toThrow('--loss: expected a share');
+  expect(() => parseShare('loss', '500%')).toThrow('--loss: expected a fraction');
   expect(() => parseLatency('2..1s')).toThrow('the lower bound first');
   expect(() => parseClock('fast')).toThrow('expected a factor');
 });

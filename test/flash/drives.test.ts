@@ -159,7 +159,7 @@ describe('UF2 files for other boards', () => {
       '--out',
       at('b.bin'),
     ]);
-    expect(raw.stderr).toContain('--family applies to UF2 files only');
+    expect(raw.stderr).toContain('--family applies only to UF2 files');
     const serial = await runCli(['flash', at('app.uf2'), '--port', 'simulated:esp32c3']);
     expect(serial.stderr).toContain('is for RP2350, Arm, which has no serial loader of Espressif');
   });

@@ -141,6 +141,6 @@ describe('model.costs', () => {
 
   it('needs a model that predicts classes', () => {
     const text = `${yaml.replace('kind: mlp', 'kind: autoencoder')}  costs: ${JSON.stringify(costs)}\n`;
-    expect(() => parseProject(text, 'aiot.yaml')).toThrow('model.costs: expected model.output: classes');
+    expect(() => parseProject(text, 'aiot.yaml')).toThrow('model.costs: needs model.output: classes');
   });
 });

@@ -417,8 +417,8 @@ describe('a model that finds objects', () => {
   it.each([
     ['split: window', 'a picture is not divided'],
     ['vote: majority:3', 'expected none'],
-    ['output: value', 'no other output'],
-    ['reject: {}', 'expected model.output: classes'],
+    ['output: value', 'expected classes for model.kind fomo'],
+    ['reject: {}', 'needs model.output: classes'],
   ])('rejects %s', (line, message) => {
     expect(() => parseProject(yaml.replace('  kind: fomo', `  kind: fomo\n  ${line}`), 'aiot.yaml')).toThrow(
       message,

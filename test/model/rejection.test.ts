@@ -187,7 +187,7 @@ describe('model.reject', () => {
     ['reject: { label: calm }', 'model.reject.label: expected a label that is not a class; got "calm"'],
     ['reject: { unknown: [slow] }', 'model.reject.unknown: expected labels that belong to no class'],
     ['reject: { share: 0.6 }', 'model.reject.share'],
-    ['output: value\n  reject: {}', 'model.reject: expected model.output: classes'],
+    ['output: value\n  reject: {}', 'model.reject: needs model.output: classes'],
   ])('cannot be set to %s', (line, message) => {
     expect(() => parseProject(`${yaml}  ${line}\n`, 'aiot.yaml')).toThrow(message);
   });

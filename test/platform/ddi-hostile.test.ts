@@ -71,7 +71,7 @@ describe('client feedback', () => {
     expect(tagOf('site')).toBe('attr.site');
     expect(tagOf('../../etc')).toBe('attr...-..-etc');
     expect(tagOf('x'.repeat(500))).toHaveLength(63);
-    expect(() => parseAttributes('{"data":{"a":{"b":1}}}')).toThrow('string values only');
+    expect(() => parseAttributes('{"data":{"a":{"b":1}}}')).toThrow('only string values');
   });
 
   it('that never arrives ends the action after repeated downloads', () => {

@@ -5,7 +5,7 @@ const orNone = <Schema extends z.ZodType>(schema: Schema) => z.union([z.literal(
 
 /** A Kubernetes quantity of CPU time. */
 const cpu = z.union([
-  z.string().regex(/^([1-9]\d{0,4}m|\d{1,3}(\.\d{1,3})?)$/, 'expected a share such as 250m or 2'),
+  z.string().regex(/^([1-9]\d{0,4}m|\d{1,3}(\.\d{1,3})?)$/, 'expected a number of CPUs such as 250m or 2'),
   z.number().positive().max(999).transform(String),
 ]);
 

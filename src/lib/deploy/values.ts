@@ -195,7 +195,7 @@ function nodeProblems({ nodes, accelerators }: Given): Problem[] {
       ? [
           {
             path: ['nodes', 'list'],
-            message: `expected 1, 3 or 5 servers (of two, the failure of one stops both); got ${servers}`,
+            message: `expected 1, 3 or 5 servers (with two, the failure of one stops both); got ${servers}`,
           },
         ]
       : []),

@@ -196,7 +196,7 @@ export async function loadBoardRam(request: BoardRequest & { file: string }): Pr
   const image = readEspImage(bytes, file);
   if (image.kind !== 'bootloader') {
     throw new AiotError('AIOT_USAGE', `${file} has segments in flash, so it cannot run from RAM alone`, {
-      next: `Write it to flash with \`aiot flash ${file}@0x10000\`, or build it with RAM segments only.`,
+      next: `Write it to flash with \`aiot flash ${file}@0x10000\`, or build it with only RAM segments.`,
     });
   }
   const segments = image.segments

@@ -263,8 +263,8 @@ describe('aiot firmware merge', () => {
       ],
       [[`${at('table.bin')}@0x8000`, '--start', '0x9000'], 'before the start of the file at 0x9000'],
       [[`${at('table.bin')}@0xffff0`, '--pad-to', '1MB'], 'ends at 0x100bf0, but the flash ends at 0x100000'],
-      [[`${image}@0x0`, '--format', 'hex', '--start', '0x0'], '--start and --pad-to apply to raw files only'],
-      [[`${image}@0x0`, '--payload', '256'], '--payload and --no-md5 apply to UF2 files only'],
+      [[`${image}@0x0`, '--format', 'hex', '--start', '0x0'], '--start and --pad-to apply only to raw files'],
+      [[`${image}@0x0`, '--payload', '256'], '--payload and --no-md5 apply only to UF2 files'],
       [[`${image}@0x0`, '--format', 'uf2', '--payload', '460'], '1 to 452 payload bytes'],
     ];
     for (const [words, text] of cases) {

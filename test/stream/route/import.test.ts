@@ -178,7 +178,7 @@ test('the Node-RED import lists each node that does not fit in a route, with the
   expect(leftOut.map(({ node, reason }) => `${node}: ${reason}`)).toEqual([
     'function "magic" (f): routes do not support function; paths through it are left out',
     'change "ctx" (c): set flow.n: routes do not support context',
-    'http request "ask" (g): it sends GET requests; a sink sends POST only',
+    'http request "ask" (g): it sends GET requests, but a sink sends only POST',
     'mqtt in (off): it is disabled',
   ]);
 });

@@ -29,7 +29,7 @@ export async function provisionAtGuide(
   if (id === undefined) {
     throw new AiotError(
       'AIOT_USAGE',
-      'an installation of the guide identifies boards by their chip ids only',
+      'an installation of the guide identifies boards only by their chip ids',
       {
         next: 'Specify --chip-id ID or --mac MAC.',
       },

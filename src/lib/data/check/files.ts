@@ -216,7 +216,7 @@ function missingSides(split?: Split): Finding[] {
   const missing = split.train.length === 0 ? 'train' : 'test';
   throw new AiotError(
     'AIOT_DATA_EMPTY',
-    `no recordings in a folder ${missing}: both train and test are needed`,
+    `no recordings in a folder named ${missing}; expected one named train and one named test`,
     { next: `Add a folder ${missing} with recordings, or move all recordings into one folder.` },
   );
 }

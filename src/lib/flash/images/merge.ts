@@ -111,11 +111,11 @@ function refuseUnused(
   if (raw && format !== 'raw') {
     throw new AiotError(
       'AIOT_USAGE',
-      `a ${format} file contains addresses, so --start and --pad-to apply to raw files only`,
+      `a ${format} file contains addresses, so --start and --pad-to apply only to raw files`,
     );
   }
   if ((payloadBytes !== undefined || md5 === false) && format !== 'uf2') {
-    throw new AiotError('AIOT_USAGE', `--payload and --no-md5 apply to UF2 files only, not to ${format}`);
+    throw new AiotError('AIOT_USAGE', `--payload and --no-md5 apply only to UF2 files, not to ${format}`);
   }
 }
 

@@ -138,7 +138,7 @@ export class DeltaDecoder {
       number.value += (byte & 0x7f) * number.scale;
       number.scale *= 128;
     }
-    if (number.scale > 2 ** 41) throw malformed('a number has no end');
+    if (number.scale > 2 ** 41) throw malformed('a number is not terminated');
     if (byte & 0x80) return false;
     if (number.negative) number.value = -number.value;
     number.scale = 0;

@@ -393,7 +393,7 @@ export class Cursor {
 
   text(): string {
     const end = this.data.bytes.indexOf(0, this.at);
-    if (end === -1 || end >= this.end) throw this.refuse('a string has no end');
+    if (end === -1 || end >= this.end) throw this.refuse('a string is not terminated');
     const text = Buffer.from(this.data.bytes.subarray(this.at, end)).toString('utf8');
     this.at = end + 1;
     return text;

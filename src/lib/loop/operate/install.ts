@@ -78,7 +78,7 @@ export async function installLoop(options: InstallLoopOptions): Promise<Installe
   if (!namePattern.test(name)) throw new AiotError('AIOT_USAGE', `"${name}" is not a valid loop name`);
   if (!/^\d+[KMGT]?$/.test(options.memory)) throw notA('--memory', 'a size such as 300M', options.memory);
   if (options.cpu !== undefined && !/^[1-9]\d*%$/.test(options.cpu))
-    throw notA('--cpu', 'a share such as 50%', options.cpu);
+    throw notA('--cpu', 'a percentage such as 50%', options.cpu);
   const outputs = options.out ?? loop.out;
   for (const url of outputs) outputSettings(url, 'change');
   const secrets = `/etc/aiot/loop-${name}.env`;

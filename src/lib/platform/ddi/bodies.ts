@@ -78,7 +78,7 @@ export function parseAttributes(text: string): Attributes {
     });
   }
   const wrong = entries.find(([, value]) => typeof value !== 'string');
-  if (wrong) throw invalid('data: expected string values only');
+  if (wrong) throw invalid('data: expected only string values');
   return { mode, data: Object.fromEntries(entries as [string, string][]) };
 }
 

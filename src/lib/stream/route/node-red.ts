@@ -291,7 +291,7 @@ function sourceOf(flow: Flow, node: FlowNode): Endpoint | undefined {
     case 'http in': {
       const method = field(node, 'method') || 'get';
       if (method !== 'post')
-        return { reason: `it handles ${method.toUpperCase()} requests; a webhook accepts POST only` };
+        return { reason: `it handles ${method.toUpperCase()} requests, but a webhook accepts only POST` };
       return { url: `http://0.0.0.0:1880${field(node, 'url')}` };
     }
     default:
@@ -321,7 +321,7 @@ function sinkOf(flow: Flow, node: FlowNode): Endpoint | undefined {
       if (url.includes('{{')) return { reason: `its address contains a field: ${url}` };
       if (method !== 'POST')
         return {
-          reason: `it sends ${method === 'use' ? 'a method set while the flow runs' : method} requests; a sink sends POST only`,
+          reason: `it sends ${method === 'use' ? 'a method set while the flow runs' : method} requests, but a sink sends only POST`,
         };
       return { url: /^https?:/.test(url) ? url : `http://${url}` };
     }

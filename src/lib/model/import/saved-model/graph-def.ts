@@ -152,7 +152,7 @@ export class Message {
         value |= BigInt(byte & 0x7f) << shift;
         if (byte < 0x80) return BigInt.asIntN(64, value);
       }
-      throw malformed(`byte ${at} of a message: a number has no end`);
+      throw malformed(`byte ${at} of a message: a number is not terminated`);
     };
     while (at < bytes.length) {
       const tag = Number(varint());

@@ -142,7 +142,7 @@ export class ByteReader {
     let scale = 128;
     do {
       byte = buf[this.at++];
-      if (byte === undefined || scale > 2 ** 63) throw new RangeError('a number has no end');
+      if (byte === undefined || scale > 2 ** 63) throw new RangeError('a number is not terminated');
       value += (byte & 0x7f) * scale;
       scale *= 128;
     } while (byte >= 0x80);

@@ -128,7 +128,7 @@ function varint(bytes: Buffer): number {
     value += (byte & 0x7f) * 2 ** (7 * at);
     if (byte < 0x80) return value;
   }
-  throw new RangeError('a length has no end');
+  throw new RangeError('a length is not terminated');
 }
 
 /**
@@ -189,7 +189,7 @@ function zstdFrames(bytes: Buffer): ZstdFrame[] {
       at += 3 + (type === 1 ? 1 : size);
     }
     at += descriptor & 4;
-    if (at > bytes.length) throw new RangeError('a frame has no end');
+    if (at > bytes.length) throw new RangeError('a frame is truncated');
     frames.push({ bytes: bytes.subarray(begin, at), claimed, most });
   }
   return frames;
