@@ -159,6 +159,6 @@ describe('an int16x8 file from TensorFlow’s converter', () => {
 
 it.each(without)('%s on int16 is rejected', (op) => {
   expect(() => createInterpreter(oneOpGraphs[op]!(seededRandom(1), 'int16'))).toThrow(
-    new RegExp(`^operator 0 \\(${op}\\): from int16 to `),
+    new RegExp(`^operator 0 \\(${op}\\): no support for int16 inputs with `),
   );
 });
