@@ -470,7 +470,7 @@ describe('a shared MQTT subscription', () => {
   });
 
   it.each([
-    ['two groups', '/$share/g/t?group=h', {}, 'expected a group or a filter with $share'],
+    ['two groups', '/$share/g/t?group=h', {}, 'expected either a group or a filter with $share'],
     ['no filter', '/$share/g', {}, 'expected $share/GROUP/FILTER'],
     ['a wildcard as its group', '/$share/+/t', {}, 'expected $share/GROUP/FILTER'],
     ['a slash in the name of its group', '/t', { group: 'a/b' }, 'group: expected a name'],

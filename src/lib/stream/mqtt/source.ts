@@ -134,7 +134,10 @@ function filterOf({ path, endpoint }: StreamUrl, { group, noLocal }: MqttSetting
     throw new AiotError('AIOT_STREAM_URL', `${endpoint}: ${message}`, { next });
   };
   if (shared && group !== undefined)
-    refuse(`expected either a group or a filter with $share, got both: ${group} and ${filter}`, 'Remove one of the two.');
+    refuse(
+      `expected either a group or a filter with $share, got both: ${group} and ${filter}`,
+      'Remove one of the two.',
+    );
   if (shared && !/^\$share\/[^/+#]+\/./.test(filter))
     refuse(`expected $share/GROUP/FILTER, got ${filter}`, 'Write the filter alone, and add ?group=NAME.');
   // With this setting, the broker would end the connection with a protocol error (section 3.8.3.1).
