@@ -210,8 +210,7 @@ function checkFomo({ kind, split, vote, output }: Model, { features }: ProjectCo
     );
   if (vote !== 'none')
     add(['model', 'vote'], `expected none, because a fomo does not classify whole pictures; got ${vote}`);
-  if (output !== 'classes')
-    add(['model', 'output'], `expected classes for model.kind fomo; got ${output}`);
+  if (output !== 'classes') add(['model', 'output'], `expected classes for model.kind fomo; got ${output}`);
   return problems;
 }
 

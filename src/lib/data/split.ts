@@ -74,8 +74,7 @@ function splitObjects(
   const groups = groupsOf(ids, by === 'device' ? [...pairs, ...deviceMates(ids, byId)] : pairs);
   for (const name of names) {
     const own = groups.filter((group) => group.some((id) => classes.get(id)!.has(name)));
-    if (own.length < 3)
-      throw tooFew(name, own.length, by === 'device' ? 'device' : 'picture');
+    if (own.length < 3) throw tooFew(name, own.length, by === 'device' ? 'device' : 'picture');
   }
   const random = seededRandom(train.seed);
   for (let draw = 0; draw < 100; draw++) {
@@ -167,8 +166,7 @@ function splitByClass(
   const sorted = random ? shuffled(groups, random) : inTime(groups, byId);
   for (const name of [...new Set(classes.values())].sort()) {
     const own = sorted.filter(([id = '']) => classes.get(id) === name);
-    if (own.length < 3)
-      throw tooFew(name, own.length, 'recording');
+    if (own.length < 3) throw tooFew(name, own.length, 'recording');
     const labels = [...new Set(own.map(([id = '']) => byId.get(id)!.label))].sort();
     const strata = labels.map((label) => own.filter(([id = '']) => byId.get(id)!.label === label));
     // If one label is too rare to be on every side, the recordings of the whole class are assigned together.

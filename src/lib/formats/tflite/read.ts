@@ -112,8 +112,7 @@ export function importTflite(bytes: Uint8Array): {
   checkGraph(graph);
   const states = statesOf(graph);
   const stray = subgraph.tensors.findIndex((tensor, index) => tensor?.variable && !states.has(index));
-  if (stray >= 0)
-    throw unsupported(`tensor ${stray}`, 'it is variable, but not the state of an operator');
+  if (stray >= 0) throw unsupported(`tensor ${stray}`, 'it is variable, but not the state of an operator');
   const notes = graph.inputs.flatMap((index) => openDimensions(tensorTables[index]!, tensors[index]!));
   if (steps > 0) notes.push(`${steps} steps of loops are unrolled`);
   if (count > 0) notes.push(`${count} operators that only computed shapes became constants`);
