@@ -158,7 +158,10 @@ describe('recordings with times in milliseconds', () => {
     );
     const { json } = await runCli(['data', 'import', file, '--project', project(), '--json']);
     expect(json).toMatchObject({
-      error: { code: 'AIOT_DATA_RATE', message: expect.stringContaining('got about 100 according to its time column') },
+      error: {
+        code: 'AIOT_DATA_RATE',
+        message: expect.stringContaining('got about 100 according to its time column'),
+      },
     });
   });
 });

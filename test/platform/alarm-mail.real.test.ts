@@ -119,7 +119,7 @@ describeReal('smtp', 'mails of alarms', () => {
     await expect(sendMail({ ...access, port: ports[1] }, mail, signal)).rejects.toThrow(/certificate/);
     const wrong = sendMail({ ...trusted, port: ports[1], password: 'hush' }, mail, signal);
     await expect(wrong).rejects.toMatchObject({
-      message: expect.stringMatching(/answered 535 .*to the login/),
+      message: expect.stringMatching(/responded 535 .*to the login/),
     });
     await expect(wrong).rejects.not.toMatchObject({ message: expect.stringMatching(/hush|aHVzaA/) });
     // Without TLS, a target that requires it gets nothing.

@@ -286,16 +286,8 @@ describe('units in the names of columns', () => {
 
 describe('a declared unit of acceleration', () => {
   it.each([
-    [
-      'g',
-      9.81,
-      'stream.fields declares ax, ay, az in g, but the recordings show gravity in m/s².',
-    ],
-    [
-      'm/s2',
-      1,
-      'stream.fields declares ax, ay, az in m/s², but the recordings show gravity in g.',
-    ],
+    ['g', 9.81, 'stream.fields declares ax, ay, az in g, but the recordings show gravity in m/s².'],
+    ['m/s2', 1, 'stream.fields declares ax, ay, az in m/s², but the recordings show gravity in g.'],
     ['m/s^2', 9.81, null],
     ['g', 1, null],
     ['counts', 9.81, null],

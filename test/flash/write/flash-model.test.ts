@@ -146,7 +146,8 @@ describe('a model flashed over the cable', () => {
     expect(forced.overridden).toEqual([
       {
         ...{ rule: 'sequence', region: 'table.aiot' },
-        message: 'table.aiot has sequence number 290, but the board has committed 300 and accepts only a higher one',
+        message:
+          'table.aiot has sequence number 290, but the board has committed 300 and accepts only a higher one',
       },
     ]);
     expect([numberOf(at, 'sequence'), numberOf(at, 'floor')]).toEqual([300n, 280n]);

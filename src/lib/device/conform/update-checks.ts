@@ -61,9 +61,13 @@ async function rollOut(bench: Bench): Promise<RolloutDeviceInfo | undefined> {
   for await (const _ of client.rollouts.watch(id, signal ? { signal } : {}));
   // The device's last report may not have arrived yet.
   if (!(await listener.next((seen) => ends(seen, id), from, patienceMs)))
-    throw new AiotError('AIOT_PLATFORM_UNREACHABLE', 'the device's final report on the rollout did not arrive', {
-      retryable: true,
-    });
+    throw new AiotError(
+      'AIOT_PLATFORM_UNREACHABLE',
+      "the device's final report on the rollout did not arrive",
+      {
+        retryable: true,
+      },
+    );
   const [told] = await client.rollouts.devices(id);
   return told;
 }
