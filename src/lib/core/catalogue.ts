@@ -1812,7 +1812,7 @@ export const catalogue = {
     family: 'user',
     about:
       "A manifest's sequence number is below the minimum that the device has committed to, or below the minimum that the manifest itself sets.",
-    next: 'Deploy the version again, for example with `aiot model deploy`, which signs an older version again.',
+    next: 'Deploy the version again, for example with `aiot model deploy`, which signs it again with a higher sequence number.',
   },
   AIOT_UPDATE_HEARTBEAT: {
     exit: 1,
@@ -1838,7 +1838,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: "A manifest's sequence number is not higher than the one that the device has committed.",
-    next: 'Deploy the version again, for example with `aiot model deploy`, which signs an older version again.',
+    next: 'Deploy the version again, for example with `aiot model deploy`, which signs it again with a higher sequence number.',
   },
   AIOT_UPDATE_SIZE: {
     exit: 5,

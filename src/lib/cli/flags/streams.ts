@@ -103,7 +103,7 @@ export const viewFlags = {
     env: 'AIOT_TEMPLATE',
     helpValue: 'TEXT',
   }),
-  rate: Flags.boolean({ summary: 'Show messages per second instead, once a second.', env: 'AIOT_RATE' }),
+  rate: Flags.boolean({ summary: 'Print only the message rate, once per second.', env: 'AIOT_RATE' }),
   plot: list({ summary: 'Plot these fields instead.', env: 'AIOT_PLOT' }),
   stats: Flags.boolean({
     summary: 'Show counts, sizes and statistics at the end instead.',

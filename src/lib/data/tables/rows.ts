@@ -14,7 +14,7 @@ import type { Recording } from '../types.js';
 import { firstCells, isEpoch, rolesOf, secondsPerUnit } from './columns.js';
 import { openLoose } from './loose-recordings.js';
 
-/** Rows stored by column, in the order of time, from any source. */
+/** Rows from any source, stored by column in chronological order. */
 export interface Rows {
   /** The file or folder, as given by the user. */
   name: string;

@@ -434,7 +434,7 @@ function shortText(bundle: Uint8Array, chip: string): string[] {
 function modelSlots(table: PartitionTable): [Partition, Partition] {
   const [first, second] = modelSlotsIn(table);
   if (first && second) return [first, second];
-  throw new AiotError('AIOT_FLASH_NO_SLOT', "the board's partition table has no two model slots", {
+  throw new AiotError('AIOT_FLASH_NO_SLOT', "the board's partition table does not have two model slots", {
     next: 'Provision the board with a table that has them, such as the one in `aiot docs nvs`: `aiot device provision NAME --port PORT --partitions FILE.csv`.',
   });
 }

@@ -69,7 +69,7 @@ export async function ensureTopics(address: KafkaAddress, signal: AbortSignal): 
 /**
  * Reads a topic from the position of the previous process. On first use, reading begins with messages written since the
  * platform was first configured to read the topic; older messages are never read. `take` records the position through
- * `store`, in the transaction of its own changes.
+ * `store`, in the same transaction as its own changes.
  */
 export async function follow(options: FollowOptions, signal: AbortSignal, take: Take): Promise<void> {
   const { log, name } = options;

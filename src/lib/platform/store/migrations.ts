@@ -314,7 +314,7 @@ const commands = `
   CREATE INDEX callsByDeadline ON calls (deadline);
 `;
 
-/** Finds open calls, and old ones, without reading a day's ended calls every time. */
+/** Indexes for open and for old calls, so that queries do not read all calls that ended within the last day. */
 const callIndexes = `
   DROP INDEX callsByDeadline;
   CREATE INDEX callsOpen ON calls (deadline) WHERE outcome IS NULL;

@@ -332,7 +332,7 @@ export function mqttSettings(url: StreamUrl, options: StreamOptions): MqttSettin
     throw new AiotError(
       'AIOT_STREAM_URL',
       `${url.endpoint}: ${needing} needs MQTT 5, got version=${url.query.version}`,
-      { next: `Remove ${needing} from the address, or the version.` },
+      { next: `Remove ${needing} or version from the address.` },
     );
   }
   // The specification allows any text without these characters (MQTT 5, section 4.8.2).
