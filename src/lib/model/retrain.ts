@@ -32,7 +32,7 @@ export interface Taught {
   /** Metrics on the held-out windows, before and after retraining. */
   before: Metrics;
   after: Metrics;
-  /** Shares of the taught windows that are predicted correctly, before and after. */
+  /** Share of the windows labeled on the device that are predicted correctly, before and after retraining. */
   taught: { windows: number; before: number; after: number };
   /** Number of golden vectors whose prediction differs from the original model's. */
   goldenChanged: number;

@@ -39,7 +39,7 @@ const suggestionSchema = z.object({
    * recordings.
    */
   novelty: share,
-  /** Median distance from the recording's windows to the nearest training window, as a multiple of that percentile. */
+  /** Median distance from the recording's windows to the nearest training window, as a multiple of the percentile in `novelty`. */
   distance: z.number().min(0),
   /** The most frequent prediction, and its share of the windows; null if the model does not predict classes. */
   predicted: z.object({ class: z.string(), share }).nullable(),

@@ -369,7 +369,7 @@ export class Crowd<T> {
     this.recount(address, own.size + 1, own.size);
   }
 
-  /** The address with the most items. Among equals, the address that has had that many for the longest time. */
+  /** The address with the most items. If several addresses have equally many, the one that reached that number first. */
   busiest(): string | undefined {
     return this.byCount[this.most]?.values().next().value;
   }

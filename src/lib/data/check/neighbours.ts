@@ -63,7 +63,7 @@ function timedJoints(
       const direct = 2 / first.rateHz;
       // Overlapping times indicate a replay, because a device records one take at a time.
       if (pause < -direct || pause > Math.max(pauseSeconds, direct)) return [];
-      // Without a pause, the signal must continue. Otherwise, these are separate takes that were sent one after another.
+      // Without a pause, the signal must continue. Otherwise, they are separate takes, one of which was sent right after the other.
       if (pause < direct && errorsAt(first, second, first.columns.map(fit)).error > mostError) return [];
       return [{ first, second, pause }];
     });

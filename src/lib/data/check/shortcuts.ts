@@ -197,8 +197,8 @@ function interpolatedShare(columns: Float64Array[]): number {
 }
 
 /**
- * Separates the labels by the step size of the valuesif the step sizes of more than half of the fields do. A different way of recording
- * rounds all fields. A single field may take few values for other reasons, such as the temperature of an idle machine.
+ * Separates the labels by the step size of their values, if the step sizes of more than half of the fields separate the labels. A different
+ * way of recording rounds all fields. A single field may take few values for other reasons, such as the temperature of an idle machine.
  */
 function toldByRounding(known: Metadata[], labels: string[]): Told | null {
   const fields = (known[0]?.grids ?? []).map((_, field) => {

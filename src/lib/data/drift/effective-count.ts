@@ -127,7 +127,7 @@ export function paceWithoutStep(values: Float64Array, other: Float64Array): Pace
   return paceOf(other);
 }
 
-/** NOW's pace without its largest step, if its time exceeds the base's by more than the uncertainty; otherwise the base's pace. */
+/** NOW's pace with its largest step removed, if NOW's autocorrelation time clearly exceeds the base's; otherwise the base's pace. */
 export function slowerPace(base: Pace, now: Pace): Pace {
   return now.time > base.time * (1 + Math.sqrt(2 / now.degrees)) ? now : base;
 }

@@ -74,8 +74,8 @@ export function separability(table: FeatureTable, seed = 7): number {
 }
 
 /**
- * Number of windows of each recording that the probe classifies correctly, and of all its windows. The probe is trained on other
- * recordings. Rows without a label are ignored.
+ * For each recording, the number of windows that the probe classifies correctly, and the number of all windows. The probe is trained on
+ * other recordings. Rows without a label are ignored.
  * @throws AIOT_DATA_TOO_FEW (a label with one recording)
  */
 export function hitsByRecording(table: FeatureTable, seed = 7): Map<string, { right: number; all: number }> {

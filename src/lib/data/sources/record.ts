@@ -179,7 +179,7 @@ function otherRates(takes: Take[], rateHz: number, kept: Recording[], files: str
   return keeping(new AiotError('AIOT_DATA_RATE', message), kept);
 }
 
-/** The same error, with the IDs of the recordings that were saved nevertheless. */
+/** The error about rejected takes, with the IDs of the recordings that were saved nevertheless. */
 function keeping(error: unknown, kept: Recording[]): unknown {
   if (!(error instanceof AiotError) || kept.length === 0) return error;
   const { code, message, next, endpoint, retryable } = error;

@@ -70,11 +70,11 @@ interface ColumnRoles {
   label: string | null;
   device: string | null;
   take: string | null;
-  /** All time columns, whether or not they are `time`. */
+  /** All time columns, including `time`. */
   times: string[];
   /** Columns that are named like a time column but contain no times, because their values rise and fall. They are fields. */
   notTimes: string[];
-  /** Counters, and time columns besides `time`. */
+  /** Counters, and time columns other than `time`. */
   counter: string[];
   fields: string[];
 }

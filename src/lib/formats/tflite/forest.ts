@@ -11,9 +11,9 @@ import { elementCount, type Graph, type Operator, type Tensor } from './graph.js
  *
  * The operator's inputs are x float32 [1, features], nodes int32 [nodes, 4], leaves int32 [leaves, outputs] with the scale, roots int32
  * [trees] and base int32 [outputs]. The base is added to the leaf sums. A node's four values are a feature, a threshold, the next node if x
- * ≤ threshold, and the next node otherwise. A reference to a node is its index; −1 − k refers to leaf k. The trees are stored one after
- * another, and a node refers only to later nodes in its tree. Therefore, every walk ends, and the firmware can check this without extra
- * memory. The output is float32 [1, outputs].
+ * ≤ threshold, and the next node otherwise. A reference to a node is its index; −1 − k refers to leaf k. The trees are stored in sequence,
+ * and a node refers only to later nodes in its tree. Therefore, every walk ends, and the firmware can check this without extra memory. The
+ * output is float32 [1, outputs].
  */
 export interface Forest {
   /** Number of features and of outputs. */

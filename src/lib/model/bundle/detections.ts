@@ -104,8 +104,8 @@ export interface ObjectCounts {
 }
 
 /**
- * Compares the detections in one picture with its objects. A detection is correct if the cell of its center is that of an object of its
- * class, or next to it. Each object counts once; stronger detections choose first, and take the nearest object.
+ * Compares the detections in one picture with its objects. A detection is correct if its center is in the same cell as an object of its
+ * class, or in a neighboring cell. Each object counts once; stronger detections choose first, and take the nearest object.
  * @param counts one entry per class, increased in place
  * @returns whether every object was found, and there were no other detections
  */

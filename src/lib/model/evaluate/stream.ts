@@ -16,7 +16,7 @@ import { bestClass, createVote } from '../vote.js';
 
 /** Words that occurred, and how they were detected. */
 const counted = {
-  /** Number of words in the stream, and of those, the number detected. */
+  /** Number of words in the stream, and how many of them were detected. */
   events: z.int(),
   detected: z.int(),
   /** Number of detections during a different word. */

@@ -155,10 +155,10 @@ function fittedToPerson(cycles: number, spread: KernelCosts['spread'], basis: Ba
 }
 
 /**
- * Cortex-M4 with DSP instructions: MLPerf Tiny's four networks on a NUCLEO-L4R5ZI. The autoencoder has 0.264 M multiply-adds, all dense,
- * in 9.67 ms: 4.4 cycles each. ResNet-8 has 12.5 M in 252.8 ms: 2.4. MobileNet v1 0.25 (7.49 M, 254.6 ms) and DS-CNN (2.66 M, 97.6 ms)
- * agree within 5 % with 3.4 for pointwise and 10 for depthwise. The spread is wide because these networks were run with X-CUBE-AI, which is
- * faster than TFLite Micro with CMSIS-NN. Elementwise kernels are an estimate.
+ * Cortex-M4 with DSP instructions: MLPerf Tiny's four networks on a NUCLEO-L4R5ZI. The autoencoder has 0.264 M multiply-adds, all dense, in
+ * 9.67 ms: 4.4 cycles each. ResNet-8 has 12.5 M in 252.8 ms: 2.4 cycles each. MobileNet v1 0.25 (7.49 M, 254.6 ms) and DS-CNN (2.66 M, 97.6
+ * ms) agree within 5 % with 3.4 for pointwise and 10 for depthwise. The spread is wide because these networks were run with X-CUBE-AI,
+ * which is faster than TFLite Micro with CMSIS-NN. Elementwise kernels are an estimate.
  */
 const cortexM4: KernelCosts = {
   convolution: 3,

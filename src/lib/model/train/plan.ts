@@ -23,8 +23,8 @@ export interface Plan {
   /** Whether each example is a row of a table. */
   rows: boolean;
   /**
-   * Whether a linear model may replace the network on a small table: compared by folds over the rows, or only the
-   * validation set if rows belong together. Null for recordings, for kinds other than mlp, and if layers, a kind or members were requested.
+   * Whether a linear model may replace the network on a small table: compared by folds over the rows, or on the validation set alone if
+   * rows belong together. Null for recordings, for kinds other than mlp, and if layers, a kind or members were requested.
    */
   linear: 'folds' | 'validation' | null;
   /**

@@ -26,9 +26,9 @@ interface Answer {
 }
 
 /**
- * Responses to requests with an Idempotency-Key. Completion is recorded in the transaction of the change itself
- * (through its event); the response is stored afterward. The change is therefore not repeated if the process dies
- * between the two steps. A response may contain a secret, so it is sealed with the requester's token.
+ * Responses to requests with an Idempotency-Key. Completion is recorded in the same transaction as the change (through the change's event);
+ * the response is stored afterward. The change is therefore not repeated if the process dies between the two steps. A response may contain
+ * a secret, so it is sealed with the requester's token.
  */
 export class Answers {
   private readonly working = new AsyncLocalStorage<Pending & { noted: boolean }>();

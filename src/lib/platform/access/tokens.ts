@@ -204,7 +204,7 @@ export class Tokens {
       .set({ lastUsed: at })
       .where('id', '=', id)
       .execute();
-    // If recording this use fails, the next use is recorded.
+    // If this use of the token cannot be recorded, its next use is recorded instead.
     noting.catch(() => this.noted.delete(id));
   }
 }

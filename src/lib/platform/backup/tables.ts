@@ -175,8 +175,7 @@ async function drawAbove(store: Store, { name }: Table): Promise<void> {
 }
 
 /**
- * Empties the telemetry tables after a failed restore, because they are not part of the transaction and were empty before
- * it.
+ * Empties the telemetry tables after a failed restore, because they are not part of the transaction. They were empty before the restore.
  */
 async function clearTelemetry(store: Store): Promise<void> {
   const { sql } = await import('kysely');

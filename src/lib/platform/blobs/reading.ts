@@ -313,7 +313,7 @@ export class BlobMemory {
   ) {}
 
   /**
-   * Drops the cached blob if its file has been replaced or modified since then.
+   * Drops the cached blob if its file has been replaced or modified since the blob was read.
    * @param stamp the file's current stamp; null = there is no file
    */
   keepOnly(digest: string, stamp: string | null): void {

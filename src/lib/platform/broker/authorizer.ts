@@ -17,11 +17,11 @@ export interface AuthorizerParts {
   tokens: Tokens;
   secrets?: DeviceSecrets | undefined;
   failures?: Failures | undefined;
-  /** Ends a token's connections with the token. */
+  /** Closes a token's connections when the token ends. */
   sessions: Sessions;
   broker: Pick<Broker, 'figures' | 'disconnectUser'>;
   denied?: ((denial: Denial) => void) | undefined;
-  /** Whether the database is being checked, or damaged. */
+  /** Whether the database is being checked or is damaged. */
   unavailable?: (() => boolean) | undefined;
   log: Logger;
 }
@@ -46,7 +46,7 @@ export const deny = { result: 'deny', is_superuser: false, superuser: false } as
  * device's name, or `token:ID`.
  */
 export class Authorizer {
-  /** Tokens whose end disconnects their clients. */
+  /** Tokens whose clients are disconnected when the token ends. */
   private readonly watched = new Set<string>();
 
   constructor(private readonly parts: AuthorizerParts) {}
@@ -201,7 +201,7 @@ export interface Admission {
   identity: Identity;
   /** The client's user name at the broker. */
   user: string;
-  /** End of the token, ms since 1970; null for devices. */
+  /** Time when the token ends, ms since 1970; null for devices. */
   expires: number | null;
 }
 
@@ -228,7 +228,7 @@ function userOf(identity: Identity): string {
   return identity.kind === 'user' ? tokenUser + identity.token : '';
 }
 
-/** A placeholder's value; if it has none, brokers insert nothing or, in early EMQX 5, `undefined`. */
+/** A placeholder's value. For a missing value, brokers insert nothing or, in early EMQX 5, `undefined`. */
 function present(value: string | null | undefined): string | undefined {
   return value === null || value === '' || value === 'undefined' ? undefined : value;
 }

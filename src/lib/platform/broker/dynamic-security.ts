@@ -167,7 +167,7 @@ function expectDone(answers: readonly Response[], allowed?: RegExp): void {
   if (failed) throw new Error(`Mosquitto: ${failed.command}: ${failed.error}`);
 }
 
-/** Sends requests one after another; the responses of one request arrive in one message. */
+/** Sends one request at a time. All responses to a request arrive in one message. */
 function asker(client: MqttClient): (commands: readonly Command[]) => Promise<Response[]> {
   let turn: Promise<unknown> = Promise.resolve();
   let count = 0;

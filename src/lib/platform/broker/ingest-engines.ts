@@ -199,7 +199,7 @@ interface SharingParts {
   log: Logger;
 }
 
-/** Delay before a message that could not be stored is tried again, ms, and the number of attempts before it goes to another replica. */
+/** Delay before storing a message is retried, ms, and the number of attempts before the message goes to another replica. */
 const [againMs, mostAttempts] = [1000, 5];
 
 /** Maximum number of messages that one replica stores at a time. */
@@ -320,7 +320,7 @@ async function readShared(
   }
 }
 
-/** Minimum interval between log lines about messages that could not be stored, ms. An outage affects thousands of them. */
+/** Minimum interval between log lines about messages that could not be stored, ms. An outage affects thousands of messages. */
 const quietMs = 10_000;
 
 function oncePerOutage(log: Logger): (error: unknown, topic: string) => void {

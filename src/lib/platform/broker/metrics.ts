@@ -122,7 +122,7 @@ function figuresOf(core: Core, uptimeMs: number): Record<string, string | number
 
 const minutes = [1, 5, 15] as const;
 
-/** Counters, named after their rates. */
+/** Counters by the names under which their rates are published. */
 const countersOf = (figures: BrokerFigures): [string, number][] => [
   ['messages/received', figures.packetsIn],
   ['messages/sent', figures.packetsOut],

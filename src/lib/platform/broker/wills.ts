@@ -39,7 +39,7 @@ export async function endPendingWill(core: Core, key: string): Promise<void> {
   await endWill(core, key, dueAt > core.now() ? 'dropped' : 'told');
 }
 
-/** Publishes a will (`told`) or drops it. */
+/** Ends a will by publishing it (`told`) or by dropping it. */
 export async function endWill(core: Core, key: string, how: 'told' | 'dropped'): Promise<void> {
   const will = core.state.wills.get(key);
   if (!will) return;

@@ -24,7 +24,7 @@ interface RetentionParts {
 const dayMs = 86_400_000;
 const together = 1000;
 
-/** A block is rewritten automatically only when this share of it is dead. */
+/** A block is rewritten automatically only when at least this fraction of it is unused. */
 const worthIt = 0.25;
 
 /**

@@ -293,7 +293,7 @@ export class AttentionService {
     return times === undefined ? none : times.filter((time) => time > now - restartWindowMs);
   }
 
-  /** Reads the events since the last call: connections, and reports with errors or with another reason for the last restart. */
+  /** Reads the events since the last call: connections, and reports with errors or with a changed reason for the last restart. */
   private follow(): Promise<void> {
     return this.inTurn(() => this.readEvents());
   }

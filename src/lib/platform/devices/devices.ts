@@ -489,8 +489,8 @@ export function ofSightings(all: readonly Sighting[], known: Known, lastSeen: nu
 }
 
 /**
- * News in a report: the running model, the firmware, the update's step or its error, and another reason for the last restart, or another
- * restart by a fault. Null if none of these has changed, because progress within a step and repeated reports are not events.
+ * News in a report: the running model, the firmware, the update's step or error, a changed reason for the last restart, or a further
+ * restart caused by a fault. Null if none of these has changed, because progress within a step and repeated reports are not events.
  */
 function reportChange(before: Reported | null, now: Reported): Record<string, unknown> | null {
   const [old, told] = [before && newsOf(before), newsOf(now)];
@@ -500,7 +500,7 @@ function reportChange(before: Reported | null, now: Reported): Record<string, un
   return JSON.stringify(old) === JSON.stringify(told) ? null : told;
 }
 
-/** Whether a device has restarted by a fault again. Ordinary restarts are not news, because devices that sleep restart all day. */
+/** Whether a fault has restarted the device again. Ordinary restarts are not news, because devices that sleep restart all day. */
 function hasFallen(before: Reported, { vitals }: Reported): boolean {
   const [old, uptime] = [before.vitals?.uptimeMs, vitals?.uptimeMs];
   const isFault = !['power-on', 'software'].includes(vitals?.boot?.reason ?? 'software');

@@ -374,7 +374,7 @@ export class Alarms {
     return { alarm: name, from, ...counted, fired: newest() };
   }
 
-  /** The recordings that a test reads, by device; those of one stream are a list. */
+  /** The recordings that a test reads: for each device, one list per stream. */
   private async recorded(loaded: LoadedAlarm, from: number, signal?: AbortSignal) {
     const { telemetry, devices } = this.parts;
     const found = new Map<string, Take[][]>();
@@ -394,7 +394,7 @@ export class Alarms {
     return found;
   }
 
-  /** The samples of recordings of one stream that have arrived since a time, and the number of their messages. */
+  /** Samples of one stream's recordings that have arrived since a given time, and the number of messages that contained them. */
   private async *replayed(takes: Take[], from: number, counted: { messages: number }) {
     for (const take of takes.sort((a, b) => (a.startedAt ?? 0) - (b.startedAt ?? 0))) {
       const since = from - behindBy(take);

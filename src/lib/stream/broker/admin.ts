@@ -8,7 +8,7 @@ export interface StreamAdmin {
   lag?(options: { group?: string }): Promise<LagState[]>;
   /** Creates missing topics, updates existing ones, and returns the changes; absent if topics need not be created. */
   create?(spec: TopicSpec, options: { dryRun: boolean }): Promise<CreateResult>;
-  /** Tests the broker's capabilities, one after another. */
+  /** Tests the broker's capabilities one at a time. */
   check(options: { signal?: AbortSignal }): Promise<CheckResult[]>;
   close(): Promise<void>;
 }

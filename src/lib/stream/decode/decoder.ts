@@ -58,10 +58,7 @@ async function decodeOf(name: DecoderName, options: DecoderOptions): Promise<(by
   }
 }
 
-/**
- * Caches the value decoded from the last message, because `where`, `map`, `key` and `topic` decode the same message one
- * after another.
- */
+/** Caches the value decoded from the last message, because `where`, `map`, `key` and `topic` each decode the same message. */
 function memoised(decode: (payload: Buffer, message: Message) => unknown): Decoder {
   let last: Message | undefined;
   let payload: Uint8Array | undefined;

@@ -278,7 +278,7 @@ const versionSigns: [key: number, version: number, says: string][] = [
   [1, 10, '2.1'],
 ];
 
-/** Tests the connection and our permissions, one after another. Nothing is written. */
+/** Tests the connection, and then our permissions. Nothing is written. */
 async function checkKafka(
   settings: KafkaSettings,
   topics: readonly string[],

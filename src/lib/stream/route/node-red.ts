@@ -444,7 +444,7 @@ function addChange(node: FlowNode, steps: Steps): string[] {
   return reasons;
 }
 
-/** Converts `change topic from A to B`. Several such rules are applied one after another. */
+/** Converts `change topic from A to B`. If there are several such rules, they are applied in order. */
 function addTopicChange(rule: Rule, steps: Steps, reasons: string[], place: string): void {
   const to = expressionOf(rule.to, rule.tot);
   if (to === undefined || (rule.fromt ?? 'str') !== 'str') {

@@ -70,7 +70,7 @@ export function createMissingFields(wanted: readonly WantedField[], texts: reado
         else if (typeof value === 'string' && seen.size < mostTexts) seen.add(value);
       }
     },
-    /** The texts that their fields never contained, although the fields contained other texts. */
+    /** Texts that never occurred in their fields, although the fields contained other texts. */
     missingTexts: (): readonly MissingText[] =>
       awaited.flatMap(({ flag, path, text, seen }) =>
         seen.size === 0 ? [] : [{ flag, field: path.join('.'), text, seen: [...seen] }],
