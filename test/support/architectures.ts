@@ -184,7 +184,7 @@ function activated(n: FloatNetwork, x: number): number {
   return how === 'LEAKY_RELU' ? n.leakyRelu(x, 0.1) : n.unary(x, how);
 }
 
-/** Number of values in one run, which contains all inputs, one after another. */
+/** Number of input values for one run: those of all inputs, in sequence. */
 export function inputSize({ inputs, tensors }: Graph): number {
   return inputs.reduce((sum, index) => sum + elementCount(tensors[index]!.shape), 0);
 }

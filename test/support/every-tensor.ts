@@ -41,7 +41,7 @@ export function tensorsInTflm(jobs: { graph: Graph; input: Inputs }[]): Buffer[]
   return tensorsIn('tflm', jobs);
 }
 
-/** The same bytes from TFLite Micro, or from LiteRT's reference kernels. */
+/** The raw bytes of every operator's outputs, run by run, from TFLite Micro or from LiteRT's reference kernels. */
 export function tensorsIn(judge: 'tflm' | 'litert', jobs: { graph: Graph; input: Inputs }[]): Buffer[] {
   const exposed = jobs.map(({ graph, input }) => {
     const outputs = graph.operators.flatMap((operator) => operator.outputs);
@@ -54,7 +54,7 @@ export function tensorsIn(judge: 'tflm' | 'litert', jobs: { graph: Graph; input:
   return runInPython(judge, exposed).map(({ output }) => Buffer.from(output.buffer));
 }
 
-/** The same bytes from the device interpreter. */
+/** The raw bytes of every operator's outputs from the device interpreter, run by run. */
 export function tensorsOnDevice({ graph, input }: { graph: Graph; input: Inputs }): Buffer {
   const interpreter = createInterpreter(graph);
   const size = inputSize(graph);

@@ -413,7 +413,7 @@ function standardizationOf(rows: Float32Array[]) {
 
 /**
  * A network of two dense layers, with the output layer for this kind of prediction.
- * @param channels number of shares per cell, for objects
+ * @param channels number of probabilities per cell, for objects
  */
 function network(seed: number, inputs: number, outputs: number, kind: Kind, channels = 1): Graph {
   const random = seededRandom(seed);

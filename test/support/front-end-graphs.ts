@@ -114,7 +114,7 @@ function spectralSubtraction(b: GraphBuilder, x: number): number[] {
   });
 }
 
-/** Gains that fall, as for the power law of a front end; unless `real`, any numbers without an overflow in the interpolation. */
+/** Gains that decrease, as in a front end's power law; unless `real`, any numbers that cause no overflow in the interpolation. */
 function pcan(b: GraphBuilder, x: number, noise: number, real: boolean): number[] {
   const gain = (at: number) => Math.round(32767 / (1 + at / 8));
   const table = new Int16Array(125);

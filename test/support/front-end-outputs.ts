@@ -56,7 +56,7 @@ export async function compareFrontEnds(
 const sizeOf = ({ tensors }: Graph, index: number) =>
   elementCount(tensors[index]!.shape) * elementBytes(tensors[index]!.type);
 
-/** The bytes of one tensor in consecutive runs, from those of all tensors. */
+/** Extracts the bytes of one tensor in consecutive runs from the bytes of all tensors. */
 function bytesOf(graph: Graph, made: readonly number[], tensor: number, all: Buffer): Buffer {
   const sizes = made.map((index) => sizeOf(graph, index));
   const step = sizes.reduce((sum, size) => sum + size, 0);
@@ -68,7 +68,7 @@ function bytesOf(graph: Graph, made: readonly number[], tensor: number, all: Buf
   return Buffer.concat(parts);
 }
 
-/** The same, computed by the TypeScript interpreter, after another run and a reset. */
+/** The bytes of one tensor in consecutive runs of the TypeScript interpreter, which follow another run and a reset. */
 function computedHere(graph: Graph, tensor: number, input: Int16Array | Uint32Array): Buffer {
   const interpreter = createInterpreter({ ...graph, outputs: [tensor] });
   const size = elementCount(interpreter.inputTensors[0]!.shape);
@@ -80,7 +80,7 @@ function computedHere(graph: Graph, tensor: number, input: Int16Array | Uint32Ar
   return Buffer.concat(parts);
 }
 
-/** The bytes of all tensors, run by run, from those of each. */
+/** Joins the bytes of the single tensors into those of all tensors, run by run. */
 function interleaved(
   graph: Graph,
   made: readonly number[],

@@ -98,7 +98,7 @@ export function fieldsOf(file: Uint8Array): Field[] {
     if (options === undefined) return;
     const own = tableAt(follow(options));
     for (const [slot, at] of own.fields) {
-      // Four-byte fields are aligned to four bytes, but so may be a one-byte field.
+      // Four-byte fields are aligned to four bytes, but a one-byte field may happen to be aligned too.
       fields.push({ name: `operator ${i} option ${slot}`, at, kind: 'byte' });
       if (at % 4 === 0) fields.push({ name: `operator ${i} option ${slot}`, at, kind: 'int32' });
       if (at % 4 === 0) fields.push({ name: `operator ${i} option ${slot}`, at, kind: 'float32' });

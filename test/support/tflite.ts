@@ -26,7 +26,7 @@ const maxBuffer = 2 ** 26;
 
 /**
  * Runs models in a third-party runtime, all in one Python process. `input` and the output contain any number of
- * consecutive runs, each with the values of all inputs or outputs, one after another.
+ * consecutive runs, each with the values of all inputs or outputs in sequence.
  */
 export function runInPython<Report>(environment: Environment, jobs: Job[]): Ran<Report>[] {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-tflite-'));

@@ -1,7 +1,7 @@
 /**
- * Determines the test files that can share a process because they leave no state in it. In a process of its own, a file needs a
- * second to load vitest and our modules. Files that only compute, or stop everything they started, run one after another in a
- * thread that loads vitest and our modules only once.
+ * Determines the test files that can share a process because they leave no state in it. In a process of its own, a file needs a second to
+ * load vitest and our modules. Files that only compute, or stop everything they started, run in sequence in a thread that loads vitest and
+ * our modules only once.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';

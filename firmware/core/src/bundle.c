@@ -446,7 +446,7 @@ static bool fits_picture(const aiot_signal_spec *signal) {
   return width != 0 && signal->window_samples % width == 0 && signal->window_samples / width == signal->image.height;
 }
 
-/* Whether a model's grid covers its picture with cells of 8 * 8 pixels, and its outputs are their shares. */
+/* Whether a model's grid covers its picture with cells of 8 * 8 pixels, and its outputs are the cells' class probabilities. */
 static bool fits_grid(const reading *r) {
   const aiot_object_spec *o = &r->bundle->objects;
   const aiot_image_spec *image = &r->bundle->signal.image;

@@ -138,7 +138,7 @@ static bool check_tree(const aiot_forest *forest, size_t leaves, size_t from, si
   return true;
 }
 
-/* Trees are stored one after the other, so that each can be checked without memory. */
+/* Trees are stored in sequence, so that each can be checked without memory. */
 static bool is_sound(const aiot_forest *forest, size_t nodes, size_t leaves) {
   for (size_t output = 0; output < forest->outputs; output++) {
     int64_t sum = magnitude(word(forest->base, output));

@@ -146,7 +146,7 @@ static void settle(aiot_improv *improv, uint64_t now_ms) {
     if (bytes > improv->count) return;
     if (bytes > 0 && sum_of(improv->held, bytes - 1) == improv->held[bytes - 1]) {
       if (improv->held[TYPE_AT] == TYPE_COMMAND) obey(improv, improv->held + DATA_AT, bytes - DATA_AT - 1, now_ms);
-      /* The packet may contain a password. */
+      /* Erased, because the packet may contain a password. */
       memset(improv->held, 0, bytes);
       drop(improv, bytes);
       continue;

@@ -89,7 +89,7 @@ static bool own_digest(char hex[2 * AIOT_SHA256_BYTES + 1]) {
 typedef struct {
   char path[600];
   char own[2 * AIOT_SHA256_BYTES + 1];
-  /* Whether a new program has been installed since, and the device has not recorded its adoption yet. */
+  /* Whether a new program has been installed since the device last ran, and the device has not recorded its adoption yet. */
   bool is_new;
 } origin;
 

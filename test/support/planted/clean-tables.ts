@@ -41,7 +41,7 @@ function bearings(draw: Draw): Made {
   return { columns: ['rms', 'peak', 'kurtosis', 'speed', 'temperature', 'band_high'], rows, labels };
 }
 
-/** Rooms every five minutes, in order of time; neighboring rows are similar. */
+/** Rooms measured every five minutes, in chronological order; neighboring rows are similar. */
 function climate(draw: Draw): Made {
   const slow = [wander(draw, 60), wander(draw, 80), wander(draw, 40), wander(draw, 15)];
   const rows: number[][] = [];

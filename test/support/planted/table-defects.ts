@@ -65,7 +65,7 @@ const deviationOf = (set: TableSet, c: number) => {
 };
 
 /**
- * Repeats some rows at other positions with slightly different values, as if a sensor had been read twice or noise added.
+ * Repeats some rows at other positions with slightly different values, as if a sensor had been read twice, or noise had been added.
  */
 function nearCopies(set: TableSet, draw: Draw, parts: (own: Part | null) => Part | null): TableSet {
   const sizes = set.columns.map((_, c) => deviationOf(set, c));

@@ -184,8 +184,8 @@ typedef struct {
 
   bool taking;
   /*
-   * The current take. Its rate is the rate after averaging. `sensor_hz` is the sensor's own rate, of which `group` samples are
-   * averaged into one.
+   * The current take. Its rate is the rate after averaging. `sensor_hz` is the sensor's own rate; each value is the mean of `group` of the
+   * sensor's samples.
    */
   aiot_take take;
   double sensor_hz;

@@ -17,7 +17,7 @@ int32_t aiot_rounding_shift_right(int32_t x, int exponent);
 /* x * 2^exponent saturated to int32; exponent 0 .. 31. */
 int32_t aiot_saturating_shift_left(int32_t x, int exponent);
 
-/* x * multiplier * 2^(shift - 31), rounded twice; x * 2^shift must fit int32 where shift > 0; shift -31 .. 30. */
+/* x * multiplier * 2^(shift - 31), rounded twice; x * 2^shift must fit int32 if shift > 0; shift -31 .. 30. */
 int32_t aiot_multiply_by_quantized(int32_t x, int32_t multiplier, int shift);
 
 #endif

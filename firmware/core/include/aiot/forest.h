@@ -10,7 +10,7 @@
 
 #include "aiot/code.h"
 
-/* Function that turns the sums of boosting into shares. */
+/* Function that converts the sums of boosting into probabilities. */
 typedef enum { AIOT_ENDING_NONE, AIOT_ENDING_SOFTMAX, AIOT_ENDING_LOGISTIC } aiot_ending;
 
 typedef struct {

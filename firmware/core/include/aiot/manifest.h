@@ -109,8 +109,8 @@ enum {
 
 /*
  * Interfaces: decision trees, rejection of inputs that belong to no class, both together, features of sound whose frames share their
- * standardization, decision trees on those, objects in pictures, and decisions by costs or on mean outputs. The last one also includes
- * decision trees with such decisions, and is the interface of this firmware.
+ * standardization, decision trees on such features, objects in pictures, and decisions by costs or on mean outputs. The last interface adds
+ * decision trees with such decisions. This firmware has the last interface.
  */
 enum {
   AIOT_INTERFACE_FORESTS = 3,

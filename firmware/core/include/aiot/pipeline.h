@@ -34,7 +34,7 @@ typedef struct {
   /* Its center, in pixels from the picture's upper left corner. */
   double x;
   double y;
-  /* Share of its strongest cell. */
+  /* Class probability in its strongest cell. */
   double confidence;
 } aiot_object;
 

@@ -97,7 +97,7 @@ typedef struct {
   const aiot_crypto *crypto;
   /* The record as stored in the flash. */
   aiot_record record;
-  /* Which of the two sectors contains it, or -1, and its counter. */
+  /* The sector (0 or 1) that contains the record, or -1; and the record's counter. */
   int8_t sector;
   uint32_t counter;
   uint8_t *scratch;

@@ -4,7 +4,7 @@
 #include "news.h"
 #include "services.h"
 
-/* Level 2 publishes predictions above this. The guide's bands are 0.5 for a possible and 0.8 for an immediate failure. */
+/* Level 2 publishes predictions above this value. In the guide, 0.5 means a possible failure, and 0.8 an immediate one. */
 #define ALERT_ABOVE 0.5
 
 aiot_code aiot_guide_open(aiot_guide_board *board, const aiot_guide_setup *setup) {

@@ -32,7 +32,7 @@ struct aiot_golden {
 typedef enum { SAME, DIFFERENT, MALFORMED } outcome;
 
 /*
- * Relative tolerance of a prediction's value, and of shares after boosting. Must equal floatTolerance in
+ * Relative tolerance of a prediction's value, and of probabilities after boosting. Must equal floatTolerance in
  * src/lib/model/bundle/golden.ts.
  */
 static const double tolerance = 1e-4;

@@ -19,7 +19,7 @@ static double rounded(double value, double steps) {
   return (scaled - below >= 0.5 ? below + 1 : below) / steps;
 }
 
-/* Index of the class with the largest share; the first one if several are equal. */
+/* Index of the most probable class; the first one if several are equally probable. */
 static size_t class_of(const aiot_objects *o, const int8_t *output, size_t cell) {
   const int8_t *own = output + cell * (1 + o->classes) + 1;
   size_t best = 0;
@@ -32,7 +32,7 @@ static double share_of(const aiot_tensor *tensor, int8_t quantized) {
   return tensor->scale * (double)(quantized - tensor->zero_point);
 }
 
-/* The open cell with the largest share, the first one if several are equal, or the number of cells. */
+/* The open cell with the largest probability (the first one if several are equal), or the number of cells if none is open. */
 static size_t peak_of(const aiot_objects *o, size_t cells) {
   size_t peak = cells;
   for (size_t cell = 0; cell < cells; cell++)

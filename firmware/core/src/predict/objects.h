@@ -1,4 +1,6 @@
-/* Finds the objects in a picture from the shares of a grid's cells, as `detectionsIn` in src/lib/model/bundle/detections.ts. */
+/*
+ * Finds the objects in a picture from the class probabilities of a grid's cells, like `detectionsIn` in src/lib/model/bundle/detections.ts.
+ */
 #ifndef AIOT_PREDICT_OBJECTS_H
 #define AIOT_PREDICT_OBJECTS_H
 
@@ -20,8 +22,8 @@ typedef struct {
 aiot_code aiot_objects_open(aiot_objects *objects, const aiot_object_spec *spec, size_t classes, aiot_arena *arena);
 
 /*
- * `output` has rows * columns * (1 + classes) shares, the background first, quantized with the tensor's scale and zero point.
- * Returns the number of objects; centers are rounded to a hundredth of a pixel, shares to a ten thousandth.
+ * `output` has rows * columns * (1 + classes) probabilities, the background first, quantized with the tensor's scale and zero point.
+ * Returns the number of objects; centers are rounded to a hundredth of a pixel, probabilities to a ten-thousandth.
  */
 size_t aiot_objects_find(const aiot_objects *objects, const int8_t *output, const aiot_tensor *tensor, double threshold);
 

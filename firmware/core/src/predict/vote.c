@@ -57,7 +57,7 @@ int aiot_average_push(aiot_average *average, const aiot_bundle *bundle, const ai
   return decide(bundle, mean, average->scores);
 }
 
-/* Cost of predicting a class, weighted with the share of each class that it could be. */
+/* Expected cost of predicting a class: the cost for each possible true class, weighted by that class's probability. */
 static double expected_cost(const double *scores, size_t classes, const double *costs, size_t predicted) {
   double sum = 0;
   for (size_t c = 0; c < classes; c++) sum += scores[c] * costs[c * classes + predicted];

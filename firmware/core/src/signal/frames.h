@@ -1,4 +1,6 @@
-/* Frames of a window, found as the samples arrive. Only one frame of samples is stored, and a row of values for each frame of the window. */
+/*
+ * Frames of a window, found as the samples arrive. Only one frame of samples and a row of values for each frame of the window are stored.
+ */
 #ifndef AIOT_SIGNAL_FRAMES_H
 #define AIOT_SIGNAL_FRAMES_H
 

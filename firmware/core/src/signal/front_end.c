@@ -16,7 +16,7 @@ enum {
 /* Product of two fractions of 15 bits, rounded. */
 static int32_t product(int32_t a, int32_t b) { return (a * b + 16384) >> 15; }
 
-/* exp(-2 pi i (first + k)/whole), real and imaginary part one after the other. */
+/* exp(-2 pi i (first + k)/whole): each real part is followed by its imaginary part. */
 static void rotate(int16_t *to, size_t count, size_t first, size_t whole) {
   for (size_t k = 0; k < count; k++) {
     const aiot_turned angle = aiot_turn((double)((first + k) % whole), (double)whole);

@@ -60,7 +60,7 @@ typedef struct {
   uint32_t smoothing_bits, share_bits;
   /* Shares of a new value and of the previous estimate in the noise estimate, for even and odd bands. */
   uint32_t fresh[2], kept[2];
-  /* Share of a signal that is left at least. */
+  /* Minimum share of a signal that is left. */
   uint32_t remaining;
   /* Whether the estimate is limited to the signal. */
   bool clamps;

@@ -1,6 +1,6 @@
 /*
  * Mel spectrogram and cepstral coefficients of a window, computed frame by frame as the samples arrive: src/lib/signal/mel.ts. Only one
- * frame of samples is kept, and the values of the window's frames.
+ * frame of samples and the values of the window's frames are stored.
  */
 #ifndef AIOT_SIGNAL_MEL_H
 #define AIOT_SIGNAL_MEL_H

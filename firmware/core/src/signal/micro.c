@@ -42,7 +42,7 @@ struct aiot_micro {
   int16_t *frame;
   int16_t *tapered;
   aiot_transform transform;
-  /* The first bin of all bands; for each edge the bin after its last one; and weights of the bins below and above the edge. */
+  /* The first bin of all bands; for each edge, the bin after its last one; and the weights of the bins below and above the edge. */
   size_t first;
   uint16_t *end;
   int16_t *rising;

@@ -1,4 +1,4 @@
-/* The feature set `raw`: the unchanged samples, one after the other. */
+/* The feature set `raw`: the unchanged samples in order. */
 #include "room.h"
 #include "set.h"
 

@@ -28,7 +28,7 @@ typedef struct {
   const aiot_esp32_source *source;
   bool taking;
   uint32_t told_lost;
-  /* Time of that message; 0 = none. */
+  /* Time of the last message about lost samples; 0 = none. */
   uint64_t told_lost_ms;
   int64_t kept_sequence;
   int8_t kept_slot;

@@ -279,7 +279,7 @@ export interface Core {
   rates: PublishRates;
   /** The connection of each session, by session key. */
   byKey: Map<string, Connection>;
-  /** The last CONNECT in progress, by session key. CONNECTs for the same key are processed one after another. */
+  /** The last CONNECT in progress, by session key. CONNECTs for the same key are processed one at a time. */
   turns: Map<string, Promise<unknown>>;
   /** Wall clock in ms since 1970, and a monotonic clock in ms. */
   now: () => number;

@@ -50,7 +50,7 @@ export class Devices {
   private readonly seenElsewhere = new Map<string, number>();
   /** Serializes code that reads and then changes devices, so that the code sees all earlier changes by others. */
   readonly inTurn: Turn;
-  /** Runs reads of the database one after another, so that a later read is applied later. */
+  /** Runs one read of the database at a time, so that reads are applied in order. */
   private readonly following = serially();
   private readonly changed: FollowDevices;
   private readonly endings = new Set<(name: string) => void>();

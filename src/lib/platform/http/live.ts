@@ -202,7 +202,7 @@ class LiveConnection {
     this.socket.close(liveCloseCodes.sessionEnded, 'the session has ended');
   }
 
-  /** Processes requests one after another, in order of arrival. */
+  /** Processes one request at a time, in order of arrival. */
   private read(data: Buffer, isBinary: boolean): void {
     const request = isBinary ? null : requestIn(data);
     if (request === null || ++this.waiting > mostWaiting) {

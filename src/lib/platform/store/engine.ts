@@ -73,7 +73,7 @@ export const noChanges: Changes = {
   followDevices: () => async () => {},
 };
 
-/** Runs tasks one after another, for checks and writes that belong together. */
+/** Runs one task at a time, for checks and writes that belong together. */
 export type Turn = <T>(task: () => Promise<T>) => Promise<T>;
 
 /**
