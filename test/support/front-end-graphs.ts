@@ -318,7 +318,7 @@ export const smallFrontEnds: Readonly<Record<string, (random: Random) => Graph>>
   }),
 };
 
-/** The same model, with its first input in place of all others, which have the same shape. */
+/** The model with its first input in place of all its other inputs, which have the same shape. */
 export function oneInput(graph: Graph): Graph {
   const [first = 0, ...others] = graph.inputs;
   const operators = graph.operators.map((operator) => ({

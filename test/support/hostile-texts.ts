@@ -45,7 +45,7 @@ export const hostileTexts = [
     'null',
   ],
 ];
-/** The same texts, plus characters that end a line or are invalid in a document. */
+/** `hostileTexts`, plus texts with characters that end a line or are invalid in a document. */
 export const hostileLines = [
   ...hostileTexts,
   'a\nb',

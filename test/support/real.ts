@@ -7,7 +7,7 @@ import { missingPart } from './real-tests-reporter.js';
 export type RealPart = keyof typeof parts;
 
 /**
- * A shell line that runs its arguments with separate mounts, where the user has no name. The user id stays the same,
+ * A shell line that runs its arguments with separate mounts, in which the user has no name. The user id stays the same,
  * because another user might be unable to read the checkout.
  */
 const nameless = 'mount --bind /dev/null /etc/passwd && mount --bind "$0" /etc/nsswitch.conf && exec "$@"';

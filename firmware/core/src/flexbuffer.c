@@ -34,7 +34,7 @@ static bool is_key(source *in, uint32_t at, const char *key) {
   return at <= in->bytes && bytes <= in->bytes - at && memcmp(in->data + at, key, bytes) == 0;
 }
 
-/* An integer of this type; it is wider than its place if it is indirect. */
+/* An integer of this type. If it is indirect, it may be wider than the offset that refers to it. */
 static int32_t integer(source *in, uint32_t at, uint32_t width, uint8_t packed) {
   const unsigned type = packed >> 2;
   if (type == INDIRECT_INT || type == INDIRECT_UINT) {

@@ -42,7 +42,7 @@ typedef struct {
 
 static step step_at(aiot_flatbuffer *file, aiot_vector operators, aiot_vector codes, uint32_t index) {
   const aiot_table table = aiot_flatbuffer_table_at(file, operators, index);
-  /* A negative index is out of range, too. */
+  /* The cast makes a negative index out of range. */
   const aiot_table code = aiot_flatbuffer_table_at(file, codes, (uint32_t)aiot_flatbuffer_i32(file, table, 0, 0));
   const int32_t old = aiot_flatbuffer_i8(file, code, 0, 0), builtin = aiot_flatbuffer_i32(file, code, 3, 0);
   return (step){
@@ -103,7 +103,7 @@ static aiot_code read_tensors(aiot_flatbuffer *file, tensors *out, aiot_ending *
   return file->broken ? AIOT_BUNDLE_MALFORMED : code;
 }
 
-/* Whether it is computed, as float32 of this many elements. */
+/* Whether the tensor is computed by the file's operators, and has this many float32 elements. */
 static bool is_computed(const aiot_operand *operand, int32_t count) {
   return operand->type == AIOT_FLOAT32 && operand->data == NULL && operand->count == count;
 }
@@ -112,7 +112,7 @@ static int64_t magnitude(int32_t value) {
   return value < 0 ? -(int64_t)value : value;
 }
 
-/* Reads a leaf's magnitude at one output; false if it does not exist. */
+/* Reads a leaf's magnitude at one output; false if the leaf does not exist. */
 static bool leaf_magnitude(const aiot_forest *forest, size_t leaves, int32_t reference, size_t output, int64_t *out) {
   const size_t leaf = (size_t)(-1 - reference);
   if (leaf >= leaves) return false;

@@ -109,7 +109,7 @@ aiot_operator aiot_operator_at(aiot_network *network, aiot_vector operators, aio
   aiot_flatbuffer *file = &network->file;
   const aiot_table table = aiot_flatbuffer_table_at(file, operators, index);
   const int32_t kind = aiot_flatbuffer_i32(file, table, 0, 0);
-  /* A negative index becomes out of range as well. */
+  /* The cast makes a negative index out of range. */
   const aiot_table code = aiot_flatbuffer_table_at(file, codes, (uint32_t)kind);
   const int32_t old = aiot_flatbuffer_i8(file, code, 0, 0), builtin = aiot_flatbuffer_i32(file, code, 3, 0);
   aiot_operator operator = {

@@ -380,7 +380,7 @@ aiot_code aiot_prepare_transpose_convolution(const aiot_operator *operator) {
       {.filter = weights->size[1], .stride = aiot_flatbuffer_i32(file, operator->options, 2, 0), .dilation = 1},
       {.filter = weights->size[2], .stride = aiot_flatbuffer_i32(file, operator->options, 1, 0), .dilation = 1},
   };
-  /* Its geometry is that of the convolution from the output to the input. */
+  /* A transposed convolution has the geometry of a convolution from its output to its input. */
   if (!aiot_axes_of(operands.y, x, aiot_flatbuffer_i8(file, operator->options, 0, 0), x->size[3], axes)) return AIOT_BUNDLE_MALFORMED;
   plan->rows = axes[0];
   plan->columns = axes[1];

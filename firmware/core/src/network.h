@@ -112,9 +112,9 @@ int32_t aiot_operator_output_index(const aiot_operator *operator, uint32_t place
 
 /* Element of a constant of int32s. */
 int32_t aiot_operand_i32(const aiot_operand *operand, int32_t index);
-/* Whether it is a constant of this type. */
+/* Whether the tensor is a constant of this type. */
 bool aiot_operand_constant(const aiot_operand *operand, int32_t type);
-/* Whether it has exactly this shape. */
+/* Whether the tensor has exactly this shape. */
 bool aiot_operand_shaped(const aiot_operand *operand, int32_t rank, const int32_t *size);
 /* Converts an axis to its index from the front; -1 if it does not exist. */
 int32_t aiot_operand_axis(const aiot_operand *operand, int32_t axis);

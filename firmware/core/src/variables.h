@@ -46,8 +46,8 @@ aiot_variable *aiot_variable_state(const aiot_operator *operator, uint32_t place
 void *aiot_variable_memory(aiot_network *network, size_t bytes);
 
 /*
- * Gives an output of the operator such memory, because a run may leave it unchanged, or change only a part of it. False if the arena is too
- * small.
+ * Gives an output of the operator memory that persists between runs, because a run may leave the output unchanged, or change only a part of
+ * it. False if the arena is too small.
  */
 bool aiot_variable_output(const aiot_operator *operator, uint32_t place);
 

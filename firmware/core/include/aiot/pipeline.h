@@ -29,12 +29,12 @@ void aiot_features_reset(aiot_features *features);
 
 /* An object in a picture. */
 typedef struct {
-  /* Index of its class. */
+  /* Index of the object's class. */
   int label;
-  /* Its center, in pixels from the picture's upper left corner. */
+  /* The object's center, in pixels from the picture's upper left corner. */
   double x;
   double y;
-  /* Class probability in its strongest cell. */
+  /* Class probability in the object's strongest cell. */
   double confidence;
 } aiot_object;
 

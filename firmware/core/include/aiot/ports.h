@@ -59,7 +59,7 @@ typedef struct {
 /* The device's own key. */
 typedef struct {
   void *context;
-  /* Its certificate: DER in base64, as in a PEM file but on one line (aiot_pem_body). */
+  /* The device's certificate: DER in base64, as in a PEM file but on one line (aiot_pem_body). */
   const char *certificate;
   /* Signs a SHA-256 digest. Returns the size of the signature (DER), or 0 on failure. */
   size_t (*sign_p256)(void *context, const uint8_t digest[AIOT_SHA256_BYTES], uint8_t signature[AIOT_SIGNATURE_BYTES]);

@@ -1,6 +1,6 @@
 /*
  * The active configuration, and the trial of a new one. A new configuration is read, checked against the sensor and the model,
- * and then used from there on, including for the heartbeat.
+ * and used from then on, including for the heartbeat.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -41,7 +41,7 @@ static bool suits(const aiot_device *device, const aiot_config *config, aiot_err
   if (device->predictor == NULL || aiot_device_timeless(device)) return true;
   const double rate = device->taking ? device->sensor_hz / (double)group : config->sample_hz;
   const double model = device->bundle.signal.rate_hz;
-  /* If the model does not suit the sensor in any case, that is not a reason to reject the configuration. */
+  /* If the model does not suit the sensor anyway, the configuration is not at fault. */
   if (rate <= 0 || (device->taking && !device->fits) || fabs(rate - model) <= 1e-9 * model) return true;
   aiot_error_set(error, AIOT_CONFIG_UNFIT, "sampleHz: expected %" PRId64 " Hz as required by the active model, got %" PRId64, nearest(model), nearest(rate));
   return false;

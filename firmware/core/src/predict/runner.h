@@ -19,7 +19,7 @@ typedef struct {
   /* Tensors of the network's last run. */
   int8_t *input;
   int8_t *output;
-  /* The same for decision trees, which replace the network if the bundle contains them. */
+  /* Decision trees, which replace the network if the bundle contains them, and the values of their last run. */
   aiot_forest forest;
   float *row;
   int32_t *sums;

@@ -12,7 +12,7 @@ typedef struct {
   /* The n values, transformed in place. */
   double *re;
   double *im;
-  /* Its work arrays have at least n values each. Between transforms, they may be used for other data. */
+  /* The work arrays in `stages` have at least n values each. Between transforms, they may be used for other data. */
   aiot_stages stages;
   /* Tables of the convolution; NULL if it is not used. The first two have n values each, the others stages.n. */
   double *chirp_cos, *chirp_sin;

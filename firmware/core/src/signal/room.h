@@ -1,4 +1,4 @@
-/* Allocates arrays of numbers from the arena. NULL if they do not fit, on 32-bit machines as well. */
+/* Allocates arrays of numbers from the arena. NULL if they do not fit, even if their size would overflow on a 32-bit machine. */
 #ifndef AIOT_SIGNAL_ROOM_H
 #define AIOT_SIGNAL_ROOM_H
 

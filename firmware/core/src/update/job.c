@@ -153,7 +153,7 @@ aiot_pace aiot_refuse(aiot_update *u) {
   aiot_report(u);
   const int slot = u->slot;
   const aiot_pace pace = end_job(u);
-  /* This comes last, because it may restart the device. */
+  /* Abandoning the trial comes last, because it may restart the device. */
   const aiot_trial *trial = u->setup.trial;
   const bool runs = trial->running != NULL && trial->running(trial->context) == slot;
   if (tried || (staged && runs)) trial->abandon(trial->context, slot, r->active);

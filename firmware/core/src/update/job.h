@@ -12,7 +12,7 @@
 /* Whether the stage can continue at once or has to wait. */
 typedef enum { MORE, LATER } aiot_pace;
 
-/* The other slot, or the first one if none is in use. */
+/* Returns the other slot, or the first slot if `slot` is AIOT_NO_SLOT. */
 int8_t aiot_other_slot(int slot);
 
 /* Notifies the device that its state has changed. */

@@ -18,7 +18,7 @@ static bool unable(const aiot_manifest *m, const aiot_traits *traits, aiot_error
                    m->interface);
     return true;
   }
-  /* Decision trees need their interface only; their mode is the type of their input and output. */
+  /* Decision trees require only their interface; their mode is the type of their input and output. */
   const bool forest = m->interface == AIOT_INTERFACE_FORESTS || m->interface == AIOT_INTERFACE_REJECTING_FORESTS ||
                       m->interface == AIOT_INTERFACE_SOUND_FORESTS || m->interface == AIOT_INTERFACE_DECIDING_FORESTS;
   if (forest && m->mode == AIOT_MODE_FLOAT32) return false;

@@ -167,10 +167,7 @@ static bool is_usable(const aiot_trust *trust) {
   return true;
 }
 
-/*
- * Whether nothing that the role signed before is valid any more, because too few of its keys remain. Only then may counters be
- * reset.
- */
+/* Whether none of the role's earlier signatures are still valid, because too few of its keys remain. Only then may counters be reset. */
 static bool is_replaced(const aiot_trust *before, const aiot_trust *after, aiot_role role) {
   uint32_t left = 0;
   if (before->role[role].threshold == 0) return true;

@@ -11,7 +11,7 @@
 void aiot_kept_write(uint8_t body[AIOT_KEPT_BODY], const aiot_trust *trust, const aiot_kept *kept, const uint8_t anchor[AIOT_SHA256_BYTES]);
 
 /*
- * Reads trust state. False if it is invalid or belongs to another identity than `anchor`; `trust` and `kept` may then have
+ * Reads trust state. False if the state is invalid or belongs to an identity other than `anchor`; `trust` and `kept` may then have
  * changed.
  */
 bool aiot_kept_read(const uint8_t body[AIOT_KEPT_BODY], aiot_trust *trust, aiot_kept *kept, const uint8_t anchor[AIOT_SHA256_BYTES]);

@@ -1,7 +1,7 @@
 #include "trial.h"
 
 enum {
-  /* Maximum number of restarts during a trial. Then it is given up, because the version may be crashing the device. */
+  /* Maximum number of restarts during a trial. After that, the trial fails, because the version may be crashing the device. */
   TRIALS = 3,
   HEARTBEAT_MS = 60000
 };

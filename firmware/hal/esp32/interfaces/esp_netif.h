@@ -35,7 +35,7 @@ typedef struct {
 } esp_netif_dns_info_t;
 typedef enum { ESP_NETIF_DNS_MAIN } esp_netif_dns_type_t;
 
-/* Both fail if the client is in that state already. */
+/* Starting a client that runs, and stopping a client that does not, are errors. */
 esp_err_t esp_netif_dhcpc_start(esp_netif_t *interface);
 esp_err_t esp_netif_dhcpc_stop(esp_netif_t *interface);
 esp_err_t esp_netif_set_ip_info(esp_netif_t *interface, const esp_netif_ip_info_t *addresses);

@@ -191,7 +191,7 @@ static bool try_rate(const int *pins, uint32_t hz, aiot_esp32_rate *rate) {
 }
 
 bool aiot_esp32_adc_fastest(const int *pins, aiot_esp32_rate *rate) {
-  /* The startup waits for this, so it takes at most a second and the rest of the last trial. */
+  /* Startup waits for this measurement, so no new trial begins after a second. */
   const int64_t until = esp_timer_get_time() + TRIALS_US;
   for (uint32_t hz = SOC_ADC_SAMPLE_FREQ_THRES_HIGH; hz >= SOC_ADC_SAMPLE_FREQ_THRES_LOW && esp_timer_get_time() < until; hz = hz / 4 * 3) {
     rate->overflows = 0;

@@ -123,12 +123,12 @@ const aiot_esp32_source *aiot_esp32_source_acs712(void);
 const aiot_esp32_source *aiot_esp32_source_imu(void);
 const aiot_esp32_source *aiot_esp32_source_thermometer(void);
 const aiot_esp32_source *aiot_esp32_source_microphone(void);
-/* The same microphone's samples. Its `read` returns no values, because they take a buffer of their own. */
+/* The single samples of an INMP441 microphone. `read` returns no values, because the samples have a buffer of their own. */
 const aiot_esp32_source *aiot_esp32_source_sound(void);
-/* Like aiot_esp32_sampler_take and aiot_esp32_sampler_lost, for this buffer. */
+/* Like aiot_esp32_sampler_take and aiot_esp32_sampler_lost, for the buffer of aiot_esp32_source_sound. */
 bool aiot_esp32_sound_take(double *value, bool *gap);
 uint32_t aiot_esp32_sound_lost(void);
-/* A camera's pictures, pixel by pixel. Its `read` returns no values, either. NULL if settings.h does not select it. */
+/* A camera's pictures, pixel by pixel; NULL if settings.h does not select a camera. `read` returns no values here either. */
 const aiot_esp32_source *aiot_esp32_source_camera(void);
 bool aiot_esp32_camera_take(double *values);
 

@@ -117,7 +117,7 @@
 #endif
 
 /*
- * Pins of the guide's board. They are on ADC 1 only, because the radio uses ADC 2. See docs/reference/hardware.md for the
+ * Pins of the guide's board. They are all on ADC 1, because the radio uses ADC 2. See docs/reference/hardware.md for the
  * circuit. The pins of a W5500 are clock, data out, data in, chip select and interrupt (-1 = it is polled).
  */
 #define AIOT_DEFAULT_ADC_HZ 20000u

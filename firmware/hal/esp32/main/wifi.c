@@ -57,7 +57,7 @@ static uint32_t address_of(const uint8_t bytes[4]) {
 
 /* Uses the network's fixed addresses, or asks DHCP for some. The driver reports fixed ones like those of DHCP. */
 static bool set_addresses(const aiot_network *network) {
-  /* Fails if the client is in that state already. */
+  /* Errors are ignored, because starting a running DHCP client, or stopping a stopped one, fails. */
   if (!network->fixed) {
     esp_netif_dhcpc_start(station);
     return true;

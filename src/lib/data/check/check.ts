@@ -165,7 +165,7 @@ export function checkDataset(
   const classOf =
     labels && new Map(Object.entries(labels).flatMap(([name, list]) => list.map((label) => [label, name])));
   if (spec.image) {
-    // The other rules concern time, but neighboring pixels are not successive samples.
+    // Pictures are not checked by the rules about time, because neighboring pixels are not successive samples.
     return sortFindings([
       ...checkValues(dataset, ranges),
       ...(finds

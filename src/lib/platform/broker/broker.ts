@@ -247,7 +247,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       }
       for (const session of [...state.sessions.values()]) {
         if (!session.key.startsWith(`device:${device}:`)) continue;
-        // This will is dropped, as are the wills of the device's connections.
+        // The session's will is dropped, as are the wills of the device's connections.
         void endWill(core, session.key, 'dropped');
         router.end(session);
       }

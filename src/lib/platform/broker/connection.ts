@@ -253,7 +253,7 @@ export class Connection {
         this.disconnected();
         break;
       default:
-        // This includes AUTH, because no authentication method was agreed on (MQTT 5, section 4.12).
+        // AUTH is rejected too, because no authentication method was agreed on (MQTT 5, section 4.12).
         throw protocolError('clients must not send this packet');
     }
   }

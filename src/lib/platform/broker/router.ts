@@ -149,7 +149,7 @@ interface RouterParts {
 /** A message that may be acknowledged: everything that must outlive this process is on disk. */
 interface Accepted {
   message: BrokerMessage;
-  /** Its number in the log; 0 = not in the log. */
+  /** The message's number in the log; 0 = not in the log. */
   number: number;
   /** The publisher's session key; null = the platform is the publisher. */
   origin: string | null;

@@ -81,7 +81,7 @@ export class SharedPresence {
         .deleteFrom('replicas')
         .where('seen', '<', seen - replicaLifeMs)
         .execute();
-      // This also deletes rows from a restored backup, because the replicas that they name are not running.
+      // Rows from a restored backup are deleted too, because the replicas that they name are not running.
       const known = transaction.selectFrom('replicas').select('replica');
       await transaction.deleteFrom('presences').where('replica', 'not in', known).execute();
     });

@@ -293,8 +293,8 @@ function columnsOf({ reported, settings, tags, groups, ...columns }: Partial<Dev
 }
 
 /**
- * Error for a change to a device that has changed since it was read. Changes are serialized, so this means that the
- * turn was lost with the database connection.
+ * Error for a change to a device that has changed since it was read. Changes are serialized, so this means that the lock was lost together
+ * with the database connection.
  */
 function changedMeanwhile(name: string): AiotError {
   return new AiotError('AIOT_DEVICE_CHANGED', `${name} was changed by another user at the same time`, {

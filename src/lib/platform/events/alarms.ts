@@ -450,7 +450,7 @@ export class Alarms {
       ended.abort();
       throw error;
     });
-    // Its error is thrown below, once the telemetry is no longer followed.
+    // The error of `ticking` is thrown below, once the telemetry is no longer followed.
     ticking.catch(() => {});
     try {
       await this.followTelemetry(both);

@@ -9,7 +9,7 @@ export interface Mail {
   to: readonly string[];
   subject: string;
   text: string;
-  /** The same for every attempt, so that a repeated email is recognized as such. */
+  /** ID of the email, the same for every attempt, so that a repeated email is recognized as a duplicate. */
   id: string;
   /** ms since 1970 */
   date: number;

@@ -29,8 +29,8 @@ interface ReleaseKind {
   kind: Manifest['kind'];
   table: 'models' | 'firmware' | 'configs';
   /**
-   * Name of the kind's turn (see `Turns`). Firmware and configurations share one turn, so that orphan checks and
-   * backups need only one for both.
+   * Name of the kind's lock (see `Turns`). Firmware and configurations share one lock, so that orphan checks and backups need only one lock
+   * for both.
    */
   turn: 'models' | 'firmware';
   /** `firmware` or `configuration`, for errors. */

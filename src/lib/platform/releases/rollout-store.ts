@@ -99,8 +99,8 @@ function rowOf(store: Store, id: string): Promise<Schema['rollouts'] | undefined
 }
 
 /**
- * @throws AIOT_DATABASE_UNREACHABLE if another process has changed the rollout in the meantime, because the turn was lost with its
- * connection
+ * @throws AIOT_DATABASE_UNREACHABLE if another process has changed the rollout in the meantime, because this process lost its database
+ * connection and the lock
  */
 async function saveHead(store: Store, head: RolloutHead): Promise<void> {
   const { numUpdatedRows } = await store

@@ -97,7 +97,7 @@ export class Rollouts {
   }
 
   /**
-   * Loads running rollouts, regardless of which process has advanced them. Must be called in turn, or while no other
+   * Loads running rollouts, regardless of which process has advanced them. Call only from a task passed to `inTurn`, or while no other
    * process is running.
    */
   async load(): Promise<void> {
@@ -281,7 +281,7 @@ export class Rollouts {
         await this.inTurn(() => this.takeAll());
       }
     } catch (error) {
-      // The turn could not be acquired, so the waiting reports have not been processed.
+      // The lock could not be acquired, so the waiting reports have not been processed.
       for (const { reject } of this.waiting.splice(0)) reject(error);
     } finally {
       this.pumping = false;

@@ -77,8 +77,8 @@ export const noChanges: Changes = {
 export type Turn = <T>(task: () => Promise<T>) => Promise<T>;
 
 /**
- * Turns by name: tasks with the same name run one at a time, across all processes that share the database. A task may
- * wait for a turn with another name; all tasks must request such turns in the same order.
+ * Locks by name: tasks with the same name run one at a time, across all processes that share the database. A task may wait for a lock with
+ * another name; all tasks must request their locks in the same order.
  */
 export interface Turns {
   of(name: string): Turn;

@@ -69,14 +69,14 @@ export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness
   };
 }
 
-/** A turn that the running task holds, and the outer turn in which the task requested it. */
+/** A lock that the running task holds, and the lock that the task already held when it requested this one. */
 interface Held {
   lost: boolean;
   around: Held | undefined;
 }
 
 /**
- * Turns across all processes. Each turn is a session's advisory lock, held while the task runs. If that session and its
+ * `Turns` across all processes. Each is a session's advisory lock, held while the task runs. If that session and its
  * lock are lost, `guard` rejects the task's further statements.
  */
 async function postgresTurns(address: Address): Promise<{

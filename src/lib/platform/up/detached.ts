@@ -107,7 +107,7 @@ export const downResultSchema = z.object({
   data: z.string(),
   /** Addresses that the platform had. */
   urls: platformUrlsSchema,
-  /** Its other options; null if an earlier version of aiot ran it. */
+  /** The platform's other options; null if an earlier version of aiot ran the platform. */
   restart: restartSchema.nullable(),
   /** A context of this platform, preferably the current one; null = none. */
   ownContext: z.string().nullable(),

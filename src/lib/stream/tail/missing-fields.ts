@@ -124,7 +124,7 @@ function listed(texts: readonly string[]): string {
   return [quoted.slice(0, -1).join(', '), quoted.at(-1)].filter(Boolean).join(' or ');
 }
 
-/** The same sentences as the end of an error; empty if no field is missing. */
+/** The sentences about missing fields and texts, as the end of an error; empty if nothing is missing. */
 export function missingText(end: Missing): string {
   return [...missingSentences(end), ...missingTextSentences(end)].map((sentence) => `; ${sentence}`).join('');
 }
