@@ -8,7 +8,7 @@ export interface FakeSource extends Source {
   closed: boolean;
 }
 
-/** A source that a test fills. Acks after it is closed are ignored, as in real sources. */
+/** A source that a test fills. Acks after the source is closed are ignored, as in real sources. */
 export function fakeSource(endpoint = 'mqtt://in'): FakeSource {
   let waiting: Delivery[] = [];
   let ended: { error?: unknown } | undefined;

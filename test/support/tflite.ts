@@ -59,7 +59,7 @@ export async function runInPythonAsync<Report>(
   }
 }
 
-/** Writes the files of jobs to a folder. The arguments of their Python process, and how to read its results. */
+/** Writes the files of jobs to a folder. Returns the arguments of the jobs' Python process, and a function that reads its results. */
 function processFor<Report>(environment: Environment, jobs: Job[], folder: string) {
   const list = jobs.map(({ graph, input, ...options }, index) => {
     const paths = Object.fromEntries(

@@ -430,7 +430,10 @@ static size_t group_of(const aiot_signal_spec *signal) {
   return signal->mel.coefficients > 0 ? signal->mel.coefficients : signal->mel.bands;
 }
 
-/* Whether there are means and deviations for all inputs: one each, or those of one group. Completes the standardization. */
+/*
+ * Whether there are means and deviations for all inputs: one pair per input, or the pairs of one repeated group. Completes the
+ * standardization.
+ */
 static bool standardizes(reading *r) {
   aiot_bundle *b = r->bundle;
   aiot_input_spec *spec = &b->standardization;

@@ -22,7 +22,7 @@ static uint64_t read(source *in, uint32_t at, uint32_t width) {
   return value;
 }
 
-/* The position before `at` that the offset there refers to. */
+/* The position to which the offset at `at` refers. It precedes `at`. */
 static uint32_t follow(source *in, uint32_t at, uint32_t width) {
   const uint64_t offset = read(in, at, width);
   if (offset > at) in->broken = true;

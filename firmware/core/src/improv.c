@@ -38,7 +38,7 @@ static void send_byte(const aiot_improv *improv, uint8_t type, uint8_t value) {
   send_packet(improv, out, type, 1);
 }
 
-/* Sends texts as the result of a command. Texts that do not fit are cut. */
+/* Sends texts as the result of a command. Texts that do not fit are truncated. */
 static void send_result(const aiot_improv *improv, uint8_t command, const char *const *text, size_t count) {
   framed out;
   uint8_t *data = out + 1 + DATA_AT;

@@ -6,7 +6,7 @@
 #include "walk.h"
 
 typedef struct {
-  /* An index over the output, and one over the inputs that are reduced to an element of it. */
+  /* An index over the output, and an index over the inputs that are reduced to one output element. */
   aiot_extent kept, reduced;
   aiot_places places;
   int32_t code;

@@ -79,7 +79,7 @@ static bool read_shape(aiot_flatbuffer *file, aiot_vector shape, aiot_operand *o
   return true;
 }
 
-/* Reads scales and zero points. There is the same number of both: none, one, or one for each index of an axis. */
+/* Reads scales and zero points. Their numbers are equal: none, one, or one for each index of an axis. */
 static aiot_code read_quantization(aiot_flatbuffer *file, aiot_table quantization, aiot_operand *operand) {
   operand->scale = aiot_flatbuffer_vector(file, quantization, 2, 4);
   operand->zero_point = aiot_flatbuffer_vector(file, quantization, 3, 8);

@@ -4,7 +4,7 @@
 
 #include "network.h"
 
-/* A variable. It exists as long as the network. */
+/* A variable. It exists as long as the network does. */
 struct aiot_variable {
   aiot_vector name;
   int8_t *value;

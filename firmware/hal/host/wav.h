@@ -15,7 +15,7 @@ typedef struct {
   uint32_t left;
 } aiot_wav;
 
-/* Opens a file with one channel of 16-bit PCM; false = it is another file. */
+/* Opens a file with one channel of 16-bit PCM; false = the file has another format. */
 bool aiot_wav_open(aiot_wav *wav, const char *path);
 /* Writes up to `count` samples as the microphone's slots. Returns their number; 0 = the file has ended. */
 size_t aiot_wav_read(aiot_wav *wav, aiot_sound *sound, size_t count);

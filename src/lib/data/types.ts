@@ -70,7 +70,7 @@ export const findingKinds = [
   'stuck',
   /** Axes swapped or inverted compared with the other recordings. */
   'swapped',
-  /** Values in another unit than those of the other recordings. */
+  /** Values in a unit other than that of the other recordings. */
   'unit',
   /** A constant offset compared with the other recordings. */
   'offset',

@@ -128,7 +128,9 @@ export function conversionOf(given: string, wanted: string): Conversion | null {
   };
 }
 
-/** The unit of an acceleration in any spelling; null if it is neither of the two. On the axes of an accelerometer, G is gravity, not gauss. */
+/**
+ * The unit that a text names in any spelling, g or m/s²; null for any other text. On the axes of an accelerometer, G is gravity, not gauss.
+ */
 export function accelerationUnitNamed(text: string): 'g' | 'm/s²' | null {
   const unit = text.trim() === 'G' ? unitOf('g') : unitOf(text);
   if (unit?.quantity !== 'acceleration') return null;

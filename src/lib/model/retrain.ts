@@ -190,7 +190,7 @@ export interface Lesson {
   old: LabelledWindow[];
   /** Windows labeled on the device. */
   taught: LabelledWindow[];
-  /** Windows in neither of these lists. The retrained model is compared with the original on them. */
+  /** Windows that are in neither list above. On these windows, the retrained model is compared with the original. */
   heldOut: LabelledWindow[];
 }
 

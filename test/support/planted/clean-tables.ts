@@ -193,7 +193,7 @@ function rotors(draw: Draw): Made {
   return { columns: ['current', 'temperature', 'sound', 'vibration'], rows, labels };
 }
 
-/** Regression instead of classes, for the state of charge, predicted from a charger's measurements. */
+/** A table with a value instead of classes: the state of charge, to be predicted from a charger's measurements. */
 function batteries(draw: Draw): Made {
   const rows: number[][] = [];
   const labels: string[] = [];

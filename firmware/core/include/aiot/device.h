@@ -235,7 +235,7 @@ bool aiot_device_ready(const aiot_device *device);
 /* Processes one sample: one value per field, in the take's order. */
 void aiot_device_sample(aiot_device *device, const double *values);
 
-/* Sends the rest of the last batch. */
+/* Sends the remaining samples of the last batch. */
 void aiot_device_take_end(aiot_device *device);
 
 /* Logs one line, as an event and as a published message. */

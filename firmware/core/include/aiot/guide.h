@@ -23,10 +23,10 @@
 #define AIOT_GUIDE_LEVEL_2 "motor-failure-alert-level2-inference"
 
 /*
- * Maximum payload on any of these topics, bytes. PubSubClient drops packets of more than 256 bytes, including header and topic.
+ * Maximum payload on any of the guide's topics, bytes. PubSubClient drops packets of more than 256 bytes, including header and topic.
  */
 #define AIOT_GUIDE_MESSAGE_BYTES 229
-/* Space for any string in such a message, including its NUL, bytes. */
+/* Space for any string in a message on these topics, including its NUL, bytes. */
 #define AIOT_GUIDE_TEXT_BYTES (AIOT_GUIDE_MESSAGE_BYTES + 1)
 
 /* A reading, in the order of the inputs of the guide's network. */

@@ -1,7 +1,7 @@
 /*
  * A quantized network that runs in place. Its input and output are int8 (interface 1) or, with operators of an audio front end, other
- * integers. uint8 inputs and outputs are passed as int8 values that are 128 lower. There are two implementations with the same results: the core's own interpreter of .tflite files
- * (below), and TFLite Micro, for which hal/esp32 provides such a table.
+ * integers. uint8 inputs and outputs are passed as int8 values that are 128 lower. There are two implementations with the same results: the
+ * core's own interpreter of .tflite files (below), and TFLite Micro (hal/esp32/main/tflm.h).
  */
 #ifndef AIOT_MODEL_H
 #define AIOT_MODEL_H

@@ -29,7 +29,7 @@ struct aiot_guide_network {
   /* The int8 model; NULL if the network is float32. */
   aiot_model *model;
   aiot_input_spec input;
-  /* Standardization, applied first: (reading + offset) × factor. They are 0 and 1 if the network accepts unscaled readings. */
+  /* Standardization, applied first: (reading + offset) × factor. Offset and factor are 0 and 1 if the network accepts unscaled readings. */
   float offset[READINGS], factor[READINGS];
 
   aiot_flatbuffer file;
@@ -134,8 +134,8 @@ static aiot_code read_constant(graph *g, uint32_t index, int32_t code, int32_t *
 }
 
 /*
- * Reads the standardization that a platform adds. It subtracts the mean and divides by the deviation, in two operators; there may
- * also be none.
+ * Reads the standardization that a platform adds. It consists of two operators, which subtract the mean and divide by the deviation. A file
+ * may lack both.
  */
 static aiot_code read_standardization(graph *g, aiot_guide_network *network) {
   for (size_t i = 0; i < READINGS; i++) network->factor[i] = 1;

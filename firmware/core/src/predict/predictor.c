@@ -3,7 +3,7 @@
 
 struct aiot_predictor {
   aiot_runner runner;
-  /* The smoothing of the bundle: one of the two. */
+  /* State of the smoothing. The bundle determines which of the two members is used. */
   aiot_vote vote;
   aiot_average average;
   uint32_t window;

@@ -69,8 +69,8 @@ static bool is_published(aiot_update *u) {
 }
 
 /*
- * Resets the counters when the keys are replaced. An attacker with the old keys may have raised them, and their signatures are no
- * longer valid.
+ * Resets the counters when the keys are replaced. An attacker with the old keys may have raised the counters, and signatures by the old
+ * keys are no longer valid.
  */
 static void enter_epoch(aiot_record *r, int64_t epoch) {
   if (epoch <= r->epoch) return;

@@ -49,7 +49,7 @@ void aiot_put_to_use(aiot_update *u) {
 
 static bool is_staged(const aiot_update *u) { return u->phase == AIOT_PHASE_STAGED || u->phase == AIOT_PHASE_TRIAL; }
 
-/* The slot that an update may overwrite. It is neither active, nor does it contain a running version that was never committed. */
+/* The slot that an update may overwrite. It is neither the active slot, nor a slot from which a version runs that was never committed. */
 static int8_t free_slot(const aiot_update *u) {
   const aiot_trial *trial = u->setup.trial;
   const int8_t active = u->setup.store->record.active;

@@ -38,7 +38,7 @@ static bool forget_damaged(aiot_update *u, bool *changed) {
   return true;
 }
 
-/* Whether the running program was flashed by cable, because it is not in the record. `active`: as in the record at boot. */
+/* Whether the running program was flashed by cable, because it is not in the record. `active`: the active slot in the record at boot. */
 static bool came_by_cable(const aiot_update *u, int active) {
   const aiot_trial *trial = u->setup.trial;
   const aiot_record *r = &u->setup.store->record;

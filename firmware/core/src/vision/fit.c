@@ -69,7 +69,7 @@ aiot_code aiot_fitter_open(const aiot_image_spec *target, size_t channels, size_
   if (target->fit == AIOT_FIT_CROP) crop(&own->across, &own->down, (double)target->width / (double)target->height);
   if (target->fit == AIOT_FIT_PAD) pad(&own->across, &own->down, target);
   own->weight = aiot_arena_take(arena, (width > height ? width : height) * sizeof(int32_t), _Alignof(int32_t));
-  /* If a product overflows on a 32-bit chip, the chip has too little memory in any case. */
+  /* If a product overflows on a 32-bit chip, the chip has too little memory anyway. */
   if (own->across.count * channels > SIZE_MAX / height) return AIOT_MEMORY_SHORT;
   own->narrow = aiot_arena_take(arena, own->across.count * channels * height, 1);
   if (own->weight == NULL || own->narrow == NULL) return AIOT_MEMORY_SHORT;

@@ -55,7 +55,7 @@ static uint32_t address_of(const uint8_t bytes[4]) {
   return address;
 }
 
-/* Uses the network's fixed addresses, or asks DHCP for some. The driver reports fixed ones like those of DHCP. */
+/* Uses the network's fixed addresses, or asks DHCP for addresses. The driver reports both kinds in the same way. */
 static bool set_addresses(const aiot_network *network) {
   /* Errors are ignored, because starting a running DHCP client, or stopping a stopped one, fails. */
   if (!network->fixed) {

@@ -120,8 +120,8 @@ const mostFindings = 6;
 
 /**
  * Finds fields whose values pile up at one end, because a sensor is driven past its full scale. The end value must be more frequent than
- * all values in the adjacent tenth of the range together, because only clipping causes that. Checks all recordings together, and separately
- * each recording with another end value.
+ * all values in the adjacent tenth of the range together, because only clipping causes that. Checks all recordings together, and then each
+ * recording that has a different end value on its own.
  */
 export function checkClipping(dataset: Dataset): Finding[] {
   const findings: Finding[] = [];

@@ -180,8 +180,8 @@ function signalJoints(recordings: Recording[], apart: (a: Recording, b: Recordin
 }
 
 /**
- * The probability that the product of two independent probabilities is as low as that of these two (Fisher 1925). It is higher than the
- * product itself, because many pairs have the same product.
+ * The probability that the product of two independent probabilities is as low as the product of these two (Fisher 1925). This probability
+ * is higher than the product, because many pairs have the same product.
  */
 function bothChance(a: number, b: number): number {
   const product = a * b;

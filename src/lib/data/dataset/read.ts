@@ -234,7 +234,7 @@ function meanOf(channels: Float64Array[]): Float64Array {
 }
 
 /**
- * Rejects a dataset.json whose recordings have other fields than the project, before recordings are added to it.
+ * Rejects a dataset.json whose recordings have fields other than the project's, before recordings are added to it.
  * @throws AIOT_DATA_COLUMNS, with the steps to replace the recordings
  */
 export function refuseOtherFields(folder: string, listing: Listing, { fields }: Expected): void {

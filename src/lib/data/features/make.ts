@@ -52,7 +52,7 @@ export const featuresResultSchema = z.object({
   set: z.string(),
   columns: z.array(z.string()),
   rows: z.int(),
-  /** Rows with an empty cell: from windows too short for a feature. */
+  /** Number of rows with an empty cell, from windows that are too short for a feature. */
   incomplete: z.int(),
   recordings: z.int(),
   rateHz: z.number(),

@@ -74,7 +74,7 @@ export const importResultSchema = z.object({
       next: z.string(),
     }),
   ),
-  /** Imported WAV files with another rate than the project's, by ID, and their rates in Hz. */
+  /** Imported WAV files with a rate other than the project's, by ID, and their rates in Hz. */
   resampled: z.record(z.string(), z.number()),
   /** Time column of the first CSV file that has one; its values are not imported. */
   time: timeColumnSchema.nullable(),
@@ -197,7 +197,7 @@ interface Found {
   origin?: Pick<Rejected, 'stream' | 'device' | 'recording'>;
 }
 
-/** Recordings to import, those that cannot be used and, for annotations, what is not imported. */
+/** Recordings to import, recordings that cannot be used and, for annotations, the numbers of items that are not imported. */
 interface Findings {
   found: Found[];
   rejected: Rejected[];

@@ -206,7 +206,7 @@ function keyOf({ device, recording }: Run): string {
   return `${device}/${recording}`;
 }
 
-/** The name of each run in the project, which is not always a valid one. */
+/** The name of each run in the project. The name may be invalid. */
 function idsOf(runs: readonly Run[]): string[] {
   const devices = new Map<string, Set<string>>();
   const parts = new Map<string, number>();

@@ -90,7 +90,7 @@ interface Samples {
 /**
  * Reads one telemetry message: a JSON object with a number, or an array of numbers of equal length, for each field.
  * @returns the samples, or a sentence that explains why there are none
- * @throws AIOT_DATA_RATE if the message states another rate than the project
+ * @throws AIOT_DATA_RATE if the message states a rate other than the project's
  */
 export function samplesOf(message: Message, config: ProjectConfig): Samples | string {
   const value = parsed(message.payload);

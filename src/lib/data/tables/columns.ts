@@ -132,7 +132,7 @@ function wanders(name: string, cells: string[]): boolean {
   return steps.length > 4 && up >= least && steps.length - up >= least;
 }
 
-/** Whether values never fall, as is the case for times of one recording, and of several recordings in order. */
+/** Whether values never decrease, like the times of one recording, or of several recordings in order. */
 function isGrowing(values: Float64Array): boolean {
   return values.every((value, i) => i === 0 || value >= values[i - 1]!) && values.at(-1)! > values[0]!;
 }

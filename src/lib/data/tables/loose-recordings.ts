@@ -48,7 +48,7 @@ export const assumedHz = 100;
 
 /**
  * Opens CSV and sound files that belong to no project, one file at a time. A recording's ID is its path relative to the given folder.
- * @throws AIOT_DATA_EMPTY, AIOT_CSV_COLUMNS (other fields than the first file), AIOT_FILE_NOT_FOUND, AIOT_CSV_*
+ * @throws AIOT_DATA_EMPTY, AIOT_CSV_COLUMNS (fields other than the first file's), AIOT_FILE_NOT_FOUND, AIOT_CSV_*
  */
 export async function openLoose(options: LooseOptions): Promise<Loose> {
   const { paths, labelFrom = 'auto', labels = [], lenient } = options;

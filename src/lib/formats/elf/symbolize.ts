@@ -149,7 +149,7 @@ class DebugFunctions {
   private walk(unit: CompilationUnit): { entry: Entry; depth: number; ranges: AddressRange[] }[] {
     const cursor = new Cursor(unit.data, unit.entries, unit.end);
     const found: { entry: Entry; depth: number; ranges: AddressRange[] }[] = [];
-    /** Whether each open entry is a function. */
+    /** For each open entry, whether it is a function. */
     const open: boolean[] = [];
     while (!cursor.done) {
       const at = cursor.at;

@@ -113,7 +113,7 @@ function inverse(n: bigint): bigint {
   return found;
 }
 
-/** Data as it is signed, padded with 0xFF to whole sectors. */
+/** The data to be signed, padded with 0xFF to whole sectors. */
 function inSectors(data: Uint8Array): Uint8Array {
   const whole = new Uint8Array(Math.ceil(data.length / sectorBytes) * sectorBytes).fill(0xff);
   whole.set(data);

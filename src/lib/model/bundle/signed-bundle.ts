@@ -191,7 +191,9 @@ export function filesOf(bundle: Bundle | NetworkBundle): BundleFile[] {
   }));
 }
 
-/** Derives a manifest's description of a bundle. It depends on the bundle alone, so each can be checked against the other. */
+/**
+ * Derives a manifest's description of a bundle. The description depends on the bundle alone, so either can be checked against the other.
+ */
 export function modelPartOf({ info, lineage }: Bundle | NetworkBundle): ModelPart {
   const { kind, input, output } = info;
   const quantization = { mode: info.quantization.mode, input: input.type, output: output.type };

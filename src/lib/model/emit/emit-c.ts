@@ -350,7 +350,7 @@ function inputsOf(
   return [...quantized, ...filled, zeros, ...chance];
 }
 
-/** Ranges of random inputs of other types than int8. */
+/** Ranges of random inputs of types other than int8. */
 const inputRanges: { readonly [type: string]: [low: number, high: number] } = {
   bool: [0, 1],
   int16: [-32768, 32767],

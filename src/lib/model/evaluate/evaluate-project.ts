@@ -383,7 +383,7 @@ function asDevice(
   };
 }
 
-/** Number of windows that are drawn, and points per curve. */
+/** Number of windows that are drawn, and number of points per curve. */
 const most = 6;
 
 const points = 120;

@@ -1,6 +1,6 @@
 import { AiotError, errorMaker } from '../../core/errors.js';
 
-/** The error for a file that contradicts itself. */
+/** The error for an inconsistent file. */
 export const malformed = errorMaker('AIOT_FILE_MALFORMED');
 
 /** The error for an unsupported layer, or an unsupported use of a layer. @param where the layer's index and name */

@@ -7,7 +7,7 @@ import { axesOf } from '../runs/axes.js';
 import { mainMetric, networkOf, type RunsComparison } from '../runs/compare.js';
 import type { Metric } from '../runs/record.js';
 
-/** Maximum number of runs in a page's table; `--json` is complete. */
+/** Maximum number of runs in a page's table; `--json` lists all runs. */
 const mostRows = 50;
 
 /** Writes a comparison of runs as an HTML file. @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_IS_INPUT */

@@ -73,7 +73,7 @@ export async function foldsOf(asked: FoldsAsked, options: FoldsOptions): Promise
   return file;
 }
 
-/** All examples in any part of the split, which has no unlabeled examples. */
+/** All examples of all parts of the split. None of them is unlabeled. */
 function everything(material: Material, division: Division): Examples {
   if (material.rows) return examplesOfRows(material.rows, truthOf(division));
   const { train, validation, test } = division.split;

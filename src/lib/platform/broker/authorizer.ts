@@ -238,7 +238,7 @@ function nameIn(pem: string): string | undefined {
   return /^CN=(.+)$/m.exec(certificateIn(pem)?.subject ?? '')?.[1];
 }
 
-/** A client's certificate; null if the text is not one, or too long. */
+/** A client's certificate; null if the text is not a certificate, or is too long. */
 export function certificateIn(pem: string): X509Certificate | null {
   if (pem.length > longestCertificate) return null;
   try {

@@ -12,7 +12,7 @@ import { type NatsParts, openNatsControl } from './nats-control.js';
 /** Closes connections at an external broker. */
 export interface BrokerControl {
   /**
-   * Closes a user's connections, and repeats this until the broker has confirmed it.
+   * Closes a user's connections, and retries until the broker has confirmed it.
    * @param mayReturn whether the user may connect again; if not, connections that the broker was already admitting are closed too
    */
   cutOff(username: string, mayReturn: () => boolean): void;

@@ -42,7 +42,7 @@ interface SharedLog {
 /**
  * The replicas that store a channel's messages. `any`: in any order, because each message has a number or an id of its own. Reports must be
  * processed in order, so the leader reads them. Brokers retain reports, so a new leader receives each device's last report again. `none`:
- * the messages are not stored; presence is followed by each replica.
+ * the messages are not stored; each replica follows the presence of devices itself.
  */
 const storedBy: Record<DeviceChannel, 'any' | 'leader' | 'none'> = {
   ...{ telemetry: 'any', inference: 'any', reply: 'any', log: 'any', crash: 'any' },

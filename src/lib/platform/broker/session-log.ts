@@ -16,8 +16,7 @@ interface LogOptions {
   folder: string;
   sync?: Sync | undefined;
   /**
-   * The complete current state, with which a new file begins. Each function creates one record, possibly after later
-   * changes.
+   * The complete current state, with which a new file begins. Each function creates one record, and may be called after further changes.
    */
   snapshot: () => Iterable<() => LogRecord>;
   /** Minimum size at which the file is compacted, bytes. */

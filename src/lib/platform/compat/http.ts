@@ -55,7 +55,7 @@ export function createGuideServer(
   https.on('tlsClientError', (_error, socket) => socket.destroy());
   // A connection without progress for this long is idle or stuck.
   https.setTimeout(60_000, (socket) => socket.destroy());
-  // This server gets its connections from the server below. The event starts the check for slow requests.
+  // This server does not listen, but gets its connections from the server below. The event starts the check for slow requests.
   https.emit('listening');
   const server = createServer((socket) => {
     if (!connections.admit(socket)) return;

@@ -16,7 +16,7 @@ interface Labelled {
   recording: string;
 }
 
-/** Labels set by operators. The latest applies, and all are stored as long as the recording. */
+/** Labels set by operators. The latest label applies, and all labels are stored as long as the recording. */
 export interface Labels {
   /** Adds all of the labels, or none. */
   give(stream: string, labels: readonly NewLabel[], who: string): Promise<void>;

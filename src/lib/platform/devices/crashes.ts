@@ -110,7 +110,7 @@ export class Crashes {
     });
   }
 
-  /** The backtrace with names from the program's ELF file; null if there is none, or if it takes too long. */
+  /** The backtrace with names from the program's ELF file; null if there are no names, or if finding them takes too long. */
   private async framesOf({ firmware, backtrace = [] }: CrashReport): Promise<CrashPlace[] | null> {
     if (firmware?.build === undefined || !backtrace.some(isBare)) return null;
     const late = new AbortController();

@@ -68,7 +68,7 @@ export class CrashSymbols {
     });
   }
 
-  /** Digest of the ELF file of a build, which may be shortened; null if it is not registered, or if several builds fit. */
+  /** Digest of the ELF file of a build, whose ID may be shortened; null if no build matches, or if several builds do. */
   async digestOf(build: string): Promise<string | null> {
     const rows = await this.parts.store
       .selectFrom('crashSymbols')

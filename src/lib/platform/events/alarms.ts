@@ -653,7 +653,7 @@ export class Alarms {
       const held = work.isEmpty || (await this.move(this.at ?? '', transaction));
       if (held) await this.commit(work, transaction);
       for (const row of due) {
-        // No row: a user has removed the alarm with its incidents, or another process has reported the incident.
+        // Without a row, a user has removed the alarm with its incidents, or another process has reported the incident.
         const told = await transaction
           .updateTable('incidents')
           .set({ notified: 1 })
@@ -1021,8 +1021,8 @@ interface Sample {
 }
 
 /**
- * A message's samples, oldest first: one, or those of a batch in columns. Their times are the device's. If the device's clock is ahead, or the
- * message has no time, the newest sample gets the time of arrival.
+ * A message's samples, oldest first: a single sample, or the samples of a batch in columns. Their times are the device's. If the device's
+ * clock is ahead, or the message has no time, the newest sample gets the time of arrival.
  */
 function* samplesOf({ at, device, channel, stream = '', payload }: Entry): Generator<Sample> {
   if (channel === 'inference') {

@@ -199,7 +199,7 @@ export class Denials {
     attempts.set(key, known);
   }
 
-  /** Records the attempts that are due. @param all also repetitions of recently recorded ones */
+  /** Records the attempts that are due. @param all whether to include repetitions of recently recorded attempts */
   flush(all = false): Promise<void> {
     this.turn = this.turn.then(() => this.record(all));
     return this.turn;

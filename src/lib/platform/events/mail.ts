@@ -18,7 +18,7 @@ export interface Mail {
 export interface MailServer {
   host: string;
   port: number;
-  /** TLS from the start, after STARTTLS, or after STARTTLS only if the server offers it. */
+  /** `implicit`: TLS from the start. `required`: STARTTLS. `offered`: STARTTLS if the server offers it, otherwise no TLS. */
   tls: 'implicit' | 'required' | 'offered';
   username?: string | undefined;
   password?: string | undefined;

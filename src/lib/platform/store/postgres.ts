@@ -230,7 +230,7 @@ function deviceChangesIn(store: Store): FollowDevices {
   };
 }
 
-/** Interval of attempts to become leader and of checks, and time limit for a response, ms. */
+/** Interval between attempts to become leader and between checks, and time limit for a response, ms. */
 const [everyMs, withinMs] = [1_000, 2_000];
 
 /**

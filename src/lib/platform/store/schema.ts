@@ -272,7 +272,7 @@ export interface Schema {
     report: string;
     frames: Generated<string | null>;
   };
-  /** Crashes with the same signature. `reason`: of the newest. `place`: JSON, a call in the backtrace. */
+  /** Crashes with the same signature. `reason`: that of the newest crash. `place`: JSON, a call in the backtrace. */
   crashGroups: { signature: string; kind: string; reason: string; place: string | null };
   /** Number of crashes, and the times of the first and the last. An unknown program or version is empty. */
   crashCounts: {

@@ -65,7 +65,7 @@ export function ledgerIn<Counts>(store: Store, log: 'journal' | 'broker'): Ledge
 }
 
 /**
- * The same ledger, except that writes wait, in order, until the database is known to be sound. If the database is
+ * Wraps a ledger so that writes wait, in order, until the database is known to be sound. If the database is
  * damaged, nothing more is recorded.
  */
 export function ledgerWhenSound<Counts>(ledger: Ledger<Counts>, soundness: Soundness): Ledger<Counts> {

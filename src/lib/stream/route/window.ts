@@ -112,7 +112,7 @@ class Windows {
     return due.sort((a, b) => a.end - b.end || a.start - b.start || (a.key < b.key ? -1 : 1));
   }
 
-  /** Closes the window that ends first, although messages may still belong to it. */
+  /** Closes the window that ends first, although further messages for it may still arrive. */
   closeEarly(): Window | undefined {
     const first = [...this.byKey.values()]
       .flat()

@@ -13,7 +13,7 @@ import { outputRule, weightPlaces } from './rules.js';
  * @throws AIOT_QUANTIZE_UNFIT if no operator has scales, or a scale does not suit the integer kernels
  */
 export function quantizeAsGiven(given: Graph): { graph: Graph; notes: string[] } {
-  // Simplification adds tensors around reshapes, which have no scales yet.
+  // The tensors that simplification adds around reshapes have no scales yet.
   const graph = spreadScales(given);
   const scales = new Map<number, Quantization>();
   graph.tensors.forEach(({ data, quantization }, index) => {

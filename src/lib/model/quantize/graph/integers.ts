@@ -83,7 +83,7 @@ function addFloat(twins: Twins, operator: Operator): void {
   twins.operators.push({ ...operator, inputs, outputs });
 }
 
-/** READ_VARIABLE or ASSIGN_VARIABLE. Values with another scale than the variable's are converted. */
+/** READ_VARIABLE or ASSIGN_VARIABLE. Values with a scale other than the variable's are converted. */
 function addState(twins: Twins, operator: Operator, kind: Kind): void {
   const [index = -1, value] = operator.inputs;
   const variable = twins.variable(index, kind);

@@ -192,7 +192,7 @@ async function trainEpoch(
   return { loss: loss / count, accuracy: classes ? right / count : null };
 }
 
-/** The objects after their picture was changed, without those that are now outside it. */
+/** The objects after their picture was changed, without those that are now outside the picture. */
 function movedObjects(
   objects: readonly ObjectPoint[],
   move: Move | undefined,

@@ -104,7 +104,7 @@ function closed(reply: { raw: ServerResponse }): AbortSignal {
   return ended.signal;
 }
 
-/** Interval of the comments that keep a connection alive and report up to which id the log was searched, ms. */
+/** Interval of the comments that keep a connection alive, and contain the id up to which the log was searched, ms. */
 const heartbeatMs = 15_000;
 
 /**
