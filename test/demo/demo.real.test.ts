@@ -59,7 +59,8 @@ describe('aiot demo, run repeatedly', () => {
       ...['bin/run.js up', 'bin/run.js dashboard', 'bin/run.js init'],
     ]);
     // The third command creates a folder in the current folder, which must not be in the clone.
-    commands[2] = commands[2]!.replace('my-project', join(home, 'my-project'));
+    expect(commands[2]).toContain(' init motor ');
+    commands[2] = commands[2]!.replace(' init motor ', ` init ${join(home, 'motor')} `);
     const data = /--data (\S+)/.exec(commands[0]!)![1]!;
     try {
       for (const line of commands) expect(await shell(line, root), line).toMatchObject({ code: 0 });
