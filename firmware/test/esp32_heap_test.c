@@ -424,7 +424,7 @@ static size_t outbox, outbox_most;
 static int mqtt_ids;
 esp_mqtt_client_handle_t esp_mqtt_client_init(const esp_mqtt_client_config_t *config) {
   static int client;
-  count("MQTT's buffers", 2 * (size_t)config->buffer.size + 1024);
+  count("MQTT buffers", 2 * (size_t)config->buffer.size + 1024);
   count("stack of mqtt", (size_t)config->task.stack_size + TASK + 2 * BLOCK);
   tasks[task_count].name = "mqtt";
   tasks[task_count++].stack = (uint32_t)config->task.stack_size;
@@ -594,7 +594,7 @@ int main(void) {
   const size_t messages = heap.most - AIOT_MEMORY_BYTES - BLOCK;
   count("converter", conversions);
   count("device buffers", AIOT_MEMORY_BYTES + BLOCK);
-  count("messages, here and in MQTT's outbox", messages + outbox_most);
+  count("messages, including MQTT's outbox", messages + outbox_most);
   /* Both connections receive whole windows, and one sends them. The buffers of packets are a ninth longer. */
   count("packets in transit", (2 * (size_t)AIOT_CONFIG_LWIP_TCP_WND_DEFAULT + AIOT_CONFIG_LWIP_TCP_SND_BUF_DEFAULT) * 10 / 9);
   const size_t at_start = (size_t)RAM - SYSTEM - AIOT_STATIC_DATA - AIOT_STATIC_BSS;
