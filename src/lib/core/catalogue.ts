@@ -216,7 +216,7 @@ export const catalogue = {
     family: 'user',
     about:
       "The platform rejected a device's certificate: the certificate is unknown, expired or rotated, or the device is revoked, suspended or replaced.",
-    next: "As an operator, check the device's state and certificate with `aiot device show NAME`. Then resume the device with `aiot device resume NAME`, or enroll it again with `aiot device provision NAME`.",
+    next: "As an operator, check the device's state and certificate with `aiot device show NAME`. Then run `aiot device resume NAME`, or enroll it again with `aiot device provision NAME`.",
   },
   AIOT_CERTIFICATE_UNFIT: {
     exit: 2,
