@@ -20,7 +20,7 @@ export interface Board {
   readonly port: string;
   /** Returns the complete current content of its flash. */
   flash(): Promise<Uint8Array>;
-  /** Brings a chip that has left its loader back into it, if nothing else can. */
+  /** Brings a chip that has left its loader back into the loader, if nothing else can. */
   toLoader?(): Promise<void>;
   close(): Promise<void>;
 }

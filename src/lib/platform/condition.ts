@@ -110,7 +110,7 @@ function blobWarnings(missing: readonly Reference[]): Warning[] {
 }
 
 /**
- * One warning for each of the first five damaged places, and one for the rest; `aiot platform acknowledge` clears them.
+ * One warning for each of the first five damaged places, and one for all others; `aiot platform acknowledge` clears them.
  */
 function damageWarnings(damage: Condition['damage']): Warning[] {
   const told = damage.slice(0, 5).map(({ place, problem, lost }): Warning => {

@@ -120,15 +120,15 @@ export interface Platform {
   /** Access to the broker's messages, for routes in this process. */
   streams: Pick<LocalStreams, 'openSource' | 'openSink' | 'expect'>;
   /**
-   * Replaces a project's alarms and notification targets with lists. Null: the database is still being checked (the alarms follow once it is known to be sound), or
-   * it is damaged.
+   * Replaces a project's alarms and notification targets with lists. Null: the database is still being checked (the alarms follow once the
+   * database is known to be sound), or is damaged.
    */
   applyAlarms(
     request: Pick<ApplyAlarms, 'project' | 'alarms'> & Pick<ApplyAlarmTargets, 'targets'>,
   ): Promise<ProjectAlarmsApplied | null>;
-  /** Replaces a project's commands with a list; null as for alarms. */
+  /** Replaces a project's commands with a list; null in the same cases as for alarms. */
   applyCommands(request: ApplyCommands): Promise<CommandsApplied | null>;
-  /** Replaces a project's settings with a list; null as for alarms. */
+  /** Replaces a project's settings with a list; null in the same cases as for alarms. */
   applySettings(request: ApplySettings): Promise<SettingsApplied | null>;
   /** Creates a link that logs one browser into the dashboard with this token's rights; null for an invalid token. */
   loginLink(token: string): Promise<string | null>;

@@ -94,7 +94,7 @@ typedef struct {
   void (*heap)(void *context, aiot_heap *heap);
   /* Takes the readings about the device itself, for reports; NULL = there are none. */
   void (*vitals)(void *context, aiot_vitals *vitals);
-  /* Restarts the device from its flash. If it returns, the device stops. */
+  /* Restarts the device from its flash. If this function returns, the device stops. */
   void (*reboot)(void *context);
   /* The program's own commands (aiot/command.h); NULL = none. */
   const aiot_command *commands;
@@ -166,7 +166,7 @@ typedef struct {
   /* Time by which the pending reply must be sent. The device then restarts. 0 = no restart is pending. */
   uint64_t reboot_at_ms;
 
-  /* The active model; NULL = there is no usable model. Its memory is in `arena`; a trial uses the rest of it. */
+  /* The active model; NULL = there is no usable model. Its memory is in `arena`; a trial uses the remainder of `arena`. */
   aiot_arena arena;
   size_t arena_mark;
   aiot_bundle bundle;

@@ -58,8 +58,8 @@ typedef struct {
 bool aiot_network_valid(const aiot_network *network);
 
 /*
- * Sets fixed addresses from texts such as "10.0.0.7"; an empty `dns` = the gateway. False, and DHCP, if one of them is invalid: a mask with
- * gaps, or a gateway outside the network.
+ * Sets fixed addresses from texts such as "10.0.0.7"; an empty `dns` = the gateway. False, and DHCP is used, if one of the addresses is
+ * invalid: a mask with gaps, or a gateway outside the network.
  */
 bool aiot_network_fix(aiot_network *network, const char *address, const char *mask, const char *gateway, const char *dns);
 

@@ -192,7 +192,7 @@ static aiot_code open_float(graph *g, aiot_arena *arena, aiot_guide_network *net
   uint32_t widest = READINGS;
   int32_t at = g->input;
   network->layers = g->operators.count - g->first;
-  /* An operator takes at least four bytes (a table), so the file's size bounds their number. */
+  /* An operator takes at least four bytes (a table), so the file's size bounds the number of operators. */
   network->layer = aiot_arena_take(arena, network->layers * sizeof *network->layer, AIOT_ALIGNMENT);
   if (network->layer == NULL) return AIOT_MEMORY_SHORT;
   for (uint32_t i = 0; i < network->layers; i++) {

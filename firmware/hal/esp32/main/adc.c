@@ -150,7 +150,7 @@ bool aiot_esp32_adc_window(uint16_t *values, size_t samples, bool *gap) {
     if (self.at + step > self.bytes && !refill() && esp_timer_get_time() > until) return false;
     const unsigned overflows = atomic_load(&self.overflows);
     if (overflows != self.seen) {
-      /* A window must not span a gap, so it is started again. */
+      /* A window must not span a gap, so the window is started again. */
       self.seen = overflows;
       *gap = true;
       memset(self.filled, 0, sizeof self.filled);

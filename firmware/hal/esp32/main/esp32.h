@@ -33,7 +33,7 @@ bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *
 bool aiot_esp32_identity_read_wifi(aiot_esp32_identity *identity);
 /* Reads the networks that the board has joined, as aiot_networks_write stores them. Returns their size; 0 = none. */
 size_t aiot_esp32_identity_networks(void *out, size_t room);
-/* Stores them. False if NVS is full or damaged. */
+/* Stores the networks. False if NVS is full or damaged. */
 bool aiot_esp32_identity_keep_networks(const void *networks, size_t bytes);
 /* Stores the floor and sequence that a model release has raised, where `aiot flash --model` reads them. */
 void aiot_esp32_identity_keep(const aiot_record *record);

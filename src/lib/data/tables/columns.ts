@@ -305,8 +305,8 @@ export function secondsPerUnit(name: string, values: Float64Array): number {
 }
 
 /**
- * The unit of a time column of numbers: that in its name, otherwise by the magnitude of times since 1970. Other times are in ms if the median
- * step is at least 1, otherwise in s.
+ * The unit of a time column of numbers: the unit in the column's name; without one, times since 1970 show it by their magnitude. Other
+ * times are in ms if the median step is at least 1, otherwise in s.
  */
 function unitOf(name: string, values: Float64Array): TimeUnit {
   const named = timeName(name)?.unit;

@@ -44,7 +44,7 @@ export interface Trainable {
 
 const backends = ['auto', 'node', 'wasm', 'cpu'] as const;
 
-/** auto = the project's own engine; the others execute the same graph on that backend of TensorFlow.js. */
+/** auto = the project's own engine; the other values name the TensorFlow.js backend that executes the same graph. */
 export type Backend = (typeof backends)[number];
 
 /**

@@ -29,7 +29,7 @@ export interface AuthorizerParts {
 /** User names of tokens. Devices' names cannot contain a colon. */
 export const tokenUser = 'token:';
 
-/** User names of the broker's own users, such as the one of the platform itself. */
+/** User names of the broker's own users, such as the platform itself. */
 export const localUser = 'local:';
 
 /** Longest accepted client certificate, characters of PEM. */

@@ -556,7 +556,7 @@ export class Alarms {
         const { incident, last } = before;
         const newest = Math.max(last, entry.at);
         if (incident !== null) work.clear(alarm, entry.device, incident, entry.at);
-        // Stored only occasionally, because after a restart an absence counts from the start anyway.
+        // Stored only occasionally, because after a restart an absence counts from the platform's start anyway.
         this.states.set(key, { ...before, last: newest });
         const stored = this.storedAt.get(key) ?? 0;
         const isDue = incident !== null || newest - stored > (alarm.definition.absentMs ?? 0) / 10;

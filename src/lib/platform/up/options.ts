@@ -84,7 +84,7 @@ export const upResultSchema = z.object({
       alarms: projectAlarmsAppliedSchema.nullable(),
       /** Changes to the commands of the project's devices; null while the database is being checked. */
       commands: commandsAppliedSchema.nullable(),
-      /** Changes to the settings of the project's devices; null as for commands. */
+      /** Changes to the settings of the project's devices; null while the database is being checked. */
       settings: settingsAppliedSchema.nullable(),
     })
     .optional(),

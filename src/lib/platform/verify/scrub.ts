@@ -44,7 +44,7 @@ interface ScrubParts {
   log: Logger;
   /** ms since 1970 */
   now: () => number;
-  /** Maximum read rate, bytes per second; absent = a default. */
+  /** Maximum read rate, bytes per second; absent = the default rate. */
   rate?: number | undefined;
 }
 

@@ -189,7 +189,7 @@ export const frameHeaders = {
   frame: 'frame',
 } as const;
 
-/** Content type of raw pixels: rows from the top, red, green, blue, one byte each. */
+/** Content type of raw pixels: rows from top to bottom; red, green and blue, one byte each. */
 export const rawRgb = 'image/x-rgb24';
 
 /** One frame as a message: the headers contain its format, its size, and its number since the camera was opened. */
