@@ -54,7 +54,7 @@ typedef struct {
   bool dirty;
 } aiot_networks;
 
-/* Whether name and password follow 802.11: 1 to 32 bytes; no password, 8 to 63 characters, or 64 hex digits. */
+/* Whether name and password follow 802.11: a name of 1 to 32 bytes; no password, or one of 8 to 63 characters or 64 hex digits. */
 bool aiot_network_valid(const aiot_network *network);
 
 /*
