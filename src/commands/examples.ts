@@ -9,7 +9,7 @@ const pair = (first: string, second: string) => z.object({ [first]: z.string(), 
 export default class Examples extends AiotCommand {
   static override summary = 'Show examples of a command, a broker or a task.';
   static override description =
-    'Brokers: kafka, mqtt, nats, serial, http, s3. Tools and tasks: esptool, tflite, fleet, pipeline, platform. Each command is shown below its task or below the command that it replaces. Any other name is that of a command, such as rollout start, or the first word of several.';
+    'Brokers: kafka, mqtt, nats, serial, http, s3. Tools and tasks: esptool, tflite, fleet, pipeline, platform. Each command is shown below its task or below the command that it replaces. You can also name a command, such as rollout start, or a group of commands, such as rollout.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> kafka',
     '<%= config.bin %> <%= command.id %> esptool',

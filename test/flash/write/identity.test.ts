@@ -125,8 +125,8 @@ describe('identities for a tray of boards', () => {
     expect(assign(board(2, 'esp32s3')).name).toBe('cam-1');
     expect(assign(board(1)).name).toBe('motor-1');
     expect(assign(board(3)).name).toBe('motor-2');
-    expect(() => assign(board(4))).toThrow('none is left');
-    expect(() => assign(board(5, 'esp32s3'))).toThrow('none is left');
+    expect(() => assign(board(4))).toThrow('no identity is left');
+    expect(() => assign(board(5, 'esp32s3'))).toThrow('no identity is left');
   });
 
   it('stay with the boards that have them in a record', async () => {
@@ -148,7 +148,7 @@ describe('identities for a tray of boards', () => {
     const assign = assignIdentities(identities, record);
     expect(assign(board(8)).name).toBe('motor-1');
     expect(assign(board(7)).name).toBe('motor-2');
-    expect(() => assign(board(9))).toThrow('none is left');
+    expect(() => assign(board(9))).toThrow('no identity is left');
   });
 });
 
@@ -183,7 +183,7 @@ describe('identities without a record', () => {
     const assign = assignIdentities(given({ a: { mac: board(2).mac }, b: {} }), []);
     expect(assign(board(1)).name).toBe('b');
     expect(assign(board(2)).name).toBe('a');
-    expect(() => assign(board(3))).toThrow('2 identities for esp32 boards in total, but none is left');
+    expect(() => assign(board(3))).toThrow('no identity is left for esp32 boards: all 2 are assigned');
   });
 
   it('go to the connected board if requested by name', () => {

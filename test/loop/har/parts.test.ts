@@ -60,7 +60,7 @@ describe('the row assembler for x, y, and z', () => {
     for (const [x = 0, y = 0, z = 0] of found) {
       expect([y - x, z - x].map((step) => step.toFixed(6))).toEqual(['0.100000', '0.200000']);
     }
-    // Every complete sample is found, except possibly the last one, which only a later one would complete.
+    // Every complete sample is found, except possibly the last one, which may not be recognized until a later sample arrives.
     const whole = [...Array(40).keys()].filter((s) => ![0, 1, 2].some((axis) => gone.has(`${s}.${axis}`)));
     const missing = whole.filter((sample) => !found.some(([x]) => x === sample));
     expect(missing.length).toBeLessThanOrEqual(1);

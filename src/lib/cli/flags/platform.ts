@@ -149,7 +149,7 @@ export const upFlags = {
   context: {
     ...shared.context,
     summary:
-      'Name of the context for this platform [default: its current one, else local or the next free name].',
+      'Name of the context for this platform [default: its existing context; without one, `local` or the next free name].',
   },
   project: Flags.string({
     ...{ char: 'p', env: 'AIOT_PROJECT', helpValue: 'DIR' },

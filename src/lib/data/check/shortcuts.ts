@@ -131,7 +131,7 @@ function findingOf(
     around: by === 'device' ? 'error' : 'warning',
     outside: project ? 'info' : 'warning',
   } as const;
-  const figures = `(A guess from this alone is right in ${percent(accuracy)} of the recordings, by chance in ${percent(chance)}${signal === null ? '' : `, and from the signal's mean, deviation and step in ${percent(signal)}`}.)`;
+  const figures = `(A label guessed from this alone is right for ${percent(accuracy)} of the recordings. A random label is right for ${percent(chance)}${signal === null ? '' : `, and one guessed from the signal's mean, deviation and step for ${percent(signal)}`}.)`;
   return {
     kind: 'shortcut',
     severity: severities[seen],

@@ -179,7 +179,7 @@ export function assignIdentities(
     if (!free)
       throw new AiotError(
         'AIOT_USAGE',
-        `${fitting.length} ${fitting.length === 1 ? 'identity' : 'identities'} for ${chip} boards in total, but none is left`,
+        `no identity is left for ${chip} boards: all ${fitting.length} are assigned`,
         { next: 'Create more with `aiot device provision --csv fleet.csv --out DIR`.' },
       );
     taken.add(free.name);

@@ -67,7 +67,7 @@ const keptMs = 86_400_000;
 const rowsAtOnce = 100;
 
 /**
- * Commands of devices, and calls to them. A call is stored before it is sent, and a device runs each call's id once. A repeated request
+ * The commands that devices support, and calls to those commands. A call is stored before it is sent, and a device runs each call's id once. A repeated request
  * with the same Idempotency-Key waits for the same reply, even after a restart or at another replica. A reply that arrived meanwhile is
  * read from the log of messages.
  */

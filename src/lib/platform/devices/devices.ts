@@ -451,7 +451,7 @@ interface Known {
 }
 
 /**
- * Changes for each device's latest report. A report with news is recorded as an event. Devices removed meanwhile are
+ * Changes for each device's latest report. A report that differs from the previous one is recorded as an event. Devices removed meanwhile are
  * left out.
  */
 export function ofReports(all: readonly Report[], known: Known, lastSeen: number): Told {
