@@ -94,7 +94,9 @@ describe('a front end that is not supported', () => {
     // The type (int16 = 7) is stored after the keys.
     const at = bytes.indexOf(7, name + 11);
     bytes[at] = 0;
-    expect(() => readTflite(bytes)).toThrow(/SIGNAL_RFFT.*(T 0 \(expected 7\)|expected a map)/);
+    expect(() => readTflite(bytes)).toThrow(
+      /SIGNAL_RFFT.*(T 0 is not supported \(expected 7\)|expected a map)/,
+    );
   });
 
   it.each([

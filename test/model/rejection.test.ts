@@ -238,6 +238,6 @@ describe('model.train.calibrate', () => {
     const text = yaml
       .replace('kind: mlp\n  layers: [8]', 'kind: forest')
       .replace('epochs: 12', 'calibrate: true');
-    expect(() => parseProject(text, 'aiot.yaml')).toThrow('model.train.calibrate: expected a network');
+    expect(() => parseProject(text, 'aiot.yaml')).toThrow('model.train.calibrate: expected a neural network');
   });
 });

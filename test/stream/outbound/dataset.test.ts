@@ -72,7 +72,7 @@ describe('a dataset of the platform', () => {
 
   it.each<[string, string, RegExp]>([
     ['a payload without numbers', '{"device":"d","x":"y"}', /no numeric columns/],
-    ['a payload without a device', '{"x":1}', /names no device .* got none/],
+    ['a payload without a device', '{"x":1}', /does not name its device.* got none/],
     ['an invalid device name', '{"device":"a/b","x":1}', /got "a\/b"/],
     ['columns of different lengths', '{"device":"d","x":[1],"y":[1,2]}', /different lengths/],
     ['a seq that is not a number', '{"device":"d","x":1,"seq":"1"}', /"seq"/],
