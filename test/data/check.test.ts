@@ -99,7 +99,7 @@ describe('checking a dataset', () => {
       kind: 'shortcut',
       severity: 'error',
       message: expect.stringContaining(
-        '50.1 % of the rows of walking repeat the row before, but 0.0 % of sitting. A model could learn this difference instead of the signal: it alone identifies 8 of 8 recordings',
+        '50.1 % of the rows of walking repeat the row before, but 0.0 % of sitting. A model could learn this difference instead of the signal. (This alone distinguishes the two groups of labels in 8 of 8 recordings',
       ),
       advice: expect.stringContaining('set signal.lowpass to 6 Hz or less'),
     });

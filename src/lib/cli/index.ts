@@ -195,7 +195,9 @@ export {
 } from './render/data.js';
 export {
   damagedText,
+  projectRemovalQuestion,
   removalQuestion,
+  removedFromProjectText,
   removedText,
   retentionTable,
   storedRecordingText,

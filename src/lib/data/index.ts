@@ -21,7 +21,14 @@ export {
   summarizeProject,
   summarySchema,
 } from './dataset/summary.js';
-export { listRecordings, rollRecording, saveRecordings } from './dataset/write.js';
+export {
+  listRecordings,
+  type RemovedFromProject,
+  removedFromProjectSchema,
+  removeFromProject,
+  rollRecording,
+  saveRecordings,
+} from './dataset/write.js';
 export { compareData } from './drift/drift.js';
 export { writeDriftReport } from './drift/report.js';
 export { type Drift, driftSchema } from './drift/result.js';

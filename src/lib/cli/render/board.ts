@@ -88,8 +88,8 @@ export function boardInfoText(info: BoardInfo): string {
   return parts.join('\n\n');
 }
 
-function bootloaderText({ bootloader }: BoardInfo): string {
-  if (bootloader === null) return dim('none, or encrypted');
+function bootloaderText({ bootloader, security }: BoardInfo): string {
+  if (bootloader === null) return dim(security.flashEncryption ? 'none, or encrypted' : 'none');
   const { offset, mode, size: flashSize, frequency, idf } = bootloader;
   const header = [mode, flashSize, frequency].map((value) => value ?? '?').join(', ');
   return `${hex(offset)}: ${header}${idf === null ? '' : `, ESP-IDF ${idf}`}`;
@@ -379,7 +379,7 @@ function programLines({ port, program, device, restarted, switched }: Flashed): 
       return [
         `${identity}${yellow('The chip has no program yet, so nothing runs on it.')}`,
         isSimulated(port)
-          ? `A simulated chip only stores what is written. For a device without a board, use aiot device simulate ${device ?? 'NAME'} --recording FILE --loop. It does not read this flash: deploy the model to it.`
+          ? `A simulated chip stores what is written, but runs nothing. To try the device without a board, run it as a virtual device: aiot device simulate ${device ?? 'NAME'} --recording FILE --loop.`
           : noProgram,
       ];
     case null:

@@ -8,7 +8,8 @@ import type {
 import { lostText } from '../../api/damage.js';
 import type { Exported } from '../../api/datasets/save.js';
 import { plural, size } from '../../core/figures.js';
-import { facts, minute, moment, oneLine, table, yellow } from './text.js';
+import type { RemovedFromProject } from '../../data/dataset/write.js';
+import { bold, facts, minute, moment, oneLine, shownPath, table, yellow } from './text.js';
 
 /** One line per stream of the platform. */
 export function streamsTable(datasets: readonly DatasetInfo[]): string {
@@ -108,6 +109,21 @@ export function removalQuestion({ recordings, bytes }: RemovedRecordings): strin
     .map(({ stream, device, recording }) => `${stream}/${device}/${recording}`);
   const more = recordings.length > names.length ? `, and ${recordings.length - names.length} more` : '';
   return `Permanently remove ${plural(recordings.length, 'recording')} (${names.join(', ')}${more}), ${size(bytes)}?`;
+}
+
+/** Confirmation question before recordings of a project are removed. */
+export function projectRemovalQuestion({ recordings }: RemovedFromProject): string {
+  const files = recordings.slice(0, 5).map(({ file }) => shownPath(file));
+  const more = recordings.length > files.length ? `, and ${recordings.length - files.length} more` : '';
+  return `Permanently delete ${files.join(', ')}${more}?`;
+}
+
+export function removedFromProjectText({ recordings, dryRun }: RemovedFromProject): string {
+  const lines = recordings.map(
+    ({ recording, file }) =>
+      `${dryRun ? 'Would remove' : 'Removed'} ${bold(recording)} (${shownPath(file)})${dryRun ? ' (--dry-run)' : ''}.`,
+  );
+  return lines.join('\n');
 }
 
 export function retentionTable(policies: readonly Retention[]): string {

@@ -93,7 +93,7 @@ export function checkCopies(dataset: Dataset, { split, unguarded = false }: Copi
     ...leaks(apart, (pair) => ({
       severity: 'error',
       where: `, one in ${pair.sides![0]} and one in ${pair.sides![1]}: accuracy figures would be misleading`,
-      many: 'on two sides of the split: accuracy figures would be misleading',
+      many: ' on two sides of the split: accuracy figures would be misleading',
       advice: 'Split again by recording: aiot keeps copies on one side.',
     })),
     ...leaks(together, () =>
@@ -101,14 +101,15 @@ export function checkCopies(dataset: Dataset, { split, unguarded = false }: Copi
         ? {
             severity: 'error',
             where: '; a split by file would train on the test data',
-            many: 'of each other; a split by file would train on the test data',
+            many: '; a split by file would train on the test data',
             advice: 'Remove one of them, or keep both on one side of every split, as aiot model train does.',
           }
         : {
             severity: 'warning',
             where: '',
-            many: 'of each other',
-            advice: 'They count as one recording in the split. Remove one of them.',
+            many: '',
+            advice:
+              'They count as one recording in the split. If one was copied from the other, remove it with aiot data remove. If both were measured, keep both.',
           },
     ),
     ...mislabelled(judged.filter(({ labels }) => labels !== null)),
@@ -127,7 +128,7 @@ function leaks(pairs: Judged[], words: (pair: Judged) => Words): Finding[] {
   if (pairs.length <= 5) {
     return pairs.map((pair) => {
       const { severity, where, advice } = words(pair);
-      const message = `${pair.a} and ${pair.b} are copies (${howOf(pair)})${where}.`;
+      const message = `${pair.a} and ${pair.b} are ${likeness([pair])} (${howOf(pair)})${where}.`;
       return { kind: 'leak', severity, files: [pair.a, pair.b], evidence: evidenceOf(pair), message, advice };
     });
   }
@@ -145,10 +146,15 @@ function leaks(pairs: Judged[], words: (pair: Judged) => Words): Finding[] {
         copies: pairs.map(({ a, b }) => `${a} = ${b}`),
         share: pairs.reduce((sum, { share }) => sum + share, 0) / pairs.length,
       },
-      message: `${pairs.length} pairs of ${files.length} recordings are copies ${many}: ${listIds(shown, 3)} and ${pairs.length - 3} more.`,
+      message: `${pairs.length} pairs of ${files.length} recordings are ${likeness(pairs)}${many}: ${listIds(shown, 3)} and ${pairs.length - 3} more.`,
       advice,
     },
   ];
+}
+
+/** Only equal samples prove a copy: two recordings of the same regular movement are also nearly identical. */
+function likeness(pairs: readonly CopyPair[]): string {
+  return pairs.every(({ kind }) => kind === 'exact') ? 'copies' : 'nearly identical';
 }
 
 function howOf({ kind, share, seconds = 0, fromA = 0, fromB = 0, factor = 1 }: CopyPair): string {
@@ -180,7 +186,7 @@ function mislabelled(pairs: Judged[]): Finding[] {
       files: [...new Set(pairs.flatMap(({ a, b }) => [a, b]))].sort(),
       evidence: { pairs: pairs.length, copies: pairs.map(({ a, b }) => `${a} = ${b}`) },
       message: `Recordings with different labels contain the same signal: ${listIds(shown, 4)}.`,
-      advice: 'Find out which label is correct, and remove the other recording.',
+      advice: 'Find out which label is correct, and remove the other recording with aiot data remove.',
     },
   ];
 }

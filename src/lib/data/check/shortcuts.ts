@@ -60,8 +60,8 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
       by: 'repeats',
       told: toldByNumber(repeats, labels, 0.05),
       seen: 'in windows',
-      sentence: ({ high, low, accuracy }) =>
-        `${percent(meanOf(repeats, high))} of the rows of ${listIds(high)} repeat the row before, but ${percent(meanOf(repeats, low))} of ${listIds(low)}. A model could learn this difference instead of the signal: it alone identifies ${Math.round(accuracy * labels.length)} of ${labels.length} recordings.`,
+      sentence: ({ high, low }) =>
+        `${percent(meanOf(repeats, high))} of the rows of ${listIds(high)} repeat the row before, but ${percent(meanOf(repeats, low))} of ${listIds(low)}. A model could learn this difference instead of the signal.`,
       advice: removalAdvice(known, spec),
       removed: removesRepeats(known, spec),
     },
@@ -106,8 +106,8 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
       by: 'length',
       told: toldByNumber(lengths, labels, 0.05),
       seen: 'outside',
-      sentence: ({ high, low, accuracy }) =>
-        `The length of the file gives the label away: recordings of ${listIds(high)} are longer than those of ${listIds(low)}. This identifies ${Math.round(accuracy * labels.length)} of ${labels.length} recordings.`,
+      sentence: ({ high, low }) =>
+        `The length of the file gives the label away: recordings of ${listIds(high)} are longer than those of ${listIds(low)}.`,
       advice:
         'Windows do not reveal this, but the labels were recorded on different occasions: look for other differences.',
       removed: false,
@@ -131,7 +131,9 @@ function findingOf(
     around: by === 'device' ? 'error' : 'warning',
     outside: project ? 'info' : 'warning',
   } as const;
-  const figures = `(A label guessed from this alone is right for ${percent(accuracy)} of the recordings. A random label is right for ${percent(chance)}${signal === null ? '' : `, and one guessed from the signal's mean, deviation and step for ${percent(signal)}`}.)`;
+  const count = (share: number) => Math.round(share * labelled.length);
+  const ofSignal = signal === null ? '' : `; the signal's mean, deviation and step do so in ${count(signal)}`;
+  const figures = `(This alone distinguishes the two groups of labels in ${count(accuracy)} of ${labelled.length} recordings${ofSignal}.)`;
   return {
     kind: 'shortcut',
     severity: severities[seen],

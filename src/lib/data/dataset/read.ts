@@ -276,6 +276,7 @@ export async function readListed(folder: string, listing: Listing, expected: Exp
     const file = recordingFile(folder, entry);
     const bytes = await readBytes(file).catch((error: unknown) => {
       throw new AiotError('AIOT_DATA_CHANGED', `dataset.json lists ${id}, but ${file} is not readable`, {
+        next: `Restore the file, or remove the recording with \`aiot data remove ${id}\`.`,
         cause: error,
       });
     });

@@ -1,8 +1,6 @@
 import * as z from 'zod';
-import { AiotError } from '../../core/errors.js';
 import { dictionary } from '../../core/names.js';
 import type { Project } from '../../core/project.js';
-import { nearest } from '../../core/text.js';
 import { windowCount } from '../../signal/pipeline.js';
 import { type SignalSpec, signalSpecOf } from '../../signal/spec.js';
 import { checkAlone } from '../check/check.js';
@@ -10,6 +8,7 @@ import { rangesOf, repeatShare } from '../check/recordings.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 import { boxSchema } from './listing.js';
 import { openDataset } from './open.js';
+import { unknownRecording } from './write.js';
 
 export const recordingLineSchema = z.object({
   id: z.string(),
@@ -127,18 +126,10 @@ export async function showRecording(project: Project, id: string, folder?: strin
     const findings = problemsOf(alone, project).map(({ message }) => message);
     return { ...recordingDetail(recording, signalSpecOf(project.config)), findings };
   }
-  const ids = dataset.recordings.map((candidate) => candidate.id);
-  const close = nearest(id, ids);
-  const some = `${ids.slice(0, 4).join(', ')}${ids.length > 4 ? ' …' : ''}`;
-  throw new AiotError(
-    'AIOT_NOT_FOUND',
-    close === undefined
-      ? `recording ${id} does not exist; expected one of ${some}`
-      : `recording ${id} does not exist`,
-    {
-      subject: 'recording',
-      ...(close === undefined ? {} : { next: `Did you mean \`aiot data show ${close}\`?` }),
-    },
+  throw unknownRecording(
+    id,
+    dataset.recordings.map((candidate) => candidate.id),
+    'aiot data show',
   );
 }
 

@@ -1,18 +1,20 @@
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import * as z from 'zod';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { makeFolder, readBytes, writeFileAtomic } from '../../core/files.js';
 import { withLock } from '../../core/lock.js';
 import type { Project } from '../../core/project.js';
 import type { ProjectConfig } from '../../core/project-schema.js';
+import { nearest } from '../../core/text.js';
 import { writeCsv } from '../../formats/csv/table.js';
 import { writeWav } from '../../formats/wav.js';
 import { encodePng } from '../../vision/picture.js';
 import type { Recording } from '../types.js';
 import { type Listing, type ListingEntry, readListing, recordingFile, writeListing } from './listing.js';
-import { dataFolderOf, expectedOf } from './open.js';
-import { type Expected, isPicture, readLoose, recordingFilesIn } from './read.js';
+import { dataFolderOf, expectedOf, looseFolder } from './open.js';
+import { type Expected, idOfFile, isPicture, readLoose, recordingFilesIn } from './read.js';
 import { isSound, isWav } from './sound.js';
 
 /**
@@ -177,6 +179,60 @@ export async function removeRecordings(
   const gone = listing.recordings.filter(({ id }) => ids.has(id));
   await Promise.all(gone.map((entry) => rm(recordingFile(folder, entry), { force: true })));
   return kept;
+}
+
+export const removedFromProjectSchema = z.object({
+  recordings: z.array(z.object({ recording: z.string(), file: z.string() })),
+  dryRun: z.boolean(),
+});
+
+export type RemovedFromProject = z.output<typeof removedFromProjectSchema>;
+
+/**
+ * Removes recordings from a project: their entries in dataset.json if there is one, then their files. Files that are already gone do not
+ * matter.
+ * @throws AIOT_NOT_FOUND (before anything is removed), AIOT_FILE_NOT_WRITABLE, AIOT_TIMEOUT
+ */
+export async function removeFromProject(
+  project: Project,
+  ids: readonly string[],
+  { dryRun }: { dryRun: boolean },
+): Promise<RemovedFromProject> {
+  const folder = dataFolderOf(project);
+  const expected = expectedOf(project.config);
+  return withLock(join(folder, '.lock'), 30_000, async () => {
+    const listing = await readListing(folder);
+    const present = listing
+      ? listing.recordings.map((entry) => ({ recording: entry.id, file: recordingFile(folder, entry) }))
+      : (await recordingFilesIn(await looseFolder(folder), expected)).map((file) => ({
+          recording: idOfFile(file, expected),
+          file,
+        }));
+    const names = present.map(({ recording }) => recording);
+    for (const id of ids) if (!names.includes(id)) throw unknownRecording(id, names, 'aiot data remove');
+    const due = new Set(ids);
+    const recordings = present.filter(({ recording }) => due.has(recording));
+    if (dryRun) return { recordings, dryRun };
+    if (listing) await removeRecordings(folder, listing, due);
+    else await Promise.all(recordings.map(({ file }) => rm(file, { force: true })));
+    return { recordings, dryRun };
+  });
+}
+
+/** AIOT_NOT_FOUND for a recording that a project does not have. @param command that accepts the suggested name */
+export function unknownRecording(id: string, ids: readonly string[], command: string): AiotError {
+  const close = nearest(id, ids);
+  const some = `${ids.slice(0, 4).join(', ')}${ids.length > 4 ? ' …' : ''}`;
+  return new AiotError(
+    'AIOT_NOT_FOUND',
+    close === undefined
+      ? `recording ${id} does not exist; expected one of ${some}`
+      : `recording ${id} does not exist`,
+    {
+      subject: 'recording',
+      ...(close === undefined ? {} : { next: `Did you mean \`${command} ${close}\`?` }),
+    },
+  );
 }
 
 /**

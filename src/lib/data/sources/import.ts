@@ -168,8 +168,7 @@ function sortOut(
       skipped.push(named.id);
     } else if (origin && named.label === null) {
       const reason = `the project already has a different recording ${named.id}`;
-      const next =
-        'To import it again, first delete the existing one: its entry in data/dataset.json, and its file.';
+      const next = `To import it again, first remove the existing one: aiot data remove ${named.id}`;
       changed.push({ ...origin, reason, next });
     } else {
       throw new AiotError('AIOT_ALREADY_EXISTS', `${folder} already has a different recording ${named.id}`, {
