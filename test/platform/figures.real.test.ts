@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny } from '../support/bundle.js';
 import { fakeDevice } from '../support/fake-device.js';
-import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { platformRoles, type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal, python } from '../support/real.js';
 import { oneWave } from '../support/rollout.js';
 
@@ -124,6 +124,6 @@ describeReal('prometheus', 'the Prometheus parser on /metrics', () => {
     expect(value('aiot_webhooks', { state: 'well' })).toBe(1);
     expect(value('aiot_webhook_backlog_events')).toBeGreaterThanOrEqual(0);
     expect(value('aiot_jobs', { state: 'queued' })).toBe(0);
-    expect(value('aiot_leader', { role: 'platform' })).toBe(1);
+    for (const role of platformRoles) expect(value('aiot_leader', { role })).toBe(1);
   });
 });

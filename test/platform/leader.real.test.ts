@@ -11,6 +11,9 @@ import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { readText } from '../../src/lib/core/files.js';
 import type { Platform } from '../../src/lib/platform/options.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { connect } from '../support/mqtt.js';
+import { platformRoles } from '../support/platform.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
 import { record } from '../support/recording.js';
@@ -23,10 +26,11 @@ describeReal('postgres', 'on PostgreSQL', () => {
   }, 60_000);
   afterAll(() => postgres?.stop());
 
-  describe('a killed leader', () => {
+  describe('the roles of three replicas', () => {
     let folder: string;
+    let database: string;
     let victim: Victim;
-    let other: Platform;
+    const platforms: Platform[] = [];
     let client: RegistryClient;
     let hook: Server;
     /** The Webhook-Ids of all attempts, by the id of the event. */
@@ -34,15 +38,19 @@ describeReal('postgres', 'on PostgreSQL', () => {
 
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), 'aiot-leader-'));
-      const shared = { engines: { database: await postgres.database() }, secret: 'of a test' };
+      database = await postgres.database();
+      const shared = { engines: { database }, secret: 'of a test' };
       victim = await startVictim({ ...shared });
-      // This process becomes the leader before the other one is started.
-      for (let tries = 0; (await leads(victim.http, victim.ca, victim.token)) !== 1; tries++) {
-        if (tries > 200) throw new Error('the first process does not lead');
+      // The first process leads in all roles before the others are started.
+      for (let tries = 0; (await leads(victim.http)).length < platformRoles.length; tries++) {
+        if (tries > 200) throw new Error('the first process does not lead in all roles');
         await delay(50);
       }
-      other = await startPlatform({ dataDir: join(folder, 'other'), httpPort: 0, mqttPort: 0, ...shared });
-      client = createClient({ url: other.urls.http, ca: victim.ca, token: victim.token });
+      for (const name of ['second', 'third'])
+        platforms.push(
+          await startPlatform({ dataDir: join(folder, name), httpPort: 0, mqttPort: 0, ...shared }),
+        );
+      client = createClient({ url: urlOf(0), ca: victim.ca, token: victim.token });
       hook = createServer(async (message, response) => {
         let body = '';
         for await (const chunk of message) body += chunk;
@@ -55,41 +63,81 @@ describeReal('postgres', 'on PostgreSQL', () => {
     }, 60_000);
     afterAll(async () => {
       await client?.close();
-      await other?.stop();
+      for (const platform of platforms) await platform.stop();
       await victim?.stop();
       hook?.close();
       await rm(folder, { recursive: true, force: true });
     }, 30_000);
 
-    const leads = async (url: string, ca: string, token: string) => {
-      const dispatcher = new Agent({ connect: { ca } });
-      const headers = { authorization: `Bearer ${token}` };
+    const urlOf = (i: number) => platforms[i]?.urls.http ?? '';
+    /** The roles in which a replica leads, by its metrics. */
+    const leads = async (url: string) => {
+      const dispatcher = new Agent({ connect: { ca: victim.ca } });
+      const headers = { authorization: `Bearer ${victim.token}` };
       const { body } = await request(`${url}/metrics`, { dispatcher, headers });
       const text = await body.text();
       await dispatcher.destroy();
-      return Number(/^aiot_leader\{role="platform"\} (\d)$/m.exec(text)?.[1]);
+      return [...text.matchAll(/^aiot_leader\{role="(.+)"\} 1$/gm)].map(([, role]) => role ?? '').sort();
     };
+    const leadsOf = (urls: readonly string[]) => Promise.all(urls.map(leads));
+    const counts = async (urls: readonly string[]) => (await leadsOf(urls)).map((all) => all.length).sort();
     const say = async (i: number) => {
       const place = { stream: 's', device: 'd', recording: `r${i}` };
-      await record({ mqtts: other.urls.mqtts, ca: victim.ca, token: victim.token }, place);
+      const { mqtts } = platforms[0]?.urls ?? { mqtts: '' };
+      await record({ mqtts, ca: victim.ca, token: victim.token }, place);
       await client.labels.post({ ...place, label: 'walk' });
     };
+    const labelled = async () =>
+      (await client.events.page({ from: 0, types: ['data.label'], limit: 100 })).events;
 
-    it('is replaced within the documented time; webhooks and jobs continue, each change once', async () => {
-      const ca = await readText(other.ca);
-      expect(await leads(other.urls.http, ca, victim.token)).toBe(0);
+    it('are spread over the replicas, each in one of them', async () => {
+      const all = [victim.http, urlOf(0), urlOf(1)];
+      await expect.poll(() => counts(all), { timeout: 10_000, interval: 50 }).toEqual([5, 5, 5]);
+      expect((await leadsOf(all)).flat().sort()).toEqual(platformRoles);
+      const { replicas } = await client.status();
+      await expect
+        .poll(async () => (await client.status()).replicas.flatMap((each) => each.leads).sort(), {
+          timeout: 10_000,
+        })
+        .toEqual(platformRoles);
+      expect(replicas).toHaveLength(3);
+    }, 30_000);
+
+    it('of a killed one are taken over within the documented time; webhooks, jobs and alarms continue, each change once', async () => {
+      const ca = await readText(platforms[0]?.ca ?? '');
       const { port } = hook.address() as AddressInfo;
       const url = `http://127.0.0.1:${port}/hook`;
       await client.webhooks.add({ url, types: ['data.label'], allowPrivate: true });
+      const devices = Array.from({ length: 8 }, (_, i) => `d${i}`);
+      for (const name of devices)
+        await provisionDevice({ client, name, type: 'virtual', out: join(folder, name) });
+      await client.alarms.create({ name: 'hot', where: 'v > 80', forMs: 0, stream: 'heat' });
+      const sender = await connect(platforms[0]?.urls.mqtts ?? '', {
+        ...{ ca, username: 'sender', password: victim.token },
+      });
+      const heat = (device: string, v: number) =>
+        sender.publishAsync(`aiot/v1/${device}/telemetry/heat`, JSON.stringify({ t: Date.now(), v }), {
+          qos: 1,
+        });
+      const incidents = async () =>
+        (await client.events.page({ types: ['alarm.raise'], limit: 100 })).events.map(
+          ({ data }) => (data as { device: string }).device,
+        );
       for (let i = 0; i < 10; i++) await say(i);
+      for (let i = 0; i < 5; i++) await heat(`d${i}`, 90);
       await expect.poll(() => told.size, { timeout: 10_000 }).toBe(10);
+      await expect.poll(incidents, { timeout: 10_000 }).toHaveLength(5);
+      const before = await leads(victim.http);
+      expect(before.length).toBeGreaterThan(0);
       await victim.kill();
       const killed = performance.now();
       for (let i = 10; i < 20; i++) await say(i);
+      for (let i = 3; i < 8; i++) await heat(`d${i}`, 95);
       const job = await client.jobs.create({ kind: 'blob.sweep' });
+      const rest = [urlOf(0), urlOf(1)];
       await expect
-        .poll(() => leads(other.urls.http, ca, victim.token), { timeout: 10_000, interval: 50 })
-        .toBe(1);
+        .poll(async () => (await leadsOf(rest)).flat().sort(), { timeout: 10_000, interval: 50 })
+        .toEqual(platformRoles);
       const tookMs = performance.now() - killed;
       expect(tookMs).toBeLessThan(8000);
       await expect.poll(() => told.size, { timeout: 10_000 }).toBe(20);
@@ -98,9 +146,25 @@ describeReal('postgres', 'on PostgreSQL', () => {
       await expect.poll(async () => (await client.jobs.get(job.id)).state, { timeout: 10_000 }).toBe('done');
       const { events } = await client.events.page({ from: 0, types: ['job.*'], subject: job.id, limit: 100 });
       expect(events.map(({ type }) => type)).toEqual(['job.create', 'job.start', 'job.end']);
-      const labels = await client.events.page({ from: 0, types: ['data.label'], limit: 100 });
-      expect(labels.events).toHaveLength(20);
-      expect([...told.keys()].sort((a, b) => a - b)).toEqual(labels.events.map(({ id }) => id));
+      const labels = await labelled();
+      expect(labels).toHaveLength(20);
+      expect([...told.keys()].sort((a, b) => a - b)).toEqual(labels.map(({ id }) => id));
+      await expect.poll(incidents, { timeout: 10_000 }).toHaveLength(8);
+      // Another second, in which nothing may be raised again.
+      await delay(1000);
+      expect((await incidents()).sort()).toEqual(devices);
+      await sender.endAsync();
     }, 60_000);
+
+    it('of a stopped one are taken over at once', async () => {
+      const [first, second] = [urlOf(0), urlOf(1)];
+      await expect.poll(() => counts([first, second]), { timeout: 10_000 }).toEqual([7, 8]);
+      const stopped = performance.now();
+      await platforms.pop()?.stop();
+      await expect.poll(() => leads(first), { timeout: 10_000, interval: 50 }).toEqual(platformRoles);
+      // The roles are free when the stop has ended; the other replica looks for free roles every second.
+      expect(performance.now() - stopped).toBeLessThan(4000);
+      expect(await labelled()).toHaveLength(20);
+    }, 30_000);
   });
 });

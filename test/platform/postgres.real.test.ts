@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { writeDevices } from '../../src/lib/platform/devices/records.js';
 import { type Engine, openEngine } from '../../src/lib/platform/store/engine.js';
 import { migrations } from '../../src/lib/platform/store/migrations.js';
@@ -202,7 +203,7 @@ describeReal('postgres', 'PostgreSQL', () => {
             signal.addEventListener('abort', () => resolve(), { once: true }),
           );
           working.delete(i);
-        }),
+        }, 'platform'),
       );
       await expect.poll(() => working.size, { timeout: 5000 }).toBe(1);
       const [first] = working;
@@ -212,6 +213,95 @@ describeReal('postgres', 'PostgreSQL', () => {
       await Promise.all(campaigns.map((stop) => stop()));
       expect(working.size).toBe(0);
     }, 15_000);
+  });
+
+  describe('a replica that leads in a role', () => {
+    /** Runs `task` as the leader's work, and returns its result; `takeOver` gives the role to another replica. */
+    const leading = async (task: (engine: Engine, takeOver: () => Promise<string>) => Promise<unknown>) => {
+      const engine = await open(shared);
+      const name = shared.split('/').at(-1) as string;
+      const sql = `UPDATE "roleLeases" SET holder = 'another', epoch = epoch + 1 WHERE role = 'late'`;
+      const result = await new Promise<unknown>((resolve) => {
+        const work = () => task(engine, () => server.psql(name, sql)).then(resolve, resolve) as Promise<void>;
+        ends.push(engine.leader.campaign(work, 'late'));
+      });
+      return result;
+    };
+    const ends: (() => Promise<void>)[] = [];
+    afterEach(async () => {
+      for (const end of ends.splice(0)) await end();
+      const name = shared.split('/').at(-1) as string;
+      await server.psql(name, `DELETE FROM "roleLeases"; DELETE FROM meta WHERE key = 'late'`);
+    });
+    const late = { key: 'late', value: '' };
+    const stored = async () => {
+      const name = shared.split('/').at(-1) as string;
+      return server.psql(name, `SELECT count(*) FROM meta WHERE key = 'late'`);
+    };
+    const rejected = { code: 'AIOT_DATABASE_UNREACHABLE', message: expect.stringContaining('role late') };
+
+    it('writes until another replica takes over, and nothing from then on', async () => {
+      const results: unknown[] = [];
+      await leading(async ({ store }, takeOver) => {
+        await store.insertInto('meta').values(late).execute();
+        await store.deleteFrom('meta').where('key', '=', 'late').execute();
+        await takeOver();
+        results.push(
+          await store
+            .insertInto('meta')
+            .values(late)
+            .execute()
+            .catch((error) => error),
+        );
+        const together = store.transaction().execute((one) => one.insertInto('meta').values(late).execute());
+        results.push(await together.catch((error) => error));
+        // The connections are usable again, and reads continue.
+        results.push(await store.selectFrom('meta').select('key').where('key', '=', 'late').execute());
+      });
+      expect(results).toMatchObject([rejected, rejected, []]);
+      expect(await stored()).toBe('0');
+    }, 15_000);
+
+    it('completes a transaction that it began before another replica takes over, which waits for it', async () => {
+      const order: string[] = [];
+      await leading(async ({ store }, takeOver) => {
+        const taking = await store.transaction().execute(async (one) => {
+          const taking = takeOver().then(() => order.push('taken over'));
+          await delay(300);
+          await one.insertInto('meta').values(late).execute();
+          order.push('written');
+          return { taking };
+        });
+        await taking.taking;
+      });
+      expect(order).toEqual(['written', 'taken over']);
+      expect(await stored()).toBe('1');
+    }, 15_000);
+
+    it('leaves the role to a replica of an earlier version, and keeps it from leading afterwards', async () => {
+      const engine = await open(shared);
+      // Earlier versions elect a leader by this lock.
+      const key = createHash('sha256').update('leader of platform').digest().readInt32BE();
+      const lock = sql<{
+        taken: boolean;
+      }>`SELECT pg_try_advisory_lock(${0x61696f74}::int, ${key}::int) AS taken`;
+      const unlock = sql`SELECT pg_advisory_unlock(${0x61696f74}::int, ${key}::int)`;
+      await (await open(shared)).store.connection().execute(async (earlier) => {
+        const take = async () => (await lock.execute(earlier)).rows[0]?.taken;
+        expect(await take()).toBe(true);
+        let leads = false;
+        const work = async () => {
+          leads = true;
+        };
+        ends.push(engine.leader.campaign(work, 'late'));
+        await delay(3500);
+        expect(leads).toBe(false);
+        expect(engine.leader.roles()).toEqual([{ role: 'late', leads: false, error: null }]);
+        await unlock.execute(earlier);
+        await expect.poll(() => leads, { timeout: 5000 }).toBe(true);
+        expect(await take()).toBe(false);
+      });
+    }, 20_000);
   });
 
   describe('a database server that stops and restarts', () => {
@@ -224,7 +314,7 @@ describeReal('postgres', 'PostgreSQL', () => {
           signal.addEventListener('abort', () => resolve(), { once: true }),
         );
         leading = false;
-      });
+      }, 'platform');
       await expect.poll(() => leading, { timeout: 5000 }).toBe(true);
       const devices = await devicesOf(engine);
       const acknowledged: string[] = [];

@@ -8,6 +8,12 @@ import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import type { Platform, PlatformOptions } from '../../src/lib/platform/options.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
 
+/** The roles of every platform, sorted. */
+export const platformRoles = [
+  ...['alarm-notices', 'alarm-targets', 'alarms', 'audit', 'blobs', 'calls', 'crashes', 'events', 'health'],
+  ...['jobs', 'retention', 'rollouts', 'scrub', 'settings', 'webhooks'],
+];
+
 export interface TestPlatform {
   folder: string;
   platform: Platform;

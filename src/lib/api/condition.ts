@@ -57,7 +57,7 @@ export const replicaSchema = z.object({
   seen: time,
   /** Whether it is the replica that responds. */
   self: z.boolean(),
-  /** Roles in which it leads: `platform` runs the background tasks, `broker` reads the external broker's messages. */
+  /** Roles in which it leads. Each background task is a role, such as `webhooks`; `broker` reads the external broker's messages. */
   leads: z.array(z.string()),
   /** Number of messages that it has received since its start. */
   received: z.int(),

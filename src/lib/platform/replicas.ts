@@ -77,7 +77,10 @@ export class Replicas {
 
   private own(): Replica {
     const { facts, engine, now } = this.parts;
-    const leads = engine.leader.roles().flatMap((campaign) => (campaign.leads ? [campaign.role] : []));
+    const leads = engine.leader
+      .roles()
+      .flatMap((campaign) => (campaign.leads ? [campaign.role] : []))
+      .sort();
     return { id: this.id, ...facts(), leads, seen: now(), self: true };
   }
 

@@ -55,7 +55,7 @@ import { forgetRunning, lockFolder, noteRunning } from './running.js';
 import { openState, type StateOptions } from './state.js';
 import { whenSound } from './store/engine.js';
 import { ledgerIn, ledgerWhenSound } from './verify/ledger.js';
-import { startWorkers, type Worker, WorkerStates } from './workers.js';
+import { startRoles, type Worker, WorkerStates } from './workers.js';
 
 /**
  * Starts the platform: locks its folder, opens its state, and listens. Shared by `aiot up` and the demo. On failure, everything already
@@ -433,7 +433,7 @@ async function startBackground(
   let end: () => Promise<void> | undefined = () => undefined;
   let ending = false;
   await whenSound(engine, async () => {
-    if (!ending) end = startWorkers([...all, ...outgoing.workers], engine.leader, log, 'platform', workers);
+    if (!ending) end = startRoles([...all, ...outgoing.workers], engine.leader, log, workers);
   });
   if (engine.soundness.pending) {
     log.warn('checking the database: until then it is read-only, and devices cannot connect');

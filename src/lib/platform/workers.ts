@@ -9,6 +9,8 @@ export interface Worker {
   name: string;
   /** Works until the signal is aborted, then resolves within a second. An error is logged, and the worker is restarted. */
   run(signal: AbortSignal): Promise<void>;
+  /** Whether the worker would lose work if another process took over now; it then stays where it is. Absent = never. */
+  isBusy?(): boolean;
 }
 
 const pauses = { firstPauseMs: 250, longestPauseMs: 30_000 };
@@ -37,24 +39,40 @@ function codeOf(error: unknown): string {
   return error instanceof AiotError ? error.code : (systemCode(error) ?? 'AIOT_BUG');
 }
 
-/** Runs the workers while this process leads. Returns a function that stops them and resolves when all have ended. */
+/** Runs each worker in a role of its own, so that processes share the workers. Returns a function that stops them and resolves when all have ended. */
+export function startRoles(
+  workers: readonly Worker[],
+  leader: Leader,
+  log: Logger,
+  states?: WorkerStates,
+): () => Promise<void> {
+  const ends = workers.map((worker) => startWorkers([worker], leader, log, worker.name, states));
+  return async () => {
+    await Promise.all(ends.map((end) => end()));
+  };
+}
+
+/**
+ * Runs the workers of one role while this process leads in it. Returns a function that stops them and resolves when all have ended.
+ */
 export function startWorkers(
   workers: readonly Worker[],
   leader: Leader,
   log: Logger,
-  role = 'platform',
+  role: string,
   states?: WorkerStates,
 ): () => Promise<void> {
-  return leader.campaign(async (signal) => {
+  const work = async (signal: AbortSignal) => {
     // Every worker listens to the signal, and Node warns about more than ten listeners.
     setMaxListeners(0, signal);
-    log.debug({ workers: workers.map(({ name }) => name) }, 'leads');
+    log.debug({ role }, 'leads');
     await Promise.all(workers.map((worker) => keepRunning(worker, signal, log, states)));
-  }, role);
+  };
+  return leader.campaign(work, role, () => workers.some((worker) => worker.isBusy?.()));
 }
 
 async function keepRunning(
-  { name, run }: Worker,
+  worker: Worker,
   signal: AbortSignal,
   log: Logger,
   states: WorkerStates | undefined,
@@ -62,11 +80,11 @@ async function keepRunning(
   let started = 0;
   const task = () => {
     started = performance.now();
-    return run(signal);
+    return worker.run(signal);
   };
   await untilDone(task, signal, pauses, (err) => {
-    states?.note(name, err);
-    log.error({ err, worker: name }, 'a worker failed and is restarting');
+    states?.note(worker.name, err);
+    log.error({ err, worker: worker.name }, 'a worker failed and is restarting');
     return performance.now() - started > soundMs;
   });
 }
@@ -95,10 +113,15 @@ export interface Leader {
    * end before another process starts the work. Returns a function that ends the campaign and resolves when the work
    * has ended.
    * @param role each role has its own leader; a process has one campaign for each role
+   * @param isBusy whether the work should stay in this process, even if other processes have less to do; default: never
    */
-  campaign(work: (signal: AbortSignal) => Promise<void>, role?: string): () => Promise<void>;
+  campaign(
+    work: (signal: AbortSignal) => Promise<void>,
+    role: string,
+    isBusy?: () => boolean,
+  ): () => Promise<void>;
   /** The campaigns of this process. */
-  roles(): Campaign[];
+  roles(): readonly Campaign[];
 }
 
 export interface Campaign {
@@ -109,14 +132,20 @@ export interface Campaign {
 }
 
 /** For a single process: always leads. */
-export const alwaysLeader: Leader = {
-  roles: () => [{ role: 'platform', leads: true, error: null }],
-  campaign(work) {
-    const controller = new AbortController();
-    const done = work(controller.signal).catch(() => {});
-    return async () => {
-      controller.abort();
-      await done;
-    };
-  },
-};
+export function soleLeader(): Leader {
+  const campaigns: Campaign[] = [];
+  return {
+    roles: () => campaigns,
+    campaign(work, role) {
+      const campaign = { role, leads: true, error: null };
+      campaigns.push(campaign);
+      const controller = new AbortController();
+      const done = work(controller.signal).catch(() => {});
+      return async () => {
+        controller.abort();
+        await done;
+        campaigns.splice(campaigns.indexOf(campaign), 1);
+      };
+    },
+  };
+}

@@ -51,7 +51,7 @@ export function Start() {
   });
   if (error && !value) return <Failure error={error} />;
   if (!value) return <Loading />;
-  const { counts, warnings, ready, engines, disk, memoryBytes, started, version, urls } = value;
+  const { counts, warnings, ready, engines, disk, memoryBytes, started, version, urls, replicas } = value;
   const next = steps.findIndex(({ done }) => !done(counts));
   return (
     <Page title="Overview" command="aiot status">
@@ -104,6 +104,16 @@ export function Start() {
           ]}
         />
       </Section>
+      {replicas.length > 1 && (
+        <Section title="Replicas" note={plural(replicas.length, 'replica')}>
+          <Facts
+            facts={replicas.map(({ url, leads }) => [
+              url,
+              leads.length === 0 ? 'no tasks' : leads.join(', '),
+            ])}
+          />
+        </Section>
+      )}
     </Page>
   );
 }

@@ -7,7 +7,7 @@ import type { Delivery, Message, Source } from '../../stream/message.js';
 import { openSource } from '../../stream/open.js';
 import { parseStreamUrl } from '../../stream/url.js';
 import type { Engines, IngestEngine } from '../options.js';
-import { alwaysLeader, startWorkers } from '../workers.js';
+import { soleLeader, startWorkers } from '../workers.js';
 import type { BrokerFigures } from './metrics.js';
 import { storeMessage } from './router.js';
 
@@ -249,7 +249,7 @@ export async function startSharedIngest(
       await source.close();
     }
   };
-  const end = startWorkers([{ name: 'ingest', run }], alwaysLeader, parts.log, 'ingest');
+  const end = startWorkers([{ name: 'ingest', run }], soleLeader(), parts.log, 'ingest');
   return { trouble: () => (connected ? null : `${endpoint} is unreachable: messages`), close: end };
 }
 

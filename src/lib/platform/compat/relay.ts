@@ -6,7 +6,7 @@ import type { Sink, Source } from '../../stream/message.js';
 import { openSink } from '../../stream/open.js';
 import { openSpool } from '../../stream/spool/spool.js';
 import { Lifecycle } from '../lifecycle.js';
-import { alwaysLeader, startWorkers, type Worker } from '../workers.js';
+import { soleLeader, startWorkers, type Worker } from '../workers.js';
 import { controlTopic, dataTopic, type GuideFiles, type Quota } from './files.js';
 import {
   atMost,
@@ -142,8 +142,9 @@ async function startSending(own: Common & { path: string; source: () => Promise<
           ),
       },
     ],
-    alwaysLeader,
+    soleLeader(),
     log,
+    'guide data',
   );
   return async () => {
     await source.close();

@@ -192,6 +192,7 @@ export class AlarmTargets {
       { name: 'alarm-notices', run: (signal) => this.keepQueueing(signal) },
       {
         name: 'alarm-targets',
+        isBusy: () => this.sending.size > 0,
         run: async (signal) => {
           await every(tickMs, signal, () => this.sendDue(signal));
           // The outcome of messages in transit must be stored before another process resends them.

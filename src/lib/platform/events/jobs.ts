@@ -273,6 +273,11 @@ export class JobRunner implements Worker {
 
   constructor(private readonly parts: JobParts & { jobs: Jobs; log: Logger }) {}
 
+  /** Running jobs would be restarted from the beginning, or would fail. */
+  isBusy(): boolean {
+    return this.running.size > 0;
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     await this.takeUp();
     const { store, events, log } = this.parts;

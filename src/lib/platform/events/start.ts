@@ -45,7 +45,7 @@ export async function openEvents(parts: EventParts) {
   const jobs = new Jobs({ store, events, kinds, now });
   const sender = new WebhookSender({ store, events, log, platform, now });
   const own = [new JobRunner({ store, events, kinds, jobs, log, now }), sender, ...(relay ? [relay] : [])];
-  const workers: Worker[] = own.map((worker) => ({ name: worker.name, run: (signal) => worker.run(signal) }));
+  const workers: Worker[] = [...own];
   const alarmTargets = new AlarmTargets({ store, events, log, platform, now });
   workers.push(pruner({ ...prune, log }), ...alarmTargets.workers());
   // Consumers of the log infer from this event that no client is connected yet.

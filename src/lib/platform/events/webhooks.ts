@@ -291,8 +291,15 @@ const pauses = { firstPauseMs: 1000, longestPauseMs: 1000 };
 export class WebhookSender implements Worker {
   readonly name = 'webhooks';
   readonly figures = { delivered: 0, failed: 0 };
+  /** Number of requests in progress. */
+  private sending = 0;
 
   constructor(private readonly parts: SenderParts) {}
+
+  /** An interrupted request would be sent again by another process. */
+  isBusy(): boolean {
+    return this.sending > 0;
+  }
 
   /** Runs until the signal is aborted. Events report webhooks that are added, changed or removed in the meantime. */
   async run(signal: AbortSignal): Promise<void> {
@@ -375,22 +382,27 @@ export class WebhookSender implements Worker {
       const waitMs = (row.retryAt ?? 0) - now();
       if (waitMs > 0) await delay(Math.min(waitMs, 2 ** 31 - 1), undefined, { signal }).catch(() => {});
       if (signal.aborted) return false;
-      const outcome = await send({
-        ...{
-          url: row.url,
-          secrets: secretsOf(row, now()),
-          allowPrivate: row.allowPrivate !== 0,
-          now: now(),
-          signal,
-        },
-        ...{ id: `evt_${platform}_${event.id}`, body: bodyOf(event) },
-      });
-      if (outcome.delivered) {
-        await this.arrived(row, event.id);
-        return true;
+      this.sending++;
+      try {
+        const outcome = await send({
+          ...{
+            url: row.url,
+            secrets: secretsOf(row, now()),
+            allowPrivate: row.allowPrivate !== 0,
+            now: now(),
+            signal,
+          },
+          ...{ id: `evt_${platform}_${event.id}`, body: bodyOf(event) },
+        });
+        if (outcome.delivered) {
+          await this.arrived(row, event.id);
+          return true;
+        }
+        if (signal.aborted) return false;
+        if (await this.failed(row, outcome)) return false;
+      } finally {
+        this.sending--;
       }
-      if (signal.aborted) return false;
-      if (await this.failed(row, outcome)) return false;
     }
   }
 

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { setImmediate } from 'node:timers/promises';
 
 /**
@@ -13,6 +14,8 @@ export async function gather(): Promise<void> {
  * promise resolves when its item is on disk; if a batch fails, it fails for all of its items.
  */
 export function inBatches<T>(most: number, write: (items: T[]) => Promise<void>): (item: T) => Promise<void> {
+  // A batch contains items of several callers, so it is not written under the lease of the caller that begins it.
+  const apart = AsyncLocalStorage.snapshot();
   let waiting: { item: T; resolve: () => void; reject: (error: unknown) => void }[] = [];
   let writing = false;
   const pump = async () => {
@@ -34,6 +37,6 @@ export function inBatches<T>(most: number, write: (items: T[]) => Promise<void>)
   return (item) =>
     new Promise((resolve, reject) => {
       waiting.push({ item, resolve, reject });
-      void pump();
+      void apart(pump);
     });
 }

@@ -1,5 +1,5 @@
 import type { AiotError } from '../../core/errors.js';
-import { alwaysLeader, type Leader } from '../workers.js';
+import { type Leader, soleLeader } from '../workers.js';
 import { openChecked, Soundness, type Store } from './database.js';
 
 /** The database and its coordination services, for either engine. */
@@ -38,7 +38,7 @@ export async function openEngine(file: string, url?: string, checkAtOnce?: numbe
     store,
     turns: localTurns(),
     changes: noChanges,
-    leader: alwaysLeader,
+    leader: soleLeader(),
     soundness,
     trouble: async () => soundness.damage,
     close: () => store.destroy(),

@@ -333,6 +333,12 @@ const deviceSettings = `
   ALTER TABLE devices ADD COLUMN settings TEXT;
 `;
 
+/** Leases on the roles of background tasks, and the replicas that take on roles. */
+const roleLeases = `
+  CREATE TABLE leaseHolders (holder TEXT PRIMARY KEY, beat INTEGER NOT NULL, wanted TEXT NOT NULL) STRICT;
+  CREATE TABLE roleLeases (role TEXT PRIMARY KEY, holder TEXT, epoch INTEGER NOT NULL) STRICT;
+`;
+
 /**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
@@ -431,6 +437,7 @@ export const migrations: string[] = [
   commands,
   callIndexes,
   deviceSettings,
+  roleLeases,
 ];
 
 /**

@@ -1,6 +1,7 @@
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import type { Client, ClientConfig, Pool, PoolClient } from 'pg';
 import { AiotError, systemCode } from '../../core/errors.js';
+import { type Lease, lostLease } from './leases.js';
 
 /** The database's address: the options for `pg`, and the part that may be displayed. */
 export interface Address {
@@ -51,14 +52,25 @@ export async function addressOf(url: string): Promise<Address> {
 /** Makes each commit durable on disk. Stronger settings are left unchanged, because an operator may require more, such as a standby. */
 const durably = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`;
 
-/** Called before each statement; rejects the statement by throwing. */
-export type Guard = () => void;
+/** Rejects statements of tasks that have lost the right to write. */
+export interface Guard {
+  /** Called before each statement; rejects the statement by throwing. */
+  check(): void;
+  /** The lease under which the caller works. Writes and transactions lock its row, so that none is committed after another replica's takeover. */
+  lease(): Lease | undefined;
+}
+
+const noGuard: Guard = { check() {}, lease: () => undefined };
+
+const begins = /^(?:begin|start transaction)(?!.*\bread only\b)/i;
+const ends = /^(?:commit|rollback)\b/i;
+const writes = /^\s*(?:insert|update|delete|with)\b/i;
 
 /**
  * Opens a connection pool for kysely, with errors that a caller can act on. After a failure other than a server response, the connection
  * is discarded, because its state is unknown.
  */
-export async function openPool(address: Address, max: number, guard: Guard = () => {}) {
+export async function openPool(address: Address, max: number, guard: Guard = noGuard) {
   const { default: pg } = await import('pg');
   const pool: Pool = new pg.Pool({ ...address.config, max, idleTimeoutMillis: 30_000 });
   // A failed idle connection is replaced when a connection is needed.
@@ -95,15 +107,57 @@ function wrapped(client: PoolClient, shown: string, guard: Guard): PostgresPoolC
     // The transaction ended with the connection, so the rollback is skipped and the original error is reported.
     if (broken && text === 'rollback') return { command: 'ROLLBACK', rowCount: 0, rows: [] };
     if (broken) throw unreachable(undefined, shown);
-    if (text !== 'rollback') guard();
+    if (text !== 'rollback') guard.check();
     try {
-      return await client.query(text, values);
+      return await underLease(text, values);
     } catch (error) {
       if (sqlState(error) === undefined) broken = true;
       throw databaseError(error, shown);
     }
   };
+  let isOpen = false;
+  const underLease = async (text: string, values: unknown[]) => {
+    const lease = guard.lease();
+    const isBeginning = begins.test(text);
+    if (lease?.isLost && (isBeginning || writes.test(text) || (isOpen && text !== 'rollback')))
+      throw lostLease(lease);
+    if (lease && !isOpen && writes.test(text)) {
+      await client.query('begin');
+      return orRollBack(async () => {
+        await lockLease(client, lease);
+        const result = await client.query(text, values);
+        await client.query('commit');
+        return result;
+      });
+    }
+    const result = await client.query(text, values);
+    if (lease && isBeginning) await orRollBack(() => lockLease(client, lease));
+    if (isBeginning) isOpen = true;
+    if (ends.test(text)) isOpen = false;
+    return result;
+  };
+  const orRollBack = async <T>(task: () => Promise<T>): Promise<T> => {
+    try {
+      return await task();
+    } catch (error) {
+      await client.query('rollback').catch(() => {
+        broken = true;
+      });
+      throw error;
+    }
+  };
   return { query, release: () => client.release(broken) } as unknown as PostgresPoolClient;
+}
+
+/** Locks the lease until the transaction ends. @throws if another replica has taken over the role */
+async function lockLease(client: PoolClient, lease: Lease): Promise<void> {
+  const { rowCount } = await client.query(
+    'SELECT FROM "roleLeases" WHERE "role" = $1 AND "holder" = $2 AND "epoch" = $3 FOR SHARE',
+    [lease.role, lease.holder, lease.epoch],
+  );
+  if (rowCount === 1) return;
+  lease.isLost = true;
+  throw lostLease(lease);
 }
 
 /** A dedicated connection for long-lived use: a held lock, or notifications. */

@@ -1,8 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { sql } from 'kysely';
+import { type PostgresPool, sql } from 'kysely';
 import { AiotError } from '../../core/errors.js';
-import type { Campaign, Leader } from '../workers.js';
 import type { Store } from './database.js';
 import {
   type Changed,
@@ -12,11 +11,11 @@ import {
   serially,
   type Turns,
 } from './engine.js';
+import { currentLease, type LeaseConnection, Leases } from './leases.js';
 import {
   type Address,
   addressOf,
   databaseError,
-  type Guard,
   openPool,
   openSession,
   type Session,
@@ -37,7 +36,7 @@ export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness
   const address = await addressOf(url);
   await migrate(address);
   const { turns, guard, close: closeTurns } = await postgresTurns(address);
-  const pool = await openPool(address, connections, guard);
+  const pool = await openPool(address, connections, { check: guard, lease: currentLease });
   const store: Store = new Kysely<Schema>({
     dialect: new PostgresDialect({ pool }),
   });
@@ -47,7 +46,7 @@ export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness
     store,
     turns,
     changes: heard.changes,
-    leader: postgresLeader(address),
+    leader: new Leases({ store, connect: () => openLeaseConnection(address) }),
     async trouble() {
       try {
         const { rows } = await sql<{
@@ -81,7 +80,8 @@ interface Held {
  */
 async function postgresTurns(address: Address): Promise<{
   turns: Turns;
-  guard: Guard;
+  /** Called before each statement; rejects the statement by throwing. */
+  guard(): void;
   close(): Promise<void>;
 }> {
   const { default: pg } = await import('pg');
@@ -230,8 +230,8 @@ function deviceChangesIn(store: Store): FollowDevices {
   };
 }
 
-/** Interval between attempts to become leader and between checks, and time limit for a response, ms. */
-const [everyMs, withinMs] = [1_000, 2_000];
+/** Time limit for a statement with which a replica renews its leases, ms. */
+const withinMs = 2_000;
 
 /**
  * How long a new leader waits for the previous leader to end its work, ms, because the previous leader may have lost
@@ -239,79 +239,48 @@ const [everyMs, withinMs] = [1_000, 2_000];
  */
 const graceMs = 1_000;
 
-/**
- * Elects a leader: the process whose dedicated session holds an advisory lock. The leader queries that session every
- * second and stops work if there is no response. Within 4 s, the server ends an unreachable session (by its TCP
- * keepalive, set here), and the next process gets the lock.
- */
-function postgresLeader(address: Address): Leader {
-  const campaigns: Campaign[] = [];
-  return {
-    roles: () => campaigns,
-    campaign(work, role = 'platform') {
-      const campaign: Campaign = { role, leads: false, error: null };
-      campaigns.push(campaign);
-      const stop = new AbortController();
-      const running = (async () => {
-        while (!stop.signal.aborted) {
-          await once(address, campaign, work, stop.signal).catch((error: unknown) => {
-            campaign.error = error instanceof AiotError ? error.code : 'AIOT_DATABASE_UNREACHABLE';
-          });
-          await delay(everyMs, undefined, { signal: stop.signal }).catch(() => {});
-        }
-      })();
-      return async () => {
-        stop.abort();
-        await running;
-        campaigns.splice(campaigns.indexOf(campaign), 1);
-      };
-    },
-  };
-}
+/** Roles in which earlier versions of aiot elect a leader, by an advisory lock. */
+const earlierRoles: ReadonlySet<string> = new Set(['platform', 'broker', 'guide']);
 
-/** Uses one connection until it ends: waits for the lock, then works while holding it. */
-async function once(
-  address: Address,
-  campaign: Campaign,
-  work: (signal: AbortSignal) => Promise<void>,
-  stop: AbortSignal,
-): Promise<void> {
+/**
+ * Opens the connection on which a replica renews its leases. The connection also holds, in shared mode, the advisory locks that a leader of an
+ * earlier version holds exclusively. Replicas of both versions may therefore run at the same time: those of this version lead only when no
+ * earlier one does, and keep earlier ones from leading. If this connection is lost, the server ends its locks within 4 s.
+ */
+async function openLeaseConnection(address: Address): Promise<LeaseConnection> {
+  const { Kysely, PostgresDialect } = await import('kysely');
   const session = await openSession(address, { query_timeout: withinMs });
-  const over = AbortSignal.any([stop, session.lost]);
   try {
     await session.query(
       `SELECT set_config('tcp_keepalives_idle', '2', false), set_config('tcp_keepalives_interval', '1', false),
               set_config('tcp_keepalives_count', '2', false)`,
     );
-    campaign.error = null;
-    while (!over.aborted && !(await taken(session, campaign.role))) await pause(everyMs, over);
-    await pause(graceMs, over);
-    if (over.aborted) return;
-    campaign.leads = true;
-    const leading = new AbortController();
-    const ended = work(AbortSignal.any([over, leading.signal])).catch(() => {});
-    await looksAfter(session, over).catch(() => {});
-    leading.abort();
-    await ended;
-  } finally {
-    campaign.leads = false;
+  } catch (error) {
     await session.close();
+    throw error;
   }
-}
-
-async function taken(session: Session, role: string): Promise<boolean> {
-  const key = [lockClass, lockKey(`leader of ${role}`)];
-  const [row] = await session.query<{ taken: boolean }>('SELECT pg_try_advisory_lock($1, $2) AS taken', key);
-  return row?.taken === true;
-}
-
-async function looksAfter(session: Session, over: AbortSignal): Promise<void> {
-  while (!over.aborted) {
-    await session.query('SELECT 1');
-    await pause(everyMs, over);
-  }
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal }).catch(() => {});
+  const query = (text: string, values: unknown[]) =>
+    session.client.query(text, values).catch((error: unknown) => {
+      throw databaseError(error, address.shown);
+    });
+  const pool = { connect: async () => ({ query, release() {} }), end: async () => {} };
+  /** When each lock was taken, in monotonic ms. */
+  const locks = new Map<string, number>();
+  return {
+    store: new Kysely<Schema>({ dialect: new PostgresDialect({ pool: pool as unknown as PostgresPool }) }),
+    lost: session.lost,
+    close: () => session.close(),
+    async mayLead(role) {
+      const earlier = earlierRoles.has(role) ? role : 'platform';
+      const since = locks.get(earlier);
+      if (since !== undefined) return performance.now() - since >= graceMs;
+      const key = [lockClass, lockKey(`leader of ${earlier}`)];
+      const [row] = await session.query<{ taken: boolean }>(
+        'SELECT pg_try_advisory_lock_shared($1, $2) AS taken',
+        key,
+      );
+      if (row?.taken) locks.set(earlier, performance.now());
+      return false;
+    },
+  };
 }

@@ -296,6 +296,10 @@ export interface Schema {
    */
   replicas: { replica: string; seen: number; facts: Generated<string | null> };
   presences: { device: string; replica: string };
+  /** Running replicas that take on roles; see store/leases.ts. `beat` grows while a replica runs. `wanted`: JSON, the roles it can take on. */
+  leaseHolders: { holder: string; beat: number; wanted: string };
+  /** The replica that leads each role; null = none does. `epoch` grows each time that a replica takes on the role. */
+  roleLeases: { role: string; holder: string | null; epoch: number };
   /** Every change, in order; ids increase in commit order. */
   events: {
     id: Generated<number>;

@@ -53,6 +53,8 @@ interface ScrubParts {
  * report is stored in the database.
  */
 export class Scrub {
+  private isReading = false;
+
   private constructor(
     private readonly parts: ScrubParts,
     private report: ScrubReport | null,
@@ -79,12 +81,16 @@ export class Scrub {
   worker(): Worker {
     return {
       name: 'scrub',
+      isBusy: () => this.isReading,
       run: async (signal) => {
         await this.lookAgain();
         while (!signal.aborted) {
           await delay(lookMs, undefined, { signal }).catch(() => {});
-          if (!signal.aborted && (this.report?.ended ?? 0) <= this.parts.now() - periodMs)
-            await this.run(signal);
+          if (signal.aborted || (this.report?.ended ?? 0) > this.parts.now() - periodMs) continue;
+          this.isReading = true;
+          await this.run(signal).finally(() => {
+            this.isReading = false;
+          });
         }
       },
     };
