@@ -34,6 +34,7 @@ if tar -tzf "$tarball" | grep -q '/npm-shrinkwrap.json$'; then fail 'npm-shrinkw
 version=$(bare aiot --version)
 [[ $version == aiot/* ]] || fail "unexpected version: $version"
 bare aiot error AIOT_USAGE --json | node -e 'JSON.parse(require("fs").readFileSync(0, "utf8")).exit === 2 || process.exit(1)'
+bare aiot docs quick-start --json | node -e 'JSON.parse(require("fs").readFileSync(0, "utf8")).page === "quick-start" || process.exit(1)'
 bare aiot doctor
 bare aiot init watch --template motor-watch
 bare aiot context list

@@ -1,12 +1,18 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import {
   documentList,
   documentNamed,
   documentText,
+  documentTexts,
   findInDocuments,
   placeOf,
 } from '../../src/lib/cli/documents.js';
+import { packageRoot } from '../../src/lib/core/folders.js';
 import { runCli } from '../support/cli.js';
 
 interface Section {
@@ -27,6 +33,16 @@ describe('aiot docs', () => {
       expect(title, page).not.toMatch(/^$|\.md$/);
       expect(about, page).not.toBe('');
     }
+  });
+
+  it('reads the packed pages where there is no docs folder, as in an installed package', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'aiot-docs-'));
+    const pages = documentList();
+    await mkdir(join(root, 'dist'));
+    const packed = gzipSync(JSON.stringify(documentTexts(join(packageRoot(), 'docs'))));
+    await writeFile(join(root, 'dist', 'docs.json.gz'), packed);
+    expect(documentList(root)).toEqual(pages);
+    await rm(root, { recursive: true });
   });
 
   it('shows a page, or with #words the section with these words in its heading', async () => {

@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import DataCheck from '../../src/commands/data/check.js';
 import DataImport from '../../src/commands/data/import.js';
+import DataLabel from '../../src/commands/data/label.js';
 import DataList from '../../src/commands/data/list.js';
 import DataRecord from '../../src/commands/data/record.js';
 import DataRemove from '../../src/commands/data/remove.js';
@@ -91,6 +92,37 @@ describe('aiot data', () => {
     expect((await own('data', 'list')).stdout).toContain('lying 2 (80 s)');
     const both = await own('data', 'remove', 'lying5', 'motion/waist-1/take7', '--yes');
     expect(both.stderr).toContain('expected one STREAM/DEVICE/RECORDING');
+    await rm(other, { recursive: true });
+  });
+
+  it('corrects the label of a recording of a project', async () => {
+    const other = await mkdtemp(join(tmpdir(), 'aiot-data-labelled-'));
+    await initProject({ dir: other, template: 'har-imu', name: 'wrist' });
+    const own = (...argv: string[]) => runCli([...argv, '--project', other]);
+    const unknown = await own('data', 'label', 'lying2', 'lyin');
+    expect(unknown.stderr).toContain('AIOT_LABEL_UNKNOWN');
+    const part = await own(
+      'data',
+      'label',
+      'lying2',
+      'sitting',
+      '--from',
+      '2026-11-20',
+      '--to',
+      '2026-11-21',
+    );
+    expect(part.stderr.replace(/\s+/g, ' ')).toContain('only recordings on the platform have labeled parts');
+    expect((await own('data', 'label', 'lying9', 'sitting')).code).toBe(4);
+    const set = await own('data', 'label', 'lying2', 'sitting');
+    expect(set.stdout).toContain('The label of lying2 is sitting (it was lying).');
+    expect((await own('data', 'show', 'lying2', '--json')).json).toMatchObject({ label: 'sitting' });
+    const removed = await own('data', 'label', 'lying2', '--remove', '--json');
+    expect(DataLabel.result.parse(removed.json)).toEqual({
+      recording: 'lying2',
+      label: null,
+      before: 'sitting',
+    });
+    expect((await own('data', 'show', 'lying2', '--json')).json).toMatchObject({ label: null });
     await rm(other, { recursive: true });
   });
 

@@ -1,16 +1,22 @@
 import { Args, Flags } from '@oclif/core';
-import { parseRecordingPlace } from '../../lib/api/datasets/place.js';
-import { giveLabels, givenLabelsSchema, readLabels } from '../../lib/api/datasets/save.js';
+import * as z from 'zod';
+import { giveLabels, givenLabelsSchema, labelsFor } from '../../lib/api/datasets/save.js';
 import { instant, shared } from '../../lib/cli/flags/shared.js';
-import { PlatformCommand } from '../../lib/cli/platform-command.js';
+import { again } from '../../lib/cli/invocation.js';
+import { PlatformCommand, type PlatformInput } from '../../lib/cli/platform-command.js';
+import { labelledInProjectText } from '../../lib/cli/render/datasets.js';
+import { next } from '../../lib/cli/render/text.js';
 import { AiotError } from '../../lib/core/errors.js';
 import { plural } from '../../lib/core/figures.js';
+import { loadProject } from '../../lib/core/project.js';
+import { labelInProject, labelledInProjectSchema } from '../../lib/data/dataset/write.js';
 
 export default class DataLabel extends PlatformCommand {
-  static override summary = 'Label a recording on the platform, or a part of it.';
+  static override summary = 'Label a recording of a project or on the platform.';
   static override description =
-    'The latest label wins; earlier labels are kept. Retention policies keep labeled recordings, unless they were set with --labeled. --file applies many labels; each line is device,recording,label[,from,to].';
+    'A name without a slash is a recording of the project; its label is in data/dataset.json. On the platform, part of a recording can have its own label. The latest label wins there; earlier labels are kept. Retention policies keep labeled recordings, unless they were set with --labeled. --file applies many labels; each line is device,recording,label[,from,to].';
   static override examples = [
+    '<%= config.bin %> <%= command.id %> walking3 sitting',
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7 walking',
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7 falling --from 2026-11-20T10:00:00Z --to 2026-11-20T10:00:03Z',
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7 --remove',
@@ -19,11 +25,13 @@ export default class DataLabel extends PlatformCommand {
   static override args = {
     recording: Args.string({
       required: true,
-      description: 'STREAM/DEVICE/RECORDING, or a STREAM with --file.',
+      description:
+        'Recording of the project; on the platform: STREAM/DEVICE/RECORDING, or a STREAM with --file.',
     }),
     label: Args.string({ description: 'Label to set.' }),
   };
   static override flags = {
+    project: shared.project,
     from: instant({
       summary: 'Label only samples from this time on, such as 2026-11-20T10:00:00Z (with --to).',
       env: 'AIOT_FROM',
@@ -42,12 +50,13 @@ export default class DataLabel extends PlatformCommand {
     }),
     context: shared.context,
   };
-  static override result = givenLabelsSchema;
+  static override result = z.union([labelledInProjectSchema, givenLabelsSchema]);
 
   async run() {
     const input = await this.input(DataLabel);
     const { args, flags } = input;
-    const { stream, labels } = await asked(args, flags);
+    if (flags.file === undefined && !args.recording.includes('/')) return this.ofProject(input);
+    const { stream, labels } = await labelsFor(args, flags);
     return this.ask(
       input,
       (client) => giveLabels(client, stream, labels),
@@ -55,29 +64,24 @@ export default class DataLabel extends PlatformCommand {
       () => [`aiot data ${flags.file === undefined ? `show ${args.recording}` : `list ${stream}`}`],
     );
   }
-}
 
-interface Flagged {
-  from?: number | undefined;
-  to?: number | undefined;
-  remove?: boolean;
-  file?: string | undefined;
-}
-
-/** The labels to set or remove, as given on the command line. @throws AIOT_USAGE */
-async function asked(
-  { recording: at, label }: { recording: string; label?: string | undefined },
-  { from, to, remove = false, file }: Flagged,
-) {
-  if (file !== undefined) return { stream: at, labels: await readLabels(file) };
-  const place = parseRecordingPlace(at);
-  if (place === null || (label === undefined) !== remove) {
-    const what = remove ? 'and no LABEL with --remove' : 'and a LABEL';
-    throw new AiotError('AIOT_USAGE', `expected STREAM/DEVICE/RECORDING ${what}, or STREAM --file FILE`);
+  private async ofProject(
+    input: PlatformInput & {
+      args: { recording: string; label?: string | undefined };
+      flags: { project: string; remove?: boolean; from?: number | undefined };
+    },
+  ) {
+    const { args, flags } = input;
+    const { remove = false } = flags;
+    if ((args.label === undefined) !== remove || flags.from !== undefined)
+      throw new AiotError(
+        'AIOT_USAGE',
+        'expected RECORDING LABEL, or RECORDING --remove; only recordings on the platform have labeled parts',
+      );
+    const project = await loadProject(flags.project);
+    const given = await labelInProject(project, args.recording, args.label ?? null);
+    this.print(labelledInProjectText(given));
+    this.print(next(`aiot data check${again(input, 'project')}`));
+    return given;
   }
-  const { stream, ...which } = place;
-  return {
-    stream,
-    labels: [{ ...which, label: label ?? null, ...(from === undefined ? {} : { from, to }) }],
-  };
 }

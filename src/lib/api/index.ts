@@ -302,7 +302,7 @@ export {
   exportedSchema,
   giveLabels,
   givenLabelsSchema,
-  readLabels,
+  labelsFor,
 } from './datasets/save.js';
 export {
   type EventFilter,

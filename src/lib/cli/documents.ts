@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
+import { gunzipSync } from 'node:zlib';
 import type { Config } from '@oclif/core';
 import { AiotError } from '../core/errors.js';
 import { packageRoot } from '../core/folders.js';
@@ -30,18 +31,27 @@ interface DocumentSection {
 
 const headingLine = /^(#{1,6}) +(.*)$/;
 
-/** All pages, ordered by name. */
+/** All pages, ordered by name: the files in docs/ or, in an installed package, which has no such folder, dist/docs.json.gz. */
 export function documentList(root = packageRoot()): DocumentPage[] {
   const folder = join(root, 'docs');
-  return readdirSync(folder, { recursive: true })
+  const texts = existsSync(folder) ? documentTexts(folder) : packedTexts(join(root, 'dist', 'docs.json.gz'));
+  return Object.entries(texts).map(([path, text]) => {
+    const title = /^# +(.*)$/m.exec(text)?.[1] ?? path;
+    return { page: basename(path, '.md'), title, about: firstSentence(text), text };
+  });
+}
+
+/** Texts of the pages that `aiot docs` shows, by path relative to docs/. `scripts/pages.js` packs them. */
+export function documentTexts(folder: string): Record<string, string> {
+  const paths = readdirSync(folder, { recursive: true })
     .map((path) => String(path).replaceAll('\\', '/'))
     .filter((path) => /^(?:models|(?:start|how-to|reference|background)\/[\w-]+)\.md$/.test(path))
-    .sort()
-    .map((path) => {
-      const text = readFileSync(join(folder, path), 'utf8');
-      const title = /^# +(.*)$/m.exec(text)?.[1] ?? path;
-      return { page: basename(path, '.md'), title, about: firstSentence(text), text };
-    });
+    .sort();
+  return Object.fromEntries(paths.map((path) => [path, readFileSync(join(folder, path), 'utf8')]));
+}
+
+function packedTexts(file: string): Record<string, string> {
+  return JSON.parse(gunzipSync(readFileSync(file)).toString());
 }
 
 function firstSentence(text: string): string {

@@ -16,6 +16,7 @@ export {
   documentList,
   documentNamed,
   documentText,
+  documentTexts,
   findInDocuments,
   placeOf,
   sectionFor,
@@ -195,6 +196,7 @@ export {
 } from './render/data.js';
 export {
   damagedText,
+  labelledInProjectText,
   projectRemovalQuestion,
   removalQuestion,
   removedFromProjectText,

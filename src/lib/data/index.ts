@@ -22,6 +22,9 @@ export {
   summarySchema,
 } from './dataset/summary.js';
 export {
+  type LabelledInProject,
+  labelInProject,
+  labelledInProjectSchema,
   listRecordings,
   type RemovedFromProject,
   removedFromProjectSchema,

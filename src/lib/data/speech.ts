@@ -14,8 +14,7 @@ import { windowCount } from '../signal/pipeline.js';
 import { type SignalSpec, signalSpecOf } from '../signal/spec.js';
 import { dataFolderOf, expectedOf } from './dataset/open.js';
 import { soundAt } from './dataset/read.js';
-import { addRecordings, changeData, removeRecordings } from './dataset/write.js';
-import { refuseLabel } from './sources/import.js';
+import { addRecordings, changeData, refuseLabel, removeRecordings } from './dataset/write.js';
 import type { Recording } from './types.js';
 
 export const synthesisSchema = z.object({

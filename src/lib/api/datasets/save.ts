@@ -14,6 +14,7 @@ import {
   type LabelsRequest,
   labelsRequestSchema,
 } from '../contract/data.js';
+import { parseRecordingPlace } from './place.js';
 
 export const exportedSchema = z.object({
   stream: z.string(),
@@ -122,6 +123,29 @@ function cellsOf(line: string): unknown {
     label: label === '' ? null : label,
     ...(begin === undefined ? {} : { from: begin }),
     ...(end === undefined ? {} : { to: end }),
+  };
+}
+
+/** The labels to set or remove on the platform, as given on the command line. @throws AIOT_USAGE, and the errors of `readLabels` */
+export async function labelsFor(
+  { recording: at, label }: { recording: string; label?: string | undefined },
+  {
+    from,
+    to,
+    remove = false,
+    file,
+  }: { from?: number | undefined; to?: number | undefined; remove?: boolean; file?: string | undefined },
+): Promise<{ stream: string; labels: LabelsRequest['labels'] }> {
+  if (file !== undefined) return { stream: at, labels: await readLabels(file) };
+  const place = parseRecordingPlace(at);
+  if (place === null || (label === undefined) !== remove) {
+    const what = remove ? 'and no LABEL with --remove' : 'and a LABEL';
+    throw new AiotError('AIOT_USAGE', `expected STREAM/DEVICE/RECORDING ${what}, or STREAM --file FILE`);
+  }
+  const { stream, ...which } = place;
+  return {
+    stream,
+    labels: [{ ...which, label: label ?? null, ...(from === undefined ? {} : { from, to }) }],
   };
 }
 

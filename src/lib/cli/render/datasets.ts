@@ -8,7 +8,7 @@ import type {
 import { lostText } from '../../api/damage.js';
 import type { Exported } from '../../api/datasets/save.js';
 import { plural, size } from '../../core/figures.js';
-import type { RemovedFromProject } from '../../data/dataset/write.js';
+import type { LabelledInProject, RemovedFromProject } from '../../data/dataset/write.js';
 import { bold, facts, minute, moment, oneLine, shownPath, table, yellow } from './text.js';
 
 /** One line per stream of the platform. */
@@ -124,6 +124,11 @@ export function removedFromProjectText({ recordings, dryRun }: RemovedFromProjec
       `${dryRun ? 'Would remove' : 'Removed'} ${bold(recording)} (${shownPath(file)})${dryRun ? ' (--dry-run)' : ''}.`,
   );
   return lines.join('\n');
+}
+
+export function labelledInProjectText({ recording, label, before }: LabelledInProject): string {
+  const was = before === label ? ', as before' : before === null ? '' : ` (it was ${before})`;
+  return `The label of ${bold(recording)} is ${label === null ? 'removed' : bold(label)}${was}.`;
 }
 
 export function retentionTable(policies: readonly Retention[]): string {

@@ -103,7 +103,8 @@ function labelFinding(
     files: [id],
     evidence: { method: 'other recordings', label, closest: other, margin, usualMargin, accuracy },
     message: `${id} has the label ${label} but looks like ${other}: by the other recordings it is far from ${label} and typical for ${other} (${percent(accuracy)} of the others are closest to their own label).`,
-    advice: 'Look at the recording. Correct its label, or remove it.',
+    advice:
+      'Look at the recording. Correct its label with aiot data label, or remove it with aiot data remove.',
   };
 }
 

@@ -219,6 +219,48 @@ export async function removeFromProject(
   });
 }
 
+export const labelledInProjectSchema = z.object({
+  recording: z.string(),
+  label: z.string().nullable(),
+  /** The previous label. */
+  before: z.string().nullable(),
+});
+
+export type LabelledInProject = z.output<typeof labelledInProjectSchema>;
+
+/**
+ * Sets the label of a project's recording in dataset.json, which is created if it is missing.
+ * @param label null removes the label
+ * @throws AIOT_LABEL_UNKNOWN, AIOT_NOT_FOUND, AIOT_FILE_NOT_WRITABLE, AIOT_TIMEOUT
+ */
+export async function labelInProject(
+  project: Project,
+  id: string,
+  label: string | null,
+): Promise<LabelledInProject> {
+  const expected = expectedOf(project.config);
+  if (label !== null) refuseLabel(label, expected);
+  return changeData(dataFolderOf(project), expected, async (listing) => {
+    const entry = listing.recordings.find((recording) => recording.id === id);
+    if (!entry) {
+      const ids = listing.recordings.map((recording) => recording.id);
+      throw unknownRecording(id, ids, 'aiot data label');
+    }
+    const recordings = listing.recordings.map((other) => (other === entry ? { ...entry, label } : other));
+    await writeListing(dataFolderOf(project), { ...listing, recordings });
+    return { recording: id, label, before: entry.label };
+  });
+}
+
+/** @throws AIOT_LABEL_UNKNOWN */
+export function refuseLabel(label: string, { labels }: Expected, id?: string): void {
+  if (labels.includes(label)) return;
+  throw new AiotError(
+    'AIOT_LABEL_UNKNOWN',
+    `${id === undefined ? '' : `recording ${id}: `}expected a label of model.labels (${labels.join(', ')}), got "${label}"`,
+  );
+}
+
 /** AIOT_NOT_FOUND for a recording that a project does not have. @param command that accepts the suggested name */
 export function unknownRecording(id: string, ids: readonly string[], command: string): AiotError {
   const close = nearest(id, ids);

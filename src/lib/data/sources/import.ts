@@ -24,7 +24,7 @@ import {
 } from '../dataset/read.js';
 import { isSound } from '../dataset/sound.js';
 import { recordingLine, recordingLineSchema } from '../dataset/summary.js';
-import { addRecordings, changeData, fileContents, listingOf } from '../dataset/write.js';
+import { addRecordings, changeData, fileContents, listingOf, refuseLabel } from '../dataset/write.js';
 import { type TimeColumn, timeColumnSchema } from '../tables/columns.js';
 import { readWithRoles } from '../tables/loose-file.js';
 import type { Recording } from '../types.js';
@@ -177,15 +177,6 @@ function sortOut(
     }
   }
   return { fresh, skipped, changed };
-}
-
-/** @throws AIOT_LABEL_UNKNOWN */
-export function refuseLabel(label: string, { labels }: Expected, id?: string): void {
-  if (labels.includes(label)) return;
-  throw new AiotError(
-    'AIOT_LABEL_UNKNOWN',
-    `${id === undefined ? '' : `recording ${id}: `}expected a label of model.labels (${labels.join(', ')}), got "${label}"`,
-  );
 }
 
 interface Found {

@@ -13,9 +13,8 @@ import { shownUrl } from '../../stream/url.js';
 import { dataFolderOf, expectedOf } from '../dataset/open.js';
 import { refuseOtherFields } from '../dataset/read.js';
 import { recordingLine, recordingLineSchema } from '../dataset/summary.js';
-import { addRecordings, changeData, listingOf } from '../dataset/write.js';
+import { addRecordings, changeData, listingOf, refuseLabel } from '../dataset/write.js';
 import type { Recording } from '../types.js';
-import { refuseLabel } from './import.js';
 import { createTake, samplesOf, type Take } from './take.js';
 
 interface RecordOptions {

@@ -1,0 +1,15 @@
+// Packs the pages that `aiot docs` shows into dist/docs.json.gz while npm packs, because the package has a limit on files. `--remove` removes
+// the file again: from then on, the program reads docs/.
+import { rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { argv } from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const packed = join(root, 'dist', 'docs.json.gz');
+if (argv.includes('--remove')) rmSync(packed, { force: true });
+else {
+  const { documentTexts } = await import('../dist/lib/cli/index.js');
+  writeFileSync(packed, gzipSync(JSON.stringify(documentTexts(join(root, 'docs'))), { level: 9 }));
+}
