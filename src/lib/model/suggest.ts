@@ -97,7 +97,7 @@ export async function suggestRecordings(options: SuggestOptions): Promise<Sugges
       next: 'Train on recordings (see `aiot docs record-data`).',
     });
   const { bytes, graph } = await readNetwork(buildFiles(project).float, 'train');
-  const network = await openNetwork(bytes, 'litert');
+  const network = await openNetwork(bytes);
   try {
     const view = viewOf(training, graph, network);
     const own = await openDataset(project);

@@ -1,5 +1,22 @@
 /** Runs models on this machine with the bit-exact device interpreter or with LiteRT, and computes the memory that a device will need. */
 export { arenaBytes, planArena } from './arena.js';
+export {
+  type Code,
+  f32,
+  f32x4,
+  get,
+  i32,
+  Kernel,
+  type Lanes,
+  type Local,
+  loop,
+  type Memory,
+  moduleOf,
+  set,
+  storeLane,
+  webAssembly,
+  when,
+} from './compiled/assembler.js';
 export { gatherPlan, type Moves, movesOf } from './interpreter/copies.js';
 export { doublingHighMultiply, exponential, quantizeMultiplier } from './interpreter/fixed-point.js';
 export { type Axis, axisOf } from './interpreter/geometry.js';

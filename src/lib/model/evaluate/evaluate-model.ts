@@ -97,7 +97,6 @@ async function ofFile(
     ...rest,
     file,
     data,
-    runtime: rest.runtime ?? 'litert',
     threshold: from,
     classes: classes?.split(','),
     limits,
@@ -137,7 +136,8 @@ interface EvaluateFileOptions {
   data: string;
   /** Name of the label column. Default: `label`. A table without labels is accepted if outputs are written. */
   label?: string;
-  runtime: Runtime;
+  /** Default: the faster one, see `openNetwork`. */
+  runtime?: Runtime;
   /** The meaning of the outputs, if the file does not define it. */
   output?: OutputKind;
   /** Names of the classes in the order of the outputs. */
@@ -185,7 +185,13 @@ async function evaluateFile(options: EvaluateFileOptions): Promise<FileEvaluatio
     threshold: options.threshold ?? (answer && 'threshold' in answer ? answer.threshold : null),
     groups: table.groups ?? undefined,
   });
-  const result = resultOf(options, model, graph, table.digest, { kind, verdict, notes, taken });
+  const result = resultOf(options, model, graph, table.digest, {
+    kind,
+    verdict,
+    notes,
+    taken,
+    runtime: network.runtime,
+  });
   if (options.outputs !== undefined)
     await writeOutputs(
       options.outputs,
@@ -202,6 +208,7 @@ interface Measured {
   verdict: Verdict;
   notes: string[];
   taken: RowsTaken;
+  runtime: Runtime;
 }
 
 function resultOf(
@@ -209,7 +216,7 @@ function resultOf(
   model: ModelFile,
   graph: Graph,
   dataDigest: string,
-  { kind, verdict, notes, taken }: Measured,
+  { kind, verdict, notes, taken, runtime }: Measured,
 ): FileEvaluation {
   const { predicted: _, ...figures } = verdict;
   const arenaBytes = arenaOf(graph);
@@ -227,7 +234,7 @@ function resultOf(
     data: options.data,
     dataDigest,
     standardized: taken.standardized,
-    runtime: options.runtime,
+    runtime,
     output: kind,
     ...figures,
     outputs: options.outputs ?? null,

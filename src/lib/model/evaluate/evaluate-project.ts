@@ -236,7 +236,7 @@ interface BuiltOutputs {
 }
 
 /**
- * Runs both networks on LiteRT, in chunks. If a device can run the quantized network, it also runs as on a device, starting from features.
+ * Runs the float network, and the quantized one on LiteRT, in chunks. If a device can run the quantized network, it also runs as on a device, starting from features.
  * @throws any error of `predictRows` and of the chunks
  */
 async function runBuilt(
@@ -249,7 +249,7 @@ async function runBuilt(
   const opened: RunningNetwork[] = [];
   const device = onDevice ? asDevice(int8.graph, training.standardization, signal) : null;
   try {
-    for (const { bytes } of [float, int8]) opened.push(await openNetwork(bytes, 'litert'));
+    opened.push(await openNetwork(float.bytes), await openNetwork(int8.bytes, 'litert'));
     const width = opened[0]!.outputs;
     const reconstructs = training.network.output.kind === 'reconstruction';
     const room = () => (reconstructs ? new Float64Array(count) : new Float32Array(count * width));

@@ -44,19 +44,27 @@ const mostExamples = 20;
  *   prediction), and any error from reading the rows
  */
 export async function compareModels(options: CompareOptions): Promise<Comparison> {
-  const { runtime = 'litert' } = options;
   const sides: [Opened, Opened] = [
     await openSide(options.a, options.getVersion),
     await openSide(options.b, options.getVersion),
   ];
   const [a, b] = sides.map(sideOf);
-  const nothing = { ...emptyHanded, runtime, a: { ...a!, figures: null }, b: { ...b!, figures: null } };
+  const nothing = {
+    ...emptyHanded,
+    runtime: 'litert' as Runtime,
+    a: { ...a!, figures: null },
+    b: { ...b!, figures: null },
+  };
   const project = sides.find((side) => side.project !== null)?.project ?? null;
   if (options.data === undefined && project === null)
-    return { ...nothing, notes: ['without --data only the files were compared'] };
+    return {
+      ...nothing,
+      runtime: options.runtime ?? nothing.runtime,
+      notes: ['without --data only the files were compared'],
+    };
   const networks: RunningNetwork[] = [];
   try {
-    for (const { model } of sides) networks.push(await openNetwork(model.network, runtime));
+    networks.push(...(await openBoth(sides, options.runtime)));
     const [first, second] = networks as [RunningNetwork, RunningNetwork];
     if (first.outputs !== second.outputs)
       throw new AiotError(
@@ -74,10 +82,28 @@ export async function compareModels(options: CompareOptions): Promise<Comparison
     const outputs = [first, second].map((network, i) =>
       predictRows(network, rows.inputs[i]!, options.signal),
     );
-    return { ...nothing, ...answersCompared(rows, outputs[0]!, outputs[1]!, first.outputs, nothing) };
+    return {
+      ...nothing,
+      runtime: first.runtime,
+      ...answersCompared(rows, outputs[0]!, outputs[1]!, first.outputs, nothing),
+    };
   } finally {
     for (const network of networks) network.close();
   }
+}
+
+/** Opens both models in the same runtime: the given one, or the faster one if it is the same for both, or LiteRT. */
+async function openBoth(sides: readonly Opened[], asked: Runtime | undefined): Promise<RunningNetwork[]> {
+  const networks: RunningNetwork[] = [];
+  try {
+    for (const { model } of sides) networks.push(await openNetwork(model.network, asked));
+    if (networks[0]!.runtime === networks[1]!.runtime) return networks;
+  } catch (error) {
+    for (const network of networks) network.close();
+    throw error;
+  }
+  for (const network of networks) network.close();
+  return openBoth(sides, 'litert');
 }
 
 const emptyHanded = {

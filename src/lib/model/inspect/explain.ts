@@ -111,7 +111,7 @@ async function explainFile(options: ExplainFileOptions): Promise<Explanation> {
   if (table.labels === null) throw missingLabels(data, label ?? 'label', table.columns);
   const answer = model.bundle?.info.answer;
   const kind = options.output ?? answer?.kind ?? outputKindOf(graph, table.labels);
-  const network = await openNetwork(model.network, 'litert');
+  const network = await openNetwork(model.network);
   try {
     const { inputs } = rowsFor(table, data, network.inputs, model.bundle, metadata);
     const names = options.classes ?? model.bundle?.info.classes ?? null;

@@ -80,7 +80,7 @@ export async function measured(
   { plan: { network }, train: { quantile } }: Pick<LearnOptions, 'plan' | 'train'>,
   backend: string,
 ): Promise<Learned> {
-  const runtime = await openNetwork(writeTflite(graph), 'litert');
+  const runtime = await openNetwork(writeTflite(graph));
   const forward = (inputs: Float32Array) => {
     const size = runtime.inputs;
     const outputs = new Float32Array((inputs.length / size) * runtime.outputs);

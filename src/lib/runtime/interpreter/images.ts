@@ -77,18 +77,9 @@ interface Between {
 /** RESIZE_BILINEAR on float32, with each intermediate value in single precision. */
 export function floatBilinear(node: Node<OperatorOptions['RESIZE_BILINEAR']>): () => void {
   const resize = resizeOf(node);
-  const [rows, columns] = [0, 1].map((axis) => {
-    const [size, count] = [resize.input[axis]!, resize.output[axis]!];
-    const aligned = node.options.alignCorners && count > 1;
-    const scale = aligned ? fround((size - 1) / (count - 1)) : fround(size / count);
-    return Array.from({ length: count }, (_, at): Between => {
-      const real = node.options.halfPixelCenters
-        ? fround(fround((at + 0.5) * scale) - 0.5)
-        : fround(at * scale);
-      const low = Math.max(Math.floor(real), 0);
-      return { low, high: Math.min(Math.ceil(real), size - 1), part: fround(real - low) };
-    });
-  }) as [Between[], Between[]];
+  const [rows, columns] = [0, 1].map((axis) =>
+    realPlaces(resize.input[axis]!, resize.output[axis]!, node.options),
+  ) as [Between[], Between[]];
   const [x, y] = [node.float32(0), node.float32Output];
   return interpolated(resize, rows, columns, (a, b, c, d, row, column, to) => {
     const [up, left] = [fround(1 - row), fround(1 - column)];
@@ -97,6 +88,21 @@ export function floatBilinear(node: Node<OperatorOptions['RESIZE_BILINEAR']>): (
     const third = fround(fround(x[c]! * up) * column);
     const fourth = fround(fround(x[d]! * row) * column);
     y[to] = fround(fround(first + second) + third) + fourth;
+  });
+}
+
+/** Positions along an axis, computed in single precision. */
+export function realPlaces(
+  size: number,
+  count: number,
+  { alignCorners, halfPixelCenters }: OperatorOptions['RESIZE_BILINEAR'],
+): Between[] {
+  const aligned = alignCorners && count > 1;
+  const scale = aligned ? fround((size - 1) / (count - 1)) : fround(size / count);
+  return Array.from({ length: count }, (_, at) => {
+    const real = halfPixelCenters ? fround(fround((at + 0.5) * scale) - 0.5) : fround(at * scale);
+    const low = Math.max(Math.floor(real), 0);
+    return { low, high: Math.min(Math.ceil(real), size - 1), part: fround(real - low) };
   });
 }
 

@@ -10,6 +10,8 @@ import {
   type Tensor,
 } from '../../formats/tflite/graph.js';
 import { activationPlaces, rowOf } from '../../formats/tflite/operators.js';
+import { Compiler } from '../compiled/compiler.js';
+import { compiledKernel } from '../compiled/operators.js';
 import * as copies from './copies.js';
 import { movesOf } from './copies.js';
 import { forest, signals } from './custom.js';
@@ -53,6 +55,8 @@ import * as recurrent from './recurrent.js';
 
 interface Step {
   outputs: readonly number[];
+  /** Number of values that are not computed by compiled operators; see `Interpreter.interpreted`. */
+  interpreted: number;
   run: () => void;
 }
 
@@ -66,6 +70,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
   checkGraph(graph);
   checkQuantization(graph);
   checkEnds(graph);
+  const compiler = options.compiled ? new Compiler(graph) : undefined;
   const tensors: (Values | undefined)[] = graph.tensors.map(({ data }) =>
     data instanceof Uint32Array ||
     data instanceof Int8Array ||
@@ -78,7 +83,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
   );
   const states = graph.tensors.flatMap(({ variable }, index) => {
     if (variable === undefined) return [];
-    const values = valuesFor(graph.tensors[index]!, `tensor ${index}, a variable`);
+    const values = valuesFor(graph.tensors[index]!, `tensor ${index}, a variable`, compiler);
     tensors[index] = values;
     return [{ values, initial: variable as typeof values }];
   });
@@ -91,20 +96,26 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
   reset();
   const inputTensors = graph.inputs.map((index) => graph.tensors[index]!);
   const outputTensors = graph.outputs.map((index) => graph.tensors[index]!);
-  const given = inputArrays(inputTensors);
+  const given = inputArrays(inputTensors, compiler);
   graph.inputs.forEach((index, place) => {
     tensors[index] = given.each[place]!;
   });
   const steps: Step[] = [];
   const constant = new Set<number>(graph.tensors.flatMap(({ data }, index) => (data ? [index] : [])));
   for (const [index, operator] of graph.operators.entries()) {
-    const step = planStep(graph, operator, index, tensors, options);
-    if (operator.inputs.every((place) => place === -1 || constant.has(place))) {
+    const fixed = operator.inputs.every((place) => place === -1 || constant.has(place));
+    const step = planStep(graph, operator, index, tensors, {
+      ...options,
+      compiler: fixed ? undefined : compiler,
+      constant,
+    });
+    if (fixed) {
       // An operator that reads only constants (such as the conversion of float16 weights to float32) runs here, once.
       step.run();
       for (const output of step.outputs) constant.add(output);
     } else steps.push(step);
   }
+  compiler?.seal();
   const made = graph.outputs.map((index) => tensors[index]!);
   const collected = collector(made);
   const execute = (onTensor: OnTensor | undefined) => {
@@ -120,6 +131,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
     inputTensors,
     outputTensors,
     tensors,
+    interpreted: steps.reduce((sum, step) => sum + step.interpreted, 0),
     reset,
     invoke: (values, onTensor) => {
       if (given.whole === undefined) throw unsupported('one array for inputs of several types');
@@ -145,13 +157,19 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
 }
 
 /** Memory for the inputs. If all inputs have the same type, they are consecutive parts of one array, `whole`. */
-function inputArrays(inputs: readonly Tensor[]): { each: Activations[]; whole: Activations | undefined } {
+function inputArrays(
+  inputs: readonly Tensor[],
+  compiler?: Compiler,
+): { each: Activations[]; whole: Activations | undefined } {
   const [first] = inputs;
   if (inputs.some(({ type }) => type !== first!.type))
-    return { each: inputs.map((tensor) => valuesFor(tensor, `the input ${tensor.name}`)), whole: undefined };
+    return {
+      each: inputs.map((tensor) => valuesFor(tensor, `the input ${tensor.name}`, compiler)),
+      whole: undefined,
+    };
   const sizes = inputs.map(({ shape }) => elementCount(shape));
   const total = sizes.reduce((sum, size) => sum + size, 0);
-  const whole = valuesFor({ ...first!, shape: [total] }, 'the input');
+  const whole = valuesFor({ ...first!, shape: [total] }, 'the input', compiler);
   let end = 0;
   const each = sizes.map((size) => {
     end += size;
@@ -181,12 +199,30 @@ function collector(outputs: readonly Activations[]): () => Activations {
   };
 }
 
+/** Operators that compute each value from many products. */
+const multiplying: ReadonlySet<OperatorName> = new Set([
+  'FULLY_CONNECTED',
+  'CONV_2D',
+  'DEPTHWISE_CONV_2D',
+  'TRANSPOSE_CONV',
+  'BATCH_MATMUL',
+  'UNIDIRECTIONAL_SEQUENCE_LSTM',
+  'SVDF',
+]);
+
+interface Planning extends InterpreterOptions {
+  /** Compiles operators, if given. */
+  compiler: Compiler | undefined;
+  /** Tensors whose values are known. */
+  constant: ReadonlySet<number>;
+}
+
 function planStep(
   graph: Graph,
   operator: Operator,
   index: number,
   tensors: (Values | undefined)[],
-  { ratioPrecision = 'double' }: InterpreterOptions,
+  { ratioPrecision = 'double', compiler, constant }: Planning,
 ): Step {
   const where = `operator ${index} (${operator.op})`;
   const operand = (place: number): Operand | undefined =>
@@ -195,7 +231,7 @@ function planStep(
   const inputs = operator.inputs.map(operand);
   const shared = sharesMemory(operator.op);
   for (const output of operator.outputs)
-    tensors[output] = shared ? inputs[0]!.values : valuesFor(graph.tensors[output]!, where);
+    tensors[output] = shared ? inputs[0]!.values : valuesFor(graph.tensors[output]!, where, compiler);
   const outputs = operator.outputs.map((output) => operand(output)!);
   const node = new Node(index, operator, inputs, outputs, ratioPrecision);
   const source = node.input(activationPlaces(operator)[0]!).tensor;
@@ -204,11 +240,17 @@ function planStep(
     if (tensor.type !== source.type)
       throw node.malformed(`its input has the type ${source.type}, but its output ${tensor.type}`);
     expectReshaped(node, operator);
-    return { outputs: operator.outputs, run: () => {} };
+    return { outputs: operator.outputs, interpreted: 0, run: () => {} };
   }
   const kernel = kernelOf(operator.op, source.type, tensor.type);
   if (kernel === undefined) throw node.unsupported(`${source.type} inputs with ${tensor.type} outputs`);
-  return { outputs: operator.outputs, run: kernel(node) };
+  const run = kernel(node);
+  const isConstant = (place: number) => constant.has(operator.inputs[place] ?? -1);
+  const compiled = compiler && compiledKernel(node as Node<never>, compiler, isConstant);
+  if (compiled) return { outputs: operator.outputs, interpreted: 0, run: compiled };
+  const size = outputs.reduce((sum, { values }) => sum + values.length, 0);
+  const interpreted = compiler && !multiplying.has(operator.op) ? size : Number.POSITIVE_INFINITY;
+  return { outputs: operator.outputs, interpreted, run };
 }
 
 /**
@@ -245,10 +287,11 @@ const largestRank = 6;
 const largestTensorCount = 32767;
 const noValues = new Int32Array(0);
 
-function valuesFor({ type, shape }: Tensor, where: string): Activations {
+function valuesFor({ type, shape }: Tensor, where: string, compiler?: Compiler): Activations {
   if (type === 'int16') return new Int16Array(elementCount(shape));
   if (type === 'int8') return new Int8Array(elementCount(shape));
-  if (type === 'float32') return new Float32Array(elementCount(shape));
+  if (type === 'float32')
+    return compiler?.floats(elementCount(shape)) ?? new Float32Array(elementCount(shape));
   if (type === 'int32') return new Int32Array(elementCount(shape));
   if (type === 'bool') return new Uint8Array(elementCount(shape));
   if (type === 'uint32') return new Uint32Array(elementCount(shape));

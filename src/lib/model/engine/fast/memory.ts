@@ -1,3 +1,5 @@
+import { type Memory, webAssembly } from '../../../runtime/compiled/assembler.js';
+
 /** A contiguous range of float32 numbers in the kernels' memory. Its address and view are available once the arena is sealed. */
 export class Floats {
   /** Address in bytes. */
@@ -55,16 +57,3 @@ export class Arena {
     return memory;
   }
 }
-
-/** The part of WebAssembly's JavaScript API that is used here: TypeScript only provides its types together with the browser's. */
-export interface Memory {
-  readonly buffer: ArrayBuffer;
-}
-
-interface WebAssemblyApi {
-  Memory: new (size: { initial: number }) => Memory;
-  Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
-  Instance: new (module: object, imports: { env: { memory: Memory } }) => { exports: unknown };
-}
-
-export const webAssembly = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;

@@ -1,8 +1,9 @@
 import { errorMaker } from '../../../core/errors.js';
 import { elementCount, type Graph, type Operator, type Padding } from '../../../formats/tflite/graph.js';
+import type { Memory } from '../../../runtime/compiled/assembler.js';
 import type { FakeQuantization, Trainable } from '../types.js';
 import { fakeWeights } from './elementwise.js';
-import { Arena, type Memory } from './memory.js';
+import { Arena } from './memory.js';
 import type { Slot, TrainNode } from './node.js';
 import { Parameters } from './parameters.js';
 import type { Cells } from './pooling.js';

@@ -1,5 +1,4 @@
-import { type Memory, webAssembly } from '../fast/memory.js';
-import { moduleOf } from './assembler.js';
+import { type Memory, moduleOf, webAssembly } from '../../../runtime/compiled/assembler.js';
 import { gemm, transpose } from './matrix.js';
 import {
   adam,

@@ -10,7 +10,7 @@ import {
   set,
   storeLane,
   when,
-} from './assembler.js';
+} from '../../../runtime/compiled/assembler.js';
 
 /** `name += by` */
 const step = (name: Local, by: Code): Code => set(name, i32.add(get(name), by));

@@ -1,4 +1,15 @@
-import { type Code, f32, f32x4, get, i32, Kernel, type Lanes, type Local, loop, set } from './assembler.js';
+import {
+  type Code,
+  f32,
+  f32x4,
+  get,
+  i32,
+  Kernel,
+  type Lanes,
+  type Local,
+  loop,
+  set,
+} from '../../../runtime/compiled/assembler.js';
 
 const step = (name: Local, by: Code): Code => set(name, i32.add(get(name), by));
 

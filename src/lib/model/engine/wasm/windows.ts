@@ -10,7 +10,7 @@ import {
   loop,
   set,
   when,
-} from './assembler.js';
+} from '../../../runtime/compiled/assembler.js';
 
 const step = (name: Local, by: Code): Code => set(name, i32.add(get(name), by));
 

@@ -67,8 +67,27 @@ export const loop = (condition: Code, body: Code): Code => [
   ...[0x0c, 0, 0x0b, 0x0b],
 ];
 
+/** Runs the body once, and repeats it while the condition, which is evaluated afterwards, is true. */
+export const repeatWhile = (body: Code, condition: Code): Code => [
+  ...[0x03, 0x40],
+  ...body,
+  ...condition,
+  ...[0x0d, 0, 0x0b],
+];
+
+/** Copies `bytes` bytes. */
+export const copyBytes = (to: Code, from: Code, bytes: Code): Code => [
+  ...to,
+  ...from,
+  ...bytes,
+  ...[0xfc, 0x0a, 0, 0],
+];
+
 export const i32 = {
   const: (value: number): Code => [0x41, ...signed(value)],
+  load: (address: Code, offset = 0): Code => [...address, 0x28, ...memory(offset)],
+  /** The smaller of two numbers. Both codes are evaluated twice. */
+  least: (a: Code, b: Code): Code => [...a, ...b, ...a, ...b, ...[0x48, 0x1b]],
   add: two(0x6a),
   sub: two(0x6b),
   mul: two(0x6c),
@@ -101,6 +120,9 @@ export interface Lanes {
   /** `value` if low < x < high, else 0. */
   within(x: Code, low: Code, high: Code, value: Code): Code;
 }
+
+/** A constant. */
+export const number = (value: number): Code => [0x43, ...new Uint8Array(new Float32Array([value]).buffer)];
 
 export const f32: Lanes = {
   type: 'f32',
@@ -151,14 +173,34 @@ export const f32x4: Lanes = {
   ],
 };
 
-/** Stores one lane of a vector. */
-export const storeLane = (lane: number, address: Code, value: Code): Code => [
+/** Stores one lane of a vector, `offset` bytes after the place of the vector's first lane. */
+export const storeLane = (lane: number, address: Code, value: Code, offset = 0): Code => [
   ...address,
   ...value,
   ...simd(0x5a),
-  ...memory(4 * lane),
+  ...memory(4 * lane + offset),
   lane,
 ];
+
+/** Stores the first two lanes of a vector. */
+export const storeHalf = (address: Code, value: Code, offset = 0): Code => [
+  ...address,
+  ...value,
+  ...simd(0x5b),
+  ...memory(offset),
+  0,
+];
+
+/** min(max(x, low), high) without special cases for signed zeros. Limits of ±∞ are omitted. If x is NaN, the result is NaN. */
+export const clampFour = (x: Code, low: number, high: number): Code => {
+  const above = low === Number.NEGATIVE_INFINITY ? x : [...x, ...splatOf(low), ...simd(0xeb)];
+  return high === Number.POSITIVE_INFINITY ? above : [...above, ...splatOf(high), ...simd(0xea)];
+};
+
+/** The larger of two numbers, in each lane, without special cases for signed zeros. */
+export const largerOfFour: (a: Code, b: Code) => Code = two(...simd(0xeb));
+
+const splatOf = (value: number): Code => f32x4.splat(number(value));
 
 /** A function without a result, under construction. */
 export class Kernel {
@@ -206,6 +248,19 @@ function text(value: string): number[] {
   const bytes = [...new TextEncoder().encode(value)];
   return [...unsigned(bytes.length), ...bytes];
 }
+
+/** The part of WebAssembly's JavaScript API that is used here: TypeScript only provides its types together with the browser's. */
+export interface Memory {
+  readonly buffer: ArrayBuffer;
+}
+
+interface WebAssemblyApi {
+  Memory: new (size: { initial: number }) => Memory;
+  Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
+  Instance: new (module: object, imports: { env: { memory: Memory } }) => { exports: unknown };
+}
+
+export const webAssembly = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;
 
 /** A module that imports the memory `env.memory` and exports every kernel by its name. */
 export function moduleOf(kernels: readonly Kernel[]): Uint8Array<ArrayBuffer> {

@@ -1,0 +1,90 @@
+import { elementCount, type Graph } from '../../formats/tflite/graph.js';
+import { type Kernel, type Memory, moduleOf, webAssembly } from './assembler.js';
+
+/** Compiled code reads and writes up to this many bytes beyond any range, because it processes four numbers at a time. */
+const slackBytes = 64;
+
+const pageBytes = 65_536;
+
+/** The memory that one network's compiled operators share, and the functions compiled so far. */
+export class Compiler {
+  private readonly memory: Memory;
+  private end = 16;
+  private readonly kernels: Kernel[] = [];
+  private readonly onSeal: ((exports: Record<string, () => void>) => void)[] = [];
+
+  constructor(graph: Graph) {
+    this.memory = new webAssembly.Memory({ initial: Math.ceil(bytesFor(graph) / pageBytes) });
+  }
+
+  /** Whether a compiled operator can still reserve ranges with a total of this many numbers. */
+  hasRoom(...lengths: number[]): boolean {
+    const bytes = lengths.reduce((sum, length) => sum + paddedBytes(length), this.end);
+    return bytes + slackBytes <= this.memory.buffer.byteLength;
+  }
+
+  /** Reserves a range of zeros, whose address is its `byteOffset`. */
+  floats(length: number): Float32Array {
+    const at = this.end;
+    this.end += paddedBytes(length);
+    return new Float32Array(this.memory.buffer, at, length);
+  }
+
+  /** Reserves a range for addresses. */
+  addresses(length: number): Int32Array {
+    const { buffer, byteOffset } = this.floats(length);
+    return new Int32Array(buffer, byteOffset, length);
+  }
+
+  /** Address of a tensor's values, or of a copy of them if they are elsewhere. */
+  addressOf(values: Float32Array): number {
+    if (values.buffer === this.memory.buffer) return values.byteOffset;
+    const copy = this.floats(values.length);
+    copy.set(values);
+    return copy.byteOffset;
+  }
+
+  /** Adds a function without parameters. The result calls it, and can be called once the compiler is sealed. */
+  add(kernel: Kernel): () => void {
+    let run = () => {};
+    this.kernels.push(kernel);
+    this.onSeal.push((exports) => {
+      run = exports[kernel.name]!;
+    });
+    return () => run();
+  }
+
+  /** Compiles all functions. */
+  seal(): void {
+    if (this.kernels.length === 0) return;
+    const module = new webAssembly.Module(moduleOf(this.kernels));
+    const { exports } = new webAssembly.Instance(module, { env: { memory: this.memory } });
+    for (const assign of this.onSeal) assign(exports as Record<string, () => void>);
+  }
+}
+
+function paddedBytes(length: number): number {
+  return (length * 4 + slackBytes + 15) & ~15;
+}
+
+/**
+ * Room for all float tensors, for weights rearranged in groups of four, and for images with a border. The system provides memory only when
+ * it is used, so a generous size costs nothing.
+ */
+function bytesFor({ tensors, operators }: Graph): number {
+  const sizeOf = (index: number | undefined) => elementCount(tensors[index ?? -1]?.shape ?? [0]);
+  const all = tensors.reduce((sum, { shape }) => sum + paddedBytes(elementCount(shape)), 0);
+  const weights = operators.reduce((sum, { inputs }) => sum + 4 * 4 * (sizeOf(inputs[1]) + 64), 0);
+  const images = operators.reduce(
+    (sum, { op, inputs }) => sum + (windowed.has(op) ? 8 * sizeOf(inputs[0]) : 0),
+    0,
+  );
+  return all + weights + images + pageBytes;
+}
+
+const windowed: ReadonlySet<string> = new Set([
+  'CONV_2D',
+  'DEPTHWISE_CONV_2D',
+  'AVERAGE_POOL_2D',
+  'MAX_POOL_2D',
+]);
