@@ -42,9 +42,8 @@ const mostInterpreted = 2000;
 
 /**
  * Opens a .tflite file in one of the two runtimes. If none is specified, float32 networks run in the interpreter, which compiles them and
- * is then two to four times as fast as LiteRT. Other networks, and those with many values that only uncompiled operators compute, run in
- * LiteRT. Decision trees and TFLite Micro's audio front end always run in the interpreter, because
- * LiteRT does not support their operators.
+ * is then faster than LiteRT. Other networks, and those with many values that only uncompiled operators compute, run in LiteRT. Decision
+ * trees and TFLite Micro's audio front end always run in the interpreter, because LiteRT does not support their operators.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range or float16 on a device; several outputs; variables in LiteRT, which
  * cannot reset them), AIOT_LITERT_FAILED
  */
