@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { deferred } from '../../src/lib/core/tasks.js';
 import { writeDevices } from '../../src/lib/platform/devices/records.js';
 import { type Engine, openEngine } from '../../src/lib/platform/store/engine.js';
 import { migrations } from '../../src/lib/platform/store/migrations.js';
@@ -171,6 +172,38 @@ describeReal('postgres', 'PostgreSQL', () => {
       };
       await Promise.all(Array.from({ length: 12 }, (_, i) => engines[i % 2]?.turns.of('shared')(task)));
       expect(most).toBe(1);
+    });
+
+    it('record reconnecting devices while the other process changes devices, and first connections afterwards', async () => {
+      const [one, other] = [await open(shared), await open(shared)];
+      const [changing, seeing] = [await devicesOf(one), await devicesOf(other)];
+      for (const name of ['known', 'new'])
+        await seeing.inTurn(() =>
+          seeing.insert(newDevice(name, { id: `dev_seen_${name}`, fingerprint: `seen-${name}` })),
+        );
+      await seeing.connected('known');
+      await seeing.disconnected('known');
+      const begun = deferred();
+      const proceed = deferred();
+      const change = changing.inTurn(async () => {
+        begun.resolve();
+        await proceed.promise;
+        await changing.update(changing.record('new'), { state: 'suspended' });
+      });
+      await begun.promise;
+      await seeing.connected('known');
+      expect(seeing.info('known')).toMatchObject({ state: 'active', online: true });
+      const first = seeing.connected('new');
+      expect(await Promise.race([first, delay(300).then(() => 'waits')])).toBe('waits');
+      proceed.resolve();
+      await Promise.all([change, first]);
+      // The first connection saw the change, so it did not activate the device.
+      const stored = await one.store
+        .selectFrom('devices')
+        .select('state')
+        .where('name', '=', 'new')
+        .execute();
+      expect(stored).toEqual([{ state: 'suspended' }]);
     });
 
     it('write nothing more in a turn whose lock was lost with its connection', async () => {

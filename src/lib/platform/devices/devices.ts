@@ -57,9 +57,7 @@ export class Devices {
   private readonly reports = inBatches<Report>(200, (all) =>
     this.write(ofReports(all, this.memory, this.now())),
   );
-  private readonly sightings = inBatches<Sighting>(200, (all) =>
-    this.inTurn(() => this.write(ofSightings(all, this.memory, this.now()))),
-  );
+  private readonly sightings = inBatches<Sighting>(200, (all) => this.see(all));
 
   private constructor(
     private readonly store: Store,
@@ -385,12 +383,22 @@ export class Devices {
   }
 
   /**
-   * Records that a device has connected or disconnected. Serialized with `act`, so that a device that is being revoked stays revoked.
+   * Records that a device has connected or disconnected.
    * @param presence the event to record, if any
    */
   private async seen(name: string, presence: NewEvent['type'] | undefined): Promise<void> {
     this.record(name);
     await this.sightings({ name, presence });
+  }
+
+  /**
+   * Only a change of state is serialized with `act`, so that a device that is being revoked stays revoked. Devices that reconnect only change
+   * the time when they were last seen, and must not wait for changes by other replicas.
+   */
+  private see(all: readonly Sighting[]): Promise<void> {
+    const seen = ofSightings(all, this.memory, this.now());
+    if (seen.changes.every(({ change }) => change?.state === undefined)) return this.write(seen);
+    return this.inTurn(() => this.write(ofSightings(all, this.memory, this.now())));
   }
 
   private write({ changes, told }: Told): Promise<void> {
@@ -470,7 +478,7 @@ export function ofReports(all: readonly Report[], known: Known, lastSeen: number
   };
 }
 
-/** Changes for devices that were seen. Must be serialized with state changes, so that a device that is being revoked stays revoked. */
+/** Changes for devices that were seen. Changes of state must be serialized with others, so that a device that is being revoked stays revoked. */
 export function ofSightings(all: readonly Sighting[], known: Known, lastSeen: number): Told {
   const told: NewEvent[] = [];
   const changes = new Map<DeviceRecord, Partial<DeviceRecord>>();
