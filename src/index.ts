@@ -278,7 +278,7 @@ export async function startRollout(options: RolloutOptions): Promise<RolloutStar
   const { plan, policy = {}, ifAny = false, wait = false, context, onWarning, ...watched } = options;
   const { contextFor, withClient } = await import('./lib/api/context.js');
   const { readPlan, rolloutRequest, startedIfAny } = await import('./lib/api/rollouts/request.js');
-  const { operatorKey } = await import('./lib/provision/operator-key.js');
+  const { operatorKey } = await import('./lib/provision/index.js');
   const { name } = await contextFor(context);
   return await withClient(name, async (client) => {
     const signing = { now: Date.now(), signingKey: () => operatorKey(name) };
@@ -290,7 +290,7 @@ export async function startRollout(options: RolloutOptions): Promise<RolloutStar
     if ('skipped' in started) return started;
     for (const warning of started.warnings ?? []) onWarning?.(warning);
     if (wait) return await follow(started, client, watched);
-    const { reportOffline } = await import('./lib/api/rollouts/deploy.js');
+    const { reportOffline } = await import('./lib/api/index.js');
     const { onOffline } = watched;
     // The token may lack the permission to list devices. The rollout has started nevertheless.
     await reportOffline(started, { client, ...(onOffline ? { onOffline } : {}) }).catch(() => {});
@@ -315,7 +315,7 @@ async function follow(
   client: RegistryClient,
   { onProgress, onOffline, signal }: WatchedRollout,
 ): Promise<Rollout> {
-  const { followRollout } = await import('./lib/api/rollouts/deploy.js');
+  const { followRollout } = await import('./lib/api/index.js');
   return await followRollout(rollout, {
     client,
     onProgress: (step) => onProgress?.(rolloutProgress(step.rollout)),

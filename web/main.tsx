@@ -2,7 +2,7 @@ import { render } from 'preact';
 import { App } from './app/app.js';
 import { pageOf } from './app/pages.js';
 import { route } from './app/route.js';
-import { loadSession, user } from './app/session.js';
+import { openSession, user } from './app/session.js';
 import './style/main.css';
 
 const root = document.getElementById('app');
@@ -13,7 +13,7 @@ if (root) {
   pageOf(route.value.parts)
     ?.load()
     .catch(() => undefined);
-  loadSession().catch(() => {
+  openSession().catch(() => {
     user.value = null;
   });
 }

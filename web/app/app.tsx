@@ -7,7 +7,7 @@ import { ApiError } from './api.js';
 import { closeLive, connected, liveState, openLive, reconnect } from './live.js';
 import { type PageOf, pageOf, pages } from './pages.js';
 import { goTo, route } from './route.js';
-import { logIn, logOut, user } from './session.js';
+import { logIn, logOut, providerFailure, user } from './session.js';
 
 /**
  * The whole dashboard. Users who are not logged in see the login on every page. The code in a login link is used, and then removed
@@ -35,13 +35,14 @@ export function App() {
       return;
     }
     failed.value = undefined;
+    providerFailure.value = undefined;
     void openLive().then(() => {
       ready.value = true;
     });
   }, [known?.csrf]);
 
   if (known === undefined || opening) return <Loading />;
-  if (known === null) return <Login failed={failed.value} />;
+  if (known === null) return <Login failed={failed.value ?? providerFailure.value} />;
   return <Frame>{ready.value ? <Current /> : <Loading />}</Frame>;
 }
 

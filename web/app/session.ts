@@ -1,10 +1,19 @@
 import { signal } from '@preact/signals';
 import type { Login, Session } from '../../src/lib/api/index.js';
-import { at, get, send, useSession } from './api.js';
+import { ApiError, at, get, send, useSession } from './api.js';
 
 /** The current user; undefined = not known yet, null = not logged in. */
 export const user = signal<Session['user'] | undefined>(undefined);
 export const version = signal('');
+
+/** Host of the platform's login provider; null = it has none. */
+export const provider = signal<string | null>(null);
+
+/** Why the login from which the provider has just sent the browser back failed. */
+export const providerFailure = signal<ApiError | undefined>(undefined);
+
+/** Where a login's secret is stored while the browser is at the provider. Other tabs and other sites cannot read it. */
+const loginKey = 'aiot-login';
 
 /** Checks whether this browser has a session. */
 export async function loadSession(): Promise<void> {
@@ -20,6 +29,30 @@ export async function logOut(): Promise<void> {
   take(await send(at('DELETE /session', {})));
 }
 
+/** Sends the browser to the login provider, which sends it back to this page. @throws ApiError */
+export async function goToProvider(): Promise<void> {
+  const redirectUri = `${location.origin}/`;
+  const { login, url } = await send(at('POST /session/logins', {}), { kind: 'browser', redirectUri });
+  sessionStorage.setItem(loginKey, login);
+  location.assign(url);
+}
+
+/** Completes the login if the provider has sent the browser here; otherwise checks whether this browser has a session. */
+export async function openSession(): Promise<void> {
+  const response = location.search.slice(1);
+  if (!new URLSearchParams(response).has('state')) return loadSession();
+  // The code in the address works only once.
+  history.replaceState(null, '', '/');
+  const login = sessionStorage.getItem(loginKey) ?? '';
+  sessionStorage.removeItem(loginKey);
+  try {
+    await logIn({ login, response });
+  } catch (error) {
+    await loadSession();
+    if (user.value === null && error instanceof ApiError) providerFailure.value = error;
+  }
+}
+
 /** Whether the current user may make changes. */
 export function mayChange(): boolean {
   return user.value?.role === 'operator';
@@ -27,6 +60,7 @@ export function mayChange(): boolean {
 
 function take(session: Session): void {
   version.value = session.version;
+  provider.value = session.provider;
   useSession(session.user?.csrf ?? '', () => {
     user.value = null;
   });

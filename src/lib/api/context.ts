@@ -134,12 +134,14 @@ async function readCa(ca: string, { name, from }: ChosenContext): Promise<string
 
 /** Next steps for errors. They depend on whether the address came from AIOT_URL and its companions or from a context. */
 export function adviceFor(context: ChosenContext): Advice {
-  const { name, token, from } = context;
+  const { name, token, login, from } = context;
   const isTokenVariable = token !== undefined && process.env.AIOT_TOKEN === token;
   const made = 'ask an operator to run `aiot token create NAME --role ROLE`';
   const advice: Advice = { AIOT_PLATFORM_UNREACHABLE: adviceWhenUnreachable(context) };
   if (isTokenVariable)
     advice.AIOT_TOKEN_INVALID = `The token is from AIOT_TOKEN: set another one, or unset it. If you have none, ${made}.`;
+  else if (login)
+    advice.AIOT_TOKEN_INVALID = `The login has ended: run \`aiot login ${name}\` to log in again.`;
   else if (token === undefined)
     advice.AIOT_TOKEN_INVALID =
       from === 'environment'

@@ -55,14 +55,17 @@ export {
 export {
   atLeast,
   isScope,
+  isUserName,
   type Login,
   type LoginLink,
   loginLinkSchema,
   longestGraceMs,
   type MadeToken,
   madeTokenSchema,
+  type NewProviderLogin,
   type NewToken,
   type NewUser,
+  type ProviderLogin,
   type RemovedUser,
   type Role,
   removedUserSchema,
@@ -358,6 +361,7 @@ export {
   liveCloseCodes,
   liveRequestSchema,
 } from './live.js';
+export { logIn, loginResultSchema, logOut, logoutResultSchema } from './login.js';
 export { OciRepository } from './oci/client.js';
 export {
   type Artifact,
@@ -379,6 +383,7 @@ export {
   deployedSchema,
   type FollowRolloutOptions,
   followRollout,
+  reportOffline,
   rolloutExit,
 } from './rollouts/deploy.js';
 export {

@@ -273,6 +273,8 @@ export {
   jobNews,
   jobsTable,
   jobText,
+  loginPageText,
+  loginText,
   logText,
   madeTokenText,
   platformNext,
@@ -368,7 +370,7 @@ export {
   whyText,
 } from './render/versions.js';
 export { identityFolder, RenewCommand, renewFlags } from './renew-command.js';
-export { openSecretUrl, reportFile, reportFlags } from './report.js';
+export { hasBrowser, openSecretUrl, reportFile, reportFlags } from './report.js';
 export { RolloutChangeCommand } from './rollout-change.js';
 export { askSecret, passphraseFile, readPassphrase, readSecret } from './secrets.js';
 export { type ExplainInput, explainedSchema, explainSettings, flagVariables } from './settings.js';

@@ -109,7 +109,7 @@ async function flagFor(word: string, command: Command.Loadable | undefined): Pro
       ? 'data'
       : undefined;
   if (!flag || !command?.flags[flag]) return undefined;
-  const { shellWord } = await import('../core/text.js');
+  const { shellWord } = await import('../core/index.js');
   return `--${flag} ${shellWord(word)}`;
 }
 
@@ -133,7 +133,7 @@ const firstWord = (id: string) => id.split(' ')[0] ?? id;
  * something.
  */
 async function advice(words: string[], names: Map<string, string>): Promise<string> {
-  const { nearest } = await import('../core/text.js');
+  const { nearest } = await import('../core/index.js');
   const ids = [...names.keys()];
   const close = nearest(words.slice(0, 2).join(' '), ids, 2);
   if (close) return `aiot ${names.get(close)}`;

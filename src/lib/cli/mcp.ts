@@ -388,7 +388,7 @@ webhook list, webhook show
 
 const never = `
 board image follow, board lock, board monitor, board share, board simulate, completion, dashboard, device claim, device secret, device simulate, events tail,
-fleet simulate, loop run, mcp, mcp approve, pipeline watch, platform logs, stream bridge, stream login, stream route run, stream tail,
+fleet simulate, login, logout, loop run, mcp, mcp approve, pipeline watch, platform logs, stream bridge, stream login, stream route run, stream tail,
 token create, token rotate, trust init, trust rotate, up, user add, webhook add, webhook rotate
 `;
 

@@ -44,6 +44,11 @@ function openerOf(platform: NodeJS.Platform, env: NodeJS.ProcessEnv): [string, .
   return env.DISPLAY || env.WAYLAND_DISPLAY ? ['xdg-open'] : null;
 }
 
+/** Whether this machine has a desktop on which a browser can open. */
+export function hasBrowser(): boolean {
+  return openerOf(process.platform, process.env) !== null;
+}
+
 /** Opens a file in the user's browser, which outlives this process. Returns false if there is no browser. */
 export async function openFile(
   file: string,

@@ -73,7 +73,12 @@ async function contextSettings({ flags, env }: ExplainInput): Promise<Setting[]>
     const isFromEnvironment =
       from === 'environment' ? env[variable] !== undefined : part === 'token' && env.AIOT_TOKEN === value;
     const where = isFromEnvironment ? variable : `context ${name}`;
-    return { name: part, value: masked(part, value), from: isFromEnvironment ? 'env' : 'context', where };
+    return {
+      name: part,
+      value: masked(part, String(value)),
+      from: isFromEnvironment ? 'env' : 'context',
+      where,
+    };
   });
   return [origins[from], ...parts];
 }

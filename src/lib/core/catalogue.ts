@@ -924,6 +924,13 @@ export const catalogue = {
       'The board cannot be locked safely in the current state of its fuses and flash. For example, it would no longer start. No fuse was burnt.',
     next: 'Fix the problem that the message names. To see the fuses, run `aiot board security`.',
   },
+  AIOT_LOGIN_FAILED: {
+    exit: 5,
+    family: 'outside',
+    about:
+      'A login at the login provider failed: the provider refused it, its response is not valid, or the login took too long.',
+    next: 'Log in again with `aiot login`. Tokens of local users work without the provider.',
+  },
   AIOT_LOOP_RUNNING: {
     exit: 1,
     family: 'user',
@@ -1177,6 +1184,12 @@ export const catalogue = {
     family: 'outside',
     about: "A device's proof of update is older than one it already sent.",
     next: 'Inspect the device with `aiot device show NAME`: an attacker may be replaying its messages. Then run `aiot device rotate NAME`.',
+  },
+  AIOT_PROVIDER_UNREACHABLE: {
+    exit: 1,
+    family: 'outside',
+    about: 'The platform got no usable response from its login provider.',
+    next: 'Check that the provider is running and that --oidc-issuer is its address. Until then, use a token of a local user: `aiot context add`.',
   },
   AIOT_PROVISION_RUNNING: {
     exit: 1,

@@ -30,6 +30,8 @@ export const contextSchema = z.strictObject({
   fingerprint: z.string().optional(),
   /** Operator token (secret). */
   token: z.string().optional(),
+  /** Whether the token is from `aiot login`, or absent after `aiot logout`. */
+  login: z.boolean().optional(),
 });
 
 export type PlatformContext = z.output<typeof contextSchema>;

@@ -11,7 +11,7 @@ export {
 } from './backup/restore.js';
 export { type BrokerFiles, brokerFilesSchema, keepBrokerFiles } from './broker/external-files.js';
 export { topicMatcher } from './broker/topics.js';
-export { compatibilities, type Platform } from './options.js';
+export type { Compatibility, Platform } from './options.js';
 export type { Restart } from './running.js';
 export { startPlatform } from './start.js';
 export { type DownResult, down, downResultSchema, upDetached } from './up/detached.js';

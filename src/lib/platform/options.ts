@@ -5,6 +5,7 @@ import type { ApplyCommands, CommandsApplied } from '../api/contract/commands.js
 import type { ApplySettings, SettingsApplied } from '../api/contract/settings.js';
 import type { Sync } from '../core/append-log.js';
 import type { Clock } from '../core/time.js';
+import type { ProviderOptions } from './access/provider.js';
 import type { BrokerLimits } from './broker/limits.js';
 import type { BoardListener } from './broker/listeners.js';
 import type { BrokerFigures } from './broker/metrics.js';
@@ -84,6 +85,8 @@ export interface PlatformOptions {
   serverCertificate?: { cert: string; key: string };
   /** Encrypts the CA's stored key (AIOT_CA_PASSPHRASE). */
   caPassphrase?: string | undefined;
+  /** The login provider; absent = users have tokens only. */
+  provider?: ProviderOptions | undefined;
   /** Whether to issue an additional operator token. */
   newToken?: boolean;
   /** Whether to issue no token, not even at the first start, because the output is written to a log. */

@@ -261,7 +261,7 @@ async function takeFolder(dataDir: string): Promise<{ keep(): void; leave(): Pro
 }
 
 function stateOptions({ options, log, now, disk }: Ground): StateOptions {
-  const { dataDir, sync, engines, secret, caPassphrase, rates, checkAtOnce } = options;
+  const { dataDir, sync, engines, secret, caPassphrase, provider, rates, checkAtOnce } = options;
   return {
     dataDir,
     now,
@@ -271,6 +271,7 @@ function stateOptions({ options, log, now, disk }: Ground): StateOptions {
     engines,
     secret,
     caPassphrase,
+    provider,
     failures: rates?.failures,
     checkAtOnce,
   };

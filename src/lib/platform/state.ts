@@ -6,6 +6,8 @@ import type { Sync } from '../core/append-log.js';
 import { AiotError } from '../core/errors.js';
 import { removeLeftovers } from '../core/files.js';
 import { Answers } from './access/answers.js';
+import type { ProviderOptions } from './access/provider.js';
+import { ProviderLogins } from './access/provider-logins.js';
 import { Failures, secretsIn } from './access/secrets.js';
 import { Tokens } from './access/tokens.js';
 import { Logins, Sessions, Users } from './access/users.js';
@@ -52,6 +54,8 @@ export interface StateOptions {
   /** As in PlatformOptions. */
   secret?: string | undefined;
   caPassphrase?: string | undefined;
+  /** As in PlatformOptions. */
+  provider?: ProviderOptions | undefined;
   /** Number of wrong credentials allowed per minute. */
   failures?: number | undefined;
   checkAtOnce?: number | undefined;
@@ -134,7 +138,17 @@ const stateParts = new PartTable<Ground>()
 
   // Access.
   .part('sessions', () => new Sessions())
-  .part('tokens', ({ store, events, sessions, now }) => new Tokens({ store, events, sessions, now }))
+  .part('failures', ({ now, mostFailures }) => new Failures(now, mostFailures))
+  .part(
+    'providerLogins',
+    ({ store, events, sessions, failures, provider, log, now }) =>
+      new ProviderLogins({ store, events, sessions, failures, provider, log, now }),
+  )
+  .part(
+    'tokens',
+    ({ store, events, sessions, providerLogins, now }) =>
+      new Tokens({ store, events, sessions, providerLogins, now }),
+  )
   .part(
     'sessionWatch',
     ({ sessions, tokens, log }) =>
@@ -143,7 +157,6 @@ const stateParts = new PartTable<Ground>()
   )
   .part('logins', ({ store, events, tokens, now }) => new Logins({ store, events, tokens, now }))
   .part('users', ({ store, events, sessions, now }) => new Users({ store, events, sessions, now }))
-  .part('failures', ({ now, mostFailures }) => new Failures(now, mostFailures))
 
   // Releases.
   .part('trust', ({ store, engine, events }) => trustIn(store, engine.turns, events))

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { namePattern } from '../../core/names.js';
 import { name, time } from '../fields.js';
 import { pageQuerySchema, pageSchema } from '../page.js';
 import { endpoint } from './endpoint.js';
@@ -85,6 +86,11 @@ export type User = z.output<typeof userSchema>;
 /** Names that could be confused with other actors in events. */
 const reserved = new Set(['device', 'nobody', 'operator', 'platform', 'user']);
 
+/** Whether a user may have this name. */
+export function isUserName(text: string): boolean {
+  return namePattern.test(text) && !reserved.has(text);
+}
+
 /** POST /users */
 export const newUserSchema = z.strictObject({
   name: name.refine(
@@ -158,12 +164,63 @@ export const loginLinkSchema = z.object({
 });
 export type LoginLink = z.output<typeof loginLinkSchema>;
 
-/** POST /session: the code of a link, or a token. */
+/** The query of the provider's redirect, with which a login in a browser is completed. */
+const redirectQuery = z.string().max(8192);
+
+/** POST /session: the code of a link, a token, or a login at the provider. */
 export const loginSchema = z.union([
   z.strictObject({ code: z.string().max(100) }),
   z.strictObject({ token: z.string().max(100) }),
+  z.strictObject({ login: z.string().max(100), response: redirectQuery }),
 ]);
 export type Login = z.output<typeof loginSchema>;
+
+/** POST /session/logins: starts a login at the provider, with a code for any browser, or with a redirect of a browser. */
+export const newProviderLoginSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('device') }),
+  z.strictObject({
+    kind: z.literal('browser'),
+    /** The dashboard's page, or a listener of the client on loopback. */
+    redirectUri: z.url().max(500),
+  }),
+]);
+export type NewProviderLogin = z.output<typeof newProviderLoginSchema>;
+
+export const providerLoginSchema = z.object({
+  /** Secret with which the login is completed. */
+  login: z.string(),
+  expires: time,
+  /** The provider's page, which the user must open. */
+  url: z.string(),
+  /** Code that the user enters or confirms there; null for a redirect. */
+  code: z.string().nullable(),
+  /** Interval between polls, ms; null for a redirect. */
+  intervalMs: z.int().nullable(),
+});
+export type ProviderLogin = z.output<typeof providerLoginSchema>;
+
+/** POST /session/logins/finish: completes a login of a client that is not a browser. */
+export const finishLoginSchema = z.strictObject({
+  login: z.string().max(100),
+  /** Absent for a login with a code. */
+  response: redirectQuery.optional(),
+});
+
+/** The login's token; `done` is null while the user has not entered the code. */
+export const finishedLoginSchema = z.object({
+  /** Interval between polls, ms; null when the login is complete. */
+  intervalMs: z.int().nullable(),
+  done: z
+    .object({
+      token: z.string(),
+      user: name,
+      role: z.enum(roles),
+      /** When the login ends at the latest. */
+      ends: time,
+    })
+    .nullable(),
+});
+export type FinishedLogin = z.output<typeof finishedLoginSchema>;
 
 /** GET /session: the user logged in to this browser. The session itself is in a cookie that pages cannot read. */
 export const sessionSchema = z.object({
@@ -179,6 +236,8 @@ export const sessionSchema = z.object({
       csrf: z.string(),
     })
     .nullable(),
+  /** Host of the login provider; null if the platform has none. */
+  provider: z.string().nullable(),
   version: z.string(),
 });
 export type Session = z.output<typeof sessionSchema>;
@@ -259,13 +318,28 @@ export const session = {
     result: sessionSchema,
   }),
   begin: endpoint('POST /session', {
-    summary: "Log in with a link's code or with a token; the session is a cookie",
+    summary: "Log in with a link's code, with a token or at the provider; the session is a cookie",
     access: 'everybody',
     body: loginSchema,
     result: sessionSchema,
+    errors: ['AIOT_LOGIN_FAILED', 'AIOT_PROVIDER_UNREACHABLE'],
+  }),
+  start: endpoint('POST /session/logins', {
+    summary: 'Start a login at the provider',
+    access: 'everybody',
+    body: newProviderLoginSchema,
+    result: providerLoginSchema,
+    errors: ['AIOT_LOGIN_FAILED', 'AIOT_PROVIDER_UNREACHABLE'],
+  }),
+  finish: endpoint('POST /session/logins/finish', {
+    summary: "Complete a login at the provider; only this response contains the login's token",
+    access: 'everybody',
+    body: finishLoginSchema,
+    result: finishedLoginSchema,
+    errors: ['AIOT_LOGIN_FAILED', 'AIOT_PROVIDER_UNREACHABLE'],
   }),
   end: endpoint('DELETE /session', {
-    summary: 'Log out',
+    summary: 'Log out, at the provider too; other tokens stay valid',
     access,
     scope: 'session',
     result: sessionSchema,

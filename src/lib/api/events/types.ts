@@ -297,6 +297,17 @@ export const eventTypes = {
     job.extend({ state: z.string(), error: told }),
   ),
   'job.start': kind('job', 'The job was started.', job),
+  'login.begin': kind(
+    'user',
+    'A user logged in at the login provider.',
+    z.object({ via: z.enum(['cli', 'dashboard']), role: z.string(), token: z.string() }),
+  ),
+  'login.end': kind(
+    'user',
+    'A login ended: the user logged out, or the provider or the groups no longer permit it.',
+    z.object({ reason: z.string(), token: z.string() }),
+  ),
+  'login.fail': kind('login provider', 'A login failed.', z.object({ reason: z.string() })),
   'model.demote': kind('name@version', 'The version was demoted by one stage.', moved),
   'model.deploy': kind(
     'name@version',
@@ -412,6 +423,11 @@ export const eventTypes = {
     'user',
     'The user was removed, and their tokens were revoked.',
     z.object({ tokensRevoked: z.int() }),
+  ),
+  'user.role': kind(
+    'user',
+    "The user's role changed with their groups at the login provider.",
+    z.object({ role: z.string() }),
   ),
   'webhook.add': kind(
     'webhook',

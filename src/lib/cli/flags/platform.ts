@@ -1,10 +1,10 @@
 import { Flags, type Interfaces } from '@oclif/core';
 import * as z from 'zod';
-import { isScope, roles } from '../../api/contract/access.js';
+import { isScope, type Role, roles } from '../../api/contract/access.js';
 import { eventTypeSchema } from '../../api/events/api.js';
 import type { AuditHead } from '../../api/events/audit.js';
 import { AiotError } from '../../core/errors.js';
-import { compatibilities } from '../../platform/options.js';
+import type { Compatibility } from '../../platform/options.js';
 import type { UpOptions } from '../../platform/up/options.js';
 import { duration, setFlag, shared, sizeInBytes, variablesOf } from './shared.js';
 
@@ -21,6 +21,24 @@ const port = (summary: string, env: string, value: number) =>
 
 const engine = (summary: string, env: string) =>
   Flags.string({ summary, env, helpGroup: 'STORAGE', helpValue: 'URL' });
+
+/** The role of a group at the login provider: GROUP=ROLE. A group's name may contain `=`. */
+const groupRole = Flags.custom<string>({
+  summary: "Give a group's users a role: viewer, ci or operator. Repeatable; the highest role counts.",
+  env: 'AIOT_OIDC_ROLE',
+  helpGroup: 'LOGIN PROVIDER',
+  helpValue: 'GROUP=ROLE',
+  parse: async (text) => {
+    if (roles.some((role) => text.length > role.length + 1 && text.endsWith(`=${role}`))) return text;
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--oidc-role: expected GROUP=ROLE such as staff=viewer, got "${text}"`,
+      {
+        next: `The roles are ${roles.join(', ')}.`,
+      },
+    );
+  },
+});
 
 /** The flags of `aiot up`. */
 export const upFlags = {
@@ -102,7 +120,42 @@ export const upFlags = {
     helpValue: 'URL',
     dependsOn: ['broker'],
   }),
-  compat: Flags.option({ options: compatibilities, multiple: true })({
+  'oidc-issuer': Flags.string({
+    summary: 'Let users log in at this OpenID Connect provider.',
+    env: 'AIOT_OIDC_ISSUER',
+    helpGroup: 'LOGIN PROVIDER',
+    helpValue: 'URL',
+    dependsOn: ['oidc-client', 'oidc-role'],
+  }),
+  'oidc-client': Flags.string({
+    summary: "The platform's client ID at the provider.",
+    env: 'AIOT_OIDC_CLIENT',
+    helpGroup: 'LOGIN PROVIDER',
+    helpValue: 'ID',
+    dependsOn: ['oidc-issuer'],
+  }),
+  'oidc-secret-file': Flags.string({
+    summary: "File with the client's secret; or set AIOT_OIDC_SECRET [default: a public client].",
+    env: 'AIOT_OIDC_SECRET_FILE',
+    helpGroup: 'LOGIN PROVIDER',
+    helpValue: 'FILE',
+    dependsOn: ['oidc-issuer'],
+  }),
+  'oidc-groups': Flags.string({
+    summary: "Claim with a user's groups, or its path, such as realm_access.roles.",
+    env: 'AIOT_OIDC_GROUPS',
+    helpGroup: 'LOGIN PROVIDER',
+    helpValue: 'CLAIM',
+    default: 'groups',
+  }),
+  'oidc-role': groupRole({ multiple: true }),
+  'oidc-recheck': duration({
+    summary: 'Ask the provider again about logins in use after this time: 1s to 30m.',
+    env: 'AIOT_OIDC_RECHECK',
+    helpGroup: 'LOGIN PROVIDER',
+    default: 300_000,
+  }),
+  compat: Flags.option({ options: ['architects-guide'] as const satisfies Compatibility[], multiple: true })({
     summary: 'Accept unmodified clients of another system, as untrusted, on separate listeners.',
     env: 'AIOT_COMPAT',
     helpGroup: 'COMPATIBILITY',
@@ -187,9 +240,37 @@ export function upOptionsOf(flags: UpFlags): UpOptions {
     compatDeleteAll: flags['compat-delete-all'],
     ddiPort: flags['ddi-port'],
     ddiPollMs: pollOf(flags['ddi-poll']),
+    provider: providerOf(flags),
     project:
       dir === undefined ? undefined : { dir, boardPort: flags['board-port'], set: variablesOf(flags.set) },
   };
+}
+
+/** The login provider; undefined = none. The secret is read when the platform starts. @throws AIOT_USAGE */
+function providerOf(flags: UpFlags): UpOptions['provider'] {
+  const { 'oidc-issuer': issuer, 'oidc-client': clientId, 'oidc-role': given = [] } = flags;
+  if (issuer === undefined || clientId === undefined) return undefined;
+  const isIssuer = /^https:\/\/[^@?#]+$|^http:\/\/(127\.0\.0\.1|\[::1\]|localhost)(:\d+)?(\/[^@?#]*)?$/;
+  if (!URL.canParse(issuer) || !isIssuer.test(issuer))
+    throw new AiotError('AIOT_USAGE', '--oidc-issuer: expected an https URL without credentials', {
+      next: "Use the issuer's URL exactly as the provider states it. http is accepted only on loopback.",
+    });
+  const recheckMs = flags['oidc-recheck'];
+  if (recheckMs < 1000 || recheckMs > 30 * 60_000)
+    throw new AiotError('AIOT_USAGE', '--oidc-recheck: expected 1s to 30m');
+  return {
+    ...{ issuer, clientId, secretFile: flags['oidc-secret-file'], groupsClaim: flags['oidc-groups'] },
+    ...{ roles: rolesOf(given), recheckMs },
+  };
+}
+
+/** Roles by group, from GROUP=ROLE. */
+function rolesOf(given: readonly string[]): Record<string, Role> {
+  const entries = given.map((text) => {
+    const at = text.lastIndexOf('=');
+    return [text.slice(0, at), text.slice(at + 1) as Role];
+  });
+  return Object.fromEntries(entries);
 }
 
 /** Splits comma-separated names. @throws AIOT_USAGE */

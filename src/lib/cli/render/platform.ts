@@ -1,5 +1,6 @@
+import type { z } from 'zod';
 import type { Status } from '../../api/api.js';
-import type { LoginLink, Token, User } from '../../api/contract/access.js';
+import type { LoginLink, ProviderLogin, Token, User } from '../../api/contract/access.js';
 import type { ProjectAlarmsApplied } from '../../api/contract/alarm-targets.js';
 import type { Attention, DeviceHealth } from '../../api/contract/attention.js';
 import type { CommandsApplied } from '../../api/contract/commands.js';
@@ -8,6 +9,7 @@ import type { Webhook, WebhookTest } from '../../api/contract/webhooks.js';
 import { type Damage, lostText } from '../../api/damage.js';
 import type { PlatformEvent } from '../../api/events/api.js';
 import type { AuditExported, AuditVerified, SealedEntry } from '../../api/events/audit.js';
+import type { loginResultSchema } from '../../api/login.js';
 import { elapsed, plural, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { Restored } from '../../platform/backup/restore.js';
@@ -210,6 +212,15 @@ function relayText(engine: string, relay: Status['relay']): string {
 export function dashboardText({ url, expires }: LoginLink): string {
   const minutes = Math.round((expires - Date.now()) / 60_000);
   return `${url}\n${dim(`works once, for ${plural(minutes, 'minute')}`)}`;
+}
+
+/** The page to open for a login, and the code to enter there. */
+export function loginPageText({ url, code }: Pick<ProviderLogin, 'url' | 'code'>): string {
+  return code === null ? `Log in at ${url}` : `Open ${url}\nand enter the code ${bold(code)}`;
+}
+
+export function loginText({ context, user, role, ends }: z.output<typeof loginResultSchema>): string {
+  return `Logged in to ${bold(context)} as ${user} (${role}), until ${day(ends)} at the latest.`;
 }
 
 /** A platform that was started: its addresses, its process, its project's routes, and the context. */

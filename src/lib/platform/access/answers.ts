@@ -101,7 +101,7 @@ export class Answers {
     { who, key, request, secret }: Pending,
     { status, body, headers }: Omit<Answer, 'request'>,
   ): Promise<void> {
-    const sealed = { status, body: seal(JSON.stringify([body, headers]), secret) };
+    const sealed = { status, body: closed(JSON.stringify([body, headers]), secret) };
     if (status >= 400) {
       const update = this.store
         .updateTable('answers')
@@ -134,7 +134,7 @@ export class Answers {
       .where('key', '=', key)
       .executeTakeFirst();
     if (!row) return null;
-    if (row.created >= this.now() - kept) return { ...row, ...readKept(unseal(row.body, secret)) };
+    if (row.created >= this.now() - kept) return { ...row, ...readKept(opened(row.body, secret)) };
     await this.store.deleteFrom('answers').where('who', '=', who).where('key', '=', key).execute();
     return null;
   }
@@ -150,23 +150,36 @@ function readKept(text: string): Pick<Answer, 'body' | 'headers'> {
   return { body, headers };
 }
 
-/** AES-256-GCM under a key derived from the token (HKDF, RFC 5869): nonce, tag and text in base64. */
-function seal(text: string, secret: string | null): string {
-  if (secret === null) return text;
+/** Purpose of the keys with which responses are sealed. */
+const answers = 'aiot answers';
+
+function closed(text: string, secret: string | null): string {
+  return secret === null ? text : seal(text, secret, answers);
+}
+
+function opened(text: string, secret: string | null): string {
+  return secret === null || text === '' ? text : unseal(text, secret, answers);
+}
+
+/**
+ * AES-256-GCM under a key derived from a secret of 256 random bits (HKDF, RFC 5869): nonce, tag and text in base64.
+ * @param purpose keeps the keys for different uses of a secret apart
+ */
+export function seal(text: string, secret: string, purpose: string): string {
   const nonce = randomBytes(12);
-  const cipher = createCipheriv('aes-256-gcm', keyOf(secret), nonce);
+  const cipher = createCipheriv('aes-256-gcm', keyOf(secret, purpose), nonce);
   const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]);
   return Buffer.concat([nonce, cipher.getAuthTag(), sealed]).toString('base64');
 }
 
-function unseal(text: string, secret: string | null): string {
-  if (secret === null || text === '') return text;
+/** Opens a text of `seal`. Throws if the secret is another one, or the text was changed. */
+export function unseal(text: string, secret: string, purpose: string): string {
   const bytes = Buffer.from(text, 'base64');
-  const decipher = createDecipheriv('aes-256-gcm', keyOf(secret), bytes.subarray(0, 12));
+  const decipher = createDecipheriv('aes-256-gcm', keyOf(secret, purpose), bytes.subarray(0, 12));
   decipher.setAuthTag(bytes.subarray(12, 28));
   return decipher.update(bytes.subarray(28), undefined, 'utf8') + decipher.final('utf8');
 }
 
-function keyOf(secret: string): Buffer {
-  return Buffer.from(hkdfSync('sha256', secret, '', 'aiot answers', 32));
+function keyOf(secret: string, purpose: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', secret, '', purpose, 32));
 }

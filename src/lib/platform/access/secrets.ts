@@ -228,12 +228,15 @@ export class Failures {
   readonly http: Budget;
   /** Failures with claim tokens, by address. */
   readonly claims: Budget;
+  /** Logins started at the provider, by address. They are counted here because each one costs a request to the provider. */
+  readonly logins: Budget;
   private readonly byName: Budget;
   private readonly byAddress: Budget;
 
   constructor(now: () => number, most = usual) {
     this.http = new Budget(now, most);
     this.claims = new Budget(now, most);
+    this.logins = new Budget(now, 5 * most);
     this.byName = new Budget(now, most);
     // Many different names from one address suggest that someone is guessing names.
     this.byAddress = new Budget(now, 5 * most);

@@ -14,6 +14,7 @@ import { AiotError } from '../../core/errors.js';
 import type { UserIdentity } from '../broker/identity.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
+import type { ProviderLogins } from './provider-logins.js';
 import { type Sessions, unknownUser } from './users.js';
 
 /** The use of a token is recorded at most once in this interval, ms, not for every request. */
@@ -23,6 +24,8 @@ interface Parts {
   store: Store;
   events: Events;
   sessions: Sessions;
+  /** Checks logins of the provider's users; absent = there are none. */
+  providerLogins?: Pick<ProviderLogins, 'isDue' | 'renew'>;
   /** ms since 1970 */
   now: () => number;
 }
@@ -54,13 +57,23 @@ export class Tokens {
     const found = await selectTokens(this.parts.store).where('tokens.digest', '=', digest).executeTakeFirst();
     // The database looks up tokens by digest; the additional comparison in constant time avoids leaking the match through timing.
     if (!found || !timingSafeEqual(Buffer.from(found.digest), Buffer.from(digest))) return null;
-    return this.good(found);
+    return this.goodNow(found, token);
   }
 
-  /** Returns the identity behind a token id; null when the token is no longer valid. */
-  async identityOf(id: string): Promise<UserIdentity | null> {
+  /** Returns the identity behind a token id; null when the token is no longer valid. @param secret of a session with this token's rights */
+  async identityOf(id: string, secret?: string): Promise<UserIdentity | null> {
     const found = await selectTokens(this.parts.store).where('tokens.id', '=', id).executeTakeFirst();
-    return found ? this.good(found) : null;
+    if (!found) return null;
+    return secret === undefined ? this.good(found) : this.goodNow(found, secret);
+  }
+
+  /** As `good`, for a secret that was just presented: if the token is a login whose check is due, the provider is asked first. */
+  private async goodNow(row: TokenRow, secret: string): Promise<UserIdentity | null> {
+    const { store, providerLogins } = this.parts;
+    if (!providerLogins?.isDue(row)) return this.good(row);
+    await providerLogins.renew(row.id, secret);
+    const renewed = await selectTokens(store).where('tokens.id', '=', row.id).executeTakeFirst();
+    return renewed ? this.good(renewed) : null;
   }
 
   private good(row: TokenRow): UserIdentity | null {
@@ -126,6 +139,7 @@ export class Tokens {
         { next: `Use --role ${user.role}, or name a user with a higher role.` },
       );
     }
+    await this.refuseLogin(owner);
     const { name, scopes = null, validMs } = request;
     checkGrant(by, { owner, role, scopes }, (await this.get(by.token)).owner);
     const { secret, row } = freshToken(now(), { name, owner, role, scopes, ...(validMs ? { validMs } : {}) });
@@ -163,6 +177,7 @@ export class Tokens {
       });
     }
     const { name, owner, role, scopes } = before;
+    await this.refuseLogin(owner);
     const validMs = before.expires - before.created;
     const { secret, row } = freshToken(now(), { name, owner, role, scopes, validMs });
     const ends = Math.min(before.expires, now() + graceMs);
@@ -183,6 +198,24 @@ export class Tokens {
     const mine = (await this.get(by.token)).owner;
     checkGrant(by, token, mine);
     return token;
+  }
+
+  /**
+   * Users of the login provider have no tokens besides their logins, because a token would outlive the account.
+   * @throws AIOT_NOT_ALLOWED
+   */
+  private async refuseLogin(owner: string | null): Promise<void> {
+    if (owner === null) return;
+    const { store } = this.parts;
+    const found = store.selectFrom('oidcUsers').select('name').where('name', '=', owner);
+    if (!(await found.executeTakeFirst())) return;
+    throw new AiotError(
+      'AIOT_NOT_ALLOWED',
+      `${owner} logs in through the provider, so a token would outlive the account there`,
+      {
+        next: 'Add a user for the program: `aiot user add NAME --role ROLE`, then `aiot token create --user NAME`.',
+      },
+    );
   }
 
   private async user(name: string) {
@@ -249,7 +282,7 @@ function refused(message: string): AiotError {
 const tokenPattern = /^aiot_[A-Za-z0-9_-]{43}$/;
 
 /** Returns a token and its row. `validMs`: a year when absent. */
-function freshToken(
+export function freshToken(
   now: number,
   {
     scopes = null,
@@ -272,7 +305,9 @@ function selectTokens(store: Store) {
   return store
     .selectFrom('tokens')
     .leftJoin('users', 'users.name', 'tokens.owner')
+    .leftJoin('oidcTokens', 'oidcTokens.token', 'tokens.id')
     .selectAll('tokens')
+    .select(['oidcTokens.checked', 'oidcTokens.ends'])
     .select(['users.role as ownerRole', 'users.disabled as ownerDisabled']);
 }
 
@@ -297,6 +332,6 @@ function stateOf(row: TokenRow, now: number): Token['state'] {
 }
 
 /** Name under which a token's changes are recorded; does not reveal the token. */
-function nameOf(owner: string | null, id: string): string {
+export function nameOf(owner: string | null, id: string): string {
   return owner === null ? `operator ${id.slice('tok_'.length)}` : `user ${owner} ${id}`;
 }

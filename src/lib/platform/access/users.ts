@@ -82,6 +82,7 @@ export class Users {
         .where('revoked', 'is', null)
         .executeTakeFirst();
       await transaction.deleteFrom('users').where('name', '=', name).execute();
+      await transaction.deleteFrom('oidcUsers').where('name', '=', name).execute();
       const data = { tokensRevoked: Number(numUpdatedRows) };
       await events.record({ type: 'user.remove', subject: name, who, data }, transaction);
       return Number(numUpdatedRows);
@@ -177,7 +178,7 @@ export class Logins {
   }
 
   /** Begins a session. @throws AIOT_TOKEN_INVALID */
-  async begin(login: Login): Promise<WebIdentity & { secret: string }> {
+  async begin(login: Exclude<Login, { response: string }>): Promise<WebIdentity & { secret: string }> {
     const user =
       'code' in login ? await this.redeem(login.code) : await this.parts.tokens.identify(login.token);
     if (user === null) {
@@ -204,7 +205,7 @@ export class Logins {
       .where('expires', '>', this.parts.now())
       .executeTakeFirst();
     if (!row || !timingSafeEqual(Buffer.from(row.digest), Buffer.from(digest))) return null;
-    const user = await this.parts.tokens.identityOf(row.token);
+    const user = await this.parts.tokens.identityOf(row.token, secret);
     return user && { user, expires: row.expires };
   }
 

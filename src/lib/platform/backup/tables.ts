@@ -23,6 +23,8 @@ export const sealedTables: ReadonlySet<string> = new Set([
   'claims',
   'devices',
   'logins',
+  'oidcFlows',
+  'oidcTokens',
   'tokens',
   'webhooks',
 ]);

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { PlatformUrls } from '../../api/api.js';
 import type { Condition } from '../../api/condition.js';
 import type { Answers } from '../access/answers.js';
+import type { ProviderLogins } from '../access/provider-logins.js';
 import type { DeviceSecrets, Failures } from '../access/secrets.js';
 import type { Tokens } from '../access/tokens.js';
 import type { Logins, Sessions, Users } from '../access/users.js';
@@ -82,6 +83,7 @@ export interface ApiParts {
   jobs: Jobs;
   labels: Labels;
   logins: Logins;
+  providerLogins: ProviderLogins;
   pipelineRuns: PipelineRuns;
   live: LiveHub;
   models: Models;

@@ -340,6 +340,20 @@ const roleLeases = `
 `;
 
 /**
+ * Logins with the accounts of a login provider: the users of its accounts, logins that are not complete yet (`data`: sealed), and the tokens
+ * of logins. `sealed`: the provider's refresh token; empty = none. `checked`: when the provider last confirmed the login.
+ */
+const oidc = `
+  CREATE TABLE oidcUsers (
+    name TEXT PRIMARY KEY, issuer TEXT NOT NULL, subject TEXT NOT NULL, UNIQUE (issuer, subject)
+  ) STRICT;
+  CREATE TABLE oidcFlows (digest TEXT PRIMARY KEY, data TEXT NOT NULL, expires INTEGER NOT NULL) STRICT;
+  CREATE TABLE oidcTokens (
+    token TEXT PRIMARY KEY, sealed TEXT NOT NULL, checked INTEGER NOT NULL, ends INTEGER NOT NULL
+  ) STRICT;
+`;
+
+/**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
  */
@@ -438,6 +452,7 @@ export const migrations: string[] = [
   callIndexes,
   deviceSettings,
   roleLeases,
+  oidc,
 ];
 
 /**

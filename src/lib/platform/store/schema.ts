@@ -41,6 +41,12 @@ export interface Schema {
    * whose rights they have.
    */
   logins: { digest: string; kind: 'link' | 'session'; token: string; created: number; expires: number };
+  /** Accounts of the login provider, by the users' names. */
+  oidcUsers: { name: string; issuer: string; subject: string };
+  /** Logins that are not complete yet, by the SHA-256 of their secret, with which `data` is sealed. */
+  oidcFlows: { digest: string; data: string; expires: number };
+  /** Tokens of logins. `sealed`: the refresh token, sealed with the login's secret; `checked`: time of the last check at the provider. */
+  oidcTokens: { token: string; sealed: string; checked: number; ends: number };
   /** Runs of pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole run. */
   pipelineRuns: { project: string; run: string; state: string; told: number; summary: string; data: string };
   /** Responses to requests with an Idempotency-Key, for repeats. */

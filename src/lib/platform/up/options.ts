@@ -7,6 +7,7 @@ import { settingsAppliedSchema } from '../../api/contract/settings.js';
 import { dataFolder } from '../../core/folders.js';
 import { formatDuration } from '../../core/time.js';
 import { secretIn } from '../../stream/url.js';
+import type { ProviderOptions } from '../access/provider.js';
 import { type Compatibility, type Engines, type PlatformOptions, usualDdiPollMs } from '../options.js';
 import type { Restart } from '../running.js';
 
@@ -36,6 +37,8 @@ export interface UpOptions {
   /** Polling interval of Direct Device Integration API clients, ms. */
   ddiPollMs?: number | undefined;
   compatDeleteAll?: boolean | undefined;
+  /** The login provider, with the file of the client's secret; without a file, AIOT_OIDC_SECRET is used. */
+  provider?: (Omit<ProviderOptions, 'clientSecret'> & { secretFile?: string | undefined }) | undefined;
   /** Overrides the rate limits. */
   rates?: PlatformOptions['rates'];
   /** Third-party clients to support through separate listeners. */
@@ -131,6 +134,7 @@ export function engineArguments({ engines = {} }: UpOptions): [flag: string, url
 const usual: Readonly<Record<string, string>> = {
   ...{ '--host': '127.0.0.1', '--plain-port': '1883' },
   ...{ '--compat-ports': '30005,30006,30007,30008', '--compat-max-rows': '10' },
+  ...{ '--oidc-groups': 'groups', '--oidc-recheck': '5m' },
 };
 
 /** The options that start the same platform again, without those that vary with each start (see `restartSchema`). Paths are absolute. */
@@ -165,10 +169,15 @@ function mayHoldSecret(engine: string): boolean {
 
 /** Makes paths of files absolute, because a later start may have another working directory. */
 export function absolute(up: UpOptions): UpOptions {
-  const { serverCertificate: own } = up;
-  return own === undefined
-    ? up
-    : { ...up, serverCertificate: { cert: resolve(own.cert), key: resolve(own.key) } };
+  const { serverCertificate: own, provider } = up;
+  const secretFile = provider?.secretFile;
+  return {
+    ...up,
+    ...(own && { serverCertificate: { cert: resolve(own.cert), key: resolve(own.key) } }),
+    ...(provider && secretFile !== undefined
+      ? { provider: { ...provider, secretFile: resolve(secretFile) } }
+      : {}),
+  };
 }
 
 function sideDoorsOf(options: UpOptions): string[] {
@@ -195,5 +204,17 @@ function sideDoorsOf(options: UpOptions): string[] {
       ? []
       : ['--ddi-poll', formatDuration(ddiPollMs)]),
     ...(compatDeleteAll ? ['--compat-delete-all'] : []),
+    ...providerArguments(options),
+  ];
+}
+
+function providerArguments({ provider }: UpOptions): string[] {
+  if (!provider) return [];
+  const { issuer, clientId, secretFile, groupsClaim, roles, recheckMs } = provider;
+  return [
+    ...['--oidc-issuer', issuer, '--oidc-client', clientId],
+    ...(secretFile === undefined ? [] : ['--oidc-secret-file', secretFile]),
+    ...['--oidc-groups', groupsClaim, '--oidc-recheck', formatDuration(recheckMs)],
+    ...Object.entries(roles).flatMap(([group, role]) => ['--oidc-role', `${group}=${role}`]),
   ];
 }

@@ -51,6 +51,7 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
     ddiPort,
     ddiPollMs,
     rates,
+    provider,
   } = options;
   const platform: Platform = await startPlatform({
     ...{ dataDir, host, httpPort, mqttPort, newToken, compat },
@@ -70,6 +71,12 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       ddiPort,
       ddiPollMs,
       rates,
+    },
+    provider: provider && {
+      ...provider,
+      clientSecret: provider.secretFile
+        ? (await readText(provider.secretFile)).trim()
+        : process.env.AIOT_OIDC_SECRET || undefined,
     },
     restart: options.restart ?? restartOf(options),
     secret: process.env.AIOT_PLATFORM_SECRET || undefined,

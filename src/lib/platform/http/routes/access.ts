@@ -3,7 +3,7 @@ import { contract } from '../../../api/contract/contract.js';
 import { AiotError } from '../../../core/errors.js';
 import { csrfOf, loginUrl, type WebIdentity } from '../../access/users.js';
 import type { UserIdentity } from '../../broker/identity.js';
-import { setWebSession, webIdentityOf, webSecretOf } from '../auth.js';
+import { setWebSession, tokenOf, webIdentityOf, webSecretOf } from '../auth.js';
 import type { Routes } from '../parts.js';
 import { serve } from '../serve.js';
 
@@ -39,9 +39,23 @@ export const userRoutes: Routes =
       remove: ({ params, who }) => users.remove(params.name, who),
     });
 
+/**
+ * A login's code must reach the client that started the login: the dashboard's own page, or a listener on the client's machine. The provider
+ * checks the address too. @throws AIOT_REQUEST_INVALID
+ */
+function checkRedirect(redirectUri: string, hosts: readonly (string | undefined)[]): void {
+  const { protocol, hostname, host: target, username } = new URL(redirectUri);
+  const isLoopback = protocol === 'http:' && /^(127\.0\.0\.1|\[::1\])$/.test(hostname);
+  if (username === '' && (isLoopback || (protocol === 'https:' && hosts.includes(target)))) return;
+  throw new AiotError(
+    'AIOT_REQUEST_INVALID',
+    "body: redirectUri: expected the dashboard's address, or http://127.0.0.1:PORT/",
+  );
+}
+
 /** Browsers' login sessions, with which users enter the dashboard. */
 export const sessionRoutes: Routes = (parts) => async (app) => {
-  const { logins, version, urls } = parts;
+  const { logins, providerLogins, version, urls } = parts;
 
   const shown = (secret: string, found: WebIdentity | null) => ({
     user: found && {
@@ -51,20 +65,43 @@ export const sessionRoutes: Routes = (parts) => async (app) => {
       expires: found.expires,
       csrf: csrfOf(secret),
     },
+    provider: providerLogins.host,
     version,
   });
+
+  /** Sets the cookie of a login at the provider. */
+  const enter = async (login: { login: string; response: string }) => {
+    const admitted = await providerLogins.finish(login, 'dashboard');
+    if (!('secret' in admitted)) throw new AiotError('AIOT_LOGIN_FAILED', 'the login is not complete yet');
+    await providerLogins.openSession(admitted);
+    const found = await logins.identify(admitted.secret);
+    if (found === null) throw new AiotError('AIOT_LOGIN_FAILED', 'the login has ended already');
+    return { ...found, secret: admitted.secret };
+  };
 
   serve(app, contract.session, {
     get: async (request) => shown(webSecretOf(request, parts), await webIdentityOf(request, parts)),
     begin: async ({ body }, reply) => {
-      const { secret, ...found } = await logins.begin(body);
+      const { secret, ...found } = 'response' in body ? await enter(body) : await logins.begin(body);
       const seconds = Math.max(1, Math.floor((found.expires - parts.now()) / 1000));
       setWebSession(reply, parts, { secret, seconds });
       return shown(secret, found);
     },
+    start: ({ body, ip, headers }) => {
+      if (body.kind === 'browser') checkRedirect(body.redirectUri, [headers.host, new URL(urls().http).host]);
+      return providerLogins.begin(body, ip);
+    },
+    finish: async ({ body }) => {
+      const admitted = await providerLogins.finish(body, 'cli');
+      if (!('secret' in admitted)) return { intervalMs: admitted.intervalMs, done: null };
+      const { secret: token, user, role, ends } = admitted;
+      return { intervalMs: null, done: { token, user, role, ends } };
+    },
     end: async (request, reply) => {
       const secret = webSecretOf(request, parts);
-      if (secret !== '' && request.user) await logins.end(secret, request.user);
+      const { user } = request;
+      if (user) await providerLogins.end(user.token, tokenOf(request) || secret);
+      if (secret !== '' && user) await logins.end(secret, user);
       setWebSession(reply, parts, null);
       return shown('', null);
     },

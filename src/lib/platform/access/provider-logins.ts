@@ -1,0 +1,426 @@
+import { randomBytes } from 'node:crypto';
+import type { Transaction } from 'kysely';
+import type { Logger } from 'pino';
+import { isUserName, type NewProviderLogin, type Role } from '../../api/contract/access.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import type { Events } from '../events/events.js';
+import { isUniqueViolation, type Store } from '../store/database.js';
+import type { Schema } from '../store/schema.js';
+import { seal, unseal } from './answers.js';
+import { failed, isEnded, Provider, type ProviderOptions, type ProviderUser } from './provider.js';
+import type { Failures } from './secrets.js';
+import { freshToken, nameOf } from './tokens.js';
+import type { Sessions } from './users.js';
+
+/** How long a started login may take, ms; a provider may grant less time for a code. */
+const flowMs = 10 * 60_000;
+
+/** Longest duration of a login on the command line and in the dashboard, ms. */
+const longestMs = { cli: 30 * 86_400_000, dashboard: 7 * 86_400_000 };
+
+/** How long a login outlives its last successful check, as a multiple of the interval between checks. */
+const lapse = 12;
+
+/** How long the provider is not asked again after it failed, ms. Logins that have not lapsed continue. */
+const pauseMs = 30_000;
+
+const secretPattern = /^[A-Za-z0-9_-]{43}$/;
+
+/** Secrets of a started login, sealed with the secret of the client that started it. */
+type Flow =
+  | { kind: 'browser'; redirectUri: string; state: string; nonce: string; verifier: string }
+  | { kind: 'device'; deviceCode: string; intervalMs: number };
+
+interface Parts {
+  store: Store;
+  events: Events;
+  sessions: Sessions;
+  failures: Failures;
+  log: Logger;
+  /** ms since 1970 */
+  now: () => number;
+  provider: ProviderOptions | undefined;
+}
+
+/** A login that has just succeeded: its secret, and the token whose rights it has. */
+interface Admitted {
+  secret: string;
+  token: string;
+  user: string;
+  role: Role;
+  /** When the login ends at the latest, ms since 1970. */
+  ends: number;
+}
+
+/**
+ * Logins with the accounts of an OpenID Connect provider. Each login is a token of a user whose role comes from the provider's groups. The
+ * provider is asked again while the token is used, so the role follows the groups, and the login ends when the account does. The
+ * provider's refresh token is sealed with the login's own secret, which is not stored: neither the database nor a backup reveals it.
+ * Tokens of local users never depend on the provider.
+ */
+export class ProviderLogins {
+  private readonly client: Provider | null;
+  private readonly renewing = new Map<string, Promise<void>>();
+  private pausedUntil = 0;
+
+  constructor(private readonly parts: Parts) {
+    this.client = parts.provider ? new Provider(parts.provider, parts.now) : null;
+  }
+
+  /** Host of the provider; null if there is none. */
+  get host(): string | null {
+    return this.client?.host ?? null;
+  }
+
+  private get provider(): Provider {
+    if (this.client) return this.client;
+    throw new AiotError('AIOT_NOT_FOUND', 'this platform has no login provider', {
+      next: 'Use a token (`aiot context add`), or start the platform with `aiot up --oidc-issuer URL`.',
+    });
+  }
+
+  /** Starts a login. @throws AIOT_NOT_FOUND (no provider), AIOT_PROVIDER_UNREACHABLE, AIOT_LOGIN_FAILED, AIOT_RATE_LIMITED */
+  async begin(request: NewProviderLogin, address: string) {
+    const { provider } = this;
+    const { failures, now } = this.parts;
+    const seconds = failures.logins.wait(address);
+    if (seconds > 0)
+      throw new AiotError('AIOT_RATE_LIMITED', `too many logins were started: try again in ${seconds} s`, {
+        retryable: true,
+      });
+    failures.logins.note(address);
+    if (request.kind === 'browser') {
+      const { redirectUri } = request;
+      const { url, ...secrets } = await provider.authorize(redirectUri);
+      const flow = await this.keep({ kind: 'browser', redirectUri, ...secrets }, now() + flowMs);
+      return { ...flow, url, code: null, intervalMs: null };
+    }
+    const started = await provider.startDevice();
+    const intervalMs = Math.min(60, Math.max(1, started.interval ?? 5)) * 1000;
+    const expires = now() + Math.min(flowMs, started.expires_in * 1000);
+    const flow = await this.keep({ kind: 'device', deviceCode: started.device_code, intervalMs }, expires);
+    const url = started.verification_uri_complete ?? started.verification_uri;
+    return { ...flow, url, code: started.user_code, intervalMs };
+  }
+
+  /**
+   * Completes a login. @param response the query of the redirect; absent for a code, which is polled
+   * @returns null while the user has not entered the code, or the login
+   * @throws AIOT_LOGIN_FAILED, AIOT_NOT_ALLOWED (no role), AIOT_PROVIDER_UNREACHABLE
+   */
+  async finish(
+    { login, response }: { login: string; response?: string | undefined },
+    via: 'cli' | 'dashboard',
+  ): Promise<Admitted | { intervalMs: number }> {
+    const { provider } = this;
+    const flow = await this.flowOf(login);
+    if ((flow.kind === 'browser') !== (response !== undefined))
+      throw failed('this login was started in another way');
+    try {
+      if (flow.kind === 'browser') {
+        // Removed first, so that a redirect is used once.
+        await this.forget(login);
+        return await this.admit(await provider.redeem(response ?? '', flow), via);
+      }
+      const poll = await provider.pollDevice(flow.deviceCode);
+      if (poll.state === 'pending') {
+        if (poll.slower) await this.slowDown(login, flow);
+        return { intervalMs: flow.intervalMs + (poll.slower ? 5000 : 0) };
+      }
+      await this.forget(login);
+      return await this.admit(poll.user, via);
+    } catch (error) {
+      if (!(error instanceof AiotError) || error.code === 'AIOT_PROVIDER_UNREACHABLE') throw error;
+      // The login may be forgotten already.
+      if (flow.kind === 'device') await this.forget(login).catch(() => {});
+      await this.tell('login.fail', provider.host, 'nobody', { reason: error.message });
+      throw error;
+    }
+  }
+
+  /** Creates a dashboard session for a login. */
+  async openSession({ secret, token, ends }: Admitted): Promise<void> {
+    const { store, now } = this.parts;
+    const row = { digest: sha256Hex(secret), kind: 'session' as const, token, created: now(), expires: ends };
+    await store.insertInto('logins').values(row).execute();
+  }
+
+  /** Whether the provider must be asked about this login before its token is used. */
+  isDue({ checked, ends, revoked }: { checked: number | null; ends: number | null; revoked: number | null }) {
+    const { now, provider } = this.parts;
+    if (!provider || checked === null || ends === null || revoked !== null || ends <= now()) return false;
+    return now() - checked >= provider.recheckMs && this.pausedUntil <= now();
+  }
+
+  /** Asks the provider again, once for concurrent requests. Errors are logged: the token then stays valid until the login lapses. */
+  renew(token: string, secret: string): Promise<void> {
+    const renewal =
+      this.renewing.get(token) ?? this.renewNow(token, secret).finally(() => this.renewing.delete(token));
+    this.renewing.set(token, renewal);
+    return renewal;
+  }
+
+  /** Logs out, here and at the provider. Returns whether the provider confirmed it; null if the token is not a login. */
+  async end(token: string, secret: string): Promise<boolean | null> {
+    const found = await this.find(token);
+    if (!found) return null;
+    const refreshToken = opened(found.sealed, secret);
+    await this.close(token, 'logged out');
+    if (refreshToken === null || !this.client) return false;
+    return this.client.revoke(refreshToken).catch((err: unknown) => {
+      this.parts.log.warn({ err }, 'the login provider did not confirm a logout');
+      return false;
+    });
+  }
+
+  private async renewNow(token: string, secret: string): Promise<void> {
+    const { store, now, log } = this.parts;
+    const before = await this.find(token);
+    if (before === undefined) return;
+    const refreshToken = opened(before.sealed, secret);
+    if (refreshToken === null) return;
+    // Only one process uses the refresh token, because providers reject a second use.
+    const claimed = now();
+    const own = store.updateTable('oidcTokens').where('token', '=', token);
+    const claim = await own
+      .set({ checked: claimed })
+      .where('checked', '=', before.checked)
+      .executeTakeFirst();
+    if (Number(claim.numUpdatedRows) === 0) return;
+    try {
+      const user = await this.provider.refresh(refreshToken, before.subject);
+      if (user.role === null) return await this.close(token, 'none of the groups has a role');
+      await this.confirm(token, before, user, secret);
+    } catch (error) {
+      if (isEnded(error)) return await this.close(token, 'ended by the provider');
+      this.pausedUntil = now() + pauseMs;
+      await own.set({ checked: before.checked }).where('checked', '=', claimed).execute();
+      log.warn({ err: error }, 'could not ask the login provider; logins continue until they lapse');
+    }
+  }
+
+  private async confirm(
+    token: string,
+    { owner, ends }: { owner: string; ends: number },
+    user: ProviderUser,
+    secret: string,
+  ): Promise<void> {
+    const { store } = this.parts;
+    await store.transaction().execute(async (transaction) => {
+      await this.setRole(transaction, owner, user.role as Role);
+      const sealed = seal(user.refreshToken ?? '', secret, sealedFor);
+      await transaction.updateTable('oidcTokens').set({ sealed }).where('token', '=', token).execute();
+      const renewed = transaction.updateTable('tokens').set({ expires: this.lapsesAt(ends) });
+      await renewed.where('id', '=', token).where('revoked', 'is', null).execute();
+    });
+  }
+
+  /** Creates the login's token, and the user at their first login. @throws AIOT_NOT_ALLOWED */
+  private async admit(user: ProviderUser, via: 'cli' | 'dashboard'): Promise<Admitted> {
+    const { role } = user;
+    if (role === null) throw this.withoutRole(user);
+    const admitting = () => this.admitNow({ ...user, role }, via);
+    // At two concurrent first logins of a user, one of them finds the user of the other.
+    return admitting().catch((error: unknown) => {
+      if (isUniqueViolation(error)) return admitting();
+      throw error;
+    });
+  }
+
+  private admitNow(user: ProviderUser & { role: Role }, via: 'cli' | 'dashboard'): Promise<Admitted> {
+    const { store, events, now } = this.parts;
+    const { role } = user;
+    return store.transaction().execute(async (transaction) => {
+      const owner = await this.userFor(transaction, user);
+      const ends = now() + (user.refreshToken === null ? this.lapseMs : longestMs[via]);
+      // The role of the token is the user's at any time, because `operator` does not limit it.
+      const fresh = freshToken(now(), { name: `login (${via})`, owner, role: 'operator' });
+      const secret = via === 'cli' ? fresh.secret : randomBytes(32).toString('base64url');
+      const row = { ...fresh.row, expires: this.lapsesAt(ends) };
+      const sealed = user.refreshToken === null ? '' : seal(user.refreshToken, secret, sealedFor);
+      await transaction.insertInto('tokens').values(row).execute();
+      const token = row.id;
+      await transaction.insertInto('oidcTokens').values({ token, sealed, checked: now(), ends }).execute();
+      await transaction.deleteFrom('oidcTokens').where('ends', '<=', now()).execute();
+      const who = nameOf(owner, token);
+      await events.record(
+        { type: 'login.begin', subject: owner, who, data: { via, role, token } },
+        transaction,
+      );
+      return { secret, token, user: owner, role, ends };
+    });
+  }
+
+  /** Name of the user with this account, who is added at the first login. */
+  private async userFor(store: Transaction<Schema>, user: ProviderUser & { role: Role }): Promise<string> {
+    const { events, now } = this.parts;
+    const { issuer } = this.provider.options;
+    const { subject, role } = user;
+    const found = await store
+      .selectFrom('oidcUsers')
+      .innerJoin('users', 'users.name', 'oidcUsers.name')
+      .select(['users.name', 'users.disabled'])
+      .where('issuer', '=', issuer)
+      .where('subject', '=', subject)
+      .executeTakeFirst();
+    if (found && found.disabled !== null)
+      throw new AiotError('AIOT_NOT_ALLOWED', `the user ${found.name} is disabled`, {
+        next: `Ask an operator to run \`aiot user enable ${found.name}\`.`,
+      });
+    if (found) {
+      await this.setRole(store, found.name, role);
+      return found.name;
+    }
+    const name = await freeName(store, user, issuer);
+    await store.insertInto('users').values({ name, role, created: now(), disabled: null }).execute();
+    await store.insertInto('oidcUsers').values({ name, issuer, subject }).execute();
+    await events.record({ type: 'user.add', subject: name, who: 'platform', data: { role } }, store);
+    return name;
+  }
+
+  private async setRole(store: Transaction<Schema>, name: string, role: Role): Promise<void> {
+    const changed = store
+      .updateTable('users')
+      .set({ role })
+      .where('name', '=', name)
+      .where('role', '!=', role);
+    if (Number((await changed.executeTakeFirst()).numUpdatedRows) === 0) return;
+    const change = { type: 'user.role' as const, subject: name, who: 'platform', data: { role } };
+    await this.parts.events.record(change, store);
+  }
+
+  private withoutRole({ name, groups }: ProviderUser): AiotError {
+    const shown = groups.slice(0, 5).map((group) => group.slice(0, 40));
+    const theirs = groups.length === 0 ? 'no groups' : `the groups ${shown.join(', ')}`;
+    const { groupsClaim } = this.provider.options;
+    return new AiotError(
+      'AIOT_NOT_ALLOWED',
+      `${name.slice(0, 64)} has ${theirs} at ${this.provider.host}, and no role here`,
+      {
+        next:
+          groups.length === 0
+            ? `Have the provider send the claim "${groupsClaim}", or set --oidc-groups to its name.`
+            : 'Ask an operator to give a group a role: `aiot up --oidc-role GROUP=ROLE`.',
+      },
+    );
+  }
+
+  /** Ends a login and everything opened with it. */
+  private async close(token: string, reason: string): Promise<void> {
+    const { store, events, sessions, now } = this.parts;
+    await store.transaction().execute(async (transaction) => {
+      const row = await transaction
+        .updateTable('tokens')
+        .set({ revoked: now() })
+        .where('id', '=', token)
+        .returning('owner')
+        .executeTakeFirst();
+      await transaction.deleteFrom('oidcTokens').where('token', '=', token).execute();
+      await transaction.deleteFrom('logins').where('token', '=', token).execute();
+      const owner = row?.owner ?? token;
+      const change = { type: 'login.end' as const, subject: owner, who: nameOf(owner, token) };
+      await events.record({ ...change, data: { reason, token } }, transaction);
+    });
+    sessions.end([token]);
+  }
+
+  private find(token: string) {
+    return this.parts.store
+      .selectFrom('oidcTokens')
+      .innerJoin('tokens', 'tokens.id', 'oidcTokens.token')
+      .innerJoin('oidcUsers', 'oidcUsers.name', 'tokens.owner')
+      .select(['oidcTokens.sealed', 'oidcTokens.checked', 'oidcTokens.ends'])
+      .select(['oidcUsers.subject', 'oidcUsers.name as owner'])
+      .where('oidcTokens.token', '=', token)
+      .executeTakeFirst();
+  }
+
+  private async keep(flow: Flow, expires: number): Promise<{ login: string; expires: number }> {
+    const { store, now } = this.parts;
+    const login = randomBytes(32).toString('base64url');
+    const data = seal(JSON.stringify(flow), login, sealedFor);
+    await store.deleteFrom('oidcFlows').where('expires', '<=', now()).execute();
+    await store
+      .insertInto('oidcFlows')
+      .values({ digest: sha256Hex(login), data, expires })
+      .execute();
+    return { login, expires };
+  }
+
+  /** @throws AIOT_LOGIN_FAILED */
+  private async flowOf(login: string): Promise<Flow> {
+    const { store, now } = this.parts;
+    const row = secretPattern.test(login)
+      ? await store
+          .selectFrom('oidcFlows')
+          .select('data')
+          .where('digest', '=', sha256Hex(login))
+          .where('expires', '>', now())
+          .executeTakeFirst()
+      : undefined;
+    if (row) return JSON.parse(unseal(row.data, login, sealedFor)) as Flow;
+    throw failed('this login took too long, or has ended', undefined, 'Start a new login.');
+  }
+
+  /** @throws AIOT_LOGIN_FAILED if another request was first */
+  private async forget(login: string): Promise<void> {
+    const { numDeletedRows } = await this.parts.store
+      .deleteFrom('oidcFlows')
+      .where('digest', '=', sha256Hex(login))
+      .executeTakeFirst();
+    if (Number(numDeletedRows) === 0)
+      throw failed('this login has already been used', undefined, 'Start a new login.');
+  }
+
+  private async slowDown(login: string, flow: Extract<Flow, { kind: 'device' }>): Promise<void> {
+    const slower = { ...flow, intervalMs: flow.intervalMs + 5000 };
+    const data = seal(JSON.stringify(slower), login, sealedFor);
+    const update = this.parts.store.updateTable('oidcFlows').set({ data });
+    await update.where('digest', '=', sha256Hex(login)).execute();
+  }
+
+  private async tell(type: 'login.fail', subject: string, who: string, data: { reason: string }) {
+    const { store, events } = this.parts;
+    await store
+      .transaction()
+      .execute((transaction) => events.record({ type, subject, who, data }, transaction));
+  }
+
+  private get lapseMs(): number {
+    return lapse * this.provider.options.recheckMs;
+  }
+
+  private lapsesAt(ends: number): number {
+    return Math.min(ends, this.parts.now() + this.lapseMs);
+  }
+}
+
+/** Purpose of the keys with which a login's secrets are sealed. */
+const sealedFor = 'aiot login';
+
+/** The sealed refresh token; null if there is none, or if the secret is another one, such as that of a dashboard link. */
+function opened(sealed: string, secret: string): string | null {
+  if (sealed === '') return null;
+  try {
+    return unseal(sealed, secret, sealedFor);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * A name for a new user: the name at the provider, unless a user here has it. A name that is taken gets a suffix, because a user of the same name
+ * may be another person.
+ */
+async function freeName(store: Transaction<Schema>, user: ProviderUser, issuer: string): Promise<string> {
+  const suffix = sha256Hex(`${issuer}\n${user.subject}`).slice(0, 8);
+  const plain = user.name
+    .replace(/[^A-Za-z0-9._-]+/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 55);
+  const name = plain.replace(/[^A-Za-z0-9]+$/, '');
+  if (!isUserName(name)) return `user-${suffix}`;
+  const taken = await store.selectFrom('users').select('name').where('name', '=', name).executeTakeFirst();
+  return taken ? `${name}-${suffix}` : name;
+}

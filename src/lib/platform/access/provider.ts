@@ -1,0 +1,368 @@
+import type * as oauth from 'oauth4webapi';
+import type { Role } from '../../api/contract/access.js';
+import { atLeast } from '../../api/contract/access.js';
+import { AiotError } from '../../core/errors.js';
+import { timeLimit } from '../../core/tasks.js';
+
+/** The login provider of a platform (OpenID Connect), and the roles of its groups. */
+export interface ProviderOptions {
+  /** URL of the issuer: https, or http on loopback. */
+  issuer: string;
+  clientId: string;
+  /** Absent for a public client. */
+  clientSecret?: string | undefined;
+  /** Claim that lists a user's groups; a path such as `realm_access.roles` is followed. */
+  groupsClaim: string;
+  /** Roles by group. A user with several groups has the highest of their roles; a user without one of them cannot log in. */
+  roles: Readonly<Record<string, Role>>;
+  /** How old a login's role may be before the provider is asked again, ms. */
+  recheckMs: number;
+}
+
+/** A user as confirmed by the provider. */
+export interface ProviderUser {
+  /** Identifier that the provider never reuses. */
+  subject: string;
+  /** The user's name at the provider; not unique. */
+  name: string;
+  /** Highest role of the user's groups; null = no group has a role. */
+  role: Role | null;
+  /** Groups, as listed by the provider. */
+  groups: readonly string[];
+  /** Token for asking the provider again; null if the provider does not issue one. */
+  refreshToken: string | null;
+}
+
+/** Response to a poll for a login with a code. */
+export type DevicePoll = { state: 'done'; user: ProviderUser } | { state: 'pending'; slower: boolean };
+
+/** How long the provider may take to respond, ms, and the largest response that is read, bytes. */
+export const providerLimits = { timeoutMs: 5000, bytes: 256 * 1024 };
+
+/** How long the provider's metadata is used before it is loaded again, ms. */
+const metadataMs = 3_600_000;
+
+/** Scopes that are requested, unless the provider lists its scopes and omits them. */
+const wantedScopes = ['openid', 'profile', 'email', 'groups', 'offline_access'];
+
+/** Signature algorithms of ID tokens. `none`, and HMAC with the client's secret or with a public key, are never accepted. */
+const algorithms = ['RS256', 'PS256', 'ES256', 'RS384', 'PS384', 'ES384', 'RS512', 'PS512', 'ES512', 'EdDSA'];
+
+type Library = typeof oauth;
+
+/** Everything that a request to the provider needs. */
+interface Session {
+  library: Library;
+  server: oauth.AuthorizationServer;
+  client: oauth.Client;
+  auth: oauth.ClientAuth;
+  http: { [oauth.customFetch]: typeof fetch; [oauth.allowInsecureRequests]: boolean };
+}
+
+/**
+ * Client of an OpenID Connect provider. The metadata is loaded at the first login, so a provider that is down does not
+ * keep the platform from starting. Every ID token is verified: signature, issuer, audience, lifetime and nonce.
+ * All methods throw AIOT_PROVIDER_UNREACHABLE (no usable response) or AIOT_LOGIN_FAILED (the provider said no, or its response is not valid).
+ */
+export class Provider {
+  private known: { session: Promise<Session>; until: number } | undefined;
+
+  constructor(
+    readonly options: ProviderOptions,
+    private readonly now: () => number,
+  ) {}
+
+  /** Host of the issuer, to be shown to people. */
+  get host(): string {
+    return new URL(this.options.issuer).host;
+  }
+
+  /** URL to which the browser is sent, with the secrets that belong to it. */
+  async authorize(
+    redirectUri: string,
+  ): Promise<{ url: string; state: string; nonce: string; verifier: string }> {
+    const { library, server, client } = await this.session();
+    const endpoint = required(server, 'authorization_endpoint');
+    const verifier = library.generateRandomCodeVerifier();
+    const [state, nonce] = [library.generateRandomState(), library.generateRandomNonce()];
+    const scopes = scopesFor(server);
+    const url = new URL(endpoint);
+    const query = {
+      ...{ client_id: client.client_id, redirect_uri: redirectUri, response_type: 'code' },
+      ...{ scope: scopes.join(' '), state, nonce },
+      ...{
+        code_challenge: await library.calculatePKCECodeChallenge(verifier),
+        code_challenge_method: 'S256',
+      },
+      // Providers issue a token for offline access only with the user's consent (OpenID Connect Core, 11).
+      ...(scopes.includes('offline_access') ? { prompt: 'consent' } : {}),
+    };
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+    return { url: url.href, state, nonce, verifier };
+  }
+
+  /** Exchanges the code in a redirect. @param response the redirect's query */
+  async redeem(
+    response: string,
+    made: { redirectUri: string; state: string; nonce: string; verifier: string },
+  ): Promise<ProviderUser> {
+    return this.during(async (session) => {
+      const { library, server, client, auth, http } = session;
+      const query = library.validateAuthResponse(server, client, new URLSearchParams(response), made.state);
+      const { redirectUri, verifier, nonce } = made;
+      const reply = await library.authorizationCodeGrantRequest(
+        ...([server, client, auth, query, redirectUri, verifier, http] as const),
+      );
+      const expected = { expectedNonce: nonce, requireIdToken: true };
+      const tokens = await library.processAuthorizationCodeResponse(server, client, reply, expected);
+      return this.userOf(session, reply, tokens, null);
+    });
+  }
+
+  /** Begins a login on another machine's browser. */
+  async startDevice(): Promise<oauth.DeviceAuthorizationResponse> {
+    return this.during(async ({ library, server, client, auth, http }) => {
+      required(server, 'device_authorization_endpoint');
+      const scope = scopesFor(server).join(' ');
+      const reply = await library.deviceAuthorizationRequest(server, client, auth, { scope }, http);
+      return library.processDeviceAuthorizationResponse(server, client, reply);
+    });
+  }
+
+  async pollDevice(deviceCode: string): Promise<DevicePoll> {
+    return this.during(async (session) => {
+      const { library, server, client, auth, http } = session;
+      const reply = await library.deviceCodeGrantRequest(server, client, auth, deviceCode, http);
+      try {
+        const tokens = await library.processDeviceCodeResponse(server, client, reply);
+        return { state: 'done', user: await this.userOf(session, reply, tokens, null) };
+      } catch (error) {
+        if (!(error instanceof library.ResponseBodyError)) throw error;
+        if (error.error === 'authorization_pending') return { state: 'pending', slower: false };
+        if (error.error === 'slow_down') return { state: 'pending', slower: true };
+        throw error;
+      }
+    });
+  }
+
+  /** Asks the provider about a user again. `refreshToken` of the result replaces the one that was used. */
+  async refresh(refreshToken: string, subject: string): Promise<ProviderUser> {
+    return this.during(async (session) => {
+      const { library, server, client, auth, http } = session;
+      const reply = await library.refreshTokenGrantRequest(server, client, auth, refreshToken, http);
+      const tokens = await library.processRefreshTokenResponse(server, client, reply);
+      const user = await this.userOf(session, reply, tokens, subject);
+      return { ...user, refreshToken: user.refreshToken ?? refreshToken };
+    });
+  }
+
+  /** Ends the session at the provider. Returns false if the provider has no endpoint for that. */
+  async revoke(refreshToken: string): Promise<boolean> {
+    return this.during(async ({ library, server, client, auth, http }) => {
+      if (server.revocation_endpoint === undefined) return false;
+      const reply = await library.revocationRequest(server, client, auth, refreshToken, http);
+      await library.processRevocationResponse(reply);
+      return true;
+    });
+  }
+
+  /** @param expected the subject that the response must be about; null = any */
+  private async userOf(
+    { library, server, client, http }: Session,
+    reply: Response,
+    tokens: oauth.TokenEndpointResponse,
+    expected: string | null,
+  ): Promise<ProviderUser> {
+    const claims = library.getValidatedIdTokenClaims(tokens);
+    if (claims) await library.validateApplicationLevelSignature(server, reply, http);
+    const subject = claims?.sub ?? expected;
+    if (subject === null) throw failed('the provider sent no ID token');
+    if (expected !== null && subject !== expected) throw failed('the provider responded about another user');
+    let all: Record<string, unknown> = { ...claims };
+    if (claimOf(all, this.options.groupsClaim) === undefined && server.userinfo_endpoint !== undefined) {
+      const info = await library.userInfoRequest(server, client, tokens.access_token, http);
+      all = { ...(await library.processUserInfoResponse(server, client, subject, info)), ...all };
+    }
+    const groups = groupsIn(claimOf(all, this.options.groupsClaim));
+    return {
+      ...{ subject, groups, role: this.roleOf(groups) },
+      name: [all.preferred_username, all.email, all.name].find((name) => typeof name === 'string') ?? subject,
+      refreshToken: tokens.refresh_token ?? null,
+    };
+  }
+
+  private roleOf(groups: readonly string[]): Role | null {
+    let highest: Role | null = null;
+    for (const group of groups) {
+      const role = Object.hasOwn(this.options.roles, group) ? this.options.roles[group] : undefined;
+      if (role !== undefined && (highest === null || atLeast(role, highest))) highest = role;
+    }
+    return highest;
+  }
+
+  private async during<T>(call: (session: Session) => Promise<T>): Promise<T> {
+    const session = await this.session();
+    try {
+      return await call(session);
+    } catch (error) {
+      throw this.explained(error, session.library);
+    }
+  }
+
+  /** The provider's metadata, which is loaded once for concurrent requests. A failure is not remembered. */
+  private session(): Promise<Session> {
+    if (this.known && this.known.until > this.now()) return this.known.session;
+    const session = this.discover();
+    this.known = { session, until: this.now() + metadataMs };
+    session.catch(() => {
+      if (this.known?.session === session) this.known = undefined;
+    });
+    return session;
+  }
+
+  private async discover(): Promise<Session> {
+    const library: Library = await import('oauth4webapi');
+    const { issuer, clientId, clientSecret } = this.options;
+    const url = new URL(issuer);
+    const http = {
+      [library.customFetch]: boundedFetch as typeof fetch,
+      [library.allowInsecureRequests]: url.protocol === 'http:',
+    };
+    try {
+      const reply = await library.discoveryRequest(url, http);
+      const server = await library.processDiscoveryResponse(url, reply);
+      const signed = server.id_token_signing_alg_values_supported?.filter((one) => algorithms.includes(one));
+      const client: oauth.Client = {
+        client_id: clientId,
+        [library.clockTolerance]: 30,
+      };
+      return {
+        ...{ library, client, http, auth: authOf(library, server, clientSecret) },
+        server: { ...server, id_token_signing_alg_values_supported: signed?.length ? signed : ['RS256'] },
+      };
+    } catch (error) {
+      throw this.explained(error, library);
+    }
+  }
+
+  private explained(error: unknown, library: Library): unknown {
+    if (error instanceof AiotError) return error;
+    const { issuer } = this.options;
+    if (error instanceof library.AuthorizationResponseError || error instanceof library.ResponseBodyError) {
+      const why = error.error_description ?? '';
+      // The description is shown to people, so it is limited to one short line.
+      const told = why.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 120);
+      const next = nextFor[error.error];
+      return failed(`${this.host} refused: ${error.error.slice(0, 60)}${told && ` (${told})`}`, error, next);
+    }
+    const code = (error as { code?: unknown }).code;
+    const wrong = typeof code === 'string' ? wrongBy[code] : undefined;
+    if (wrong !== undefined) return failed(`${this.host}: ${wrong}`, error, nextForWrong);
+    const cause = (error as { cause?: { code?: unknown } }).cause?.code;
+    return unreachable(`${issuer}: ${typeof cause === 'string' ? cause : 'no usable response'}`, error);
+  }
+}
+
+/** Sends a request to the provider, with a limit for the time and the size of the response. */
+async function boundedFetch(url: string, init: RequestInit): Promise<Response> {
+  const { timeoutMs, bytes: most } = providerLimits;
+  const signal = timeLimit(timeoutMs);
+  try {
+    const reply = await fetch(url, { ...init, redirect: 'manual', signal });
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of reply.body ?? []) {
+      size += chunk.byteLength;
+      if (size > most) throw unreachable(`${new URL(url).origin} sent more than ${most / 1024} KiB`);
+      chunks.push(chunk);
+    }
+    const body = size === 0 ? null : Buffer.concat(chunks);
+    return new Response(body, { status: reply.status, headers: reply.headers });
+  } catch (error) {
+    if (signal.aborted)
+      throw unreachable(`${new URL(url).origin} did not respond within ${timeoutMs / 1000} s`, error);
+    throw error;
+  }
+}
+
+function authOf(library: Library, server: oauth.AuthorizationServer, secret: string | undefined) {
+  if (secret === undefined) return library.None();
+  const methods = server.token_endpoint_auth_methods_supported ?? ['client_secret_basic'];
+  return methods.includes('client_secret_basic')
+    ? library.ClientSecretBasic(secret)
+    : library.ClientSecretPost(secret);
+}
+
+function scopesFor({ scopes_supported: offered }: oauth.AuthorizationServer): string[] {
+  return wantedScopes.filter((scope) => scope === 'openid' || !offered || offered.includes(scope));
+}
+
+function required(
+  server: oauth.AuthorizationServer,
+  endpoint: 'authorization_endpoint' | 'device_authorization_endpoint',
+): string {
+  const url = server[endpoint];
+  if (url !== undefined) return url;
+  const [what, other] =
+    endpoint === 'authorization_endpoint' ? ['a browser', '--no-browser'] : ['a device code', '--browser'];
+  throw failed(
+    `the provider does not support logins with ${what}`,
+    undefined,
+    `Run \`aiot login ${other}\`.`,
+  );
+}
+
+/** The value of a claim: the claim with this name, or else the member at this dotted path. */
+function claimOf(claims: Record<string, unknown>, path: string): unknown {
+  if (Object.hasOwn(claims, path)) return claims[path];
+  let value: unknown = claims;
+  for (const name of path.split('.')) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
+    value = (value as Record<string, unknown>)[name];
+  }
+  return value;
+}
+
+function groupsIn(value: unknown): string[] {
+  const all = Array.isArray(value) ? value : [value];
+  return all.filter((group): group is string => typeof group === 'string');
+}
+
+/** Reasons why a response was rejected, by the library's error codes. */
+const wrongBy: Record<string, string> = {
+  OAUTH_JWT_TIMESTAMP_CHECK_FAILED: 'the ID token has expired, or is not valid yet',
+  OAUTH_JWT_CLAIM_COMPARISON_FAILED: 'the ID token has another issuer, audience or nonce',
+  OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED: 'the response has another issuer or user',
+  OAUTH_KEY_SELECTION_FAILED: "the ID token's key is not one of the provider's keys",
+  OAUTH_UNSUPPORTED_OPERATION: 'the ID token has an unsupported signature algorithm',
+  OAUTH_INVALID_RESPONSE: 'the response is not valid',
+};
+
+const nextForWrong =
+  'Log in again. If it fails again, compare --oidc-issuer and --oidc-client with the provider, and its clock with the platform’s.';
+
+/** Next steps by the provider's error codes (RFC 6749, RFC 8628). */
+const nextFor: Record<string, string> = {
+  access_denied: 'Log in again and allow the access, or ask an operator of the provider.',
+  expired_token: 'The code has expired: run `aiot login` again, and enter the new code in time.',
+  invalid_client: 'Check --oidc-client and the client’s secret, then restart the platform.',
+  unauthorized_client: 'Allow this grant for the client at the provider.',
+  invalid_scope: 'Allow the scopes openid, profile and email for the client at the provider.',
+};
+
+export function failed(message: string, cause?: unknown, next?: string): AiotError {
+  return new AiotError('AIOT_LOGIN_FAILED', message, {
+    ...(cause === undefined ? {} : { cause }),
+    ...(next === undefined ? {} : { next }),
+  });
+}
+
+function unreachable(message: string, cause?: unknown): AiotError {
+  return new AiotError('AIOT_PROVIDER_UNREACHABLE', message, { cause, retryable: true });
+}
+
+/** Whether the provider itself ended the session, so that asking again is useless. */
+export function isEnded(error: unknown): boolean {
+  const cause = error instanceof AiotError ? (error.cause as { error?: unknown } | undefined) : undefined;
+  return error instanceof AiotError && error.code === 'AIOT_LOGIN_FAILED' && cause?.error === 'invalid_grant';
+}

@@ -1,0 +1,203 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Provider, providerLimits } from '../../src/lib/platform/access/provider.js';
+import { runCli } from '../support/cli.js';
+import { type Lies, startFakeProvider } from '../support/fake-provider.js';
+import { refusal, type UpForTests, upForTests } from '../support/up.js';
+
+let fake: Awaited<ReturnType<typeof startFakeProvider>>;
+beforeAll(async () => {
+  fake = await startFakeProvider();
+});
+afterAll(() => fake.stop());
+
+const redirectUri = 'http://127.0.0.1:9/';
+
+describe('a login at a provider', () => {
+  let provider: Provider;
+  beforeEach(() => {
+    fake.state.lies = {};
+    const { issuer } = fake;
+    const roles = { staff: 'viewer', admins: 'operator' } as const;
+    const options = { issuer, clientId: 'aiot', groupsClaim: 'groups', roles, recheckMs: 1000 };
+    provider = new Provider(options, Date.now);
+  });
+
+  /** Logs in up to the redirect, whose query `change` changes. */
+  const enter = async (lies: Lies = {}, change: (query: URLSearchParams) => void = () => {}) => {
+    fake.state.lies = lies;
+    const { url, ...made } = await provider.authorize(redirectUri);
+    fake.state.nonce = made.nonce;
+    const query = new URLSearchParams({ code: 'c', state: new URL(url).searchParams.get('state') ?? '' });
+    change(query);
+    return provider.redeem(query.toString(), { redirectUri, ...made });
+  };
+
+  it('returns the user with the highest role of the groups', async () => {
+    expect(await enter()).toMatchObject({ subject: 's-1', name: 'ana', role: 'viewer' });
+    expect((await enter({ claims: { groups: ['staff', 'admins', 'x'] } })).role).toBe('operator');
+    expect((await enter({ claims: { groups: 'staff' } })).role).toBe('viewer');
+  });
+
+  it.each([
+    ['no groups', undefined],
+    ['an unknown group', ['visitors']],
+    ['a group named like a member of every object', ['constructor', '__proto__']],
+    ['groups of another type', [{ staff: true }, 7, null]],
+  ])('gives no role for %s', async (_, groups) => {
+    expect((await enter({ claims: { groups } })).role).toBeNull();
+  });
+
+  it.each<[string, Lies]>([
+    ['another issuer', { claims: { iss: 'https://other.example' } }],
+    ['another audience', { claims: { aud: 'other' } }],
+    ['several audiences and another authorized party', { claims: { aud: ['aiot', 'x'], azp: 'x' } }],
+    ['an ID token that has expired', { claims: { exp: Math.floor(Date.now() / 1000) - 120 } }],
+    ['an ID token without a lifetime', { claims: { exp: undefined } }],
+    ['another nonce', { claims: { nonce: 'other' } }],
+    ['no nonce', { claims: { nonce: undefined } }],
+    ['no subject', { claims: { sub: undefined } }],
+    ['an ID token without a signature', { sign: 'none' }],
+    ['an ID token signed with HS256 and the public key', { sign: 'hmac' }],
+    ['an ID token signed with another key', { sign: 'other key' }],
+    ['an ID token with an unknown key id', { sign: 'unknown key' }],
+  ])('rejects %s', async (_, lies) => {
+    await expect(enter(lies)).rejects.toMatchObject({ code: 'AIOT_LOGIN_FAILED', next: expect.any(String) });
+  });
+
+  it.each<[string, (query: URLSearchParams) => void]>([
+    ['another state', (query) => query.set('state', 'other')],
+    ['no state', (query) => query.delete('state')],
+    ['two states', (query) => query.append('state', 'other')],
+    ['no code', (query) => query.delete('code')],
+    ['an error', (query) => query.set('error', 'access_denied')],
+    ['a response of another issuer', (query) => query.set('iss', 'https://other.example')],
+  ])('rejects a redirect with %s', async (_, change) => {
+    await expect(enter({}, change)).rejects.toMatchObject({ code: 'AIOT_LOGIN_FAILED' });
+  });
+
+  it('rejects metadata of another issuer', async () => {
+    const lies = { metadata: { issuer: 'https://other.example' } };
+    await expect(enter(lies)).rejects.toMatchObject({ code: 'AIOT_LOGIN_FAILED' });
+  });
+
+  it.each<[string, Lies['answer']]>([
+    ['broken JSON', (_path, response) => Boolean(response.end('{'))],
+    ['an HTML page', (_path, response) => Boolean(response.end('<html></html>'))],
+    [
+      'a status of 500',
+      (_path, response) => {
+        response.statusCode = 500;
+        return Boolean(response.end());
+      },
+    ],
+    [
+      'a redirect to another host',
+      (_path, response) => {
+        response.writeHead(302, { location: 'https://other.example/' });
+        return Boolean(response.end());
+      },
+    ],
+    [
+      'a closed connection',
+      (_path, response) => {
+        response.destroy();
+        return true;
+      },
+    ],
+  ])('reports a provider that answers with %s, and recovers', async (_, answer) => {
+    const failing = enter(answer ? { answer } : {});
+    await expect(failing).rejects.toMatchObject({ code: 'AIOT_PROVIDER_UNREACHABLE' });
+    expect((await enter()).name).toBe('ana');
+  });
+
+  it('reports a response that is too large, without reading it to the end', async () => {
+    let sent = 0;
+    const answer: Lies['answer'] = (path, response) => {
+      if (path !== '/token') return false;
+      const more = () => {
+        while (!response.destroyed && sent < 100 * 1024 ** 2) {
+          sent += 65_536;
+          if (!response.write(Buffer.alloc(65_536, 32))) return void response.once('drain', more);
+        }
+        response.end();
+      };
+      more();
+      return true;
+    };
+    const failing = enter({ answer });
+    await expect(failing).rejects.toMatchObject({
+      code: 'AIOT_PROVIDER_UNREACHABLE',
+      message: expect.stringContaining('more than 256 KiB'),
+    });
+    expect(sent).toBeLessThan(50 * 1024 ** 2);
+  });
+
+  it('reports a provider that is too slow', async () => {
+    const before = performance.now();
+    const answer: Lies['answer'] = (path) => path === '/token';
+    await expect(enter({ answer })).rejects.toMatchObject({
+      code: 'AIOT_PROVIDER_UNREACHABLE',
+      message: expect.stringContaining('did not respond within 5 s'),
+      retryable: true,
+    });
+    expect(performance.now() - before).toBeLessThan(providerLimits.timeoutMs + 5000);
+  }, 20_000);
+
+  it('loads the metadata and the keys once', async () => {
+    const paths: string[] = [];
+    const answer: Lies['answer'] = (path) => {
+      paths.push(path);
+      return false;
+    };
+    await enter({ answer });
+    await enter({ answer });
+    await enter({ answer });
+    expect(paths.filter((path) => path === '/jwks')).toHaveLength(1);
+    expect(paths.filter((path) => path.endsWith('openid-configuration'))).toHaveLength(1);
+  });
+});
+
+describe('a platform without a login provider', () => {
+  let own: UpForTests;
+  beforeAll(async () => {
+    own = await upForTests();
+  });
+  afterAll(() => own.stop());
+
+  it('rejects a login, and names the alternatives', async () => {
+    expect(await refusal(['login', 'work', '--no-browser'])).toMatchObject({
+      code: 'AIOT_NOT_FOUND',
+      exit: 4,
+    });
+    expect((await runCli(['login', 'work', '--no-browser'])).stderr).toContain('aiot context add');
+  });
+
+  it('rejects a login that needs a name, or would overwrite a token', async () => {
+    expect(await refusal(['login'])).toMatchObject({ code: 'AIOT_ALREADY_EXISTS', exit: 2 });
+    expect(await refusal(['login', '--url', own.url])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
+    expect(await refusal(['logout'])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
+  });
+});
+
+describe('aiot up', () => {
+  const base = ['up', '--oidc-client', 'aiot'];
+  afterEach(() => {
+    delete process.env.AIOT_OIDC_SECRET;
+  });
+
+  it.each([
+    [[...base, '--oidc-issuer', 'http://sso.example', '--oidc-role', 'a=viewer'], '--oidc-issuer'],
+    [[...base, '--oidc-issuer', 'https://u:p@sso.example', '--oidc-role', 'a=viewer'], '--oidc-issuer'],
+    [[...base, '--oidc-issuer', 'https://sso.example', '--oidc-role', 'a=admin'], '--oidc-role'],
+    [[...base, '--oidc-issuer', 'https://sso.example', '--oidc-role', '=viewer'], '--oidc-role'],
+    [[...base, '--oidc-issuer', 'https://sso.example'], '--oidc-role'],
+    [
+      [...base, '--oidc-issuer', 'https://sso.example', '--oidc-role', 'a=ci', '--oidc-recheck', '2h'],
+      '--oidc-recheck',
+    ],
+  ])('rejects %j', async (argv, flag) => {
+    const { code, message } = await refusal(argv);
+    expect(code).toBe('AIOT_USAGE');
+    expect(message).toContain(flag);
+  });
+});
