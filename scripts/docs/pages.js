@@ -113,7 +113,7 @@ function globalFlags(command) {
  * @param {Record<string, {exit: number, family: string, about: string, next: string, subjects?: Record<string, string>}>} catalogue
  */
 export function errorPage(catalogue) {
-  const families = { user: 'the input', outside: 'the environment', bug: 'aiot itself' };
+  const families = { user: 'request', outside: 'environment', bug: 'bug' };
   const entries = Object.entries(catalogue).map(([code, { exit, family, about, next, subjects = {} }]) =>
     [
       `## ${code}`,
@@ -122,10 +122,18 @@ export function errorPage(catalogue) {
       '',
       `- Try: ${next}`,
       ...Object.entries(subjects).map(([subject, step]) => `- For \`${subject}\`: ${step}`),
-      `- Exit code ${exit}; the cause is ${families[family]}.`,
+      `- Exit code ${exit}. Category: ${families[family]}.`,
       '',
     ].join('\n'),
   );
-  const intro = 'Every error has a code, a description and a next step. `aiot error CODE` prints its entry.';
-  return [generated, '', '# Errors', '', intro, '', ...entries].join('\n');
+  const intro = [
+    'Every error has a code, a description and a next step. `aiot error CODE` prints its entry.',
+    '',
+    'Errors have one of three categories:',
+    '',
+    '- **request**: change the command, a file or the state of a device or platform; the same request would fail again.',
+    '- **environment**: something outside aiot failed, such as a network, a disk or a board. The same request may succeed later.',
+    '- **bug**: a defect in aiot. Please report it.',
+  ];
+  return [generated, '', '# Errors', '', ...intro, '', ...entries].join('\n');
 }

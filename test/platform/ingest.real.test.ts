@@ -255,7 +255,7 @@ interface Replicas {
   key: string;
   /** The result of a query on the database. */
   query: (sql: string) => Promise<string>;
-  /** The number of stored messages, and of different ones. */
+  /** The numbers of stored messages and of distinct messages. */
   stored: () => Promise<string>;
   folder: string;
 }

@@ -22,7 +22,7 @@ export default class WebhookAdd extends PlatformCommand {
       helpValue: 'TYPE,…',
     }),
     'allow-private': Flags.boolean({
-      summary: 'Allow a target on this machine or in a private network, even without TLS.',
+      summary: 'Allow a target on this machine or on a private network, even without TLS.',
       env: 'AIOT_ALLOW_PRIVATE',
     }),
     context: shared.context,

@@ -31,7 +31,7 @@ export function lockAsked(
 }
 
 /**
- * How the user confirms that fuses are burnt: with --yes, and the MAC from --mac or typed on the terminal. Null = without --yes, only
+ * How the user confirms that fuses are burned: with --yes, and the MAC from --mac or typed on the terminal. Null = without --yes, only
  * the plan is shown.
  */
 export function lockConfirmation(

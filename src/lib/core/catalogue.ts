@@ -382,7 +382,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      "A table's columns are not the expected ones: some are missing, unnamed, repeated, not numeric, or too many.",
+      "A table's columns are not the expected ones: some are missing, unnamed, repeated or not numeric, or there are too many.",
     next: "Use a table with the expected columns, or correct its first line. For a project's recordings, the columns are stream.fields in aiot.yaml.",
   },
   AIOT_CSV_EMPTY: {
@@ -914,14 +914,14 @@ export const catalogue = {
   AIOT_LOCK_FAILED: {
     exit: 1,
     family: 'outside',
-    about: 'A fuse of the chip does not have the value that was burnt.',
-    next: 'Repeat the command: it continues after the fuses that are already burnt. If the error persists, the chip or its power supply is faulty.',
+    about: 'A fuse of the chip does not have the value that was burned.',
+    next: 'Repeat the command: it continues after the fuses that are already burned. If the error persists, the chip or its power supply is faulty.',
   },
   AIOT_LOCK_REFUSED: {
     exit: 6,
     family: 'user',
     about:
-      'The board cannot be locked safely in the current state of its fuses and flash. For example, it would no longer start. No fuse was burnt.',
+      'In the current state of its fuses and flash, the board cannot be locked safely: it might no longer start, for example. No fuse was burned.',
     next: 'Fix the problem that the message names. To see the fuses, run `aiot board security`.',
   },
   AIOT_LOGIN_FAILED: {
@@ -986,7 +986,8 @@ export const catalogue = {
   AIOT_MODEL_STALE: {
     exit: 6,
     family: 'user',
-    about: 'The metrics, checkpoint or retrained layer belong to an earlier model, dataset or aiot.yaml.',
+    about:
+      'The metrics, the checkpoint or the retrained layer comes from an earlier model, dataset or aiot.yaml.',
     next: 'Run `aiot model train`, `aiot model quantize` and `aiot model evaluate` again, in this order.',
   },
   AIOT_MODEL_UNFIT: {

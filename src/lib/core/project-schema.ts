@@ -462,7 +462,7 @@ const notify = z.strictObject({
   after: span.optional(),
   /** Sends at most one message per alarm within this time. */
   group: span.optional(),
-  /** Whether the target may be on the platform's machine or in a private network, and may be used without TLS. */
+  /** Whether the target may be on the platform's machine or on a private network, and may be used without TLS. */
   allowPrivate: z.boolean().default(false),
 });
 

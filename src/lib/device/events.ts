@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { detectionsText, plural } from '../core/figures.js';
+import { shellWord } from '../core/text.js';
 import { inferenceSchema, reportedSchema } from './protocol/messages.js';
 
 const at = { device: z.string(), t: z.int() };
@@ -53,8 +54,10 @@ export type DeviceNews = DeviceEvent extends infer E
 export function describeEvent(event: DeviceEvent): string {
   switch (event.event) {
     case 'booted': {
-      const { model } = event;
-      return model ? `booted with ${model.name}@${model.version}` : 'booted without a model';
+      const { model, device } = event;
+      return model
+        ? `booted with ${model.name}@${model.version}`
+        : `booted without a model; to give it one, run aiot model deploy MODEL --selector ${shellWord(device)}`;
     }
     case 'online':
       return 'online';

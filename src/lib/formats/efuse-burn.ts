@@ -139,7 +139,7 @@ for (let root = 0; root < checkBytes; root++) {
 
 /**
  * The check bytes of a block of fuses other than block 0: a Reed-Solomon code of 44 bytes, of which 32 are data.
- * @param data 32 bytes, in the order in which they are burnt
+ * @param data 32 bytes, in the order in which they are burned
  * @returns 12 bytes
  */
 export function checkBytesOf(data: Uint8Array): Uint8Array {

@@ -131,7 +131,7 @@ export interface Campaign {
   error: string | null;
 }
 
-/** For a single process: always leads. */
+/** For a single process, which is always the leader. */
 export function soleLeader(): Leader {
   const campaigns: Campaign[] = [];
   return {

@@ -138,7 +138,7 @@ describeReal('esptool', 'locking compared with espefuse and espsecure', () => {
     expect(ours.subarray(5 * 44, 6 * 44).equals(theirs.fuses.subarray(4 * 44, 5 * 44))).toBe(true);
   });
 
-  it('reads the fuses that espefuse burnt', async () => {
+  it('reads the fuses that espefuse burned', async () => {
     const burning = ['--do-not-confirm', 'burn-efuse', 'DIS_PAD_JTAG', '1', 'DIS_USB_JTAG', '1'];
     const { fuses } = await espefuse(undefined, ...burning);
     writeFileSync(at('theirs.fuses'), fuses);

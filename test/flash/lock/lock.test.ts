@@ -105,7 +105,7 @@ async function produceFast(port: string): Promise<{ error: string | null; comple
 
 const lock = (port: string, ...args: string[]) =>
   runCli(['board', 'lock', '--port', port, ...args, '--json']);
-const burntBits = (file: string) =>
+const burnedBits = (file: string) =>
   existsSync(file) ? [...readFileSync(file).subarray(0, 24)].reduce((sum, byte) => sum + byte, 0) : 0;
 
 /** Output of the chip after it starts from its flash. */
@@ -153,7 +153,7 @@ describe('aiot flash --profile production', () => {
     const one = board();
     const { code, json } = await produce(one.port(), ...confirmed);
     expect(code).toBe(0);
-    expect(json).toMatchObject({ complete: true, burnt: production.length, problem: null });
+    expect(json).toMatchObject({ complete: true, burned: production.length, problem: null });
     const { steps } = json as BoardLocked;
     expect(steps.map(({ fuse }) => fuse)).toEqual(production);
     const output = await started(one);
@@ -164,7 +164,7 @@ describe('aiot flash --profile production', () => {
       false,
     );
     const again = await produce(one.port(), ...confirmed);
-    expect(again).toMatchObject({ code: 0, json: { complete: true, burnt: 0 } });
+    expect(again).toMatchObject({ code: 0, json: { complete: true, burned: 0 } });
     const read = await runCli(['board', 'read', '0', '0x1000', '--out', at('x'), '--port', one.port()]);
     expect(read.code).not.toBe(0);
   });
@@ -193,17 +193,17 @@ describe('aiot flash --profile production', () => {
     const one = board();
     const before = existsSync(at('other-keys'));
     const plan = await flashed(one.port(), ...keysFrom('other-keys'));
-    expect(plan).toMatchObject({ code: 0, json: { complete: false, burnt: 0, regions: [] } });
+    expect(plan).toMatchObject({ code: 0, json: { complete: false, burned: 0, regions: [] } });
     expect(existsSync(at('other-keys'))).toBe(before);
     const wrong = await produce(one.port(), '--yes', '--mac', '24:0a:c4:00:01:11');
     expect(wrong).toMatchObject({ code: 2, json: { error: { code: 'AIOT_USAGE' } } });
     const silent = await produce(one.port(), '--yes');
     expect(silent).toMatchObject({ code: 2, json: { error: { code: 'AIOT_USAGE' } } });
     expect(silent.stdout).toContain('--mac');
-    expect(burntBits(one.fuses)).toBe(0);
+    expect(burnedBits(one.fuses)).toBe(0);
   });
 
-  it('rejects images that are not signed with the key, before anything is burnt', async () => {
+  it('rejects images that are not signed with the key, before anything is burned', async () => {
     const one = board();
     const plain = [`${at('boot.bin')}@0x0`, `${at('table.bin')}@0x8000`, `${at('plain-app.bin')}@0x10000`];
     const args = ['--profile', 'production', ...keys, '--port', one.port(), ...confirmed, '--json'];
@@ -213,7 +213,7 @@ describe('aiot flash --profile production', () => {
     const others = ['--boot-key', at('other.pem'), '--encryption-keys', at('keys'), ...confirmed];
     const other = await flashed(one.port(), ...others);
     expect(other).toMatchObject({ code: 6, stdout: expect.stringContaining('not signed with a key of') });
-    expect(burntBits(one.fuses)).toBe(0);
+    expect(burnedBits(one.fuses)).toBe(0);
   });
 
   it.each([
@@ -239,15 +239,15 @@ describe('aiot board lock', () => {
     expect({ code, json }).toMatchObject({ code: 6, json: { error: { code: 'AIOT_LOCK_REFUSED' } } });
     const plan = await lock(one.port(), ...keys);
     expect(plan).toMatchObject({ code: 6, json: { problem: expect.stringContaining('bootloader') } });
-    expect(burntBits(one.fuses)).toBe(0);
+    expect(burnedBits(one.fuses)).toBe(0);
   });
 
   it('locks single parts, and continues with the others', async () => {
     const one = board();
     const jtag = await lock(one.port(), '--only', 'jtag', ...confirmed);
-    expect(jtag).toMatchObject({ code: 0, json: { complete: true, burnt: 3 } });
+    expect(jtag).toMatchObject({ code: 0, json: { complete: true, burned: 3 } });
     const rest = await produce(one.port(), ...confirmed);
-    expect(rest).toMatchObject({ code: 0, json: { burnt: production.length - 3 } });
+    expect(rest).toMatchObject({ code: 0, json: { burned: production.length - 3 } });
   });
 
   it('refuses a board whose encryption key is unknown', async () => {

@@ -43,7 +43,7 @@ export default class AlarmTargetAdd extends PlatformCommand {
       default: 60_000,
     }),
     'allow-private': Flags.boolean({
-      summary: 'Allow a target on this machine or in a private network, even without TLS.',
+      summary: 'Allow a target on this machine or on a private network, even without TLS.',
       env: 'AIOT_ALLOW_PRIVATE',
     }),
     context: shared.context,

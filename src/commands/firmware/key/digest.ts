@@ -6,7 +6,7 @@ import { keyDigest, keyDigestSchema } from '../../../lib/flash/images/sign.js';
 export default class FirmwareKeyDigest extends AiotCommand {
   static override summary = "Compute a key's digest for secure boot.";
   static override description =
-    "The digest is burnt into the chip's fuses, as espsecure digest-sbv2-public-key computes it. The private key is not needed.";
+    "The digest is burned into the chip's fuses, as espsecure digest-sbv2-public-key computes it. The private key is not needed.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> public.pem',
     '<%= config.bin %> <%= command.id %> public.pem --out digest.bin',

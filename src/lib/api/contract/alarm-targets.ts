@@ -23,7 +23,7 @@ export const newAlarmTargetSchema = z.strictObject({
   afterMs: z.int().min(0).max(mostMs).default(0),
   /** At most one message per alarm is sent within this time; it lists the incidents since the previous one. */
   groupMs: z.int().min(0).max(mostMs).default(60_000),
-  /** Whether the target may be on this machine or in a private network, and may be used without TLS. */
+  /** Whether the target may be on this machine or on a private network, and may be used without TLS. */
   allowPrivate: z.boolean().default(false),
   /** Project whose aiot.yaml defines the target; absent = `aiot alarm target add`. */
   project: name.optional(),

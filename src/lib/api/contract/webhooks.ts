@@ -9,7 +9,7 @@ const url = z.string().max(2000);
 
 /**
  * POST /webhooks → {webhook, secret}. Each future event of these types is sent to the URL by POST, signed according to
- * Standard Webhooks. With `allowPrivate`, the target may be on this machine or in a private network, and may use plain
+ * Standard Webhooks. With `allowPrivate`, the target may be on this machine or on a private network, and may use plain
  * HTTP.
  */
 export const newWebhookSchema = z.strictObject({

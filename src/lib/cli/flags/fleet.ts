@@ -192,7 +192,7 @@ export const virtualDeviceFlags = {
     relationships: needs('native'),
   }),
   board: Flags.option({ options: simulatedBoards })({
-    summary: 'Simulate this kind of board. Level 2 runs predictions on readings of other boards.',
+    summary: 'Simulate this kind of board. A level 2 board runs inference on readings from other boards.',
     env: 'AIOT_BOARD',
     exclusive: ['recording'],
   }),

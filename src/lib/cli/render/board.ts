@@ -328,19 +328,19 @@ export function boardLockedText({
   chip,
   mac,
   steps,
-  burnt,
+  burned,
   complete,
   encryptionKey,
   problem,
 }: BoardLocked) {
   const rows = steps.map(({ fuse, value, reason, lost, done }, index) => [
     ...[index + 1, fuse, value.length > 20 ? `${value.slice(0, 16)}…` : value],
-    ...[done ? green('burnt') : yellow('to do'), reason, lost],
+    ...[done ? green('burned') : yellow('to do'), reason, lost],
   ]);
   const left = steps.filter(({ done }) => !done).length;
   const state = complete
-    ? green(burnt === 0 ? 'already locked' : `locked: ${plural(burnt, 'fuse')} burnt`)
-    : yellow(`${plural(left, 'fuse')} to burn; nothing was burnt`);
+    ? green(burned === 0 ? 'already locked' : `locked: ${plural(burned, 'fuse')} burned`)
+    : yellow(`${plural(left, 'fuse')} to burn; nothing was burned`);
   return [
     ...(rows.length > 0 ? [table(['', 'fuse', 'value', '', 'effect', 'permanently lost'], rows)] : []),
     ...(encryptionKey === null ? [] : [`Flash encryption key: ${encryptionKey}`]),
@@ -379,7 +379,7 @@ function programLines({ port, program, device, restarted, switched }: Flashed): 
       return [
         `${identity}${yellow('The chip has no program yet, so nothing runs on it.')}`,
         isSimulated(port)
-          ? `A simulated chip stores what is written, but runs nothing. To try the device without a board, run it as a virtual device: aiot device simulate ${device ?? 'NAME'} --recording FILE --loop.`
+          ? `A simulated chip stores what is written, but runs nothing. To try the device without a board, run it as a virtual device with aiot device simulate ${device ?? 'NAME'} --recording FILE --loop, and deploy the model to it with aiot model deploy.`
           : noProgram,
       ];
     case null:

@@ -58,7 +58,7 @@ export const fleetEventSchema = z.discriminatedUnion('event', [
     /** Number of devices that were newly registered. */
     made: count,
     /**
-     * Number of devices by login: with a certificate, with a secret over TLS, and with a secret on the plain listener.
+     * Number of devices by login method: with a certificate, with a secret over TLS, and with a secret on the plain listener.
      */
     mutual: count,
     tls: count,

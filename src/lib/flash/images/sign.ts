@@ -23,7 +23,7 @@ export type BootScheme = (typeof bootSchemes)[number];
 
 const signatureSchema = z.object({
   key: z.enum(bootKeyKinds),
-  /** SHA-256 of the public key as burnt into the fuses, 64 hex digits. */
+  /** SHA-256 of the public key as burned into the fuses, 64 hex digits. */
   keyDigest: z.string(),
   valid: z.boolean(),
 });
@@ -140,7 +140,7 @@ export const keyDigestSchema = z.object({
 export type KeyDigest = z.output<typeof keyDigestSchema>;
 
 /**
- * Computes a key's digest for secure boot V2. The digest is burnt into a chip's fuses.
+ * Computes a key's digest for secure boot V2. The digest is burned into a chip's fuses.
  * @param file PEM with a public or a private key, or a PKCS#11 URI @param out file for the 32 bytes
  * @throws AIOT_USAGE, AIOT_FILE_…
  */

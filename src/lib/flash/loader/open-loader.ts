@@ -383,7 +383,7 @@ async function setSize(exchange: Exchange, bytes: number): Promise<void> {
 }
 
 /**
- * An ESP32's flash pins, which are burnt into packages with built-in flash; 0 for the default pins. Source: ESP32 Technical Reference
+ * An ESP32's flash pins, which are burned into packages with built-in flash; 0 for the default pins. Source: ESP32 Technical Reference
  * Manual, eFuse words 3 and 5; esptool, SPI_ATTACH.
  */
 async function esp32FlashPins(esptool: Esptool): Promise<number> {

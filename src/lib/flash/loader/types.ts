@@ -116,7 +116,7 @@ export interface Loader {
 export interface RegisterAccess {
   read(address: number): Promise<number>;
   write(address: number, value: number): Promise<void>;
-  /** Reads the ROM's report again, after fuses were burnt; null = the chip does not answer. */
+  /** Reads the ROM's report again, after fuses were burned; null = the chip does not answer. */
   security(): Promise<SecurityInfo | null>;
 }
 

@@ -28,7 +28,7 @@ import { type FuseState, type LockPart, type LockStep, lockParts, planLock } fro
 export const lockStepSchema = z.object({
   part: z.enum(lockParts),
   fuse: z.string().describe('Name of the fuse or key block, as in espefuse.'),
-  value: z.string().describe('Value that is burnt; a secret key is not shown.'),
+  value: z.string().describe('Value that is burned; a secret key is not shown.'),
   reason: z.string(),
   lost: z.string().describe('Ability that the board loses permanently.'),
   done: z.boolean().describe('Whether the fuse already has this value.'),
@@ -38,8 +38,8 @@ export const boardLockedSchema = z.object({
   port: z.string(),
   chip: z.string(),
   mac: z.string().describe('Empty in secure download mode, in which it cannot be read.'),
-  steps: z.array(lockStepSchema).describe('In the order in which they are burnt.'),
-  burnt: z.int().describe('Number of fuses that this command burnt.'),
+  steps: z.array(lockStepSchema).describe('In the order in which they are burned.'),
+  burned: z.int().describe('Number of fuses that this command burned.'),
   complete: z.boolean().describe('Whether all steps are done.'),
   encryptionKey: z.string().nullable().describe('File with the flash encryption key; null = not needed.'),
   problem: z
@@ -71,7 +71,7 @@ export interface LockRequest extends BoardRequest, LockOptions {
 /**
  * Plans which fuses lock a board, and burns them one by one if the user confirms with the board's MAC. An interrupted lock is continued
  * by the same request.
- * @throws AIOT_USAGE, AIOT_LOCK_REFUSED (before anything is burnt), AIOT_LOCK_FAILED, AIOT_CHIP_*, AIOT_SERIAL_*
+ * @throws AIOT_USAGE, AIOT_LOCK_REFUSED (before anything is burned), AIOT_LOCK_FAILED, AIOT_CHIP_*, AIOT_SERIAL_*
  */
 export async function lockBoard(request: LockRequest): Promise<BoardLocked> {
   const { confirm } = request;
@@ -85,7 +85,7 @@ export async function lockBoard(request: LockRequest): Promise<BoardLocked> {
   const typed = await confirm(plan);
   if (typed.trim().toLowerCase() !== plan.mac)
     throw new AiotError('AIOT_USAGE', `expected the MAC of the board, ${plan.mac}, as confirmation`, {
-      next: "Compare it with the board's label. Nothing was burnt.",
+      next: "Compare it with the board's label. Nothing was burned.",
     });
   // The ROM burns fuses. A stub would only occupy memory.
   const burning = { ...request, port, loader: { ...request.loader, stub: false } };
@@ -132,7 +132,7 @@ export const keyFileOf = (folder: string, mac: string): string =>
   join(folder, `${mac.replaceAll(':', '')}.key`);
 
 /**
- * The key of a board's flash encryption. It is stored before it is burnt, because without it an interrupted lock could not be continued.
+ * The key of a board's flash encryption. It is stored before it is burned, because without it an interrupted lock could not be continued.
  * @throws AIOT_LOCK_REFUSED if the board has a key that is not in the folder, AIOT_FILE_…
  */
 export async function encryptionKeyOf(
@@ -170,7 +170,7 @@ async function planFor(
   { port, digests }: { port: string; digests: readonly Uint8Array[] },
 ): Promise<BoardLocked> {
   const { chip, mac } = loader.chip;
-  const about = { port, chip, mac, burnt: 0 };
+  const about = { port, chip, mac, burned: 0 };
   const { parts, encryptionKeys, confirm } = request;
   if (loader.registers === null) {
     await requireLocked(loader, parts, digests.length);
@@ -271,19 +271,19 @@ async function burnAll(
   const stepsNow = async () =>
     planLock(loader.chip.chip, await readFuses(loader, registers), { parts, digests, secret });
   const steps = await stepsNow();
-  let burnt = 0;
+  let burned = 0;
   for (const [index, step] of steps.entries()) {
     if (step.done) continue;
     request.loader.signal?.throwIfAborted();
     onStep?.(step, index, steps.length);
     await burn(registers, layout, step);
-    burnt++;
-    // After the last fuse is burnt, the others are inaccessible.
+    burned++;
+    // After the last fuse is burned, the others are inaccessible.
     if (step.fuse === 'ENABLE_SECURITY_DOWNLOAD') await requireSecureDownload(registers);
     else if (!(await stepsNow())[index]?.done)
       throw new AiotError('AIOT_LOCK_FAILED', `${step.fuse} does not have the value ${step.value}`);
   }
-  return { ...plan, steps: steps.map((step) => ({ ...shown(step), done: true })), burnt, complete: true };
+  return { ...plan, steps: steps.map((step) => ({ ...shown(step), done: true })), burned, complete: true };
 }
 
 async function requireSecureDownload(registers: RegisterAccess): Promise<void> {
@@ -321,7 +321,7 @@ async function burn(registers: RegisterAccess, layout: BurnLayout, { burn: wante
     if (found === data.readUInt32LE(at)) continue;
     throw new AiotError(
       'AIOT_LOCK_FAILED',
-      `${fuse}: the controller received ${hex(found)}; nothing was burnt`,
+      `${fuse}: the controller received ${hex(found)}; nothing was burned`,
     );
   }
   await set(fuseRegisters.configuration, fuseCommands.write);

@@ -37,7 +37,7 @@ export interface LockStep {
   part: LockPart;
   /** Name of the fuse as in espefuse. */
   fuse: string;
-  /** The burnt value as text for people; a secret key is not shown. */
+  /** The burned value as text for people; a secret key is not shown. */
   value: string;
   reason: string;
   /** The irreversible consequence of the burn. */
@@ -47,7 +47,7 @@ export interface LockStep {
 }
 
 /**
- * The steps that lock a chip, in an order in which an interrupted lock can always be completed. Keys are burnt first, then their
+ * The steps that lock a chip, in an order in which an interrupted lock can always be completed. Keys are burned first, then their
  * protection. The fuses that make the chip require the keys follow, and access over the cable is disabled last. Source: ESP-IDF
  * Programming Guide, "Security Features Enablement Workflows".
  * @throws AIOT_LOCK_REFUSED if the fuses are in a state in which the chip could not start or could not be locked
@@ -126,8 +126,8 @@ class Planner {
     const free = keys.filter(({ block, readProtected, writeProtected }) => {
       if (this.taken.has(block) || readProtected || writeProtected) return false;
       if (purpose === purposes.encryption && block === this.layout.notForEncryption) return false;
-      const burnt = this.value(`KEY_PURPOSE_${block as 0}`);
-      return (burnt & ~purpose) === 0 && isSubset(this.state.keys[block]!, data);
+      const burned = this.value(`KEY_PURPOSE_${block as 0}`);
+      return (burned & ~purpose) === 0 && isSubset(this.state.keys[block]!, data);
     });
     const begun = free.find(({ block }) => setBitsOf(this.state.keys[block]!) > 0);
     const chosen = begun ?? free.find(({ block }) => this.value(`KEY_PURPOSE_${block as 0}`) === 0);
@@ -249,7 +249,7 @@ class Planner {
     for (const { burn, done, fuse } of this.steps) {
       const lock = 'key' in burn ? blockLock(firstKeyBlock + burn.key) : this.layout.fields[burn.fuse]?.lock;
       if (!done && lock != null && ((locks >>> lock) & 1) === 1)
-        throw refused(`${fuse} is write-protected, but must still be burnt`);
+        throw refused(`${fuse} is write-protected, but must still be burned`);
     }
   }
 }

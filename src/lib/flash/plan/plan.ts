@@ -98,7 +98,7 @@ function eraseObjections({ erase, board }: PlanInput): Objection[] {
   return [{ rule: 'locked', region: 'flash', message }];
 }
 
-/** Objects to an identity or a UF2 file that is for another chip. */
+/** Rejects an identity or a UF2 file that is for another chip. */
 function chipObjections({ device, board, pieces }: PlanInput): Objection[] {
   const named = [
     ...(device ? [{ name: device.name, chip: device.chip, what: 'was provisioned' }] : []),
@@ -112,7 +112,7 @@ function chipObjections({ device, board, pieces }: PlanInput): Objection[] {
   });
 }
 
-/** Objects to an identity that was made for another board, and to replacing an identity whose key may be stored nowhere else. */
+/** Rejects an identity that was made for another board, and replacing an identity whose key may be stored nowhere else. */
 function identityObjections({ device, board, existing }: PlanInput): Objection[] {
   if (!device) return [];
   const { name, mac } = device;
@@ -128,7 +128,7 @@ function identityObjections({ device, board, existing }: PlanInput): Objection[]
   return told.map((message) => ({ rule: 'identity' as const, region: name, message }));
 }
 
-/** Objects to a table that moves or removes NVS, because the program would no longer find its identity. */
+/** Rejects a table that moves or removes NVS, because the program would no longer find its identity. */
 function strandedObjections({ stranded }: PlanInput, regions: readonly Region[]): Objection[] {
   if (!stranded) return [];
   const { device, from, to } = stranded;
@@ -214,7 +214,7 @@ function imageObjections(region: Region, board: Board, known: KnownTable | null)
   });
 }
 
-/** Objects to an app at an offset that is reserved for the bootloader and the table, or that is the start of a data partition. */
+/** Rejects an app at an offset that is reserved for the bootloader and the partition table, or at the start of a data partition. */
 function appObjection(at: number, known: KnownTable | null): string | null {
   const meant = forgottenHex(at);
   const hint = meant === null ? '' : `. Did you mean ${meant} instead of ${at}?`;
@@ -423,7 +423,7 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /**
- * The partition table once the regions are written: the one in a region or, if there is none, the board's own. Objects to a table that is
+ * The partition table once the regions are written: the one in a region or, if there is none, the board's own. Rejects a table that is
  * damaged or exceeds the flash.
  */
 export function tableInForce(

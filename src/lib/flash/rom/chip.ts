@@ -147,9 +147,9 @@ export class SimulatedChip {
     this.reset('power');
   }
 
-  /** The settings of the fuses. Those that a host has burnt take precedence over those given to the constructor. */
+  /** The settings of the fuses. Those that a host has burned take precedence over those given to the constructor. */
   get security(): ChipSecurity {
-    if (!this.fuses?.burnt) return this.given;
+    if (!this.fuses?.burned) return this.given;
     const { secureBoot, encryption, download } = securityFuses(this.identity.name, this.fuses.words);
     return {
       secureBoot: secureBoot !== null,

@@ -104,19 +104,19 @@ function oneOf<T extends string>(word: string | undefined, known: readonly T[]):
 }
 
 /** Fuse settings of a chip that can be specified like faults, by name. */
-const burnt = {
+const burned = {
   'secure-boot': { secureBoot: true },
   'flash-encryption': { flashEncryption: true },
   'secure-download': { secureDownload: true },
   'no-download': { downloadDisabled: true },
 } as const satisfies Record<string, Partial<ChipSecurity>>;
 
-type BurntName = keyof typeof burnt;
+type BurnedName = keyof typeof burned;
 
 /** All faults that can be set when a chip is created. The last ones are fuses, which cannot be set later. */
-export const startFaultNames: readonly (FaultKind | BurntName)[] = [
+export const startFaultNames: readonly (FaultKind | BurnedName)[] = [
   ...faultKinds,
-  ...(Object.keys(burnt) as BurntName[]),
+  ...(Object.keys(burned) as BurnedName[]),
 ];
 
 /** Separates faults as given on a command line (`noise rate=0.01`, `secure-boot`) into events and fuses. @throws AIOT_USAGE */
@@ -128,15 +128,15 @@ export function parseStartFaults(texts: readonly string[]): {
   const security: Partial<ChipSecurity> = {};
   for (const text of texts) {
     const [name = '', ...words] = text.trim().split(/\s+/);
-    if (!isBurnt(name)) faults.push(parseFault([name, ...words], startFaultNames));
-    else if (words.length === 0) Object.assign(security, burnt[name]);
+    if (!isBurned(name)) faults.push(parseFault([name, ...words], startFaultNames));
+    else if (words.length === 0) Object.assign(security, burned[name]);
     else
       throw new AiotError('AIOT_USAGE', `fault ${name} always starts immediately: omit ${words.join(' ')}`);
   }
   return { faults, security };
 }
 
-const isBurnt = (name: string): name is BurntName => Object.hasOwn(burnt, name);
+const isBurned = (name: string): name is BurnedName => Object.hasOwn(burned, name);
 
 /**
  * Serves the control channel on a loopback TCP port. Each line is answered with a line (`error: …` if it was rejected). @throws

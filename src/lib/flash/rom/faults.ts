@@ -25,7 +25,7 @@ export type Fault = Trigger &
     | { kind: 'deaf' }
     /** The supply voltage dips, which resets the chip with this cause. */
     | { kind: 'brownout' }
-    /** The power fails while fuses are burnt. Half of the bits are burnt, and the chip resets. */
+    /** The power fails while fuses are burned. Half of the bits are burned, and the chip resets. */
     | { kind: 'burn-cut' }
     | { kind: 'reset' }
     /** The ROM or stub crashes with a register dump, and does not answer until the next reset. */

@@ -25,12 +25,12 @@ export class FuseArray {
   private readonly stored: Uint8Array[];
   private seen: Uint8Array[] = [];
   private readonly registers = new Map<number, number>();
-  /** Whether a host has burnt fuses, or they are from a file. Only then do they determine the behavior of the chip. */
-  burnt = false;
+  /** Whether a host has burned fuses, or they are from a file. Only then do they determine the behavior of the chip. */
+  burned = false;
 
   /**
    * @param words initial words by address @param saved the result of an earlier `save`
-   * @param powerFails called before bits are burnt; returns whether the power fails then, so that only some bits are burnt
+   * @param powerFails called before bits are burned; returns whether the power fails then, so that only some bits are burned
    */
   constructor(
     readonly chip: SimulatedChipName,
@@ -47,7 +47,7 @@ export class FuseArray {
       return bytes;
     });
     if (saved !== undefined) {
-      this.burnt = true;
+      this.burned = true;
       for (const [block, bytes] of this.stored.entries())
         bytes.set(saved.subarray(block * storedBytes, (block + 1) * storedBytes));
     }
@@ -120,7 +120,7 @@ export class FuseArray {
   private program(block: number): void {
     const bytes = this.stored[block];
     if (bytes === undefined || this.isLocked(blockLock(block), block)) return;
-    this.burnt = true;
+    this.burned = true;
     const wanted = new Uint8Array(storedBytes);
     for (let word = 0; word < storedBytes / 4; word++)
       putWord(wanted, 4 * word, this.registers.get(fuseRegisters.data + 4 * word) ?? 0);

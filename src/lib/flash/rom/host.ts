@@ -18,7 +18,7 @@ export interface LoaderHost {
   readonly identity: ChipIdentity;
   /** The current settings of the fuses. */
   security(): ChipSecurity;
-  /** Null for a chip whose fuses cannot be burnt. */
+  /** Null for a chip whose fuses cannot be burned. */
   readonly fuses: FuseArray | null;
   readonly flash: NorFlash;
   readonly registers: Registers;

@@ -181,7 +181,7 @@ export function efuseWords(identity: ChipIdentity, mac: Uint8Array, security: Ch
   return words;
 }
 
-interface Burnt {
+interface Burned {
   high: number;
   low: number;
   security: ChipSecurity;
@@ -189,7 +189,7 @@ interface Burnt {
 
 type Put = (offset: number, value: number) => void;
 
-function esp32Words(put: Put, { high, low, security }: Burnt): void {
+function esp32Words(put: Put, { high, low, security }: Burned): void {
   put(0x00, security.flashEncryption ? 1 << 20 : 0);
   put(0x04, low);
   put(0x08, high | (macCrc(high, low) << 16));
@@ -204,7 +204,7 @@ function esp32Words(put: Put, { high, low, security }: Burnt): void {
   put(0x3ff5f06c - 0x3ff5a000, 0x28000);
 }
 
-function newerWords(put: Put, { high, low, security, name }: Burnt & { name: ChipIdentity['name'] }): void {
+function newerWords(put: Put, { high, low, security, name }: Burned & { name: ChipIdentity['name'] }): void {
   put(0x34, security.flashEncryption ? 1 << 18 : 0);
   put(0x38, security.secureBoot ? 1 << 20 : 0);
   put(0x44, low);
@@ -230,7 +230,7 @@ const keyPurpose = (words: readonly number[], key: number) =>
 
 /**
  * The answer to GET_SECURITY_INFO: flags, the encryption counter, seven key purposes, chip id, API version; 20 bytes.
- * Source: esptool's protocol documentation, "Get Security Info"; the last purpose is that of an unburnt C3.
+ * Source: esptool's protocol documentation, "Get Security Info"; the last purpose is that of an unburned C3.
  */
 export function securityInfo(
   identity: ChipIdentity,
@@ -241,7 +241,7 @@ export function securityInfo(
   putWord(info, 0, (security.secureBoot ? 1 : 0) | (security.secureDownload ? 4 : 0));
   info[4] = security.flashEncryption ? 1 : 0;
   info[11] = 0x0c;
-  if (fuses?.burnt) {
+  if (fuses?.burned) {
     const { words } = fuses;
     const { revoked, padJtag, aggressiveRevoke } = securityFuses(identity.name, words);
     const flags = [security.secureBoot, aggressiveRevoke, security.secureDownload, ...revoked];

@@ -14,7 +14,7 @@ export class Registers {
     private readonly fixed: EfuseWords,
     private readonly spi: SpiController,
     private readonly uart: { baud: number; clockHz: number },
-    /** Null for a chip whose fuses cannot be burnt. */
+    /** Null for a chip whose fuses cannot be burned. */
     private readonly fuses: FuseArray | null,
   ) {}
 

@@ -12,7 +12,7 @@ import type { ChipIdentity } from './identity.js';
  * with the key in the fuses.
  */
 export function bootFlash(flash: NorFlash, fuses: FuseArray | null, identity: ChipIdentity): NorFlash {
-  if (!fuses?.burnt) return flash;
+  if (!fuses?.burned) return flash;
   const { encryption, keys } = securityFuses(identity.name, fuses.words);
   const found = keys.find(({ purpose }) => purpose === 'xts-aes-128');
   if (!encryption.enabled) return flash;
@@ -28,7 +28,7 @@ export function bootFlash(flash: NorFlash, fuses: FuseArray | null, identity: Ch
 
 /** The check of images by secure boot: a valid signature by a key whose digest is in the fuses, and that is not revoked. */
 export function imageCheck(fuses: FuseArray | null): (bytes: Uint8Array) => boolean {
-  if (!fuses?.burnt) return () => true;
+  if (!fuses?.burned) return () => true;
   const { secureBoot, keys, revoked } = securityFuses(fuses.chip, fuses.words);
   if (secureBoot !== 2) return () => true;
   const trusted = keys.flatMap(({ block, purpose }) => {

@@ -55,7 +55,7 @@ export function bootKeyKind(key: KeyObject, name: string): BootKeyKind {
   );
 }
 
-/** The digest of a key as burnt into a chip's fuses: 32 bytes. @throws AIOT_USAGE for an unsupported key */
+/** The digest of a key as burned into a chip's fuses: 32 bytes. @throws AIOT_USAGE for an unsupported key */
 export function bootKeyDigest(key: KeyObject, name: string): Buffer {
   return digestOf(publicPart(createPublicKey(publicPem(key)), bootKeyKind(key, name)));
 }

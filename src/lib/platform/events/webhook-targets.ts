@@ -54,7 +54,7 @@ function bareHost({ hostname }: URL): string {
 
 function inPrivate(host: string): AiotError {
   return refused(
-    `${host} is this machine, in a private network, or reserved`,
+    `${host} is this machine, on a private network, or reserved`,
     'An operator can allow it with --allow-private.',
   );
 }

@@ -344,7 +344,7 @@ export interface Schema {
     /** When deliveries began to fail; null = the last delivery succeeded. */
     failingSince: number | null;
     updated: number;
-    /** Whether the target may be in a private network or on this machine. */
+    /** Whether the target may be on a private network or on this machine. */
     allowPrivate: number;
     /** The previous secret, which also signs events for a while after a rotation. */
     secretBefore: string | null;

@@ -116,7 +116,7 @@ export interface SourcePlaces {
 }
 
 /**
- * Writes the output of a build to a file. If the build failed, the error quotes the first reasons, each with its file and line.
+ * Writes the output of a build to a file. If the build fails, the thrown error quotes the first build errors, each with its file and line.
  * @throws AIOT_FIRMWARE_BUILD, AIOT_FILE_NOT_WRITABLE
  */
 export async function requireBuilt(
