@@ -16,10 +16,13 @@ export function projectSchemaText({ schema, page }) {
   return `${JSON.stringify(titled, null, 2)}\n`;
 }
 
-/** The part of a schema at a path as written in docs/reference/project.md; `*` is any name. */
+/** The part of a schema at a path as written in docs/reference/project.md; `*` is any name. Of several options, the object counts. */
 function at(schema, path) {
   let part = schema;
-  for (const name of path) part = name === '*' ? part?.additionalProperties : part?.properties?.[name];
+  for (const name of path) {
+    const { properties } = part?.anyOf?.find((option) => option.properties) ?? part ?? {};
+    part = name === '*' ? part?.additionalProperties : properties?.[name];
+  }
   return part;
 }
 

@@ -35,6 +35,10 @@ const isMade = (path) => existsSync(join(made, path));
 /** @param {string} command @param {string[]} args */
 const works = (command, args) => spawnSync(command, args).status === 0;
 
+/** Whether Home Assistant's Python is installed; Debian 12 does not have it. */
+const hasPython313 = () =>
+  works('python3.13', ['--version']) || works('sh', ['-c', 'ls ~/.pyenv/versions/3.13.*/bin/python3']);
+
 /** Options of `unshare` for private mounts: directly if run by root, otherwise in a user namespace. */
 const privateMounts = () => (process.getuid?.() === 0 && works('unshare', ['-m', 'true']) ? ['-m'] : ['-rm']);
 
@@ -182,6 +186,14 @@ export const parts = {
       'PyWavelets==1.9.0',
       'statsmodels==0.15.0',
     ]),
+  },
+  'home-assistant': {
+    for: "Home Assistant's MQTT schemas and templates",
+    mb: 420,
+    apt: ['gcc'],
+    script: 'home-assistant.sh',
+    optional: !hasPython313(),
+    ready: () => isMade('home-assistant/.stamp'),
   },
   improv: {
     for: "the Improv project's own client library",

@@ -197,6 +197,9 @@ describe('docs/reference/project.md', () => {
   function paths(schema: z.core.JSONSchema.BaseSchema, at: string): string[] {
     const inner = Object.entries(schema.properties ?? {});
     const values = schema.additionalProperties;
+    const isSwitch = schema.anyOf?.some((each) => each.type === 'boolean') ?? false;
+    const option = isSwitch && schema.anyOf?.find((each) => 'properties' in each);
+    if (option) return [at, ...paths(option, at)];
     if (inner.length > 0)
       return inner.flatMap(([key, value]) => paths(value as typeof schema, at ? `${at}.${key}` : key));
     if (hasFields(values)) return [at, ...paths(values, `${at}.*`)];

@@ -28,6 +28,9 @@ export const aarch64Folder = join(root, '.venv', 'aarch64');
 /** The folder created by scripts/parts/pictures.sh. */
 export const picturesFolder = join(root, '.venv', 'pictures');
 
+/** The interpreter of the environment created by scripts/parts/home-assistant.sh. */
+export const homeAssistantPython = join(root, '.venv', 'home-assistant', 'bin', 'python');
+
 /** The folder where scripts/parts/improv.sh installs Improv's client library. */
 export const improvSdk = join(root, '.venv', 'improv');
 

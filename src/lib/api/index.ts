@@ -274,6 +274,8 @@ export {
   type ApplySettings,
   type DeviceSettings,
   deviceSettingsSchema,
+  type HomeAssistantApplied,
+  homeAssistantAppliedSchema,
   type NewSettings,
   newSettingsSchema,
   type SettingsApplied,

@@ -466,6 +466,34 @@ const notify = z.strictObject({
   allowPrivate: z.boolean().default(false),
 });
 
+/** The platform's devices in Home Assistant: `aiot up --project`. */
+const homeAssistant = z.strictObject({
+  /** Address of the broker that Home Assistant uses; absent = the platform's own broker. `$AIOT_NOTIFY_…` stands for a variable of the platform's environment. */
+  broker: z
+    .string()
+    .regex(/^mqtts?:\/\/\S+$/, 'expected a URL such as mqtt://HOST:1883')
+    .optional(),
+  /** Discovery prefix in Home Assistant's MQTT settings. */
+  prefix: z
+    .string()
+    .regex(/^[^\s+#/$][^+#\p{Cc}]*[^\s+#/]$/u, 'expected a topic such as homeassistant')
+    .max(100)
+    .default('homeassistant'),
+  /** Selector of the devices. */
+  selector: z.string().min(1).max(4000).default('all'),
+  /** Minimum time between two values of a sensor. */
+  every: span.default('10s'),
+  /** User of the platform in whose name clients of the other broker start rollouts; absent = no install button. */
+  installs: name.optional(),
+  /** Home Assistant's device class of fields whose unit does not identify it; `none` = no class. */
+  classes: z.record(z.string(), z.string().min(1)).default({}),
+});
+
+/** Other systems that show the platform's devices. */
+const integrations = z.strictObject({
+  homeAssistant: z.union([z.boolean(), homeAssistant]).optional(),
+});
+
 /** A JSON Schema (draft 2020-12) of an object. */
 const objectSchema = z
   .record(z.string(), z.unknown())
@@ -672,6 +700,8 @@ export const projectSchema = z.strictObject({
   commands: z.record(name, z.record(z.string(), command)).optional(),
   /** Settings of the platform's devices, by type: `aiot device settings apply`, and `aiot up --project`. */
   settings: z.record(name, deviceSettings).optional(),
+  /** Other systems that show the platform's devices: `aiot up --project`. */
+  integrations: integrations.optional(),
   stream: stream.default({ topic: 'rows', format: 'json', device: 'topic', fields: {} }),
   signal: signal.default({ rate: 1, window: 1, stride: 1, features: 'raw' }),
   model: model.prefault({}),

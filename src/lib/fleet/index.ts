@@ -37,6 +37,26 @@ export {
   silentTag,
   usualSilentMs,
 } from './health.js';
+export {
+  type Discovery,
+  discoveryOf,
+  type HomeAssistant,
+  type HomeDevice,
+  type HomePlace,
+  type HomeState,
+  homeAssistantClasses,
+  homeAssistantSchema,
+  homeRoot,
+  homeTopics,
+  type Installable,
+  type InstallKind,
+  installKinds,
+  installPayload,
+  parseInstall,
+  sensorOf,
+  stateOf,
+  updateOf,
+} from './home-assistant.js';
 export { countInference, emptyCounts, type LiveCounts, liveFigures } from './live.js';
 export { type Rehearsals, type RehearseOptions, rehearsalsSchema, rehearseAll } from './rehearse.js';
 export { parseWish } from './rollout/draft.js';

@@ -2,9 +2,10 @@ import type { PlatformUrls } from '../api/api.js';
 import type { ApplyAlarmTargets, ProjectAlarmsApplied } from '../api/contract/alarm-targets.js';
 import type { ApplyAlarms } from '../api/contract/alarms.js';
 import type { ApplyCommands, CommandsApplied } from '../api/contract/commands.js';
-import type { ApplySettings, SettingsApplied } from '../api/contract/settings.js';
+import type { ApplySettings, HomeAssistantApplied, SettingsApplied } from '../api/contract/settings.js';
 import type { Sync } from '../core/append-log.js';
 import type { Clock } from '../core/time.js';
+import type { HomeAssistant } from '../fleet/home-assistant.js';
 import type { ProviderOptions } from './access/provider.js';
 import type { BrokerLimits } from './broker/limits.js';
 import type { BoardListener } from './broker/listeners.js';
@@ -133,6 +134,11 @@ export interface Platform {
   applyCommands(request: ApplyCommands): Promise<CommandsApplied | null>;
   /** Replaces a project's settings with a list; null in the same cases as for alarms. */
   applySettings(request: ApplySettings): Promise<SettingsApplied | null>;
+  /** Replaces what a project publishes for Home Assistant (null = nothing); null in the same cases as for alarms. */
+  applyHomeAssistant(request: {
+    project: string;
+    definition: HomeAssistant | null;
+  }): Promise<HomeAssistantApplied | null>;
   /** Creates a link that logs one browser into the dashboard with this token's rights; null for an invalid token. */
   loginLink(token: string): Promise<string | null>;
   /** Closes all listeners and connections, and writes pending data. */

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { PlatformUrls } from '../api/api.js';
 import { type ProjectAlarmsApplied, withTargets } from '../api/contract/alarm-targets.js';
 import type { CommandsApplied } from '../api/contract/commands.js';
-import type { SettingsApplied } from '../api/contract/settings.js';
+import type { HomeAssistantApplied, SettingsApplied } from '../api/contract/settings.js';
 import { sha256Hex } from '../core/crypto.js';
 import { aiotVersion } from '../core/folders.js';
 import { preload } from '../core/process.js';
@@ -40,6 +40,7 @@ import { DeviceSettingsService } from './devices/settings.js';
 import { type LiveHub, liveHub } from './devices/talk.js';
 import { openingError } from './errors.js';
 import { Alarms } from './events/alarms.js';
+import { HomeAssistantService } from './events/home-assistant.js';
 import { openEvents } from './events/start.js';
 import { createApp } from './http/app.js';
 import { datasetsSeen, ingest } from './ingest.js';
@@ -74,7 +75,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   try {
     const started = await startParts(options, parts);
     const { urls, ca, token, figures, streams, loginLink } = started;
-    const { applyAlarms, applyCommands, applySettings } = started;
+    const { applyAlarms, applyCommands, applySettings, applyHomeAssistant } = started;
     let stopped: Promise<void> | undefined;
     return {
       urls,
@@ -84,6 +85,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       applyAlarms,
       applyCommands,
       applySettings,
+      applyHomeAssistant,
       loginLink,
       ...(token === undefined ? {} : { token }),
       stop: () => {
@@ -107,7 +109,7 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
   ingestPlanOf(options.engines, '');
   const ground = { options, lifecycle, host, urls, log, now, disk: new DiskFigures(), later: {} };
   const started = await platformParts.start(ground, lifecycle);
-  const { folder, state, broker, alarms, commands, settings, outgoing, token } = started;
+  const { folder, state, broker, alarms, commands, settings, homeAssistant, outgoing, token } = started;
   folder.keep();
   log.debug({ urls }, 'ready');
   preload(() => import('../model/index.js'));
@@ -139,7 +141,14 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
     });
     return applied;
   };
-  const apply = { applyAlarms, applyCommands, applySettings };
+  const applyHomeAssistant: Platform['applyHomeAssistant'] = async (request) => {
+    let applied: HomeAssistantApplied | null = null;
+    await whenSound(state.engine, async () => {
+      applied = await homeAssistant.apply(request, 'platform');
+    });
+    return applied;
+  };
+  const apply = { applyAlarms, applyCommands, applySettings, applyHomeAssistant };
   return { urls, ca: authority.file, token, figures, streams, ...apply, loginLink };
 }
 
@@ -205,6 +214,7 @@ const platformParts = new PartTable<Ground>()
   .part('live', ({ state, log }) => liveHub(state.telemetry.reader, log), close)
   .part('commands', ({ state, broker, live, now }) => new DeviceCommands({ ...state, broker, live, now }))
   .part('settings', ({ state, desired, now }) => new DeviceSettingsService({ ...state, desired, now }))
+  .part('homeAssistant', homeAssistantOf)
   .part('begun', ({ state, outgoing }) => whenSound(state.engine, outgoing.begin))
   .part('replicas', replicasOf)
   .part('workers', () => new WorkerStates())
@@ -406,6 +416,22 @@ function relayOf(options: PlatformOptions): string | undefined {
   return isGuide(options) ? undefined : options.engines?.events;
 }
 
+function homeAssistantOf({
+  state,
+  rollouts,
+  outgoing,
+  broker,
+  urls,
+  log,
+  now,
+}: WithBroker & { outgoing: { platform: string } }): HomeAssistantService {
+  const { store, events, devices, telemetry, models, firmware, tokens, users, denials } = state;
+  return new HomeAssistantService({
+    ...{ store, events, devices, telemetry, models, firmware, tokens, users, denials, rollouts, broker },
+    ...{ platform: outgoing.platform, version: aiotVersion(), url: () => urls.http, log, now },
+  });
+}
+
 /** Starts the workers, now or once the database check is complete, and logs whether the database is sound. */
 async function startBackground(
   started: WithWishes & {
@@ -414,10 +440,11 @@ async function startBackground(
     alarms: Alarms;
     commands: DeviceCommands;
     settings: DeviceSettingsService;
+    homeAssistant: HomeAssistantService;
     workers: WorkerStates;
   },
 ) {
-  const { log, state, rollouts, outgoing, alarms, commands, settings, workers } = started;
+  const { log, state, rollouts, outgoing, alarms, commands, settings, homeAssistant, workers } = started;
   const { audit, engine, retention, orphans, scrub, attention, crashes } = state;
   const all = [
     rollouts.worker(),
@@ -429,6 +456,7 @@ async function startBackground(
     alarms.worker(),
     commands.worker(),
     settings.worker(),
+    homeAssistant.worker(),
     audit.worker(),
   ];
   let end: () => Promise<void> | undefined = () => undefined;

@@ -82,7 +82,7 @@ export function targetsOf({ config, file }: Project): NewAlarmTarget[] {
  * Whether a target's URL has a credential in plain text. For services that expect a token as the user name, the user name is a
  * credential too.
  */
-function hasSecret(url: string): boolean {
+export function hasSecret(url: string): boolean {
   const [, scheme = '', user = '', password] = /^([a-z]+):\/\/([^:@/?]*)(?::([^@/?]*))?@/.exec(url) ?? [];
   const isPlain = (part: string) => part !== '' && !/^\$AIOT_NOTIFY_[A-Z0-9_]+$/.test(part);
   const isToken = ['pagerduty', 'telegram'].includes(scheme) && isPlain(user);

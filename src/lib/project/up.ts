@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { ProjectAlarmsApplied } from '../api/contract/alarm-targets.js';
 import type { CommandsApplied } from '../api/contract/commands.js';
-import type { SettingsApplied } from '../api/contract/settings.js';
+import type { HomeAssistantApplied, SettingsApplied } from '../api/contract/settings.js';
 import { AiotError } from '../core/errors.js';
 import { loadProject, type Project } from '../core/project.js';
 import { deferred } from '../core/tasks.js';
@@ -17,6 +17,7 @@ import type { Route, RouteState, StreamOpener } from '../stream/route/types.js';
 import { parseStreamUrl } from '../stream/url.js';
 import { alarmsOf, targetsOf } from './alarms.js';
 import { commandsOf, settingsOf } from './commands.js';
+import { homeAssistantOf } from './home-assistant.js';
 
 export interface UpProjectOptions extends Omit<UpOptions, 'boards' | 'readers' | 'project'> {
   /** Folder of aiot.yaml. */
@@ -35,8 +36,8 @@ const patienceMs = 3000;
 
 /**
  * Starts a platform and, in the same process, the services of a project: a listener for its boards, and its routes, each of which is
- * supervised separately. The project's alarms, notification targets, commands and settings on the platform are synchronized with the
- * file. If anything in the project is invalid, nothing is started.
+ * supervised separately. The project's alarms, notification targets, commands, settings and Home Assistant integration on the platform are
+ * synchronized with the file. If anything in the project is invalid, nothing is started.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_ROUTE_INVALID, as `up`, and permanent errors of a route
  */
 export async function upProject(options: UpProjectOptions, log: (line: string) => void): Promise<UpPlatform> {
@@ -47,6 +48,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
   const targets = targetsOf(project);
   const commands = await commandsOf(project);
   const settings = await settingsOf(project);
+  const definition = homeAssistantOf(project);
   const readers = Object.fromEntries(routes.flatMap(readersOf));
   const { boardPort } = options;
   const restart = restartOf({ ...options, project: { dir: options.project, set: given, boardPort } });
@@ -64,6 +66,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
   let applied: ProjectAlarmsApplied | null;
   let appliedCommands: CommandsApplied | null;
   let appliedSettings: SettingsApplied | null;
+  let homeAssistant: HomeAssistantApplied | null;
   try {
     for (const route of routes) {
       const open = localOpener(platform.streams, route.name);
@@ -73,6 +76,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
     applied = await platform.applyAlarms({ project: project.config.name, alarms, targets });
     appliedCommands = await platform.applyCommands({ project: project.config.name, commands });
     appliedSettings = await platform.applySettings({ project: project.config.name, settings });
+    homeAssistant = await platform.applyHomeAssistant({ project: project.config.name, definition });
     const ready = Promise.all([...running.values()].map((one) => one.ready));
     await Promise.race([ready, clock.sleep(patienceMs)]);
   } catch (error) {
@@ -84,7 +88,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
     ...platform.result,
     project: {
       ...{ name: project.config.name, dir: project.dir, routes: states },
-      ...{ alarms: applied, commands: appliedCommands, settings: appliedSettings },
+      ...{ alarms: applied, commands: appliedCommands, settings: appliedSettings, homeAssistant },
     },
   };
   return { ...platform, result, stop };

@@ -46,6 +46,15 @@ export type ApplySettings = z.input<typeof applySettingsSchema>;
 export const settingsAppliedSchema = appliedSchema;
 export type SettingsApplied = z.output<typeof settingsAppliedSchema>;
 
+/** How a project's definition changed what Home Assistant shows. */
+export const homeAssistantAppliedSchema = z.object({
+  project: name,
+  change: z.enum(['created', 'changed', 'removed', 'unchanged']),
+  /** Address without credentials; `own` = the platform's broker; null = nothing is published. */
+  broker: z.string().nullable(),
+});
+export type HomeAssistantApplied = z.output<typeof homeAssistantAppliedSchema>;
+
 const change = {
   /** Values to set: objects are merged, lists and other values are replaced. */
   set: values.default({}),

@@ -289,6 +289,11 @@ export const eventTypes = {
     z.object({ digest: z.string(), builds: z.array(z.string()) }),
   ),
   'firmware.sign': kind('name@version', 'A version of a firmware was signed again.', pushed),
+  'home-assistant.apply': kind(
+    'project',
+    'What Home Assistant shows of the devices was created, changed or removed; `broker` contains no credentials.',
+    z.object({ change: z.string(), broker: z.string().nullable() }),
+  ),
   'job.cancel': kind('job', 'Cancellation of the job was requested.', job),
   'job.create': kind('job', 'The job was queued.', job),
   'job.end': kind(

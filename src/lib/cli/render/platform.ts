@@ -257,6 +257,12 @@ export function platformText({
   if (commands !== '') lines.push(['commands', commands]);
   const settings = project?.settings ? appliedNames(project.settings) : '';
   if (settings !== '') lines.push(['device settings', settings]);
+  const home = project?.homeAssistant ?? null;
+  if (home !== null && (home.broker !== null || home.change === 'removed'))
+    lines.push([
+      'Home Assistant',
+      home.broker === null ? 'removed' : home.broker === 'own' ? 'this broker' : home.broker,
+    ]);
   lines.push(['context', context ?? 'none']);
   if (token !== undefined) lines.push(['token', token], ['', dim('shown once; stored in the context')]);
   const switched = replaced === undefined ? '' : `\nSwitched to the context ${context} (was ${replaced})`;

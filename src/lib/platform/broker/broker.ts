@@ -13,7 +13,14 @@ import type { Finding } from '../verify/damage.js';
 import type { Ledger } from '../verify/ledger.js';
 import type { Connection } from './connection.js';
 import type { ExternalParts } from './external.js';
-import { type BoardDoor, type Identity, identify, mayPublish, peerOf } from './identity.js';
+import {
+  type BoardDoor,
+  type Identity,
+  identify,
+  mayPublish,
+  peerOf,
+  type UserIdentity,
+} from './identity.js';
 import { Admission, type BrokerLimits, brokerLimits, PublishRates, visitorOf } from './limits.js';
 import { type BrokerDepths, type BrokerFigures, depthsOf, tellFigures } from './metrics.js';
 import { whenCaughtUp } from './outlet.js';
@@ -85,6 +92,11 @@ export interface Broker {
   publish(packet: Partial<BrokerMessage> & { topic: string; payload: Buffer }): Promise<void>;
   /** For routes in this process. */
   streams: LocalStreams;
+  /**
+   * Calls the listener with each message that a user may publish, until the returned function is called. Null: an external broker does not
+   * tell who publishes.
+   */
+  watchUsers(listener: UserListener): (() => void) | null;
   /** Passes messages from clients and from the platform to users who watch a topic. */
   tail: Tail;
   /** Whether a device is subscribed to its topic now, so that it receives messages; always true with an external broker. */
@@ -105,6 +117,12 @@ export interface Broker {
   limits: BrokerLimits;
   close(): Promise<void>;
 }
+
+/** Receives a message before its publisher gets the PUBACK. */
+export type UserListener = (
+  user: UserIdentity,
+  message: Pick<Offered, 'topic' | 'payload' | 'retain'>,
+) => void;
 
 /** Idle time before TCP keep-alive probes a connection, ms. */
 const tcpKeepAliveMs = 60_000;
@@ -148,6 +166,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
   const withToken = new WeakMap<Connection, () => void>();
   const { figures } = router;
   const elapsed = () => performance.now();
+  const userListeners = new Set<UserListener>();
   const core: Core = {
     ...{ state, router, figures, limits, log, now, sessionLog: () => sessions.log },
     ...{ connections: new Set(), byKey: new Map(), turns: new Map() },
@@ -167,7 +186,10 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       return author !== null && mayPublish(author, topic);
     },
     isOnline: (device) => !closing && devices.isHere(device),
-    offer: (message, done) => streams.offer(message as Offered, done),
+    offer(message, done, identity) {
+      if (identity?.kind === 'user') for (const told of userListeners) told(identity, message as Offered);
+      streams.offer(message as Offered, done);
+    },
     connected(connection) {
       track('connected', connection);
       // The device may have been revoked while it was connecting, when `disconnect` could not see this connection yet.
@@ -231,6 +253,10 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
     },
     ...{ figures, limits, publish, streams, disconnectWho, endConnections },
     disconnectUser: () => {},
+    watchUsers(listener) {
+      userListeners.add(listener);
+      return () => void userListeners.delete(listener);
+    },
     tail: tailIn(core),
     depths: () => depthsOf(core),
     hears: (device, topic) =>
@@ -298,8 +324,8 @@ export interface Core {
   mayStillPublish(will: Will, topic: string): Promise<boolean>;
   /** Whether a device has a connection. */
   isOnline(device: string): boolean;
-  /** Offers a message to readers in this process. */
-  offer(message: Offered, done: (error?: Error | null) => void): void;
+  /** Offers a message to readers in this process. @param identity the publisher, if it is a client */
+  offer(message: Offered, done: (error?: Error | null) => void, identity?: Identity | null): void;
   connected(connection: Connection): void;
   disconnected(connection: Connection): void;
 }

@@ -157,6 +157,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
           log.warn({ device }, 'the external broker must disconnect the device and reload pki/devices.crl');
       },
       disconnectWho: () => {},
+      watchUsers: () => null,
       disconnectUser: (username) => control?.cutOff(username, () => false),
       endConnections: async () => {},
       async close() {

@@ -61,7 +61,7 @@ export class Inbox {
       let offered = false;
       // Readers in this process get a message only after it is stored, so that they never see a message that could not
       // be stored.
-      this.core.offer(message, (refused) => {
+      const forward = (refused?: Error | null) => {
         if (refused || this.broken) return this.break(refused);
         offered = true;
         this.core.router.accept(message, origin, (failure, accepted) => {
@@ -70,7 +70,8 @@ export class Inbox {
           if (slot.loose) this.finish(slot);
           this.release();
         });
-      });
+      };
+      this.core.offer(message, forward, this.connection.identity);
       // A slow reader must not delay other messages.
       if (!offered) slot.loose = true;
     };

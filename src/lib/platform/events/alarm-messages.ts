@@ -104,7 +104,7 @@ export function senderFor(
 /** An environment variable. Only these names are replaced, so that a target cannot obtain the platform's other secrets. */
 const variables = /\$(AIOT_NOTIFY_[A-Z0-9_]+)/g;
 
-function withVariables(url: string, env: NodeJS.ProcessEnv): string {
+export function withVariables(url: string, env: NodeJS.ProcessEnv): string {
   return url.replace(variables, (_, variable: string) => {
     const value = env[variable];
     if (value === undefined || value === '')

@@ -52,7 +52,7 @@ export async function openEvents(parts: EventParts) {
   const data = { version: aiotVersion() };
   const begin = () => events.record({ who: 'platform', type: 'platform.start', subject: 'platform', data });
   const webhooks = new Webhooks({ store, events, now });
-  return { begin, jobs, webhooks, alarmTargets, relay, sender, workers };
+  return { begin, jobs, webhooks, alarmTargets, relay, sender, workers, platform };
 }
 
 /** An id that distinguishes this platform's events from another's, derived from the creation time of its state. */

@@ -24,6 +24,7 @@ export interface UpPlatform {
   applyAlarms: Platform['applyAlarms'];
   applyCommands: Platform['applyCommands'];
   applySettings: Platform['applySettings'];
+  applyHomeAssistant: Platform['applyHomeAssistant'];
   stop(): Promise<void>;
 }
 
@@ -102,8 +103,8 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       await platform.stop();
       boundless();
     };
-    const { streams, applyAlarms, applyCommands, applySettings } = platform;
-    return { result, streams, applyAlarms, applyCommands, applySettings, stop };
+    const { streams, applyAlarms, applyCommands, applySettings, applyHomeAssistant } = platform;
+    return { result, streams, applyAlarms, applyCommands, applySettings, applyHomeAssistant, stop };
   } catch (error) {
     await platform.stop();
     throw error;
