@@ -90,9 +90,17 @@ describeReal('postgres', 'on PostgreSQL', () => {
     const labelled = async () =>
       (await client.events.page({ from: 0, types: ['data.label'], limit: 100 })).events;
 
+    /** Whether every role has a leader, and no replica leads in more than its share: the roles divided by the replicas, rounded up. */
+    const spread = async (urls: readonly string[]) => {
+      const led = await counts(urls);
+      const most = Math.ceil(platformRoles.length / urls.length);
+      const sum = led.reduce((total, count) => total + count, 0);
+      return sum === platformRoles.length && led.every((count) => count > 0 && count <= most);
+    };
+
     it('are spread over the replicas, each in one of them', async () => {
       const all = [victim.http, urlOf(0), urlOf(1)];
-      await expect.poll(() => counts(all), { timeout: 10_000, interval: 50 }).toEqual([5, 5, 5]);
+      await expect.poll(() => spread(all), { timeout: 10_000, interval: 50 }).toBe(true);
       expect((await leadsOf(all)).flat().sort()).toEqual(platformRoles);
       const { replicas } = await client.status();
       await expect
@@ -158,7 +166,7 @@ describeReal('postgres', 'on PostgreSQL', () => {
 
     it('of a stopped one are taken over at once', async () => {
       const [first, second] = [urlOf(0), urlOf(1)];
-      await expect.poll(() => counts([first, second]), { timeout: 10_000 }).toEqual([7, 8]);
+      await expect.poll(() => spread([first, second]), { timeout: 10_000 }).toBe(true);
       const stopped = performance.now();
       await platforms.pop()?.stop();
       await expect.poll(() => leads(first), { timeout: 10_000, interval: 50 }).toEqual(platformRoles);

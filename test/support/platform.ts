@@ -11,7 +11,7 @@ import { startPlatform } from '../../src/lib/platform/start.js';
 /** The roles of every platform, sorted. */
 export const platformRoles = [
   ...['alarm-notices', 'alarm-targets', 'alarms', 'audit', 'blobs', 'calls', 'crashes', 'events', 'health'],
-  ...['jobs', 'retention', 'rollouts', 'scrub', 'settings', 'webhooks'],
+  ...['home-assistant', 'jobs', 'retention', 'rollouts', 'scrub', 'settings', 'webhooks'],
 ];
 
 export interface TestPlatform {
