@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs Home Assistant with what its MQTT integration imports in .venv/home-assistant. It needs Python 3.13, from the PATH or pyenv.
+# Installs Home Assistant and the packages that its MQTT integration imports into .venv/home-assistant. Requires Python 3.13, from PATH or pyenv.
 # A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -21,4 +21,4 @@ rm -rf "$folder"
 "$python" -m venv "$folder"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --requirement "$requirements"
 cp "$requirements" "$folder/.stamp"
-echo "$folder is made"
+echo "$folder was created"

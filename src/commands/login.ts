@@ -7,9 +7,9 @@ import { next } from '../lib/cli/render/text.js';
 import { hasBrowser, openSecretUrl } from '../lib/cli/report.js';
 
 export default class Login extends AiotCommand {
-  static override summary = "Log in at the platform's login provider.";
+  static override summary = "Log in through the platform's login provider.";
   static override description =
-    "The login is stored in a context. It is renewed while you use it, and your role follows your groups at the provider. On a machine with a desktop, the provider's page opens in the browser; elsewhere, a URL and a code are shown, which you can enter on any machine. A context with a token of a local user is kept: log in under another name.";
+    "The login is stored in a context. It is renewed while you use it, and your role follows your groups at the provider. On a machine with a desktop, the provider's page opens in the browser. Elsewhere, the command shows a URL, which you can open on any machine, and a code to enter there. A context with a local user's token is overwritten only with --replace.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> plant --url https://plant.example:8443 --ca ca.crt',
@@ -31,7 +31,7 @@ export default class Login extends AiotCommand {
       helpValue: 'FILE',
     }),
     browser: Flags.boolean({
-      summary: "Use this machine's browser, or show a code for any browser [default: if there is a desktop].",
+      summary: "Log in with this machine's browser instead of a code [default: if there is a desktop].",
       env: 'AIOT_BROWSER',
       allowNo: true,
     }),

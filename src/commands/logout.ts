@@ -4,7 +4,7 @@ import { shared } from '../lib/cli/flags/shared.js';
 import { next } from '../lib/cli/render/text.js';
 
 export default class Logout extends AiotCommand {
-  static override summary = 'End a login, here and at the login provider.';
+  static override summary = 'Log out of the platform, and end the login at the provider.';
   static override description =
     "The login's token is revoked and deleted from the context. The context stays, so that you can log in again. Tokens of local users are not affected.";
   static override examples = [

@@ -102,21 +102,21 @@ describe('a discovery message', () => {
     });
   });
 
-  it('has no install button where nobody may install', () => {
+  it('has no install button if nobody may install updates', () => {
     const shown = device({ installable: new Set(['firmware']) });
     expect(discoveryOf(shown, definition, place).components.firmware_update).not.toHaveProperty(
       'command_topic',
     );
   });
 
-  it('has a topic of its own for each name, also for names with dots', () => {
+  it('has a separate topic for each name, including names with dots', () => {
     const topics = ['a.b', 'a_b', 'a-b', 'a..b', 'A.b'].map((name) => homeTopics(name, place).config);
     expect(new Set(topics).size).toBe(topics.length);
     for (const topic of topics) expect(topic).toMatch(/^homeassistant\/device\/[a-zA-Z0-9_-]+\/config$/);
   });
 });
 
-it('a state contains the probability of the predicted class, and text in the length that Home Assistant accepts', () => {
+it('a state contains the probability of the predicted class, and text that is short enough for Home Assistant', () => {
   const inference = { label: 'x'.repeat(400), voted: null, scores: [0.2], value: null };
   const text = { answer: 'probability', reported: null } as const;
   expect(stateOf({ values: { a: 1 }, inference }, text)).toEqual({

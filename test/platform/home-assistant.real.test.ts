@@ -51,7 +51,7 @@ function suiteOnMosquitto(): void {
 }
 
 describeReal('mosquitto', 'a Mosquitto that loses its messages', () => {
-  it('gets all of them again, and the devices are unavailable while the platform is away', async () => {
+  it('gets all of them again, and the devices are unavailable while the platform is offline', async () => {
     const broker = await startMosquitto();
     const own = await testPlatform();
     try {

@@ -98,7 +98,7 @@ describeReal('postgres', 'on PostgreSQL', () => {
       return sum === platformRoles.length && led.every((count) => count > 0 && count <= most);
     };
 
-    it('are spread over the replicas, each in one of them', async () => {
+    it('are distributed among the replicas, each to one of them', async () => {
       const all = [victim.http, urlOf(0), urlOf(1)];
       await expect.poll(() => spread(all), { timeout: 10_000, interval: 50 }).toBe(true);
       expect((await leadsOf(all)).flat().sort()).toEqual(platformRoles);
@@ -111,7 +111,7 @@ describeReal('postgres', 'on PostgreSQL', () => {
       expect(replicas).toHaveLength(3);
     }, 30_000);
 
-    it('of a killed one are taken over within the documented time; webhooks, jobs and alarms continue, each change once', async () => {
+    it('of a killed replica are taken over within the documented time; webhooks, jobs and alarms continue, each change once', async () => {
       const ca = await readText(platforms[0]?.ca ?? '');
       const { port } = hook.address() as AddressInfo;
       const url = `http://127.0.0.1:${port}/hook`;
@@ -164,7 +164,7 @@ describeReal('postgres', 'on PostgreSQL', () => {
       await sender.endAsync();
     }, 60_000);
 
-    it('of a stopped one are taken over at once', async () => {
+    it('of a stopped replica are taken over at once', async () => {
       const [first, second] = [urlOf(0), urlOf(1)];
       await expect.poll(() => spread([first, second]), { timeout: 10_000 }).toBe(true);
       const stopped = performance.now();

@@ -138,7 +138,7 @@ async function pass(ms: number, running: readonly Replica[]): Promise<void> {
 const led = () => replicas.flatMap((each) => each.leads()).sort();
 const counts = () => replicas.map((each) => each.leads().length);
 
-describe('roles of background tasks', () => {
+describe('the roles of background tasks', () => {
   it('are all taken on by a single replica at its first beat', async () => {
     const only = replica();
     await only.begun();
@@ -146,7 +146,7 @@ describe('roles of background tasks', () => {
     expect(starts.map(({ epoch }) => epoch)).toEqual(roles.map(() => 1));
   });
 
-  it('are spread when replicas join, each role in one replica at a time', async () => {
+  it('are redistributed when replicas join, each role to one replica at a time', async () => {
     const [a, b] = [replica(), replica()];
     await a.begun();
     await pass(3000, [a, b]);
@@ -175,7 +175,7 @@ describe('roles of background tasks', () => {
     expect(again.map(({ role }) => role).sort()).toEqual(ofB);
     for (const { role, epoch } of again)
       expect(epoch).toBe((before.filter((one) => one.role === role).at(-1)?.epoch ?? 0) + 1);
-    // A replica that was only paused notices that it was replaced, and begins anew.
+    // A replica that was only paused notices that it was replaced, and starts again.
     await b.beat();
     expect(b.leads()).toEqual([]);
     await pass(3000, [a, b]);
@@ -183,7 +183,7 @@ describe('roles of background tasks', () => {
     expect(led()).toEqual(roles);
   });
 
-  it('are handed on at the next beat when a replica stops in order', async () => {
+  it('are handed on at the next beat when a replica shuts down', async () => {
     const [a, b] = [replica(), replica()];
     await pass(6000, [a, b]);
     await b.stop();
@@ -234,7 +234,7 @@ describe('roles of background tasks', () => {
     expect(led()).toEqual(roles);
   });
 
-  it('that only one replica can take on stay there, and the others are spread', async () => {
+  it('stay with the only replica that can take them on, while the other roles are distributed', async () => {
     const a = replica({ own: [...roles, 'broker', 'guide'] });
     await a.begun();
     const b = replica({ own: ['audit', 'jobs'] });

@@ -16,7 +16,7 @@ import {
 } from '../support/oidc-provider.js';
 import { ok, type UpForTests, upForTests } from '../support/up.js';
 
-/** Interval after which the platform asks the provider again, ms; a login lapses after twelve intervals. */
+/** Interval after which the platform asks the provider again, ms; a login expires after twelve intervals. */
 const recheckMs = 1000;
 
 let provider: RunningProvider;
@@ -124,7 +124,7 @@ describe('a login', () => {
     await expect(refused).rejects.toMatchObject({ code: 'AIOT_ALREADY_EXISTS' });
   });
 
-  it('is not usable as a user of the same name that an operator added', async () => {
+  it('gives no access to a local user of the same name', async () => {
     await ok(userSchema, ['user', 'add', 'root', '--role', 'operator', '--context', 'local']);
     provider.accounts.set('s-3', { name: 'root', groups: ['staff'] });
     provider.next = 's-3';
@@ -156,7 +156,7 @@ describe('a login', () => {
     expect(provider.requests.get('/token')).toBe(before + 1);
   });
 
-  it('ends when the groups have no role any more', async () => {
+  it('ends when the groups no longer have a role', async () => {
     const { token } = await enter();
     provider.accounts.set('s-1', { name: 'ana', groups: [] });
     await untilDue();
@@ -177,7 +177,7 @@ describe('a login', () => {
     expect(stderr).toContain('aiot login work');
   });
 
-  it('ends at a disabled user, who cannot log in again', async () => {
+  it('ends when an operator disables the user, who cannot log in again', async () => {
     const { token } = await enter();
     await ok(userSchema, ['user', 'disable', 'ana', '--context', 'local']);
     await expect(withToken(token).status()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
@@ -200,7 +200,7 @@ describe('a login', () => {
     await withToken(other.token).status();
   });
 
-  it('ends at logout, at the provider too', async () => {
+  it('ends at logout, also at the provider', async () => {
     const { token } = await enter();
     const before = provider.requests.get('/token/revocation') ?? 0;
     const { code, stdout } = await runCli(['logout', '--context', 'work']);
@@ -226,7 +226,7 @@ describe('a login', () => {
     await expect(withToken(token).status()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
   });
 
-  it('begins a session of the dashboard, which is renewed and ends like it', async () => {
+  it('begins a dashboard session, which is renewed and ends with the login', async () => {
     const redirectUri = 'http://127.0.0.1:9/';
     const anybody = createClient({ url: own.url, ca });
     clients.push(anybody);
@@ -243,7 +243,7 @@ describe('a login', () => {
 });
 
 describe('a provider that is down', () => {
-  it('locks no local user out, and logins continue until they lapse', async () => {
+  it('does not lock out local users, and logins continue until they expire', async () => {
     const { token } = await enter();
     const client = withToken(token);
     await provider.stop();

@@ -12,7 +12,7 @@ afterAll(() => fake.stop());
 
 const redirectUri = 'http://127.0.0.1:9/';
 
-describe('a login at a provider', () => {
+describe('a login through a provider', () => {
   let provider: Provider;
   beforeEach(() => {
     fake.state.lies = {};

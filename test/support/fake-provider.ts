@@ -2,7 +2,7 @@ import { createHmac, createSign, generateKeyPairSync, type JsonWebKey, type KeyO
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** What a login provider sends in place of a correct response. */
+/** Deviations from a login provider's correct responses. */
 export interface Lies {
   /** Claims of the ID token that differ. */
   claims?: Record<string, unknown>;
@@ -16,7 +16,7 @@ export interface Lies {
 
 const base64 = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-/** A login provider that lies as a test requires. A correct provider is in oidc-provider.ts. */
+/** A login provider whose responses are wrong in ways that a test chooses. A correct provider is in oidc-provider.ts. */
 export async function startFakeProvider() {
   const own = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const other = generateKeyPairSync('rsa', { modulusLength: 2048 });

@@ -9,10 +9,10 @@ export const version = signal('');
 /** Host of the platform's login provider; null = it has none. */
 export const provider = signal<string | null>(null);
 
-/** Why the login from which the provider has just sent the browser back failed. */
+/** Error of the login after which the provider has just redirected the browser back. */
 export const providerFailure = signal<ApiError | undefined>(undefined);
 
-/** Where a login's secret is stored while the browser is at the provider. Other tabs and other sites cannot read it. */
+/** Key of a login's secret in session storage while the browser is at the provider. Other tabs and sites cannot read the secret. */
 const loginKey = 'aiot-login';
 
 /** Checks whether this browser has a session. */

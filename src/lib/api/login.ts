@@ -11,7 +11,7 @@ import { createClient, type RegistryClient } from './client.js';
 import { contextFor } from './context.js';
 import { type FinishedLogin, type ProviderLogin, roles } from './contract/access.js';
 
-/** How often a code is polled again after a failure that may pass, ms. */
+/** Shortest interval between polls for a code after a temporary failure, ms. */
 const againMs = 2000;
 
 export interface LoginOptions {
@@ -44,8 +44,8 @@ export const loginResultSchema = z.object({
 export const logoutResultSchema = z.object({ context: z.string(), url: z.string() });
 
 /**
- * Logs in at the platform's login provider, and stores the login's token in a context. A token that is not from a login is kept, because it
- * works without the provider.
+ * Logs in through the platform's login provider, and stores the login's token in a context. A token that is not from a login is not
+ * overwritten, because it works without the provider.
  * @throws AIOT_ALREADY_EXISTS, AIOT_CONTEXT_NOT_FOUND, AIOT_LOGIN_FAILED, AIOT_NOT_ALLOWED, AIOT_NOT_FOUND, AIOT_PROVIDER_UNREACHABLE
  */
 export async function logIn(options: LoginOptions): Promise<z.output<typeof loginResultSchema>> {
@@ -183,7 +183,7 @@ async function openListener(signal: AbortSignal) {
     /** The query of the first redirect with this state. Other requests, such as those of other pages, are ignored. */
     response: (state: string, expires: number) =>
       new Promise<string>((resolve, reject) => {
-        const late = new AiotError('AIOT_LOGIN_FAILED', 'the login took too long');
+        const late = new AiotError('AIOT_LOGIN_FAILED', 'the login timed out');
         const timer = globalThis.setTimeout(() => reject(late), expires - Date.now());
         onAbort(signal, () => reject(signal.reason));
         server.once('close', () => clearTimeout(timer));

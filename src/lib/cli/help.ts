@@ -338,7 +338,7 @@ export const frontGroups: readonly (readonly [title: string, lines: readonly Fro
       ['platform, backup', 'Install the service, read logs, back up data'],
       ['deploy', 'Generate and apply an installation'],
       ['user, token, trust', 'Manage users, permissions and signing keys'],
-      ['login, logout', 'Log in at the login provider, or end a login'],
+      ['login, logout', 'Log in with a login provider, or log out'],
       ['events, job, webhook', 'Follow changes and long-running work'],
       ['alarm, audit', 'Raise alarms, and see who changed what'],
     ],

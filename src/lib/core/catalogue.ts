@@ -921,14 +921,14 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      'In the current state of its fuses and flash, the board cannot be locked safely: it might no longer start, for example. No fuse was burned.',
+      'The board cannot be locked safely in the current state of its fuses and flash. For example, it might no longer start. No fuse was burned.',
     next: 'Fix the problem that the message names. To see the fuses, run `aiot board security`.',
   },
   AIOT_LOGIN_FAILED: {
     exit: 5,
     family: 'outside',
     about:
-      'A login at the login provider failed: the provider refused it, its response is not valid, or the login took too long.',
+      'A login through the login provider failed: the provider refused it, its response was invalid, or the login timed out.',
     next: 'Log in again with `aiot login`. Tokens of local users work without the provider.',
   },
   AIOT_LOOP_RUNNING: {
@@ -1190,7 +1190,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'The platform got no usable response from its login provider.',
-    next: 'Check that the provider is running and that --oidc-issuer is its address. Until then, use a token of a local user: `aiot context add`.',
+    next: 'Check that the provider is running and that --oidc-issuer is its URL. In the meantime, use a token of a local user: `aiot context add`.',
   },
   AIOT_PROVISION_RUNNING: {
     exit: 1,

@@ -17,7 +17,7 @@ const field = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/);
 export const homeAssistantSchema = z.object({
   /** The project that defines it. */
   project: name,
-  /** Broker that Home Assistant reads; `$AIOT_NOTIFY_…` stands for a variable. Null = the platform's broker. */
+  /** Broker that Home Assistant uses; `$AIOT_NOTIFY_…` stands for a variable. Null = the platform's broker. */
   broker: z.string().nullable(),
   /** Home Assistant's discovery prefix. */
   prefix: z.string(),
@@ -131,7 +131,7 @@ export interface HomeDevice {
   installable: ReadonlySet<InstallKind>;
 }
 
-/** The platform's names on the broker. */
+/** The platform's identity and options in its messages. */
 export interface HomePlace {
   /** Distinguishes this platform's devices from another's. */
   platform: string;
@@ -307,7 +307,7 @@ export function updateOf(
 /** Maximum length of a state in Home Assistant. */
 const mostCharacters = 255;
 
-/** A device's text without control and formatting characters, in the length of a state. */
+/** A device's text without control and formatting characters, truncated to the maximum length of a state. */
 function cleanText(text: string): string {
   return [...text.replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, ' ')]
     .slice(0, mostCharacters)

@@ -238,7 +238,7 @@ describe('aiot flash', () => {
       '--quiet',
     ]);
     expect(code).toBe(0);
-    expect(stdout).toContain('A simulated chip stores what is written, but runs nothing.');
+    expect(stdout).toContain('A simulated chip stores the written data, but does not run it.');
     expect(stdout).not.toContain('FIRMWARE_DIR');
   });
 

@@ -1,4 +1,4 @@
-"""Judges messages as Home Assistant would: its discovery parser, the schemas of its platforms, and its templates.
+"""Validates messages as Home Assistant would: its discovery parser, the schemas of its platforms, and its templates.
 
 Reads JSON from stdin: a list of {object_id, payload, states: {topic: payload}}. Writes a list of {components}, where each component has
 its platform, validated configuration keys, and the result of its template or of its update schema for the state of its topic.

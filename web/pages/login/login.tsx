@@ -5,7 +5,7 @@ import { goToProvider, logIn, provider } from '../../app/session.js';
 import { Command } from '../../parts/command.js';
 import { Failure } from '../../parts/page.js';
 
-/** Login at the login provider, with a link from the command line, or with a token. */
+/** Login through the login provider, with a link from the command line, or with a token. */
 export function Login({ failed }: { failed?: ApiError | undefined }) {
   const token = useSignal('');
   const error = useSignal<ApiError | undefined>(undefined);

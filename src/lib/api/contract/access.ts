@@ -167,7 +167,7 @@ export type LoginLink = z.output<typeof loginLinkSchema>;
 /** The query of the provider's redirect, with which a login in a browser is completed. */
 const redirectQuery = z.string().max(8192);
 
-/** POST /session: the code of a link, a token, or a login at the provider. */
+/** POST /session: the code of a link, a token, or a login through the provider. */
 export const loginSchema = z.union([
   z.strictObject({ code: z.string().max(100) }),
   z.strictObject({ token: z.string().max(100) }),
@@ -175,7 +175,7 @@ export const loginSchema = z.union([
 ]);
 export type Login = z.output<typeof loginSchema>;
 
-/** POST /session/logins: starts a login at the provider, with a code for any browser, or with a redirect of a browser. */
+/** POST /session/logins: starts a login through the provider, with a code for any browser, or with a redirect in this client's browser. */
 export const newProviderLoginSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('device') }),
   z.strictObject({
@@ -318,28 +318,28 @@ export const session = {
     result: sessionSchema,
   }),
   begin: endpoint('POST /session', {
-    summary: "Log in with a link's code, with a token or at the provider; the session is a cookie",
+    summary: "Log in with a link's code, with a token or through the provider; the session is a cookie",
     access: 'everybody',
     body: loginSchema,
     result: sessionSchema,
     errors: ['AIOT_LOGIN_FAILED', 'AIOT_PROVIDER_UNREACHABLE'],
   }),
   start: endpoint('POST /session/logins', {
-    summary: 'Start a login at the provider',
+    summary: 'Start a login through the provider',
     access: 'everybody',
     body: newProviderLoginSchema,
     result: providerLoginSchema,
     errors: ['AIOT_LOGIN_FAILED', 'AIOT_PROVIDER_UNREACHABLE'],
   }),
   finish: endpoint('POST /session/logins/finish', {
-    summary: "Complete a login at the provider; only this response contains the login's token",
+    summary: "Complete a login through the provider; only this response contains the login's token",
     access: 'everybody',
     body: finishLoginSchema,
     result: finishedLoginSchema,
     errors: ['AIOT_LOGIN_FAILED', 'AIOT_PROVIDER_UNREACHABLE'],
   }),
   end: endpoint('DELETE /session', {
-    summary: 'Log out, at the provider too; other tokens stay valid',
+    summary: 'Log out, also at the provider; other tokens stay valid',
     access,
     scope: 'session',
     result: sessionSchema,

@@ -46,7 +46,7 @@ export type ApplySettings = z.input<typeof applySettingsSchema>;
 export const settingsAppliedSchema = appliedSchema;
 export type SettingsApplied = z.output<typeof settingsAppliedSchema>;
 
-/** How a project's definition changed what Home Assistant shows. */
+/** How a project's definition changed the Home Assistant integration. */
 export const homeAssistantAppliedSchema = z.object({
   project: name,
   change: z.enum(['created', 'changed', 'removed', 'unchanged']),

@@ -291,7 +291,7 @@ export const eventTypes = {
   'firmware.sign': kind('name@version', 'A version of a firmware was signed again.', pushed),
   'home-assistant.apply': kind(
     'project',
-    'What Home Assistant shows of the devices was created, changed or removed; `broker` contains no credentials.',
+    'The Home Assistant integration was created, changed or removed; `broker` contains no credentials.',
     z.object({ change: z.string(), broker: z.string().nullable() }),
   ),
   'job.cancel': kind('job', 'Cancellation of the job was requested.', job),
@@ -304,12 +304,12 @@ export const eventTypes = {
   'job.start': kind('job', 'The job was started.', job),
   'login.begin': kind(
     'user',
-    'A user logged in at the login provider.',
+    'A user logged in through the login provider.',
     z.object({ via: z.enum(['cli', 'dashboard']), role: z.string(), token: z.string() }),
   ),
   'login.end': kind(
     'user',
-    'A login ended: the user logged out, or the provider or the groups no longer permit it.',
+    'A login ended because the user logged out, or because the account or its groups no longer permit it.',
     z.object({ reason: z.string(), token: z.string() }),
   ),
   'login.fail': kind('login provider', 'A login failed.', z.object({ reason: z.string() })),

@@ -121,7 +121,7 @@ export const upFlags = {
     dependsOn: ['broker'],
   }),
   'oidc-issuer': Flags.string({
-    summary: 'Let users log in at this OpenID Connect provider.',
+    summary: 'Let users log in with this OpenID Connect provider.',
     env: 'AIOT_OIDC_ISSUER',
     helpGroup: 'LOGIN PROVIDER',
     helpValue: 'URL',
@@ -150,7 +150,7 @@ export const upFlags = {
   }),
   'oidc-role': groupRole({ multiple: true }),
   'oidc-recheck': duration({
-    summary: 'Ask the provider again about logins in use after this time: 1s to 30m.',
+    summary: 'Interval between checks of logins at the provider, 1s to 30m.',
     env: 'AIOT_OIDC_RECHECK',
     helpGroup: 'LOGIN PROVIDER',
     default: 300_000,

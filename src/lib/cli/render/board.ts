@@ -379,7 +379,7 @@ function programLines({ port, program, device, restarted, switched }: Flashed): 
       return [
         `${identity}${yellow('The chip has no program yet, so nothing runs on it.')}`,
         isSimulated(port)
-          ? `A simulated chip stores what is written, but runs nothing. To try the device without a board, run it as a virtual device with aiot device simulate ${device ?? 'NAME'} --recording FILE --loop, and deploy the model to it with aiot model deploy.`
+          ? `A simulated chip stores the written data, but does not run it. To try the device without a board, run it as a virtual device with aiot device simulate ${device ?? 'NAME'} --recording FILE --loop, and deploy the model to it with aiot model deploy.`
           : noProgram,
       ];
     case null:

@@ -22,7 +22,7 @@ const longestMs = { cli: 30 * 86_400_000, dashboard: 7 * 86_400_000 };
 /** How long a login outlives its last successful check, as a multiple of the interval between checks. */
 const lapse = 12;
 
-/** How long the provider is not asked again after it failed, ms. Logins that have not lapsed continue. */
+/** Pause before the next request after the provider failed, ms. Logins that have not lapsed continue. */
 const pauseMs = 30_000;
 
 const secretPattern = /^[A-Za-z0-9_-]{43}$/;
@@ -116,7 +116,7 @@ export class ProviderLogins {
     const { provider } = this;
     const flow = await this.flowOf(login);
     if ((flow.kind === 'browser') !== (response !== undefined))
-      throw failed('this login was started in another way');
+      throw failed('this login was started with another method');
     try {
       if (flow.kind === 'browser') {
         // Removed first, so that a redirect is used once.
@@ -161,7 +161,7 @@ export class ProviderLogins {
     return renewal;
   }
 
-  /** Logs out, here and at the provider. Returns whether the provider confirmed it; null if the token is not a login. */
+  /** Logs out of the platform and at the provider. Returns whether the provider confirmed it; null if the token is not a login. */
   async end(token: string, secret: string): Promise<boolean | null> {
     const found = await this.find(token);
     if (!found) return null;
@@ -196,7 +196,10 @@ export class ProviderLogins {
       if (isEnded(error)) return await this.close(token, 'ended by the provider');
       this.pausedUntil = now() + pauseMs;
       await own.set({ checked: before.checked }).where('checked', '=', claimed).execute();
-      log.warn({ err: error }, 'could not ask the login provider; logins continue until they lapse');
+      log.warn(
+        { err: error },
+        'could not check a login at the login provider; logins continue until they expire',
+      );
     }
   }
 
@@ -221,7 +224,7 @@ export class ProviderLogins {
     const { role } = user;
     if (role === null) throw this.withoutRole(user);
     const admitting = () => this.admitNow({ ...user, role }, via);
-    // At two concurrent first logins of a user, one of them finds the user of the other.
+    // If a user's first two logins are concurrent, the second attempt finds the user that the other login added.
     return admitting().catch((error: unknown) => {
       if (isUniqueViolation(error)) return admitting();
       throw error;
@@ -234,7 +237,7 @@ export class ProviderLogins {
     return store.transaction().execute(async (transaction) => {
       const owner = await this.userFor(transaction, user);
       const ends = now() + (user.refreshToken === null ? this.lapseMs : longestMs[via]);
-      // The role of the token is the user's at any time, because `operator` does not limit it.
+      // The token always has the user's current role, because `operator` does not limit it.
       const fresh = freshToken(now(), { name: `login (${via})`, owner, role: 'operator' });
       const secret = via === 'cli' ? fresh.secret : randomBytes(32).toString('base64url');
       const row = { ...fresh.row, expires: this.lapsesAt(ends) };
@@ -296,7 +299,7 @@ export class ProviderLogins {
     const { groupsClaim } = this.provider.options;
     return new AiotError(
       'AIOT_NOT_ALLOWED',
-      `${name.slice(0, 64)} has ${theirs} at ${this.provider.host}, and no role here`,
+      `${name.slice(0, 64)} has ${theirs} at ${this.provider.host}, and therefore no role on this platform`,
       {
         next:
           groups.length === 0
@@ -360,7 +363,7 @@ export class ProviderLogins {
           .executeTakeFirst()
       : undefined;
     if (row) return JSON.parse(unseal(row.data, login, sealedFor)) as Flow;
-    throw failed('this login took too long, or has ended', undefined, 'Start a new login.');
+    throw failed('this login timed out, or has already ended', undefined, 'Start a new login.');
   }
 
   /** @throws AIOT_LOGIN_FAILED if another request was first */
@@ -410,8 +413,8 @@ function opened(sealed: string, secret: string): string | null {
 }
 
 /**
- * A name for a new user: the name at the provider, unless a user here has it. A name that is taken gets a suffix, because a user of the same name
- * may be another person.
+ * A name for a new user: the name at the provider, with a suffix if the platform already has a user of that name, because it may be another
+ * person.
  */
 async function freeName(store: Transaction<Schema>, user: ProviderUser, issuer: string): Promise<string> {
   const suffix = sha256Hex(`${issuer}\n${user.subject}`).slice(0, 8);

@@ -60,9 +60,9 @@ interface Session {
 }
 
 /**
- * Client of an OpenID Connect provider. The metadata is loaded at the first login, so a provider that is down does not
- * keep the platform from starting. Every ID token is verified: signature, issuer, audience, lifetime and nonce.
- * All methods throw AIOT_PROVIDER_UNREACHABLE (no usable response) or AIOT_LOGIN_FAILED (the provider said no, or its response is not valid).
+ * Client of an OpenID Connect provider. The metadata is loaded at the first login, so the platform starts even if the provider
+ * is down. Every ID token is verified: signature, issuer, audience, lifetime and nonce.
+ * All methods throw AIOT_PROVIDER_UNREACHABLE (no usable response) or AIOT_LOGIN_FAILED (the provider refused, or its response is invalid).
  */
 export class Provider {
   private known: { session: Promise<Session>; until: number } | undefined;
@@ -119,7 +119,7 @@ export class Provider {
     });
   }
 
-  /** Begins a login on another machine's browser. */
+  /** Starts a login that the user can complete in any machine's browser. */
   async startDevice(): Promise<oauth.DeviceAuthorizationResponse> {
     return this.during(async ({ library, server, client, auth, http }) => {
       required(server, 'device_authorization_endpoint');
@@ -177,7 +177,8 @@ export class Provider {
     if (claims) await library.validateApplicationLevelSignature(server, reply, http);
     const subject = claims?.sub ?? expected;
     if (subject === null) throw failed('the provider sent no ID token');
-    if (expected !== null && subject !== expected) throw failed('the provider responded about another user');
+    if (expected !== null && subject !== expected)
+      throw failed("the provider's response is about another user");
     let all: Record<string, unknown> = { ...claims };
     if (claimOf(all, this.options.groupsClaim) === undefined && server.userinfo_endpoint !== undefined) {
       const info = await library.userInfoRequest(server, client, tokens.access_token, http);
@@ -335,7 +336,7 @@ const wrongBy: Record<string, string> = {
   OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED: 'the response has another issuer or user',
   OAUTH_KEY_SELECTION_FAILED: "the ID token's key is not one of the provider's keys",
   OAUTH_UNSUPPORTED_OPERATION: 'the ID token has an unsupported signature algorithm',
-  OAUTH_INVALID_RESPONSE: 'the response is not valid',
+  OAUTH_INVALID_RESPONSE: 'the response is invalid',
 };
 
 const nextForWrong =
@@ -343,7 +344,7 @@ const nextForWrong =
 
 /** Next steps by the provider's error codes (RFC 6749, RFC 8628). */
 const nextFor: Record<string, string> = {
-  access_denied: 'Log in again and allow the access, or ask an operator of the provider.',
+  access_denied: 'Log in again and allow access, or ask an administrator of the provider.',
   expired_token: 'The code has expired: run `aiot login` again, and enter the new code in time.',
   invalid_client: 'Check --oidc-client and the client’s secret, then restart the platform.',
   unauthorized_client: 'Allow this grant for the client at the provider.',

@@ -228,7 +228,7 @@ export class Failures {
   readonly http: Budget;
   /** Failures with claim tokens, by address. */
   readonly claims: Budget;
-  /** Logins started at the provider, by address. They are counted here because each one costs a request to the provider. */
+  /** Logins started through the provider, by address. They are counted here because each one costs a request to the provider. */
   readonly logins: Budget;
   private readonly byName: Budget;
   private readonly byAddress: Budget;

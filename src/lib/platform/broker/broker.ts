@@ -94,7 +94,7 @@ export interface Broker {
   streams: LocalStreams;
   /**
    * Calls the listener with each message that a user may publish, until the returned function is called. Null: an external broker does not
-   * tell who publishes.
+   * identify publishers.
    */
   watchUsers(listener: UserListener): (() => void) | null;
   /** Passes messages from clients and from the platform to users who watch a topic. */

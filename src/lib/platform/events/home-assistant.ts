@@ -73,14 +73,14 @@ interface Stored {
   ended: Pick<HomeAssistant, 'broker' | 'prefix'>[];
 }
 
-/** Maximum number of discovery messages a second, because Home Assistant creates a device's entities with each. */
+/** Maximum number of discovery messages per second, because Home Assistant creates a device's entities for each. */
 const devicesPerSecond = 50;
-/** Maximum number of states a second. */
+/** Maximum number of states per second. */
 const statesPerSecond = 500;
 const tickMs = 1000;
 /** How long a broker may take to send its retained messages, ms. */
 const syncMs = 10_000;
-/** Delay between a device's discovery and its first state, in which Home Assistant subscribes to its topics, ms. */
+/** Delay between a device's discovery and its first state, ms. Home Assistant needs it to subscribe to the device's topics. */
 const settleMs = 1000;
 /** How long the newest releases are cached, ms. */
 const releasesMs = 5000;
@@ -91,13 +91,13 @@ const pauses = { firstPauseMs: 500, longestPauseMs: 30_000 };
 
 /**
  * Publishes devices for Home Assistant, on the platform's broker or another one. The leader's worker compares the broker's retained
- * discovery messages with the wanted ones, so that a restart repeats nothing, and leftovers are removed.
+ * discovery messages with the wanted ones, so a restart repeats nothing and removes leftovers.
  */
 export class HomeAssistantService {
   constructor(private readonly parts: Parts) {}
 
   /**
-   * Sets what a project publishes; null = nothing. @throws AIOT_ALREADY_EXISTS (another project), AIOT_SELECTOR_INVALID
+   * Sets the integration that a project defines; null = none. @throws AIOT_ALREADY_EXISTS (another project), AIOT_SELECTOR_INVALID
    */
   async apply(
     { project, definition }: { project: string; definition: HomeAssistant | null },
@@ -112,7 +112,7 @@ export class HomeAssistantService {
       if (isOther && definition)
         throw new AiotError(
           'AIOT_ALREADY_EXISTS',
-          `the project ${old.project} already defines what Home Assistant shows`,
+          `the project ${old.project} already defines the Home Assistant integration`,
           { next: `Remove integrations.homeAssistant from one of the two projects.` },
         );
       const broker = definition && (definition.broker === null ? 'own' : shownUrl(definition.broker));
@@ -136,7 +136,7 @@ export class HomeAssistantService {
     return { name: 'home-assistant', run: (signal) => this.run(signal) };
   }
 
-  /** A failure must not make the platform not ready, because the other broker is not part of it. */
+  /** A failure must not affect the platform's readiness, because the other broker is not part of the platform. */
   private async run(signal: AbortSignal): Promise<void> {
     await repeat(signal, async () => {
       // The devices link to the dashboard.
@@ -353,7 +353,7 @@ class Announcer {
     } else if (topic === birth) {
       if (payload === 'online') this.again = true;
     } else if (topic.startsWith(`${prefix}/device/aiot_${platform}_`) && topic.endsWith('/config')) {
-      // Messages of this service come back to it, too.
+      // The broker also delivers this service's own messages.
       if (payload === '') this.known.delete(topic);
       else this.known.set(topic, knownOf(payload));
     } else this.requested(message);
@@ -592,7 +592,7 @@ class Announcer {
     log.info({ device: name, rollout: id, who }, 'Home Assistant started an update');
   }
 
-  /** The name, as in events, of the user who installs an update, as for `POST /rollouts`. @throws AIOT_NOT_ALLOWED */
+  /** Returns the user who installs an update, as named in events; the rules are those of `POST /rollouts`. @throws AIOT_NOT_ALLOWED */
   private async allowed(device: string, publisher: HomeMessage['user']): Promise<string> {
     const { users, denials, tokens } = this.parts;
     const refuse = (who: string, reason: string) => {
@@ -611,7 +611,8 @@ class Announcer {
     const { installs } = this.definition;
     if (installs === null) throw refuse('nobody', 'integrations.homeAssistant.installs names no user');
     const user = await unless('AIOT_NOT_FOUND', users.get(installs));
-    if (!user || user.disabled !== null) throw refuse(`user ${installs}`, 'no such user, or it is disabled');
+    if (!user || user.disabled !== null)
+      throw refuse(`user ${installs}`, 'the user does not exist, or is disabled');
     if (!atLeast(user.role, 'ci'))
       throw refuse(`user ${installs}`, 'starting a rollout requires the role ci');
     return `user ${installs}`;

@@ -14,9 +14,9 @@ export interface HomeMessage {
   user: UserIdentity | null;
 }
 
-/** A connection to the broker that Home Assistant reads. */
+/** A connection to the broker that Home Assistant uses. */
 export interface HomeLink {
-  /** Whether the broker tells who publishes a message. */
+  /** Whether the broker identifies the publisher of a message. */
   readonly knowsUsers: boolean;
   /** Resolves when the broker has acknowledged the message. */
   publish(topic: string, payload: string, retain: boolean): Promise<void>;
@@ -40,7 +40,7 @@ interface LinkParts {
   signal: AbortSignal;
 }
 
-/** Larger messages are not ours, and not parsed. */
+/** Larger messages are from other clients, and are not parsed. */
 const mostBytes = 256 * 1024;
 
 /** Topics that a link reads, and topics of the markers that show that all earlier messages have arrived. */

@@ -8,7 +8,7 @@ import type { Store } from './database.js';
 
 /**
  * `beatMs`: interval at which a replica shows that it is running. `lifeMs`: a replica without a beat for this long is gone, and others take
- * over its roles. `endMs`: how long before that the replica itself stops working. Each replica measures these times with its own monotonic
+ * over its roles. `endMs`: how much earlier the replica itself stops working. Each replica measures these times with its own monotonic
  * clock, so clocks need not agree.
  */
 export const leaseTimes = { beatMs: 1000, lifeMs: 5000, endMs: 1000 };
@@ -84,7 +84,7 @@ interface Post {
 type Row = { role: string; holder: string | null; epoch: number };
 
 /**
- * Distributes roles over the replicas, each role with its own lease in the database. A replica takes on free roles up to its share, which is
+ * Distributes roles among the replicas, each role with its own lease in the database. A replica takes on free roles up to its share, which is
  * the number of roles divided by the number of replicas, rounded up. If it has more because a replica has joined, it hands on the surplus. A
  * role that is free for longer is taken on by any replica. See docs/background/decisions/038-roles-with-leases.md.
  */
@@ -307,7 +307,7 @@ export class Leases implements Leader {
 
   private during(post: Post, task: () => Promise<void>): Promise<void> {
     const change = task()
-      // The next beat sees what has become of the lease.
+      // The next beat reads the state of the lease.
       .catch(() => {})
       .finally(() => {
         post.change = null;

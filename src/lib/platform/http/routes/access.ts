@@ -69,13 +69,13 @@ export const sessionRoutes: Routes = (parts) => async (app) => {
     version,
   });
 
-  /** Sets the cookie of a login at the provider. */
+  /** Sets the cookie of a login through the provider. */
   const enter = async (login: { login: string; response: string }) => {
     const admitted = await providerLogins.finish(login, 'dashboard');
     if (!('secret' in admitted)) throw new AiotError('AIOT_LOGIN_FAILED', 'the login is not complete yet');
     await providerLogins.openSession(admitted);
     const found = await logins.identify(admitted.secret);
-    if (found === null) throw new AiotError('AIOT_LOGIN_FAILED', 'the login has ended already');
+    if (found === null) throw new AiotError('AIOT_LOGIN_FAILED', 'the login has already ended');
     return { ...found, secret: admitted.secret };
   };
 
