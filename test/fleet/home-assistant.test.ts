@@ -131,6 +131,14 @@ it('a state contains the probability of the predicted class, and text that is sh
   });
 });
 
+it('a state is made even if a device sends more scores than a function accepts as arguments', () => {
+  const scores = [0.25, ...new Array<number>(200_000).fill(0), 0.75];
+  const inference = { label: 'high', voted: null, scores, value: null };
+  expect(stateOf({ values: {}, inference }, { answer: 'classes', reported: null })).toEqual({
+    ...{ values: {}, label: 'high', confidence: 75 },
+  });
+});
+
 it('an update is in progress only for the kind of release that the device installs', () => {
   const installable = { title: 'app', installed: '1', latest: '2' };
   const reported = { state: 'TRIAL', kind: 'firmware', model: null } as const;

@@ -211,6 +211,23 @@ export function homeAssistantSuite(side: Side): void {
     await expect.poll(() => heard(/\/availability$/), waitLong).toBe(2);
   });
 
+  it('removes a forged announcement, but not the presence of the device to which it refers', async () => {
+    const isCellar = ([topic]: [string, string]) => topic.endsWith('_cellar/config');
+    const [topic, payload] = [...assistant.now].find(isCellar) ?? ['', ''];
+    const forged = topic.replace('_cellar/', '_ghost/');
+    await assistant.client.publishAsync(forged, payload, { qos: 1, retain: true });
+    const isRemoved = () => assistant.heard.some((one) => one.topic === forged && one.payload === '');
+    await expect.poll(isRemoved, waitLong).toBe(true);
+    // The presence would be removed right after the announcement.
+    await device.client.publishAsync('aiot/v1/hall.lamp/telemetry/motors', '{"t":2,"temperature":23}', {
+      qos: 1,
+    });
+    await expect
+      .poll(() => told(assistant, 'hall.lamp', 'state'), waitLong)
+      .toMatchObject({ values: { temperature: 23 } });
+    expect(told(assistant, 'cellar', 'availability')).toBe('offline');
+  });
+
   it('removes sensors and devices that are gone', async () => {
     assistant.heard.splice(0);
     await provisionDevice({

@@ -268,7 +268,7 @@ export function stateOf(
   const label = inference?.voted ?? inference?.label ?? null;
   const [first] = inference?.scores ?? [];
   const scores = answer === 'probability' && first !== undefined ? [first, 1 - first] : inference?.scores;
-  const best = scores && scores.length > 0 ? Math.max(...scores) : Number.NaN;
+  const best = highest(scores ?? []);
   const hasConfidence = answer === 'classes' || answer === 'probability';
   const value = hasConfidence ? undefined : (inference?.value ?? first);
   return {
@@ -279,6 +279,11 @@ export function stateOf(
     ...(firmware ? { firmware: cleanText(firmware.version) } : {}),
     ...(model ? { model: `${model.name}@${model.version}` } : {}),
   };
+}
+
+/** The highest score; −∞ if there is none. A device may send more scores than a function accepts as arguments. */
+export function highest(scores: readonly number[]): number {
+  return scores.reduce((most, score) => (score > most ? score : most), Number.NEGATIVE_INFINITY);
 }
 
 /** States in which a device is installing a release. */

@@ -6,6 +6,7 @@ import type { HomeAssistantApplied } from '../../api/contract/settings.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError, unless } from '../../core/errors.js';
 import { onAbort } from '../../core/tasks.js';
+import type { Inference } from '../../device/protocol/messages.js';
 import {
   type Discovery,
   discoveryOf,
@@ -13,6 +14,7 @@ import {
   type HomeDevice,
   type HomePlace,
   type HomeState,
+  highest,
   homeAssistantSchema,
   homeRoot,
   homeTopics,
@@ -434,10 +436,20 @@ class Announcer {
       if (signal.aborted) return;
       const known = this.known.get(topic);
       await publish(link, signal, topic, '', true);
-      if (known?.availability?.startsWith(`${homeRoot(this.parts.platform)}/devices/`))
-        await publish(link, signal, known.availability, '', true);
+      if (known && this.isOwnAvailability(topic, known))
+        await publish(link, signal, known.availability ?? '', '', true);
       this.known.delete(topic);
     }
+  }
+
+  /** Whether a discovery message refers to its own device. Other clients may publish discovery messages too. */
+  private isOwnAvailability(topic: string, { availability }: Known): boolean {
+    const { platform } = this.parts;
+    const base = `${homeRoot(platform)}/devices/`;
+    if (!availability?.startsWith(base)) return false;
+    const device = availability.slice(base.length).replace(/\/availability$/, '');
+    const topics = homeTopics(device, { platform, prefix: this.definition.prefix });
+    return topics.config === topic && topics.availability === availability;
   }
 
   /** Publishes the presence, values and versions that have changed. */
@@ -486,7 +498,7 @@ class Announcer {
   private take({ device, channel, stream, payload }: Entry, fields: ReadonlySet<string>): void {
     const before = this.latest.get(device) ?? { values: {}, inference: null };
     if (channel === 'inference') {
-      this.latest.set(device, { ...before, inference: payload as unknown as HomeState['inference'] });
+      this.latest.set(device, { ...before, inference: summaryOf(payload as unknown as Inference) });
       return;
     }
     if (channel !== 'telemetry' || stream !== this.definition.stream) return;
@@ -617,6 +629,12 @@ class Announcer {
       throw refuse(`user ${installs}`, 'starting a rollout requires the role ci');
     return `user ${installs}`;
   }
+}
+
+/** The part of an inference that Home Assistant shows: of the scores, only the first and the highest, because a message may have 1 MiB. */
+function summaryOf({ label, voted, scores = [], value }: Inference): HomeState['inference'] {
+  const [first] = scores;
+  return { label, voted, value, scores: first === undefined ? [] : [first, highest(scores)] };
 }
 
 function sameReleases(a: Newest, b: Newest): boolean {

@@ -20,7 +20,7 @@ export interface HomeLink {
   readonly knowsUsers: boolean;
   /** Resolves when the broker has acknowledged the message. */
   publish(topic: string, payload: string, retain: boolean): Promise<void>;
-  /** @param status the platform's last status on another broker; empty = none is retained */
+  /** @param status the platform's last status on the broker; empty = none is retained */
   close(status: 'offline' | ''): Promise<void>;
 }
 
@@ -90,8 +90,12 @@ async function openOwnBroker({ broker, prefix, platform, receive, failed }: Link
     return {
       knowsUsers: stop !== null,
       publish: (topic, payload, retain) => sink.write([{ topic, payload: Buffer.from(payload), retain }]),
-      async close() {
+      async close(last) {
         await close();
+        // Otherwise, this broker's clients would still see the platform as online after another replica has taken over.
+        await sink
+          .write([{ topic: `${homeRoot(platform)}/status`, payload: Buffer.from(last), retain: true }])
+          .catch(() => {});
         await sink.close();
       },
     };

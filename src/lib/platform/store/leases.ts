@@ -180,8 +180,9 @@ export class Leases implements Leader {
     this.deadline = began + times.lifeMs - times.endMs;
     this.watchDeadline();
     for (const { campaign } of posts) campaign.error = null;
-    const alive = await this.aliveIn(store);
+    // In this order, a replica that joins in between cannot appear as the absent holder of a role that it has just taken on.
     const rows = await store.selectFrom('roleLeases').selectAll().execute();
+    const alive = await this.aliveIn(store);
     this.checkHeld(rows);
     this.handOnSurplus(open, alive, rows);
     const taking = this.takeFree(open, alive, rows);

@@ -63,7 +63,9 @@ export interface Guard {
 const noGuard: Guard = { check() {}, lease: () => undefined };
 
 const begins = /^(?:begin|start transaction)(?!.*\bread only\b)/i;
-const ends = /^(?:commit|rollback)\b/i;
+const opens = /^(?:begin|start transaction)\b/i;
+// Not `rollback to savepoint`, which does not end the transaction.
+const ends = /^(?:commit|rollback)\s*$/i;
 const writes = /^\s*(?:insert|update|delete|with)\b/i;
 
 /**
@@ -132,7 +134,7 @@ function wrapped(client: PoolClient, shown: string, guard: Guard): PostgresPoolC
     }
     const result = await client.query(text, values);
     if (lease && isBeginning) await orRollBack(() => lockLease(client, lease));
-    if (isBeginning) isOpen = true;
+    if (opens.test(text)) isOpen = true;
     if (ends.test(text)) isOpen = false;
     return result;
   };
