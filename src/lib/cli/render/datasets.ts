@@ -127,6 +127,7 @@ export function removedFromProjectText({ recordings, dryRun }: RemovedFromProjec
 }
 
 export function labelledInProjectText({ recording, label, before }: LabelledInProject): string {
+  if (label === null && before === null) return `${bold(recording)} has no label.`;
   const was = before === label ? ', as before' : before === null ? '' : ` (it was ${before})`;
   return `The label of ${bold(recording)} is ${label === null ? 'removed' : bold(label)}${was}.`;
 }
