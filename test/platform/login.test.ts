@@ -1,7 +1,13 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { once } from 'node:events';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createClient } from '../../src/lib/api/client.js';
+import type { Role } from '../../src/lib/api/contract/access.js';
 import { Provider, providerLimits } from '../../src/lib/platform/access/provider.js';
+import { Sessions } from '../../src/lib/platform/access/users.js';
 import { runCli } from '../support/cli.js';
 import { type Lies, startFakeProvider } from '../support/fake-provider.js';
+import { connect } from '../support/mqtt.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { refusal, type UpForTests, upForTests } from '../support/up.js';
 
 let fake: Awaited<ReturnType<typeof startFakeProvider>>;
@@ -27,7 +33,7 @@ describe('a login through a provider', () => {
     fake.state.lies = lies;
     const { url, ...made } = await provider.authorize(redirectUri);
     fake.state.nonce = made.nonce;
-    const query = new URLSearchParams({ code: 'c', state: new URL(url).searchParams.get('state') ?? '' });
+    const query = new URLSearchParams({ code: 's-1', state: new URL(url).searchParams.get('state') ?? '' });
     change(query);
     return provider.redeem(query.toString(), { redirectUri, ...made });
   };
@@ -154,6 +160,83 @@ describe('a login through a provider', () => {
     await enter({ answer });
     expect(paths.filter((path) => path === '/jwks')).toHaveLength(1);
     expect(paths.filter((path) => path.endsWith('openid-configuration'))).toHaveLength(1);
+  });
+});
+
+describe('a login whose role changes', () => {
+  const recheckMs = 500;
+  let own: TestPlatform;
+  beforeEach(async ({ task }) => {
+    fake.state.lies = { claims: { groups: ['admins'] } };
+    // The regular check would hide a connection that is not closed at once.
+    if (!task.name.includes('replica')) vi.spyOn(Sessions.prototype, 'watch').mockReturnValue(() => {});
+    const roles = { staff: 'viewer', admins: 'operator' } as const;
+    const provider = { issuer: fake.issuer, clientId: 'aiot', groupsClaim: 'groups', roles, recheckMs };
+    own = await testPlatform({ provider });
+  });
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    await own.stop();
+  });
+
+  /** Logs in as the account s-1. Returns the login's token. */
+  const enter = async (): Promise<string> => {
+    const { url: platform, ca } = { url: own.platform.urls.http, ca: own.ca };
+    const anyone = createClient({ url: platform, ca });
+    const { login, url } = await anyone.session.start({ kind: 'browser', redirectUri });
+    const { searchParams } = new URL(url);
+    fake.state.nonce = searchParams.get('nonce') ?? '';
+    const response = new URLSearchParams({ code: 's-1', state: searchParams.get('state') ?? '' });
+    const { done } = await anyone.session.finish({ login, response: response.toString() });
+    await anyone.close();
+    return done?.token ?? '';
+  };
+  const connected = (token: string) =>
+    connect(own.platform.urls.mqtts, { ca: own.ca, username: 'u', password: token });
+
+  it('loses its open MQTT connections when a check finds another role', async () => {
+    const token = await enter();
+    const [mqtt, other] = [await connected(token), await connected(own.token)];
+    const closed = once(mqtt, 'close', { signal: AbortSignal.timeout(10_000) });
+    fake.state.lies = { claims: { groups: ['staff'] } };
+    await new Promise((resolve) => setTimeout(resolve, recheckMs + 50));
+    const client = createClient({ url: own.platform.urls.http, ca: own.ca, token });
+    await client.status();
+    await client.close();
+    await closed;
+    expect(other.connected).toBe(true);
+    await Promise.all([mqtt.endAsync(true), other.endAsync(true)]);
+  });
+
+  it('loses its open MQTT connections when another login has another role', async () => {
+    const mqtt = await connected(await enter());
+    const closed = once(mqtt, 'close', { signal: AbortSignal.timeout(10_000) });
+    fake.state.lies = { claims: { groups: ['staff'] } };
+    await enter();
+    await closed;
+    await mqtt.endAsync(true);
+  });
+
+  it('loses its connections to another replica within two seconds', async () => {
+    vi.useFakeTimers();
+    const roles = new Map<string, Role>([
+      ['tok_1', 'operator'],
+      ['tok_2', 'operator'],
+    ]);
+    const sessions = new Sessions();
+    const ended: string[] = [];
+    for (const token of roles.keys()) sessions.begin({ token, role: 'operator' }, () => ended.push(token));
+    const stop = sessions.watch({ validRoles: async () => roles }, () => {});
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(ended).toEqual([]);
+    roles.set('tok_1', 'viewer');
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(ended).toEqual(['tok_1']);
+    roles.delete('tok_2');
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(ended).toEqual(['tok_1', 'tok_2']);
+    stop();
+    vi.useRealTimers();
   });
 });
 

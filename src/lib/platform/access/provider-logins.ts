@@ -11,7 +11,7 @@ import { seal, unseal } from './answers.js';
 import { failed, isEnded, Provider, type ProviderOptions, type ProviderUser } from './provider.js';
 import type { Failures } from './secrets.js';
 import { freshToken, nameOf } from './tokens.js';
-import type { Sessions } from './users.js';
+import { endSessionsOf, type Sessions } from './users.js';
 
 /** How long a started login may take, ms; a provider may grant less time for a code. */
 const flowMs = 10 * 60_000;
@@ -210,13 +210,14 @@ export class ProviderLogins {
     secret: string,
   ): Promise<void> {
     const { store } = this.parts;
-    await store.transaction().execute(async (transaction) => {
-      await this.setRole(transaction, owner, user.role as Role);
+    const isChanged = await store.transaction().execute(async (transaction) => {
       const sealed = seal(user.refreshToken ?? '', secret, sealedFor);
       await transaction.updateTable('oidcTokens').set({ sealed }).where('token', '=', token).execute();
       const renewed = transaction.updateTable('tokens').set({ expires: this.lapsesAt(ends) });
       await renewed.where('id', '=', token).where('revoked', 'is', null).execute();
+      return this.setRole(transaction, owner, user.role as Role);
     });
+    if (isChanged) await endSessionsOf(owner, this.parts);
   }
 
   /** Creates the login's token, and the user at their first login. @throws AIOT_NOT_ALLOWED */
@@ -231,11 +232,11 @@ export class ProviderLogins {
     });
   }
 
-  private admitNow(user: ProviderUser & { role: Role }, via: 'cli' | 'dashboard'): Promise<Admitted> {
+  private async admitNow(user: ProviderUser & { role: Role }, via: 'cli' | 'dashboard'): Promise<Admitted> {
     const { store, events, now } = this.parts;
     const { role } = user;
-    return store.transaction().execute(async (transaction) => {
-      const owner = await this.userFor(transaction, user);
+    const { isChanged, ...admitted } = await store.transaction().execute(async (transaction) => {
+      const { owner, isChanged } = await this.userFor(transaction, user);
       const ends = now() + (user.refreshToken === null ? this.lapseMs : longestMs[via]);
       // The token always has the user's current role, because `operator` does not limit it.
       const fresh = freshToken(now(), { name: `login (${via})`, owner, role: 'operator' });
@@ -251,12 +252,17 @@ export class ProviderLogins {
         { type: 'login.begin', subject: owner, who, data: { via, role, token } },
         transaction,
       );
-      return { secret, token, user: owner, role, ends };
+      return { secret, token, user: owner, role, ends, isChanged };
     });
+    if (isChanged) await endSessionsOf(admitted.user, this.parts);
+    return admitted;
   }
 
-  /** Name of the user with this account, who is added at the first login. */
-  private async userFor(store: Transaction<Schema>, user: ProviderUser & { role: Role }): Promise<string> {
+  /** Name of the user with this account, who is added at the first login; `isChanged`: whether an existing user's role was changed. */
+  private async userFor(
+    store: Transaction<Schema>,
+    user: ProviderUser & { role: Role },
+  ): Promise<{ owner: string; isChanged: boolean }> {
     const { events, now } = this.parts;
     const { issuer } = this.provider.options;
     const { subject, role } = user;
@@ -271,26 +277,25 @@ export class ProviderLogins {
       throw new AiotError('AIOT_NOT_ALLOWED', `the user ${found.name} is disabled`, {
         next: `Ask an operator to run \`aiot user enable ${found.name}\`.`,
       });
-    if (found) {
-      await this.setRole(store, found.name, role);
-      return found.name;
-    }
+    if (found) return { owner: found.name, isChanged: await this.setRole(store, found.name, role) };
     const name = await freeName(store, user, issuer);
     await store.insertInto('users').values({ name, role, created: now(), disabled: null }).execute();
     await store.insertInto('oidcUsers').values({ name, issuer, subject }).execute();
     await events.record({ type: 'user.add', subject: name, who: 'platform', data: { role } }, store);
-    return name;
+    return { owner: name, isChanged: false };
   }
 
-  private async setRole(store: Transaction<Schema>, name: string, role: Role): Promise<void> {
+  /** Returns whether the user had another role. The caller ends the user's sessions after the transaction, because they keep that role. */
+  private async setRole(store: Transaction<Schema>, name: string, role: Role): Promise<boolean> {
     const changed = store
       .updateTable('users')
       .set({ role })
       .where('name', '=', name)
       .where('role', '!=', role);
-    if (Number((await changed.executeTakeFirst()).numUpdatedRows) === 0) return;
+    if (Number((await changed.executeTakeFirst()).numUpdatedRows) === 0) return false;
     const change = { type: 'user.role' as const, subject: name, who: 'platform', data: { role } };
     await this.parts.events.record(change, store);
+    return true;
   }
 
   private withoutRole({ name, groups }: ProviderUser): AiotError {

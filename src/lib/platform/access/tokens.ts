@@ -83,11 +83,13 @@ export class Tokens {
     return { kind: 'user', role, scopes, token: id, name: nameOf(owner, id) };
   }
 
-  /** Returns those of the ids whose tokens are still valid. */
-  async stillGood(ids: string[]): Promise<Set<string>> {
+  /** Returns the current roles of those of the ids whose tokens are valid. */
+  async validRoles(ids: string[]): Promise<ReadonlyMap<string, Role>> {
     const rows = await selectTokens(this.parts.store).where('tokens.id', 'in', ids).execute();
-    const good = rows.filter((row) => tokenShown(row, this.parts.now()).state === 'valid');
-    return new Set(good.map(({ id }) => id));
+    const valid = rows
+      .map((row) => tokenShown(row, this.parts.now()))
+      .filter(({ state }) => state === 'valid');
+    return new Map(valid.map(({ id, role }) => [id, role]));
   }
 
   /**

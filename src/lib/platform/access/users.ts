@@ -66,7 +66,7 @@ export class Users {
       await transaction.updateTable('users').set({ disabled }).where('name', '=', name).execute();
       await events.record({ type: `user.${action}`, subject: name, who }, transaction);
     });
-    if (action === 'disable') await this.endSessions(name);
+    if (action === 'disable') await endSessionsOf(name, this.parts);
     return this.get(name);
   }
 
@@ -87,17 +87,8 @@ export class Users {
       await events.record({ type: 'user.remove', subject: name, who, data }, transaction);
       return Number(numUpdatedRows);
     });
-    await this.endSessions(name);
+    await endSessionsOf(name, this.parts);
     return { name, tokensRevoked };
-  }
-
-  private async endSessions(owner: string): Promise<void> {
-    const rows = await this.parts.store
-      .selectFrom('tokens')
-      .select('id')
-      .where('owner', '=', owner)
-      .execute();
-    this.parts.sessions.end(rows.map(({ id }) => id));
   }
 
   private select() {
@@ -115,6 +106,15 @@ export class Users {
           .as('tokens'),
       );
   }
+}
+
+/** Ends everything opened with a user's tokens. */
+export async function endSessionsOf(
+  owner: string,
+  { store, sessions }: Pick<UserParts, 'store' | 'sessions'>,
+): Promise<void> {
+  const rows = await store.selectFrom('tokens').select('id').where('owner', '=', owner).execute();
+  sessions.end(rows.map(({ id }) => id));
 }
 
 function shown(row: {
@@ -263,23 +263,24 @@ export function csrfOf(secret: string): string {
 }
 
 /**
- * How often open sessions are checked against their tokens, ms. The check detects tokens that have expired or that
- * another process revoked.
+ * How often open sessions are checked against their tokens, ms. The check detects tokens that have expired, and tokens that another process
+ * revoked or gave another role.
  */
 const sweepEvery = 2000;
 
 /**
- * Connections and requests opened with a token, which end with the token. A token's revocation in this process takes
- * effect immediately. Its expiry, or its revocation by another replica, takes effect within two seconds.
+ * Connections and requests opened with a token, which end with the token, and when its role changes. A change by this process takes effect
+ * immediately. A token's expiry, or a change by another replica, takes effect within two seconds.
  */
 export class Sessions {
-  private readonly open = new Map<string, Set<() => void>>();
+  /** Functions that end the sessions, with the role in which each session was opened, by token. */
+  private readonly open = new Map<string, Map<() => void, Role>>();
   private timer: NodeJS.Timeout | undefined;
 
   /** Registers a session. Returns a function to call when the session ends on its own. */
-  begin(token: string, end: () => void): () => void {
-    const ends = this.open.get(token) ?? new Set();
-    this.open.set(token, ends.add(end));
+  begin({ token, role }: Pick<UserIdentity, 'token' | 'role'>, end: () => void): () => void {
+    const ends = this.open.get(token) ?? new Map();
+    this.open.set(token, ends.set(end, role));
     return () => {
       ends.delete(end);
       if (ends.size === 0 && this.open.get(token) === ends) this.open.delete(token);
@@ -291,19 +292,32 @@ export class Sessions {
     for (const token of tokens) {
       const ends = this.open.get(token);
       this.open.delete(token);
-      for (const end of ends ?? []) end();
+      for (const end of ends?.keys() ?? []) end();
     }
   }
 
-  /** Periodically checks which tokens are no longer valid. `failed` is called when the store cannot be read. */
-  watch(tokens: Pick<Tokens, 'stillGood'>, failed: (error: unknown) => void): () => void {
+  /**
+   * Periodically checks which tokens are no longer valid or have another role. `failed` is called when the store cannot be read.
+   */
+  watch(tokens: Pick<Tokens, 'validRoles'>, failed: (error: unknown) => void): () => void {
     const look = async () => {
       const ids = [...this.open.keys()];
       if (ids.length === 0) return;
-      const good = await tokens.stillGood(ids);
-      this.end(ids.filter((id) => !good.has(id)));
+      const roles = await tokens.validRoles(ids);
+      for (const id of ids) this.endUnless(id, roles.get(id));
     };
     this.timer = setInterval(() => look().catch(failed), sweepEvery);
     return () => clearInterval(this.timer);
+  }
+
+  /** Ends a token's sessions that were opened in another role. @param role the token's current role; undefined = it is not valid */
+  private endUnless(token: string, role: Role | undefined): void {
+    const ends = this.open.get(token) ?? new Map<() => void, Role>();
+    for (const [end, opened] of [...ends]) {
+      if (opened === role) continue;
+      ends.delete(end);
+      end();
+    }
+    if (ends.size === 0 && this.open.get(token) === ends) this.open.delete(token);
   }
 }

@@ -9,7 +9,7 @@ import type { Sessions } from '../access/users.js';
 import type { Devices } from '../devices/devices.js';
 import type { Denial } from '../events/audit.js';
 import type { Broker } from './broker.js';
-import { type Identity, identify, mayPublish, maySubscribe } from './identity.js';
+import { type Identity, identify, mayPublish, maySubscribe, type UserIdentity } from './identity.js';
 import { filterWithin } from './topics.js';
 
 export interface AuthorizerParts {
@@ -88,7 +88,7 @@ export class Authorizer {
       return refuse('expected the user name as the client id, alone or followed by a slash and more text');
     if (clientId.length > longestClientId) return refuse('the client id is too long');
     if (identity.kind !== 'user') return { identity, user, expires: null };
-    this.watch(identity.token);
+    this.watch(identity);
     return { identity, user, expires: (await this.parts.tokens.get(identity.token)).expires };
   }
 
@@ -172,15 +172,16 @@ export class Authorizer {
       return devices.mayConnect(username) ? { kind: 'device', name: username } : null;
     const user = await tokens.identityOf(username.slice(tokenUser.length));
     // The connection may have been admitted by another replica, or before a restart.
-    if (user) this.watch(user.token);
+    if (user) this.watch(user);
     return user;
   }
 
-  /** Disconnects the token's clients when the token ends. */
-  private watch(token: string): void {
+  /** Disconnects the token's clients when the token ends, or when its role changes. */
+  private watch(user: UserIdentity): void {
+    const { token } = user;
     if (this.watched.has(token)) return;
     this.watched.add(token);
-    this.parts.sessions.begin(token, () => {
+    this.parts.sessions.begin(user, () => {
       this.watched.delete(token);
       this.parts.broker.disconnectUser(tokenUser + token);
     });

@@ -195,11 +195,11 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       // The device may have been revoked while it was connecting, when `disconnect` could not see this connection yet.
       const { identity } = connection;
       if (identity?.kind === 'device' && !devices.mayConnect(identity.name)) connection.cutOff();
-      // The connection ends with its token.
+      // The connection ends with its token, and when the role changes, because `identity` keeps the role.
       if (identity?.kind === 'user')
         withToken.set(
           connection,
-          parts.sessions.begin(identity.token, () => connection.cutOff()),
+          parts.sessions.begin(identity, () => connection.cutOff()),
         );
     },
     disconnected(connection) {

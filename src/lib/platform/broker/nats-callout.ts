@@ -33,7 +33,12 @@ const clockSkew = 60;
 const connected = { least: 18 * 3600, most: 24 * 3600 };
 
 /** Tags of clients that the platform has admitted. The server shows them with a connection. */
-export const clientTags = { device: 'aiot-device', user: 'aiot-user', certificate: 'aiot-certificate-' };
+export const clientTags = {
+  device: 'aiot-device',
+  user: 'aiot-user',
+  role: 'aiot-role-',
+  certificate: 'aiot-certificate-',
+};
 
 interface CalloutParts {
   client: NatsClient;
@@ -188,6 +193,7 @@ function userJwt(
   );
   const tags = [
     identity.kind === 'device' ? clientTags.device : clientTags.user,
+    ...(identity.kind === 'user' ? [clientTags.role + identity.role] : []),
     ...(shown === null ? [] : [clientTags.certificate + sha256Hex(shown.raw)]),
   ];
   return keys.issuer.signClaims({

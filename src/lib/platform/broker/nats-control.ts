@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import * as z from 'zod';
+import type { Role } from '../../api/contract/access.js';
 import { AiotError } from '../../core/errors.js';
 import { withKeptCredentials } from '../../stream/credentials.js';
 import { connectNats, type NatsClient } from '../../stream/nats/connect.js';
@@ -19,7 +20,7 @@ export interface NatsParts {
   keys: CalloutKeys;
   authorizer: Pick<Authorizer, 'admit'>;
   devices: Pick<Devices, 'mayConnect' | 'holds'>;
-  tokens: Pick<Tokens, 'stillGood'>;
+  tokens: Pick<Tokens, 'validRoles'>;
   /** ms since 1970 */
   now: () => number;
   log: Logger;
@@ -160,14 +161,20 @@ async function unwelcome(
 ): Promise<Connection[]> {
   const idOf = ({ authorized_user: user = '' }: Connection) => user.slice(tokenUser.length);
   const users = connections.filter(({ tags }) => tags?.includes(clientTags.user));
-  const good = users.length === 0 ? new Set<string>() : await tokens.stillGood([...new Set(users.map(idOf))]);
+  const roles =
+    users.length === 0 ? new Map<string, Role>() : await tokens.validRoles([...new Set(users.map(idOf))]);
   const excess = connections.filter(({ authorized_user: name = '', tags = [] }) => {
     if (!tags.includes(clientTags.device)) return false;
     const certificate = tags.find((tag) => tag.startsWith(clientTags.certificate));
     if (!devices.mayConnect(name)) return true;
     return certificate !== undefined && !devices.holds(certificate.slice(clientTags.certificate.length));
   });
-  return [...users.filter((user) => !good.has(idOf(user))), ...excess];
+  const isExcess = (user: Connection) => {
+    const role = roles.get(idOf(user));
+    const opened = user.tags?.find((tag) => tag.startsWith(clientTags.role));
+    return role === undefined || (opened !== undefined && opened !== clientTags.role + role);
+  };
+  return [...users.filter(isExcess), ...excess];
 }
 
 interface Answer {

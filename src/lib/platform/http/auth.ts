@@ -83,11 +83,11 @@ export function guard(
     else request.user = who;
     const refusal = refusalOf(who, access, request);
     if (refusal !== null) throw new AiotError('AIOT_NOT_ALLOWED', refusal);
-    // Long responses (a download, server-sent events) end when their token does.
+    // Long responses (a download, server-sent events) end when their token does, or when its role changes.
     if (who.kind === 'user')
       whenClosed(
         reply.raw,
-        parts.sessions.begin(who.token, () => cut(reply)),
+        parts.sessions.begin(who, () => cut(reply)),
       );
   });
 }

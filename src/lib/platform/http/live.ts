@@ -172,7 +172,7 @@ class LiveConnection {
     /** Secret of the browser's session; empty for a program with a token. */
     private readonly secret: string,
   ) {
-    const endOfToken = parts.sessions.begin(user.token, () => this.endSession());
+    const endOfToken = parts.sessions.begin(user, () => this.endSession());
     const tick = setInterval(() => this.tick(), tickMs);
     socket.on('message', (data, isBinary) => this.read(data as Buffer, isBinary));
     socket.on('pong', () => {
