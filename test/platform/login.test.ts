@@ -1,9 +1,18 @@
-import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createClient } from '../../src/lib/api/client.js';
 import type { Role } from '../../src/lib/api/contract/access.js';
 import { Provider, providerLimits } from '../../src/lib/platform/access/provider.js';
+import { ProviderLogins } from '../../src/lib/platform/access/provider-logins.js';
+import { Failures } from '../../src/lib/platform/access/secrets.js';
+import { Tokens } from '../../src/lib/platform/access/tokens.js';
 import { Sessions } from '../../src/lib/platform/access/users.js';
+import { eventsIn } from '../../src/lib/platform/events/events.js';
+import { openEngine } from '../../src/lib/platform/store/engine.js';
 import { runCli } from '../support/cli.js';
 import { type Lies, startFakeProvider } from '../support/fake-provider.js';
 import { connect } from '../support/mqtt.js';
@@ -163,6 +172,133 @@ describe('a login through a provider', () => {
   });
 });
 
+/** Logins in a database of their own, with a clock that the test advances. */
+describe('logins through a provider', () => {
+  const recheckMs = 60_000;
+  const pauseMs = 30_000;
+  let folder: string;
+  let engine: Awaited<ReturnType<typeof openEngine>>;
+  let time: number;
+  let logins: ProviderLogins;
+  let tokens: Tokens;
+  /** Numbers of requests to the token endpoint, by the account's subject. */
+  let asked: Map<string, number>;
+  const now = () => time;
+
+  /** Starts the platform's part again, with the same database. */
+  const start = (issuer = fake.issuer) => {
+    const { store } = engine;
+    const [events, sessions, failures] = [eventsIn(store, now), new Sessions(), new Failures(now)];
+    const roles = { staff: 'viewer', admins: 'operator' } as const;
+    const provider = { issuer, clientId: 'aiot', groupsClaim: 'groups', roles, recheckMs };
+    const log = pino({ level: 'silent' });
+    logins = new ProviderLogins({ store, events, sessions, failures, log, now, provider });
+    tokens = new Tokens({ store, events, sessions, providerLogins: logins, now });
+  };
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'aiot-logins-'));
+    engine = await openEngine(join(folder, 'state.db'));
+    time = Date.now();
+    lie();
+    start();
+  });
+  afterEach(async () => {
+    await engine.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  /** Changes the groups, and the responses of the token endpoint about some accounts. */
+  const lie = (groups = ['admins'], answers: Record<string, (response: ServerResponse) => unknown> = {}) => {
+    asked = new Map();
+    const answer: Lies['answer'] = (path, response, form) => {
+      if (path !== '/token') return false;
+      const subject = form.get('refresh_token') ?? form.get('device_code') ?? '';
+      asked.set(subject, (asked.get(subject) ?? 0) + 1);
+      response.setHeader('content-type', 'application/json');
+      answers[subject]?.(response);
+      return answers[subject] !== undefined;
+    };
+    fake.state.lies = { claims: { groups }, answer };
+  };
+  const refusing = (error: string) => (response: ServerResponse) => {
+    response.statusCode = 400;
+    response.end(JSON.stringify({ error }));
+  };
+
+  /** Logs in with an account. Returns the login's token. */
+  const enter = async (subject: string): Promise<string> => {
+    const { login, url } = await logins.begin({ kind: 'browser', redirectUri }, '127.0.0.1');
+    const { searchParams } = new URL(url);
+    fake.state.nonce = searchParams.get('nonce') ?? '';
+    const query = new URLSearchParams({ code: subject, state: searchParams.get('state') ?? '' });
+    const done = await logins.finish({ login, response: query.toString() }, 'cli');
+    return 'secret' in done ? done.secret : '';
+  };
+  const roleOf = async (token: string) => (await tokens.identify(token))?.role;
+
+  it.each<[string, (response: ServerResponse) => unknown]>([
+    ['rejects its request', refusing('invalid_request')],
+    [
+      'sends a wrong ID token',
+      (response) => response.end('{"access_token":"a","token_type":"Bearer","id_token":"x"}'),
+    ],
+    ['sends a response that is too large', (response) => response.end(' '.repeat(300_000))],
+  ])('keep the pause to one login if the provider %s', async (_, answer) => {
+    const [ana, ben] = [await enter('s-1'), await enter('s-2')];
+    time += recheckMs;
+    lie(['staff'], { 's-2': answer });
+    expect(await roleOf(ben)).toBe('operator');
+    expect(await roleOf(ana)).toBe('viewer');
+    time += pauseMs - 1;
+    await roleOf(ben);
+    expect(asked.get('s-2')).toBe(1);
+    time += 1;
+    lie(['staff']);
+    expect(await roleOf(ben)).toBe('viewer');
+  });
+
+  it.each([
+    ['invalid_grant'],
+    ['access_denied'],
+    ['interaction_required'],
+    ['consent_required'],
+    ['login_required'],
+  ])('end one login at once if the provider responds with %s', async (error) => {
+    const [ana, ben] = [await enter('s-1'), await enter('s-2')];
+    time += recheckMs;
+    lie(['staff'], { 's-2': refusing(error) });
+    expect(await roleOf(ben)).toBeUndefined();
+    expect(await roleOf(ana)).toBe('viewer');
+  });
+
+  it('end one login at once if the provider responds with another user', async () => {
+    const [ana, ben] = [await enter('s-1'), await enter('s-2')];
+    time += recheckMs;
+    const body = { access_token: 'a', token_type: 'Bearer', id_token: fake.idToken('s-1') };
+    lie(['staff'], { 's-2': (response) => response.end(JSON.stringify(body)) });
+    expect(await roleOf(ben)).toBeUndefined();
+    expect(await roleOf(ana)).toBe('viewer');
+  });
+
+  it.each<[string, (response: ServerResponse) => unknown]>([
+    ['does not know the client', refusing('invalid_client')],
+    ['does not grant the client renewals', refusing('unauthorized_client')],
+    ['is overloaded', refusing('temporarily_unavailable')],
+    ['closes the connection', (response) => response.destroy()],
+  ])('all continue without another request for 30 s if the provider %s', async (_, answer) => {
+    const [ana, ben] = [await enter('s-1'), await enter('s-2')];
+    time += recheckMs;
+    lie(['staff'], { 's-2': answer });
+    expect(await roleOf(ben)).toBe('operator');
+    expect(await roleOf(ana)).toBe('operator');
+    expect(asked.get('s-1')).toBeUndefined();
+    time += pauseMs;
+    lie(['staff']);
+    expect(await roleOf(ana)).toBe('viewer');
+    expect(await roleOf(ben)).toBe('viewer');
+  });
+});
+
 describe('a login whose role changes', () => {
   const recheckMs = 500;
   let own: TestPlatform;
@@ -193,11 +329,13 @@ describe('a login whose role changes', () => {
   };
   const connected = (token: string) =>
     connect(own.platform.urls.mqtts, { ca: own.ca, username: 'u', password: token });
+  const whenClosed = (mqtt: Awaited<ReturnType<typeof connect>>) =>
+    new Promise<void>((resolve) => mqtt.once('close', () => resolve()));
 
   it('loses its open MQTT connections when a check finds another role', async () => {
     const token = await enter();
     const [mqtt, other] = [await connected(token), await connected(own.token)];
-    const closed = once(mqtt, 'close', { signal: AbortSignal.timeout(10_000) });
+    const closed = whenClosed(mqtt);
     fake.state.lies = { claims: { groups: ['staff'] } };
     await new Promise((resolve) => setTimeout(resolve, recheckMs + 50));
     const client = createClient({ url: own.platform.urls.http, ca: own.ca, token });
@@ -210,7 +348,7 @@ describe('a login whose role changes', () => {
 
   it('loses its open MQTT connections when another login has another role', async () => {
     const mqtt = await connected(await enter());
-    const closed = once(mqtt, 'close', { signal: AbortSignal.timeout(10_000) });
+    const closed = whenClosed(mqtt);
     fake.state.lies = { claims: { groups: ['staff'] } };
     await enter();
     await closed;

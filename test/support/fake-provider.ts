@@ -83,6 +83,7 @@ export async function startFakeProvider() {
   return {
     state,
     issuer: state.issuer,
+    idToken,
     stop: async () => {
       server.closeAllConnections();
       await new Promise((closed) => server.close(closed));

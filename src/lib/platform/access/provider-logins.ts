@@ -8,7 +8,7 @@ import type { Events } from '../events/events.js';
 import { isUniqueViolation, type Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 import { seal, unseal } from './answers.js';
-import { failed, isEnded, Provider, type ProviderOptions, type ProviderUser } from './provider.js';
+import { failed, Provider, type ProviderOptions, type ProviderUser, scopeOf } from './provider.js';
 import type { Failures } from './secrets.js';
 import { freshToken, nameOf } from './tokens.js';
 import { endSessionsOf, type Sessions } from './users.js';
@@ -22,7 +22,10 @@ const longestMs = { cli: 30 * 86_400_000, dashboard: 7 * 86_400_000 };
 /** How long a login outlives its last successful check, as a multiple of the interval between checks. */
 const lapse = 12;
 
-/** Pause before the next request after the provider failed, ms. Logins that have not lapsed continue. */
+/**
+ * Pause after a failed check, ms: before the next check of any login if the provider failed, otherwise only of this login. Logins that have
+ * not lapsed continue.
+ */
 const pauseMs = 30_000;
 
 const secretPattern = /^[A-Za-z0-9_-]{43}$/;
@@ -193,12 +196,16 @@ export class ProviderLogins {
       if (user.role === null) return await this.close(token, 'none of the groups has a role');
       await this.confirm(token, before, user, secret);
     } catch (error) {
-      if (isEnded(error)) return await this.close(token, 'ended by the provider');
-      this.pausedUntil = now() + pauseMs;
-      await own.set({ checked: before.checked }).where('checked', '=', claimed).execute();
+      const scope = scopeOf(error);
+      if (scope === 'account') return await this.close(token, 'ended by the provider');
+      if (scope === 'provider') this.pausedUntil = now() + pauseMs;
+      // Stored, so that other replicas pause for this login too.
+      const checked =
+        scope === 'provider' ? before.checked : now() + pauseMs - this.provider.options.recheckMs;
+      await own.set({ checked }).where('checked', '=', claimed).execute();
       log.warn(
-        { err: error },
-        'could not check a login at the login provider; logins continue until they expire',
+        { err: error, token },
+        'could not check a login at the login provider; it continues until it expires',
       );
     }
   }

@@ -1,7 +1,7 @@
 import type * as oauth from 'oauth4webapi';
 import type { Role } from '../../api/contract/access.js';
 import { atLeast } from '../../api/contract/access.js';
-import { AiotError } from '../../core/errors.js';
+import { AiotError, type ErrorDetails } from '../../core/errors.js';
 import { timeLimit } from '../../core/tasks.js';
 
 /** The login provider of a platform (OpenID Connect), and the roles of its groups. */
@@ -168,28 +168,39 @@ export class Provider {
 
   /** @param expected the subject that the response must be about; null = any */
   private async userOf(
-    { library, server, client, http }: Session,
+    session: Session,
     reply: Response,
     tokens: oauth.TokenEndpointResponse,
     expected: string | null,
   ): Promise<ProviderUser> {
+    const { library, server, http } = session;
     const claims = library.getValidatedIdTokenClaims(tokens);
     if (claims) await library.validateApplicationLevelSignature(server, reply, http);
     const subject = claims?.sub ?? expected;
     if (subject === null) throw failed('the provider sent no ID token');
-    if (expected !== null && subject !== expected)
-      throw failed("the provider's response is about another user");
+    if (expected !== null && subject !== expected) throw aboutAnotherUser();
     let all: Record<string, unknown> = { ...claims };
-    if (claimOf(all, this.options.groupsClaim) === undefined && server.userinfo_endpoint !== undefined) {
-      const info = await library.userInfoRequest(server, client, tokens.access_token, http);
-      all = { ...(await library.processUserInfoResponse(server, client, subject, info)), ...all };
-    }
+    if (claimOf(all, this.options.groupsClaim) === undefined && server.userinfo_endpoint !== undefined)
+      all = { ...(await this.userInfo(session, subject, tokens.access_token)), ...all };
     const groups = groupsIn(claimOf(all, this.options.groupsClaim));
     return {
       ...{ subject, groups, role: this.roleOf(groups) },
       name: [all.preferred_username, all.email, all.name].find((name) => typeof name === 'string') ?? subject,
       refreshToken: tokens.refresh_token ?? null,
     };
+  }
+
+  private async userInfo({ library, server, client, http }: Session, subject: string, accessToken: string) {
+    const reply = await library.userInfoRequest(server, client, accessToken, http);
+    if (reply.status === 401 || reply.status === 403)
+      throw failed(`${this.host} rejected a request for the user's claims (${reply.status})`);
+    try {
+      return await library.processUserInfoResponse(server, client, subject, reply);
+    } catch (error) {
+      if ((error as { code?: unknown }).code === library.JSON_ATTRIBUTE_COMPARISON)
+        throw aboutAnotherUser(error);
+      throw error;
+    }
   }
 
   private roleOf(groups: readonly string[]): Role | null {
@@ -242,19 +253,21 @@ export class Provider {
         server: { ...server, id_token_signing_alg_values_supported: signed?.length ? signed : ['RS256'] },
       };
     } catch (error) {
-      throw this.explained(error, library);
+      const { code, message, next, retryable } = this.explained(error, library);
+      throw new ProviderError(code, message, { cause: error, next, retryable, scope: 'provider' });
     }
   }
 
-  private explained(error: unknown, library: Library): unknown {
+  private explained(error: unknown, library: Library): AiotError {
     if (error instanceof AiotError) return error;
     const { issuer } = this.options;
     if (error instanceof library.AuthorizationResponseError || error instanceof library.ResponseBodyError) {
       const why = error.error_description ?? '';
       // The description is shown to people, so it is limited to one short line.
       const told = why.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 120);
-      const next = nextFor[error.error];
-      return failed(`${this.host} refused: ${error.error.slice(0, 60)}${told && ` (${told})`}`, error, next);
+      const { next, scope } = refusals[error.error] ?? {};
+      const message = `${this.host} refused: ${error.error.slice(0, 60)}${told && ` (${told})`}`;
+      return failed(message, error, next, scope);
     }
     const code = (error as { code?: unknown }).code;
     const wrong = typeof code === 'string' ? wrongBy[code] : undefined;
@@ -274,7 +287,8 @@ async function boundedFetch(url: string, init: RequestInit): Promise<Response> {
     let size = 0;
     for await (const chunk of reply.body ?? []) {
       size += chunk.byteLength;
-      if (size > most) throw unreachable(`${new URL(url).origin} sent more than ${most / 1024} KiB`);
+      if (size > most)
+        throw unreachable(`${new URL(url).origin} sent more than ${most / 1024} KiB`, undefined, 'login');
       chunks.push(chunk);
     }
     const body = size === 0 ? null : Buffer.concat(chunks);
@@ -342,28 +356,64 @@ const wrongBy: Record<string, string> = {
 const nextForWrong =
   'Log in again. If it fails again, compare --oidc-issuer and --oidc-client with the provider, and its clock with the platform’s.';
 
-/** Next steps by the provider's error codes (RFC 6749, RFC 8628). */
-const nextFor: Record<string, string> = {
-  access_denied: 'Log in again and allow access, or ask an administrator of the provider.',
-  expired_token: 'The code has expired: run `aiot login` again, and enter the new code in time.',
-  invalid_client: 'Check --oidc-client and the client’s secret, then restart the platform.',
-  unauthorized_client: 'Allow this grant for the client at the provider.',
-  invalid_scope: 'Allow the scopes openid, profile and email for the client at the provider.',
+/** The provider's error codes (RFC 6749, RFC 8628, OpenID Connect Core 3.1.2.6): next steps, and scopes if not a single login. */
+const refusals: Record<string, { next?: string; scope?: FailureScope } | undefined> = {
+  access_denied: {
+    next: 'Log in again and allow access, or ask an administrator of the provider.',
+    scope: 'account',
+  },
+  account_selection_required: { scope: 'account' },
+  consent_required: { scope: 'account' },
+  expired_token: {
+    next: 'The code has expired: run `aiot login` again, and enter the new code in time.',
+  },
+  interaction_required: { scope: 'account' },
+  invalid_client: {
+    next: 'Check --oidc-client and the client’s secret, then restart the platform.',
+    scope: 'provider',
+  },
+  invalid_grant: { scope: 'account' },
+  invalid_scope: { next: 'Allow the scopes openid, profile and email for the client at the provider.' },
+  login_required: { scope: 'account' },
+  server_error: { scope: 'provider' },
+  temporarily_unavailable: { scope: 'provider' },
+  unauthorized_client: { next: 'Allow this grant for the client at the provider.', scope: 'provider' },
+  unsupported_grant_type: { scope: 'provider' },
 };
 
-export function failed(message: string, cause?: unknown, next?: string): AiotError {
-  return new AiotError('AIOT_LOGIN_FAILED', message, {
-    ...(cause === undefined ? {} : { cause }),
-    ...(next === undefined ? {} : { next }),
-  });
+/**
+ * Extent of a failure: the provider does not work for any login, only this login failed, or the provider no longer grants this account
+ * access.
+ */
+type FailureScope = 'provider' | 'login' | 'account';
+
+class ProviderError extends AiotError {
+  readonly scope: FailureScope;
+
+  constructor(code: AiotError['code'], message: string, details: ErrorDetails & { scope: FailureScope }) {
+    super(code, message, details);
+    this.scope = details.scope;
+  }
 }
 
-function unreachable(message: string, cause?: unknown): AiotError {
-  return new AiotError('AIOT_PROVIDER_UNREACHABLE', message, { cause, retryable: true });
+/** Extent of a failed check. A failure of the platform itself, such as of its database, affects only the login. */
+export function scopeOf(error: unknown): FailureScope {
+  return error instanceof ProviderError ? error.scope : 'login';
 }
 
-/** Whether the provider itself ended the session, so that asking again is useless. */
-export function isEnded(error: unknown): boolean {
-  const cause = error instanceof AiotError ? (error.cause as { error?: unknown } | undefined) : undefined;
-  return error instanceof AiotError && error.code === 'AIOT_LOGIN_FAILED' && cause?.error === 'invalid_grant';
+export function failed(
+  message: string,
+  cause?: unknown,
+  next?: string,
+  scope: FailureScope = 'login',
+): AiotError {
+  return new ProviderError('AIOT_LOGIN_FAILED', message, { cause, next, scope });
+}
+
+function aboutAnotherUser(cause?: unknown): AiotError {
+  return failed("the provider's response is about another user", cause, nextForWrong, 'account');
+}
+
+function unreachable(message: string, cause?: unknown, scope: FailureScope = 'provider'): AiotError {
+  return new ProviderError('AIOT_PROVIDER_UNREACHABLE', message, { cause, retryable: true, scope });
 }
