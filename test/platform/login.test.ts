@@ -280,6 +280,28 @@ describe('logins through a provider', () => {
     expect(await roleOf(ana)).toBe('viewer');
   });
 
+  it('with a code ask the provider at most once in each interval', async () => {
+    const { login, intervalMs } = await logins.begin({ kind: 'device' }, '127.0.0.1');
+    expect(intervalMs).toBe(1000);
+    const poll = () => logins.finish({ login }, 'cli');
+    lie([], { 's-1': refusing('authorization_pending') });
+    expect(await poll()).toEqual({ intervalMs: 1000 });
+    expect(asked.size).toBe(0);
+    time += 1000;
+    expect(await Promise.all(Array.from({ length: 8 }, poll))).toContainEqual({ intervalMs: 1000 });
+    expect(asked.get('s-1')).toBe(1);
+    time += 1000;
+    lie([], { 's-1': refusing('slow_down') });
+    expect(await poll()).toEqual({ intervalMs: 6000 });
+    time += 5999;
+    await poll();
+    expect(asked.get('s-1')).toBe(1);
+    time += 1;
+    lie();
+    const done = await poll();
+    expect(await roleOf('secret' in done ? done.secret : '')).toBe('operator');
+  });
+
   it.each<[string, (response: ServerResponse) => unknown]>([
     ['does not know the client', refusing('invalid_client')],
     ['does not grant the client renewals', refusing('unauthorized_client')],

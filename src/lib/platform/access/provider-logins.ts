@@ -30,10 +30,17 @@ const pauseMs = 30_000;
 
 const secretPattern = /^[A-Za-z0-9_-]{43}$/;
 
-/** Secrets of a started login, sealed with the secret of the client that started it. */
+/** Secrets of a started login, sealed with the secret of the client that started it. `nextPoll`: when the provider may be asked again. */
 type Flow =
   | { kind: 'browser'; redirectUri: string; state: string; nonce: string; verifier: string }
-  | { kind: 'device'; deviceCode: string; intervalMs: number };
+  | { kind: 'device'; deviceCode: string; intervalMs: number; nextPoll: number };
+type DeviceFlow = Extract<Flow, { kind: 'device' }>;
+
+/** A started login, and how it is stored. */
+interface StoredFlow<T extends Flow = Flow> {
+  flow: T;
+  data: string;
+}
 
 interface Parts {
   store: Store;
@@ -102,7 +109,8 @@ export class ProviderLogins {
     const started = await provider.startDevice();
     const intervalMs = Math.min(60, Math.max(1, started.interval ?? 5)) * 1000;
     const expires = now() + Math.min(flowMs, started.expires_in * 1000);
-    const flow = await this.keep({ kind: 'device', deviceCode: started.device_code, intervalMs }, expires);
+    const [deviceCode, nextPoll] = [started.device_code, now() + intervalMs];
+    const flow = await this.keep({ kind: 'device', deviceCode, intervalMs, nextPoll }, expires);
     const url = started.verification_uri_complete ?? started.verification_uri;
     return { ...flow, url, code: started.user_code, intervalMs };
   }
@@ -117,7 +125,8 @@ export class ProviderLogins {
     via: 'cli' | 'dashboard',
   ): Promise<Admitted | { intervalMs: number }> {
     const { provider } = this;
-    const flow = await this.flowOf(login);
+    const stored = await this.flowOf(login);
+    const { flow } = stored;
     if ((flow.kind === 'browser') !== (response !== undefined))
       throw failed('this login was started with another method');
     try {
@@ -126,10 +135,12 @@ export class ProviderLogins {
         await this.forget(login);
         return await this.admit(await provider.redeem(response ?? '', flow), via);
       }
+      const claimed = await this.claimPoll(login, { flow, data: stored.data });
+      if (claimed === null) return { intervalMs: flow.intervalMs };
       const poll = await provider.pollDevice(flow.deviceCode);
       if (poll.state === 'pending') {
-        if (poll.slower) await this.slowDown(login, flow);
-        return { intervalMs: flow.intervalMs + (poll.slower ? 5000 : 0) };
+        const { intervalMs } = poll.slower ? await this.slowDown(login, claimed) : flow;
+        return { intervalMs };
       }
       await this.forget(login);
       return await this.admit(poll.user, via);
@@ -364,7 +375,7 @@ export class ProviderLogins {
   }
 
   /** @throws AIOT_LOGIN_FAILED */
-  private async flowOf(login: string): Promise<Flow> {
+  private async flowOf(login: string): Promise<StoredFlow> {
     const { store, now } = this.parts;
     const row = secretPattern.test(login)
       ? await store
@@ -374,7 +385,7 @@ export class ProviderLogins {
           .where('expires', '>', now())
           .executeTakeFirst()
       : undefined;
-    if (row) return JSON.parse(unseal(row.data, login, sealedFor)) as Flow;
+    if (row) return { flow: JSON.parse(unseal(row.data, login, sealedFor)) as Flow, data: row.data };
     throw failed('this login timed out, or has already ended', undefined, 'Start a new login.');
   }
 
@@ -388,11 +399,41 @@ export class ProviderLogins {
       throw failed('this login has already been used', undefined, 'Start a new login.');
   }
 
-  private async slowDown(login: string, flow: Extract<Flow, { kind: 'device' }>): Promise<void> {
-    const slower = { ...flow, intervalMs: flow.intervalMs + 5000 };
-    const data = seal(JSON.stringify(slower), login, sealedFor);
-    const update = this.parts.store.updateTable('oidcFlows').set({ data });
-    await update.where('digest', '=', sha256Hex(login)).execute();
+  /**
+   * Reserves the next poll of a code, because clients without a token could otherwise send any number of requests to the provider. Of
+   * concurrent requests, also to several replicas, only one reserves it. Returns null if no poll is due.
+   */
+  private async claimPoll(
+    login: string,
+    { flow, data }: StoredFlow<DeviceFlow>,
+  ): Promise<StoredFlow<DeviceFlow> | null> {
+    const at = this.parts.now();
+    if (at < flow.nextPoll) return null;
+    return this.replaceFlow(login, data, { ...flow, nextPoll: at + flow.intervalMs });
+  }
+
+  /** Polls a code more slowly, as the provider requires. */
+  private async slowDown(login: string, { flow, data }: StoredFlow<DeviceFlow>): Promise<DeviceFlow> {
+    const [intervalMs, nextPoll] = [flow.intervalMs + 5000, flow.nextPoll + 5000];
+    const slower = { ...flow, intervalMs, nextPoll };
+    await this.replaceFlow(login, data, slower);
+    return slower;
+  }
+
+  /** Changes a started login, unless another request has changed it since it was read. */
+  private async replaceFlow(
+    login: string,
+    before: string,
+    flow: DeviceFlow,
+  ): Promise<StoredFlow<DeviceFlow> | null> {
+    const data = seal(JSON.stringify(flow), login, sealedFor);
+    const { numUpdatedRows } = await this.parts.store
+      .updateTable('oidcFlows')
+      .set({ data })
+      .where('digest', '=', sha256Hex(login))
+      .where('data', '=', before)
+      .executeTakeFirst();
+    return Number(numUpdatedRows) === 0 ? null : { flow, data };
   }
 
   private async tell(type: 'login.fail', subject: string, who: string, data: { reason: string }) {
