@@ -87,8 +87,11 @@ interface GpioLine {
   close(): Promise<void>;
 }
 
-/** If gpioset cannot take the line, it exits within this time, ms. */
-const settleMs = 100;
+/**
+ * If gpioset cannot claim the line, it exits within this time, ms. The first claim has a second, which suffices on a busy machine. Later
+ * claims have less, because they delay an action.
+ */
+const claimMs = { first: 1000, later: 100 };
 
 /** Delay before a gpioset that was ended from outside is restarted, ms. */
 const againMs = 1000;
@@ -113,7 +116,7 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
   let level: boolean | undefined;
   let closed = false;
 
-  async function start(active: boolean): Promise<void> {
+  async function start(active: boolean, settleMs: number): Promise<void> {
     const words = [gpioset, ...argumentsOf(version, options, active)];
     const [program = '', ...args] = guard ? [guard, '--pdeathsig', 'TERM', ...words] : words;
     const started = startProgram(program, args, {
@@ -146,7 +149,7 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
   /** Restarts gpioset after it was ended from outside, because nothing would hold the line otherwise. */
   async function again(gone: ChildProcess): Promise<void> {
     if (closed || child !== gone || level === undefined) return;
-    await start(level).catch(() => {});
+    await start(level, claimMs.later).catch(() => {});
   }
 
   async function stop(): Promise<void> {
@@ -159,8 +162,9 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
     async set(active) {
       if (active === level && child && isRunning(child)) return;
       await stop();
+      const settleMs = level === undefined ? claimMs.first : claimMs.later;
       level = active;
-      await start(active);
+      await start(active, settleMs);
     },
     async close() {
       closed = true;
