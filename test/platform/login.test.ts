@@ -1,11 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import type { ServerResponse } from 'node:http';
+import { get, type IncomingMessage, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createClient } from '../../src/lib/api/client.js';
 import type { Role } from '../../src/lib/api/contract/access.js';
+import { logIn } from '../../src/lib/api/login.js';
 import { Provider, providerLimits } from '../../src/lib/platform/access/provider.js';
 import { ProviderLogins } from '../../src/lib/platform/access/provider-logins.js';
 import { Failures } from '../../src/lib/platform/access/secrets.js';
@@ -93,6 +94,25 @@ describe('a login through a provider', () => {
   it('rejects metadata of another issuer', async () => {
     const lies = { metadata: { issuer: 'https://other.example' } };
     await expect(enter(lies)).rejects.toMatchObject({ code: 'AIOT_LOGIN_FAILED' });
+  });
+
+  it('rejects login pages that are not web pages', async () => {
+    const lies = { metadata: { authorization_endpoint: 'javascript:alert(1)' } };
+    await expect(enter(lies)).rejects.toMatchObject({ code: 'AIOT_LOGIN_FAILED' });
+    const device = {
+      device_code: 'd',
+      user_code: 'A',
+      verification_uri: 'file:///etc/hosts',
+      expires_in: 60,
+    };
+    fake.state.lies = {
+      answer(path, response) {
+        if (path !== '/device') return false;
+        response.setHeader('content-type', 'application/json');
+        return Boolean(response.end(JSON.stringify(device)));
+      },
+    };
+    await expect(provider.startDevice()).rejects.toMatchObject({ code: 'AIOT_LOGIN_FAILED' });
   });
 
   it.each<[string, Lies['answer']]>([
@@ -280,6 +300,32 @@ describe('logins through a provider', () => {
     expect(await roleOf(ana)).toBe('viewer');
   });
 
+  it('end at the next check if the platform has another provider, which gets no refresh token', async () => {
+    const ana = await enter('s-1');
+    start('http://127.0.0.1:9');
+    expect(await roleOf(ana)).toBe('operator');
+    time += recheckMs;
+    lie();
+    expect(await roleOf(ana)).toBeUndefined();
+    expect(asked.size).toBe(0);
+  });
+
+  it.each([[true], [false]])(
+    'end only with their own secret or token (refresh token: %s)',
+    async (hasRefresh) => {
+      const issued = { access_token: 'a', token_type: 'Bearer' };
+      const reply = (response: ServerResponse) =>
+        response.end(JSON.stringify({ ...issued, id_token: fake.idToken('s-1') }));
+      lie(['admins'], hasRefresh ? {} : { '': reply });
+      const secret = await enter('s-1');
+      const { token } = (await tokens.identify(secret)) ?? { token: '' };
+      expect(await logins.end(token, 'A'.repeat(43))).toBeNull();
+      expect(await roleOf(secret)).toBe('operator');
+      expect(await logins.end(token, secret)).toBe(false);
+      expect(await roleOf(secret)).toBeUndefined();
+    },
+  );
+
   it('with a code ask the provider at most once in each interval', async () => {
     const { login, intervalMs } = await logins.begin({ kind: 'device' }, '127.0.0.1');
     expect(intervalMs).toBe(1000);
@@ -397,6 +443,76 @@ describe('a login whose role changes', () => {
     expect(ended).toEqual(['tok_1', 'tok_2']);
     stop();
     vi.useRealTimers();
+  });
+});
+
+describe('aiot login', () => {
+  let own: UpForTests;
+  beforeAll(async () => {
+    const provider = { issuer: fake.issuer, clientId: 'aiot', groupsClaim: 'groups', recheckMs: 60_000 };
+    own = await upForTests({ provider: { ...provider, roles: { staff: 'viewer' } } });
+  });
+  afterAll(() => own.stop());
+  beforeEach(() => {
+    fake.state.lies = {};
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  /** Logs in with a browser that opens the page after `before`. */
+  const enter = (before: (redirect: URL) => Promise<unknown> = async () => {}) =>
+    logIn({
+      ...{ name: 'work', way: 'browser', signal: AbortSignal.timeout(30_000) },
+      async show({ url }) {
+        const { searchParams } = new URL(url);
+        fake.state.nonce = searchParams.get('nonce') ?? '';
+        const redirect = new URL(searchParams.get('redirect_uri') ?? '');
+        await before(redirect);
+        redirect.search = `code=s-1&state=${searchParams.get('state')}`;
+        await fetch(redirect).then((response) => response.text());
+      },
+    });
+  const responding = (changes: object) => {
+    const begin = ProviderLogins.prototype.begin;
+    vi.spyOn(ProviderLogins.prototype, 'begin').mockImplementation(async function (
+      this: ProviderLogins,
+      ...args
+    ) {
+      return { ...(await begin.apply(this, args)), ...changes };
+    });
+  };
+
+  it('answers requests that are not the redirect, also for an invalid path', async () => {
+    const statuses: (number | undefined)[] = [];
+    const ask = ({ hostname, port }: URL, path: string) =>
+      new Promise<void>((resolve, reject) => {
+        const asked = get({ host: hostname, port, path }, (response: IncomingMessage) => {
+          statuses.push(response.statusCode);
+          response.resume().once('end', resolve);
+        });
+        asked.once('error', reject);
+      });
+    const done = await enter(async (redirect) => {
+      for (const path of ['//', '/?state=other', '/favicon.ico']) await ask(redirect, path);
+    });
+    expect(statuses).toEqual([404, 404, 404]);
+    expect(done).toMatchObject({ user: 'ana', role: 'viewer' });
+  });
+
+  it('works if the clocks of the machine and the platform differ', async () => {
+    responding({ expires: Date.now() - 3_600_000 });
+    expect(await enter()).toMatchObject({ user: 'ana' });
+    responding({ expires: Date.now() + 100 * 86_400_000 });
+    expect(await enter()).toMatchObject({ user: 'ana' });
+  });
+
+  it.each(['browser', 'device'] as const)('opens only web pages, with a %s', async (way) => {
+    responding({ url: 'file:///etc/hosts' });
+    const show = vi.fn();
+    const login = logIn({ name: 'work', way, signal: AbortSignal.timeout(30_000), show });
+    await expect(login).rejects.toMatchObject({ code: 'AIOT_LOGIN_FAILED' });
+    expect(show).not.toHaveBeenCalled();
   });
 });
 

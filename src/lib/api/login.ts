@@ -11,6 +11,12 @@ import { createClient, type RegistryClient } from './client.js';
 import { contextFor } from './context.js';
 import { type FinishedLogin, type ProviderLogin, roles } from './contract/access.js';
 
+/**
+ * Longest duration of a login, ms; the platform's limit too. It is measured on this machine's monotonic clock, because the clocks of this
+ * machine and the platform may differ.
+ */
+const longestMs = 10 * 60_000;
+
 /** Shortest interval between polls for a code after a temporary failure, ms. */
 const againMs = 2000;
 
@@ -129,9 +135,9 @@ async function withCode(
   show: LoginOptions['show'],
   signal: AbortSignal,
 ): Promise<Done> {
-  const { login, expires, intervalMs, ...page } = await client.session.start({ kind: 'device' });
-  await show(page);
-  const until = performance.now() + expires - Date.now();
+  const { login, intervalMs, ...page } = await client.session.start({ kind: 'device' });
+  await show(webPage(page));
+  const until = performance.now() + longestMs;
   for (let waitMs = intervalMs ?? againMs; ; ) {
     await setTimeout(waitMs, undefined, { signal });
     try {
@@ -154,11 +160,12 @@ async function withBrowser(
 ): Promise<Done> {
   const listener = await openListener(signal);
   try {
-    const { login, expires, ...page } = await client.session.start({
+    const { login, ...page } = await client.session.start({
       kind: 'browser',
       redirectUri: listener.url,
     });
-    const response = listener.response(new URL(page.url).searchParams.get('state') ?? '', expires);
+    const { searchParams } = new URL(webPage(page).url);
+    const response = listener.response(searchParams.get('state') ?? '');
     // If the page cannot be shown, nothing waits for the redirect.
     response.catch(() => {});
     await show(page);
@@ -168,6 +175,15 @@ async function withBrowser(
   } finally {
     listener.close();
   }
+}
+
+/** Requires a web page, because the URL is opened on this machine. @throws AIOT_LOGIN_FAILED */
+function webPage<T extends { url: string }>(page: T): T {
+  if (/^https?:\/\//i.test(page.url) && URL.canParse(page.url)) return page;
+  throw new AiotError(
+    'AIOT_LOGIN_FAILED',
+    `the login page is ${page.url.slice(0, 60)}; expected an https URL`,
+  );
 }
 
 /** Listens on a free port of this machine for the provider's redirect. */
@@ -181,18 +197,20 @@ async function openListener(signal: AbortSignal) {
   return {
     url: `http://127.0.0.1:${port}/`,
     /** The query of the first redirect with this state. Other requests, such as those of other pages, are ignored. */
-    response: (state: string, expires: number) =>
+    response: (state: string) =>
       new Promise<string>((resolve, reject) => {
         const late = new AiotError('AIOT_LOGIN_FAILED', 'the login timed out');
-        const timer = globalThis.setTimeout(() => reject(late), expires - Date.now());
+        const timer = globalThis.setTimeout(() => reject(late), longestMs);
         onAbort(signal, () => reject(signal.reason));
         server.once('close', () => clearTimeout(timer));
         server.on('request', ({ method, url = '' }, reply) => {
-          const { pathname, searchParams, search } = new URL(url, 'http://127.0.0.1');
-          const isOurs = method === 'GET' && pathname === '/' && searchParams.get('state') === state;
+          // Some paths, such as //, are not valid references.
+          const page = URL.canParse(url, 'http://127.0.0.1') ? new URL(url, 'http://127.0.0.1') : null;
+          const isPage = method === 'GET' && page?.pathname === '/';
+          const isOurs = isPage && page.searchParams.get('state') === state;
           reply.writeHead(isOurs ? 200 : 404, { 'content-type': 'text/plain', connection: 'close' });
           reply.end(isOurs ? 'You can close this page and return to the terminal.\n' : 'not found\n');
-          if (isOurs) resolve(search.slice(1));
+          if (isOurs) resolve(page.search.slice(1));
         });
       }),
     close() {

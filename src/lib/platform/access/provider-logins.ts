@@ -175,13 +175,17 @@ export class ProviderLogins {
     return renewal;
   }
 
-  /** Logs out of the platform and at the provider. Returns whether the provider confirmed it; null if the token is not a login. */
+  /**
+   * Logs out of the platform and at the provider. Returns whether the provider confirmed it; null if the token is not a login, or if the
+   * secret is neither the login's nor its token, but that of a dashboard session opened by a link or with the token.
+   */
   async end(token: string, secret: string): Promise<boolean | null> {
     const found = await this.find(token);
     if (!found) return null;
     const refreshToken = opened(found.sealed, secret);
+    if (refreshToken === null && found.digest !== sha256Hex(secret)) return null;
     await this.close(token, 'logged out');
-    if (refreshToken === null || !this.client) return false;
+    if (!refreshToken || this.client?.options.issuer !== found.issuer) return false;
     return this.client.revoke(refreshToken).catch((err: unknown) => {
       this.parts.log.warn({ err }, 'the login provider did not confirm a logout');
       return false;
@@ -193,7 +197,10 @@ export class ProviderLogins {
     const before = await this.find(token);
     if (before === undefined) return;
     const refreshToken = opened(before.sealed, secret);
-    if (refreshToken === null) return;
+    if (!refreshToken) return;
+    // A refresh token is never sent to a provider that did not issue it.
+    if (before.issuer !== this.provider.options.issuer)
+      return await this.close(token, 'the platform has another login provider');
     // Only one process uses the refresh token, because providers reject a second use.
     const claimed = now();
     const own = store.updateTable('oidcTokens').where('token', '=', token);
@@ -260,7 +267,7 @@ export class ProviderLogins {
       const fresh = freshToken(now(), { name: `login (${via})`, owner, role: 'operator' });
       const secret = via === 'cli' ? fresh.secret : randomBytes(32).toString('base64url');
       const row = { ...fresh.row, expires: this.lapsesAt(ends) };
-      const sealed = user.refreshToken === null ? '' : seal(user.refreshToken, secret, sealedFor);
+      const sealed = seal(user.refreshToken ?? '', secret, sealedFor);
       await transaction.insertInto('tokens').values(row).execute();
       const token = row.id;
       await transaction.insertInto('oidcTokens').values({ token, sealed, checked: now(), ends }).execute();
@@ -357,7 +364,7 @@ export class ProviderLogins {
       .innerJoin('tokens', 'tokens.id', 'oidcTokens.token')
       .innerJoin('oidcUsers', 'oidcUsers.name', 'tokens.owner')
       .select(['oidcTokens.sealed', 'oidcTokens.checked', 'oidcTokens.ends'])
-      .select(['oidcUsers.subject', 'oidcUsers.name as owner'])
+      .select(['oidcUsers.issuer', 'oidcUsers.subject', 'oidcUsers.name as owner', 'tokens.digest'])
       .where('oidcTokens.token', '=', token)
       .executeTakeFirst();
   }
@@ -455,7 +462,7 @@ export class ProviderLogins {
 /** Purpose of the keys with which a login's secrets are sealed. */
 const sealedFor = 'aiot login';
 
-/** The sealed refresh token; null if there is none, or if the secret is another one, such as that of a dashboard link. */
+/** The sealed refresh token, empty if there is none; null if the secret is another one, such as that of a dashboard link. */
 function opened(sealed: string, secret: string): string | null {
   if (sealed === '') return null;
   try {

@@ -82,7 +82,7 @@ export class Provider {
     redirectUri: string,
   ): Promise<{ url: string; state: string; nonce: string; verifier: string }> {
     const { library, server, client } = await this.session();
-    const endpoint = required(server, 'authorization_endpoint');
+    const endpoint = this.webPage(required(server, 'authorization_endpoint'));
     const verifier = library.generateRandomCodeVerifier();
     const [state, nonce] = [library.generateRandomState(), library.generateRandomNonce()];
     const scopes = scopesFor(server);
@@ -125,7 +125,9 @@ export class Provider {
       required(server, 'device_authorization_endpoint');
       const scope = scopesFor(server).join(' ');
       const reply = await library.deviceAuthorizationRequest(server, client, auth, { scope }, http);
-      return library.processDeviceAuthorizationResponse(server, client, reply);
+      const started = await library.processDeviceAuthorizationResponse(server, client, reply);
+      this.webPage(started.verification_uri_complete ?? started.verification_uri);
+      return started;
     });
   }
 
@@ -188,6 +190,14 @@ export class Provider {
       name: [all.preferred_username, all.email, all.name].find((name) => typeof name === 'string') ?? subject,
       refreshToken: tokens.refresh_token ?? null,
     };
+  }
+
+  /** A URL that a browser will open: https, or http if the issuer uses it. @throws AIOT_LOGIN_FAILED */
+  private webPage(url: string): string {
+    const protocol = URL.canParse(url) ? new URL(url).protocol : '';
+    if (protocol === 'https:' || (protocol === 'http:' && this.options.issuer.startsWith('http:')))
+      return url;
+    throw failed(`${this.host} sent ${url.slice(0, 60)} as the login page; expected an https URL`);
   }
 
   private async userInfo({ library, server, client, http }: Session, subject: string, accessToken: string) {

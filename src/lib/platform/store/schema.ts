@@ -45,7 +45,7 @@ export interface Schema {
   oidcUsers: { name: string; issuer: string; subject: string };
   /** Logins that are not complete yet, by the SHA-256 of their secret, with which `data` is sealed. */
   oidcFlows: { digest: string; data: string; expires: number };
-  /** Tokens of logins. `sealed`: the refresh token, sealed with the login's secret; `checked`: time of the last check at the provider, or later after a failure. */
+  /** Tokens of logins. `sealed`: the refresh token, or an empty text, sealed with the login's secret; `checked`: time of the last check at the provider, or later after a failure. */
   oidcTokens: { token: string; sealed: string; checked: number; ends: number };
   /** Runs of pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole run. */
   pipelineRuns: { project: string; run: string; state: string; told: number; summary: string; data: string };
