@@ -13,6 +13,7 @@ import {
 } from '../../src/lib/fleet/home-assistant.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { root } from '../support/cli.js';
+import { startFakeProvider } from '../support/fake-provider.js';
 import { type Mosquitto, startMosquitto } from '../support/mosquitto.js';
 import { connect } from '../support/mqtt.js';
 import { testPlatform } from '../support/platform.js';
@@ -49,6 +50,48 @@ function suiteOnMosquitto(): void {
     who: /^user home$/,
   });
 }
+
+describeReal('mosquitto', 'Home Assistant and a user of the login provider', () => {
+  it('cannot install updates in the name of that user', async () => {
+    const [broker, fake] = [await startMosquitto(), await startFakeProvider()];
+    const provider = { issuer: fake.issuer, clientId: 'aiot', groupsClaim: 'groups', recheckMs: 60_000 };
+    const own = await testPlatform({ provider: { ...provider, roles: { staff: 'ci' } } });
+    const address = `mqtt://127.0.0.1:${broker.port}`;
+    const client = await connect(address, {});
+    try {
+      const { login, url } = await own.client.session.start({
+        kind: 'browser',
+        redirectUri: 'http://127.0.0.1:9/',
+      });
+      const { searchParams } = new URL(url);
+      fake.state.nonce = searchParams.get('nonce') ?? '';
+      await own.client.session.finish({ login, response: `code=s-1&state=${searchParams.get('state')}` });
+      await provisionDevice({
+        client: own.client,
+        name: 'lamp',
+        type: 'virtual',
+        out: join(own.folder, 'lamp'),
+      });
+      const definition = definitionOf({ broker: address, installs: 'ana' });
+      await own.platform.applyHomeAssistant({ project: 'home', definition });
+      const assistant = await home(client);
+      await expect.poll(() => discoveries(assistant).size, waitLong).toBe(1);
+      const status = [...assistant.now.keys()].find((topic) => topic.endsWith('/status')) ?? '';
+      const install = status.replace(/status$/, 'devices/lamp/install/model');
+      await client.publishAsync(install, 'install', { qos: 1 });
+      const denials = async () => {
+        const { entries } = await own.client.audit.log({ limit: 1000, type: 'access.deny' });
+        return JSON.stringify(entries.filter(({ who }) => who === 'user ana'));
+      };
+      await expect.poll(denials, waitLong).toContain('logs in through the provider');
+    } finally {
+      await client.endAsync(true);
+      await own.stop();
+      await fake.stop();
+      await broker.stop();
+    }
+  }, 60_000);
+});
 
 describeReal('mosquitto', 'a Mosquitto that loses its messages', () => {
   it('gets all of them again, and the devices are unavailable while the platform is offline', async () => {

@@ -15,7 +15,7 @@ import type { UserIdentity } from '../broker/identity.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import type { ProviderLogins } from './provider-logins.js';
-import { type Sessions, unknownUser } from './users.js';
+import { isFromProvider, type Sessions, unknownUser } from './users.js';
 
 /** The use of a token is recorded at most once in this interval, ms, not for every request. */
 const noteEvery = 60_000;
@@ -207,10 +207,7 @@ export class Tokens {
    * @throws AIOT_NOT_ALLOWED
    */
   private async refuseLogin(owner: string | null): Promise<void> {
-    if (owner === null) return;
-    const { store } = this.parts;
-    const found = store.selectFrom('oidcUsers').select('name').where('name', '=', owner);
-    if (!(await found.executeTakeFirst())) return;
+    if (owner === null || !(await isFromProvider(this.parts.store, owner))) return;
     throw new AiotError(
       'AIOT_NOT_ALLOWED',
       `${owner} logs in through the provider, so a token would outlive the account there`,

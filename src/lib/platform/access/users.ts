@@ -39,6 +39,11 @@ export class Users {
     throw await unknownUser(this.parts.store, name);
   }
 
+  /** Whether the user logs in through the provider, whose account may have ended there. */
+  isFromProvider(name: string): Promise<boolean> {
+    return isFromProvider(this.parts.store, name);
+  }
+
   /** @throws AIOT_ALREADY_EXISTS */
   async add({ name, role }: NewUser, who: string): Promise<User> {
     const { store, events, now } = this.parts;
@@ -106,6 +111,12 @@ export class Users {
           .as('tokens'),
       );
   }
+}
+
+/** Whether a user logs in through the provider. */
+export async function isFromProvider(store: Store, name: string): Promise<boolean> {
+  const found = store.selectFrom('oidcUsers').select('name').where('name', '=', name);
+  return (await found.executeTakeFirst()) !== undefined;
 }
 
 /** Ends everything opened with a user's tokens. */

@@ -54,7 +54,7 @@ interface Parts {
   firmware: Pick<Firmware, 'list'>;
   rollouts: Pick<Rollouts, 'start'>;
   tokens: Pick<Tokens, 'identityOf'>;
-  users: Pick<Users, 'get'>;
+  users: Pick<Users, 'get' | 'isFromProvider'>;
   denials: Pick<Denials, 'note'>;
   broker: Pick<Broker, 'streams' | 'watchUsers'>;
   /** Distinguishes this platform's devices from another's. */
@@ -625,6 +625,12 @@ class Announcer {
     const user = await unless('AIOT_NOT_FOUND', users.get(installs));
     if (!user || user.disabled !== null)
       throw refuse(`user ${installs}`, 'the user does not exist, or is disabled');
+    // The account may have ended at the provider, which is asked only when the user's logins are used.
+    if (await users.isFromProvider(installs))
+      throw refuse(
+        `user ${installs}`,
+        'the user logs in through the provider; name a local user in installs',
+      );
     if (!atLeast(user.role, 'ci'))
       throw refuse(`user ${installs}`, 'starting a rollout requires the role ci');
     return `user ${installs}`;
