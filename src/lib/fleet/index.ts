@@ -44,6 +44,7 @@ export {
   type HomeDevice,
   type HomePlace,
   type HomeState,
+  highest,
   homeAssistantClasses,
   homeAssistantSchema,
   homeRoot,
