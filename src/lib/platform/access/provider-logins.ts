@@ -176,8 +176,8 @@ export class ProviderLogins {
   }
 
   /**
-   * Logs out of the platform and at the provider. Returns whether the provider confirmed it; null if the token is not a login, or if the
-   * secret is neither the login's nor its token, but that of a dashboard session opened by a link or with the token.
+   * Logs out of the platform and at the provider. Returns whether the provider confirmed it; null if the token is not a login. Also null
+   * for the secret of a dashboard session that was opened by a link or with the token: the login then continues.
    */
   async end(token: string, secret: string): Promise<boolean | null> {
     const found = await this.find(token);
