@@ -8,7 +8,6 @@ import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { deviceCalledText } from '../../lib/cli/render/fleet.js';
 
 export default class DeviceCall extends AiotCommand {
-  static override hiddenAliases = ['device:command'];
   static override summary = 'Call a command of one or more devices.';
   static override description =
     "ping reads a device's clock, status shows its versions and memory, and reboot restarts it. crash makes a virtual device crash, so that you can try out crash reports; boards reject it. A project can define further commands for a type of devices, under commands: in aiot.yaml. Offline devices are rejected, unless you pass --wait. The platform checks the parameters and the reply, and records each call in the audit log.";

@@ -5,7 +5,9 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { deviceMessagesText } from '../../lib/cli/render/fleet.js';
 
 export default class DeviceLogs extends PlatformCommand {
-  static override summary = "Show a device's latest messages.";
+  static override summary = "Show a device's latest log lines.";
+  static override description =
+    'With --channel, shows model predictions, telemetry or replies to commands instead.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> bench-1',
     '<%= config.bin %> <%= command.id %> bench-1 --channel inference --since 10m --json',

@@ -12,7 +12,7 @@ export default class FirmwareSign extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> app.bin --key secure.pem --secure-boot v2 --out app-signed.bin',
     '<%= config.bin %> <%= command.id %> app.bin --key first.pem --key second.pem --out app-signed.bin',
-    "<%= config.bin %> <%= command.id %> app.bin --key 'pkcs11:token=plant;object=boot?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:pin.txt' --out app-signed.bin",
+    "<%= config.bin %> <%= command.id %> app.bin --key 'pkcs11:token=plant;object=boot?module-path=/usr/lib/hsm.so' --out app-signed.bin",
   ];
   static override args = { image: Args.string({ required: true, description: 'App or bootloader image.' }) };
   static override flags = {

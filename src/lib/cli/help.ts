@@ -29,7 +29,7 @@ class AiotCommandHelp extends CommandHelp {
   override generate(): string {
     const { description, aliases } = this.command;
     return [
-      this.part('usage', `$ ${this.config.bin} ${this.words()}`),
+      this.part('usage', commandLines(`$ ${this.config.bin} ${this.words()}`, this.opts.maxWidth - 2, '')),
       this.part('examples', this.exampleLines()),
       this.part('description', description && this.paragraphs(description)),
       this.part('arguments', this.list(this.argumentEntries())),
@@ -175,16 +175,16 @@ function inColumns(entries: Entry[], columns: number): string {
 }
 
 /**
- * Splits a command over several lines in a form that a shell accepts. Lines are broken only between words, and never between a
- * flag and its value.
+ * Splits a command over several lines, by default in a form that a shell accepts. Lines are broken only between words, and never
+ * between a flag and its value.
  */
-function commandLines(line: string, columns: number): string {
+function commandLines(line: string, columns: number, lineEnd = ' \\'): string {
   if (width(line) <= columns) return line;
   const lines: string[] = [];
   let current = '';
   for (const word of line.match(/(?:--?[a-z][a-z-]* )?(?!-)(?:'[^']*'|"[^"]*"|[^\s'"])+|--?[a-z-]+/g) ?? []) {
     if (current !== '' && width(current) + width(word) + 3 > columns) {
-      lines.push(`${current} \\`);
+      lines.push(`${current}${lineEnd}`);
       current = `    ${word}`;
     } else current = current === '' ? word : `${current} ${word}`;
   }
@@ -223,6 +223,8 @@ export default class AiotHelp extends Help {
         const topic = this.config.findTopic(formerTopics[id] ?? id);
         if (topic && begin + count === words.length) return this.showTopicHelp(topic);
       }
+      // Words before the command may be the values of flags, but an unknown command of a topic has no help.
+      if (this.config.findTopic(formerTopics[words[begin]!] ?? words[begin]!)) break;
     }
     throw new Errors.CLIError(`Command ${words.join(' ')} not found.`);
   }

@@ -10,7 +10,7 @@ export default class AlarmTargetAdd extends PlatformCommand {
   static override description =
     "Sends a message when an incident begins and when it ends, at least once. Targets are e-mail (smtp), ntfy, Telegram, PagerDuty's Events API, MQTT, Kafka and NATS. For signed HTTP requests, use aiot webhook add. $AIOT_NOTIFY_… in the URL stands for a variable of the platform's environment, so that the platform does not store a secret.";
   static override examples = [
-    "<%= config.bin %> <%= command.id %> ops 'smtp://aiot:$AIOT_NOTIFY_PASSWORD@mail.example.com?from=aiot@example.com&to=ops@example.com'",
+    "<%= config.bin %> <%= command.id %> ops 'smtp://mail.example.com?from=aiot@example.com&to=ops@example.com'",
     '<%= config.bin %> <%= command.id %> phone ntfys://ntfy.sh/my-topic --severity critical',
     "<%= config.bin %> <%= command.id %> chat 'telegram://$AIOT_NOTIFY_BOT@api.telegram.org/-100123' --alarm hot,mute",
     "<%= config.bin %> <%= command.id %> pager 'pagerduty://$AIOT_NOTIFY_PAGER@events.pagerduty.com' --severity critical --after 15m",

@@ -129,7 +129,7 @@ export const common = {
     helpGroup: 'GLOBAL',
   }),
   debug: Flags.boolean({
-    summary: 'Print the stack trace of an error.',
+    summary: 'Print the whole error and its stack trace.',
     env: 'AIOT_DEBUG',
     helpGroup: 'GLOBAL',
   }),
