@@ -45,6 +45,13 @@ describe('an error on a terminal', () => {
     expect(lines.at(-1)).toBe('  Try: Start it: aiot up.');
   });
 
+  it('keeps the suggestion at the end of a long list of values', () => {
+    const values = Array.from({ length: 80 }, (_, i) => `chip${i}`).join(', ');
+    const lines = shown(`--chip: expected one of ${values}; got "chpi7". Did you mean chip7?`);
+    expect(lines.length).toBeLessThanOrEqual(3);
+    expect(lines.join(' ')).toMatch(/chip0, .* … \(--debug shows the rest\)\. Did you mean chip7\?/);
+  });
+
   it('shows one of several lines, and how to see the others', () => {
     const lines = shown(
       Array.from({ length: 9 }, (_, i) => `line ${i}: unknown field`).join('\n'),

@@ -110,6 +110,12 @@ describe('the program name in suggested commands', () => {
     expect(
       adviceAsTyped('Not an aiot model: run `aiot model list`, or start it: aiot up.', 'bin/run.js'),
     ).toBe('Not an aiot model: run `bin/run.js model list`, or start it: bin/run.js up.');
+    expect(adviceAsTyped('aiot device logs, aiot platform logs', 'npx aiot')).toBe(
+      'npx aiot device logs, npx aiot platform logs',
+    );
+    expect(adviceAsTyped('Run aiot --help to list the commands.', 'npx aiot')).toBe(
+      'Run npx aiot --help to list the commands.',
+    );
   });
 
   it.each([

@@ -15,6 +15,16 @@ describe('a command line without a known command', () => {
   });
 
   it.each([
+    ['alarm target lst', 'aiot alarm target list'],
+    ['alarm tagret list', 'aiot alarm target list'],
+    ['firmware nvs crate x', 'aiot firmware nvs create'],
+    ['alarm target x', 'aiot alarm target --help'],
+    ['rollout status --help', 'aiot rollout --help'],
+  ])('suggests for %j: %s', (line, next) => {
+    expect(JSON.parse(aiot([...line.split(' '), '--json']).stdout).error.next).toBe(next);
+  });
+
+  it.each([
     [[], 'expected a command', 'Run aiot --help to list the commands.'],
     [['stream'], 'expected a command of stream', 'aiot stream --help'],
   ])('rejects %j with one line under --json', (argv, message, next) => {

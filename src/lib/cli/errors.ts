@@ -69,16 +69,17 @@ const mostLines = 3;
 const rest = '… (--debug shows the rest)';
 
 /**
- * The same error, short enough for a terminal. A long next step is reduced to its first sentence, a long message to its beginning. Logs and
- * files get the whole text.
+ * The same error, short enough for a terminal. A long next step is reduced to its first sentence, a long message to its beginning and the
+ * suggestion at its end. Logs and files get the whole text.
  */
 export function brief(error: AiotError, columns = lineWidth(process.stderr)): AiotError {
   const fits = (message: string, next: string) => linesOf(error.code, message, next, columns) <= mostLines;
   if (fits(error.message, error.next)) return error;
   const step = error.next.split(/(?<=[.;]) /)[0] ?? error.next;
   if (fits(error.message, step)) return error.reworded(error.message, { ...error, next: step });
-  const words = error.message.split(/\s+/);
-  const short = (count: number) => `${words.slice(0, count).join(' ')} ${rest}`;
+  const suggestion = /\. Did you mean [^?]+\?$/.exec(error.message)?.[0] ?? '';
+  const words = error.message.slice(0, error.message.length - suggestion.length).split(/\s+/);
+  const short = (count: number) => `${words.slice(0, count).join(' ')} ${rest}${suggestion}`;
   let count = words.length;
   while (count > 1 && !fits(short(count), step)) count--;
   return error.reworded(short(count), { ...error, next: step });

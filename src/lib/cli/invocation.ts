@@ -110,10 +110,11 @@ export function asTyped(command: string, program = ownName()): string {
 
 /**
  * An error's suggestion, with its commands as the user can type them. Commands have backticks within a sentence, but none at its
- * start or after a colon.
+ * start, after a colon or in a list of commands.
  */
 export function adviceAsTyped(text: string, program = ownName()): string {
-  return text.replace(/(^|`|: )aiot(?= [a-z-])/g, (_, before: string) => before + program);
+  const command = text.startsWith('aiot ') ? /(^|`|: |, )aiot(?= [a-z-])/g : /(`|: |^Run )aiot(?= [a-z-])/g;
+  return text.replace(command, (_, before: string) => before + program);
 }
 
 interface Typed {

@@ -127,6 +127,7 @@ function namesOf(config: Config): Map<string, string> {
 }
 
 const firstWord = (id: string) => id.split(' ')[0] ?? id;
+const lastWord = (id: string) => id.split(' ').at(-1) ?? id;
 
 /**
  * Suggests the intended command if the intention is clear, otherwise the help. A wrong suggestion could make the user change
@@ -135,7 +136,19 @@ const firstWord = (id: string) => id.split(' ')[0] ?? id;
 async function advice(words: string[], names: Map<string, string>): Promise<string> {
   const { nearest } = await import('../core/index.js');
   const ids = [...names.keys()];
-  const close = nearest(words.slice(0, 2).join(' '), ids, 2);
+  const [whole, start] = [words.slice(0, 3).join(' '), words.slice(0, 2).join(' ')];
+  const inTopic = ids.filter((id) => id.startsWith(`${start} `));
+  const deep =
+    inTopic.length > 0
+      ? nearest(words[2] ?? '', inTopic.map(lastWord), 2)
+      : nearest(
+          whole,
+          ids.filter((id) => id.split(' ').length === 3),
+          2,
+        );
+  if (deep) return `aiot ${names.get(inTopic.length > 0 ? `${start} ${deep}` : deep)}`;
+  if (inTopic.length > 0 && words.length > 1) return `aiot ${start} --help`;
+  const close = nearest(start, ids, 2);
   if (close) return `aiot ${names.get(close)}`;
   const topics = new Map(
     [...names].filter(([id]) => id.includes(' ')).map((pair) => pair.map(firstWord) as [string, string]),
@@ -147,7 +160,7 @@ async function advice(words: string[], names: Map<string, string>): Promise<stri
   // Users often remember only the last word of a command: train, push, flash.
   const verbs = [...new Set(names.values())]
     .filter((id) => id.includes(' '))
-    .map((id) => [id.split(' ').at(-1) ?? id, id] as const);
+    .map((id) => [lastWord(id), id] as const);
   const verb = nearest(
     words[0] ?? '',
     verbs.map(([last]) => last),
