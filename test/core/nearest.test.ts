@@ -26,4 +26,12 @@ describe('the nearest word', () => {
     expect(didYouMean('pumpp', ['pump'])).toBe('. Did you mean pump?');
     expect(didYouMean('fan', ['pump'])).toBe('');
   });
+
+  it('is suggested by the beginning of a name, if only one name begins like it', () => {
+    const templates = ['har-imu', 'motor-watch', 'count-parts'];
+    expect(didYouMean('moter', templates)).toBe('. Did you mean motor-watch?');
+    expect(didYouMean('moter', [...templates, 'motor-2'])).toBe('');
+    expect(didYouMean('hur', templates)).toBe('');
+    expect(didYouMean('watch', templates)).toBe('');
+  });
 });

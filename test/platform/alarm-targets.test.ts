@@ -142,7 +142,8 @@ describe('aiot alarm target', () => {
       ['ntfy://ntfy.sh/a/b', /expected a topic/],
       ['https://example.com/hook', /not an alarm target/],
       ['ntfys://:$AIOT_NOTIFY_NONE@ntfy.sh/t', /has no variable AIOT_NOTIFY_NONE/],
-      ['gopher://x', /unknown scheme gopher/],
+      ['gopher://x', /unknown scheme gopher$/],
+      ['smpts://x', /unknown scheme smpts. Did you mean smtps\?$/],
     ] as const)
       expect(await add(url)).toMatchObject({ code, message: expect.stringMatching(message) });
     expect(await add(`ntfy://${base}/alarms`, '--severity', 'worst')).toMatchObject({ exit: 2 });

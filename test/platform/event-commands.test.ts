@@ -71,6 +71,12 @@ describe('aiot webhook', () => {
     expect(webhook).toMatchObject({ url, types: ['job.*', 'device.connect'], enabled: true });
     expect(await ok(z.array(webhookSchema), ['webhook', 'list'])).toHaveLength(1);
     expect((await runCli(['webhook', 'list'])).stdout).toContain(webhook.id);
+    const typo = `${webhook.id.slice(0, -1)}_`;
+    expect((await refusal(['webhook', 'show', typo])).message).toBe(
+      `the webhook ${typo} does not exist. Did you mean ${webhook.id}?`,
+    );
+    const other = `${webhook.id.slice(0, -16)}${'_'.repeat(16)}`;
+    expect((await refusal(['webhook', 'show', other])).message).not.toContain('Did you mean');
     expect(await ok(webhookTestSchema, ['webhook', 'test', webhook.id])).toMatchObject({ delivered: true });
     const rotated = await ok(webhookSecretSchema, ['webhook', 'rotate', webhook.id]);
     expect(rotated.secret).not.toBe(secret);

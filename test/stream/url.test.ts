@@ -62,6 +62,9 @@ describe('a stream URL', () => {
     await expect(openSource('ftp://x')).rejects.toMatchObject({
       next: expect.stringMatching(/^Use one of aiot:, .*file:, .*mqtt:, .*stdin:/),
     });
+    await expect(openSource('mqt://x')).rejects.toMatchObject({
+      message: 'mqt: cannot be read from. Did you mean mqtt?',
+    });
     await expect(openSink('stdin:')).rejects.toMatchObject({
       next: expect.stringMatching(/^Use one of aiot:, (?!.*stdin:).*file:, .*mqtt:/),
     });

@@ -19,10 +19,20 @@ export function nearest(
   return best;
 }
 
-/** `. Did you mean pump?` as the end of a sentence that rejects a name; empty if no known name is similar. */
-export function didYouMean(word: string, known: readonly string[]): string {
-  const near = nearest(word, known);
+/**
+ * `. Did you mean pump?` as the end of a sentence that rejects a name; empty if no known name is similar. `motor` also suggests
+ * `motor-watch` if no other name begins with a similar word.
+ */
+export function didYouMean(word: string, known: readonly string[], most?: number): string {
+  const near = nearest(word, known, most) ?? nearestBeginning(word, known, most);
   return near === undefined ? '' : `. Did you mean ${near}?`;
+}
+
+/** The only name whose first words are similar to `word`. Short words match too many names. */
+function nearestBeginning(word: string, known: readonly string[], most?: number): string | undefined {
+  const count = word.split('-').length;
+  const near = known.filter((name) => nearest(word, [name.split('-').slice(0, count).join('-')], most));
+  return word.length < 4 || near.length > 1 ? undefined : near[0];
 }
 
 /** Number of edits between two words: insertions, deletions, replacements, and swaps of neighbors (optimal string alignment). */

@@ -1,6 +1,7 @@
 import { type PlatformContext, readContexts } from '../core/contexts.js';
 import { AiotError, hasCode } from '../core/errors.js';
 import { readText } from '../core/files.js';
+import { didYouMean } from '../core/text.js';
 import type { StreamAdmin } from './broker/admin.js';
 import { saysWho, withKeptCredentials } from './credentials.js';
 import type { Sink, Source, StreamOptions } from './message.js';
@@ -142,9 +143,13 @@ function adapterFor<Side extends 'source' | 'sink' | 'admin'>(
   if (open) return open;
   const known = Object.keys(adapters).filter((scheme) => adapters[scheme]?.[side]);
   const use = { source: 'read from', sink: 'written to', admin: 'inspected' }[side];
-  throw new AiotError('AIOT_STREAM_SCHEME', `${url.scheme}: cannot be ${use}`, {
-    next: `Use one of ${known.map((scheme) => `${scheme}:`).join(', ')}.`,
-  });
+  throw new AiotError(
+    'AIOT_STREAM_SCHEME',
+    `${url.scheme}: cannot be ${use}${didYouMean(url.scheme, known)}`,
+    {
+      next: `Use one of ${known.map((scheme) => `${scheme}:`).join(', ')}.`,
+    },
+  );
 }
 
 /**

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { type Severity, severities } from '../../api/contract/alarms.js';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { plural } from '../../core/figures.js';
+import { didYouMean } from '../../core/text.js';
 import { openSink } from '../../stream/open.js';
 import { parseStreamUrl, type StreamUrl, shownUrl } from '../../stream/url.js';
 import { sendMail } from './mail.js';
@@ -38,6 +39,9 @@ const listed = 20;
 /** Number of incidents in a structured message. */
 const mostIncidents = 100;
 const connectTimeoutMs = 10_000;
+
+/** Schemes of targets' URLs. */
+const schemes = 'smtp smtps ntfy ntfys telegram pagerduty mqtt mqtts kafka kafkas nats natss'.split(' ');
 
 const priorities: Record<Severity, number> = { critical: 5, warning: 4, info: 3 };
 const emojis: Record<Severity, string> = {
@@ -95,8 +99,8 @@ export function senderFor(
       );
     default:
       throw refused(
-        `unknown scheme ${target.scheme}`,
-        'Use smtp, smtps, ntfy, ntfys, telegram, pagerduty, mqtt, mqtts, kafka, kafkas, nats or natss.',
+        `unknown scheme ${target.scheme}${didYouMean(target.scheme, schemes)}`,
+        `Use ${schemes.slice(0, -1).join(', ')} or ${schemes.at(-1)}.`,
       );
   }
 }

@@ -17,6 +17,7 @@ import { AiotError, systemCode } from '../../core/errors.js';
 import { httpAgent } from '../../core/http-agent.js';
 import { newId } from '../../core/names.js';
 import { withTimeLimit } from '../../core/tasks.js';
+import { didYouMean } from '../../core/text.js';
 import { signatureHeaders } from '../../stream/http/headers.js';
 import { retryAfterMs } from '../../stream/outbound/delivery.js';
 import type { Store } from '../store/database.js';
@@ -192,7 +193,13 @@ export class Webhooks {
       .where('id', '=', id)
       .executeTakeFirst();
     if (row) return row;
-    throw new AiotError('AIOT_NOT_FOUND', `the webhook ${id} does not exist`, {
+    const known = await this.parts.store.selectFrom('webhooks').select('id').execute();
+    const near = didYouMean(
+      id,
+      known.map((each) => each.id),
+      2,
+    );
+    throw new AiotError('AIOT_NOT_FOUND', `the webhook ${id} does not exist${near}`, {
       next: 'To see the webhooks, run `aiot webhook list`.',
     });
   }
