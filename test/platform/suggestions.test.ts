@@ -22,6 +22,14 @@ it('the status counts models and their versions', async () => {
   }
   const { stdout } = await runCli(['status']);
   expect(stdout).toMatch(/^models +1, 3 versions$/m);
+  expect(stdout).toMatch(/^started +\d{4}-\d\d-\d\d \d\d:\d\d UTC, /m);
+  expect(stdout).toMatch(/^storage +SQLite, blobs in a folder$/m);
+  expect((await runCli(['model', 'list'])).stdout).toMatch(
+    /^name +versions +latest +stage +production +metric +size +pushed$/im,
+  );
+  expect((await runCli(['model', 'show', 'counted@1'])).stdout).toMatch(
+    /^pushed +\d{4}-\d\d-\d\d \d\d:\d\d UTC$/m,
+  );
   expect((await runCli(['status', '--json'])).json).toMatchObject({
     counts: { models: 1, modelVersions: 3 },
   });
@@ -68,6 +76,7 @@ describe('an unknown name', () => {
       [['device', 'show', 'fan'], 'no device is named fan'],
     ];
     for (const [argv, message] of cases) expect(await refusal(argv)).toMatchObject({ message });
+    expect((await runCli(['device', 'list'])).stdout).toMatch(/ state +last seen +firmware /i);
   });
 
   it('is rejected with a suggestion of a similar token, by ID or by name', async () => {

@@ -46,12 +46,12 @@ export function storedTable(recordings: readonly StoredRecording[]): string {
     recording.label,
     recording.samples,
     recording.startedAt === null ? null : minute(recording.startedAt),
-    troubleOf(recording),
+    problemsOf(recording),
   ]);
-  return table(['device', 'recording', 'label', 'samples', 'started', 'trouble'], rows, 'none');
+  return table(['device', 'recording', 'label', 'samples', 'started', 'problems'], rows, 'none');
 }
 
-function troubleOf({ missing, duplicates, outOfOrder, late, future }: StoredRecording): string | null {
+function problemsOf({ missing, duplicates, outOfOrder, late, future }: StoredRecording): string | null {
   const told = Object.entries({ missing, duplicates, 'out of order': outOfOrder, late, future });
   const some = told.filter(([, n]) => n > 0).map(([what, n]) => `${n} ${what}`);
   return some.length === 0 ? null : some.join(', ');

@@ -178,7 +178,12 @@ export function devicesTable(devices: DeviceInfo[], now: number): string {
       ? `settings ${settingsNote(device)}`
       : null;
   });
-  return table(['name', 'type', 'state', 'seen', 'firmware', 'model', 'update'], rows, 'No devices.', notes);
+  return table(
+    ['name', 'type', 'state', 'last seen', 'firmware', 'model', 'update'],
+    rows,
+    'No devices.',
+    notes,
+  );
 }
 
 /** Maximum length of a name in a table, so that long names do not widen it. `device show` and JSON contain the full name. */

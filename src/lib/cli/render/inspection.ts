@@ -198,7 +198,7 @@ function measuredTable({ file, reports, figures }: NonNullable<Fit['measured']>)
     `${error > 0 ? '+' : ''}${percent(error, 0)}`,
   ]);
   const head = `${reports} report${reports === 1 ? '' : 's'} of ${file}; their median`;
-  return `${bold(head)}\n${table(['figure', 'predicted', 'measured', 'error'], rows)}`;
+  return `${bold(head)}\n${table(['metric', 'predicted', 'measured', 'error'], rows)}`;
 }
 
 function milliseconds(ms: number): string {

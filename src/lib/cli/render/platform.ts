@@ -88,6 +88,8 @@ function listeners({ http, mqtts, mqtt, boards, wss, ddi, guide }: UpResult['url
   ];
 }
 
+const databaseNames = { sqlite: 'SQLite', postgres: 'PostgreSQL' };
+
 /** Status of a platform: its health first, and items that need attention last. */
 export function statusText(status: Status): string {
   const { ready, urls, engines, counts, disk, lag, warnings, started, version } = status;
@@ -96,8 +98,8 @@ export function statusText(status: Status): string {
   const lines: Fact[] = [
     ...listeners(urls),
     ['version', version],
-    ['up since', `${minute(started)} UTC, ${ago(started, Date.now()).replace(/ ago$/, '')}`],
-    ['keeps', `state in ${database}, blobs in ${blobs === 's3' ? 'S3' : 'a folder'}`],
+    ['started', `${minute(started)} UTC, ${ago(started, Date.now())}`],
+    ['storage', `${databaseNames[database]}, blobs in ${blobs === 's3' ? 'S3' : 'a folder'}`],
     ...(events === null ? [] : [['events to', relayText(events, status.relay)] as Fact]),
     ...(broker === 'external' ? [['broker', brokerText(ingest)] as Fact] : []),
     ...(ingest === 'kafka' ? [['messages', 'from Kafka, shared by all replicas'] as Fact] : []),

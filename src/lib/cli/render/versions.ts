@@ -43,7 +43,7 @@ export function modelText(card: ShownModel): string {
         ? `no labeled windows yet, ${live.unlabelled} unlabeled`
         : `macro-F1 ${live.macroF1.toFixed(3)} over ${plural(live.windows, 'window')}, p99 ${readable(live.latencyMs.p99)} ms`,
     ],
-    ['pushed', moment(card.pushed)],
+    ['pushed', `${minute(card.pushed)} UTC`],
   ];
   return `${bold(`${card.name}@${card.version}`)}\n${facts(rows)}\n\n${historyTable(card.history)}`;
 }
@@ -60,7 +60,7 @@ export function modelsTable(models: readonly ModelSummary[]): string {
     size(latest.bytes),
     minute(latest.pushed),
   ]);
-  const head = ['name', 'versions', 'latest', 'stage', 'production', 'figure', 'bundle', 'pushed'];
+  const head = ['name', 'versions', 'latest', 'stage', 'production', 'metric', 'size', 'pushed'];
   return table(head, rows, 'No models yet.');
 }
 
