@@ -6,14 +6,18 @@ const load = createRequire(import.meta.url);
 const hljs = load('highlight.js/lib/core');
 const languageOf = (name) => load(`highlight.js/lib/languages/${name}`);
 
-/** Bash with extra highlighting of programs and flags, because most blocks are command lines. */
+/**
+ * Bash with extra highlighting of programs and flags, because most blocks are command lines. Builtins are not highlighted, because
+ * arguments such as `link` and `type` have the same names.
+ */
 function shell(library) {
   const language = languageOf('bash')(library);
   const own = [
     { scope: 'title', match: /\baiot(?=\s|$)/ },
     { scope: 'attr', match: /(?<=\s)--?[a-zA-Z][\w-]*/ },
   ];
-  return { ...language, contains: [...own, ...language.contains] };
+  const { built_in: _, ...keywords } = language.keywords;
+  return { ...language, keywords, contains: [...own, ...language.contains] };
 }
 
 const languages = {

@@ -215,7 +215,7 @@ a{color:var(--blue);text-decoration:none}a:hover,a:focus{text-decoration:underli
 :focus-visible{outline:2px solid var(--blue);outline-offset:1px}
 .code{position:relative}.copy{position:absolute;top:7px;right:7px;font:inherit;font-size:12px;color:var(--soft);background:var(--card);
 border:1px solid var(--rule);border-radius:6px;padding:2px 8px;cursor:pointer;opacity:0}
-.code:hover .copy,.copy:focus-visible{opacity:1}.copy:hover{color:var(--ink)}@media(hover:none){.copy{opacity:1}}
+.code:hover .copy,.copy:focus-visible{opacity:1}.copy:hover{color:var(--ink)}@media(hover:none){.copy{opacity:1}.code pre{padding-top:38px}}
 .scroll{margin-bottom:14px}pre{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:12px 14px;overflow-x:auto}
 pre code{font-size:12.5px}td code,p code,li code{overflow-wrap:anywhere}td:first-child code{overflow-wrap:break-word}td:first-child:has(code){min-width:7.5em}
 .hljs-comment,.hljs-meta{color:var(--soft)}.hljs-string,.hljs-regexp{color:var(--code-text)}.hljs-title{font-weight:600}

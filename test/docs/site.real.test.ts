@@ -81,6 +81,23 @@ describeReal('chromium', 'the documentation site in a browser, from file://', ()
     await context.close();
   });
 
+  it('keeps the copy button off the code on a touch screen', async () => {
+    const context = await browser.newContext({
+      viewport: { width: 390, height: 900 },
+      hasTouch: true,
+      isMobile: true,
+    });
+    const page = await context.newPage();
+    await page.goto(pathToFileURL(join(folder, 'start/quick-start.html')).href);
+    for (const block of await page.locator('.code').all()) {
+      const button = await block.getByRole('button', { name: 'Copy' }).boundingBox();
+      const code = await block.locator('code').boundingBox();
+      expect((button?.y ?? 0) + (button?.height ?? 0)).toBeLessThanOrEqual(code?.y ?? 0);
+    }
+    await page.screenshot({ path: join(process.env.SHOTS ?? folder, 'copy.png') });
+    await context.close();
+  });
+
   it('fits a phone and a desktop, in light and dark mode', async () => {
     for (const path of ['index.html', 'start/quick-start.html', 'reference/project.html']) {
       for (const [width, dark, ground] of [

@@ -125,6 +125,9 @@ describe('the documentation site', () => {
     expect(highlight('aiot model push --dry-run # try', 'sh')).toBe(
       '<span class="hljs-title">aiot</span> model push <span class="hljs-attr">--dry-run</span> <span class="hljs-comment"># try</span>',
     );
+    expect(highlight('npm link && aiot device list --selector type=esp32', 'sh')).toBe(
+      'npm link &amp;&amp; <span class="hljs-title">aiot</span> device list <span class="hljs-attr">--selector</span> type=esp32',
+    );
     expect(highlight('{ "a": 1 }', 'json')).toContain('<span class="hljs-attr">&quot;a&quot;</span>');
     expect(highlight('a: b', 'yaml')).toContain('<span class="hljs-attr">a:</span>');
     expect(highlight('const a = 1;', 'ts')).toContain('<span class="hljs-keyword">const</span>');
