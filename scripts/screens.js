@@ -1,7 +1,8 @@
 // Takes the screenshots of docs/how-to/dashboard.md: npm run screens. Creates a platform, a project, devices and rollouts with aiot, and
-// renders each page with Debian's Chromium. Runs dist/, so build first.
+// renders each page with Debian's Chromium. Runs dist/, so build first. Also writes the sidebar's entries, so that a test can tell when the
+// screenshots are outdated.
 import { execFile, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -47,6 +48,12 @@ async function live() {
   await aiot('device provision bench-2 --type virtual --out bench-2');
   aside('device simulate bench-1 --motor imbalance --predict');
   aside('device simulate bench-2 --motor healthy');
+  await aiot('alarm create --name anomaly --class anomaly --within 1m --where share>0.5 --severity critical');
+  await aiot(
+    'alarm create --name outage --offline-devices --selector site=hall-1 --where share>0.05 --for 2m',
+  );
+  await aiot('alarm create --name mute --absent 10m --selector site=hall-1');
+  await aiot('device call bench-2 crash');
   const { run } = await aiot('pipeline run --project pump', [0, 3]);
   aside('fleet simulate --count 24 --template fan-##,site=roof --fail-rate 30% --latency 5..40ms');
   await aiot('model train --project pump --seed 11');
@@ -79,6 +86,8 @@ function pagesOf(rollout, run) {
     rollout: `rollouts/${rollout}`,
     pipelines: 'pipelines',
     run: `pipelines/pump/${run}`,
+    alarms: 'alarms',
+    crashes: 'crashes',
     events: 'events',
   };
 }
@@ -97,7 +106,10 @@ async function shoot(pages, url) {
       locale: 'en-GB',
     });
     await page.goto(url);
-    await page.getByRole('navigation', { name: 'Pages' }).waitFor();
+    const sidebar = page.getByRole('navigation', { name: 'Pages' });
+    await sidebar.waitFor();
+    const entries = await sidebar.getByRole('listitem').allInnerTexts();
+    writeFileSync(join(out, 'sidebar.txt'), `${entries.join('\n')}\n`);
     for (const [name, hash] of Object.entries(pages)) {
       await page.goto(`${new URL(url).origin}/#/${hash}`);
       if (name === 'map') await page.getByLabel('Color by').selectOption('model');

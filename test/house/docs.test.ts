@@ -80,6 +80,18 @@ describe('docs/models.md', () => {
   });
 });
 
+describe('the screenshots of the dashboard', () => {
+  it('show the current sidebar; if it changed, run `npm run screens`', () => {
+    const entries = text('web/app/pages.ts')
+      .split(/\bpath: '/)
+      .slice(1)
+      .filter((entry) => !entry.includes('hidden: true'))
+      .map((entry) => /\btitle: '([^']+)'/.exec(entry)?.[1]);
+    expect(entries).toContain('Overview');
+    expect(text('docs/images/screens/sidebar.txt').trim().split('\n')).toEqual(entries);
+  });
+});
+
 describe('the generated documents', () => {
   it('match the output of `npm run docs`', async () => {
     const commands = await loadCommands(root);
