@@ -15,6 +15,8 @@ export interface RunningProvider {
   accounts: Map<string, Account>;
   /** Subject of the account that logs in next; null = the user refuses. */
   next: string | null;
+  /** Whether the login page waits for a person to press its button. */
+  asks: boolean;
   /** Number of requests by path. */
   requests: Map<string, number>;
   stop(): Promise<void>;
@@ -23,14 +25,14 @@ export interface RunningProvider {
 export const clientId = 'aiot';
 export const clientSecret = 'a-secret-of-the-client';
 
-/** Starts the provider with a confidential client. @param redirects addresses of dashboards */
+/** Starts the provider with a confidential client. @param redirects addresses of dashboards; none = of the command line */
 export async function startProvider(redirects: string[] = []): Promise<RunningProvider> {
   let handle: (request: IncomingMessage, response: ServerResponse) => void = () => {};
   const server = createServer((request, response) => handle(request, response));
   await new Promise<void>((opened) => server.listen(0, '127.0.0.1', opened));
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const running: RunningProvider = {
-    ...{ issuer, accounts: new Map(), next: null, requests: new Map() },
+    ...{ issuer, accounts: new Map(), next: null, asks: false, requests: new Map() },
     stop: async () => {
       server.closeAllConnections();
       await new Promise((closed) => server.close(closed));
@@ -39,8 +41,10 @@ export async function startProvider(redirects: string[] = []): Promise<RunningPr
   const configuration: Configuration = {
     clients: [
       {
-        ...{ client_id: clientId, client_secret: clientSecret, application_type: 'native' },
-        redirect_uris: ['http://127.0.0.1/', ...redirects],
+        ...{ client_id: clientId, client_secret: clientSecret },
+        ...(redirects.length === 0
+          ? { application_type: 'native', redirect_uris: ['http://127.0.0.1/'] }
+          : { application_type: 'web', redirect_uris: redirects }),
         grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
       },
     ],
@@ -77,7 +81,7 @@ export async function startProvider(redirects: string[] = []): Promise<RunningPr
 /** Logs the next account in, and gives the consent. */
 async function interact(
   provider: Provider,
-  { next }: RunningProvider,
+  { next, asks }: RunningProvider,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -85,6 +89,11 @@ async function interact(
   if (next === null) {
     const refused = { error: 'access_denied', error_description: 'the user refused' };
     return await provider.interactionFinished(request, response, refused);
+  }
+  if (asks && prompt.name === 'login' && request.method === 'GET') {
+    response.setHeader('content-type', 'text/html; charset=utf-8');
+    response.end(loginPage(next));
+    return;
   }
   if (prompt.name === 'login')
     return await provider.interactionFinished(request, response, { login: { accountId: next } });
@@ -96,6 +105,11 @@ async function interact(
   const consent = { grantId: await grant.save() };
   await provider.interactionFinished(request, response, { consent }, { mergeWithLastSubmission: true });
 }
+
+const loginPage = (subject: string) => `<!doctype html>
+<html lang="en"><title>Log in</title><link rel="icon" href="data:,">
+<h1>Log in as ${subject}</h1>
+<form method="post"><button>Continue</button></form></html>`;
 
 /**
  * Visits a page as a browser does: keeps cookies, follows redirects, and submits forms. Ends at a redirect to another origin, which it returns

@@ -57,7 +57,13 @@ describeReal('chromium', 'the alarms page', () => {
     const list = page.getByRole('list', { name: 'Incidents' });
     await list.getByRole('link', { name: 'motor-1' }).waitFor();
     await list.getByText('1 sample before it was raised').click();
-    await list.getByRole('cell', { name: '91.5' }).waitFor();
+    const samples = list.getByRole('table', { name: 'Samples' });
+    const heading = samples.getByRole('columnheader', { name: 'temperature' });
+    await heading.getByRole('button').click();
+    expect(await heading.getAttribute('aria-sort')).toBe('ascending');
+    await heading.getByRole('button').click();
+    expect(page.url()).toMatch(/sort-samples-[^=]+=-temperature/);
+    await samples.getByRole('cell', { name: '91.5' }).waitFor();
     await page.screenshot({
       path: join(process.env.SHOTS ?? own.platform.folder, 'alarm.png'),
       fullPage: true,

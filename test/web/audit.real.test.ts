@@ -23,6 +23,7 @@ describeReal('chromium', 'the audit page', () => {
     const table = page.getByRole('table', { name: 'Audit log' });
     await table.getByText('user.add').waitFor();
     await table.getByText('reason not allowed').waitFor();
+    await table.getByRole('columnheader', { name: 'user' }).waitFor();
     await expectAccessible(page);
     await own.platform.client.users.add({ name: 'grace', role: 'viewer' });
     await table.getByText('grace').waitFor();

@@ -32,7 +32,7 @@ describeReal('chromium', 'the crashes page', () => {
     const { page, troubles } = await own.open('#/crashes');
     page.setDefaultTimeout(15_000);
     await page.getByText('No crashes').waitFor();
-    await page.getByText('aiot device call NAME crash').waitFor();
+    await page.getByText('aiot device call bench-1 crash').waitFor();
     await expectAccessible(page);
     expect(troubles).toEqual([]);
     await page.context().close();

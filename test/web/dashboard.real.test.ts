@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Dashboard, dashboard, expectAccessible, expectLooks } from '../support/dashboard.js';
 import { describeReal } from '../support/real.js';
@@ -33,9 +34,9 @@ describeReal('chromium', 'the dashboard in a browser', () => {
     await platform.start({ httpPort: port });
     await platform.client.devices.simulate({
       type: 'virtual',
-      devices: [{ name: 'came-meanwhile', digest: '0'.repeat(64) }],
+      devices: [{ name: 'bench-1', digest: '0'.repeat(64) }],
     });
-    await page.getByRole('link', { name: 'came-meanwhile' }).waitFor();
+    await page.getByRole('link', { name: 'bench-1' }).waitFor();
     await page.getByText('The platform is unreachable.').waitFor({ state: 'detached' });
     // Excludes the browser's own messages about lost connections.
     expect(troubles.filter((text) => !/net::ERR_/.test(text))).toEqual([]);
@@ -55,6 +56,33 @@ describeReal('chromium', 'the dashboard in a browser', () => {
     await came;
     await page.waitForTimeout(300);
     expect(await page.getByRole('heading', { name: 'Events' }).isVisible()).toBe(true);
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+
+  it('lists the replicas with the tasks that they lead', async () => {
+    const { page, troubles } = await own.open('#/');
+    await page.route('**/api/v1/status', async (route) => {
+      const response = await route.fetch();
+      const replicas = [
+        { url: 'https://one.test:8443', leads: ['alarms', 'rollouts'] },
+        { url: 'https://two.test:8443', leads: [] },
+      ];
+      await route.fulfill({ response, json: { ...(await response.json()), replicas } });
+    });
+    await page.reload();
+    const section = page.locator('section', { has: page.getByRole('heading', { name: 'Replicas' }) });
+    await section.getByText('2 replicas').waitFor();
+    expect(await section.getByRole('term').allInnerTexts()).toEqual([
+      'https://one.test:8443',
+      'https://two.test:8443',
+    ]);
+    expect(await section.getByRole('definition').allInnerTexts()).toEqual(['alarms, rollouts', 'no tasks']);
+    await page.screenshot({
+      path: join(process.env.SHOTS ?? own.platform.folder, 'replicas.png'),
+      fullPage: true,
+    });
+    await expectAccessible(page);
     expect(troubles).toEqual([]);
     await page.context().close();
   });

@@ -42,7 +42,12 @@ describeReal('chromium', 'device pages', () => {
       void say('telemetry/imu', { seq, t, rate, ...columns });
       const label = seq % 40 < 20 ? 'walking' : 'sitting';
       const answer = { label, voted: label, scores: [0.9, 0.1], latencyMs: 1.2 };
-      void say('inference', { seq, t, model: { name: 'motion', version: 1 }, window: seq, ...answer });
+      const detections = [
+        { label: 'mug', x: 40.2, y: 12, confidence: 0.9 },
+        { label: 'hand', x: 8, y: 52, confidence: 0.6 },
+      ];
+      const model = { name: 'motion', version: 1 };
+      void say('inference', { seq, t, model, window: seq, ...answer, detections });
       seq++;
     }, 100);
   });
@@ -50,6 +55,21 @@ describeReal('chromium', 'device pages', () => {
     clearInterval(sending);
     await device.client.endAsync(true);
     await own.stop();
+  });
+
+  it('sort the objects that a model finds in a picture', async () => {
+    const { page, context, troubles } = await own.open('#/devices/bench-1');
+    const table = page.getByRole('table', { name: 'Objects' });
+    await table.getByText('mug').waitFor();
+    expect(await table.getByRole('rowheader').allInnerTexts()).toEqual(['mug', 'hand']);
+    await table.getByRole('button', { name: 'object' }).click();
+    expect(await table.getByRole('rowheader').allInnerTexts()).toEqual(['hand', 'mug']);
+    expect(page.url()).toContain('sort-objects=object');
+    await page.reload();
+    await table.getByText('mug').waitFor();
+    expect(await table.getByRole('rowheader').allInnerTexts()).toEqual(['hand', 'mug']);
+    expect(troubles).toEqual([]);
+    await context.close();
   });
 
   it('plot telemetry live at the screen’s frame rate', async () => {

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { type AnswerOf, type ApiError, get, getAll, type Place, type Reads } from './api.js';
+import { type AnswerOf, type ApiError, at, get, getAll, type Place, type Reads } from './api.js';
 import { connected, onEvents } from './live.js';
 
 export interface Resource<T> {
@@ -80,4 +80,20 @@ export function useResource<R extends Reads, Noun extends keyof AnswerOf<R> = ne
     };
   }, [types, subject]);
   return { value: value.value, error: error.value, reload: () => asked.value++ };
+}
+
+/** The first device by name, for suggested commands; without devices, the device of the first steps. Undefined until known. */
+export function useFirstDevice(): { name: string; exists: boolean } | undefined {
+  const { value, error } = useResource(at('GET /devices', {}, { limit: 1 }), { events: ['device.*'] });
+  const name = value?.devices[0]?.name;
+  if (name !== undefined) return { name, exists: true };
+  return value || error ? { name: 'bench-1', exists: false } : undefined;
+}
+
+/** The newest model with its version, for suggested commands; without models, that of the first steps. Undefined until known. */
+export function useNewestModel(): string | undefined {
+  const { value, error } = useResource(at('GET /models', {}), { all: 'models', events: ['model.*'] });
+  const [newest] = [...(value ?? [])].sort((a, b) => b.latest.pushed - a.latest.pushed);
+  if (newest) return `${newest.name}@${newest.latest.version}`;
+  return value || error ? 'watch@1' : undefined;
 }

@@ -10,7 +10,7 @@ import { Badge, type Tone } from '../../parts/badge.js';
 import { Confirm } from '../../parts/dialog.js';
 import { Empty, Facts, Failure, Loading, Page, Section } from '../../parts/page.js';
 import { Scroll } from '../../parts/scroll.js';
-import { type Column, Table } from '../../parts/table.js';
+import { type Column, ShortTable, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
 
 /** The alarms, or one of them with its incidents. */
@@ -285,7 +285,7 @@ function History({ incidents }: { incidents: readonly Incident[] }) {
 }
 
 function OneIncident({ incident }: { incident: Incident }) {
-  const { device, raised, cleared, message, acknowledged, samples } = incident;
+  const { id, device, raised, cleared, message, acknowledged, samples } = incident;
   return (
     <li>
       <Badge tone={cleared !== null ? 'soft' : acknowledged ? 'warn' : 'bad'}>
@@ -310,44 +310,40 @@ function OneIncident({ incident }: { incident: Incident }) {
       {samples.length > 0 && (
         <details>
           <summary>{plural(samples.length, 'sample')} before it was raised</summary>
-          <Samples samples={samples} />
+          <Samples samples={samples} incident={String(id)} />
         </details>
       )}
     </li>
   );
 }
 
-function Samples({ samples }: { samples: Incident['samples'] }) {
+function Samples({ samples, incident }: { samples: Incident['samples']; incident: string }) {
   const fields = [...new Set(samples.flatMap(({ values }) => Object.keys(values)))];
   return (
     <Scroll label="Samples">
-      <table class="plain-table">
-        <thead>
-          <tr>
-            <th scope="col">time</th>
-            {fields.map((field) => (
-              <th key={field} scope="col">
-                {field}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {samples.map(({ t, values }) => (
-            <tr key={t}>
-              <td>
-                <When at={t} />
-              </td>
-              {fields.map((field) => (
-                <td key={field}>{textOf(values[field])}</td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <ShortTable
+        rows={samples}
+        columns={[timeColumn, ...fields.map(fieldColumn)]}
+        keyOf={({ t }) => String(t)}
+        label="Samples"
+        name={`samples-${incident}`}
+      />
     </Scroll>
   );
 }
+
+type Sample = Incident['samples'][number];
+
+const timeColumn: Column<Sample> = { title: 'time', cell: ({ t }) => <When at={t} />, sort: ({ t }) => t };
+
+const fieldColumn = (field: string): Column<Sample> => ({
+  title: field,
+  cell: ({ values }) => textOf(values[field]),
+  sort: ({ values }) => {
+    const value = values[field];
+    return typeof value === 'number' ? value : textOf(value) || null;
+  },
+});
 
 function textOf(value: unknown): string {
   if (value === undefined) return '';

@@ -85,7 +85,7 @@ const columns: Column<SealedEntry>[] = [
   { title: 'entry', cell: ({ seq }) => seq, sort: ({ seq }) => seq, number: true, width: '72px', wide: true },
   { title: 'time', cell: ({ at }) => <When at={at} as="short" />, sort: ({ at }) => at, width: '128px' },
   {
-    title: 'who',
+    title: 'user',
     cell: ({ who }) => <span title={who}>{who}</span>,
     sort: ({ who }) => who,
     width: '1.2fr',

@@ -1,7 +1,7 @@
 import type { CrashFrame, CrashGroup, CrashShown } from '../../../src/lib/api/index.js';
 import { at } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
-import { useResource } from '../../app/resource.js';
+import { useFirstDevice, useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
 import { plural, shellWord } from '../../app/text.js';
 import { Empty, Facts, Failure, Loading, Page, Section } from '../../parts/page.js';
@@ -27,13 +27,7 @@ function List() {
     <Page title="Crashes" command="aiot device crashes list">
       {error && <Failure error={error} />}
       {!groups && !error && <Loading />}
-      {groups?.length === 0 && (
-        <Empty title="No crashes" command="aiot device call NAME crash">
-          <p>
-            After a crash, a device sends a report when it reconnects. To try this with a virtual device, run:
-          </p>
-        </Empty>
-      )}
+      {groups?.length === 0 && <None />}
       {groups && groups.length > 0 && (
         <>
           <p class="count">{plural(groups.length, 'group')}</p>
@@ -47,6 +41,18 @@ function List() {
         </>
       )}
     </Page>
+  );
+}
+
+function None() {
+  const device = useFirstDevice();
+  if (device === undefined) return <Loading />;
+  return (
+    <Empty title="No crashes" command={`aiot device call ${shellWord(device.name)} crash`}>
+      <p>
+        After a crash, a device sends a report when it reconnects. To try this with a virtual device, run:
+      </p>
+    </Empty>
   );
 }
 

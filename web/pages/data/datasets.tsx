@@ -1,10 +1,11 @@
 import type { DatasetInfo, StoredRecording } from '../../../src/lib/api/index.js';
 import { at } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
-import { useResource } from '../../app/resource.js';
+import { useFirstDevice, useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
 import { plural, shellWord, size } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
+import { Command } from '../../parts/command.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
@@ -64,11 +65,7 @@ function Streams() {
     <Page title="Datasets" command="aiot data streams">
       {error && <Failure error={error} />}
       {!value && !error && <Loading />}
-      {value?.length === 0 && (
-        <Empty title="No recordings yet" command="aiot device simulate bench-1 --motor healthy --for 20s">
-          <p>Each telemetry stream becomes a dataset. To send telemetry from a virtual device, run:</p>
-        </Empty>
-      )}
+      {value?.length === 0 && <None />}
       {value && value.length > 0 && (
         <Table
           rows={value}
@@ -80,6 +77,22 @@ function Streams() {
         />
       )}
     </Page>
+  );
+}
+
+function None() {
+  const device = useFirstDevice();
+  if (device === undefined) return <Loading />;
+  const name = shellWord(device.name);
+  return (
+    <Empty title="No recordings yet" command={`aiot device simulate ${name} --motor healthy --for 20s`}>
+      <p>Each telemetry stream becomes a dataset. To send telemetry from a virtual device, run:</p>
+      {!device.exists && (
+        <p>
+          <Command line={`aiot device provision ${name} --type virtual --out ${name}`} label="First step" />
+        </p>
+      )}
+    </Empty>
   );
 }
 

@@ -1,6 +1,8 @@
 import type { DeviceMessage } from '../../../src/lib/api/index.js';
 import { Section, Tile } from '../../parts/page.js';
 import { Plot } from '../../parts/plot.js';
+import { Scroll } from '../../parts/scroll.js';
+import { type Column, ShortTable } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
 
 /** The model's predictions over time, with labels as colored spans and values as a line. */
@@ -69,30 +71,31 @@ function predictionOf({ payload }: DeviceMessage): Prediction {
   };
 }
 
+const objectColumns: Column<Detection>[] = [
+  { title: 'object', cell: ({ label }) => label, sort: ({ label }) => label },
+  { title: 'x, pixels', cell: ({ x }) => x.toFixed(0), sort: ({ x }) => x, number: true },
+  { title: 'y, pixels', cell: ({ y }) => y.toFixed(0), sort: ({ y }) => y, number: true },
+  {
+    title: 'confidence',
+    cell: ({ confidence }) => `${(100 * confidence).toFixed(0)} %`,
+    sort: ({ confidence }) => confidence,
+    number: true,
+  },
+];
+
 /** The objects in the newest picture, strongest first. */
 function Objects({ detections }: { detections: readonly Detection[] }) {
   if (detections.length === 0) return <p>No objects in the newest picture.</p>;
   return (
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">Object</th>
-          <th scope="col">x, pixels</th>
-          <th scope="col">y, pixels</th>
-          <th scope="col">Confidence</th>
-        </tr>
-      </thead>
-      <tbody>
-        {detections.map(({ label, x, y, confidence }) => (
-          <tr key={`${x} ${y}`}>
-            <th scope="row">{label}</th>
-            <td class="number">{x.toFixed(0)}</td>
-            <td class="number">{y.toFixed(0)}</td>
-            <td class="number">{(100 * confidence).toFixed(0)} %</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <Scroll label="Objects">
+      <ShortTable
+        rows={detections}
+        columns={objectColumns}
+        keyOf={({ x, y }) => `${x} ${y}`}
+        label="Objects"
+        name="objects"
+      />
+    </Scroll>
   );
 }
 

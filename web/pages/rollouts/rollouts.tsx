@@ -1,7 +1,7 @@
 import type { Rollout } from '../../../src/lib/api/index.js';
 import { at } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
-import { useResource } from '../../app/resource.js';
+import { useNewestModel, useResource } from '../../app/resource.js';
 import { here, linkTo, route } from '../../app/route.js';
 import { Badge } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
@@ -75,14 +75,7 @@ function AllRollouts() {
     <Page title="Rollouts" command="aiot rollout list">
       {error && <Failure error={error} />}
       {!value && !error && <Loading />}
-      {value && value.rollouts.length === 0 && (
-        <Empty title="No rollouts yet" command="aiot model deploy motor-watch@1 --selector all">
-          <p>
-            A rollout delivers a version to devices in waves, and stops automatically if too many devices
-            fail.
-          </p>
-        </Empty>
-      )}
+      {value && value.rollouts.length === 0 && <None />}
       {value && value.rollouts.length > 0 && (
         <>
           <Table
@@ -100,5 +93,17 @@ function AllRollouts() {
         </>
       )}
     </Page>
+  );
+}
+
+function None() {
+  const model = useNewestModel();
+  if (model === undefined) return <Loading />;
+  return (
+    <Empty title="No rollouts yet" command={`aiot model deploy ${model} --selector all`}>
+      <p>
+        A rollout delivers a version to devices in waves, and stops automatically if too many devices fail.
+      </p>
+    </Empty>
   );
 }

@@ -1,8 +1,8 @@
 import type { Status } from '../../../src/lib/api/index.js';
 import { at } from '../../app/api.js';
-import { useResource } from '../../app/resource.js';
+import { useFirstDevice, useNewestModel, useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
-import { plural, size } from '../../app/text.js';
+import { plural, shellWord, size } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Command } from '../../parts/command.js';
 import { Facts, Failure, Loading, Page, Section, Tile } from '../../parts/page.js';
@@ -10,33 +10,37 @@ import { When } from '../../parts/when.js';
 import { Attention } from './attention.js';
 
 /** The steps of getting started. The first unfinished one is shown. A step is done once the platform contains its result. */
-const steps: { done: (counts: Status['counts']) => boolean; title: string; command: string; why: string }[] =
-  [
-    {
-      done: ({ devices }) => devices > 0,
-      title: 'Add a device',
-      command: 'aiot device provision bench-1 --type virtual --out bench-1',
-      why: 'A virtual device needs no hardware. For a real one, use --type esp32 or --type pi.',
-    },
-    {
-      done: ({ datasets }) => datasets > 0,
-      title: 'Send telemetry',
-      command: 'aiot device simulate bench-1 --motor healthy --for 20s',
-      why: 'The platform stores the telemetry as a dataset.',
-    },
-    {
-      done: ({ models }) => models > 0,
-      title: 'Train a model',
-      command: 'aiot init watch --template motor-watch && cd watch && aiot pipeline run',
-      why: 'The template includes data. The pipeline trains, quantizes, evaluates, signs and pushes a model.',
-    },
-    {
-      done: ({ rollouts }) => rollouts > 0,
-      title: 'Deploy to devices',
-      command: 'aiot model deploy motor-watch@1 --selector all',
-      why: 'The rollout proceeds in waves and stops automatically if too many devices fail.',
-    },
-  ];
+const steps: {
+  done: (counts: Status['counts']) => boolean;
+  title: string;
+  command: (names: { device: string; model: string }) => string;
+  why: string;
+}[] = [
+  {
+    done: ({ devices }) => devices > 0,
+    title: 'Add a device',
+    command: () => 'aiot device provision bench-1 --type virtual --out bench-1',
+    why: 'A virtual device needs no hardware. For a real one, use --type esp32 or --type pi.',
+  },
+  {
+    done: ({ datasets }) => datasets > 0,
+    title: 'Send telemetry',
+    command: ({ device }) => `aiot device simulate ${shellWord(device)} --motor healthy --for 20s`,
+    why: 'The platform stores the telemetry as a dataset.',
+  },
+  {
+    done: ({ models }) => models > 0,
+    title: 'Train a model',
+    command: () => 'aiot init watch --template motor-watch && cd watch && aiot pipeline run',
+    why: 'The template includes data. The pipeline trains, quantizes, evaluates, signs and pushes a model.',
+  },
+  {
+    done: ({ rollouts }) => rollouts > 0,
+    title: 'Deploy to devices',
+    command: ({ model }) => `aiot model deploy ${model} --selector all`,
+    why: 'The rollout proceeds in waves and stops automatically if too many devices fail.',
+  },
+];
 
 const databases = { sqlite: 'SQLite', postgres: 'PostgreSQL' } as const;
 
@@ -70,23 +74,7 @@ export function Start() {
         <Tile value={counts.rollouts} label={nounOf(counts.rollouts, 'rollout')} to={linkTo(['rollouts'])} />
       </div>
       <Attention warnings={warnings} />
-      {next >= 0 && (
-        <Section title="First steps">
-          <ol class="steps">
-            {steps.map(({ title, command, why, done }, i) => (
-              <li key={title} class={done(counts) ? 'done' : i === next ? 'next' : ''}>
-                <strong>{title}</strong> {done(counts) && <Badge tone="good">done</Badge>}
-                {i === next && (
-                  <>
-                    <p class="soft">{why}</p>
-                    <Command line={command} label="Next step" />
-                  </>
-                )}
-              </li>
-            ))}
-          </ol>
-        </Section>
-      )}
+      {next >= 0 && <FirstSteps counts={counts} next={next} />}
       <Section title="Platform">
         <Facts
           facts={[
@@ -115,5 +103,28 @@ export function Start() {
         </Section>
       )}
     </Page>
+  );
+}
+
+function FirstSteps({ counts, next }: { counts: Status['counts']; next: number }) {
+  const device = useFirstDevice();
+  const model = useNewestModel();
+  if (device === undefined || model === undefined) return null;
+  return (
+    <Section title="First steps">
+      <ol class="steps">
+        {steps.map(({ title, command, why, done }, i) => (
+          <li key={title} class={done(counts) ? 'done' : i === next ? 'next' : ''}>
+            <strong>{title}</strong> {done(counts) && <Badge tone="good">done</Badge>}
+            {i === next && (
+              <>
+                <p class="soft">{why}</p>
+                <Command line={command({ device: device.name, model })} label="Next step" />
+              </>
+            )}
+          </li>
+        ))}
+      </ol>
+    </Section>
   );
 }
