@@ -100,6 +100,10 @@ describeReal('nats-server', 'a virtual device that connects to NATS with TLS', (
     const device = await createVirtualDevice({ identityDir });
     await device.connect();
     try {
+      // The presence arrives through NATS.
+      await expect
+        .poll(async () => (await own.client.devices.get('whole')).online, { timeout: 20_000 })
+        .toBe(true);
       const words = [
         'device',
         'conform',
