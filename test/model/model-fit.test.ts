@@ -230,7 +230,7 @@ describe('the output of aiot model fit', () => {
     expect(arena).toMatchObject({ what: 'arena, bytes', measured: 2000 });
     expect(layer).toMatchObject({ what: '1 FULLY_CONNECTED, ms', measured: 0.05 });
     const { stdout } = await runCli(['model', 'fit', file, '--chip', 'esp32', '--measured', measured]);
-    expect(stdout).toMatch(/figure +predicted +measured +error/);
+    expect(stdout).toMatch(/metric +predicted +measured +error/);
   });
 
   it.each([

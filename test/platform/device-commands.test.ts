@@ -63,7 +63,7 @@ describe('devices matched by a selector', () => {
     expect(await listed('type=none')).toEqual([]);
     const { stdout } = await runCli(['device', 'list', '--selector', 'fw<1.4']);
     expect(stdout).toMatch(
-      /^name +type +state +seen +firmware +model +update\nm-1 +esp32 +active +now +1\.3\.0 +– +IDLE\n/,
+      /^name +type +state +last seen +firmware +model +update\nm-1 +esp32 +active +now +1\.3\.0 +– +IDLE\n/,
     );
     expect(await refusal(['device', 'list', '--selector', 'fw<'])).toEqual({
       code: 'AIOT_SELECTOR_INVALID',
