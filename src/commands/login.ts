@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 import { logIn, loginResultSchema } from '../lib/api/login.js';
 import { AiotCommand } from '../lib/cli/command.js';
-import { shared } from '../lib/cli/flags/shared.js';
+import { contextFlags, shared } from '../lib/cli/flags/shared.js';
 import { loginPageText, loginText } from '../lib/cli/render/platform.js';
 import { next } from '../lib/cli/render/text.js';
 import { hasBrowser, openSecretUrl } from '../lib/cli/report.js';
@@ -20,16 +20,7 @@ export default class Login extends AiotCommand {
   };
   static override flags = {
     url: Flags.string({ summary: "https URL of a new platform's API.", env: 'AIOT_URL' }),
-    mqtt: Flags.string({
-      summary: "mqtts URL of the platform's broker.",
-      env: 'AIOT_MQTT',
-      helpValue: 'URL',
-    }),
-    ca: Flags.string({
-      summary: "PEM file of the CA that signed the platform's certificate.",
-      env: 'AIOT_CA',
-      helpValue: 'FILE',
-    }),
+    ...contextFlags,
     browser: Flags.boolean({
       summary: "Log in with this machine's browser instead of a code [default: if there is a desktop].",
       env: 'AIOT_BROWSER',

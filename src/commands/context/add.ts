@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { Args, Flags } from '@oclif/core';
 import { tryToken } from '../../lib/api/context.js';
 import { AiotCommand } from '../../lib/cli/command.js';
+import { contextFlags } from '../../lib/cli/flags/shared.js';
 import { bold, next } from '../../lib/cli/render/text.js';
 import { readSecret } from '../../lib/cli/secrets.js';
 import { addContext, checkContext, contextKinds, shownContextSchema } from '../../lib/core/contexts.js';
@@ -24,16 +25,7 @@ export default class ContextAdd extends AiotCommand {
       env: 'AIOT_KIND',
     }),
     url: Flags.string({ summary: "https URL of the platform's API.", required: true, env: 'AIOT_URL' }),
-    mqtt: Flags.string({
-      summary: "mqtts URL of the platform's broker.",
-      env: 'AIOT_MQTT',
-      helpValue: 'URL',
-    }),
-    ca: Flags.string({
-      summary: "PEM file of the CA that signed the platform's certificate.",
-      env: 'AIOT_CA',
-      helpValue: 'FILE',
-    }),
+    ...contextFlags,
     fingerprint: Flags.string({
       summary: 'For architects-guide: SHA-256 of the certificate; any other certificate is rejected.',
       env: 'AIOT_FINGERPRINT',

@@ -103,6 +103,7 @@ export {
   whatFlags,
 } from './flags/rollouts.js';
 export {
+  contextFlags,
   decimal,
   duration,
   folderToFill,

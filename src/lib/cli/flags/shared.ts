@@ -225,3 +225,13 @@ export function variablesOf(texts: readonly string[] = []): Record<string, strin
     }),
   );
 }
+
+/** Flags that complete a platform's address in a context. */
+export const contextFlags = {
+  mqtt: Flags.string({
+    summary: "mqtts URL of the platform's broker.",
+    env: 'AIOT_MQTT',
+    helpValue: 'URL',
+  }),
+  ca: { ...shared.ca, summary: "PEM file of the CA that signed the platform's certificate." },
+};
