@@ -76,14 +76,13 @@ export function modelsPage({ operators, hasKernel, hasC, firmware, judged }) {
 
 <!-- Written by npm run docs from src/lib/formats/tflite/operators, the interpreter's and the generator's tables, firmware/core/src/kernels.c, and test/golden/judged. -->
 
-This page lists each supported operator of \`.tflite\` files. Each cell names the third party whose results our tests compare with ours. A dash means that aiot does not support this use.
+Each cell names the third party whose results our tests compare with ours: **TFLM** is TensorFlow Lite Micro, **LiteRT** Google's runtime, both from PyPI. A dash means that aiot does not support this use.
 
-- **TFLM** is TensorFlow Lite Micro, and **LiteRT** is Google's runtime. Both come from PyPI.
-- Results are identical bit for bit, except for those marked ≈. There, rounding in sums or exponentials differs by at most 2·10⁻⁵ of the largest value (trees: 10⁻⁵).
-- **read**: TensorFlow writes a file with the operator. We compare the outputs of this file in LiteRT or TFLM with ours.
-- **float32**, **int8**, **int16x8**: activations of this type in aiot's interpreter, in models with random shapes, scales and options. int16x8 has int16 activations and int8 weights.
+- Results are identical bit for bit. Those marked ≈ differ by at most 2·10⁻⁵ of the largest value (trees: 10⁻⁵).
+- **read**: files written by TensorFlow.
+- **float32**, **int8**, **int16x8** (int16 activations, int8 weights): models with random shapes, scales and options in aiot's interpreter.
 - **int32**, **bool**: indices and conditions, as inputs, outputs or between operators.
-- **\`--emit c\`** and **firmware** support int8 and [decision trees](reference/tflite-operators.md#decision-trees), which we compare with the interpreter. C code also supports int32 and bool. The firmware supports other types only between operators, if ARG_MAX, ARG_MIN, CAST, a comparison or the audio front end produces them.
+- **\`--emit c\`** and **firmware** support int8 and [decision trees](reference/tflite-operators.md#decision-trees). C code also supports int32 and bool. The firmware supports other types only between operators, if ARG_MAX, ARG_MIN, CAST, a comparison or the audio front end produces them.
 
 | operator | ${Object.values(columns).join(' | ')} |
 | --- | ${Object.keys(columns)
@@ -95,7 +94,7 @@ GATHER also reads float32 and int8 at computed int32 indices, and CAST converts 
 
 QUANTIZE converts float32 to int8 or int16, int8 to int16 and back, and int8 to uint8 and back. DEQUANTIZE converts int8, int16 or float16 to float32.
 
-The operators of TFLite Micro's [audio front end](reference/tflite-operators.md#audio-front-end) work on int16 samples, uint32 and uint64. For these operators, aiot's interpreter, C code, the firmware and TFLM produce identical bits: ${signals.join(', ')}.
+The operators of TFLite Micro's [audio front end](reference/tflite-operators.md#audio-front-end) work on int16 samples, uint32 and uint64. The interpreter, C code, the firmware and TFLM produce identical bits: ${signals.join(', ')}.
 
 VAR_HANDLE and CALL_ONCE define a file's [variables](reference/tflite-operators.md#variables). WHILE and IF are [control flow](reference/tflite-operators.md#loops).
 See [TFLite operators](reference/tflite-operators.md) for their rules and for limits, [TFLite rules](reference/tflite-rules.md) for files, and [import formats](reference/import-formats.md) for Keras and ONNX.
@@ -109,7 +108,7 @@ See [TFLite operators](reference/tflite-operators.md) for their rules and for li
 
 ## Random networks from Keras
 
-We also imported random networks of Keras layers that TensorFlow had converted. For each network, we compared every tensor over 550 inputs (November 27, 2026):
+We imported random Keras networks that TensorFlow had converted, and compared every tensor over 550 inputs (November 27, 2026):
 
 | networks | accepted | compared with |
 | --- | --- | --- |
