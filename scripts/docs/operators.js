@@ -62,7 +62,9 @@ export function modelsPage({ operators, hasKernel, hasC, firmware, judged }) {
   );
   if (unjudged.length > 0) throw new Error(`docs/models.md: not judged by any test: ${unjudged.join(', ')}`);
   const others = [...operators].filter((op) => !isSignal(op));
-  const rows = others.sort().map((op) => {
+  // Operators with the same cells share a row.
+  const operatorsByCells = new Map();
+  for (const op of others.sort()) {
     const cells = Object.keys(columns).map((column) => {
       const judges = judged.get(column)?.get(op) ?? [];
       if (supports(column, op) === judges.length > 0) return judges.join(', ') || '–';
@@ -70,8 +72,10 @@ export function modelsPage({ operators, hasKernel, hasC, firmware, judged }) {
         `docs/models.md: ${op}, ${column}: ${judges.length > 0 ? `judged by ${judges}, but not supported` : 'supported, but not judged by any test'}`,
       );
     });
-    return `| ${op} | ${cells.join(' | ')} |`;
-  });
+    const key = cells.join(' | ');
+    operatorsByCells.set(key, [...(operatorsByCells.get(key) ?? []), op]);
+  }
+  const rows = [...operatorsByCells].map(([cells, ops]) => `| ${ops.join(', ')} | ${cells} |`);
   return `# Supported operators and how they were verified
 
 <!-- Written by npm run docs from src/lib/formats/tflite/operators, the interpreter's and the generator's tables, firmware/core/src/kernels.c, and test/golden/judged. -->
@@ -84,7 +88,7 @@ Each cell names the third party whose results our tests compare with ours: **TFL
 - **int32**, **bool**: indices and conditions, as inputs, outputs or between operators.
 - **\`--emit c\`** and **firmware** support int8 and [decision trees](reference/tflite-operators.md#decision-trees). C code also supports int32 and bool. The firmware supports other types only between operators, if ARG_MAX, ARG_MIN, CAST, a comparison or the audio front end produces them.
 
-| operator | ${Object.values(columns).join(' | ')} |
+| operators | ${Object.values(columns).join(' | ')} |
 | --- | ${Object.keys(columns)
     .map(() => '---')
     .join(' | ')} |
