@@ -237,15 +237,15 @@ const s3: CheatSheet = {
  */
 export const cheatSheets = { kafka, mqtt, nats, serial, http, s3 } satisfies Record<string, CheatSheet>;
 
-/** All sheets as Markdown, for docs/reference/stream-examples.md. */
+/** The settings of each sheet as Markdown, with its first command, for docs/reference/stream-examples.md. */
 export function cheatMarkdown(): string {
   return Object.entries(cheatSheets)
     .map(([name, { title, about, lines, mark = '?', settings }]: [string, CheatSheet]) => {
-      const commands = lines.map(([what, command]) => `# ${what}\n${command}`).join('\n');
+      const [, example = ''] = lines[0] ?? [];
       const rows = settings.map(([setting, meaning]) => `| ${cell(setting)} | ${cell(meaning)} |`);
       const after =
         rows.length > 0 ? `\n\n| after the \`${mark}\` | |\n| --- | --- |\n${rows.join('\n')}` : '';
-      return `## ${title}\n\n${about} (\`aiot examples ${name}\`)\n\n\`\`\`sh\n${commands}\n\`\`\`${after}`;
+      return `## ${title}\n\n${about} More commands: \`aiot examples ${name}\`.\n\n\`\`\`sh\n${example}\n\`\`\`${after}`;
     })
     .join('\n\n');
 }
