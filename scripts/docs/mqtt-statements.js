@@ -29,7 +29,7 @@ export function mqttStatementsPage(statements) {
 
 <!-- Written by npm run docs from test/platform/mqtt-statements. -->
 
-\`test/platform/mqtt-conformance.test.ts\` tests the [embedded broker](mqtt-broker.md) against the normative statements of the MQTT specifications:
+The conformance test of the [embedded broker](mqtt-broker.md), \`test/platform/mqtt-conformance.test.ts\`, checks the normative statements of the MQTT specifications:
 
 | version | statements | checked by this test |
 | --- | ---: | ---: |
