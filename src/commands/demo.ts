@@ -11,7 +11,6 @@ export default class Demo extends AiotCommand {
     'Streams recorded motion data to its own platform, checks the data, trains a model and quantizes it to int8. It then signs the model, rolls it out to four virtual devices and scores their predictions. Needs no hardware and no other service. It shuts down everything that it started.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
-    '<%= config.bin %> <%= command.id %> --json',
     '<%= config.bin %> <%= command.id %> --data ./recordings --out ./demo',
     '<%= config.bin %> <%= command.id %> --native',
   ];

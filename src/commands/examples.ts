@@ -12,7 +12,6 @@ export default class Examples extends AiotCommand {
     'Brokers: kafka, mqtt, nats, serial, http, s3. Tools and tasks: esptool, tflite, fleet, pipeline, platform. Each command is shown below its task or below the command that it replaces. You can also name a command, such as rollout start, or a group of commands, such as rollout.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> kafka',
-    '<%= config.bin %> <%= command.id %> esptool',
     '<%= config.bin %> <%= command.id %> rollout start',
     '<%= config.bin %> <%= command.id %>',
   ];

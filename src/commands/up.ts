@@ -19,7 +19,6 @@ export default class Up extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> --detach',
     '<%= config.bin %> <%= command.id %> --data ./platform --http-port 0 --mqtt-port 0 --json',
-    '<%= config.bin %> <%= command.id %> --project iot-kit',
     '<%= config.bin %> <%= command.id %> --project iot-kit --set MQTT=mqtt://broker:1883 --set KAFKA=kafka://kafka:9092',
   ];
   static override flags = upFlags;

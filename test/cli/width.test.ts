@@ -174,7 +174,22 @@ describe('text on a terminal', () => {
   });
 });
 
-describe('help on an 80-column terminal', () => {
+describe('help on a terminal', () => {
+  it.each([40, 50, 79, 80, 120])('fits in %i columns: the front page', async (columns) => {
+    const text: string[] = [];
+    const Shown = class extends AiotHelp {
+      protected override log(...lines: string[]): void {
+        text.push(...lines);
+      }
+    };
+    const config = await Config.load(root);
+    await new Shown(config, { maxWidth: columns, stripAnsi: true }).showHelp([]);
+    const lines = text.join('\n').split('\n');
+    expect(lines.filter((line) => line.length > columns)).toEqual([]);
+    for (const word of ['rollout', 'status, dashboard, down', 'Update a fleet in waves'])
+      expect(text.join('\n')).toContain(word);
+  });
+
   it.each([
     ['examples'],
     ['rollout show'],
@@ -182,7 +197,7 @@ describe('help on an 80-column terminal', () => {
     ['device simulate'],
     ['deploy check'],
     ['flash'],
-  ])('fits, except for examples, and has no broken words: aiot %s --help', async (command) => {
+  ])('fits in 80 columns, except for examples, and has no broken words: aiot %s --help', async (command) => {
     const help = async (columns: number) => {
       const text: string[] = [];
       const config = await Config.load(root);

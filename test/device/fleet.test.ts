@@ -263,7 +263,7 @@ describe('a fleet of simulated devices', () => {
     const slow = { timeout: 30_000 };
     const later = async () => {
       await expect
-        .poll(async () => (await client.crashes.list({ device: 'sim-002' })).groups, slow)
+        .poll(async () => (await client.crashes.list({ selector: 'sim-002' })).groups, slow)
         .toMatchObject([{ reason: 'simulated crash, a fault of the fleet', kind: 'exception' }]);
       await expect
         .poll(() => causesOf('sim-002'), slow)

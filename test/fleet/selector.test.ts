@@ -6,6 +6,7 @@ import {
   onlineOnly,
   parseExpression,
   parseSelector,
+  requireKnownTags,
   requireListedNames,
   type Selectable,
   testOf,
@@ -369,6 +370,29 @@ describe('a selector that is a list of names', () => {
       expect.objectContaining({
         code: 'AIOT_NOT_FOUND',
         message: 'no device is named motr-2. Did you mean motor-2?',
+      }),
+    );
+  });
+});
+
+describe('a selector that matches no devices', () => {
+  const tags = () => new Set(['site', 'hall']);
+
+  it.each(['all', 'type=esp32', 'site=lab', 'not site=lab and fw<2', 'customer=acme'])(
+    'accepts %s',
+    (text) => {
+      expect(() => requireKnownTags(text, tags)).not.toThrow();
+    },
+  );
+
+  it.each([
+    ['tpye=esp32', 'tpye', 'type'],
+    ['online=true and (tag.sote=lab or not hall=2)', 'sote', 'site'],
+  ])('rejects %s, because no device has such a tag, and suggests the nearest name', (text, tag, near) => {
+    expect(() => requireKnownTags(text, tags)).toThrow(
+      expect.objectContaining({
+        code: 'AIOT_SELECTOR_INVALID',
+        message: `no device has a tag named ${tag}. Did you mean ${near}?`,
       }),
     );
   });

@@ -26,12 +26,12 @@ function offenders(rule: (entry: CommandFile) => string[]): string[] {
 }
 
 describe('every command', () => {
-  it('extends the base class and has a summary, an example and a result schema', () => {
+  it('extends the base class and has a summary, two examples and a result schema', () => {
     const found = offenders(({ command }) => [
       ...(command.prototype instanceof AiotCommand ? [] : ['not an AiotCommand']),
       ...(/^[A-Z].*\.$/.test(command.summary ?? '') ? [] : ['summary is no sentence']),
       ...((command.summary ?? '').length <= 60 ? [] : ['summary is longer than 60 characters']),
-      ...((command.examples ?? []).length > 0 ? [] : ['no example']),
+      ...((command.examples ?? []).length >= 2 ? [] : ['fewer than two examples']),
       ...(command.result ? [] : ['no result schema']),
     ]);
     expect(found).toEqual([]);
@@ -148,7 +148,10 @@ describe('every topic', () => {
   it('has a description in package.json', () => {
     const { oclif } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
     const topics = new Set(
-      commands.filter(({ id }) => id.includes(' ')).map(({ id }) => id.split(' ')[0] ?? ''),
+      commands.flatMap(({ id }) => {
+        const words = id.split(' ').slice(0, -1);
+        return words.map((_, i) => words.slice(0, i + 1).join(':'));
+      }),
     );
     expect([...topics].filter((topic) => !oclif.topics[topic]?.description)).toEqual([]);
   });

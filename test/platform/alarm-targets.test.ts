@@ -288,7 +288,7 @@ describe('the delivery of incidents', () => {
         who: 'me',
         type: 'alarm.acknowledge',
         subject: 'hot',
-        data: { device: 'd2', note: null, incidents: 1 },
+        data: { devices: ['d2'], note: null, incidents: 1 },
       },
       store,
     );

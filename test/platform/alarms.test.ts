@@ -123,7 +123,8 @@ describe('aiot alarm', () => {
     expect(await raised()).toHaveLength(1);
     await ok(alarmSchema, ['alarm', 'silence', 'hot', '--for', '0s']);
     await expect.poll(raised, { timeout: 10_000 }).toHaveLength(2);
-    const { incidents } = await ok(alarmShownSchema, ['alarm', 'ack', 'hot', '--note', 'on my way']);
+    const acked = ['alarm', 'ack', 'hot', '--selector', 'motor-2,motor-3', '--note', 'on my way'];
+    const { incidents } = await ok(alarmShownSchema, acked);
     expect(incidents[0]).toMatchObject({
       device: 'motor-2',
       cleared: null,
@@ -132,7 +133,7 @@ describe('aiot alarm', () => {
     const [alarm] = await ok(alarmsSchema.shape.alarms, ['alarm', 'list']);
     expect(alarm).toMatchObject({ open: 1, unacknowledged: 0 });
     expect((await runCli(['alarm', 'ack', 'hot'])).stdout).toMatch(/^The open incidents were already/);
-    expect(await refusal(['alarm', 'ack', 'hot', '--device', 'motor-1'])).toMatchObject({
+    expect(await refusal(['alarm', 'ack', 'hot', '--selector', 'motor-1'])).toMatchObject({
       ...{ code: 'AIOT_NOT_FOUND', exit: 4, message: 'the alarm hot has no open incident on motor-1' },
     });
   });

@@ -80,9 +80,11 @@ describe('aiot device crashes', () => {
   });
 
   it('selects by device, version and time, and pages', async () => {
-    expect((await listed('--device', 'pump-1')).groups).toMatchObject([{ count: 1, devices: 1 }]);
+    expect((await listed('--selector', 'pump-1')).groups).toMatchObject([{ count: 1, devices: 1 }]);
+    expect((await listed('--selector', 'pump-1,pump-2')).groups).toHaveLength(2);
+    expect((await listed('--selector', 'not name=pump-2')).groups).toMatchObject([{ count: 1, devices: 1 }]);
     expect((await listed('--firmware-version', '1.1.0')).groups).toMatchObject([{ count: 1 }]);
-    expect((await listed('--device', 'nobody')).groups).toEqual([]);
+    expect((await listed('--selector', 'nobody')).groups).toEqual([]);
     expect((await listed('--since', '1h')).groups).toHaveLength(2);
     const first = await listed('--limit', '1');
     const second = await listed('--limit', '1', '--after', first.next ?? '');
@@ -102,7 +104,7 @@ describe('aiot device crashes', () => {
       details: { heapFree: 5120 },
     });
     await send('pump-3', report);
-    const { groups } = await listed('--device', 'pump-3');
+    const { groups } = await listed('--selector', 'pump-3');
     const { id, device, frames, report: stored, others } = await shown(groups[0]?.signature ?? '');
     expect(device).toBe('pump-3');
     expect(frames[0]).toEqual({
@@ -150,7 +152,7 @@ describe('aiot device crashes', () => {
     for (let i = 0; i < crashesPerHour + 7; i++)
       await send('pump-4', crash(`flood-${i}`, { backtrace: [{ function: `f${i}` }] }));
     await send('pump-4', crash('known', { backtrace: [{ function: 'f3' }] }));
-    const { groups } = await listed('--device', 'pump-4', '--limit', '100');
+    const { groups } = await listed('--selector', 'pump-4', '--limit', '100');
     expect(groups).toHaveLength(crashesPerHour);
     expect(groups.map(({ count }) => count)).toEqual([2, ...Array(crashesPerHour - 1).fill(1)]);
     expect(groups[0]?.place?.function).toBe('f3');
@@ -184,7 +186,7 @@ it('stores reports of loops, which are sent by HTTPS', async () => {
   ).toEqual({
     stored: true,
   });
-  expect((await listed('--device', 'gateway')).groups).toMatchObject([{ kind: 'out-of-memory', count: 1 }]);
+  expect((await listed('--selector', 'gateway')).groups).toMatchObject([{ kind: 'out-of-memory', count: 1 }]);
 });
 
 it('gets the crash of a virtual device after its restart', async () => {
@@ -196,9 +198,9 @@ it('gets the crash of a virtual device after its restart', async () => {
     const { code } = await runCli(['device', 'call', 'bench-1', 'crash']);
     expect(code).toBe(0);
     await expect
-      .poll(async () => (await listed('--device', 'bench-1')).groups.length, { timeout: 5000 })
+      .poll(async () => (await listed('--selector', 'bench-1')).groups.length, { timeout: 5000 })
       .toBe(1);
-    const { groups } = await listed('--device', 'bench-1');
+    const { groups } = await listed('--selector', 'bench-1');
     const { report, frames } = await shown(groups[0]?.signature ?? '');
     expect(report).toMatchObject({ kind: 'exception', task: 'main', firmware: { name: 'virtual' } });
     expect(frames[0]?.file).toMatch(/device\.[jt]s$/);

@@ -77,6 +77,16 @@ describe('lists', () => {
     expect(rest.json).toMatchObject({ recordings: [{ id: 'r3' }], next: null });
     const some = await runCli(['data', 'list', 'motion', '--label', 'walking', '--json']);
     expect((some.json as { recordings: unknown[] }).recordings).toHaveLength(2);
+    const of = async (selector: string) => {
+      const { json } = await runCli(['data', 'list', 'motion', '--selector', selector, '--json']);
+      return (json as { recordings: unknown[] }).recordings.length;
+    };
+    const { type } = await own.client.devices.get('m1');
+    expect([await of('m1'), await of('nobody,m1'), await of(`type=${type}`), await of('all')]).toEqual([
+      3, 3, 3, 3,
+    ]);
+    expect([await of('nobody'), await of(`not type=${type}`)]).toEqual([0, 0]);
+    expect((await runCli(['data', 'list', 'motion', '--selector', 'type='])).code).toBe(2);
     const streams = await runCli(['data', 'streams', '--json']);
     expect(streams.json).toMatchObject({
       datasets: [{ name: 'motion', recordings: 3, samples: 30, labels: { walking: 2, 'sit, down': 1 } }],
@@ -97,7 +107,8 @@ describe('exports', () => {
     expect(csv).toBe(
       'device,recording,seq,t,label,x,y\nm1,r2,0,10010,walking,0.5,2\nm1,r2,1,10020,walking,1,1\n',
     );
-    expect(await textOf({ device: 'nobody' })).toBe('device,recording,seq,t,label,x,y\n');
+    expect(await textOf({ selector: 'nobody' })).toBe('device,recording,seq,t,label,x,y\n');
+    expect(await textOf({ selector: 'name=m1 or name=nobody', from: 10_010, to: 10_020 })).toBe(csv);
     expect(await textOf({ recording: 'r3', from: 20_090 })).toContain('"sit, down"');
   });
 

@@ -17,7 +17,7 @@ const devices = new Map<string, VirtualDevice>();
 
 const now = () => own.client.rollouts.get(rollout.id);
 const stored = async (device: string) =>
-  (await own.client.crashes.list({ device })).groups.reduce((sum, { count }) => sum + count, 0);
+  (await own.client.crashes.list({ selector: device })).groups.reduce((sum, { count }) => sum + count, 0);
 
 /** Crashes a virtual device, which reports it by MQTT after its restart. */
 async function crash(device: string) {

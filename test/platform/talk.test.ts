@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clientFor } from '../../src/lib/api/context.js';
 import { deviceReplySchema } from '../../src/lib/api/contract/commands.js';
 import { deviceMessagesSchema } from '../../src/lib/api/contract/devices.js';
 import { simulateCommand } from '../../src/lib/cli/render/provisioned.js';
@@ -54,9 +55,12 @@ describe('a device’s latest messages', () => {
     await say('telemetry/power', { seq: 0, t: Date.now(), watts: 3 });
     const logs = await ok(deviceMessagesSchema.shape.messages, ['device', 'logs', 'd1', '--limit', '2']);
     expect(logs.map(({ payload }) => payload.message)).toEqual(['line 1', 'line 2']);
-    const telemetry = await ok(deviceMessagesSchema.shape.messages, [
-      ...['device', 'logs', 'd1', '--channel', 'telemetry'],
-    ]);
+    const since = Date.now() - 60_000;
+    const telemetry = await (await clientFor()).devices.messages('d1', {
+      channel: 'telemetry',
+      since,
+      limit: 50,
+    });
     expect(telemetry.map(({ stream, payload }) => [stream, payload.seq])).toEqual([
       ...[0, 1, 2].map((seq) => ['imu', seq]),
       ['power', 0],

@@ -84,7 +84,7 @@ function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => 
     ]);
     const rest = await telemetry.takes({ stream: 's', after: 'a/r2', limit: 4 });
     expect(rest.map(({ device }) => device)).toEqual(['b', 'b']);
-    expect(await telemetry.takes({ stream: 's', device: 'a', limit: 4 })).toHaveLength(2);
+    expect(await telemetry.takes({ stream: 's', devices: ['a'], limit: 4 })).toHaveLength(2);
     expect(await values(telemetry, key('a', 'r1'), { from: 3 * hour, to: 3 * hour })).toEqual([2, 3]);
     await telemetry.close();
   });

@@ -9,7 +9,6 @@ export default class AuditList extends PlatformCommand {
   static override description =
     'Shows the newest entries of the audit log, oldest first. Connections and measurements of devices are not in the audit log; see aiot events tail.';
   static override examples = [
-    '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --type access.deny',
     "<%= config.bin %> <%= command.id %> --who 'user ada' --limit 1000 --json",
     '<%= config.bin %> <%= command.id %> --subject har@3',

@@ -13,7 +13,6 @@ export default class BoardSimulate extends AiotCommand {
   static override description =
     'The simulated chip has a ROM loader, flasher stub, flash, boot messages and faults, with realistic timing. aiot flash, aiot board monitor, esptool and espflash work with it. It does not run the program in its flash; use aiot device simulate for that. For a list of the faults, run aiot docs simulated-chip. Press Ctrl-C to stop.';
   static override examples = [
-    '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --chip esp32c3 --flash board.bin',
     '<%= config.bin %> <%= command.id %> --listen socket://127.0.0.1:5555 --fault "unplugged after=40"',
     '<%= config.bin %> <%= command.id %> --listen rfc2217://127.0.0.1:2217 --control 0 --for 10m --json',

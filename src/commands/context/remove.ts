@@ -8,7 +8,10 @@ import { removeContext } from '../../lib/core/contexts.js';
 
 export default class ContextRemove extends AiotCommand {
   static override summary = 'Remove a context and its token; the platform is unaffected.';
-  static override examples = ['<%= config.bin %> <%= command.id %> lab'];
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> lab',
+    '<%= config.bin %> <%= command.id %> lab --yes',
+  ];
   static override args = { name: Args.string({ required: true, description: 'Context name.' }) };
   static override flags = { yes: shared.yes };
   static override result = z.object({ removed: z.string(), current: z.string().nullable() });

@@ -5,7 +5,10 @@ import { shownContextSchema, useContext } from '../../lib/core/contexts.js';
 
 export default class ContextUse extends AiotCommand {
   static override summary = 'Choose the platform that commands use.';
-  static override examples = ['<%= config.bin %> <%= command.id %> lab'];
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> lab',
+    '<%= config.bin %> <%= command.id %> production --json',
+  ];
   static override args = { name: Args.string({ required: true, description: 'Context name.' }) };
   static override result = shownContextSchema;
 

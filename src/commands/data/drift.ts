@@ -20,7 +20,6 @@ export default class DataDrift extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> last-month.csv today.csv',
     '<%= config.bin %> <%= command.id %> today.csv --project motor-watch --windows 1h --report drift.html',
-    '<%= config.bin %> <%= command.id %> new-recordings --project motor-watch --embeddings',
     '<%= config.bin %> <%= command.id %> reference.json today.csv --max-psi 0.2 --json',
   ];
   static override args = {

@@ -1,6 +1,7 @@
 import { Flags } from '@oclif/core';
 import { exportFormats } from '../../lib/api/contract/data.js';
 import { exportDataset, exportedSchema } from '../../lib/api/datasets/save.js';
+import { selectorTexts } from '../../lib/cli/flags/fleet.js';
 import { instant, shared, streamArg } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { damagedText } from '../../lib/cli/render/datasets.js';
@@ -12,7 +13,7 @@ export default class DataExport extends PlatformCommand {
     "Each sample is a row: device, recording, message number, time and label, then the stream's fields. Recordings are sorted by device and name; samples keep their order. The file appears only once it is complete. If the platform has lost or damaged rows, the file contains all other rows and the exit code is 3.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion --format parquet --out motion.parquet',
-    '<%= config.bin %> <%= command.id %> motion --device waist-1 --label walking --from 2026-11-20 --out walking.csv',
+    '<%= config.bin %> <%= command.id %> motion --selector waist-1 --label walking --from 2026-11-20 --out walking.csv',
   ];
   static override args = { stream: streamArg };
   static override flags = {
@@ -29,7 +30,10 @@ export default class DataExport extends PlatformCommand {
       summary: 'File format.',
       env: 'AIOT_FORMAT',
     })(),
-    device: Flags.string({ summary: 'Only this device.', env: 'AIOT_DEVICE', helpValue: 'NAME' }),
+    selector: Flags.string({
+      ...selectorTexts,
+      summary: 'Only these devices: a name, a list or an expression.',
+    }),
     recording: Flags.string({ summary: 'Only this recording.', env: 'AIOT_RECORDING', helpValue: 'NAME' }),
     label: Flags.string({ char: 'l', summary: 'Only samples with this label.', env: 'AIOT_LABEL' }),
     from: instant({
@@ -48,8 +52,8 @@ export default class DataExport extends PlatformCommand {
   async run() {
     const input = await this.input(DataExport);
     const { args, flags } = input;
-    const { out, format, device, recording, label, from, to } = flags;
-    const query = { format, device, recording, label, from, to };
+    const { out, format, selector, recording, label, from, to } = flags;
+    const query = { format, selector, recording, label, from, to };
     const exported = await this.ask(
       input,
       (client) => exportDataset(client, { stream: args.stream, query, out, signal: this.signal }),

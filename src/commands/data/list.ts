@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 import * as z from 'zod';
 import { datasetSchema } from '../../lib/api/contract/data.js';
+import { selectorTexts } from '../../lib/cli/flags/fleet.js';
 import { pageFlags, shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { PlatformCommand, type PlatformInput } from '../../lib/cli/platform-command.js';
@@ -13,11 +14,11 @@ import { summarizeProject, summarySchema } from '../../lib/data/dataset/summary.
 export default class DataList extends PlatformCommand {
   static override summary = 'List the recordings of a project or a platform stream.';
   static override description =
-    '--device, --label, --limit and --after apply only to a stream on the platform.';
+    '--selector, --label, --limit and --after apply only to a stream on the platform.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',
-    '<%= config.bin %> <%= command.id %> motion --device waist-1 --limit 20',
+    '<%= config.bin %> <%= command.id %> motion --selector waist-1 --limit 20',
   ];
   static override args = {
     stream: Args.string({ description: "Stream on the platform [default: the project's recordings]." }),
@@ -25,10 +26,9 @@ export default class DataList extends PlatformCommand {
   static override flags = {
     project: shared.project,
     data: shared.data,
-    device: Flags.string({
-      summary: 'For a stream: only this device.',
-      env: 'AIOT_DEVICE',
-      helpValue: 'NAME',
+    selector: Flags.string({
+      ...selectorTexts,
+      summary: 'For a stream: only these devices: a name, a list or an expression.',
     }),
     label: Flags.string({ char: 'l', summary: 'For a stream: only this label.', env: 'AIOT_LABEL' }),
     ...pageFlags,
@@ -48,13 +48,13 @@ export default class DataList extends PlatformCommand {
   }
 
   private stored(
-    input: PlatformInput & { flags: { device?: string; label?: string; limit: number; after?: string } },
+    input: PlatformInput & { flags: { selector?: string; label?: string; limit: number; after?: string } },
     stream: string,
   ) {
-    const { device, label, limit, after } = input.flags;
+    const { selector, label, limit, after } = input.flags;
     const query = {
       limit,
-      ...(device ? { device } : {}),
+      ...(selector ? { selector } : {}),
       ...(label ? { label } : {}),
       ...(after ? { after } : {}),
     };

@@ -14,7 +14,6 @@ export default class DataRetention extends PlatformCommand {
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> motion --days 90 --size 20GB',
     '<%= config.bin %> <%= command.id %> motion --dry-run',
-    '<%= config.bin %> <%= command.id %> motion --forever',
   ];
   static override args = { stream: Args.string({ description: 'Stream name [default: all].' }) };
   static override flags = {

@@ -12,7 +12,6 @@ export default class DeviceCall extends AiotCommand {
   static override description =
     "ping reads a device's clock, status shows its versions and memory, and reboot restarts it. crash makes a virtual device crash, so that you can try out crash reports; boards reject it. A project can define further commands for a type of devices, under commands: in aiot.yaml. Offline devices are rejected, unless you pass --wait. The platform checks the parameters and the reply, and records each call in the audit log.";
   static override examples = [
-    '<%= config.bin %> <%= command.id %> bench-1 ping',
     '<%= config.bin %> <%= command.id %> bench-1 reboot --json',
     '<%= config.bin %> <%= command.id %> pump-7 set-speed --param rpm=900',
     "<%= config.bin %> <%= command.id %> set-speed --selector 'type=pump and site=lab' --param rpm=900 --wait --timeout 5m",

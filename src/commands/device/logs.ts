@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { deviceChannels, deviceMessagesSchema } from '../../lib/api/contract/devices.js';
+import { deviceMessagesSchema } from '../../lib/api/contract/devices.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { deviceMessagesText } from '../../lib/cli/render/fleet.js';
@@ -7,7 +7,7 @@ import { deviceMessagesText } from '../../lib/cli/render/fleet.js';
 export default class DeviceLogs extends PlatformCommand {
   static override summary = "Show a device's latest log lines.";
   static override description =
-    'With --channel, shows model predictions, telemetry or replies to commands instead.';
+    'With --channel, shows model predictions or replies to commands instead. For telemetry, use aiot stream tail.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> bench-1',
     '<%= config.bin %> <%= command.id %> bench-1 --channel inference --since 10m --json',
@@ -15,8 +15,8 @@ export default class DeviceLogs extends PlatformCommand {
   static override args = { name: Args.string({ required: true, description: 'Device name.' }) };
   static override flags = {
     channel: Flags.option({
-      summary: 'Messages to show: log, model predictions, telemetry, or replies to commands.',
-      options: deviceChannels,
+      summary: 'Messages to show: log lines, model predictions, or replies to commands.',
+      options: ['log', 'inference', 'reply'] as const,
       default: 'log' as const,
       env: 'AIOT_CHANNEL',
     })(),

@@ -18,7 +18,6 @@ export default class DeviceOnboard extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> --port /dev/ttyUSB0 --ssid plant --password-file wifi.txt --json',
-    "<%= config.bin %> <%= command.id %> --port 'simulated:esp32?network=plant' --ssid plant",
     '<%= config.bin %> <%= command.id %> --softap --board-password-file board.txt --ssid plant --password-file wifi.txt',
   ];
   static override flags = {

@@ -28,7 +28,6 @@ export default class DeviceProvision extends AiotCommand {
     "The identity is written to a folder or directly to a board. The private key is generated on this machine and never uploaded. For a chip, the key is only in the NVS image. For a computer, the key is in the folder: copy it to the device and nowhere else. The operator's key signs a birth certificate, a record of the device that the platform stores. On an installation of the architects-guide services (`aiot context add --kind architects-guide`), a device is identified only by its chip ID.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1 --type virtual --out ./motor-1',
-    '<%= config.bin %> <%= command.id %> pump-7 --type esp32 --out ./pump-7 --wifi-ssid plant --wifi-password-file wifi.txt',
     '<%= config.bin %> <%= command.id %> pump-7 --port /dev/ttyUSB0 --wifi-ssid plant --wifi-password-file wifi.txt',
     '<%= config.bin %> <%= command.id %> --csv fleet.csv --out ./fleet --jobs 4 --json',
   ];

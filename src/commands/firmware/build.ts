@@ -25,7 +25,6 @@ export default class FirmwareBuild extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --target esp32c3',
-    '<%= config.bin %> <%= command.id %> board --target c3 --json',
     '<%= config.bin %> <%= command.id %> --target esp32s3 --docker',
   ];
   static override args = {

@@ -9,6 +9,7 @@ export default class FirmwareDecrypt extends AiotCommand {
     'Reverses aiot firmware encrypt, with the same key and address. A wrong key or address is not detected: the result is noise.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> read.bin --key flash.key --address 0x10000 --out app.bin',
+    '<%= config.bin %> <%= command.id %> bootloader-read.bin --key flash.key --address 0x0 --out bootloader.bin --json',
   ];
   static override args = cryptArgs;
   static override flags = cryptFlags;

@@ -9,6 +9,7 @@ export default class FirmwareEncrypt extends AiotCommand {
     'Use it for a chip that already encrypts its flash, with a key that you have. The cipher is AES-XTS, as in all chips except the ESP32. The result depends on the address, so pass the address that you flash to. The file is padded with FF to a multiple of 16 bytes.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> app-signed.bin --key flash.key --address 0x10000 --out app-encrypted.bin',
+    '<%= config.bin %> <%= command.id %> bootloader-signed.bin --key flash.key --address 0x0 --out bootloader-encrypted.bin --json',
   ];
   static override args = cryptArgs;
   static override flags = cryptFlags;

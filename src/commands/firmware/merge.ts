@@ -17,7 +17,6 @@ export default class FirmwareMerge extends AiotCommand {
     '<%= config.bin %> <%= command.id %> bootloader.bin@0x1000 partitions.bin@0x8000 app.bin@0x10000 --out whole.bin',
     '<%= config.bin %> <%= command.id %> bootloader.bin@bootloader app.bin@0x10000 --out update.uf2',
     '<%= config.bin %> <%= command.id %> zephyr.bin@0x10000000 --family rp2040 --out app.uf2',
-    '<%= config.bin %> <%= command.id %> update.uf2 --out update.hex',
   ];
   static override strict = false;
   static override args = {

@@ -12,7 +12,6 @@ export default class FirmwarePush extends PlatformCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/motor.bin --name motor',
     '<%= config.bin %> <%= command.id %> build/motor.bin --types esp32,pump --json',
-    '<%= config.bin %> <%= command.id %> build/aiot-device --name aiot-device --types virtual',
     '<%= config.bin %> <%= command.id %> gateway.swu --name gateway --types swupdate',
   ];
   static override args = {

@@ -18,7 +18,6 @@ export default class FleetSimulate extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> --count 3',
     '<%= config.bin %> <%= command.id %> --count 10000 --type esp32 --fail-rate 2% --for 60s --json',
-    '<%= config.bin %> <%= command.id %> --count 40 --template press-###,site=hall-1 --latency 5..40ms --offline 10%',
     '<%= config.bin %> <%= command.id %> --count 100 --clock x60 --faults faults.json --clean-up',
   ];
   static override flags = {

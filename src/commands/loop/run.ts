@@ -15,7 +15,6 @@ export default class LoopRun extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> --simulate --for 20s',
     "<%= config.bin %> <%= command.id %> --sensor 'i2c://1/lsm6ds3tr-c?rate=104' --out nats://127.0.0.1/output",
-    "<%= config.bin %> <%= command.id %> --sensor 'file:recording.csv?rate=100&speed=max' --model motion@production --json",
     "<%= config.bin %> <%= command.id %> --vote majority:4 --hold 5s --out 'mqtt://127.0.0.1/activity?body=label' --record kept",
   ];
   static override flags = {

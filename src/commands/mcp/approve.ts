@@ -10,7 +10,10 @@ export default class McpApprove extends AiotCommand {
   static override summary = "Approve an agent's call and print a token for it.";
   static override description =
     'Shows exactly what would run and where, and asks for confirmation on the terminal; no flag skips this prompt. The token can be used once, within five minutes, for exactly these arguments.';
-  static override examples = ['<%= config.bin %> <%= command.id %> 3f9a1c07'];
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> 3f9a1c07',
+    '<%= config.bin %> <%= command.id %> 3f9a1c07 --json',
+  ];
   static override args = {
     id: Args.string({ required: true, description: "Call ID from the tool's response." }),
   };

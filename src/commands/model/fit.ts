@@ -16,7 +16,6 @@ export default class ModelFit extends AiotCommand {
     'Uses kernel costs from published sources (cycles per multiply-add, by operator, type and core), with an expected range. Without --chip, compares all chips. --measured reads measurements from devices (JSON or CSV; for the format, run aiot docs fit) and shows how far off the estimate is. Exits with 6 if the chip is too small or too slow.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/model.int8.tflite',
-    '<%= config.bin %> <%= command.id %> --chip esp32s3',
     '<%= config.bin %> <%= command.id %> build/model.int8.tflite --chip esp32s3 --latency 20',
     '<%= config.bin %> <%= command.id %> build/model.aiot --chip rp2040 --measured reports.json --json',
   ];

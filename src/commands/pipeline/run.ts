@@ -13,7 +13,6 @@ export default class PipelineRun extends RunCommand {
     'Without pipeline in aiot.yaml, the steps are extract, drift, train, quantize, evaluate, push and rollout. The rollout updates all devices and replaces their models, unless pipeline.selector in aiot.yaml selects fewer; --until push skips it. Without a context, a platform is started for the steps that need one. If a gate fails, the run exits with 6 and later steps are not run. After Ctrl-C, finished steps are kept, and aiot pipeline resume continues the run. --engine argo runs the steps on a cluster with the WorkflowTemplate from aiot pipeline render and follows them. On a cluster, Ctrl-C only stops following; aiot pipeline cancel ends the run.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
-    '<%= config.bin %> <%= command.id %> --project motor-watch --json',
     '<%= config.bin %> <%= command.id %> --until evaluate --force',
     '<%= config.bin %> <%= command.id %> --engine argo --argo-server https://argo.internal:2746 --argo-token-file token',
   ];

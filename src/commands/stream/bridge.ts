@@ -16,7 +16,6 @@ export default class StreamBridge extends AiotCommand {
     'A message is acknowledged at FROM only once TO has stored it. On Ctrl-C or SIGTERM, messages that were read are written before the bridge stops. To receive messages sent while the bridge is not running, FROM needs a session or a group: mqtt://…?clientId=NAME&clean=false, kafka://…?group=NAME, nats://…?stream=STREAM&durable=NAME.';
   static override examples = [
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1:1883/sensors/#?qos=1&clientId=b1&clean=false' kafka://127.0.0.1:9092/sensors",
-    "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1/faces?clientId=f1&clean=false' mqtts://cloud.example/faces --spool spool",
     "<%= config.bin %> <%= command.id %> kafka://127.0.0.1/readings 'file:readings.csv' --where 'temperature > 80'",
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1/a?clientId=b1&clean=false' kafka://127.0.0.1/a --install",
   ];

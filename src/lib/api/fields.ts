@@ -8,6 +8,8 @@ import { heapSchema, vitalsSchema } from '../formats/vitals.js';
 /** Fields shared by several bodies of the API. Times are milliseconds since 1970. */
 export const name = z.string().regex(namePattern);
 export const time = z.int();
+/** Chooses devices: a name, names, or an expression. Names may also name loops, and devices that no longer exist. */
+export const selectorSchema = z.string().min(1).max(4000);
 export const digest = z.string().regex(digestPattern);
 /** Result of applying a project's definitions: their names, by outcome. With `dryRun`, nothing was changed. */
 export const appliedSchema = z.object({

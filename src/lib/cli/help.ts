@@ -10,6 +10,9 @@ type Entry = [label: string, text: string];
  */
 const widestLabel = 24;
 
+/** Examples above the flags. Further ones follow below, so that the flags of a command with many are still on the first screen. */
+const examplesFirst = 3;
+
 /** Flags with a common meaning. They come last in their section, in this order. */
 const vocabulary = [
   'project',
@@ -30,10 +33,11 @@ class AiotCommandHelp extends CommandHelp {
     const { description, aliases } = this.command;
     return [
       this.part('usage', commandLines(`$ ${this.config.bin} ${this.words()}`, this.opts.maxWidth - 2, '')),
-      this.part('examples', this.exampleLines()),
+      this.part('examples', this.exampleLines(0, examplesFirst)),
       this.part('description', description && this.paragraphs(description)),
       this.part('arguments', this.list(this.argumentEntries())),
       ...this.flagParts(),
+      this.part('more examples', this.exampleLines(examplesFirst)),
       this.part('short form', aliases.map((alias) => `$ ${this.config.bin} ${spaced(alias)}`).join('\n')),
     ]
       .filter(Boolean)
@@ -70,10 +74,12 @@ class AiotCommandHelp extends CommandHelp {
     ].join(' ');
   }
 
-  private exampleLines(): string {
-    const texts = (this.command.examples ?? []).map((example) =>
-      typeof example === 'string' ? example : `# ${example.description}\n${example.command}`,
-    );
+  private exampleLines(from: number, to?: number): string {
+    const texts = (this.command.examples ?? [])
+      .slice(from, to)
+      .map((example) =>
+        typeof example === 'string' ? example : `# ${example.description}\n${example.command}`,
+      );
     return texts
       .flatMap((text) => this.render(text).split('\n'))
       .map((line) => (line.startsWith('#') ? line : `$ ${line}`))
@@ -162,8 +168,9 @@ function wrappedText(text: string, columns: number): string {
 
 /** Formats labels and texts as two columns. */
 function inColumns(entries: Entry[], columns: number): string {
-  const left =
-    Math.max(0, ...entries.map(([label]) => width(label)).filter((wide) => wide <= widestLabel)) + 2;
+  const widest = Math.max(0, ...entries.map(([label]) => width(label)).filter((wide) => wide <= widestLabel));
+  // On a very narrow terminal, texts begin below their labels.
+  const left = columns - widest < 22 ? 4 : widest + 2;
   return entries
     .flatMap(([label, text]) => {
       const [first = '', ...more] = wrappedText(text, Math.max(20, columns - left)).split('\n');
@@ -359,13 +366,24 @@ export const frontGroups: readonly (readonly [title: string, lines: readonly Fro
 function frontPage(bin: string, columns: number): string {
   const titles = Math.max(...frontGroups.map(([title]) => title.length)) + 2;
   const names = Math.max(...frontGroups.flatMap(([, lines]) => lines.map(([each]) => each.length))) + 2;
+  const purposes = Math.max(
+    ...frontGroups.flatMap(([, lines]) => lines.map(([, purpose]) => purpose.length)),
+  );
+  const isNarrow = titles + names + purposes > columns;
   const groups = frontGroups.map(([title, lines]) =>
-    lines
-      .map(([each, purpose], i) => `${(i === 0 ? title : '').padEnd(titles)}${each.padEnd(names)}${purpose}`)
-      .join('\n'),
+    isNarrow
+      ? `${title}\n${inColumns(
+          lines.map(([each, purpose]) => [`  ${each}`, purpose]),
+          columns,
+        )}`
+      : lines
+          .map(
+            ([each, purpose], i) => `${(i === 0 ? title : '').padEnd(titles)}${each.padEnd(names)}${purpose}`,
+          )
+          .join('\n'),
   );
   return [
-    'From sensor data to models on microcontrollers, and a fleet that stays current.',
+    wrappedText('From sensor data to models on microcontrollers, and a fleet that stays current.', columns),
     `Usage: ${bin} COMMAND [FLAGS]`,
     ...groups,
     wrappedText(

@@ -1363,7 +1363,7 @@ export const catalogue = {
   AIOT_SELECTOR_INVALID: {
     exit: 2,
     family: 'user',
-    about: 'A device selector has a syntax error.',
+    about: 'A device selector has a syntax error, or a name that is probably mistyped.',
     next: 'Use all, or terms such as type=virtual and name!=motor-1.',
   },
   AIOT_SENSOR_BUSY: {

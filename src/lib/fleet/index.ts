@@ -86,7 +86,15 @@ export {
   unpackOffline,
   waveOutcome,
 } from './rollout/waves.js';
-export { onlineOnly, parseSelector, requireListedNames, type Selectable } from './selector.js';
+export {
+  onlineOnly,
+  parseExpression,
+  parseSelector,
+  requireKnownTags,
+  requireListedNames,
+  type Selectable,
+  testOf,
+} from './selector.js';
 export {
   type CompiledSettings,
   changedSettings,

@@ -1,5 +1,5 @@
 import { AiotError } from '../core/errors.js';
-import { didYouMean } from '../core/text.js';
+import { didYouMean, nearest } from '../core/text.js';
 import { type Key, keys, tagKey } from './selector-keys.js';
 
 /** The part of a device that a selector can test, as in the API. */
@@ -69,13 +69,45 @@ export function requireListedNames(text: string, names: () => readonly string[])
 }
 
 /**
+ * Rejects a tag that no device has, and whose name is similar to a key or to another tag. Called if a selector matches no devices, so that
+ * `tpye=esp32` does not look like an empty fleet.
+ * @param tags the names of all devices' tags
+ * @throws AIOT_SELECTOR_INVALID with the nearest name
+ */
+export function requireKnownTags(text: string, tags: () => ReadonlySet<string>): void {
+  const named = keysIn(parseExpression(text)).filter((key) => key.startsWith('tag.'));
+  if (named.length === 0) return;
+  const known = tags();
+  for (const key of named) {
+    const tag = key.slice('tag.'.length);
+    const near = known.has(tag) ? undefined : nearest(tag, [...Object.keys(keys), ...known]);
+    if (near !== undefined)
+      throw new AiotError('AIOT_SELECTOR_INVALID', `no device has a tag named ${tag}. Did you mean ${near}?`);
+  }
+}
+
+function keysIn(expression: Expression): string[] {
+  switch (expression.kind) {
+    case 'all':
+      return [];
+    case 'not':
+      return keysIn(expression.of);
+    case 'and':
+    case 'or':
+      return expression.of.flatMap(keysIn);
+    case 'term':
+      return [expression.key];
+  }
+}
+
+/**
  * Restricts a selector to online devices; null if the selector already tests `online`.
  * @throws AIOT_SELECTOR_INVALID
  */
 export function onlineOnly(text: string): string | null {
   const expression = parseExpression(text);
   if (expression.kind === 'all') return 'online=true';
-  if (testsKey(expression, 'online')) return null;
+  if (keysIn(expression).includes('online')) return null;
   return `online=true and ${partOf(expression, text.trim())}`;
 }
 
@@ -85,20 +117,6 @@ function partOf(expression: Expression, text: string): string {
   if (expression.kind !== 'term' || expression.key !== 'name' || expression.operator !== 'in') return text;
   const values = expression.values.map(valueText);
   return values.length === 1 ? `name=${values[0]}` : `name in (${values.join(', ')})`;
-}
-
-function testsKey(expression: Expression, key: string): boolean {
-  switch (expression.kind) {
-    case 'all':
-      return false;
-    case 'not':
-      return testsKey(expression.of, key);
-    case 'and':
-    case 'or':
-      return expression.of.some((part) => testsKey(part, key));
-    case 'term':
-      return expression.key === key;
-  }
 }
 
 export function testOf(expression: Expression, now: number): Test {

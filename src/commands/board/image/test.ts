@@ -10,7 +10,10 @@ export default class BoardImageTest extends AiotCommand {
   static override summary = 'Run an image once, at the next reset of the board.';
   static override description =
     'If the image is not confirmed, MCUboot reverts to the previous one at the reset after that.';
-  static override examples = ['<%= config.bin %> <%= command.id %> 3f1c9b2a --port udp:192.168.1.20'];
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> 3f1c9b2a --port udp:192.168.1.20',
+    '<%= config.bin %> <%= command.id %> 3f1c9b2a --port /dev/ttyACM0 --json',
+  ];
   static override args = {
     hash: Args.string({ required: true, description: 'Hash of the image, or its first digits.' }),
   };

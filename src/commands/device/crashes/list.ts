@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core';
 import { crashListSchema } from '../../../lib/api/contract/crashes.js';
+import { selectorTexts } from '../../../lib/cli/flags/fleet.js';
 import { duration, pageFlags, shared } from '../../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../../lib/cli/platform-command.js';
 import { crashesText } from '../../../lib/cli/render/crashes.js';
@@ -10,14 +11,13 @@ export default class DeviceCrashesList extends PlatformCommand {
     'Groups the crashes of all devices, loops and versions by signature: crashes with the same signature happened in the same calls. The group with the newest crash is first.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
-    '<%= config.bin %> <%= command.id %> --device pump-7',
+    '<%= config.bin %> <%= command.id %> --selector pump-7',
     '<%= config.bin %> <%= command.id %> --firmware-version 1.4.2 --since 24h --json',
   ];
   static override flags = {
-    device: Flags.string({
-      summary: 'Only crashes of this device or loop.',
-      env: 'AIOT_DEVICE',
-      helpValue: 'NAME',
+    selector: Flags.string({
+      ...selectorTexts,
+      summary: 'Only crashes of these devices or loops: a name, a list or an expression.',
     }),
     'firmware-version': Flags.string({
       summary: 'Only crashes of this version of a program.',
@@ -35,11 +35,11 @@ export default class DeviceCrashesList extends PlatformCommand {
 
   async run() {
     const input = await this.input(DeviceCrashesList);
-    const { device, limit, after, 'firmware-version': version, since: age } = input.flags;
+    const { selector, limit, after, 'firmware-version': version, since: age } = input.flags;
     const since = age === undefined ? undefined : Date.now() - age;
     return this.ask(
       input,
-      ({ crashes }) => crashes.list({ limit, device, version, since, after }),
+      ({ crashes }) => crashes.list({ limit, selector, version, since, after }),
       (list) => crashesText(list),
       ({ groups: [first] }) => [
         first ? `aiot device crashes show ${first.signature}` : 'aiot status --attention',

@@ -28,7 +28,7 @@ export default class DeviceCrashesShow extends PlatformCommand {
         ...(report.firmware?.build !== undefined && frames[0]?.function === null
           ? ['aiot firmware symbols ELF']
           : []),
-        `aiot device crashes list --device ${device}`,
+        `aiot device crashes list --selector ${device}`,
       ],
     );
   }

@@ -16,7 +16,6 @@ export default class DeviceSettingsSet extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> pump-7 rpm=900 report.everyS=10',
     '<%= config.bin %> <%= command.id %> pump-7 rpm- --wait --timeout 30s',
     '<%= config.bin %> <%= command.id %> --group lab rpm=600 --json',
-    '<%= config.bin %> <%= command.id %> --group night --type pump report.everyS=300 --priority 10',
   ];
   static override strict = false;
   static override args = {

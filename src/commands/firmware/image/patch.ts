@@ -12,6 +12,7 @@ export default class FirmwareImagePatch extends AiotCommand {
     'Settings that you do not pass are kept. The SHA-256 at the end is recomputed; data after the image is kept. These settings only take effect in a bootloader. A signed image loses its signature.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> bootloader.bin --flash-mode dio --flash-size 8MB --out bootloader-8mb.bin',
+    '<%= config.bin %> <%= command.id %> bootloader.bin --flash-freq 80m --out bootloader-80m.bin',
   ];
   static override args = { file: Args.string({ required: true, description: 'Image to copy.' }) };
   static override flags = {

@@ -8,7 +8,10 @@ import { listedRoutesSchema, listRoutes } from '../../../lib/stream/route/load.j
 
 export default class StreamRouteList extends AiotCommand {
   static override summary = 'List the routes in a file and the state of their spools.';
-  static override examples = ['<%= config.bin %> <%= command.id %> routes.yaml'];
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> routes.yaml',
+    '<%= config.bin %> <%= command.id %> --set MQTT=mqtt://127.0.0.1:1883',
+  ];
   static override args = {
     file: Args.string({ description: 'Routes file (YAML).', default: 'routes.yaml' }),
   };

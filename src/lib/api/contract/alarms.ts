@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { appliedSchema, name, time } from '../fields.js';
+import { appliedSchema, name, selectorSchema, time } from '../fields.js';
 import { pageQuerySchema, pageSchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
@@ -211,12 +211,13 @@ export const alarms = {
     result: alarmsAppliedSchema,
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_SELECTOR_INVALID', 'AIOT_STREAM_EXPRESSION'],
   }),
-  /** Acknowledges the open incidents, of one device or of all. */
+  /** Acknowledges the open incidents, of some devices or of all. */
   acknowledge: endpoint('POST /alarms/:name/acknowledge', {
     summary: "Acknowledge an alarm's open incidents",
     params,
-    body: z.strictObject({ device: z.union([name, z.literal('*')]).optional(), note }),
+    body: z.strictObject({ selector: selectorSchema.optional(), note }),
     result: alarmAcknowledgedSchema,
+    errors: ['AIOT_SELECTOR_INVALID'],
   }),
   silence: endpoint('POST /alarms/:name/silence', {
     summary: "Silence an alarm's notifications for a while; 0 ends the silence",

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { crashKinds, crashSchema } from '../../formats/crash.js';
-import { digest, name, time } from '../fields.js';
+import { digest, name, selectorSchema, time } from '../fields.js';
 import { pageQuerySchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
@@ -50,7 +50,7 @@ export type CrashList = z.output<typeof crashListSchema>;
 
 export const crashQuerySchema = z.object({
   ...pageQuerySchema.shape,
-  device: z.string().max(64).optional(),
+  selector: selectorSchema.optional(),
   /** Version of the program. */
   version: z.string().max(64).optional(),
   /** Only crashes that arrived at this time or later, ms since 1970. */
@@ -84,6 +84,7 @@ export const crashes = {
     summary: 'Crashes grouped by signature, newest first',
     query: crashQuerySchema,
     result: crashListSchema,
+    errors: ['AIOT_SELECTOR_INVALID'],
   }),
   get: endpoint('GET /crashes/:id', {
     summary: 'A crash report by its ID, or the newest report of a group by its signature',

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { lostSchema } from '../damage.js';
-import { name, time } from '../fields.js';
+import { name, selectorSchema, time } from '../fields.js';
 import { pageQuerySchema, pageSchema, queryFlagSchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
@@ -56,7 +56,7 @@ export const storedRecordingSchema = z.object({
 });
 export type StoredRecording = z.output<typeof storedRecordingSchema>;
 
-/** GET /datasets/{stream}?device&label → a page of its recordings, by device and name. */
+/** GET /datasets/{stream}?selector&label → a page of its recordings, by device and name. */
 export const datasetSchema = z.object({
   name,
   fields: z.array(z.string()),
@@ -64,7 +64,7 @@ export const datasetSchema = z.object({
 });
 export type DatasetListing = z.output<typeof datasetSchema>;
 export const recordingsQuerySchema = pageQuerySchema.extend({
-  device: name.optional(),
+  selector: selectorSchema.optional(),
   label: z.string().max(256).optional(),
 });
 
@@ -140,7 +140,7 @@ export type ExportFormat = (typeof exportFormats)[number];
 /** GET /datasets/{stream}/export: one row per sample, with device, recording, sequence number, time and label. */
 export const exportQuerySchema = z.object({
   format: z.enum(exportFormats).default('csv'),
-  device: name.optional(),
+  selector: selectorSchema.optional(),
   recording: name.optional(),
   label: z.string().max(256).optional(),
   /** Time range, ms since 1970, inclusive. */
@@ -210,11 +210,13 @@ export const datasets = {
     summary: "A stream's recordings",
     query: recordingsQuerySchema,
     result: datasetSchema,
+    errors: ['AIOT_SELECTOR_INVALID'],
   }),
   /** Exports one row per sample. */
   export: endpoint('GET /datasets/:stream/export', {
     summary: "A stream's samples as a file",
     query: exportQuerySchema,
+    errors: ['AIOT_SELECTOR_INVALID'],
   }),
   /** Returns the recording as CSV, with a header row of the fields. */
   csv: endpoint('GET /datasets/:stream/recordings/:device/:recording', {

@@ -9,6 +9,7 @@ import {
   name,
   provisionReplySchema,
   provisionRequestSchema,
+  selectorSchema,
   time,
 } from '../fields.js';
 import { pageQuerySchema, pageSchema } from '../page.js';
@@ -32,7 +33,7 @@ export const mostTags = 64;
 export const mostChanges = 1000;
 
 /** GET /devices → {devices, next}, by name. `selector`: only matching devices. */
-export const deviceListQuerySchema = pageQuerySchema.extend({ selector: z.string().max(4000).optional() });
+export const deviceListQuerySchema = pageQuerySchema.extend({ selector: selectorSchema.optional() });
 export type DeviceListQuery = z.output<typeof deviceListQuerySchema>;
 export const deviceListSchema = pageSchema('devices', deviceSchema);
 

@@ -37,8 +37,8 @@ export const eventTypes = {
   ),
   'alarm.acknowledge': kind(
     'alarm',
-    'A user acknowledged open incidents of the alarm, for one device or for all (null).',
-    z.object({ device: z.string().nullable(), note: z.string().nullable(), incidents: z.int() }),
+    'A user acknowledged open incidents of the alarm, for some devices or for all (null).',
+    z.object({ devices: z.array(z.string()).nullable(), note: z.string().nullable(), incidents: z.int() }),
   ),
   'alarm.clear': kind(
     'alarm',

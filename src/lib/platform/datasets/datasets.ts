@@ -18,8 +18,9 @@ import { cursorOf, type StreamTotals, type Telemetry } from '../journal/telemetr
 import { csvExport, ndjsonExport, parquetExport, pointsOf, type Samples, samplesOf } from './exports.js';
 import { type Labels, labelAt, type RecordingLabels } from './labels.js';
 
+/** Which samples are meant. Absent fields select all. */
 interface SampleQuery {
-  device?: string | undefined;
+  devices?: readonly string[] | undefined;
   recording?: string | undefined;
   label?: string | undefined;
   from?: number | undefined;
@@ -33,7 +34,7 @@ export interface Datasets {
   /** A page of the stream's recordings. @throws AIOT_NOT_FOUND */
   get(
     stream: string,
-    query: PageQuery & { device?: string | undefined; label?: string | undefined },
+    query: PageQuery & { devices?: readonly string[] | undefined; label?: string | undefined },
   ): Promise<DatasetListing>;
   /**
    * Requires that for each recording, telemetry in this stream or an inference has arrived.
@@ -136,15 +137,29 @@ export function datasetsOf(
     const given = await labels.ofDevices(stream, [...new Set(takes.map(({ device }) => device))]);
     return takes.map((take) => ({ take, said: given.get(cursorOf(take)) ?? nothing }));
   };
-  /** A stream's recordings with their labels, in order. */
-  const recordings = async function* (stream: string, device: string | undefined, after?: string) {
+  const recordingsOf = async function* (
+    stream: string,
+    devices: readonly string[] | undefined,
+    after?: string,
+  ) {
     for (let behind = after; ; ) {
-      const takes = await telemetry.takes({ stream, device, after: behind, limit: together });
+      const takes = await telemetry.takes({ stream, devices, after: behind, limit: together });
       yield* await labelled(stream, takes);
       const last = takes.at(-1);
       if (!last || takes.length < together) return;
       behind = cursorOf(last);
     }
+  };
+  /** A stream's recordings with their labels, in order. */
+  const recordings = async function* (
+    stream: string,
+    devices: readonly string[] | undefined,
+    after?: string,
+  ) {
+    if (devices === undefined) return yield* recordingsOf(stream, undefined, after);
+    const sorted = [...devices].sort();
+    for (let i = 0; i < sorted.length; i += together)
+      yield* recordingsOf(stream, sorted.slice(i, i + together), after);
   };
   const infoOf = async ({ fields: _, ...totals }: StreamTotals): Promise<DatasetInfo> => {
     const counts = new Map<string, number>();
@@ -183,11 +198,9 @@ export function datasetsOf(
     query: SampleQuery,
     lost: (message: LostMessage) => void = () => {},
   ): AsyncGenerator<Samples> {
-    const { device, recording, label, from, to } = query;
-    const all =
-      device !== undefined && recording !== undefined
-        ? await labelled(stream, [await findTake(stream, device, recording)])
-        : recordings(stream, device);
+    const { devices, recording, label, from, to } = query;
+    const one = oneOf(query);
+    const all = one ? await labelled(stream, [await findTake(stream, ...one)]) : recordings(stream, devices);
     for await (const { take, said } of all) {
       if (recording !== undefined && take.recording !== recording) continue;
       if ((take.startedAt ?? 0) > (to ?? Infinity)) continue;
@@ -229,10 +242,10 @@ export function datasetsOf(
     async count() {
       return (await telemetry.streams({ limit: 100_000 })).length;
     },
-    async get(name, { limit, after, device, label }) {
+    async get(name, { limit, after, devices, label }) {
       const { fields } = await find(name);
       const rows: { take: Take; said: RecordingLabels }[] = [];
-      for await (const row of recordings(name, device, after)) {
+      for await (const row of recordings(name, devices, after)) {
         if (label !== undefined && row.said.label !== label) continue;
         if (rows.push(row) > limit) break;
       }
@@ -250,19 +263,19 @@ export function datasetsOf(
     async points(stream, device, recording, { points: most, from, to }) {
       const { rateHz } = await findTake(stream, device, recording);
       const { fields } = await find(stream);
-      const batches = samples(stream, { device, recording, from, to });
+      const batches = samples(stream, { devices: [device], recording, from, to });
       return { fields, ...(await pointsOf(fields, batches, { most, rateHz })) };
     },
     async csv(stream, device, recording) {
       const { fields } = await find(stream);
       const take = await findTake(stream, device, recording);
-      const query = { device, recording };
+      const query = { devices: [device], recording };
       return summed(stream, query, (lost) => plainCsv(fields, telemetry.read(take, {}, lost)));
     },
     async export(stream, format, query) {
       const { fields } = await find(stream);
-      const { device, recording } = query;
-      if (device !== undefined && recording !== undefined) await findTake(stream, device, recording);
+      const one = oneOf(query);
+      if (one) await findTake(stream, ...one);
       const counted = { rows: 0 };
       const count = async function* (all: AsyncIterable<Samples>) {
         for await (const some of all) {
@@ -313,9 +326,17 @@ function shown(take: Take, { label, parts }: RecordingLabels): StoredRecording {
   };
 }
 
+/** The device and the name of the recording, if the query means a single one. */
+function oneOf({ devices, recording }: SampleQuery): [device: string, recording: string] | undefined {
+  const [device] = devices ?? [];
+  return devices?.length === 1 && device !== undefined && recording !== undefined
+    ? [device, recording]
+    : undefined;
+}
+
 /** Whether the lost telemetry may be among the requested samples. */
 function reaches({ device, from, to }: LostTelemetry, query: SampleQuery): boolean {
-  if (device !== undefined && query.device !== undefined && device !== query.device) return false;
+  if (device !== undefined && query.devices !== undefined && !query.devices.includes(device)) return false;
   const before = to !== undefined && query.from !== undefined && Date.parse(to) < query.from;
   const after = from !== undefined && query.to !== undefined && Date.parse(from) > query.to;
   return !before && !after;

@@ -150,8 +150,9 @@ export class RetentionService {
 
   private async all(stream: string, device?: string): Promise<Take[]> {
     const takes: Take[] = [];
+    const devices = device === undefined ? undefined : [device];
     for (let after: string | undefined; ; ) {
-      const some = await this.parts.telemetry.takes({ stream, device, after, limit: together });
+      const some = await this.parts.telemetry.takes({ stream, devices, after, limit: together });
       for (const take of some) takes.push(take);
       const last = some.at(-1);
       if (!last || some.length < together) return takes;

@@ -45,7 +45,10 @@ const nameEveryMs = 2000;
 const patienceMs = 5000;
 const othersShown = 20;
 
-type Query = z.output<typeof crashQuerySchema>;
+type Query = Omit<z.output<typeof crashQuerySchema>, 'selector'> & {
+  /** Absent = all. */
+  devices?: readonly string[] | undefined;
+};
 
 /**
  * Crash reports of devices and loops. Each report is stored once, grouped by its signature, and counted by device and version. Counts outlive the reports,
@@ -327,10 +330,10 @@ export class Crashes {
 }
 
 /** Counts of crashes that a query selects. */
-function selection(store: Store, { device, version, since }: Partial<Query>) {
+function selection(store: Store, { devices, version, since }: Partial<Query>) {
   return store
     .selectFrom('crashCounts')
-    .$if(device !== undefined, (select) => select.where('device', '=', device ?? ''))
+    .$if(devices !== undefined, (select) => select.where('device', 'in', devices ?? []))
     .$if(version !== undefined, (select) => select.where('version', '=', version ?? ''))
     .$if(since !== undefined, (select) => select.where('last', '>=', since ?? 0));
 }

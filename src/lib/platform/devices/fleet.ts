@@ -9,7 +9,13 @@ import type { DeviceInfo } from '../../api/fields.js';
 import type { ErrorCode } from '../../core/catalogue.js';
 import { AiotError } from '../../core/errors.js';
 import { changeDevice } from '../../fleet/device.js';
-import { parseSelector, requireListedNames } from '../../fleet/selector.js';
+import {
+  parseExpression,
+  parseSelector,
+  requireKnownTags,
+  requireListedNames,
+  testOf,
+} from '../../fleet/selector.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { DeviceRecord, Devices, DeviceUpdate } from './devices.js';
 import { unknownDevice } from './records.js';
@@ -40,6 +46,24 @@ const glance = 2000;
 /** Receives the revision about to be changed, and throws if a different revision was expected. */
 type Check = (revision: number) => void;
 
+/**
+ * The names that a selector chooses for reading; undefined for all. A list of names may also name loops and devices that no longer exist,
+ * because their data still does.
+ * @throws AIOT_SELECTOR_INVALID
+ */
+export function chosenDevices(
+  { devices, now }: Pick<Parts, 'devices' | 'now'>,
+  selector: string | undefined,
+): readonly string[] | undefined {
+  if (selector === undefined) return undefined;
+  const expression = parseExpression(selector);
+  if (expression.kind === 'all') return undefined;
+  if (expression.kind === 'term' && expression.key === 'name' && ['in', '='].includes(expression.operator))
+    return expression.values;
+  const matches = testOf(expression, now());
+  return devices.records().flatMap((device) => (matches(devices.selectable(device)) ? [device.name] : []));
+}
+
 /** Bulk operations on devices, which are chosen by a selector and changed by name. */
 export class Fleet {
   constructor(private readonly parts: Parts) {}
@@ -59,9 +83,16 @@ export class Fleet {
       found.push(device.name);
       if (found.length > limit) break;
     }
+    if (found.length === 0 && after === undefined)
+      requireKnownTags(selector, () => new Set(all.flatMap(({ tags }) => Object.keys(tags))));
     const shown = found.slice(0, limit).filter((name) => devices.find(name) !== null);
     const next = found.length > limit ? (found[limit - 1] as string) : null;
     return { devices: shown.map((name) => devices.info(name)), next };
+  }
+
+  /** @see chosenDevices */
+  chosen(selector: string | undefined): readonly string[] | undefined {
+    return chosenDevices(this.parts, selector);
   }
 
   /**

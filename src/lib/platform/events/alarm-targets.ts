@@ -276,13 +276,13 @@ export class AlarmTargets {
     } else if (type === 'alarm.acknowledge') {
       const escalations = targets.filter(({ afterMs }) => afterMs > 0).map(({ name }) => name);
       if (escalations.length === 0) return;
-      const device = data.device as string | null;
+      const devices = data.devices as string[] | null;
       await store
         .deleteFrom('alarmNotices')
         .where('target', 'in', escalations)
         .where('alarm', '=', alarm)
         .where('batch', 'is', null)
-        .$if(device !== null, (query) => query.where('device', '=', device ?? ''))
+        .$if(devices !== null, (query) => query.where('device', 'in', devices ?? []))
         .execute();
     }
   }

@@ -86,6 +86,13 @@ const takesAtOnce = 500;
 const streamsAtOnce = 1000;
 const samplesTested = 2_000_000;
 
+interface Acknowledgment {
+  selector?: string | undefined;
+  /** The devices that the selector chose; absent = all. */
+  devices?: readonly string[] | undefined;
+  note?: string | undefined;
+}
+
 /** Key of the position in the telemetry up to which the alarms have evaluated it. */
 const positionKey = 'alarms:position';
 
@@ -236,12 +243,12 @@ export class Alarms {
   }
 
   /**
-   * Acknowledges the open incidents, of one device or of all.
+   * Acknowledges the open incidents, of some devices or of all. `selector` is how the user chose the devices.
    * @throws AIOT_NOT_FOUND (the alarm, or an open incident)
    */
   async acknowledge(
     name: string,
-    { device, note }: { device?: string; note?: string },
+    { selector, devices, note }: Acknowledgment,
     who: string,
   ): Promise<AlarmAcknowledged> {
     const { store, events, now } = this.parts;
@@ -250,16 +257,16 @@ export class Alarms {
     const count = await store.transaction().execute(async (transaction) => {
       const open = await transaction
         .selectFrom('incidents')
-        .select('id')
+        .select('device')
+        .distinct()
         .where('alarm', '=', name)
         .where('cleared', 'is', null)
-        .$if(device !== undefined, (query) => query.where('device', '=', device ?? ''))
-        .limit(1)
+        .$if(devices !== undefined, (query) => query.where('device', 'in', devices ?? []))
         .execute();
       if (open.length === 0)
         throw new AiotError(
           'AIOT_NOT_FOUND',
-          `the alarm ${name} has no open incident${device === undefined ? '' : ` on ${device}`}`,
+          `the alarm ${name} has no open incident${selector === undefined ? '' : ` on ${selector}`}`,
           { next: `To see its incidents, run \`aiot alarm show ${name}\`.` },
         );
       const changed = await transaction
@@ -268,11 +275,12 @@ export class Alarms {
         .where('alarm', '=', name)
         .where('cleared', 'is', null)
         .where('acknowledged', 'is', null)
-        .$if(device !== undefined, (query) => query.where('device', '=', device ?? ''))
+        .$if(devices !== undefined, (query) => query.where('device', 'in', devices ?? []))
         .executeTakeFirst();
       const incidents = Number(changed.numUpdatedRows);
       if (incidents === 0) return 0;
-      const data = { device: device ?? null, note: note ?? null, incidents };
+      const whose = devices === undefined ? null : open.map(({ device }) => device);
+      const data = { devices: whose, note: note ?? null, incidents };
       await events.record({ who, type: 'alarm.acknowledge', subject: name, data }, transaction);
       return incidents;
     });

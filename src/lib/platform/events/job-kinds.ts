@@ -17,6 +17,8 @@ interface KindParts {
   orphans: Orphans;
   retention: RetentionService;
   prune: PruneParts;
+  /** The names that a selector chooses; undefined for all. */
+  chosen(selector: string | undefined): readonly string[] | undefined;
   /** Folder for files that jobs are creating. */
   folder: string;
 }
@@ -25,7 +27,15 @@ const nothing = z.strictObject({});
 const name = z.string().regex(namePattern);
 
 /** Jobs run by the platform. Each can be restarted and then continues with the remaining work. */
-export function platformKinds({ blobs, datasets, orphans, retention, prune, folder }: KindParts): JobKind[] {
+export function platformKinds({
+  blobs,
+  datasets,
+  orphans,
+  retention,
+  prune,
+  chosen,
+  folder,
+}: KindParts): JobKind[] {
   return [
     jobKind({
       name: 'blob.sweep',
@@ -52,7 +62,7 @@ export function platformKinds({ blobs, datasets, orphans, retention, prune, fold
       about: 'Writes samples of a stream to a blob, which is kept for a day.',
       request: exportQuerySchema.extend({ stream: name }),
       resumable: true,
-      run: (work) => exportToBlob({ blobs, datasets, folder }, work),
+      run: (work) => exportToBlob({ blobs, datasets, chosen, folder }, work),
     }),
     jobKind({
       name: 'events.prune',
@@ -92,11 +102,7 @@ export function jobKind<Request>(kind: JobKind<Request>): JobKind {
   return kind as unknown as JobKind;
 }
 
-interface Parts {
-  blobs: BlobStore;
-  datasets: Datasets;
-  folder: string;
-}
+type Parts = Pick<KindParts, 'blobs' | 'datasets' | 'chosen' | 'folder'>;
 
 /**
  * Stores samples as a blob. They are written to a file first, because the blob's name is the digest of the whole
@@ -104,10 +110,10 @@ interface Parts {
  * @throws AIOT_NOT_FOUND (the stream)
  */
 async function exportToBlob(
-  { blobs, datasets, folder }: Parts,
+  { blobs, datasets, chosen, folder }: Parts,
   { id, request, signal, progress }: JobWork<ExportQuery & { stream: string }>,
 ): Promise<{ digest: string; bytes: number; format: string } & Pick<ExportSummary, 'damaged'>> {
-  const { stream, format = 'csv', ...query } = request;
+  const { stream, format = 'csv', selector, ...query } = request;
   await mkdir(folder, { recursive: true });
   const path = join(folder, `${id}.new`);
   const file = await open(path, 'w');
@@ -115,7 +121,7 @@ async function exportToBlob(
   let bytes = 0;
   try {
     progress({ step: `writing ${format}` });
-    const exported = await datasets.export(stream, format, query);
+    const exported = await datasets.export(stream, format, { ...query, devices: chosen(selector) });
     for await (const piece of exported) {
       signal.throwIfAborted();
       hash.update(piece);

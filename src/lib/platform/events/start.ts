@@ -5,6 +5,8 @@ import type { BlobStore } from '../blobs/store.js';
 import type { Datasets } from '../datasets/datasets.js';
 import type { Orphans } from '../datasets/orphans.js';
 import type { RetentionService } from '../datasets/retention.js';
+import type { Devices } from '../devices/devices.js';
+import { chosenDevices } from '../devices/fleet.js';
 import type { Telemetry } from '../journal/telemetry.js';
 import type { Store } from '../store/database.js';
 import type { Worker } from '../workers.js';
@@ -23,6 +25,7 @@ interface EventParts {
   telemetry: Telemetry;
   blobs: BlobStore;
   datasets: Datasets;
+  devices: Devices;
   orphans: Orphans;
   retention: RetentionService;
   log: Logger;
@@ -41,7 +44,8 @@ export async function openEvents(parts: EventParts) {
       ? null
       : new Relay({ url: relayTo, store, feed: events.feed, journal: telemetry.reader, platform, log });
   const prune = { store, events, now, relayed: async () => (relay ? relay.position() : null) };
-  const kinds = platformKinds({ ...parts, prune, folder: join(parts.dataDir, 'exports') });
+  const chosen = (selector: string | undefined) => chosenDevices(parts, selector);
+  const kinds = platformKinds({ ...parts, prune, chosen, folder: join(parts.dataDir, 'exports') });
   const jobs = new Jobs({ store, events, kinds, now });
   const sender = new WebhookSender({ store, events, log, platform, now });
   const own = [new JobRunner({ store, events, kinds, jobs, log, now }), sender, ...(relay ? [relay] : [])];

@@ -223,12 +223,13 @@ export class TableTelemetry implements Telemetry {
     return totals && totals.recordings > 0 ? totals : null;
   }
 
-  async takes({ channel = 'telemetry', stream, device, after, limit }: TakeQuery): Promise<Take[]> {
+  async takes({ channel = 'telemetry', stream, devices, after, limit }: TakeQuery): Promise<Take[]> {
+    const places = devices?.map((_, i) => `$${6 + i}`).join(', ');
     const rows = await this.tables.rows<TakeRow>(
       `SELECT ${this.columns(...takeColumns)} FROM "telemetryTakes" AS k
        WHERE "channel" = $1 AND "stream" = $2 AND ("device", "recording") > ($3, $4)
-       AND "counts" <> '{}' ${device === undefined ? '' : 'AND "device" = $6'} ORDER BY k."device", k."recording" LIMIT $5`,
-      [channel, stream, ...fromCursor(after), limit, ...(device === undefined ? [] : [device])],
+       AND "counts" <> '{}' ${places === undefined ? '' : `AND "device" IN (${places})`} ORDER BY k."device", k."recording" LIMIT $5`,
+      [channel, stream, ...fromCursor(after), limit, ...(devices ?? [])],
     );
     return rows.map(takeOfRow);
   }

@@ -14,7 +14,8 @@ export interface TakeQuery {
   /** Absent = telemetry; other channels have the stream ''. */
   channel?: Entry['channel'] | undefined;
   stream: string;
-  device?: string | undefined;
+  /** Absent = all. */
+  devices?: readonly string[] | undefined;
   after?: string | undefined;
   limit: number;
 }

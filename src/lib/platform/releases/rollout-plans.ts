@@ -15,7 +15,7 @@ import {
   splitIntoWaves,
   unpackOffline,
 } from '../../fleet/rollout/waves.js';
-import { parseSelector, requireListedNames } from '../../fleet/selector.js';
+import { parseSelector, requireKnownTags, requireListedNames } from '../../fleet/selector.js';
 import { type Manifest, peekManifest } from '../../formats/manifest/manifest.js';
 import { similarType } from '../../provision/chip-options.js';
 import { isTimeless } from '../../signal/spec.js';
@@ -115,6 +115,7 @@ export class Planner {
     requireListedNames(request.selector, () => all.map(({ name }) => name));
     const found = all.filter((device) => takes(device) && matches(devices.selectable(device)));
     if (found.length === 0) {
+      requireKnownTags(request.selector, () => new Set(all.flatMap(({ tags }) => Object.keys(tags))));
       const types = manifests.map(({ deviceTypes }) => deviceTypes.join(', ')).join('; ');
       const others = all.filter((device) => mayConnect(device.state) && matches(devices.selectable(device)));
       throw noDevice(request.selector, manifests.at(-1)!, types, others);

@@ -18,14 +18,16 @@ function summed(reply: FastifyReply, { summary }: Pick<DatasetExport, 'summary'>
 }
 
 export const dataRoutes: Routes =
-  ({ datasets, labels, retention }) =>
+  ({ datasets, fleet, labels, retention }) =>
   async (app) => {
     serve(app, contract.datasets, {
       list: ({ query }) => datasets.list(query),
-      recordings: ({ params, query }) => datasets.get(params.stream, query),
+      recordings: ({ params, query: { selector, ...query } }) =>
+        datasets.get(params.stream, { ...query, devices: fleet.chosen(selector) }),
       export: async ({ params, query }, reply) => {
-        const { format, ...filter } = query;
-        const bytes = await datasets.export(params.stream, format, filter);
+        const { format, selector, ...filter } = query;
+        const devices = fleet.chosen(selector);
+        const bytes = await datasets.export(params.stream, format, { ...filter, devices });
         return summed(reply, bytes)
           .type(types[format])
           .header('content-disposition', `attachment; filename="${params.stream}.${format}"`)

@@ -54,10 +54,11 @@ export const attentionRoutes: Routes =
 
 /** Crash reports of devices, and of loops, which send theirs by HTTPS. */
 export const crashRoutes: Routes =
-  ({ crashes, symbols }) =>
+  ({ crashes, fleet, symbols }) =>
   async (app) =>
     serve(app, contract.crashes, {
-      list: ({ query }) => crashes.list(query),
+      list: ({ query: { selector, ...query } }) =>
+        crashes.list({ ...query, devices: fleet.chosen(selector) }),
       get: ({ params }) => crashes.get(params.id),
       addSymbols: ({ body: { digest }, who }) => symbols.add(digest, who),
       send: async ({ body: { device, crash } }) => ({ stored: await crashes.take(device, crash) }),

@@ -76,14 +76,15 @@ export const alarmTargetRoutes: Routes =
     });
 
 export const alarmRoutes: Routes =
-  ({ alarms }) =>
+  ({ alarms, fleet }) =>
   async (app) =>
     serve(app, contract.alarms, {
       list: ({ query }) => alarms.list(query),
       get: ({ params }) => alarms.get(params.name),
       create: ({ body, who }) => alarms.create(body, who),
       apply: ({ body, who }) => alarms.apply(body, who),
-      acknowledge: ({ params, body, who }) => alarms.acknowledge(params.name, body, who),
+      acknowledge: ({ params, body: { selector, note }, who }) =>
+        alarms.acknowledge(params.name, { selector, devices: fleet.chosen(selector), note }, who),
       silence: ({ params, body, who }) => alarms.silence(params.name, body, who),
       test: ({ params, body }, reply) => alarms.test(params.name, body.sinceMs, closed(reply)),
       remove: ({ params, who }) => alarms.remove(params.name, who),
