@@ -56,7 +56,9 @@ async function live() {
   await aiot('device call bench-2 crash');
   const { run } = await aiot('pipeline run --project pump', [0, 3]);
   aside('fleet simulate --count 24 --template fan-##,site=roof --fail-rate 30% --latency 5..40ms');
-  await aiot('model train --project pump --seed 11');
+  for (const layers of ['4', '8', '12-6', '24'])
+    await aiot(`model train --project pump --folds 3 --seed 11 --layers ${layers}`);
+  await aiot('model train --project pump --folds 3 --seed 11');
   await aiot('model quantize --project pump');
   await aiot('model evaluate --project pump');
   await aiot('model push --project pump');
@@ -86,6 +88,7 @@ function pagesOf(rollout, run) {
     rollout: `rollouts/${rollout}`,
     pipelines: 'pipelines',
     run: `pipelines/pump/${run}`,
+    'training-runs': 'runs/pump',
     alarms: 'alarms',
     crashes: 'crashes',
     events: 'events',

@@ -42,6 +42,7 @@ export const pages: readonly PageEntry[] = [
     title: 'Pipelines',
     load: async () => (await import('../pages/pipelines/pipelines.js')).Pipelines,
   },
+  { path: 'runs', title: 'Runs', load: async () => (await import('../pages/runs/runs.js')).Runs },
   {
     path: 'messages',
     title: 'Messages',

@@ -266,7 +266,7 @@ function cellClass(number = false, wide = false): string {
 }
 
 /** Rows whose text columns contain all words of the filter. */
-function matching<T>(rows: readonly T[], columns: readonly Column<T>[], text: string): readonly T[] {
+export function matching<T>(rows: readonly T[], columns: readonly Column<T>[], text: string): readonly T[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return rows;
   return rows.filter((row) => {

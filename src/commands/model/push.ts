@@ -12,19 +12,14 @@ import { shortTypes } from '../../lib/model/bundle/board-memory.js';
 import { openModelProject } from '../../lib/model/material.js';
 import { guidePushedSchema, pushToGuide } from '../../lib/model/publish/guide.js';
 import { ociPushedSchema, pushVersionToOci } from '../../lib/model/publish/oci.js';
-import {
-  defaultDeviceTypes,
-  isModelFile,
-  pushFile,
-  pushModel,
-  pushResultSchema,
-} from '../../lib/model/publish/push.js';
+import { defaultDeviceTypes, isModelFile, pushFile, pushResultSchema } from '../../lib/model/publish/push.js';
+import { pushProject } from '../../lib/model/publish/runs.js';
 import { operatorKey } from '../../lib/provision/operator-key.js';
 
 export default class ModelPush extends AiotCommand {
   static override summary = 'Bundle, sign and push the evaluated model.';
   static override description =
-    'The push is rejected if the model does not meet a limit in model.accept, has changed since its evaluation, or does not reproduce its metrics. The signing key stays on this machine. A .aiot FILE is pushed unchanged. A .tflite FILE is stored and can be verified, but devices do not run it. With oci://HOST/REPOSITORY:TAG, a signed version or .aiot file is pushed to an OCI registry with its signatures, using the login of docker, podman or oras. In an architects-guide context, the model is pushed unsigned, in the format that the architects-guide firmware expects.';
+    'The push is rejected if the model does not meet a limit in model.accept, has changed since its evaluation, or does not reproduce its metrics. The signing key stays on this machine. Also publishes the records of the training runs for the dashboard. A .aiot FILE is pushed unchanged. A .tflite FILE is stored and can be verified, but devices do not run it. With oci://HOST/REPOSITORY:TAG, a signed version or .aiot file is pushed to an OCI registry with its signatures, using the login of docker, podman or oras. In an architects-guide context, the model is pushed unsigned, in the format that the architects-guide firmware expects.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> har --project motor-watch --json',
@@ -91,12 +86,13 @@ export default class ModelPush extends AiotCommand {
       if (path !== null) return pushFile({ ...how, path });
       const runId = flags['pipeline-run'];
       const run = runId === undefined ? undefined : { id: runId, cause: flags.cause ?? null };
-      return pushModel({ ...how, project: project!, data: flags.data, run });
+      return pushProject({ ...how, project: project!, data: flags.data, run });
     });
     if (result.kind === 'network')
       this.caution(
         `${result.file} is a model without an evaluation, and devices reject it. To push an evaluated model, run aiot model push in a project.`,
       );
+    if (result.runs?.problem) this.caution(`The training runs were not published: ${result.runs.problem}`);
     // The default is every type that can run models; only types chosen by the user cause warnings.
     const chosen = flags.types === defaultDeviceTypes.join(',') || !result.memory ? [] : deviceTypes;
     for (const text of result.memory ? shortTypes(result.memory, chosen) : []) this.caution(text);

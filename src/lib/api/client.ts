@@ -98,6 +98,7 @@ export function createClient(options: ClientOptions) {
     },
     /** Runs of pipelines. */
     runs: callsOf(transport, contract.pipelines),
+    trainingRuns: callsOf(transport, contract.trainingRuns),
     webhooks: callsOf(transport, contract.webhooks),
     labels: callsOf(transport, contract.labels),
     retention: callsOf(transport, contract.retention),

@@ -285,6 +285,14 @@ export {
   settingsListSchema,
 } from './contract/settings.js';
 export {
+  type Metric,
+  metricSchema,
+  mostPublished,
+  type Parameter,
+  type PublishedRun,
+  publishedRunSchema,
+} from './contract/training-runs.js';
+export {
   type NewWebhook,
   newWebhookSchema,
   removedWebhookSchema,

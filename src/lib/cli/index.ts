@@ -348,6 +348,7 @@ export {
 export { quantizationText, searchText, trainingText } from './render/training.js';
 export {
   bestRunText,
+  publishedRunsText,
   runsComparisonText,
   trainingRunsTable,
   trainingRunText,

@@ -400,7 +400,7 @@ device resume, device revoke, device rotate, device settings apply, device setti
 firmware decrypt, firmware encrypt, firmware image create, firmware image patch, firmware key digest, firmware init, firmware library, firmware merge, firmware nvs create, firmware otadata create,
 firmware mcuboot sign, firmware partitions create, firmware pull, firmware push, firmware sign, firmware symbols, firmware test, flash, flash verify, init, job cancel,
 job start, loop check, loop install, model deploy, model import, model promote, model pull, model push, model quantize, model remove,
-model runs export, model runs remove, model sign, model train, pipeline cancel, pipeline render, pipeline resume, pipeline run, platform acknowledge, platform pki,
+model runs export, model runs push, model runs remove, model sign, model train, pipeline cancel, pipeline render, pipeline resume, pipeline run, platform acknowledge, platform pki,
 platform service install, platform service uninstall, platform verify, rollout abort, rollout approve, rollout pause, rollout resume,
 rollout retry, rollout rollback, rollout start, stream bench, stream check, stream create, stream lag, stream list, stream logout,
 stream publish, stream record, stream replay, stream route import, stream route test, token revoke, trust revoke, trust sign, user disable,

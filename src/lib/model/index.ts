@@ -89,6 +89,7 @@ export {
   signModel,
   signResultSchema,
 } from './publish/push.js';
+export { type PublishedRuns, publishedRunsSchema, publishRuns, pushProject } from './publish/runs.js';
 export {
   isModelPath,
   readTrust,
@@ -117,15 +118,13 @@ export {
   bestRunSchema,
   bestTrainingRun,
   compareTrainingRuns,
-  mainMetric,
-  networkOf,
   type RunsComparison,
   runsComparisonSchema,
 } from './runs/compare.js';
+export { mainMetric, networkOf } from './runs/metrics.js';
 export { type ExportedRuns, exportedRunsSchema, exportMlflow } from './runs/mlflow.js';
 export {
   listTrainingRuns,
-  type Metric,
   removedRunsSchema,
   removeTrainingRuns,
   runsToRemove,

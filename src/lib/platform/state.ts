@@ -36,6 +36,7 @@ import { Models } from './releases/models.js';
 import { PipelineRuns } from './releases/pipeline-runs.js';
 import { Configs, Firmware, type ReleaseParts } from './releases/releases.js';
 import { Removal, Stages } from './releases/stages.js';
+import { TrainingRuns } from './releases/training-runs.js';
 import { Roots, type Trust, trustIn } from './releases/trust.js';
 import type { Store } from './store/database.js';
 import { type Engine, openEngine, whenSound } from './store/engine.js';
@@ -174,6 +175,7 @@ const stateParts = new PartTable<Ground>()
   })
   .part('stages', ({ store, models, events }) => new Stages({ store, models, events }))
   .part('pipelineRuns', ({ store, events, now }) => new PipelineRuns({ store, events, now }))
+  .part('trainingRuns', ({ store, events }) => new TrainingRuns({ store, events }))
 
   // Devices.
   .part('devices', ({ store, events, engine, now }) =>

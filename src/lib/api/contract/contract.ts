@@ -15,6 +15,7 @@ import { backups, damage, status } from './platform.js';
 import { configs, firmware, trust } from './releases.js';
 import { rollouts } from './rollouts.js';
 import { settings } from './settings.js';
+import { trainingRuns } from './training-runs.js';
 import { webhooks } from './webhooks.js';
 
 /** The platform's API, /api/v1: all endpoints by noun. */
@@ -48,6 +49,7 @@ export const contract = {
   labels,
   retention,
   pipelines,
+  trainingRuns,
   audit,
   events,
   jobs,

@@ -326,6 +326,7 @@ export const eventTypes = {
     'The version was permanently removed.',
     z.object({ digest: z.string() }),
   ),
+  'model.runs': kind('model', 'Training runs of the model were published.', z.object({ added: z.int() })),
   'model.sign': kind('name@version', 'An existing version was signed again.', pushed),
   'model.upload': kind(
     'name@version',

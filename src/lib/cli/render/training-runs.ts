@@ -1,6 +1,9 @@
+import type { Metric } from '../../api/contract/training-runs.js';
 import { elapsed, plural, size } from '../../core/figures.js';
-import { type BestRun, mainMetric, networkOf, type RunsComparison } from '../../model/runs/compare.js';
-import type { Metric, ShownRun, TrainingRun } from '../../model/runs/record.js';
+import type { PublishedRuns } from '../../model/publish/runs.js';
+import type { BestRun, RunsComparison } from '../../model/runs/compare.js';
+import { mainMetric, networkOf } from '../../model/runs/metrics.js';
+import type { ShownRun, TrainingRun } from '../../model/runs/record.js';
 import { bold, facts, green, minute, red, shownPath, table, yellow } from './text.js';
 
 /** Length of a short id: the prefix, the time and two random characters. Unique in practice. */
@@ -70,6 +73,14 @@ export function trainingRunText(run: ShownRun): string {
     facts(settings),
     ...(files.length > 0 ? [facts(files)] : []),
   ].join('\n\n');
+}
+
+export function publishedRunsText({ models }: PublishedRuns): string {
+  return table(
+    ['model', 'runs', 'new'],
+    models.map(({ model, runs, added }) => [model, String(runs), String(added)]),
+    'No training run has ended yet.',
+  );
 }
 
 /** One row for each run; columns are the settings that differ, and the metrics that any run has. */

@@ -183,7 +183,7 @@ export function firmwareTable(rows: readonly FirmwareVersion[], empty: string): 
 }
 
 export function pushedText(
-  { name, version, bytes, digest, sameAs, sequence }: PushResult,
+  { name, version, bytes, digest, sameAs, sequence, runs }: PushResult,
   url: string,
   limits: 'set' | 'none' = 'set',
 ): string {
@@ -195,6 +195,9 @@ export function pushedText(
       'Signed',
       `with your key, sequence ${sequence}. Each signature gets the next number. Devices reject lower numbers, so when you deploy an older version, aiot signs it again automatically.`,
     ],
+    ...(runs && runs.added > 0
+      ? [['Runs', `${plural(runs.added, 'training run')} added to the dashboard`] as [string, string]]
+      : []),
     ...(limits === 'none'
       ? [
           ['Limits', 'none: model.accept in aiot.yaml sets none, so a model of any accuracy is pushed'] as [

@@ -46,6 +46,8 @@ export const pushResultSchema = z.object({
   sameAs: z.int().nullable(),
   /** Minimum memory that the model needs on a 32-bit chip, bytes; null for a network. */
   memory: z.object({ active: z.int(), trial: z.int() }).nullable(),
+  /** Training runs that were published with a project's model: number of new ones, and why they could not be published (null = they were). */
+  runs: z.object({ added: z.int(), problem: z.string().nullable() }).optional(),
 });
 
 export type PushResult = z.output<typeof pushResultSchema>;
@@ -63,7 +65,7 @@ interface Common {
   validMs?: number | undefined;
 }
 
-interface PushOptions extends DataSource, Common {
+export interface PushOptions extends DataSource, Common {
   project: Project;
   /** Overrides the project's name for the model. */
   name?: string | undefined;

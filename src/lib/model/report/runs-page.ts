@@ -1,11 +1,12 @@
+import type { Metric } from '../../api/contract/training-runs.js';
 import { plural } from '../../core/figures.js';
 import { refuseInputs, writeFileAtomic } from '../../core/files.js';
 import { aiotVersion } from '../../core/folders.js';
 import { type Html, html, htmlTable, reportPage } from '../../formats/html.js';
 import { parallelChart } from '../../formats/html-charts.js';
 import { axesOf } from '../runs/axes.js';
-import { mainMetric, networkOf, type RunsComparison } from '../runs/compare.js';
-import type { Metric } from '../runs/record.js';
+import type { RunsComparison } from '../runs/compare.js';
+import { bestIndex, networkOf } from '../runs/metrics.js';
 
 /** Maximum number of runs in a page's table; `--json` lists all runs. */
 const mostRows = 50;
@@ -78,19 +79,6 @@ export function runsSection(comparison: RunsComparison, own: string | null): Htm
 
 /** The network's kind and layers have a separate column. */
 const shownParameter = ({ name }: { name: string }) => name !== 'model.kind' && name !== 'model.layers';
-
-/** Index of the best run by the newest run's main metric, excluding runs with leaks or violated limits; −1 = none. */
-function bestIndex({ runs, metrics }: RunsComparison): number {
-  const newest = runs.at(-1);
-  const name = newest && mainMetric(newest);
-  const found = metrics.find((each) => each.name === name);
-  const open = runs.flatMap((run, r) => {
-    const value = found?.values[r]?.value;
-    return value === undefined || run.leaks.length > 0 || run.refused.length > 0 ? [] : [{ r, value }];
-  });
-  open.sort((a, b) => (found?.higherIsBetter ? b.value - a.value : a.value - b.value));
-  return open[0]?.r ?? -1;
-}
 
 function metricCell(metric: Metric | undefined): string {
   if (!metric) return '–';

@@ -1,42 +1,16 @@
 import * as z from 'zod';
+import type { Metric } from '../../api/contract/training-runs.js';
 import { AiotError } from '../../core/errors.js';
 import { plural } from '../../core/figures.js';
 import { didYouMean } from '../../core/text.js';
+import { comparisonOf, higherIsBetter, mainMetric } from './metrics.js';
 import {
   findTrainingRun,
-  type Metric,
   readTrainingRuns,
   runFolder,
   type TrainingRun,
   trainingRunSchema,
 } from './record.js';
-
-/** The metrics that rank a run, the most reliable first: over folds, over a search's inner folds, on the validation set. */
-const mainMetrics = [
-  'foldsMacroF1',
-  'foldsRmse',
-  'innerMacroF1',
-  'innerRmse',
-  'valAccuracy',
-  'valRmse',
-  'valLoss',
-] as const;
-
-/** The metric that ranks a run; null if the run has none. */
-export function mainMetric({ metrics }: Pick<TrainingRun, 'metrics'>): string | null {
-  return mainMetrics.find((name) => metrics[name] !== undefined) ?? null;
-}
-
-/** Whether a larger value of a metric is better: true for accuracies and F1 scores, false for losses, errors and costs. */
-export function higherIsBetter(metric: string): boolean {
-  return /(?:accuracy|F1)$/i.test(metric);
-}
-
-/** Kind and hidden layers of a run's network, such as `mlp 32-16`; `linear` if a linear model replaced it. */
-export function networkOf({ params }: Pick<TrainingRun, 'params'>): string {
-  if (params.chosen === 'linear') return 'linear';
-  return `${params['model.kind'] ?? ''} ${params['model.layers'] ?? ''}`.trim();
-}
 
 /** A comparison of runs: the settings that differ, and all metrics. Values are in the order of the runs; null if a run has no value. */
 export const runsComparisonSchema = z.object({
@@ -101,32 +75,6 @@ async function comparableRuns(dir: string): Promise<TrainingRun[]> {
       next: 'Train again with other settings, such as `aiot model train --layers 16`.',
     },
   );
-}
-
-export function comparisonOf(runs: readonly TrainingRun[]): RunsComparison {
-  const names = (of: (run: TrainingRun) => object) => [
-    ...new Set(runs.flatMap((run) => Object.keys(of(run)))),
-  ];
-  const params = names(({ params }) => params)
-    .map((name) => ({ name, values: runs.map((run) => run.params[name] ?? null) }))
-    .filter(({ values }) => new Set(values).size > 1);
-  const metrics = names(({ metrics }) => metrics).map((name) => {
-    const values = runs.map((run) => run.metrics[name] ?? null);
-    return { name, higherIsBetter: higherIsBetter(name), values, best: bestOf(name, values) };
-  });
-  const single = (of: (run: TrainingRun) => string) => new Set(runs.map(of)).size <= 1;
-  return {
-    ...{ runs: [...runs], params, metrics },
-    sameData: single(({ data }) => data.digest),
-    sameSplit: single(({ split }) => split.digest),
-  };
-}
-
-function bestOf(name: string, values: readonly (Metric | null)[]): number | null {
-  const known = values.flatMap((metric, i) => (metric ? [{ value: metric.value, i }] : []));
-  if (new Set(known.map(({ value }) => value)).size < 2) return null;
-  known.sort((a, b) => (higherIsBetter(name) ? b.value - a.value : a.value - b.value));
-  return known[0]!.i;
 }
 
 export const bestRunSchema = z.object({

@@ -1,6 +1,7 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { publishedRunSchema } from '../../api/contract/training-runs.js';
 import { AiotError, hasCode } from '../../core/errors.js';
 import { readJson, unwritable, writeJsonAtomic } from '../../core/files.js';
 import { issueText } from '../../core/issues.js';
@@ -10,50 +11,11 @@ import { isAlive } from '../../core/process.js';
 /** `unfinished`: the process was killed before it could record how the run ended. */
 export const runStates = ['running', 'done', 'interrupted', 'failed', 'unfinished'] as const;
 
-const metricSchema = z.object({
-  value: z.number(),
-  /** 95 % interval; null if unknown. */
-  interval: z.tuple([z.number(), z.number()]).nullable(),
-  /** The value for each fold; null if not measured by folds. */
-  folds: z.array(z.number()).nullable(),
-});
-
-export type Metric = z.output<typeof metricSchema>;
-
-const parameterSchema = z.union([z.string(), z.number(), z.boolean()]);
-
-export type Parameter = z.output<typeof parameterSchema>;
-
 /** build/runs/RUN/run.json: one training run of a project, or one candidate of a search. */
 export const trainingRunSchema = z.object({
   spec: z.literal('aiot-training-run/1'),
-  run: z.string(),
-  /** `trial`: a candidate of a search, measured by inner folds; its model is not stored. */
-  kind: z.enum(['training', 'trial']),
+  ...publishedRunSchema.shape,
   state: z.enum(runStates),
-  model: z.string(),
-  /** ID that all trials of one search share; null for a training run. */
-  search: z.string().nullable(),
-  /** Start, ms since 1970. */
-  started: z.number(),
-  /** End, ms since 1970; null if the run has not ended. */
-  ended: z.number().nullable(),
-  /** Settings that determine the model, by their path in aiot.yaml, including overrides from the command line. */
-  params: z.record(z.string(), parameterSchema),
-  /** Digest of the settings. */
-  configDigest: z.string(),
-  seed: z.int(),
-  data: z.object({
-    name: z.string(),
-    digest: z.string(),
-    /** Number of recordings, or of groups in a table. */
-    recordings: z.int(),
-    /** Number of samples, or of rows in a table. */
-    samples: z.int(),
-  }),
-  /** Unit of the split, and a digest of its parts. Validation metrics are comparable only within one split. */
-  split: z.object({ by: z.string(), digest: z.string() }),
-  metrics: z.record(z.string(), metricSchema),
   /** Files copied to the run's folder. */
   files: z.array(
     z.object({
@@ -62,21 +24,6 @@ export const trainingRunSchema = z.object({
       digest: z.string(),
     }),
   ),
-  environment: z.object({
-    aiot: z.string(),
-    node: z.string(),
-    /** For example, `linux x64`. */
-    platform: z.string(),
-    cpu: z.string(),
-    cores: z.int(),
-    /** The engine that was used; null if training did not finish. */
-    backend: z.string().nullable(),
-  }),
-  /** Leaks in the split, which was used nevertheless. Leaks make the metrics too optimistic. */
-  leaks: z.array(z.string()),
-  /** Violated limits of model.accept, as sentences; trials only. */
-  refused: z.array(z.string()),
-  error: z.object({ code: z.string(), message: z.string() }).nullable(),
   /** The process that trains, or trained, the run. */
   process: z.object({ pid: z.int(), start: z.string().nullable() }),
 });

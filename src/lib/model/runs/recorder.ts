@@ -1,6 +1,7 @@
 import { rmdir } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { Metric, Parameter } from '../../api/contract/training-runs.js';
 import { canonicalJson, digestOf } from '../../core/crypto.js';
 import { AiotError, hasCode } from '../../core/errors.js';
 import { writeFileAtomic } from '../../core/files.js';
@@ -16,9 +17,7 @@ import { configDigestOf, trainingConfig } from '../train/lineage.js';
 import type { Plan } from '../train/plan.js';
 import type { Candidate, TrainResult } from '../train/result.js';
 import {
-  type Metric,
   nextTrainingRunId,
-  type Parameter,
   removeTrainingRuns,
   runFolder,
   runsFolder,

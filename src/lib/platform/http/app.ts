@@ -36,7 +36,7 @@ import {
   talkRoutes,
 } from './routes/devices.js';
 import { alarmRoutes, alarmTargetRoutes, auditRoutes, eventRoutes, webhookRoutes } from './routes/events.js';
-import { jobRoutes, pipelineRoutes } from './routes/jobs.js';
+import { jobRoutes, pipelineRoutes, trainingRunRoutes } from './routes/jobs.js';
 import { modelRoutes } from './routes/models.js';
 import { backupRoutes, damageRoutes, healthRoutes, statusRoutes } from './routes/platform.js';
 import { configRoutes, firmwareRoutes, trustRoutes } from './routes/releases.js';
@@ -114,6 +114,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       dataRoutes,
       talkRoutes,
       pipelineRoutes,
+      trainingRunRoutes,
       retentionRoutes,
       alarmRoutes,
       alarmTargetRoutes,

@@ -172,7 +172,13 @@ const nouns: Record<string, ScopeNoun> = {
     commands: 'devices',
     settings: 'devices',
   },
-  ...{ models: 'models', manifests: 'models', firmware: 'firmware', configs: 'configs' },
+  ...{
+    models: 'models',
+    manifests: 'models',
+    'training-runs': 'models',
+    firmware: 'firmware',
+    configs: 'configs',
+  },
   ...{ rollouts: 'rollouts', jobs: 'jobs', pipelines: 'pipelines' },
   ...{ datasets: 'data', labels: 'data', retention: 'data' },
   ...{
@@ -209,7 +215,9 @@ export function scopesOf(method: string, url: string, asked?: string | readonly 
   if (reads) return [`${noun}:read`];
   const pushes =
     method === 'POST' &&
-    /^(models|firmware|configs)\/[^/]+\/versions(\/[^/]+\/manifest)?$|^manifests$/.test(path);
+    /^(models|firmware|configs)\/[^/]+\/versions(\/[^/]+\/manifest)?$|^manifests$|^training-runs\/[^/]+$/.test(
+      path,
+    );
   return [`${noun}:${pushes ? 'push' : 'write'}`];
 }
 

@@ -32,6 +32,7 @@ const tagged: Record<string, string> = {
     alarms: 'devices',
     broker: 'devices',
     manifests: 'models',
+    'training-runs': 'models',
     uploads: 'blobs',
   },
   ...{

@@ -41,6 +41,7 @@ import type { PipelineRuns } from '../releases/pipeline-runs.js';
 import type { Configs, Firmware } from '../releases/releases.js';
 import type { Rollouts } from '../releases/rollouts.js';
 import type { Removal, Stages } from '../releases/stages.js';
+import type { TrainingRuns } from '../releases/training-runs.js';
 import type { Roots, Trust } from '../releases/trust.js';
 import type { Replicas } from '../replicas.js';
 import type { Store } from '../store/database.js';
@@ -107,6 +108,7 @@ export interface ApiParts {
   secrets: DeviceSecrets;
   sessions: Sessions;
   tokens: Tokens;
+  trainingRuns: TrainingRuns;
   roots: Roots;
   trust: Trust;
   webhooks: Webhooks;

@@ -193,6 +193,11 @@ const pipelineRuns = `
   ) STRICT;
 `;
 
+/** Training runs that users published. `data` is JSON. */
+const trainingRuns = `
+  CREATE TABLE trainingRuns (model TEXT NOT NULL, run TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (model, run)) STRICT;
+`;
+
 /**
  * Unrepaired damage to stored data; acknowledged damage causes no more warnings. Also the ledger, which records the
  * content of each journal file and of the broker's log, so that a missing or shorter file is noticed. `counts`: JSON,
@@ -453,6 +458,7 @@ export const migrations: string[] = [
   deviceSettings,
   roleLeases,
   oidc,
+  trainingRuns,
 ];
 
 /**

@@ -49,6 +49,8 @@ export interface Schema {
   oidcTokens: { token: string; sealed: string; checked: number; ends: number };
   /** Runs of pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole run. */
   pipelineRuns: { project: string; run: string; state: string; told: number; summary: string; data: string };
+  /** Published training runs; `data` is JSON. */
+  trainingRuns: { model: string; run: string; data: string };
   /** Responses to requests with an Idempotency-Key, for repeats. */
   answers: { who: string; key: string; request: string; status: number; body: string; created: number };
   devices: {

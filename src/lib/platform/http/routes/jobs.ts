@@ -61,3 +61,12 @@ export const pipelineRoutes: Routes =
       get: ({ params: { project, run } }) => pipelineRuns.get(project, run),
       tell: ({ params: { project, run }, body, who }) => pipelineRuns.tell(project, run, body, who),
     });
+
+export const trainingRunRoutes: Routes =
+  ({ trainingRuns }) =>
+  async (app) =>
+    serve(app, contract.trainingRuns, {
+      models: ({ query }) => trainingRuns.models(query),
+      list: ({ params, query }) => trainingRuns.list(params.model, query),
+      publish: ({ params, body, who }) => trainingRuns.publish(params.model, body.runs, who),
+    });
