@@ -29,7 +29,7 @@ export function mqttStatementsPage(statements) {
 
 <!-- Written by npm run docs from test/platform/mqtt-statements. -->
 
-The conformance test of the [embedded broker](mqtt-broker.md), \`test/platform/mqtt-conformance.test.ts\`, checks the normative statements of the MQTT specifications:
+This page lists how many normative statements of the MQTT specifications the conformance test of the [embedded broker](mqtt-broker.md) checks, and which it does not. The test is \`test/platform/mqtt-conformance.test.ts\`.
 
 | version | statements | checked by this test |
 | --- | ---: | ---: |
