@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Browser, chromium } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { changes, compareSamples, independentRows } from '../../bench/drift/rates.js';
 import { writeRolloutPage } from '../../src/lib/api/rollouts/page/page.js';
@@ -9,6 +9,7 @@ import { driftPage } from '../../src/lib/data/drift/report.js';
 import { productionPage } from '../../src/lib/flash/write/production.js';
 import { toyProject } from '../model/support.js';
 import { runCli } from '../support/cli.js';
+import { launchChromium } from '../support/dashboard.js';
 import { describeReal } from '../support/real.js';
 import { expectReport, hostile, madeUpRollout, madeUpRows } from '../support/reports.js';
 
@@ -19,10 +20,7 @@ const at = (name: string) => join(dir, name);
 describeReal('chromium', 'reports in a browser', () => {
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'aiot-reports-'));
-    browser = await chromium.launch({
-      executablePath: '/usr/bin/chromium',
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'],
-    });
+    browser = await launchChromium();
   }, 30_000);
   afterAll(async () => {
     await browser?.close();

@@ -2,12 +2,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { makeSite } from '../../scripts/docs/site.js';
 import { reportStyle } from '../../src/lib/formats/html.js';
 import { root } from '../support/cli.js';
-import { expectAccessible } from '../support/dashboard.js';
+import { expectAccessible, launchChromium } from '../support/dashboard.js';
 import { describeReal } from '../support/real.js';
 
 describeReal('chromium', 'the documentation site in a browser, from file://', () => {
@@ -19,10 +19,7 @@ describeReal('chromium', 'the documentation site in a browser, from file://', ()
       mkdirSync(join(folder, dirname(path)), { recursive: true });
       writeFileSync(join(folder, path), content);
     }
-    browser = await chromium.launch({
-      executablePath: '/usr/bin/chromium',
-      args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
-    });
+    browser = await launchChromium();
   }, 60_000);
   afterAll(async () => {
     await browser?.close();

@@ -33,12 +33,20 @@ export async function dashboard(options: Parameters<typeof testPlatform>[0] = {}
   return dashboardOf(await testPlatform(options));
 }
 
+/** Starts Debian's Chromium without a window. */
+export function launchChromium(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: [
+      ...['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--font-render-hinting=none'],
+      ...['--disable-quic', '--disable-background-networking'],
+    ],
+  });
+}
+
 /** Starts a browser that displays a running platform. */
 export async function dashboardOf(platform: TestPlatform): Promise<Dashboard> {
-  const browser = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--font-render-hinting=none'],
-  });
+  const browser = await launchChromium();
   return {
     platform,
     browser,
