@@ -86,7 +86,7 @@ Each cell names the third party whose results our tests compare with ours: **TFL
 - **read**: files written by TensorFlow.
 - **float32**, **int8**, **int16x8** (int16 activations, int8 weights): models with random shapes, scales and options in aiot's interpreter.
 - **int32**, **bool**: indices and conditions, as inputs, outputs or between operators.
-- **\`--emit c\`** and **firmware** support int8 and [decision trees](reference/tflite-operators.md#decision-trees). C code also supports int32 and bool. The firmware supports other types only between operators, if ARG_MAX, ARG_MIN, CAST, a comparison or the audio front end produces them.
+- **\`--emit c\`** and **firmware** support int8, int32, bool and [decision trees](reference/tflite-operators.md#decision-trees). The firmware also supports int16x8. Neither has float32 layers.
 
 | operators | ${Object.values(columns).join(' | ')} |
 | --- | ${Object.keys(columns)

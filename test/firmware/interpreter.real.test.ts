@@ -5,9 +5,18 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { elementCount, type Graph, type OperatorName } from '../../src/lib/formats/tflite/graph.js';
+import {
+  elementCount,
+  type Graph,
+  type OperatorName,
+  type TensorType,
+} from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
-import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import {
+  createInterpreter,
+  hasKernel,
+  hasMicroKernel,
+} from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures, quantizedOf } from '../support/architectures.js';
 import { root } from '../support/cli.js';
 import { engineKinds } from '../support/engine-kinds.js';
@@ -17,6 +26,7 @@ import {
   conditionsGraph,
   conversionsGraph,
   indicesGraph,
+  integerOpGraphs,
   requantizedGraph,
   wrappedGraph,
 } from '../support/integer-op-graphs.js';
@@ -38,13 +48,16 @@ const timeout = long ? 600_000 : 180_000;
 const isInt8 = ({ tensors, inputs, outputs }: Graph) =>
   [...inputs, ...outputs].every((index) => tensors[index]!.type === 'int8');
 
-function answersOf(graph: Graph, input: Int8Array): Int8Array {
+type Inputs = ReturnType<typeof chanceInputs>;
+
+/** The bytes of the outputs of consecutive runs. */
+function answersOf(graph: Graph, input: Inputs): Int8Array {
   const interpreter = createInterpreter(graph);
   const size = elementCount(interpreter.inputTensors[0]!.shape);
-  const all: number[] = [];
+  const all: Buffer[] = [];
   for (let at = 0; at < input.length; at += size)
-    all.push(...interpreter.invoke(input.subarray(at, at + size)));
-  return Int8Array.from(all);
+    all.push(Buffer.from(interpreter.invoke(input.subarray(at, at + size)).slice().buffer));
+  return new Int8Array(Buffer.concat(all));
 }
 
 describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () => {
@@ -72,6 +85,27 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
       }))
         .filter(({ graph }) => isInt8(graph))
         .map((job) => ({ ...job, input: chanceInputs(job.graph, random, runs) as Int8Array }));
+    });
+  const wideJobs = () =>
+    (Object.keys(oneOpGraphs) as OperatorName[])
+      .filter((op) => hasKernel(op, 'int16'))
+      .flatMap((op) => {
+        const random = seededRandom(41);
+        return Array.from({ length: files }, (_, at) => {
+          const graph = oneOpGraphs[op]!(random, 'int16');
+          return { name: `${op} ${at}`, op, graph, input: chanceInputs(graph, random, runs) };
+        });
+      });
+  /** Models of one operator on indices and conditions, with one input. */
+  const integerJobs = () =>
+    Object.entries(integerOpGraphs).flatMap(([name, make]) => {
+      const random = seededRandom(43);
+      return Array.from({ length: files }, () => make(random))
+        .filter(({ tensors, inputs }) => {
+          const types = new Set<TensorType>(tensors.map(({ type }) => type));
+          return inputs.length === 1 && !types.has('float32');
+        })
+        .map((graph) => ({ name, graph, input: chanceInputs(graph, random, runs) }));
     });
   const valueGraphs = {
     conditions: conditionsGraph,
@@ -101,6 +135,8 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
 
   it.each([
     ['each operator', operatorJobs],
+    ['each operator on int16', wideJobs],
+    ['indices and conditions', integerJobs],
     ['whole networks of each kind', networkJobs],
     ['combined conditions', () => valueJobs('conditions')],
     ['positions and converted values', () => valueJobs('conversions')],
@@ -193,6 +229,37 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
         });
         const graphs = jobs.map(({ graph }) => graph);
         await expectRecorded('firmware.TFLM.one-operator', operatorsOn('int8', graphs, 8));
+      },
+      timeout,
+    );
+
+    it(
+      'computes the same bits of each operator on int16',
+      async () => {
+        const jobs = wideJobs().filter(({ op }, at) => hasMicroKernel(op, 'int16') && (long || at % 2 === 0));
+        const ours = await runInFirmware(program, jobs);
+        (await runInPythonAsync('tflm', jobs)).forEach(({ output }, index) => {
+          const bytes = Buffer.from(output.buffer, output.byteOffset, output.byteLength);
+          expect(Buffer.from(ours[index]!.output.buffer).equals(bytes), jobs[index]!.name).toBe(true);
+        });
+        const graphs = jobs.map(({ graph }) => graph);
+        await expectRecorded('firmware.TFLM.int16', operatorsOn('int16', graphs, 20));
+      },
+      timeout,
+    );
+
+    it(
+      'computes the same bits of indices and conditions',
+      async () => {
+        const jobs = integerJobs().filter((_, at) => long || at % 2 === 0);
+        const ours = await runInFirmware(program, jobs);
+        (await runInPythonAsync('tflm', jobs)).forEach(({ output }, index) => {
+          const bytes = Buffer.from(output.buffer, output.byteOffset, output.byteLength);
+          expect(Buffer.from(ours[index]!.output.buffer).equals(bytes), jobs[index]!.name).toBe(true);
+        });
+        const graphs = jobs.map(({ graph }) => graph);
+        const listed = (['int32', 'bool'] as const).flatMap((type) => operatorsReading(type, graphs, 10));
+        await expectRecorded('firmware.TFLM.integers', listed);
       },
       timeout,
     );

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { Project } from '../../src/lib/core/project.js';
 import { openDataset } from '../../src/lib/data/dataset/open.js';
 import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
+import { endOf } from '../../src/lib/model/bundle/ends.js';
 import { checkGolden } from '../../src/lib/model/bundle/golden.js';
 import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
@@ -33,6 +34,18 @@ describe('a bundle', () => {
     // Network code passes a view of a larger buffer.
     const pool = Buffer.concat([Buffer.alloc(7), bytes, Buffer.alloc(9)]);
     expect(unpackBundle(pool.subarray(7, 7 + bytes.length))).toEqual(bundle);
+  });
+
+  it('accepts int16 samples without a scale as values, but not int8', () => {
+    const graphOf = (type: 'int8' | 'int16') => ({
+      ...{ name: 'main', description: '', operators: [], inputs: [0], outputs: [] },
+      tensors: [{ name: 'sound', type, shape: [1, 160] }],
+    });
+    expect(endOf(graphOf('int16'), 'inputs')).toEqual({
+      ...{ type: 'int16', scale: 1, zeroPoint: 0 },
+      shape: [1, 160],
+    });
+    expect(() => endOf(graphOf('int8'), 'inputs')).toThrow('of int8 or int16 with a scale, got int8');
   });
 
   it('records its lineage (model, dataset, recordings, training) and its gates', async () => {

@@ -32,6 +32,8 @@ interface Recipe {
   rejects?: boolean;
   /** Whether all frames of sound share the means and deviations of their bands, as after a training run. */
   shares?: boolean;
+  /** Whether the network has int16 activations and int8 weights. */
+  wide?: boolean;
   /** Whether to use decision trees instead of a network; boosting adds the softmax of their sums. */
   trees?: 'forest' | 'boosting';
 }
@@ -277,10 +279,49 @@ function recipes(): Recipe[] {
       stream: motor,
       golden: [0, 80],
     },
+    // int16 inputs and outputs.
+    {
+      name: 'wide',
+      signal: { ...axes, resampleHz: 50, windowSamples: 50, strideSamples: 20, features: 'motion' },
+      answer: { kind: 'classes' },
+      classes: ['resting', 'walking', 'stairs'],
+      vote: 'majority:3',
+      stream: walk,
+      golden: [0, 320, 640],
+      rejects: true,
+      wide: true,
+    },
+    {
+      name: 'wide-normal',
+      signal: { ...machine, windowSamples: 8, strideSamples: 50, features: 'raw' },
+      answer: { kind: 'reconstruction', threshold: 4 },
+      classes: ['normal', 'strange'],
+      vote: 'average:2',
+      stream: motor,
+      golden: [0, 80],
+      wide: true,
+    },
+    {
+      name: 'wide-parts',
+      signal: {
+        ...{ fields: ['red', 'green', 'blue'], rateHz: 153, lowpassHz: null, resampleHz: 153 },
+        ...{ windowSamples: 153, strideSamples: 51, features: 'image' },
+        image: { width: 17, height: 9, fit: 'crop' },
+      },
+      answer: {
+        ...{ kind: 'objects', threshold: 0.35, grid: [2, 3] },
+        picture: { width: 17, height: 9 },
+      },
+      classes: ['bolt', 'nut'],
+      vote: 'none',
+      stream: walk,
+      golden: [0, 640],
+      wide: true,
+    },
   ];
 }
 
-function bundleOf({ stream, bare, trees, rejects, shares, ...recipe }: Recipe, seed: number): Bundle {
+function bundleOf({ stream, bare, trees, rejects, shares, wide, ...recipe }: Recipe, seed: number): Bundle {
   const { signal, answer, classes } = recipe;
   const rows = featuresOf(signal, stream);
   const standardization = trees
@@ -297,7 +338,7 @@ function bundleOf({ stream, bare, trees, rejects, shares, ...recipe }: Recipe, s
   const outputs = counts[answer.kind];
   const graph = trees
     ? forest(seed, rows, outputs, trees)
-    : network(seed, inputs, outputs, answer.kind, 1 + classes.length);
+    : network(seed, inputs, outputs, answer.kind, { channels: 1 + classes.length, wide: wide ?? false });
   const metrics = { windows: 1 };
   const model = writeTflite(graph);
   const info: BundleInfo = {
@@ -413,18 +454,27 @@ function standardizationOf(rows: Float32Array[]) {
 
 /**
  * A network of two dense layers, with the output layer for this kind of prediction.
- * @param channels number of probabilities per cell, for objects
+ * @param options number of probabilities per cell, for objects, and whether activations are int16
  */
-function network(seed: number, inputs: number, outputs: number, kind: Kind, channels = 1): Graph {
+function network(
+  seed: number,
+  inputs: number,
+  outputs: number,
+  kind: Kind,
+  { channels, wide }: { channels: number; wide: boolean },
+): Graph {
   const random = seededRandom(seed);
   const tensors: Tensor[] = [];
   const operators: Operator[] = [];
   const add = (tensor: Omit<Tensor, 'name'>) => tensors.push({ name: `t${tensors.length}`, ...tensor }) - 1;
+  const type = wide ? 'int16' : 'int8';
   const activation = (count: number, scale: number, zeroPoint: number) =>
     add({
-      type: 'int8',
+      type,
       shape: [1, count],
-      quantization: { scale: [Math.fround(scale)], zeroPoint: [zeroPoint], axis: 0 },
+      quantization: wide
+        ? { scale: [Math.fround(scale / 256)], zeroPoint: [0], axis: 0 }
+        : { scale: [Math.fround(scale)], zeroPoint: [zeroPoint], axis: 0 },
     });
   const dense = (x: number, n: number, count: number, y: number, act: 'relu' | 'none') => {
     const scale = Array.from({ length: count }, () => Math.fround(0.002 + 0.01 * random()));
@@ -432,10 +482,11 @@ function network(seed: number, inputs: number, outputs: number, kind: Kind, chan
     const data = Int8Array.from({ length: count * n }, () => Math.floor(random() * 255) - 127);
     const weights = add({ type: 'int8', shape: [count, n], data, quantization });
     const [own = 1] = tensors[x]!.quantization!.scale;
+    const whole = Int32Array.from({ length: count }, () => Math.floor(random() * 2000) - 1000);
     const bias = add({
-      type: 'int32',
+      type: wide ? 'int64' : 'int32',
       shape: [count],
-      data: Int32Array.from({ length: count }, () => Math.floor(random() * 2000) - 1000),
+      data: wide ? BigInt64Array.from(whole, (value) => BigInt(value) * 256n) : whole,
       quantization: { ...quantization, scale: scale.map((s) => Math.fround(own * s)) },
     });
     const options = { activation: act, keepNumDims: false } as const;
@@ -460,9 +511,11 @@ function network(seed: number, inputs: number, outputs: number, kind: Kind, chan
     outputs: [output],
   });
   if (kind === 'value' || kind === 'reconstruction') return graph(last);
-  const form = { scale: [1 / 256], zeroPoint: [-128], axis: 0 };
+  const form = wide
+    ? { scale: [2 ** -15], zeroPoint: [0], axis: 0 }
+    : { scale: [1 / 256], zeroPoint: [-128], axis: 0 };
   const rows = kind === 'objects' ? [outputs / channels, channels] : [1, outputs];
-  const share = add({ type: 'int8', shape: rows, quantization: form });
+  const share = add({ type, shape: rows, quantization: form });
   const ends = { inputs: [kind === 'objects' ? reshaped(last, rows) : last], outputs: [share] };
   if (kind === 'classes' || kind === 'objects')
     operators.push({ op: 'SOFTMAX', ...ends, options: { beta: 1 } });
@@ -560,11 +613,11 @@ export function answerTables(made: ReturnType<typeof firmwareBundles>): string {
   });
   const tables = rows.map(
     ({ name, lines }) =>
-      `static const answer_row answers_${name.replace('-', '_')}[] = {\n${lines.join('\n')}\n};`,
+      `static const answer_row answers_${name.replaceAll('-', '_')}[] = {\n${lines.join('\n')}\n};`,
   );
   const list = rows.map(
     ({ name, lines, samples, fields }) =>
-      `    {"${name}", stream_${fields}, ${samples}, ${fields}, answers_${name.replace('-', '_')}, ${lines.length}},`,
+      `    {"${name}", stream_${fields}, ${samples}, ${fields}, answers_${name.replaceAll('-', '_')}, ${lines.length}},`,
   );
   return `/* Generated by npm run golden; do not edit. */
 /* clang-format off */

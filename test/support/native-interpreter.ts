@@ -12,7 +12,10 @@ import { writeTflite } from '../../src/lib/formats/tflite/write.js';
  */
 export async function runInFirmware(
   program: string,
-  jobs: { graph: Graph | Uint8Array; input: Int8Array | Int16Array | Uint32Array }[],
+  jobs: {
+    graph: Graph | Uint8Array;
+    input: Int8Array | Int16Array | Int32Array | Uint8Array | Uint32Array | Float32Array;
+  }[],
 ): Promise<{ output: Int8Array; said: string }[]> {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-native-'));
   try {

@@ -25,7 +25,6 @@ typedef struct {
   size_t centers;
   size_t weights;
   size_t costs;
-  bool real_output;
 } reading;
 
 enum {
@@ -339,8 +338,12 @@ static void read_vote(aiot_bundle *bundle, aiot_json *json) {
   if (bundle->vote == 0) json->failed = true;
 }
 
-/* Reads the model's input or output: its number of values, scale and zero point, and whether its values are float32 instead of int8. */
-static size_t read_end(reading *r, aiot_json *json, double *scale, int32_t *zero_point, bool *real) {
+/* Reads the model's input or output: its number of values, scale, zero point and type. */
+static size_t read_end(reading *r, aiot_json *json, double *scale, int32_t *zero_point, int32_t *kind) {
+  static const struct {
+    const char *name;
+    int32_t kind;
+  } kinds[] = {{"int8", AIOT_INT8}, {"int16", AIOT_INT16}, {"float32", AIOT_FLOAT32}};
   char type[16] = "";
   size_t count = 0;
   aiot_json_enter(json, '{');
@@ -364,8 +367,10 @@ static size_t read_end(reading *r, aiot_json *json, double *scale, int32_t *zero
       aiot_json_skip(json);
     }
   }
-  *real = strcmp(type, "float32") == 0;
-  if (!*real && strcmp(type, "int8") != 0) unable(r, AIOT_MODEL_UNSUPPORTED);
+  size_t found = 0;
+  while (found < 3 && strcmp(type, kinds[found].name) != 0) found++;
+  if (found == 3) unable(r, AIOT_MODEL_UNSUPPORTED);
+  else *kind = kinds[found].kind;
   if (count == 0 || !(*scale > 0)) json->failed = true;
   return count;
 }
@@ -403,10 +408,10 @@ static void read_member(reading *r, aiot_json *json) {
     read_vote(b, json);
     r->seen |= SEEN_VOTE;
   } else if (aiot_json_is(json, "input")) {
-    r->inputs = read_end(r, json, &b->standardization.scale, &b->standardization.zero_point, &b->forest);
+    r->inputs = read_end(r, json, &b->standardization.scale, &b->standardization.zero_point, &b->input_type);
     r->seen |= SEEN_INPUT;
   } else if (aiot_json_is(json, "output")) {
-    r->outputs = read_end(r, json, &scale, &zero_point, &r->real_output);
+    r->outputs = read_end(r, json, &scale, &zero_point, &b->output_type);
     r->seen |= SEEN_OUTPUT;
   } else {
     aiot_json_skip(json);
@@ -504,7 +509,8 @@ aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t byte
   if (!aiot_json_done(&json)) code = AIOT_BUNDLE_MALFORMED;
   else if (r.unable != AIOT_OK) code = r.unable;
   else if (!fits(&r)) code = AIOT_BUNDLE_MALFORMED;
-  else if (bundle->forest != r.real_output) code = AIOT_MODEL_UNSUPPORTED;
+  else if ((bundle->input_type == AIOT_FLOAT32) != (bundle->output_type == AIOT_FLOAT32)) code = AIOT_MODEL_UNSUPPORTED;
+  bundle->forest = bundle->input_type == AIOT_FLOAT32;
   if (code != AIOT_OK) arena->used = before;
   return code;
 }

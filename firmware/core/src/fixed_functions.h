@@ -13,5 +13,8 @@ int32_t aiot_reciprocal_of_one_plus(int32_t a);
 /* 1/(1 + e^-v) and tanh(v) of v in Q4.27, as Q0.31. v must not be INT32_MIN. */
 int32_t aiot_logistic(int32_t v);
 int32_t aiot_tanh(int32_t v);
+/* 1/(1 + e^-x) and tanh(x) in Q0.15, for v = x * 3 * 4096. */
+int32_t aiot_logistic16(int32_t v);
+int32_t aiot_tanh16(int32_t v);
 
 #endif

@@ -17,6 +17,7 @@ static const aiot_kernel kernels[] = {
     {AIOT_ADD, aiot_prepare_sum, 11, 2, 2, 0, 0},
     {AIOT_SUB, aiot_prepare_sum, 28, 2, 2, 0, 0},
     {AIOT_MUL, aiot_prepare_product, 21, 2, 2, 0, 0},
+    {AIOT_DIV, aiot_prepare_division, 29, 2, 2, 0, 0},
     {AIOT_SQUARED_DIFFERENCE, aiot_prepare_squared_difference, 76, 2, 2, 0, 0},
     {AIOT_PRELU, aiot_prepare_prelu, 0, 2, 2, 0, 0},
     {AIOT_MAXIMUM, aiot_prepare_choice, 39, 2, 2, 0, 0},

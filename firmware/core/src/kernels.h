@@ -20,6 +20,8 @@ aiot_code aiot_prepare_reduction(const aiot_operator *operator);
 aiot_code aiot_prepare_position(const aiot_operator *operator);
 aiot_code aiot_prepare_sum(const aiot_operator *operator);
 aiot_code aiot_prepare_product(const aiot_operator *operator);
+/* DIV on int32. */
+aiot_code aiot_prepare_division(const aiot_operator *operator);
 aiot_code aiot_prepare_squared_difference(const aiot_operator *operator);
 aiot_code aiot_prepare_prelu(const aiot_operator *operator);
 /* For MAXIMUM and MINIMUM. */
@@ -29,8 +31,8 @@ aiot_code aiot_prepare_comparison(const aiot_operator *operator);
 aiot_code aiot_prepare_logic(const aiot_operator *operator);
 aiot_code aiot_prepare_select(const aiot_operator *operator);
 /*
- * For LOGISTIC, TANH, RELU, RELU6, LEAKY_RELU, QUANTIZE, ABS, RSQRT, ELU and HARD_SWISH, which have one output value for each of
- * the 256 inputs.
+ * For LOGISTIC, TANH, RELU, RELU6, LEAKY_RELU, QUANTIZE, ABS, RSQRT, ELU and HARD_SWISH, whose output values each depend on one
+ * input value.
  */
 aiot_code aiot_prepare_table(const aiot_operator *operator);
 aiot_code aiot_prepare_softmax(const aiot_operator *operator);
@@ -55,7 +57,10 @@ aiot_code aiot_prepare_gather(const aiot_operator *operator);
 aiot_code aiot_prepare_blocks(const aiot_operator *operator);
 /* For SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND. */
 aiot_code aiot_prepare_batches(const aiot_operator *operator);
-/* CAST between int8, int16, int32, float32 and bool. */
+/* LOGISTIC, TANH and SOFTMAX on int16. Used by the functions above. */
+aiot_code aiot_prepare_wide_sigmoid(const aiot_operator *operator);
+aiot_code aiot_prepare_wide_softmax(const aiot_operator *operator);
+/* CAST between int8, int16, int32, uint32, float32 and bool. */
 aiot_code aiot_prepare_cast(const aiot_operator *operator);
 aiot_code aiot_prepare_fill(const aiot_operator *operator);
 aiot_code aiot_prepare_transpose_convolution(const aiot_operator *operator);

@@ -1,10 +1,10 @@
-/* Operators with two or three int8 inputs, or one or two conditions, which are broadcast by NumPy's rule. */
+/* Operators with two or three inputs of int8, int16, int32 or bool, or with one of bool, which are broadcast by NumPy's rule. */
 #include "kernels.h"
 #include "quantized.h"
 #include "walk.h"
 
-/* Number of fractional bits that ADD and SUB, SQUARED_DIFFERENCE, and comparisons use. */
-enum { SUM_BITS = 20, DIFFERENCE_BITS = 7, COMPARISON_BITS = 8 };
+/* Number of fractional bits that ADD and SUB, SQUARED_DIFFERENCE, and comparisons use, for int8 and for int16. */
+enum { SUM_BITS = 20, WIDE_SUM_BITS = 15, DIFFERENCE_BITS = 7, COMPARISON_BITS = 8 };
 
 typedef struct {
   aiot_extent extent;
@@ -12,12 +12,19 @@ typedef struct {
   aiot_ratio first_ratio, second_ratio, ratio;
   int32_t first_zero, second_zero, output_zero;
   int32_t sign, code;
+  /* Types of both inputs and of the output, and the fractional bits. */
+  int32_t first_type, second_type, type, bits;
   aiot_range range;
 } arithmetic_plan;
 
+/* Products wrap like int32 in the reference kernels; signed overflow is undefined (C11, 6.5). */
+static int32_t multiplied(int32_t a, int32_t b) {
+  return (int32_t)((uint32_t)a * (uint32_t)b);
+}
+
 static int32_t sum_of(const arithmetic_plan *plan, int32_t a, int32_t b) {
-  const int32_t u = aiot_ratio_times((a - plan->first_zero) * (1 << SUM_BITS), plan->first_ratio);
-  const int32_t v = aiot_ratio_times((b - plan->second_zero) * (1 << SUM_BITS), plan->second_ratio);
+  const int32_t u = aiot_ratio_times((a - plan->first_zero) * (1 << plan->bits), plan->first_ratio);
+  const int32_t v = aiot_ratio_times((b - plan->second_zero) * (1 << plan->bits), plan->second_ratio);
   return aiot_ratio_times(u + plan->sign * v, plan->ratio);
 }
 
@@ -26,9 +33,9 @@ static int32_t product_of(const arithmetic_plan *plan, int32_t a, int32_t b) {
 }
 
 static int32_t squared_difference_of(const arithmetic_plan *plan, int32_t a, int32_t b) {
-  const int32_t u = aiot_ratio_times((a - plan->first_zero) * (1 << DIFFERENCE_BITS), plan->first_ratio);
-  const int32_t v = aiot_ratio_times((b - plan->second_zero) * (1 << DIFFERENCE_BITS), plan->second_ratio);
-  return aiot_ratio_times((u - v) * (u - v), plan->ratio);
+  const int32_t u = aiot_ratio_times((a - plan->first_zero) * (1 << plan->bits), plan->first_ratio);
+  const int32_t v = aiot_ratio_times((b - plan->second_zero) * (1 << plan->bits), plan->second_ratio);
+  return aiot_ratio_times(multiplied(u - v, u - v), plan->ratio);
 }
 
 static int32_t prelu_of(const arithmetic_plan *plan, int32_t a, int32_t b) {
@@ -40,9 +47,27 @@ static int32_t choice_of(const arithmetic_plan *plan, int32_t a, int32_t b) {
   return plan->code == AIOT_MAXIMUM ? (a > b ? a : b) : a < b ? a : b;
 }
 
+/* An operator on int32, whose results wrap. A quotient is truncated; that of a division by 0 is 0. */
+static int32_t whole_of(const arithmetic_plan *plan, int32_t a, int32_t b) {
+  const int32_t difference = (int32_t)((uint32_t)a - (uint32_t)b);
+  switch (plan->code) {
+    case AIOT_ADD:
+      return (int32_t)((uint32_t)a + (uint32_t)b);
+    case AIOT_SUB:
+      return difference;
+    case AIOT_MUL:
+      return multiplied(a, b);
+    case AIOT_SQUARED_DIFFERENCE:
+      return multiplied(difference, difference);
+    default:
+      return b == 0 ? 0 : (int32_t)(uint32_t)((int64_t)a / b);
+  }
+}
+
 static int32_t comparison_of(const arithmetic_plan *plan, int32_t a, int32_t b) {
-  const int32_t u = aiot_ratio_times((a - plan->first_zero) * (1 << COMPARISON_BITS), plan->first_ratio);
-  const int32_t v = aiot_ratio_times((b - plan->second_zero) * (1 << COMPARISON_BITS), plan->second_ratio);
+  const bool scaled = plan->first_type == AIOT_INT8;
+  const int32_t u = scaled ? aiot_ratio_times((a - plan->first_zero) * (1 << COMPARISON_BITS), plan->first_ratio) : a;
+  const int32_t v = scaled ? aiot_ratio_times((b - plan->second_zero) * (1 << COMPARISON_BITS), plan->second_ratio) : b;
   switch (plan->code) {
     case AIOT_EQUAL:
       return u == v;
@@ -76,10 +101,22 @@ static void run(const aiot_step *step, int32_t (*of)(const arithmetic_plan *, in
   const int32_t count = aiot_extent_count(&plan->extent);
   aiot_odometer odometer = {{0}};
   int32_t a = 0, b = 0;
+  if (plan->first_type == AIOT_INT16 || plan->first_type == AIOT_INT32) {
+    for (int32_t i = 0; i < count; i++) {
+      const int32_t value = of(plan, aiot_load(step->x, plan->first_type, a), aiot_load(step->x2, plan->second_type, b));
+      aiot_store(step->y, plan->type, i, plan->first_type == AIOT_INT32 ? value : aiot_range_limit(plan->range, value));
+      aiot_odometer_next(&odometer, &plan->extent, &plan->first, &a, &plan->second, &b);
+    }
+    return;
+  }
   for (int32_t i = 0; i < count; i++) {
     step->y[i] = aiot_range_clamp(plan->range, of(plan, step->x[a], step->x2[b]) + plan->output_zero);
     aiot_odometer_next(&odometer, &plan->extent, &plan->first, &a, &plan->second, &b);
   }
+}
+
+static void run_whole(const aiot_step *step) {
+  run(step, whole_of);
 }
 
 static void run_sum(const aiot_step *step) {
@@ -138,10 +175,34 @@ typedef struct {
   aiot_scale a, b, output;
 } scales;
 
-/* The scale of an int8 operand, or of a condition, whose values are 0 and 1. */
-static bool scale_of(aiot_flatbuffer *file, const aiot_operand *operand, bool is_condition, aiot_scale *out) {
+/* The scale of an operand of this type. Those of int32 and conditions have none. */
+static bool scale_of(aiot_flatbuffer *file, const aiot_operand *operand, int32_t type, aiot_scale *out) {
   *out = (aiot_scale){1.0, 0};
-  return is_condition ? operand->type == AIOT_BOOL : aiot_scale_of(file, operand, out);
+  if (operand->type != type) return false;
+  return type == AIOT_BOOL || type == AIOT_INT32 || aiot_activation_scale_of(file, operand, out);
+}
+
+/* Types, as bits, of an operator's inputs. */
+static uint32_t types_of(int32_t code) {
+  switch (code) {
+    case AIOT_LOGICAL_AND:
+    case AIOT_LOGICAL_OR:
+    case AIOT_LOGICAL_NOT:
+      return 1 << AIOT_BOOL;
+    case AIOT_PRELU:
+      return 1 << AIOT_INT8 | 1 << AIOT_INT16;
+    case AIOT_DIV:
+      return 1 << AIOT_INT32;
+    case AIOT_ADD:
+    case AIOT_SUB:
+    case AIOT_MUL:
+    case AIOT_SQUARED_DIFFERENCE:
+    case AIOT_MAXIMUM:
+    case AIOT_MINIMUM:
+      return 1 << AIOT_INT8 | 1 << AIOT_INT16 | 1 << AIOT_INT32;
+    default:
+      return 1 << AIOT_INT8 | 1 << AIOT_INT32;
+  }
 }
 
 static aiot_code prepare(const aiot_operator *operator, void (*step)(const aiot_step *), arithmetic_plan **out, scales *of) {
@@ -150,9 +211,10 @@ static aiot_code prepare(const aiot_operator *operator, void (*step)(const aiot_
   const aiot_operand *a = aiot_operator_input(operator, 0), *b = aiot_operator_input(operator, second);
   const aiot_operand *y = aiot_operator_output(operator, 0);
   if (a == NULL || b == NULL || y == NULL) return AIOT_BUNDLE_MALFORMED;
-  const bool is_logic = step == run_logic;
-  if (!scale_of(file, a, is_logic, &of->a) || !scale_of(file, b, is_logic, &of->b) ||
-      !scale_of(file, y, is_logic || step == run_comparison, &of->output))
+  const int32_t slopes = operator->code == AIOT_PRELU ? AIOT_INT8 : a->type;
+  if (!(types_of(operator->code) >> a->type & 1)) return AIOT_MODEL_UNSUPPORTED;
+  if (!scale_of(file, a, a->type, &of->a) || !scale_of(file, b, slopes, &of->b) ||
+      !scale_of(file, y, step == run_comparison ? AIOT_BOOL : a->type, &of->output))
     return AIOT_BUNDLE_MALFORMED;
   arithmetic_plan *plan =
       aiot_network_step(operator->network, step, sizeof *plan, aiot_operator_input_index(operator, 0),
@@ -164,6 +226,9 @@ static aiot_code prepare(const aiot_operator *operator, void (*step)(const aiot_
       !covered(&plan->extent, &plan->first, &plan->second))
     return AIOT_BUNDLE_MALFORMED;
   plan->code = operator->code;
+  plan->first_type = a->type;
+  plan->second_type = b->type;
+  plan->type = y->type;
   plan->first_zero = of->a.zero_point;
   plan->second_zero = of->b.zero_point;
   plan->output_zero = of->output.zero_point;
@@ -171,17 +236,41 @@ static aiot_code prepare(const aiot_operator *operator, void (*step)(const aiot_
   /* The other operators have no option. */
   const bool fused = operator->code == AIOT_ADD || operator->code == AIOT_SUB || operator->code == AIOT_MUL;
   const int32_t activation = fused ? aiot_flatbuffer_i8(file, operator->options, 0, 0) : 0;
-  return aiot_range_of(of->output, activation, &plan->range) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
+  if (a->type == AIOT_INT32 && activation != 0) return AIOT_MODEL_UNSUPPORTED;
+  return aiot_range_within(y->type, of->output, activation, &plan->range) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
+}
+
+static bool is_whole(const aiot_operator *operator) {
+  const aiot_operand *a = aiot_operator_input(operator, 0);
+  return a != NULL && a->type == AIOT_INT32;
+}
+
+/* ADD, SUB, MUL, DIV and SQUARED_DIFFERENCE on int32. */
+static aiot_code prepare_whole(const aiot_operator *operator) {
+  arithmetic_plan *plan;
+  scales of;
+  return prepare(operator, run_whole, &plan, &of);
+}
+
+/* DIV, which TFLite Micro has for int8 too, but with undefined behavior at usual scales. */
+aiot_code aiot_prepare_division(const aiot_operator *operator) {
+  const int32_t activation = aiot_flatbuffer_i8(&operator->network->file, operator->options, 0, 0);
+  return activation != 0 ? AIOT_MODEL_UNSUPPORTED : prepare_whole(operator);
 }
 
 aiot_code aiot_prepare_sum(const aiot_operator *operator) {
   arithmetic_plan *plan;
   scales of;
+  if (is_whole(operator)) return prepare_whole(operator);
   const aiot_code code = prepare(operator, run_sum, &plan, &of);
   if (code != AIOT_OK) return code;
+  const bool wide = plan->type == AIOT_INT16;
+  plan->bits = wide ? WIDE_SUM_BITS : SUM_BITS;
+  /* Scales of int16 that must be powers of two. */
+  if (wide && aiot_flatbuffer_i8(&operator->network->file, operator->options, 1, 1) != 0) return AIOT_BUNDLE_MALFORMED;
   /* Both operands are scaled to twice the larger scale, added, and rescaled to the output (TFLite's reference add.h). */
   const double twice = 2.0 * (of.a.scale > of.b.scale ? of.a.scale : of.b.scale);
-  const double last = twice / ((double)(1 << SUM_BITS) * of.output.scale);
+  const double last = twice / ((double)(1 << plan->bits) * of.output.scale);
   plan->sign = operator->code == AIOT_SUB ? -1 : 1;
   if (!(last < 1.0) || !aiot_ratio_of(of.a.scale / twice, &plan->first_ratio) ||
       !aiot_ratio_of(of.b.scale / twice, &plan->second_ratio) || !aiot_ratio_of(last, &plan->ratio))
@@ -192,6 +281,7 @@ aiot_code aiot_prepare_sum(const aiot_operator *operator) {
 aiot_code aiot_prepare_product(const aiot_operator *operator) {
   arithmetic_plan *plan;
   scales of;
+  if (is_whole(operator)) return prepare_whole(operator);
   const aiot_code code = prepare(operator, run_product, &plan, &of);
   if (code != AIOT_OK) return code;
   return aiot_ratio_of(of.a.scale * of.b.scale / of.output.scale, &plan->ratio) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
@@ -200,10 +290,12 @@ aiot_code aiot_prepare_product(const aiot_operator *operator) {
 aiot_code aiot_prepare_squared_difference(const aiot_operator *operator) {
   arithmetic_plan *plan;
   scales of;
+  if (is_whole(operator)) return prepare_whole(operator);
   const aiot_code code = prepare(operator, run_squared_difference, &plan, &of);
   if (code != AIOT_OK) return code;
+  plan->bits = plan->type == AIOT_INT16 ? 0 : DIFFERENCE_BITS;
   const double twice = 2.0 * (of.a.scale > of.b.scale ? of.a.scale : of.b.scale);
-  const double last = twice * twice / ((double)(1 << 2 * DIFFERENCE_BITS) * of.output.scale);
+  const double last = twice * twice / ((double)(1 << 2 * plan->bits) * of.output.scale);
   return aiot_ratio_of(of.a.scale / twice, &plan->first_ratio) && aiot_ratio_of(of.b.scale / twice, &plan->second_ratio) &&
                  aiot_ratio_of(last, &plan->ratio)
              ? AIOT_OK
@@ -232,7 +324,8 @@ aiot_code aiot_prepare_choice(const aiot_operator *operator) {
   plan->output_zero = 0;
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *y = aiot_operator_output(operator, 0);
-  return aiot_scale_same(file, aiot_operator_input(operator, 0), y) && aiot_scale_same(file, aiot_operator_input(operator, 1), y)
+  const uint32_t types = types_of(operator->code);
+  return aiot_alike(file, aiot_operator_input(operator, 0), y, types) && aiot_alike(file, aiot_operator_input(operator, 1), y, types)
              ? AIOT_OK
              : AIOT_BUNDLE_MALFORMED;
 }
@@ -243,6 +336,7 @@ aiot_code aiot_prepare_comparison(const aiot_operator *operator) {
   scales of;
   const aiot_code code = prepare(operator, run_comparison, &plan, &of);
   if (code != AIOT_OK) return code;
+  if (plan->first_type == AIOT_INT32) return AIOT_OK;
   if (of.a.scale >= 1.0 || of.b.scale >= 1.0) return AIOT_MODEL_UNSUPPORTED;
   return aiot_ratio_of(of.a.scale, &plan->first_ratio) && aiot_ratio_of(of.b.scale, &plan->second_ratio) ? AIOT_OK
                                                                                                         : AIOT_BUNDLE_MALFORMED;
@@ -257,6 +351,8 @@ aiot_code aiot_prepare_logic(const aiot_operator *operator) {
 typedef struct {
   aiot_extent extent;
   aiot_places condition, first, second;
+  /* Size of an element. */
+  uint32_t bytes;
 } select_plan;
 
 static void run_select(const aiot_step *step) {
@@ -265,7 +361,11 @@ static void run_select(const aiot_step *step) {
   aiot_odometer odometer = {{0}}, other = {{0}};
   int32_t at = 0, a = 0, b = 0, unused = 0;
   for (int32_t i = 0; i < count; i++) {
-    step->y[i] = step->x[at] != 0 ? step->x2[a] : step->x3[b];
+    if (plan->bytes == 1) step->y[i] = step->x[at] != 0 ? step->x2[a] : step->x3[b];
+    else {
+      const int8_t *from = step->x[at] != 0 ? step->x2 + (size_t)a * plan->bytes : step->x3 + (size_t)b * plan->bytes;
+      memcpy(step->y + (size_t)i * plan->bytes, from, plan->bytes);
+    }
     aiot_odometer_next(&odometer, &plan->extent, &plan->condition, &at, &plan->first, &a);
     aiot_odometer_next(&other, &plan->extent, &plan->second, &b, &plan->second, &unused);
   }
@@ -276,12 +376,14 @@ aiot_code aiot_prepare_select(const aiot_operator *operator) {
   const aiot_operand *condition = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   const aiot_operand *a = aiot_operator_input(operator, 1), *b = aiot_operator_input(operator, 2);
   if (condition == NULL || a == NULL || b == NULL || y == NULL || condition->type != AIOT_BOOL) return AIOT_BUNDLE_MALFORMED;
-  if (!aiot_scale_same(file, a, y) || !aiot_scale_same(file, b, y)) return AIOT_BUNDLE_MALFORMED;
+  const uint32_t types = 1 << AIOT_INT8 | 1 << AIOT_INT16 | 1 << AIOT_INT32 | 1 << AIOT_FLOAT32 | 1 << AIOT_BOOL;
+  if (!aiot_alike(file, a, y, types) || !aiot_alike(file, b, y, types)) return AIOT_BUNDLE_MALFORMED;
   select_plan *plan =
       aiot_network_step(operator->network, run_select, sizeof *plan, aiot_operator_input_index(operator, 0),
                         aiot_operator_input_index(operator, 1), aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   aiot_network_third(operator->network, aiot_operator_input_index(operator, 2));
+  plan->bytes = aiot_type_bytes(y->type);
   plan->extent = aiot_extent_of(y);
   if (!broadcast(condition, &plan->extent, &plan->condition) || !broadcast(a, &plan->extent, &plan->first) ||
       !broadcast(b, &plan->extent, &plan->second))

@@ -1,4 +1,4 @@
-/* RESIZE_NEAREST_NEIGHBOR, RESIZE_BILINEAR, BATCH_MATMUL and L2_NORMALIZATION on int8. */
+/* RESIZE_NEAREST_NEIGHBOR, RESIZE_BILINEAR and BATCH_MATMUL on int8 and int16, and L2_NORMALIZATION on int8. */
 #include <math.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@ typedef struct {
 } between;
 
 typedef struct {
-  int32_t batches, channels;
+  int32_t batches, channels, type;
   int32_t input[2], output[2];
   const between *axis[2];
 } resize_plan;
@@ -39,32 +39,35 @@ static between bilinear_of(int32_t at, int32_t input, int32_t output, bool align
   return (between){(int32_t)low, (int32_t)(high > input - 1 ? input - 1 : high), (int32_t)(place - 1024 * low)};
 }
 
-static const int8_t *cell_of(const resize_plan *plan, const int8_t *x, int32_t batch, int32_t row, int32_t column) {
-  return x + ((batch * plan->input[0] + row) * plan->input[1] + column) * plan->channels;
+/* Index of a cell's first element. */
+static int32_t cell_of(const resize_plan *plan, int32_t batch, int32_t row, int32_t column) {
+  return ((batch * plan->input[0] + row) * plan->input[1] + column) * plan->channels;
 }
 
 static void run_nearest(const aiot_step *step) {
   const resize_plan *plan = step->plan;
+  const size_t size = aiot_type_bytes(plan->type), bytes = (size_t)plan->channels * size;
   int8_t *y = step->y;
   for (int32_t batch = 0; batch < plan->batches; batch++)
     for (int32_t row = 0; row < plan->output[0]; row++)
-      for (int32_t column = 0; column < plan->output[1]; column++, y += plan->channels)
-        memcpy(y, cell_of(plan, step->x, batch, plan->axis[0][row].low, plan->axis[1][column].low), (size_t)plan->channels);
+      for (int32_t column = 0; column < plan->output[1]; column++, y += bytes)
+        memcpy(y, step->x + (size_t)cell_of(plan, batch, plan->axis[0][row].low, plan->axis[1][column].low) * size, bytes);
 }
 
 static void run_bilinear(const aiot_step *step) {
   const resize_plan *plan = step->plan;
-  int8_t *y = step->y;
+  int32_t to = 0;
   for (int32_t batch = 0; batch < plan->batches; batch++)
     for (int32_t row = 0; row < plan->output[0]; row++)
       for (int32_t column = 0; column < plan->output[1]; column++) {
         const between r = plan->axis[0][row], c = plan->axis[1][column];
-        const int8_t *a = cell_of(plan, step->x, batch, r.low, c.low), *b = cell_of(plan, step->x, batch, r.high, c.low);
-        const int8_t *d = cell_of(plan, step->x, batch, r.low, c.high), *e = cell_of(plan, step->x, batch, r.high, c.high);
+        const int32_t a = cell_of(plan, batch, r.low, c.low), b = cell_of(plan, batch, r.high, c.low);
+        const int32_t d = cell_of(plan, batch, r.low, c.high), e = cell_of(plan, batch, r.high, c.high);
         const int64_t down = r.part, up = 1024 - r.part, right = c.part, left = 1024 - c.part;
         for (int32_t k = 0; k < plan->channels; k++) {
-          const int64_t sum = a[k] * up * left + b[k] * down * left + d[k] * up * right + e[k] * down * right;
-          *y++ = (int8_t)((sum + (sum > 0 ? 1 << 19 : -(1 << 19))) / (1 << 20));
+          const int64_t sum = aiot_load(step->x, plan->type, a + k) * up * left + aiot_load(step->x, plan->type, b + k) * down * left +
+                              aiot_load(step->x, plan->type, d + k) * up * right + aiot_load(step->x, plan->type, e + k) * down * right;
+          aiot_store(step->y, plan->type, to++, (int32_t)((sum + (sum > 0 ? 1 << 19 : -(1 << 19))) / (1 << 20)));
         }
       }
 }
@@ -77,7 +80,7 @@ aiot_code aiot_prepare_resize(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const bool nearest = operator->code == AIOT_RESIZE_NEAREST_NEIGHBOR;
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0), *size = aiot_operator_input(operator, 1);
-  if (x == NULL || y == NULL || !aiot_scale_same(file, x, y)) return AIOT_BUNDLE_MALFORMED;
+  if (x == NULL || y == NULL || !aiot_alike(file, x, y, 1 << AIOT_INT8 | 1 << AIOT_INT16)) return AIOT_BUNDLE_MALFORMED;
   if (!aiot_operand_constant(size, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
   const unsigned slot = nearest ? 0 : 2;
   const bool align = aiot_flatbuffer_i8(file, operator->options, slot, 0) != 0;
@@ -88,7 +91,7 @@ aiot_code aiot_prepare_resize(const aiot_operator *operator) {
   resize_plan *plan = aiot_network_step(operator->network, nearest ? run_nearest : run_bilinear, sizeof *plan,
                                         aiot_operator_input_index(operator, 0), -1, aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
-  *plan = (resize_plan){.batches = x->size[0], .channels = x->size[3]};
+  *plan = (resize_plan){.batches = x->size[0], .channels = x->size[3], .type = x->type};
   for (int32_t axis = 0; axis < 2; axis++) {
     const int32_t input = plan->input[axis] = x->size[axis + 1], output = plan->output[axis] = shape[axis + 1];
     between *places = aiot_arena_take(operator->network->arena, (size_t)output * sizeof *places, sizeof(int32_t));
@@ -109,18 +112,31 @@ typedef struct {
   int32_t row, column, first_depth, second_depth;
   int32_t first_zero, second_zero, output_zero;
   aiot_ratio ratio;
+  int32_t type;
 } matmul_plan;
+
+/* An element of the product on int16. */
+static int32_t wide_product(const matmul_plan *plan, const aiot_step *step, int32_t left, int32_t right) {
+  int64_t sum = 0;
+  for (int32_t k = 0; k < plan->depth; k++)
+    sum += (int64_t)aiot_load(step->x, AIOT_INT16, left + k * plan->first_depth) * aiot_load(step->x2, AIOT_INT16, right + k * plan->second_depth);
+  return aiot_range_limit(aiot_range_whole(AIOT_INT16), aiot_ratio_times_wide(sum, plan->ratio));
+}
 
 static void run_batch_matmul(const aiot_step *step) {
   const matmul_plan *plan = step->plan;
   static const aiot_range whole = {INT8_MIN, INT8_MAX};
   const int32_t count = aiot_extent_count(&plan->batches);
   aiot_odometer odometer = {{0}};
-  int32_t a = 0, b = 0;
+  int32_t a = 0, b = 0, to = 0;
   int8_t *y = step->y;
   for (int32_t batch = 0; batch < count; batch++) {
     for (int32_t row = 0; row < plan->rows; row++)
       for (int32_t column = 0; column < plan->columns; column++) {
+        if (plan->type == AIOT_INT16) {
+          aiot_store(step->y, AIOT_INT16, to++, wide_product(plan, step, a + row * plan->row, b + column * plan->column));
+          continue;
+        }
         const int8_t *left = step->x + a + row * plan->row, *right = step->x2 + b + column * plan->column;
         uint32_t sum = 0;
         for (int32_t k = 0; k < plan->depth; k++)
@@ -155,7 +171,9 @@ aiot_code aiot_prepare_batch_matmul(const aiot_operator *operator) {
   const aiot_operand *a = aiot_operator_input(operator, 0), *b = aiot_operator_input(operator, 1), *y = aiot_operator_output(operator, 0);
   aiot_scale first, second, output;
   if (a == NULL || b == NULL || y == NULL) return AIOT_BUNDLE_MALFORMED;
-  if (!aiot_scale_of(file, a, &first) || !aiot_scale_of(file, b, &second) || !aiot_scale_of(file, y, &output)) return AIOT_BUNDLE_MALFORMED;
+  if (a->type != y->type || b->type != y->type || !aiot_activation_scale_of(file, a, &first) ||
+      !aiot_activation_scale_of(file, b, &second) || !aiot_activation_scale_of(file, y, &output))
+    return AIOT_BUNDLE_MALFORMED;
   const int32_t rank = a->rank > b->rank ? a->rank : b->rank;
   if (a->rank < 2 || b->rank < 2 || rank > 5 || aiot_flatbuffer_i8(file, operator->options, 2, 0) != 0) return AIOT_MODEL_UNSUPPORTED;
   if (y->rank != rank) return AIOT_BUNDLE_MALFORMED;
@@ -177,7 +195,8 @@ aiot_code aiot_prepare_batch_matmul(const aiot_operator *operator) {
                         .second_depth = adj_y ? 1 : columns,
                         .first_zero = first.zero_point,
                         .second_zero = second.zero_point,
-                        .output_zero = output.zero_point};
+                        .output_zero = output.zero_point,
+                        .type = y->type};
   plan->batches = aiot_extent_of(y);
   plan->batches.rank = rank - 2;
   if (!batches_of(a, y, &plan->first) || !batches_of(b, y, &plan->second)) return AIOT_BUNDLE_MALFORMED;

@@ -1,4 +1,4 @@
-/* Operators that move int8 elements without changing them, and CAST. */
+/* Operators that move elements without changing them, and CAST. */
 #include <math.h>
 #include <string.h>
 
@@ -9,10 +9,20 @@
 /* Maximum number of dimensions in a RESHAPE's option. */
 enum { LISTED_MAX = 8 };
 
+/* Types of elements, as bits, that operators move (src/lib/runtime/interpreter/interpreter.ts). */
+enum {
+  NARROW = 1 << AIOT_INT8 | 1 << AIOT_FLOAT32,
+  MOVING = NARROW | 1 << AIOT_INT16,
+  WIDE = MOVING | 1 << AIOT_INT32,
+  ANY = WIDE | 1 << AIOT_BOOL
+};
+
 /* For every index of the extent, copies x at the source place to y at the target place. */
 typedef struct {
   aiot_extent extent;
   aiot_places source, target;
+  /* Size of an element. */
+  uint32_t bytes;
 } copy_plan;
 
 static void run_copy(const aiot_step *step) {
@@ -26,27 +36,51 @@ static void run_copy(const aiot_step *step) {
   }
 }
 
+/* Like run_copy, for elements of several bytes. */
+static void run_copy_wide(const aiot_step *step) {
+  const copy_plan *plan = step->plan;
+  const int32_t count = aiot_extent_count(&plan->extent);
+  aiot_odometer odometer = {{0}};
+  int32_t from = plan->source.start, to = plan->target.start;
+  for (int32_t i = 0; i < count; i++) {
+    memcpy(step->y + (size_t)to * plan->bytes, step->x + (size_t)from * plan->bytes, plan->bytes);
+    aiot_odometer_next(&odometer, &plan->extent, &plan->source, &from, &plan->target, &to);
+  }
+}
+
 typedef struct {
   int32_t count;
-  int8_t value;
+  uint32_t bytes;
+  /* An element; NULL = it is the input. */
+  const uint8_t *value;
+  int8_t zero;
 } fill_plan;
 
 static void run_fill(const aiot_step *step) {
   const fill_plan *plan = step->plan;
-  memset(step->y, plan->value, (size_t)plan->count);
+  const uint8_t *value = plan->value == NULL ? (const uint8_t *)step->x : plan->value;
+  /* An element of several bytes without a value is 0. */
+  if (value == NULL || plan->bytes == 1) {
+    memset(step->y, value == NULL ? plan->zero : (int8_t)value[0], (size_t)plan->count * plan->bytes);
+    return;
+  }
+  for (int32_t i = 0; i < plan->count; i++) memcpy(step->y + (size_t)i * plan->bytes, value, plan->bytes);
 }
 
 static copy_plan *add_copy(const aiot_operator *operator, uint32_t input, uint32_t output) {
-  return aiot_network_step(operator->network, run_copy, sizeof(copy_plan), aiot_operator_input_index(operator, input), -1,
-                           aiot_operator_output_index(operator, output));
+  const uint32_t bytes = aiot_type_bytes(aiot_operator_output(operator, output)->type);
+  copy_plan *plan = aiot_network_step(operator->network, bytes == 1 ? run_copy : run_copy_wide, sizeof(copy_plan),
+                                      aiot_operator_input_index(operator, input), -1, aiot_operator_output_index(operator, output));
+  if (plan != NULL) plan->bytes = bytes;
+  return plan;
 }
 
-/* Checks that input and output exist and have the same scale; otherwise returns false. */
-static bool ends_of(const aiot_operator *operator, uint32_t input, uint32_t output, const aiot_operand **x,
+/* Checks that input and output exist and have the same type, which is one of `types`, and the same scale; otherwise returns false. */
+static bool ends_of(const aiot_operator *operator, uint32_t input, uint32_t output, uint32_t types, const aiot_operand **x,
                     const aiot_operand **y) {
   *x = aiot_operator_input(operator, input);
   *y = aiot_operator_output(operator, output);
-  return *x != NULL && *y != NULL && aiot_scale_same(&operator->network->file, *x, *y);
+  return *x != NULL && *y != NULL && aiot_alike(&operator->network->file, *x, *y, types);
 }
 
 /* RESHAPE and similar operators. The output is the input with another shape, and shares its memory. */
@@ -55,9 +89,11 @@ aiot_code aiot_prepare_reshape(const aiot_operator *operator) {
   /* A RESHAPE's target shape is that of the output, so only the length of the list is checked. */
   const bool listed = operator->code == AIOT_RESHAPE;
   if (listed && aiot_flatbuffer_vector(&operator->network->file, operator->options, 0, 4).count > LISTED_MAX) return AIOT_BUNDLE_MALFORMED;
-  const bool same = ends_of(operator, 0, 0, &x, &y);
+  const bool same = ends_of(operator, 0, 0, ANY, &x, &y);
   if (x == NULL || y == NULL || x->count != y->count || x->type != y->type) return AIOT_BUNDLE_MALFORMED;
   if (!same && (x->type == AIOT_INT8 || x->type == AIOT_UINT8)) return AIOT_BUNDLE_MALFORMED;
+  /* Samples of sound have no scale. */
+  if (!same && x->type == AIOT_INT16 && x->scale.count + y->scale.count > 0) return AIOT_BUNDLE_MALFORMED;
   /* A constant may not be aligned for the kernels that read the output. */
   if (x->data != NULL && aiot_type_bytes(x->type) > 1) return AIOT_MODEL_UNSUPPORTED;
   aiot_operator_output(operator, 0)->root = x->root;
@@ -108,8 +144,9 @@ aiot_code aiot_prepare_concatenation(const aiot_operator *operator) {
   const aiot_operand *x, *y;
   int32_t start = 0, axis = -1;
   for (uint32_t part = 0; part < operator->inputs.count; part++) {
+    if (!ends_of(operator, part, 0, ANY, &x, &y) || x->rank != y->rank) return AIOT_BUNDLE_MALFORMED;
     /* TFLite Micro compares the quantizations exactly. */
-    if (!ends_of(operator, part, 0, &x, &y) || !aiot_scale_equal(file, x, y) || x->rank != y->rank) return AIOT_BUNDLE_MALFORMED;
+    if ((x->type == AIOT_INT8 || x->type == AIOT_INT16) && !aiot_scale_equal(file, x, y)) return AIOT_BUNDLE_MALFORMED;
     axis = aiot_operand_axis(y, aiot_flatbuffer_i32(file, operator->options, 0, 0));
     if (axis < 0 || x->size[axis] > y->size[axis] - start) return AIOT_BUNDLE_MALFORMED;
     for (int32_t k = 0; k < x->rank; k++)
@@ -129,18 +166,18 @@ aiot_code aiot_prepare_concatenation(const aiot_operator *operator) {
 /* PAD fills with the zero point, PADV2 with a constant. */
 aiot_code aiot_prepare_pad(const aiot_operator *operator) {
   const aiot_operand *x, *y, *paddings = aiot_operator_input(operator, 1), *value = aiot_operator_input(operator, 2);
-  if (!ends_of(operator, 0, 0, &x, &y) || x->rank != y->rank) return AIOT_BUNDLE_MALFORMED;
+  if (!ends_of(operator, 0, 0, WIDE, &x, &y) || x->rank != y->rank) return AIOT_BUNDLE_MALFORMED;
   if (!aiot_operand_constant(paddings, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
   const bool given = operator->code == AIOT_PADV2;
-  if (given && (!aiot_operand_constant(value, AIOT_INT8) || value->count != 1)) return AIOT_MODEL_UNSUPPORTED;
-  if (given && !aiot_scale_same(&operator->network->file, value, y)) return AIOT_BUNDLE_MALFORMED;
+  if (given && (!aiot_operand_constant(value, y->type) || value->count != 1)) return AIOT_MODEL_UNSUPPORTED;
+  if (given && !aiot_alike(&operator->network->file, value, y, WIDE)) return AIOT_BUNDLE_MALFORMED;
   if (paddings->count != 2 * x->rank) return AIOT_BUNDLE_MALFORMED;
-  aiot_scale output;
-  if (!aiot_scale_of(&operator->network->file, y, &output)) return AIOT_BUNDLE_MALFORMED;
+  aiot_scale output = {1, 0};
+  if (y->type == AIOT_INT8 && !aiot_scale_of(&operator->network->file, y, &output)) return AIOT_BUNDLE_MALFORMED;
   fill_plan *fill = aiot_network_step(operator->network, run_fill, sizeof *fill, -1, -1, aiot_operator_output_index(operator, 0));
   copy_plan *plan = fill == NULL ? NULL : add_copy(operator, 0, 0);
   if (plan == NULL) return AIOT_MEMORY_SHORT;
-  *fill = (fill_plan){y->count, given ? (int8_t)value->data[0] : (int8_t)output.zero_point};
+  *fill = (fill_plan){y->count, plan->bytes, given ? value->data : NULL, (int8_t)output.zero_point};
   const aiot_extent whole = aiot_extent_of(y);
   plan->extent = aiot_extent_of(x);
   plan->source = aiot_places_in(&plan->extent);
@@ -156,7 +193,7 @@ aiot_code aiot_prepare_pad(const aiot_operator *operator) {
 /* Axis k of the output is axis permutation[k] of the input. */
 aiot_code aiot_prepare_transpose(const aiot_operator *operator) {
   const aiot_operand *x, *y, *permutation = aiot_operator_input(operator, 1);
-  if (!ends_of(operator, 0, 0, &x, &y)) return AIOT_BUNDLE_MALFORMED;
+  if (!ends_of(operator, 0, 0, MOVING, &x, &y)) return AIOT_BUNDLE_MALFORMED;
   if (!aiot_operand_constant(permutation, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
   if (permutation->count != x->rank || y->rank != x->rank) return AIOT_BUNDLE_MALFORMED;
   copy_plan *plan = add_copy(operator, 0, 0);
@@ -182,7 +219,7 @@ aiot_code aiot_prepare_split(const aiot_operator *operator) {
   if (aiot_flatbuffer_i32(&operator->network->file, operator->options, 0, 0) != (int32_t)parts) return AIOT_BUNDLE_MALFORMED;
   if (!aiot_operand_constant(where, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
   for (uint32_t part = 0; part < parts; part++) {
-    if (!ends_of(operator, 1, part, &x, &y) || y->rank != x->rank) return AIOT_BUNDLE_MALFORMED;
+    if (!ends_of(operator, 1, part, WIDE, &x, &y) || y->rank != x->rank) return AIOT_BUNDLE_MALFORMED;
     const int32_t axis = aiot_operand_axis(x, aiot_operand_i32(where, 0));
     if (axis < 0 || (int64_t)y->size[axis] * parts != x->size[axis]) return AIOT_BUNDLE_MALFORMED;
     for (int32_t k = 0; k < x->rank; k++)
@@ -220,7 +257,7 @@ aiot_code aiot_prepare_split_sizes(const aiot_operator *operator) {
   for (uint32_t part = 0; part < parts; part++) {
     const int32_t size = aiot_operand_i32(sizes, (int32_t)part);
     const int64_t own = size == -1 ? x->size[axis] - given : size;
-    if (!ends_of(operator, 0, part, &x, &y) || y->rank != x->rank || y->size[axis] != own) return AIOT_BUNDLE_MALFORMED;
+    if (!ends_of(operator, 0, part, WIDE, &x, &y) || y->rank != x->rank || y->size[axis] != own) return AIOT_BUNDLE_MALFORMED;
     if (y->size[axis] > x->size[axis] - start) return AIOT_BUNDLE_MALFORMED;
     for (int32_t k = 0; k < x->rank; k++)
       if (k != axis && x->size[k] != y->size[k]) return AIOT_BUNDLE_MALFORMED;
@@ -266,7 +303,7 @@ static bool slice_of(int32_t size, int64_t begin, int64_t end, int64_t step, boo
 aiot_code aiot_prepare_strided_slice(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x, *y, *bound[3];
-  if (!ends_of(operator, 0, 0, &x, &y)) return AIOT_BUNDLE_MALFORMED;
+  if (!ends_of(operator, 0, 0, ANY, &x, &y)) return AIOT_BUNDLE_MALFORMED;
   for (uint32_t i = 0; i < 3; i++) {
     bound[i] = aiot_operator_input(operator, i + 1);
     if (!aiot_operand_constant(bound[i], AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
@@ -314,7 +351,7 @@ aiot_code aiot_prepare_pack(const aiot_operator *operator) {
   const int32_t parts = (int32_t)operator->inputs.count;
   if (aiot_flatbuffer_i32(&operator->network->file, operator->options, 0, 0) != parts) return AIOT_BUNDLE_MALFORMED;
   for (int32_t part = 0; part < parts; part++) {
-    if (!ends_of(operator, (uint32_t)part, 0, &x, &y) || y->rank != x->rank + 1) return AIOT_BUNDLE_MALFORMED;
+    if (!ends_of(operator, (uint32_t)part, 0, WIDE, &x, &y) || y->rank != x->rank + 1) return AIOT_BUNDLE_MALFORMED;
     const int32_t axis = aiot_operand_axis(y, aiot_flatbuffer_i32(&operator->network->file, operator->options, 1, 0));
     if (axis < 0 || y->size[axis] != parts) return AIOT_BUNDLE_MALFORMED;
     for (int32_t k = 0; k < x->rank; k++)
@@ -337,7 +374,7 @@ aiot_code aiot_prepare_unpack(const aiot_operator *operator) {
   const int32_t parts = (int32_t)operator->outputs.count;
   if (aiot_flatbuffer_i32(&operator->network->file, operator->options, 0, 0) != parts) return AIOT_BUNDLE_MALFORMED;
   for (int32_t part = 0; part < parts; part++) {
-    if (!ends_of(operator, 0, (uint32_t)part, &x, &y) || x->rank != y->rank + 1) return AIOT_BUNDLE_MALFORMED;
+    if (!ends_of(operator, 0, (uint32_t)part, WIDE, &x, &y) || x->rank != y->rank + 1) return AIOT_BUNDLE_MALFORMED;
     const int32_t axis = aiot_operand_axis(x, aiot_flatbuffer_i32(&operator->network->file, operator->options, 1, 0));
     if (axis < 0 || x->size[axis] != parts) return AIOT_BUNDLE_MALFORMED;
     for (int32_t k = 0; k < y->rank; k++)
@@ -357,7 +394,7 @@ aiot_code aiot_prepare_unpack(const aiot_operator *operator) {
 /* SLICE copies a range of each axis. A size of -1 extends to the end. */
 aiot_code aiot_prepare_slice(const aiot_operator *operator) {
   const aiot_operand *x, *y, *begin = aiot_operator_input(operator, 1), *size = aiot_operator_input(operator, 2);
-  if (!ends_of(operator, 0, 0, &x, &y) || x->rank != y->rank) return AIOT_BUNDLE_MALFORMED;
+  if (!ends_of(operator, 0, 0, ANY, &x, &y) || x->rank != y->rank) return AIOT_BUNDLE_MALFORMED;
   if (!aiot_operand_constant(begin, AIOT_INT32) || !aiot_operand_constant(size, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
   if (begin->count != x->rank || size->count != x->rank) return AIOT_BUNDLE_MALFORMED;
   copy_plan *plan = add_copy(operator, 0, 0);
@@ -376,7 +413,9 @@ aiot_code aiot_prepare_slice(const aiot_operator *operator) {
 }
 
 typedef struct {
-  int32_t batches, outer, size, count, inner;
+  int32_t batches, outer, size, count;
+  /* Bytes after the axis. */
+  int32_t inner;
 } gather_plan;
 
 static void run_gather(const aiot_step *step) {
@@ -396,7 +435,7 @@ static void run_gather(const aiot_step *step) {
 aiot_code aiot_prepare_gather(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x, *y, *taken = aiot_operator_input(operator, 1);
-  if (!ends_of(operator, 0, 0, &x, &y)) return AIOT_BUNDLE_MALFORMED;
+  if (!ends_of(operator, 0, 0, NARROW | 1 << AIOT_INT32 | 1 << AIOT_BOOL, &x, &y)) return AIOT_BUNDLE_MALFORMED;
   if (taken->type != AIOT_INT32) return AIOT_MODEL_UNSUPPORTED;
   const int32_t axis = aiot_operand_axis(x, aiot_flatbuffer_i32(file, operator->options, 0, 0));
   const int32_t given = aiot_flatbuffer_i32(file, operator->options, 1, 0), batch_dims = given < 0 ? given + taken->rank : given;
@@ -405,7 +444,7 @@ aiot_code aiot_prepare_gather(const aiot_operator *operator) {
   gather_plan *plan = aiot_network_step(operator->network, run_gather, sizeof *plan, aiot_operator_input_index(operator, 0),
                                         aiot_operator_input_index(operator, 1), aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
-  *plan = (gather_plan){1, 1, x->size[axis], 1, 1};
+  *plan = (gather_plan){1, 1, x->size[axis], 1, (int32_t)aiot_type_bytes(x->type)};
   int32_t shape[AIOT_RANK_MAX], rank = 0;
   for (int32_t k = 0; k < axis; k++) {
     if (k < batch_dims && taken->size[k] != x->size[k]) return AIOT_BUNDLE_MALFORMED;
@@ -422,7 +461,7 @@ aiot_code aiot_prepare_gather(const aiot_operator *operator) {
 /* DEPTH_TO_SPACE and SPACE_TO_DEPTH move blocks between the channels and the image. */
 aiot_code aiot_prepare_blocks(const aiot_operator *operator) {
   const aiot_operand *x, *y;
-  if (!ends_of(operator, 0, 0, &x, &y) || x->rank != 4 || y->rank != 4) return AIOT_BUNDLE_MALFORMED;
+  if (!ends_of(operator, 0, 0, NARROW, &x, &y) || x->rank != 4 || y->rank != 4) return AIOT_BUNDLE_MALFORMED;
   const bool to_space = operator->code == AIOT_DEPTH_TO_SPACE;
   const aiot_operand *deep = to_space ? x : y, *wide = to_space ? y : x;
   const int32_t block = aiot_flatbuffer_i32(&operator->network->file, operator->options, 0, 0);
@@ -455,7 +494,7 @@ static int32_t inside(int32_t within, int32_t block, int32_t before, int32_t siz
  */
 aiot_code aiot_prepare_batches(const aiot_operator *operator) {
   const aiot_operand *x, *y, *block = aiot_operator_input(operator, 1), *paddings = aiot_operator_input(operator, 2);
-  if (!ends_of(operator, 0, 0, &x, &y)) return AIOT_BUNDLE_MALFORMED;
+  if (!ends_of(operator, 0, 0, NARROW, &x, &y)) return AIOT_BUNDLE_MALFORMED;
   if (!aiot_operand_constant(block, AIOT_INT32) || !aiot_operand_constant(paddings, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
   const bool forward = operator->code == AIOT_SPACE_TO_BATCH_ND;
   const aiot_operand *image = forward ? x : y, *batches = forward ? y : x;
@@ -474,12 +513,12 @@ aiot_code aiot_prepare_batches(const aiot_operator *operator) {
   }
   const int32_t n = image->size[0], c = image->size[image->rank - 1];
   if (batches->size[batches->rank - 1] != c || batches->size[0] != (int64_t)n * blocks[0] * blocks[1]) return AIOT_BUNDLE_MALFORMED;
-  aiot_scale output;
-  if (!aiot_scale_of(&operator->network->file, y, &output)) return AIOT_BUNDLE_MALFORMED;
+  aiot_scale output = {1, 0};
+  if (y->type == AIOT_INT8 && !aiot_scale_of(&operator->network->file, y, &output)) return AIOT_BUNDLE_MALFORMED;
   if (forward) {
     fill_plan *fill = aiot_network_step(operator->network, run_fill, sizeof *fill, -1, -1, aiot_operator_output_index(operator, 0));
     if (fill == NULL) return AIOT_MEMORY_SHORT;
-    *fill = (fill_plan){y->count, (int8_t)output.zero_point};
+    *fill = (fill_plan){y->count, aiot_type_bytes(y->type), NULL, (int8_t)output.zero_point};
   }
   for (int32_t row = 0; row < blocks[0]; row++)
     for (int32_t column = 0; column < blocks[1]; column++) {
@@ -500,23 +539,18 @@ aiot_code aiot_prepare_batches(const aiot_operator *operator) {
   return AIOT_OK;
 }
 
-static void run_fill_from(const aiot_step *step) {
-  const fill_plan *plan = step->plan;
-  memset(step->y, step->x[0], (size_t)plan->count);
-}
-
 /* FILL with a value that another operator computes. The constant dimensions are those of the output. */
 aiot_code aiot_prepare_fill(const aiot_operator *operator) {
   const aiot_operand *x, *y, *dims = aiot_operator_input(operator, 0);
-  if (!ends_of(operator, 1, 0, &x, &y) || x->rank != 0) return AIOT_BUNDLE_MALFORMED;
+  if (!ends_of(operator, 1, 0, NARROW | 1 << AIOT_INT32, &x, &y) || x->rank != 0) return AIOT_BUNDLE_MALFORMED;
   if (!aiot_operand_constant(dims, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
   if (dims->count != y->rank) return AIOT_BUNDLE_MALFORMED;
   for (int32_t k = 0; k < y->rank; k++)
     if (aiot_operand_i32(dims, k) != y->size[k]) return AIOT_BUNDLE_MALFORMED;
-  fill_plan *plan = aiot_network_step(operator->network, run_fill_from, sizeof *plan, aiot_operator_input_index(operator, 1), -1,
+  fill_plan *plan = aiot_network_step(operator->network, run_fill, sizeof *plan, aiot_operator_input_index(operator, 1), -1,
                                       aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
-  plan->count = y->count;
+  *plan = (fill_plan){.count = y->count, .bytes = aiot_type_bytes(y->type)};
   return AIOT_OK;
 }
 
@@ -551,6 +585,7 @@ static void run_cast(const aiot_step *step) {
         whole = plan->to == AIOT_BOOL ? real != 0.0f : truncated(real);
         break;
       case AIOT_INT32:
+      case AIOT_UINT32:
         memcpy(&whole, x, sizeof whole);
         break;
       case AIOT_INT16:
@@ -562,10 +597,11 @@ static void run_cast(const aiot_step *step) {
     }
     switch (plan->to) {
       case AIOT_FLOAT32:
-        if (plan->from != AIOT_FLOAT32) real = (float)whole;
+        if (plan->from != AIOT_FLOAT32) real = plan->from == AIOT_UINT32 ? (float)(uint32_t)whole : (float)whole;
         memcpy(y, &real, sizeof real);
         break;
       case AIOT_INT32:
+      case AIOT_UINT32:
         memcpy(y, &whole, sizeof whole);
         break;
       case AIOT_INT16:
@@ -585,7 +621,11 @@ static bool castable(int32_t type) {
 aiot_code aiot_prepare_cast(const aiot_operator *operator) {
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   if (x == NULL || y == NULL) return AIOT_BUNDLE_MALFORMED;
-  if (!castable(x->type) || !castable(y->type)) return AIOT_MODEL_UNSUPPORTED;
+  /* uint32 is not converted to or from bool. In C, the conversion of a negative float32 to uint32 is undefined. */
+  const bool from = x->type == AIOT_UINT32, to = y->type == AIOT_UINT32;
+  if (!(from || castable(x->type)) || !(to || castable(y->type)) || (from && (to || y->type == AIOT_BOOL)) ||
+      (to && (x->type == AIOT_BOOL || x->type == AIOT_FLOAT32)))
+    return AIOT_MODEL_UNSUPPORTED;
   /* The options repeat both types, or are absent, but must be types. */
   for (unsigned slot = 0; slot < 2; slot++)
     if (aiot_type_bytes(aiot_flatbuffer_i8(&operator->network->file, operator->options, slot, 0)) == 0) return AIOT_MODEL_UNSUPPORTED;

@@ -1,47 +1,49 @@
-/* MAX_POOL_2D and AVERAGE_POOL_2D on int8: only cells inside the image count. */
+/* MAX_POOL_2D and AVERAGE_POOL_2D on int8 and int16: only cells inside the image count. */
 #include "kernels.h"
 #include "quantized.h"
 #include "window_axes.h"
 
 typedef struct {
   aiot_axis rows, columns;
-  int32_t batches, channels;
+  int32_t batches, channels, type;
   bool average;
   aiot_range range;
 } pool_plan;
 
-static int8_t pooled(const pool_plan *plan, const int8_t *x, int32_t row, int32_t column) {
+/* `start`: index of the image's first cell of the channel. */
+static int32_t pooled(const pool_plan *plan, const int8_t *x, int32_t start, int32_t row, int32_t column) {
   const aiot_axis *rows = &plan->rows, *columns = &plan->columns;
   const int32_t first_row = aiot_axis_first(rows, row), end_row = aiot_axis_end(rows, row);
   const int32_t first = aiot_axis_first(columns, column), end = aiot_axis_end(columns, column);
-  int32_t sum = 0, most = INT8_MIN;
+  int32_t sum = 0, most = INT16_MIN;
   for (int32_t r = first_row; r < end_row; r++)
     for (int32_t c = first; c < end; c++) {
       const int32_t line = row * rows->stride - rows->before + r, cell = column * columns->stride - columns->before + c;
-      const int32_t value = x[(line * columns->input + cell) * plan->channels];
+      const int32_t value = aiot_load(x, plan->type, start + (line * columns->input + cell) * plan->channels);
       sum += value;
       if (value > most) most = value;
     }
-  if (!plan->average) return aiot_range_clamp(plan->range, most);
+  if (!plan->average) return aiot_range_limit(plan->range, most);
   const int32_t count = (end_row - first_row) * (end - first), half = count / 2;
-  return aiot_range_clamp(plan->range, (sum > 0 ? sum + half : sum - half) / count);
+  return aiot_range_limit(plan->range, (sum > 0 ? sum + half : sum - half) / count);
 }
 
 static void run_pool(const aiot_step *step) {
   const pool_plan *plan = step->plan;
-  int8_t *y = step->y;
+  int32_t i = 0;
   for (int32_t batch = 0; batch < plan->batches; batch++) {
-    const int8_t *x = step->x + batch * plan->rows.input * plan->columns.input * plan->channels;
+    const int32_t start = batch * plan->rows.input * plan->columns.input * plan->channels;
     for (int32_t row = 0; row < plan->rows.output; row++)
       for (int32_t column = 0; column < plan->columns.output; column++)
-        for (int32_t channel = 0; channel < plan->channels; channel++) *y++ = pooled(plan, x + channel, row, column);
+        for (int32_t channel = 0; channel < plan->channels; channel++)
+          aiot_store(step->y, plan->type, i++, pooled(plan, step->x, start + channel, row, column));
   }
 }
 
 aiot_code aiot_prepare_pool(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
-  if (x == NULL || y == NULL || x->rank != 4 || !aiot_scale_same(file, x, y)) return AIOT_BUNDLE_MALFORMED;
+  if (x == NULL || y == NULL || x->rank != 4 || !aiot_alike(file, x, y, 1 << AIOT_INT8 | 1 << AIOT_INT16)) return AIOT_BUNDLE_MALFORMED;
   pool_plan *plan = aiot_network_step(operator->network, run_pool, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
                                       aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
@@ -59,8 +61,9 @@ aiot_code aiot_prepare_pool(const aiot_operator *operator) {
   plan->batches = x->size[0];
   plan->channels = x->size[3];
   plan->average = operator->code == AIOT_AVERAGE_POOL_2D;
+  plan->type = x->type;
   aiot_scale output;
-  if (!aiot_scale_of(file, y, &output)) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_activation_scale_of(file, y, &output)) return AIOT_BUNDLE_MALFORMED;
   const int32_t activation = aiot_flatbuffer_i8(file, operator->options, 5, 0);
-  return aiot_range_of(output, activation, &plan->range) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
+  return aiot_range_within(y->type, output, activation, &plan->range) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
 }

@@ -1,7 +1,8 @@
-/* int8 operators whose state persists between runs, like those of src/lib/runtime/interpreter/recurrent.ts. */
+/* Operators on int8 (and LSTM on int16) whose state persists between runs, like those of src/lib/runtime/interpreter/recurrent.ts. */
 #include <math.h>
 #include <string.h>
 
+#include "fixed_functions.h"
 #include "kernels.h"
 #include "quantized.h"
 #include "variables.h"
@@ -118,40 +119,6 @@ aiot_code aiot_prepare_svdf(const aiot_operator *operator) {
   return first && aiot_ratio_of((double)(product / (float)output.scale), &plan->second) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
 }
 
-/* 65536 / (1 + e^-t) at t = i / 24, each value corrected by half the error of linear interpolation at the middle of its segment. */
-static const uint16_t sigmoid_table[256] = {
-    32768, 33451, 34133, 34813, 35493, 36169, 36843, 37513, 38180, 38841, 39498, 40149, 40794, 41432, 42064, 42688,
-    43304, 43912, 44511, 45102, 45683, 46255, 46817, 47369, 47911, 48443, 48964, 49475, 49975, 50464, 50942, 51409,
-    51865, 52311, 52745, 53169, 53581, 53983, 54374, 54755, 55125, 55485, 55834, 56174, 56503, 56823, 57133, 57433,
-    57724, 58007, 58280, 58544, 58800, 59048, 59288, 59519, 59743, 59959, 60168, 60370, 60565, 60753, 60935, 61110,
-    61279, 61441, 61599, 61750, 61896, 62036, 62172, 62302, 62428, 62549, 62666, 62778, 62886, 62990, 63090, 63186,
-    63279, 63368, 63454, 63536, 63615, 63691, 63765, 63835, 63903, 63968, 64030, 64090, 64148, 64204, 64257, 64308,
-    64357, 64405, 64450, 64494, 64536, 64576, 64614, 64652, 64687, 64721, 64754, 64786, 64816, 64845, 64873, 64900,
-    64926, 64950, 64974, 64997, 65019, 65039, 65060, 65079, 65097, 65115, 65132, 65149, 65164, 65179, 65194, 65208,
-    65221, 65234, 65246, 65258, 65269, 65280, 65291, 65301, 65310, 65319, 65328, 65337, 65345, 65352, 65360, 65367,
-    65374, 65381, 65387, 65393, 65399, 65404, 65410, 65415, 65420, 65425, 65429, 65433, 65438, 65442, 65445, 65449,
-    65453, 65456, 65459, 65462, 65465, 65468, 65471, 65474, 65476, 65479, 65481, 65483, 65485, 65488, 65489, 65491,
-    65493, 65495, 65497, 65498, 65500, 65501, 65503, 65504, 65505, 65507, 65508, 65509, 65510, 65511, 65512, 65513,
-    65514, 65515, 65516, 65517, 65517, 65518, 65519, 65520, 65520, 65521, 65522, 65522, 65523, 65523, 65524, 65524,
-    65525, 65525, 65526, 65526, 65526, 65527, 65527, 65528, 65528, 65528, 65529, 65529, 65529, 65529, 65530, 65530,
-    65530, 65530, 65531, 65531, 65531, 65531, 65531, 65532, 65532, 65532, 65532, 65532, 65532, 65533, 65533, 65533,
-    65533, 65533, 65533, 65533, 65533, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65535,
-};
-
-/* 1 / (1 + e^-x) in Q0.15, for v = x * 3 * 4096. */
-static int32_t logistic16(int32_t v) {
-  const int32_t a = v < 0 ? -v : v, u = a >> 9;
-  const int32_t g = u >= 255 ? 0x7fff * 1024 : sigmoid_table[u] * 512 + (a & 511) * (sigmoid_table[u + 1] - sigmoid_table[u]);
-  return v >= 0 ? (g + 512) >> 10 : ((1 << 25) - g + 511) >> 10;
-}
-
-/* tanh(x) in Q0.15, for v = x * 3 * 4096. */
-static int32_t tanh16(int32_t v) {
-  const int32_t a = v < 0 ? -v : v, u = a >> 8;
-  const int32_t g = u >= 255 ? 0xffff * 256 : sigmoid_table[u] * 256 + (a & 255) * (sigmoid_table[u + 1] - sigmoid_table[u]);
-  return v >= 0 ? (g - (1 << 23) + 128) >> 8 : ((1 << 23) - g + 127) >> 8;
-}
-
 static int32_t clamp16(int32_t value) {
   return value < INT16_MIN ? INT16_MIN : value > INT16_MAX ? INT16_MAX : value;
 }
@@ -170,6 +137,8 @@ typedef struct {
   int8_t *hidden;
   int8_t *cell;
   bool time_major;
+  /* Of x, the hidden state and y: AIOT_INT8 or AIOT_INT16. */
+  int32_t type;
   int32_t batches, steps, inputs, units;
   int32_t input_zero, hidden_zero;
   aiot_ratio keep, add, give;
@@ -179,8 +148,19 @@ typedef struct {
 } lstm_plan;
 
 /* The sum of a gate in Q3.12. Both dot products are rounded and clamped before they are added. */
+static int32_t wide_gate_sum(const lstm_plan *plan, const lstm_gate *gate, const int8_t *x, const int8_t *hidden, int32_t unit) {
+  const aiot_operand bias = {.data = gate->bias};
+  const int8_t *w = gate->weights + unit * plan->inputs, *r = gate->recurrent + unit * plan->units;
+  const uint32_t low = (uint32_t)aiot_operand_i32(&bias, 2 * unit);
+  int64_t own = (int64_t)((uint64_t)(uint32_t)aiot_operand_i32(&bias, 2 * unit + 1) << 32 | low), past = 0;
+  for (int32_t i = 0; i < plan->inputs; i++) own += w[i] * aiot_load(x, AIOT_INT16, i);
+  for (int32_t i = 0; i < plan->units; i++) past += r[i] * aiot_load(hidden, AIOT_INT16, i);
+  return clamp16(clamp16(aiot_ratio_times_wide(own, gate->own)) + clamp16(aiot_ratio_times_wide(past, gate->past)));
+}
+
 static int32_t gate_sum(const lstm_plan *plan, int32_t which, const int8_t *x, const int8_t *hidden, int32_t unit) {
   const lstm_gate *gate = &plan->gate[which];
+  if (plan->type == AIOT_INT16) return wide_gate_sum(plan, gate, x, hidden, unit);
   const aiot_operand bias = {.data = gate->bias};
   const int8_t *w = gate->weights + unit * plan->inputs, *r = gate->recurrent + unit * plan->units;
   uint32_t own = (uint32_t)aiot_operand_i32(&bias, unit), past = 0;
@@ -189,31 +169,32 @@ static int32_t gate_sum(const lstm_plan *plan, int32_t which, const int8_t *x, c
   return clamp16(clamp16(aiot_ratio_times((int32_t)own, gate->own)) + clamp16(aiot_ratio_times((int32_t)past, gate->past)));
 }
 
-static int8_t run_unit(const lstm_plan *plan, const int8_t *x, const int8_t *hidden, int8_t *cell, int32_t unit) {
+static int32_t run_unit(const lstm_plan *plan, const int8_t *x, const int8_t *hidden, int8_t *cell, int32_t unit) {
   int16_t state;
   memcpy(&state, cell, sizeof state);
-  const int32_t forget = logistic16(3 * gate_sum(plan, FORGET_GATE, x, hidden, unit));
-  const int32_t entered = logistic16(3 * gate_sum(plan, INPUT_GATE, x, hidden, unit));
-  const int32_t candidate = tanh16(3 * gate_sum(plan, CELL_GATE, x, hidden, unit));
+  const int32_t forget = aiot_logistic16(3 * gate_sum(plan, FORGET_GATE, x, hidden, unit));
+  const int32_t entered = aiot_logistic16(3 * gate_sum(plan, INPUT_GATE, x, hidden, unit));
+  const int32_t candidate = aiot_tanh16(3 * gate_sum(plan, CELL_GATE, x, hidden, unit));
   const int32_t kept = clamp16(aiot_ratio_times(forget * state, plan->keep));
   const int32_t sum = clamp16(kept + clamp16(aiot_ratio_times(entered * candidate, plan->add)));
   state = (int16_t)(sum < plan->clip.low ? plan->clip.low : sum > plan->clip.high ? plan->clip.high : sum);
   memcpy(cell, &state, sizeof state);
   const int32_t scaled = plan->down == 0 ? state * plan->up : (3 * state + (1 << (plan->down - 1))) >> plan->down;
-  const int32_t given = logistic16(3 * gate_sum(plan, OUTPUT_GATE, x, hidden, unit)) * tanh16(scaled);
-  return aiot_range_clamp((aiot_range){INT8_MIN, INT8_MAX}, aiot_ratio_times(given, plan->give) + plan->hidden_zero);
+  const int32_t given = aiot_logistic16(3 * gate_sum(plan, OUTPUT_GATE, x, hidden, unit)) * aiot_tanh16(scaled);
+  return aiot_range_limit(aiot_range_whole(plan->type), aiot_ratio_times(given, plan->give) + plan->hidden_zero);
 }
 
 static void run_lstm(const aiot_step *step) {
   const lstm_plan *plan = step->plan;
   for (int32_t batch = 0; batch < plan->batches; batch++) {
-    int8_t *hidden = plan->hidden + batch * plan->units, *cell = plan->cell + batch * plan->units * 2;
+    const int32_t bytes = (int32_t)aiot_type_bytes(plan->type);
+    int8_t *hidden = plan->hidden + batch * plan->units * bytes, *cell = plan->cell + batch * plan->units * 2;
     for (int32_t time = 0; time < plan->steps; time++) {
       const int32_t row = plan->time_major ? time * plan->batches + batch : batch * plan->steps + time;
-      const int8_t *x = step->x + row * plan->inputs;
-      int8_t *y = step->y + row * plan->units;
-      for (int32_t unit = 0; unit < plan->units; unit++) y[unit] = run_unit(plan, x, hidden, cell + 2 * unit, unit);
-      memcpy(hidden, y, (size_t)plan->units);
+      const int8_t *x = step->x + row * plan->inputs * bytes;
+      int8_t *y = step->y + row * plan->units * bytes;
+      for (int32_t unit = 0; unit < plan->units; unit++) aiot_store(y, plan->type, unit, run_unit(plan, x, hidden, cell + 2 * unit, unit));
+      memcpy(hidden, y, (size_t)(plan->units * bytes));
     }
   }
 }
@@ -223,7 +204,9 @@ static aiot_code prepare_gate(const aiot_operator *operator, int32_t which, cons
   const aiot_operand *weights = aiot_operator_input(operator, (uint32_t)(FIRST_WEIGHTS + which));
   const aiot_operand *recurrent = aiot_operator_input(operator, (uint32_t)(FIRST_RECURRENT + which));
   const aiot_operand *bias = aiot_operator_input(operator, (uint32_t)(FIRST_BIAS + which));
-  if (!aiot_operand_constant(weights, AIOT_INT8) || !aiot_operand_constant(recurrent, AIOT_INT8) || !aiot_operand_constant(bias, AIOT_INT32))
+  const bool wide = plan->type == AIOT_INT16;
+  if (!aiot_operand_constant(weights, AIOT_INT8) || !aiot_operand_constant(recurrent, AIOT_INT8) ||
+      !aiot_operand_constant(bias, wide ? AIOT_INT64 : AIOT_INT32))
     return AIOT_MODEL_UNSUPPORTED;
   if (!aiot_operand_shaped(weights, 2, (int32_t[]){plan->units, plan->inputs}) || !aiot_operand_shaped(recurrent, 2, (int32_t[]){plan->units, plan->units}) ||
       !aiot_operand_shaped(bias, 1, &plan->units))
@@ -232,6 +215,11 @@ static aiot_code prepare_gate(const aiot_operator *operator, int32_t which, cons
   if (!symmetric(file, weights, &own) || !symmetric(file, recurrent, &past)) return AIOT_BUNDLE_MALFORMED;
   /* The factor 4096 converts the sums to Q3.12. */
   const double own_ratio = (double)((float)input * own) * 4096.0, past_ratio = (double)((float)hidden * past) * 4096.0;
+  const int64_t most = (int64_t)1 << 46;
+  for (int32_t i = 0; wide && i < bias->count; i++) {
+    const int64_t value = (int64_t)((uint64_t)(uint32_t)aiot_operand_i32(bias, 2 * i + 1) << 32 | (uint32_t)aiot_operand_i32(bias, 2 * i));
+    if (value > most || value < -most) return AIOT_MODEL_UNSUPPORTED;
+  }
   *gate = (lstm_gate){.weights = (const int8_t *)weights->data, .recurrent = (const int8_t *)recurrent->data, .bias = bias->data};
   return aiot_ratio_of(own_ratio, &gate->own) && aiot_ratio_of(past_ratio, &gate->past) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
 }
@@ -262,7 +250,9 @@ aiot_code aiot_prepare_lstm(const aiot_operator *operator) {
       !aiot_operand_shaped(cell, 2, (int32_t[]){batches, units}))
     return AIOT_BUNDLE_MALFORMED;
   aiot_scale input, cells, output;
-  if (!aiot_scale_of(file, x, &input) || !aiot_scale_of(file, y, &output) || !aiot_scale_equal(file, hidden, y)) return AIOT_BUNDLE_MALFORMED;
+  if (x->type != y->type || !aiot_activation_scale_of(file, x, &input) || !aiot_activation_scale_of(file, y, &output) ||
+      !aiot_scale_equal(file, hidden, y))
+    return AIOT_BUNDLE_MALFORMED;
   if (!aiot_integer_scale_of(file, cell, &cells) || cells.zero_point != 0) return AIOT_BUNDLE_MALFORMED;
   int power;
   const double clip = (double)aiot_flatbuffer_f32(file, operator->options, 1, 0.0f);
@@ -273,7 +263,7 @@ aiot_code aiot_prepare_lstm(const aiot_operator *operator) {
   if (cell_state == NULL) return AIOT_MEMORY_SHORT;
   const double most = (double)((float)clip / (float)cells.scale);
   const int32_t limit = most > 32767.0 ? 32767 : (int32_t)most, shift = 12 + power - 1;
-  *plan = (lstm_plan){.hidden = hidden_state->value, .cell = cell_state->value, .time_major = time_major, .batches = batches, .steps = steps,
+  *plan = (lstm_plan){.hidden = hidden_state->value, .cell = cell_state->value, .time_major = time_major, .type = x->type, .batches = batches, .steps = steps,
                       .inputs = x->size[2], .units = units, .input_zero = input.zero_point, .hidden_zero = output.zero_point,
                       .clip = clip > 0.0 ? (aiot_range){-limit, limit} : (aiot_range){INT16_MIN, INT16_MAX},
                       .up = shift > 0 ? 3 << shift : 3, .down = shift < 0 ? -shift : 0};

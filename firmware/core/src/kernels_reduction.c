@@ -1,4 +1,4 @@
-/* MEAN, SUM, REDUCE_MAX and REDUCE_MIN on int8 over constant axes; ARG_MAX and ARG_MIN along one. */
+/* MEAN, SUM, REDUCE_MAX and REDUCE_MIN on int8 and int16 over constant axes; ARG_MAX and ARG_MIN along one, on int8. */
 #include <string.h>
 
 #include "kernels.h"
@@ -9,26 +9,27 @@ typedef struct {
   /* An index over the output, and an index over the inputs that are reduced to one output element. */
   aiot_extent kept, reduced;
   aiot_places places;
-  int32_t code;
+  int32_t code, type;
   aiot_ratio ratio;
   int32_t offset, output_zero;
 } reduction_plan;
 
-static const aiot_range whole = {INT8_MIN, INT8_MAX};
-
-static int8_t reduce(const reduction_plan *plan, const int8_t *x) {
+static int32_t reduce(const reduction_plan *plan, const int8_t *x, int32_t at) {
   aiot_odometer odometer = {{0}};
-  /* The sum fits, because there are at most AIOT_ELEMENTS_MAX elements. */
-  int32_t at = 0, unused = 0, most = INT8_MIN, least = INT8_MAX, sum = 0;
+  int32_t unused = 0, most = INT16_MIN, least = INT16_MAX;
+  /* Sums wrap like int32 in the reference kernels. */
+  uint32_t sum = 0;
   for (int32_t left = aiot_extent_count(&plan->reduced); left > 0; left--) {
-    sum += x[at];
-    if (x[at] > most) most = x[at];
-    if (x[at] < least) least = x[at];
+    const int32_t value = aiot_load(x, plan->type, at);
+    sum += (uint32_t)value;
+    if (value > most) most = value;
+    if (value < least) least = value;
     aiot_odometer_next(&odometer, &plan->reduced, &plan->places, &at, &plan->places, &unused);
   }
-  if (plan->code == AIOT_REDUCE_MAX) return (int8_t)most;
-  if (plan->code == AIOT_REDUCE_MIN) return (int8_t)least;
-  return aiot_range_clamp(whole, aiot_ratio_times((int32_t)((uint32_t)sum - (uint32_t)plan->offset), plan->ratio) + plan->output_zero);
+  if (plan->code == AIOT_REDUCE_MAX) return most;
+  if (plan->code == AIOT_REDUCE_MIN) return least;
+  const int32_t value = aiot_ratio_times((int32_t)(sum - (uint32_t)plan->offset), plan->ratio) + plan->output_zero;
+  return aiot_range_limit(aiot_range_whole(plan->type), value);
 }
 
 static void run_reduction(const aiot_step *step) {
@@ -37,7 +38,7 @@ static void run_reduction(const aiot_step *step) {
   aiot_odometer odometer = {{0}};
   int32_t at = 0, unused = 0;
   for (int32_t i = 0; i < count; i++) {
-    step->y[i] = reduce(plan, step->x + at);
+    aiot_store(step->y, plan->type, i, reduce(plan, step->x, at));
     aiot_odometer_next(&odometer, &plan->kept, &plan->places, &at, &plan->places, &unused);
   }
 }
@@ -81,7 +82,9 @@ aiot_code aiot_prepare_reduction(const aiot_operator *operator) {
   }
   if (!aiot_operand_shaped(y, rank, shape)) return AIOT_BUNDLE_MALFORMED;
   aiot_scale input, output;
-  if (!aiot_scale_of(file, x, &input) || !aiot_scale_of(file, y, &output)) return AIOT_BUNDLE_MALFORMED;
+  if (x->type != y->type || !aiot_activation_scale_of(file, x, &input) || !aiot_activation_scale_of(file, y, &output))
+    return AIOT_BUNDLE_MALFORMED;
+  plan->type = x->type;
   plan->code = operator->code;
   /* The quantizations must be exactly equal, because TFLite Micro otherwise fails at run time. */
   if (plan->code == AIOT_REDUCE_MAX || plan->code == AIOT_REDUCE_MIN)

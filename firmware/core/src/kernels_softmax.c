@@ -52,6 +52,7 @@ aiot_code aiot_prepare_softmax(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   if (x == NULL || y == NULL || x->rank < 1 || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
+  if (x->type == AIOT_INT16) return aiot_prepare_wide_softmax(operator);
   aiot_scale input;
   if (!aiot_scale_of(file, x, &input) || !aiot_scale_is(file, y, 1.0 / 256, -128)) return AIOT_BUNDLE_MALFORMED;
   const int32_t classes = x->size[x->rank - 1];

@@ -1,4 +1,4 @@
-/* int8 operators whose output depends on a single input value. All 256 outputs are computed once. */
+/* Operators whose output depends on a single input value. For int8, all 256 outputs are computed once. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,14 +123,19 @@ static aiot_code sigmoid_of(aiot_flatbuffer *file, const aiot_operand *output, t
   return exponent > 30 || aiot_ratio_of(real, &function->ratio) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
 }
 
+/* The scale of int8, uint8 or int16. */
+static bool function_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out) {
+  return operand->type == AIOT_INT16 ? aiot_activation_scale_of(file, operand, out) : aiot_byte_scale_of(file, operand, out);
+}
+
 static aiot_code plan_function(const aiot_operator *operator, const aiot_operand *x, const aiot_operand *y,
                                table_function *function) {
   aiot_flatbuffer *file = &operator->network->file;
-  if (!aiot_byte_scale_of(file, x, &function->input) || !aiot_byte_scale_of(file, y, &function->output)) return AIOT_BUNDLE_MALFORMED;
+  if (!function_scale_of(file, x, &function->input) || !function_scale_of(file, y, &function->output)) return AIOT_BUNDLE_MALFORMED;
   if (function->code == AIOT_LOGISTIC || function->code == AIOT_TANH) return sigmoid_of(file, y, function);
   if (function->code == AIOT_RELU6) {
     /* With another scale, the input is rescaled as in LiteRT, by a ratio in single precision. */
-    const bool same = aiot_scale_same(file, x, y);
+    const bool same = aiot_alike(file, x, y, 1 << AIOT_INT8 | 1 << AIOT_INT16);
     const aiot_scale steps = same ? function->input : function->output;
     const double real = same ? 1.0 : (double)(float)(function->input.scale / function->output.scale);
     if (!aiot_scale_holds(steps.scale, 6.0) || !aiot_ratio_of(real, &function->ratio)) return AIOT_BUNDLE_MALFORMED;
@@ -164,41 +169,56 @@ static aiot_code plan_function(const aiot_operator *operator, const aiot_operand
 }
 
 typedef struct {
-  int32_t count;
-  aiot_scale input, output;
-  aiot_ratio ratio;
+  table_function function;
+  int32_t count, from, to;
+  aiot_range range;
+} values_plan;
+
+static void run_values(const aiot_step *step) {
+  const values_plan *plan = step->plan;
+  for (int32_t i = 0; i < plan->count; i++)
+    aiot_store(step->y, plan->to, i, aiot_range_limit(plan->range, value_of(&plan->function, aiot_load(step->x, plan->from, i))));
+}
+
+/* An operator that reads or yields int16, and computes each output when it runs. */
+static aiot_code prepare_values(const aiot_operator *operator, const aiot_operand *x, const aiot_operand *y) {
+  const int32_t code = operator->code;
+  const bool quantizes = code == AIOT_QUANTIZE && (x->type == AIOT_INT8 || y->type == AIOT_INT8);
+  if (!quantizes && x->type != y->type) return AIOT_BUNDLE_MALFORMED;
+  if (code == AIOT_LOGISTIC || code == AIOT_TANH) return aiot_prepare_wide_sigmoid(operator);
+  if (code == AIOT_ELU || code == AIOT_HARD_SWISH || code == AIOT_RSQRT) return AIOT_MODEL_UNSUPPORTED;
+  table_function function = {.code = code};
+  const aiot_code planned = plan_function(operator, x, y, &function);
+  if (planned != AIOT_OK) return planned;
+  values_plan *plan = aiot_network_step(operator->network, run_values, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
+                                        aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  *plan = (values_plan){function, x->count, x->type, y->type, aiot_range_whole(y->type)};
+  return AIOT_OK;
+}
+
+typedef struct {
+  int32_t count, to;
+  aiot_scale output;
 } quantize_plan;
 
 static void run_quantize(const aiot_step *step) {
   const quantize_plan *plan = step->plan;
-  const aiot_range whole = {INT8_MIN, INT8_MAX};
+  const aiot_range whole = aiot_range_whole(plan->to);
   for (int32_t i = 0; i < plan->count; i++) {
     float real;
     memcpy(&real, step->x + 4 * i, sizeof real);
-    step->y[i] = aiot_range_clamp(whole, aiot_round((double)(float)((double)real / plan->output.scale)) + plan->output.zero_point);
+    aiot_store(step->y, plan->to, i, aiot_range_limit(whole, aiot_round((double)(float)((double)real / plan->output.scale)) + plan->output.zero_point));
   }
 }
 
-static void run_requantize(const aiot_step *step) {
-  const quantize_plan *plan = step->plan;
-  const aiot_range whole = {INT8_MIN, INT8_MAX};
-  for (int32_t i = 0; i < plan->count; i++) {
-    int16_t wide;
-    memcpy(&wide, step->x + 2 * i, sizeof wide);
-    step->y[i] = aiot_range_clamp(whole, aiot_ratio_times(wide - plan->input.zero_point, plan->ratio) + plan->output.zero_point);
-  }
-}
-
-/* QUANTIZE from float32 or int16 to int8. */
+/* QUANTIZE from float32 to int8 or int16. */
 static aiot_code prepare_quantize(const aiot_operator *operator, const aiot_operand *x, const aiot_operand *y) {
-  aiot_flatbuffer *file = &operator->network->file;
-  const bool real = x->type == AIOT_FLOAT32;
-  quantize_plan own = {.count = x->count};
+  quantize_plan own = {.count = x->count, .to = y->type};
   if (x->data != NULL) return AIOT_MODEL_UNSUPPORTED;
-  if (!aiot_scale_of(file, y, &own.output) || (!real && !aiot_integer_scale_of(file, x, &own.input))) return AIOT_BUNDLE_MALFORMED;
-  if (!real && !aiot_ratio_of(own.input.scale / own.output.scale, &own.ratio)) return AIOT_BUNDLE_MALFORMED;
-  quantize_plan *plan = aiot_network_step(operator->network, real ? run_quantize : run_requantize, sizeof *plan,
-                                          aiot_operator_input_index(operator, 0), -1, aiot_operator_output_index(operator, 0));
+  if (!aiot_activation_scale_of(&operator->network->file, y, &own.output)) return AIOT_BUNDLE_MALFORMED;
+  quantize_plan *plan = aiot_network_step(operator->network, run_quantize, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
+                                          aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   *plan = own;
   return AIOT_OK;
@@ -207,8 +227,8 @@ static aiot_code prepare_quantize(const aiot_operator *operator, const aiot_oper
 aiot_code aiot_prepare_table(const aiot_operator *operator) {
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   if (x == NULL || y == NULL || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
-  if (operator->code == AIOT_QUANTIZE && y->type == AIOT_INT8 && (x->type == AIOT_FLOAT32 || x->type == AIOT_INT16))
-    return prepare_quantize(operator, x, y);
+  if (operator->code == AIOT_QUANTIZE && x->type == AIOT_FLOAT32) return prepare_quantize(operator, x, y);
+  if (x->type == AIOT_INT16 || (x->type == AIOT_INT8 && y->type == AIOT_INT16)) return prepare_values(operator, x, y);
   /* QUANTIZE also converts between int8 and uint8. uint8 values are in memory as int8 values that are 128 lower. */
   const bool converts = operator->code == AIOT_QUANTIZE && (x->type == AIOT_UINT8) != (y->type == AIOT_UINT8);
   if (converts) aiot_operator_input(operator, 0)->converted = aiot_operator_output(operator, 0)->converted = true;

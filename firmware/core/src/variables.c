@@ -72,23 +72,25 @@ aiot_code aiot_prepare_variable(const aiot_operator *operator) {
   const int32_t index = assigns ? aiot_operator_input_index(operator, 1) : aiot_operator_output_index(operator, 0);
   aiot_variable *variable = network->operand[handle].variable;
   const aiot_operand *value = &network->operand[index];
-  aiot_scale scale;
-  if (value->type != AIOT_INT8) return AIOT_MODEL_UNSUPPORTED;
-  if (!aiot_scale_of(&network->file, value, &scale)) return AIOT_BUNDLE_MALFORMED;
+  const uint32_t bytes = aiot_type_bytes(value->type);
+  const uint32_t types = 1 << AIOT_INT8 | 1 << AIOT_INT16 | 1 << AIOT_INT32 | 1 << AIOT_FLOAT32 | 1 << AIOT_BOOL;
+  aiot_scale scale = {1, 0};
+  if (!(types >> value->type & 1)) return AIOT_MODEL_UNSUPPORTED;
+  if (value->type == AIOT_INT8 && !aiot_scale_of(&network->file, value, &scale)) return AIOT_BUNDLE_MALFORMED;
   if (variable->operand < 0) {
     variable->operand = index;
-    variable->count = value->count;
+    variable->count = value->count * (int32_t)bytes;
     variable->zero = (int8_t)scale.zero_point;
-    variable->value = aiot_arena_take(network->arena, (size_t)value->count, 1);
+    variable->value = aiot_arena_take(network->arena, (size_t)value->count * bytes, bytes);
     if (variable->value == NULL) return AIOT_MEMORY_SHORT;
   }
   const aiot_operand *known = &network->operand[variable->operand];
-  if (!aiot_operand_shaped(value, known->rank, known->size) || !aiot_scale_same(&network->file, value, known))
+  if (!aiot_operand_shaped(value, known->rank, known->size) || !aiot_alike(&network->file, value, known, types))
     return AIOT_BUNDLE_MALFORMED;
   variable->assigned = variable->assigned || assigns;
   variable_plan *plan = aiot_network_step(network, run_variable, sizeof *plan, assigns ? index : handle, -1, assigns ? handle : index);
   if (plan == NULL) return AIOT_MEMORY_SHORT;
-  plan->count = value->count;
+  plan->count = value->count * (int32_t)bytes;
   return AIOT_OK;
 }
 

@@ -1,4 +1,4 @@
-/* Converts features of one window to the network's int8 input, like src/lib/signal/spec.ts. */
+/* Converts features of one window to the network's int8 or int16 input, like src/lib/signal/spec.ts. */
 #ifndef AIOT_INPUT_H
 #define AIOT_INPUT_H
 
@@ -11,7 +11,7 @@ typedef struct {
   const double *mean;
   const double *deviation;
   size_t count;
-  /* Quantization of the int8 input tensor: real = scale * (q - zero_point). */
+  /* Quantization of the input tensor: real = scale * (q - zero_point). */
   double scale;
   int32_t zero_point;
   /* Number of different means: `count`, or the channels of a picture or the values of a frame of sound. */
@@ -28,6 +28,8 @@ static inline size_t aiot_input_place(const aiot_input_spec *spec, size_t index)
  * zero. NaN becomes the zero point, because its conversion would be undefined.
  */
 int8_t aiot_quantize_feature(const aiot_input_spec *spec, size_t index, double feature);
+/* The same for an int16 input. */
+int16_t aiot_quantize_feature16(const aiot_input_spec *spec, size_t index, double feature);
 
 /* Quantizes all features: `features` and `out` have spec->count elements. */
 void aiot_quantize_input(const aiot_input_spec *spec, const double *features, int8_t *out);

@@ -6,7 +6,7 @@ aiot_code aiot_objects_open(aiot_objects *objects, const aiot_object_spec *spec,
   if (spec->rows == 0 || spec->columns == 0 || spec->rows > UINT16_MAX / spec->columns) return AIOT_MODEL_UNSUPPORTED;
   const size_t cells = spec->rows * spec->columns;
   *objects = (aiot_objects){.spec = *spec, .classes = classes, .room = cells < AIOT_OBJECTS_MAX ? cells : AIOT_OBJECTS_MAX};
-  objects->most = aiot_arena_take(arena, cells, 1);
+  objects->most = aiot_arena_take(arena, cells * sizeof(int16_t), _Alignof(int16_t));
   objects->open = aiot_arena_take(arena, cells, 1);
   objects->stack = aiot_arena_take(arena, cells * sizeof(uint16_t), _Alignof(uint16_t));
   objects->object = aiot_arena_take(arena, objects->room * sizeof(aiot_object), _Alignof(aiot_object));
@@ -19,16 +19,21 @@ static double rounded(double value, double steps) {
   return (scaled - below >= 0.5 ? below + 1 : below) / steps;
 }
 
+/* A value of an int8 or int16 output. */
+static int16_t value_at(const void *output, int32_t type, size_t index) {
+  return type == AIOT_INT16 ? ((const int16_t *)output)[index] : ((const int8_t *)output)[index];
+}
+
 /* Index of the most probable class; the first one if several are equally probable. */
-static size_t class_of(const aiot_objects *o, const int8_t *output, size_t cell) {
-  const int8_t *own = output + cell * (1 + o->classes) + 1;
+static size_t class_of(const aiot_objects *o, const void *output, int32_t type, size_t cell) {
+  const size_t first = cell * (1 + o->classes) + 1;
   size_t best = 0;
   for (size_t c = 1; c < o->classes; c++)
-    if (own[c] > own[best]) best = c;
+    if (value_at(output, type, first + c) > value_at(output, type, first + best)) best = c;
   return best;
 }
 
-static double share_of(const aiot_tensor *tensor, int8_t quantized) {
+static double share_of(const aiot_tensor *tensor, int16_t quantized) {
   return tensor->scale * (double)(quantized - tensor->zero_point);
 }
 
@@ -55,7 +60,7 @@ static size_t descend(const aiot_objects *o, size_t cell, size_t depth) {
   return depth;
 }
 
-static aiot_object object_at(const aiot_objects *o, const int8_t *output, const aiot_tensor *tensor, size_t peak) {
+static aiot_object object_at(const aiot_objects *o, const void *output, const aiot_tensor *tensor, size_t peak) {
   const double side = 8;
   double weight = 0, sum_x = 0, sum_y = 0;
   size_t depth = 1;
@@ -70,17 +75,17 @@ static aiot_object object_at(const aiot_objects *o, const int8_t *output, const 
     depth = descend(o, cell, depth);
   }
   return (aiot_object){
-      .label = (int)class_of(o, output, peak),
+      .label = (int)class_of(o, output, tensor->type, peak),
       .x = rounded(fmin((double)o->spec.width, side * sum_x / weight), 100),
       .y = rounded(fmin((double)o->spec.height, side * sum_y / weight), 100),
       .confidence = rounded(share_of(tensor, o->most[peak]), 10000),
   };
 }
 
-size_t aiot_objects_find(const aiot_objects *o, const int8_t *output, const aiot_tensor *tensor, double threshold) {
+size_t aiot_objects_find(const aiot_objects *o, const void *output, const aiot_tensor *tensor, double threshold) {
   const size_t cells = o->spec.rows * o->spec.columns;
   for (size_t cell = 0; cell < cells; cell++) {
-    o->most[cell] = output[cell * (1 + o->classes) + 1 + class_of(o, output, cell)];
+    o->most[cell] = value_at(output, tensor->type, cell * (1 + o->classes) + 1 + class_of(o, output, tensor->type, cell));
     o->open[cell] = share_of(tensor, o->most[cell]) >= threshold;
   }
   size_t found = 0;

@@ -15,16 +15,31 @@ static bool fits(const aiot_runner *r, const aiot_tensor *input) {
   return false;
 }
 
+static bool is_quantized(int32_t type) {
+  return type == AIOT_INT8 || type == AIOT_INT16;
+}
+
+/* A value of the network's input or output. */
+static int32_t integer_of(const void *values, int32_t type, size_t index) {
+  return type == AIOT_INT16 ? ((const int16_t *)values)[index] : ((const int8_t *)values)[index];
+}
+
+static int32_t output_of(const aiot_runner *r, size_t index) {
+  return integer_of(r->output, r->bundle->output_type, index);
+}
+
 static aiot_code open_network(aiot_runner *r, aiot_arena *arena) {
   const aiot_code code = r->inference->open(r->bundle->model.data, r->bundle->model.bytes, arena, &r->model);
   if (code != AIOT_OK) return code;
   const aiot_tensor *input = r->inference->input(r->model), *output = r->inference->output(r->model);
-  if (input->type != AIOT_INT8 || output->type != AIOT_INT8) return AIOT_MODEL_UNSUPPORTED;
+  if (!is_quantized(input->type) || !is_quantized(output->type)) return AIOT_MODEL_UNSUPPORTED;
+  if (input->type != r->bundle->input_type || output->type != r->bundle->output_type) return AIOT_BUNDLE_MALFORMED;
   r->inputs = input->count;
   r->outputs = output->count;
   if (!fits(r, input)) return AIOT_BUNDLE_MALFORMED;
-  r->input = aiot_arena_take(arena, r->inputs, 1);
-  r->output = aiot_arena_take(arena, r->outputs, 1);
+  const size_t in = aiot_type_bytes(input->type), out = aiot_type_bytes(output->type);
+  r->input = aiot_arena_take(arena, r->inputs * in, in);
+  r->output = aiot_arena_take(arena, r->outputs * out, out);
   return r->input && r->output ? AIOT_OK : AIOT_MEMORY_SHORT;
 }
 
@@ -55,18 +70,18 @@ void aiot_runner_reset(const aiot_runner *r) {
 }
 
 double aiot_runner_input(const aiot_runner *r, size_t index) {
-  return r->bundle->forest ? (double)r->row[index] : (double)r->input[index];
+  return r->bundle->forest ? (double)r->row[index] : (double)integer_of(r->input, r->bundle->input_type, index);
 }
 
 double aiot_runner_output(const aiot_runner *r, size_t index) {
-  return r->bundle->forest ? (double)r->result[index] : (double)r->output[index];
+  return r->bundle->forest ? (double)r->result[index] : (double)output_of(r, index);
 }
 
 /* Real value of an output. */
 static double real(const aiot_runner *r, size_t index) {
   if (r->bundle->forest) return aiot_runner_output(r, index);
   const aiot_tensor *tensor = r->inference->output(r->model);
-  return tensor->scale * (double)(r->output[index] - tensor->zero_point);
+  return tensor->scale * (double)(output_of(r, index) - tensor->zero_point);
 }
 
 /*
@@ -76,7 +91,7 @@ static double real(const aiot_runner *r, size_t index) {
 static int greatest(const aiot_runner *r) {
   size_t best = 0;
   for (size_t i = 1; i < r->outputs; i++) {
-    if (r->bundle->forest ? r->result[i] > r->result[best] : r->output[i] > r->output[best]) best = i;
+    if (r->bundle->forest ? r->result[i] > r->result[best] : output_of(r, i) > output_of(r, best)) best = i;
   }
   return (int)best;
 }
@@ -88,7 +103,7 @@ static double standardized(const aiot_runner *r, size_t index, const float *feat
 }
 
 /*
- * Mean squared distance from the standardized input before quantization. Quantization clips values beyond the int8 range, but
+ * Mean squared distance from the standardized input before quantization. Quantization clips values beyond the integers' range, but
  * these must still count as far away.
  */
 static double reconstruction_error(const aiot_runner *r, const float *features) {
@@ -127,7 +142,12 @@ static void run(const aiot_runner *r, const float *features) {
     aiot_forest_outputs(&r->forest, r->sums, r->result);
     return;
   }
-  for (size_t i = 0; i < r->inputs; i++) r->input[i] = aiot_quantize_feature(&r->bundle->standardization, i, (double)features[i]);
+  const aiot_input_spec *spec = &r->bundle->standardization;
+  const bool wide = r->bundle->input_type == AIOT_INT16;
+  for (size_t i = 0; i < r->inputs; i++) {
+    if (wide) ((int16_t *)r->input)[i] = aiot_quantize_feature16(spec, i, (double)features[i]);
+    else ((int8_t *)r->input)[i] = aiot_quantize_feature(spec, i, (double)features[i]);
+  }
   r->inference->invoke(r->model, r->input, r->output);
 }
 

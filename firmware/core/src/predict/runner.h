@@ -16,9 +16,9 @@ typedef struct {
   aiot_features *features;
   size_t inputs;
   size_t outputs;
-  /* Tensors of the network's last run. */
-  int8_t *input;
-  int8_t *output;
+  /* Tensors of the network's last run: int8 or int16. */
+  void *input;
+  void *output;
   /* Decision trees, which replace the network if the bundle contains them, and the values of their last run. */
   aiot_forest forest;
   float *row;

@@ -41,7 +41,8 @@ const Resolver *resolver() {
 }
 
 aiot_tensor describe(const TfLiteTensor *tensor) {
-  return aiot_tensor{tensor->bytes, tensor->params.scale, tensor->params.zero_point, AIOT_INT8};
+  const bool wide = tensor->type == kTfLiteInt16;
+  return aiot_tensor{tensor->bytes / (wide ? 2 : 1), tensor->params.scale, tensor->params.zero_point, wide ? AIOT_INT16 : AIOT_INT8};
 }
 
 aiot_code open_model(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_model **out) {
@@ -61,7 +62,9 @@ aiot_code open_model(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aio
   model->interpreter = new (place) tflite::MicroInterpreter(tflite::GetModel(tflite), *operators, memory, AIOT_TFLM_ARENA_BYTES);
   if (model->interpreter->AllocateTensors() != kTfLiteOk) return AIOT_MODEL_UNSUPPORTED;
   const TfLiteTensor *input = model->interpreter->input(0), *output = model->interpreter->output(0);
-  if (input->type != kTfLiteInt8 || output->type != kTfLiteInt8) return AIOT_MODEL_UNSUPPORTED;
+  const TfLiteTensor *const ends[] = {input, output};
+  for (const TfLiteTensor *end : ends)
+    if (end->type != kTfLiteInt8 && end->type != kTfLiteInt16) return AIOT_MODEL_UNSUPPORTED;
   model->input = describe(input);
   model->output = describe(output);
   *out = model;
@@ -72,10 +75,11 @@ const aiot_tensor *input_of(const aiot_model *model) { return &model->input; }
 const aiot_tensor *output_of(const aiot_model *model) { return &model->output; }
 
 void invoke(aiot_model *model, const void *input, void *output) {
-  std::memcpy(model->interpreter->input(0)->data.int8, input, model->input.count);
+  const size_t bytes = model->interpreter->output(0)->bytes;
+  std::memcpy(model->interpreter->input(0)->data.raw, input, model->interpreter->input(0)->bytes);
   /* This cannot fail, because all checks are made when a model is opened. */
-  if (model->interpreter->Invoke() != kTfLiteOk) std::memset(output, 0, model->output.count);
-  else std::memcpy(output, model->interpreter->output(0)->data.int8, model->output.count);
+  if (model->interpreter->Invoke() != kTfLiteOk) std::memset(output, 0, bytes);
+  else std::memcpy(output, model->interpreter->output(0)->data.raw, bytes);
 }
 
 /* The resolver has no operator that keeps a state. */

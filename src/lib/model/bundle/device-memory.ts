@@ -69,7 +69,7 @@ function averaged({ vote, answer, classes }: BundleInfo): number {
 function objectsBytes({ answer }: BundleInfo): number {
   if (answer.kind !== 'objects') return 0;
   const cells = answer.grid[0] * answer.grid[1];
-  return 4 * cells + 4 * double * Math.min(cells, mostDetections);
+  return 5 * cells + 4 * double * Math.min(cells, mostDetections);
 }
 
 /** Copies of the input and the output, the activations, and the biases and multipliers of layers. */
@@ -88,16 +88,21 @@ function networkBytes(graph: Graph): number {
     return [...new Set([...inputs, ...outputs])].reduce((sum, index) => sum + bytesOf(index), 0);
   });
   const channels = graph.operators.reduce((sum, { op, outputs }) => {
-    const last = graph.tensors[outputs[0] ?? -1]?.shape.at(-1) ?? 0;
-    return layers.has(op) ? sum + 9 * last : sum;
+    const { shape, type } = graph.tensors[outputs[0] ?? -1] ?? {};
+    // The bias of an int16 layer has 8 bytes instead of 4.
+    return layers.has(op) ? sum + (type === 'int16' ? 13 : 9) * (shape?.at(-1) ?? 0) : sum;
   }, 0);
   const states = graph.tensors.reduce((sum, { variable }) => sum + (variable?.byteLength ?? 0), 0);
   const tables = graph.operators.reduce((sum, operator) => sum + tableBytes(operator, graph), 0);
   return ends + Math.max(0, ...activations) + channels + states + tables;
 }
 
-/** Tables and work space of the audio front end (firmware/core/src/signal/kernels_signal.c): rotations, complex values, padded samples, logarithms. */
+/**
+ * Tables of a SOFTMAX on int16, and tables and work space of the audio front end (firmware/core/src/signal/kernels_signal.c): rotations,
+ * complex values, padded samples, logarithms.
+ */
 function tableBytes({ op, inputs, options }: Operator, { tensors }: Graph): number {
+  if (op === 'SOFTMAX') return tensors[inputs[0]!]!.type === 'int16' ? 4 * 513 : 0;
   if (op === 'SIGNAL_FILTER_BANK_LOG') return 2 * 130;
   if (op !== 'SIGNAL_RFFT') return 0;
   const padded = tensors[inputs[0]!]!.shape.at(-1) !== options.fftLength;

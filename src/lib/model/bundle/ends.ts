@@ -21,6 +21,8 @@ export function endOf(graph: Graph, side: 'inputs' | 'outputs'): End {
   }
   const { type, shape, quantization } = tensor;
   if (type === 'float32') return { type, scale: 1, zeroPoint: 0, shape };
+  // Samples of sound need no scale: they are the values.
+  if (type === 'int16' && quantization === undefined) return { type, scale: 1, zeroPoint: 0, shape };
   const [scale] = quantization?.scale ?? [];
   if ((type !== 'int8' && type !== 'int16') || scale === undefined) {
     throw unfit(`expected an ${what} of float32, or of int8 or int16 with a scale, got ${type}`);

@@ -5,11 +5,12 @@
 #include <stdint.h>
 
 typedef enum { kTfLiteOk, kTfLiteError } TfLiteStatus;
-typedef enum { kTfLiteNoType = 0, kTfLiteInt8 = 9 } TfLiteType;
+typedef enum { kTfLiteNoType = 0, kTfLiteInt16 = 7, kTfLiteInt8 = 9 } TfLiteType;
 
 typedef struct TfLiteTensor {
   TfLiteType type;
   union {
+    char *raw;
     int8_t *int8;
   } data;
   struct {
