@@ -44,7 +44,7 @@ describe('the simulated traffic of a rollout', () => {
     expect(total.acks).toBe(total.messagesUp + total.messagesDown - total.connects);
     expect(total.manifests).toBeGreaterThanOrEqual(devices);
     expect(total.blobs).toBeGreaterThanOrEqual(devices);
-    // Each report is stored with the device; most reports also write an event and the rollout's device.
+    // Each report is stored with the device; most reports also write an event and the rollout's record of the device.
     expect(total.rows).toBeGreaterThan(2 * total.messagesUp);
     expect(total.bytesUp).toBeGreaterThan(200 * total.messagesUp + 1265 * 0.9 * devices);
   });

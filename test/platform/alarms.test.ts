@@ -324,7 +324,7 @@ describe('aiot alarm', () => {
 
     const elsewhere = { project: 'mill', alarms: [{ name: 'steady', where: 'x > 1' }] };
     await expect(own.client.alarms.apply(elsewhere)).rejects.toMatchObject({ code: 'AIOT_ALREADY_EXISTS' });
-    // It takes over the alarm that a user created with this name, and leaves the other alarms unchanged.
+    // The project takes over the alarm that a user created with this name, and leaves the other alarms unchanged.
     const hot = '  hot: { where: temperature > 99 }\n';
     await writeFile(join(project, 'aiot.yaml'), `name: oven\nalarms:\n${hot}`);
     expect(await refusal(['alarm', 'apply', '--project', project])).toMatchObject({ exit: 2 });

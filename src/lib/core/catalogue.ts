@@ -1896,10 +1896,10 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about:
-      'The version or sequence number is not the next one, because another user pushed first; or a DDI client changed automatic confirmation, which is always on.',
+      'The version or sequence number is not the next one, because another user pushed first. Or a DDI client tried to turn on auto-confirmation, which is always on.',
     next: 'Push again to get the next version.',
     subjects: {
-      confirmation: 'No action is needed: updates are always confirmed automatically.',
+      confirmation: 'No action is needed: auto-confirmation is always on.',
     },
   },
   AIOT_WEBHOOK_TARGET: {

@@ -72,8 +72,8 @@ size_t aiot_pem_body(const char *pem, char *out, size_t room);
 typedef struct {
   void *context;
   /*
-   * Requests `path` from byte `from` on. False = the platform could not be reached. The response's status is known with the first
-   * read.
+   * Requests `path`, starting at byte `from`. Returns false if the platform could not be reached. The response's status is known
+   * after the first read.
    */
   bool (*open)(void *context, const char *path, uint64_t from);
   /*

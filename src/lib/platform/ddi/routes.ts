@@ -104,7 +104,7 @@ export const ddiRoutes =
       answer(request, reply, confirmationBody()),
     );
     app.post<{ Params: Path }>('/confirmationBase/activateAutoConfirm', options, async () => {
-      throw new AiotError('AIOT_VERSION_CONFLICT', 'updates are already confirmed automatically', {
+      throw new AiotError('AIOT_VERSION_CONFLICT', 'auto-confirmation is already on', {
         subject: 'confirmation',
       });
     });
