@@ -27,7 +27,7 @@ export interface Area {
  */
 export const areas = {
   start: { minutes: [1, 5], load: () => import('../start/area.js') },
-  models: { minutes: [4, 30], load: () => import('../models/area.js') },
+  models: { minutes: [6, 35], load: () => import('../models/area.js') },
   firmware: { minutes: [2, 15], load: () => import('../firmware/area.js') },
   flash: { minutes: [3, 20], load: () => import('../flash/area.js') },
   platform: { minutes: [3, 40], load: () => import('../platform/area.js') },

@@ -2,6 +2,7 @@ import type { Area } from '../harness/area.js';
 import { parts } from '../harness/parts.js';
 import { features } from './extractor.js';
 import { inference } from './inference.js';
+import { floatTemplates } from './templates.js';
 import { memory, quantize, trainPictures, trainRows, trainWindows } from './train.js';
 
 const keras = { peer: 'TensorFlow with Keras', needs: [parts.tensorflow] };
@@ -15,6 +16,7 @@ export const area: Area = {
     'train-pictures': { ...keras, run: trainPictures },
     features: { peer: "the original's libraries in Python", needs: [parts.har], run: features },
     inference: { peer: 'tflite-micro, ai-edge-litert', needs: [parts.tflm, parts.litert], run: inference },
+    templates: { peer: 'ai-edge-litert', needs: [parts.litert], run: floatTemplates },
     memory: { run: memory },
   },
 };

@@ -21,7 +21,7 @@ export function embeddingOf(graph: Graph): (row: Float32Array) => Float32Array {
 }
 
 function createEmbedding(graph: Graph): (row: Float32Array) => { place: Float32Array; output: Float32Array } {
-  const interpreter = createInterpreter(graph);
+  const interpreter = createInterpreter(graph, { compiled: true });
   const last = graph.operators.findLast(({ op }) => op === 'FULLY_CONNECTED')?.inputs[0] ?? graph.inputs[0]!;
   return (row) => {
     let place = row;

@@ -17,7 +17,7 @@ interface Runner {
  */
 export function createRunner(graph: Graph): Runner {
   const { graph: runnable, rounded } = simulated(graph);
-  const interpreter = createInterpreter(floatView(runnable));
+  const interpreter = createInterpreter(floatView(runnable), { compiled: true });
   const round: OnTensor | undefined =
     rounded.size === 0
       ? undefined

@@ -26,7 +26,7 @@ const sampleRoom = 4096;
  */
 export function calibrate(graph: Graph, rows: readonly Float32Array[]): Map<number, Seen> {
   if (rows.length === 0) throw unfit('expected representative inputs, got none');
-  const interpreter = createInterpreter(floatView(graph));
+  const interpreter = createInterpreter(floatView(graph), { compiled: true });
   const notes: (Note | undefined)[] = [];
   rows.forEach((row, at) => {
     interpreter.invoke(row, (index, values) => {
