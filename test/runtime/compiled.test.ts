@@ -196,6 +196,24 @@ describe('a compiled interpreter', () => {
     expect(seen).toHaveLength(1 + interpreter.graph.operators.length);
   });
 
+  it('uses values that the callback changes, as in dynamic quantization', () => {
+    const [plain, compiled] = [
+      createInterpreter(network()),
+      createInterpreter(network(), { compiled: true }),
+    ];
+    const image = network().operators[0]!.outputs[0]!;
+    const input = Float32Array.from({ length: 192 }, (_, i) => Math.cos(i));
+    const halved = (index: number, values: ArrayLike<number> & { [i: number]: number }) => {
+      if (index === image) for (let i = 0; i < values.length; i++) values[i] = Math.round(values[i]! * 2) / 2;
+    };
+    const unchanged = compiled.invoke(input).slice();
+    const [want, got] = [plain.invoke(input, halved), compiled.invoke(input, halved)];
+    expect(got).not.toEqual(unchanged);
+    want.forEach((value, i) => {
+      expect(got[i]).toBeCloseTo(value, 4);
+    });
+  });
+
   it('reports how many values operators without compiled code compute', () => {
     const b = new FloatNetwork(seededRandom(6));
     const x = b.float([1, 10]);
