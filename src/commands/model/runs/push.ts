@@ -7,7 +7,7 @@ import { publishedRunsText } from '../../../lib/cli/render/training-runs.js';
 import { publishedRunsSchema, publishRuns } from '../../../lib/model/publish/runs.js';
 
 export default class ModelRunsPush extends AiotCommand {
-  static override summary = "Publish the training runs for the dashboard.";
+  static override summary = 'Publish the training runs for the dashboard.';
   static override description =
     'Sends the records of all runs that have ended: settings, data digest, seed, metrics and environment, but no files. `model push` does this too. The platform stores the newest 1,000 runs of each model.';
   static override examples = [
