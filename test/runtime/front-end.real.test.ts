@@ -4,7 +4,12 @@ import type { Graph } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
-import { definedValues, frontEndGraphs, soundInputs } from '../support/front-end-graphs.js';
+import {
+  definedValues,
+  frontEndGraphs,
+  realFrontEndGraphs,
+  soundInputs,
+} from '../support/front-end-graphs.js';
 import { expectRecorded } from '../support/judged.js';
 import { inOneProcess } from '../support/one-process.js';
 import { describeReal } from '../support/real.js';
@@ -12,13 +17,14 @@ import { describeReal } from '../support/real.js';
 const [files, runs] = long ? [200, 200] : [30, 20];
 
 describeReal('tflm', 'the operators of the audio front end, compared with TFLite Micro', () => {
-  const names = Object.keys(frontEndGraphs);
+  const graphs = { ...frontEndGraphs, ...realFrontEndGraphs };
+  const names = Object.keys(graphs);
   const answersTo = inOneProcess(
     names,
     (own) => {
       const random = seededRandom(71);
       return Array.from({ length: files }, () => {
-        const graph = frontEndGraphs[own]!(random);
+        const graph = graphs[own]!(random);
         return { graph, input: soundInputs(graph, random, runs) };
       });
     },

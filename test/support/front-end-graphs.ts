@@ -6,6 +6,7 @@ import {
   type Operator,
   type OperatorName,
   type TensorType,
+  tensorTypeCode,
   zeros,
 } from '../../src/lib/formats/tflite/graph.js';
 import { keptShapes } from '../../src/lib/formats/tflite/operators.js';
@@ -151,9 +152,37 @@ function stacker(b: GraphBuilder, x: number): number[] {
 }
 
 function transform(b: GraphBuilder, x: number, fftLength: number): number[] {
-  const { shape } = b.tensors[x]!;
-  const output = { type: 'int16', shape: [...shape.slice(0, -1), fftLength + 2] } as const;
-  return apply(b, 'SIGNAL_RFFT', [x], [output], { fftLength });
+  const { shape, type } = b.tensors[x]!;
+  const output = { type, shape: [...shape.slice(0, -1), fftLength + 2] };
+  return apply(b, 'SIGNAL_RFFT', [x], [output], { fftLength, sampleType: tensorTypeCode(type) });
+}
+
+/** A transform of samples of this type, padded with zeros, or an inverse transform. */
+function transformGraph(type: TensorType, inverse: boolean): (random: Random) => Graph {
+  return (random) => {
+    const b = new GraphBuilder(random);
+    const fftLength = 2 ** b.integer(2, 11);
+    const size = inverse ? fftLength + 2 : b.random() < 0.5 ? fftLength : b.integer(1, fftLength);
+    const shape = b.pick([size], [2, size]);
+    const x = b.add({ type, shape });
+    if (!inverse) return modelOf(b, [x], transform(b, x, fftLength));
+    const output = { type, shape: [...shape.slice(0, -1), fftLength] };
+    const options = { fftLength, sampleType: tensorTypeCode(type) };
+    return modelOf(b, [x], apply(b, 'SIGNAL_IRFFT', [x], [output], options));
+  };
+}
+
+function overlapGraph(type: TensorType): (random: Random) => Graph {
+  return (random) => {
+    const b = new GraphBuilder(random);
+    const [size, frames] = [b.integer(1, 40), b.integer(1, 4)];
+    const frameStep = b.integer(1, size);
+    const outer = b.pick<number[]>([], [1], [b.integer(1, 3)]);
+    const x = b.add({ type, shape: [...outer, frames, size] });
+    const output = { type, shape: [...outer, frames * frameStep] };
+    const options = { frameStep, sampleType: tensorTypeCode(type) };
+    return modelOf(b, [x], apply(b, 'SIGNAL_OVERLAP_ADD', [x], [output], options));
+  };
 }
 
 function autoScale(b: GraphBuilder, x: number): number[] {
@@ -200,6 +229,17 @@ export const frontEndGraphs: Readonly<Record<string, (random: Random) => Graph>>
     const x = sound(b, ...b.pick([size], [2, size]));
     return modelOf(b, [x], transform(b, x, length));
   },
+  'SIGNAL_RFFT int32': transformGraph('int32', false),
+  SIGNAL_IRFFT: transformGraph('int16', true),
+  'SIGNAL_IRFFT int32': transformGraph('int32', true),
+  SIGNAL_DELAY: (random) => {
+    const b = new GraphBuilder(random);
+    const size = b.integer(1, 40);
+    const x = sound(b, ...b.pick([size], [b.integer(1, 3), size]));
+    const output = { type: 'int16', shape: b.tensors[x]!.shape } as const;
+    return modelOf(b, [x], apply(b, 'SIGNAL_DELAY', [x], [output], { delayLength: b.integer(1, 100) }));
+  },
+  SIGNAL_OVERLAP_ADD: overlapGraph('int16'),
   SIGNAL_ENERGY: (random) => {
     const b = new GraphBuilder(random);
     const bins = b.integer(1, 40);
@@ -264,6 +304,13 @@ export const frontEndGraphs: Readonly<Record<string, (random: Random) => Graph>>
     const [features] = logarithms(b, normalized!);
     return modelOf(b, [x], stacker(b, features!));
   },
+};
+
+/** Models on float32, which only the interpreters run. */
+export const realFrontEndGraphs: typeof frontEndGraphs = {
+  'SIGNAL_RFFT float32': transformGraph('float32', false),
+  'SIGNAL_IRFFT float32': transformGraph('float32', true),
+  'SIGNAL_OVERLAP_ADD float32': overlapGraph('float32'),
 };
 
 /** A small model from int16 sounds to int16, of parts of the front end, between CASTs from and to int8. */
@@ -353,17 +400,24 @@ export function definedValues({ tensors, operators }: Graph, all: Buffer): Buffe
   return values;
 }
 
-/** `runs` consecutive inputs of any loudness: int16 samples, or uint32 levels. */
-export function soundInputs(graph: Graph, random: Random, runs: number): Int16Array | Uint32Array {
+/** `runs` consecutive inputs of any loudness: samples of int16, int32 or float32, or uint32 levels. */
+export function soundInputs(
+  graph: Graph,
+  random: Random,
+  runs: number,
+): Int16Array | Int32Array | Uint32Array | Float32Array {
   const { type } = graph.tensors[graph.inputs[0]!]!;
   const size = inputSize(graph);
   const parts = Array.from({ length: runs }, () => {
-    const most = 2 ** (random() * (type === 'int16' ? 15 : 32));
+    const most = 2 ** (random() * (type === 'int16' ? 15 : type === 'int32' ? 30 : 32));
+    if (type === 'float32') return Array.from({ length: size }, () => ((random() * 2 - 1) * most) / 2 ** 20);
     return Array.from({ length: size }, () =>
-      Math.floor(type === 'int16' ? (random() * 2 - 1) * most : random() * most),
+      Math.floor(type === 'uint32' ? random() * most : (random() * 2 - 1) * most),
     );
   });
   if (type === 'uint32') return Uint32Array.from(parts.flat());
+  if (type === 'int32') return Int32Array.from(parts.flat());
+  if (type === 'float32') return Float32Array.from(parts.flat());
   // The lowest sample is special, because its magnitude does not fit int16.
   return Int16Array.from(parts.flat(), (sample) => (random() < 0.002 ? -32768 : sample));
 }

@@ -8,7 +8,7 @@ import { definedValues, frontEndGraphs, oneInput, soundInputs } from './front-en
 /** A network with one output, and consecutive inputs. */
 interface Network {
   graph: Graph;
-  input: Int16Array | Uint32Array;
+  input: Int16Array | Int32Array | Uint32Array;
 }
 
 /**
@@ -25,7 +25,7 @@ export async function compareFrontEnds(
   const random = seededRandom(73);
   const jobs = Array.from({ length: files }, () => {
     const graph = oneInput(frontEndGraphs[name]!(random));
-    const input = soundInputs(graph, random, runs);
+    const input = soundInputs(graph, random, runs) as Network['input'];
     const made = graph.operators.flatMap(({ outputs }) => outputs);
     const ends = made.filter((index) => graph.tensors[index]!.type !== 'uint64');
     return { graph, input, made, ends };
@@ -69,7 +69,7 @@ function bytesOf(graph: Graph, made: readonly number[], tensor: number, all: Buf
 }
 
 /** The bytes of one tensor in consecutive runs of the TypeScript interpreter, which follow another run and a reset. */
-function computedHere(graph: Graph, tensor: number, input: Int16Array | Uint32Array): Buffer {
+function computedHere(graph: Graph, tensor: number, input: Network['input']): Buffer {
   const interpreter = createInterpreter({ ...graph, outputs: [tensor] });
   const size = elementCount(interpreter.inputTensors[0]!.shape);
   interpreter.invoke(input.subarray(0, size));

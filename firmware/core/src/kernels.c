@@ -85,12 +85,15 @@ static const aiot_kernel kernels[] = {
     {AIOT_SIGNAL_PCAN, aiot_prepare_pcan, 0, 3, 3, 0, 0},
     {AIOT_SIGNAL_FILTER_BANK_LOG, aiot_prepare_logarithms, 0, 1, 1, 0, 0},
     {AIOT_SIGNAL_STACKER, aiot_prepare_stacker, 0, 1, 1, 0, 0},
+    {AIOT_SIGNAL_IRFFT, aiot_prepare_transform, 0, 1, 1, 0, 0},
+    {AIOT_SIGNAL_DELAY, aiot_prepare_delay, 0, 1, 1, 0, 0},
+    {AIOT_SIGNAL_OVERLAP_ADD, aiot_prepare_overlap_add, 0, 1, 1, 0, 0},
 };
 
 /* Names of custom operators, in the order of their codes from AIOT_SIGNAL_FRAMER on. */
 static const char *const custom_names[] = {
     "SignalFramer", "SignalWindow", "SignalFftAutoScale", "SignalRfft", "SignalEnergy", "SignalFilterBank", "SignalFilterBankSquareRoot",
-    "SignalFilterBankSpectralSubtraction", "SignalPCAN", "SignalFilterBankLog", "SignalStacker"};
+    "SignalFilterBankSpectralSubtraction", "SignalPCAN", "SignalFilterBankLog", "SignalStacker", "SignalIrfft", "SignalDelay", "SignalOverlapAdd"};
 
 /* The code of a custom operator with this name; AIOT_CUSTOM = unknown. */
 static int32_t custom_code(const aiot_flatbuffer *file, aiot_vector name) {

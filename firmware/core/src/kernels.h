@@ -82,5 +82,7 @@ aiot_code aiot_prepare_spectral_subtraction(const aiot_operator *operator);
 aiot_code aiot_prepare_pcan(const aiot_operator *operator);
 aiot_code aiot_prepare_logarithms(const aiot_operator *operator);
 aiot_code aiot_prepare_stacker(const aiot_operator *operator);
+aiot_code aiot_prepare_delay(const aiot_operator *operator);
+aiot_code aiot_prepare_overlap_add(const aiot_operator *operator);
 
 #endif

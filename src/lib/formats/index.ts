@@ -290,6 +290,7 @@ export {
   type Quantization,
   type Tensor,
   type TensorType,
+  tensorTypeCode,
   withoutUnused,
   zeros,
 } from './tflite/graph.js';

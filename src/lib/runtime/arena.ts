@@ -127,7 +127,7 @@ function arenaPieces(graph: Graph): ArenaPiece[] {
 
 /** Sizes of the scratch buffers that an operator requests (reference kernels), bytes. */
 function scratchBytes({ op, inputs, outputs, options }: Operator, tensors: readonly Tensor[]): number[] {
-  if (op === 'SIGNAL_RFFT') return [2 * options.fftLength];
+  if (op === 'SIGNAL_RFFT') return [elementBytes(tensors[inputs[0]!]!.type) * options.fftLength];
   if (op === 'TRANSPOSE_CONV') {
     const { type, shape } = tensors[outputs[0]!]!;
     return type === 'float32' ? [] : [(type === 'int16' ? 8 : 4) * elementCount(shape)];
@@ -220,7 +220,14 @@ function frontEndBytes({ op, inputs, options }: Operator, tensors: readonly Tens
     case 'SIGNAL_STACKER':
       return align(48 + 4 * capacity);
     case 'SIGNAL_RFFT':
-      return align(344 + 5 * options.fftLength);
+    case 'SIGNAL_IRFFT':
+      return align(344 + 2.5 * elementBytes(tensors[inputs[0]!]!.type) * options.fftLength);
+    case 'SIGNAL_DELAY':
+      return (
+        2 * align(8 * rows) + rows * align(48 + 4 * (capacity + (tensors[inputs[0]!]!.shape.at(-1) ?? 1)))
+      );
+    case 'SIGNAL_OVERLAP_ADD':
+      return align(8 * rows) + rows * align(elementBytes(tensors[inputs[0]!]!.type) * capacity);
     case 'SIGNAL_FILTER_BANK':
       return align(8 * (options.numChannels + 1));
     case 'SIGNAL_FILTER_BANK_SPECTRAL_SUBTRACTION':

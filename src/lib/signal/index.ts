@@ -30,6 +30,7 @@ export {
   withoutNoise,
 } from './microfrontend.js';
 export { conditioned, createPipeline, featureRows, windowCount, windowFeatures } from './pipeline.js';
+export { type Samples, SampleTransform } from './sample-transform.js';
 export {
   featureNames,
   type ImageSpec,

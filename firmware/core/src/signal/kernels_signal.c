@@ -6,7 +6,9 @@
 
 #include "../kernels.h"
 #include "../variables.h"
+#include "../quantized.h"
 #include "front_end.h"
+#include "sample_transform.h"
 
 /* An option of an operator: its key and its range. */
 typedef struct {
@@ -231,16 +233,59 @@ static void run_transform(const aiot_step *step) {
   }
 }
 
-/* SIGNAL_RFFT: a transform of each row, which is padded with zeros. */
+typedef struct {
+  aiot_sample_transform transform;
+  /* A row of the input, padded with zeros, and of the output. */
+  int32_t *in, *out;
+  int32_t rows, taken, given, type;
+} samples_plan;
+
+static void run_samples(const aiot_step *step) {
+  const samples_plan *plan = step->plan;
+  for (int32_t row = 0; row < plan->rows; row++) {
+    for (int32_t i = 0; i < plan->taken; i++) plan->in[i] = aiot_load(step->x, plan->type, row * plan->taken + i);
+    aiot_sample_transform_run(&plan->transform, plan->in, plan->out);
+    for (int32_t i = 0; i < plan->given; i++) aiot_store(step->y, plan->type, row * plan->given + i, plan->out[i]);
+  }
+}
+
+/* SIGNAL_RFFT of int32, and SIGNAL_IRFFT. */
+static aiot_code prepare_samples(const aiot_operator *operator, int32_t length, int32_t type) {
+  const bool inverse = operator->code == AIOT_SIGNAL_IRFFT;
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
+  const int32_t last = x->rank - 1, taken = last < 0 ? 1 : x->size[last], given = inverse ? length : length + 2;
+  int32_t shape[AIOT_RANK_MAX] = {given};
+  for (int32_t axis = 0; axis <= last; axis++) shape[axis] = axis == last ? given : x->size[axis];
+  if ((inverse ? taken != length + 2 : taken > length) || y->type != type || !aiot_operand_shaped(y, last < 0 ? 1 : x->rank, shape))
+    return AIOT_BUNDLE_MALFORMED;
+  aiot_arena *arena = operator->network->arena;
+  samples_plan *plan = add_step(operator, run_samples, sizeof *plan, -1);
+  if (plan == NULL || !aiot_sample_transform_open(&plan->transform, (size_t)length, type == AIOT_INT16 ? 15 : 31, inverse, arena))
+    return AIOT_MEMORY_SHORT;
+  const size_t room = ((size_t)length + 2) * sizeof(int32_t);
+  plan->in = aiot_arena_take(arena, room, sizeof(int32_t));
+  plan->out = aiot_arena_take(arena, room, sizeof(int32_t));
+  if (plan->in == NULL || plan->out == NULL) return AIOT_MEMORY_SHORT;
+  memset(plan->in, 0, room);
+  plan->rows = x->count / taken;
+  plan->taken = taken;
+  plan->given = given;
+  plan->type = type;
+  return AIOT_OK;
+}
+
+/* SIGNAL_RFFT and SIGNAL_IRFFT: a transform of each row, which is padded with zeros. */
 aiot_code aiot_prepare_transform(const aiot_operator *operator) {
-  static const option options[] = {{"T", AIOT_INT16, AIOT_INT16}, {"fft_length", 4, AIOT_TRANSFORM_MAX}};
+  static const option options[] = {{"T", AIOT_FLOAT32, AIOT_INT16}, {"fft_length", 4, AIOT_TRANSFORM_MAX}};
   int32_t value[2];
   aiot_code code = read_options(operator, options, 2, value);
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
-  if (code == AIOT_OK) code = check_activation(x, AIOT_INT16, -1);
+  if (code == AIOT_OK && value[0] != AIOT_INT16 && value[0] != AIOT_INT32) code = AIOT_MODEL_UNSUPPORTED;
+  if (code == AIOT_OK) code = check_activation(x, value[0], -1);
   if (code != AIOT_OK) return code;
+  if ((value[1] & (value[1] - 1)) != 0) return AIOT_MODEL_UNSUPPORTED;
+  if (value[0] == AIOT_INT32 || operator->code == AIOT_SIGNAL_IRFFT) return prepare_samples(operator, value[1], value[0]);
   const int32_t length = value[1], last = x->rank - 1, size = last < 0 ? 1 : x->size[last];
-  if ((length & (length - 1)) != 0) return AIOT_MODEL_UNSUPPORTED;
   int32_t shape[AIOT_RANK_MAX] = {length + 2};
   for (int32_t axis = 0; axis <= last; axis++) shape[axis] = axis == last ? length + 2 : x->size[axis];
   if (size > length || y->type != AIOT_INT16 || !aiot_operand_shaped(y, last < 0 ? 1 : x->rank, shape)) return AIOT_BUNDLE_MALFORMED;
@@ -251,6 +296,84 @@ aiot_code aiot_prepare_transform(const aiot_operator *operator) {
   if (size == length) return AIOT_OK;
   plan->padded = aiot_arena_take(operator->network->arena, (size_t)length * sizeof(int16_t), sizeof(int16_t));
   return plan->padded == NULL ? AIOT_MEMORY_SHORT : AIOT_OK;
+}
+
+typedef struct {
+  int16_t *history;
+  int32_t rows, size, delay;
+} delay_plan;
+
+static void run_delay(const aiot_step *step) {
+  const delay_plan *plan = step->plan;
+  const int32_t kept = plan->delay < plan->size ? plan->delay : plan->size;
+  for (int32_t row = 0; row < plan->rows; row++) {
+    int16_t *history = plan->history + row * plan->delay;
+    const int8_t *x = step->x + 2 * row * plan->size;
+    int8_t *y = step->y + 2 * row * plan->size;
+    memcpy(y, history, (size_t)kept * 2);
+    memcpy(y + 2 * kept, x, (size_t)(plan->size - kept) * 2);
+    memmove(history, history + kept, (size_t)(plan->delay - kept) * 2);
+    memcpy(history + plan->delay - kept, x + 2 * (plan->size - kept), (size_t)kept * 2);
+  }
+}
+
+/* SIGNAL_DELAY: each row follows the last samples of the previous runs. */
+aiot_code aiot_prepare_delay(const aiot_operator *operator) {
+  static const option options[] = {{"delay_length", 1, MOST}};
+  int32_t length;
+  aiot_code code = read_options(operator, options, 1, &length);
+  const aiot_operand *x = aiot_operator_input(operator, 0);
+  if (code == AIOT_OK) code = check_activation(x, AIOT_INT16, -1);
+  if (code != AIOT_OK) return code;
+  if (!is_output(aiot_operator_output(operator, 0), AIOT_INT16, x)) return AIOT_BUNDLE_MALFORMED;
+  const int32_t size = x->rank == 0 ? 1 : x->size[x->rank - 1], rows = x->count / size;
+  if ((int64_t)rows * length > AIOT_ELEMENTS_MAX) return AIOT_MODEL_UNSUPPORTED;
+  delay_plan *plan = add_step(operator, run_delay, sizeof *plan, -1);
+  int16_t *history = plan == NULL ? NULL : aiot_variable_memory(operator->network, (size_t)(rows * length) * sizeof *history);
+  if (history == NULL) return AIOT_MEMORY_SHORT;
+  *plan = (delay_plan){history, rows, size, length};
+  return AIOT_OK;
+}
+
+typedef struct {
+  int16_t *sums;
+  int32_t rows, frames, size, step;
+} overlap_plan;
+
+static void run_overlap_add(const aiot_step *step) {
+  const overlap_plan *plan = step->plan;
+  const int16_t *x = (const void *)step->x;
+  int16_t *y = (void *)step->y;
+  for (int32_t row = 0; row < plan->rows; row++) {
+    int16_t *sums = plan->sums + row * plan->size;
+    for (int32_t frame = 0; frame < plan->frames; frame++, x += plan->size, y += plan->step) {
+      for (int32_t i = 0; i < plan->size; i++) sums[i] = (int16_t)aiot_range_limit(aiot_range_whole(AIOT_INT16), sums[i] + x[i]);
+      const size_t rest = (size_t)(plan->size - plan->step);
+      memcpy(y, sums, (size_t)plan->step * sizeof *y);
+      memmove(sums, sums + plan->step, rest * sizeof *sums);
+      memset(sums + rest, 0, (size_t)plan->step * sizeof *sums);
+    }
+  }
+}
+
+/* SIGNAL_OVERLAP_ADD of int16: sums are limited to int16. */
+aiot_code aiot_prepare_overlap_add(const aiot_operator *operator) {
+  static const option options[] = {{"T", AIOT_FLOAT32, AIOT_INT16}, {"frame_step", 1, MOST}};
+  int32_t value[2];
+  aiot_code code = read_options(operator, options, 2, value);
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
+  if (code == AIOT_OK && value[0] != AIOT_INT16) code = AIOT_MODEL_UNSUPPORTED;
+  if (code == AIOT_OK) code = check_activation(x, AIOT_INT16, -1);
+  if (code != AIOT_OK) return code;
+  if (x->rank < 2 || y->type != AIOT_INT16 || y->rank != x->rank - 1) return AIOT_BUNDLE_MALFORMED;
+  const int32_t size = x->size[x->rank - 1], frames = x->size[x->rank - 2], rows = x->count / size / frames;
+  if (value[1] > size) return AIOT_MODEL_UNSUPPORTED;
+  if ((int64_t)rows * frames * value[1] != y->count) return AIOT_BUNDLE_MALFORMED;
+  overlap_plan *plan = add_step(operator, run_overlap_add, sizeof *plan, -1);
+  int16_t *sums = plan == NULL ? NULL : aiot_variable_memory(operator->network, (size_t)(rows * size) * sizeof *sums);
+  if (sums == NULL) return AIOT_MEMORY_SHORT;
+  *plan = (overlap_plan){sums, rows, frames, size, value[1]};
+  return AIOT_OK;
 }
 
 typedef struct {

@@ -224,7 +224,13 @@ export interface OperatorOptions {
   /** Doubles samples as many times as int16 allows. The second output is the number of doublings. */
   SIGNAL_FFT_AUTO_SCALE: Record<never, never>;
   /** Real Fourier transform of [..., samples]. The output [..., fftLength + 2] has pairs of real and imaginary parts. */
-  SIGNAL_RFFT: { fftLength: number };
+  SIGNAL_RFFT: { fftLength: number; sampleType: number };
+  /** The inverse: [..., fftLength + 2] → [..., fftLength]. `sampleType` is the number of int16, int32 or float32. */
+  SIGNAL_IRFFT: { fftLength: number; sampleType: number };
+  /** A row of samples, each as many samples later as the delay. */
+  SIGNAL_DELAY: { delayLength: number };
+  /** Adds overlapping frames [..., frames, frameSize] into samples [..., frames · frameStep]. */
+  SIGNAL_OVERLAP_ADD: { frameStep: number; sampleType: number };
   /** Squared magnitudes, uint32, of the bins from `startIndex` to before `endIndex`. */
   SIGNAL_ENERGY: { startIndex: number; endIndex: number };
   /** Inputs: energies, and constant weights, unweights, first bins, first weights and widths. The output is uint64 [numChannels]. */

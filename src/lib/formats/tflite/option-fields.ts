@@ -159,8 +159,8 @@ export function only(slot: number, what: string, supported: number): OptionField
 /** An entry in the FlexBuffers map that contains a custom operator's options: an integer, or a bool if `most` is absent. */
 export interface MapField {
   key: string;
-  /** Key in the operator's options: `key` in camel case; null = the value is always `least`. */
-  name: string | null;
+  /** Key in the operator's options. */
+  name: string;
   least: number;
   most?: number;
 }
@@ -173,11 +173,6 @@ export function entry(key: string, least: number, most: number): MapField {
 /** A bool. */
 export function flagEntry(key: string): MapField {
   return { key, name: camelCase(key), least: 0 };
-}
-
-/** An integer with a single supported value. */
-export function onlyEntry(key: string, value: number): MapField {
-  return { key, name: null, least: value, most: value };
 }
 
 function camelCase(key: string): string {
@@ -206,7 +201,7 @@ export function readOptionMap(
     const range = least === most ? `${least}` : `${least} to ${most}`;
     if (!(value >= least && value <= most))
       throw unsupported(where, `${key} ${value} is not supported (expected ${range})`);
-    if (name !== null) options[name] = fields[at]!.most === undefined ? value !== 0 : value;
+    options[name] = fields[at]!.most === undefined ? value !== 0 : value;
   });
   return options;
 }
@@ -234,9 +229,9 @@ export function writeOptionMap(
 ): Uint8Array {
   const map = mapBuilder();
   map.startMap();
-  for (const { key, name, least } of fields) {
+  for (const { key, name } of fields) {
     map.addKey(key);
-    const value = name === null ? least : options[name];
+    const value = options[name];
     if (typeof value === 'boolean') map.add(value);
     else map.addInt(value as number);
   }

@@ -620,6 +620,7 @@ const makers: { readonly [Name in OperatorName]?: (site: Site<never>) => Piece |
   REDUCE_MAX: reduction,
   REDUCE_MIN: reduction,
   ADD: arithmetic,
+  DIV: arithmetic,
   SUB: arithmetic,
   MUL: arithmetic,
   SQUARED_DIFFERENCE: squaredDifference,
@@ -754,7 +755,8 @@ function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
     const types = [...made, ...read.filter((index) => index >= 0)].map(typeOf);
     // QUANTIZE reads int16, but does not yield it.
     const own = op === 'QUANTIZE' && typeOf(made[0]!) === 'int16' ? emitted : typesOf(op);
-    const other = op.startsWith('SIGNAL_') ? undefined : types.find((type) => !own.includes(type));
+    // The audio front end has C code only on integers.
+    const other = types.find((type) => (op.startsWith('SIGNAL_') ? type === 'float32' : !own.includes(type)));
     if (other !== undefined) throw refuse(`operator ${at} (${op}) of ${other}`);
     if (!hasC(op)) throw refuse(`operator ${at} (${op}), which has no C code`);
   });

@@ -7,12 +7,131 @@ import {
   zeros,
 } from '../../formats/tflite/graph.js';
 import { logTable, RealTransform } from '../../signal/microfrontend.js';
+import { SampleTransform } from '../../signal/sample-transform.js';
 import { type Helper, type Piece, type Site, type SiteOf, table } from './piece.js';
 
 /**
  * C code of TFLite Micro's audio front end, like the kernels in runtime/interpreter/custom.ts. States are variables of the generated code,
  * which `withMemory` adds to the operators' inputs where files do not contain them.
  */
+/** Steps of a complex transform with fractions of 15 or 31 bits, like `SampleTransform`, from pairs that are in order in y. */
+function stepsText(bits: 15 | 31): string {
+  const type = `int${bits + 1}_t`;
+  return `static inline ${type} wrapped${bits}(int64_t x) {
+  return (${type})(u${type})(uint64_t)x;
+}
+
+/* Product of two fractions, rounded. */
+static inline ${type} narrowed${bits}(int64_t x) {
+  return wrapped${bits}((x + ((int64_t)1 << ${bits - 1})) >> ${bits});
+}
+
+/* The pair x, rotated. */
+static inline void rotated${bits}(${type} re, ${type} im, const ${type} *by, ${type} *to) {
+  to[0] = narrowed${bits}((int64_t)re * by[0] - (int64_t)im * by[1]);
+  to[1] = narrowed${bits}((int64_t)re * by[1] + (int64_t)im * by[0]);
+}
+
+/* The pair at x, divided by the number of pairs that are added. */
+static inline void shrunk${bits}(const ${type} *x, int by, ${type} *to) {
+  const int64_t share = ${2 ** bits - 1} / by;
+  to[0] = narrowed${bits}(x[0] * share);
+  to[1] = narrowed${bits}(x[1] * share);
+}
+
+/* Position of the pair that is first transformed at \`to\`. */
+static int origin${bits}(int to, int half) {
+  int from = 0;
+  for (int part = half, rest = to, stride = 1; part > 1;) {
+    const int factor = part % 4 == 0 ? 4 : 2;
+    part /= factor;
+    from += rest / part * stride;
+    rest %= part;
+    stride *= factor;
+  }
+  return from;
+}
+
+static void join_two${bits}(${type} *y, int part, const ${type} *turn) {
+  ${type} a[2], b[2];
+  shrunk${bits}(y, 2, a);
+  shrunk${bits}(y + 2 * part, 2, b);
+  rotated${bits}(b[0], b[1], turn, b);
+  for (int i = 0; i < 2; i++) {
+    y[2 * part + i] = wrapped${bits}((int64_t)a[i] - b[i]);
+    y[i] = wrapped${bits}((int64_t)a[i] + b[i]);
+  }
+}
+
+static void join_four${bits}(${type} *y, int part, int turn, const ${type} *inner, int inverse) {
+  ${type} x[4][2], even[2], odd[2], sum[2], difference[2];
+  for (int q = 0; q < 4; q++) {
+    shrunk${bits}(y + 2 * q * part, 4, x[q]);
+    if (q > 0) {
+      const ${type} re = x[q][0], im = x[q][1];
+      rotated${bits}(re, im, inner + 2 * turn * q, x[q]);
+    }
+  }
+  for (int i = 0; i < 2; i++) {
+    even[i] = wrapped${bits}((int64_t)x[0][i] + x[2][i]);
+    odd[i] = wrapped${bits}((int64_t)x[0][i] - x[2][i]);
+    sum[i] = wrapped${bits}((int64_t)x[1][i] + x[3][i]);
+    difference[i] = wrapped${bits}((int64_t)x[1][i] - x[3][i]);
+    y[i] = wrapped${bits}((int64_t)even[i] + sum[i]);
+    y[4 * part + i] = wrapped${bits}((int64_t)even[i] - sum[i]);
+  }
+  ${type} *const b = y + (inverse ? 6 : 2) * part, *const d = y + (inverse ? 2 : 6) * part;
+  b[0] = wrapped${bits}((int64_t)odd[0] + difference[1]);
+  b[1] = wrapped${bits}((int64_t)odd[1] - difference[0]);
+  d[0] = wrapped${bits}((int64_t)odd[0] - difference[1]);
+  d[1] = wrapped${bits}((int64_t)odd[1] + difference[0]);
+}
+
+static void join_all${bits}(${type} *y, int half, const ${type} *inner, int inverse) {
+  int first = 1, part = 1;
+  while (first * 4 <= half) first *= 4;
+  if (first < half) {
+    for (int to = 0; to < half; to += 2) join_two${bits}(y + 2 * to, 1, inner);
+    part = 2;
+  }
+  for (; part < half; part *= 4)
+    for (int to = 0; to < half; to += 4 * part)
+      for (int i = 0; i < part; i++) join_four${bits}(y + 2 * (to + i), part, i * (half / part / 4), inner, inverse);
+}
+
+/* The sum of pair k of x and the conjugate of its mirror image, and their difference, rotated. */
+static void crossed${bits}(const ${type} *x, int k, int half, const ${type} *outer, ${type} *sum, ${type} *turned_by) {
+  const ${type} mirror[2] = {x[2 * (half - k)], wrapped${bits}(-(int64_t)x[2 * (half - k) + 1])};
+  ${type} a[2], b[2];
+  shrunk${bits}(x + 2 * k, 2, a);
+  shrunk${bits}(mirror, 2, b);
+  rotated${bits}(wrapped${bits}((int64_t)a[0] - b[0]), wrapped${bits}((int64_t)a[1] - b[1]), outer + 2 * (k - 1), turned_by);
+  sum[0] = wrapped${bits}((int64_t)a[0] + b[0]);
+  sum[1] = wrapped${bits}((int64_t)a[1] + b[1]);
+}`;
+}
+
+function inverseText(bits: 15 | 31): string {
+  const type = `int${bits + 1}_t`;
+  return `/* 2 * half real values of half + 1 pairs. */
+static void inverse${bits}(const ${type} *x, ${type} *y, int half, const ${type} *inner, const ${type} *outer) {
+  for (int to = 0; to < half; to++) {
+    const int from = origin${bits}(to, half);
+    const int mirrored = from >= (half + 1) / 2;
+    ${type} sum[2], turn[2];
+    if (from == 0) {
+      const ${type} ends[2] = {wrapped${bits}((int64_t)x[0] + x[2 * half]), wrapped${bits}((int64_t)x[0] - x[2 * half])};
+      shrunk${bits}(ends, 2, y + 2 * to);
+      continue;
+    }
+    crossed${bits}(x, mirrored ? half - from : from, half, outer, sum, turn);
+    y[2 * to] = wrapped${bits}(mirrored ? (int64_t)sum[0] - turn[0] : (int64_t)sum[0] + turn[0]);
+    y[2 * to + 1] = mirrored ? wrapped${bits}(-(int64_t)wrapped${bits}((int64_t)sum[1] - turn[1])) : wrapped${bits}((int64_t)sum[1] + turn[1]);
+  }
+  join_all${bits}(y, half, inner, 1);
+}`;
+}
+
 export const frontEndHelpers = {
   wrapped: `static inline int16_t wrapped(int32_t value) {
   return (int16_t)(uint16_t)(uint32_t)value;
@@ -110,6 +229,32 @@ static void fourier(const int16_t *x, int size, int16_t *y, int half, const int1
     a[1] = wrapped((sum_im + im) >> 1);
     b[0] = wrapped((sum_re - re) >> 1);
     b[1] = wrapped((im - sum_im) >> 1);
+  }
+}`,
+  steps15: stepsText(15),
+  steps31: stepsText(31),
+  inverse15: inverseText(15),
+  inverse31: inverseText(31),
+  forward31: `/* half + 1 pairs of 2 * half real values, of which \`size\` are not 0. */
+static void forward31(const int32_t *x, int size, int32_t *y, int half, const int32_t *inner, const int32_t *outer) {
+  for (int to = 0; to < half; to++) {
+    const int from = 2 * origin31(to, half);
+    y[2 * to] = from < size ? x[from] : 0;
+    y[2 * to + 1] = from + 1 < size ? x[from + 1] : 0;
+  }
+  join_all31(y, half, inner, 0);
+  int32_t first[2];
+  shrunk31(y, 2, first);
+  y[0] = wrapped31((int64_t)first[0] + first[1]);
+  y[2 * half] = wrapped31((int64_t)first[0] - first[1]);
+  y[1] = y[2 * half + 1] = 0;
+  for (int k = 1; k <= half / 2; k++) {
+    int32_t *const a = y + 2 * k, *const b = y + 2 * (half - k), sum[2], turn[2];
+    crossed31(y, k, half, outer, sum, turn);
+    a[0] = wrapped31((int64_t)sum[0] + turn[0]) >> 1;
+    a[1] = wrapped31((int64_t)sum[1] + turn[1]) >> 1;
+    b[0] = wrapped31((int64_t)sum[0] - turn[0]) >> 1;
+    b[1] = wrapped31((int64_t)turn[1] - sum[1]) >> 1;
   }
 }`,
   weightedSum: `static uint64_t weighted_sum(const uint32_t *x, const int16_t *weights, int count) {
@@ -310,7 +455,68 @@ for (int i = 0; i < ${count}; i++) y[i] = wrapped((int32_t)((uint32_t)x[i] << *$
   ];
 }
 
+/** SIGNAL_RFFT of int32, and SIGNAL_IRFFT. */
+function sampleTransform(site: SiteOf<'SIGNAL_RFFT'>): Piece {
+  const { fftLength } = site.options;
+  const { shape, type } = site.input(0);
+  const size = shape.at(-1) ?? 1;
+  const rows = elementCount(shape) / size;
+  const inverse = site.operator.op === 'SIGNAL_IRFFT';
+  const [bits, other] = type === 'int16' ? ([15, 'int16'] as const) : ([31, 'int32'] as const);
+  const { inner, outer } = new SampleTransform(other, fftLength, inverse);
+  const [first, second] = [site.own('inner'), site.own('outer')];
+  const call = inverse
+    ? `inverse${bits}(x, y, ${fftLength / 2}, ${first}, ${second})`
+    : `forward31(x, ${size}, y, ${fftLength / 2}, ${first}, ${second})`;
+  return pieceOf(site, {
+    constants: [table(`${other}_t`, first, inner), table(`${other}_t`, second, outer)],
+    helpers: [`steps${bits}`, inverse ? `inverse${bits}` : 'forward31'],
+    body: `for (int row = 0; row < ${rows}; row++, x += ${size}, y += ${inverse ? fftLength : fftLength + 2})
+  ${call};`,
+    about: `${fftLength} samples`,
+  });
+}
+
+function delay(site: SiteOf<'SIGNAL_DELAY'>): Piece {
+  const { shape } = site.input(0);
+  const { delayLength } = site.options;
+  const size = shape.at(-1) ?? 1;
+  const kept = Math.min(size, delayLength);
+  const history = variableAt(site, 1);
+  return pieceOf(site, {
+    body: `for (int row = 0; row < ${elementCount(shape) / size}; row++, x += ${size}, y += ${size}) {
+  int16_t *const history = ${history} + row * ${delayLength};
+  memcpy(y, history, ${2 * kept});
+  memcpy(y + ${kept}, x, ${2 * (size - kept)});
+  memmove(history, history + ${kept}, ${2 * (delayLength - kept)});
+  memcpy(history + ${delayLength - kept}, x + ${size - kept}, ${2 * kept});
+}`,
+    about: `${delayLength} samples`,
+  });
+}
+
+function overlapAdd(site: SiteOf<'SIGNAL_OVERLAP_ADD'>): Piece {
+  const { shape } = site.input(0);
+  const { frameStep } = site.options;
+  const [frames = 1, size = 1] = shape.slice(-2);
+  const rest = size - frameStep;
+  return pieceOf(site, {
+    helpers: ['clamped'],
+    body: `for (int row = 0; row < ${elementCount(shape) / size / frames}; row++) {
+  int16_t *const sums = ${variableAt(site, 1)} + row * ${size};
+  for (int frame = 0; frame < ${frames}; frame++, x += ${size}, y += ${frameStep}) {
+    for (int i = 0; i < ${size}; i++) sums[i] = (int16_t)clamped(sums[i] + x[i], -32768, 32767);
+    memcpy(y, sums, ${2 * frameStep});
+    memmove(sums, sums + ${frameStep}, ${2 * rest});
+    memset(sums + ${rest}, 0, ${2 * frameStep});
+  }
+}`,
+    about: `${size} samples every ${frameStep}`,
+  });
+}
+
 function transform(site: SiteOf<'SIGNAL_RFFT'>): Piece {
+  if (site.input(0).type !== 'int16') return sampleTransform(site);
   const { fftLength } = site.options;
   const { shape } = site.input(0);
   const size = shape.at(-1) ?? 1;
@@ -425,6 +631,9 @@ export const frontEndMakers = {
   SIGNAL_WINDOW: window,
   SIGNAL_FFT_AUTO_SCALE: autoScale,
   SIGNAL_RFFT: transform,
+  SIGNAL_IRFFT: sampleTransform,
+  SIGNAL_DELAY: delay,
+  SIGNAL_OVERLAP_ADD: overlapAdd,
   SIGNAL_ENERGY: energy,
   SIGNAL_FILTER_BANK: filterBank,
   SIGNAL_FILTER_BANK_SQUARE_ROOT: squareRoots,

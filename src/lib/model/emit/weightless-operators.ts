@@ -227,12 +227,14 @@ export function prelu(site: Site): Piece {
   return pairwise(site, text, ['clamped', above.helper, below.helper]);
 }
 
-/** ADD, SUB, MUL and SQUARED_DIFFERENCE of int32, which wrap. */
+/** ADD, SUB, MUL, DIV and SQUARED_DIFFERENCE of int32, which wrap. A division by 0 yields 0. */
 function wide(site: Site): Piece {
   const text = {
     ADD: '(uint32_t)a + (uint32_t)b',
     SUB: '(uint32_t)a - (uint32_t)b',
     MUL: '(uint32_t)a * (uint32_t)b',
+    // The 64-bit quotient of the lowest number and −1 fits.
+    DIV: 'b == 0 ? 0 : (uint32_t)((int64_t)a / b)',
     SQUARED_DIFFERENCE: '((uint32_t)a - (uint32_t)b) * ((uint32_t)a - (uint32_t)b)',
   }[site.operator.op as 'ADD'];
   return pairwise(site, `*y++ = (int32_t)(${text});`, []);

@@ -75,6 +75,8 @@ function frontEndMacs(
   output: readonly number[],
 ): number {
   const [made, samples] = [elementCount(output), (output.at(-1) ?? 2) - 2];
+  // An inverse transform has as many samples as values per row.
+  if (name === 'IRFFT') return Math.round(made * Math.log2((samples + 2) / 2));
   if (name === 'RFFT')
     return samples < 4 ? 0 : Math.round((made / (samples + 2)) * samples * Math.log2(samples / 2));
   if (name === 'FILTERBANK') return 2 * elementCount(inputs[1] ?? [0]);

@@ -1,5 +1,10 @@
 import { forestIn, keyOfBits, sumLeaves } from '../../formats/tflite/forest.js';
-import type { Graph, OperatorOptions, TensorType } from '../../formats/tflite/graph.js';
+import {
+  type Graph,
+  type OperatorOptions,
+  type TensorType,
+  tensorTypeCode,
+} from '../../formats/tflite/graph.js';
 import {
   bitsOf,
   gainOf,
@@ -10,6 +15,7 @@ import {
   shrunk,
   withoutNoise,
 } from '../../signal/microfrontend.js';
+import { type Samples, SampleTransform } from '../../signal/sample-transform.js';
 import type { Node, Operand } from './node.js';
 
 /**
@@ -141,6 +147,7 @@ function transform(node: Node<OperatorOptions['SIGNAL_RFFT']>): () => void {
   const { fftLength } = node.options;
   const { shape } = node.input(0).tensor;
   const [size = 1] = shape.slice(-1);
+  samplesOf(node);
   if (!Number.isInteger(Math.log2(fftLength)))
     throw node.unsupported(`${fftLength} samples, which are not a power of two`);
   if (size > fftLength)
@@ -157,6 +164,97 @@ function transform(node: Node<OperatorOptions['SIGNAL_RFFT']>): () => void {
         y[to++] = fourier.re[bin]!;
         y[to++] = fourier.im[bin]!;
       }
+    }
+  };
+}
+
+/** Samples of the type that the options name. */
+function samplesOf(node: Node<{ sampleType: number }>): Samples {
+  const { tensor, values } = node.input(0);
+  const code = tensorTypeCode(tensor.type);
+  if (code !== node.options.sampleType)
+    throw node.malformed(`expected samples of type ${node.options.sampleType}, got ${code} (${tensor.type})`);
+  return values as Samples;
+}
+
+/** SIGNAL_RFFT of int32 and float32, and SIGNAL_IRFFT. */
+function fourier(inverse: boolean) {
+  return (node: Node<OperatorOptions['SIGNAL_RFFT']>): (() => void) => {
+    const { fftLength } = node.options;
+    const { shape, type } = node.input(0).tensor;
+    const [size = 1] = shape.slice(-1);
+    const x = samplesOf(node);
+    if (!Number.isInteger(Math.log2(fftLength)))
+      throw node.unsupported(`${fftLength} samples, which are not a power of two`);
+    if (inverse ? size !== fftLength + 2 : size > fftLength)
+      throw node.malformed(
+        `expected ${inverse ? fftLength + 2 : `at most ${fftLength}`} values per row, got ${size}`,
+      );
+    const made = inverse ? fftLength : fftLength + 2;
+    const y = typed<Samples>(node, node.output, type, [...shape.slice(0, -1), made]);
+    const transform = new SampleTransform(type as 'int16', fftLength, inverse);
+    const padded = x.slice(0, 0).constructor as new (length: number) => Samples;
+    const row = new padded(inverse ? size : fftLength);
+    return () => {
+      for (let from = 0, to = 0; from < x.length; from += size, to += made) {
+        row.set(x.subarray(from, from + size));
+        const out = y.subarray(to, to + made);
+        if (inverse) transform.backward(row, out);
+        else transform.forward(row, out);
+        if (inverse && out instanceof Float32Array)
+          for (let i = 0; i < made; i++) out[i] = out[i]! / fftLength;
+      }
+    };
+  };
+}
+
+/** SIGNAL_DELAY: each row of samples follows the last `delayLength` samples of the previous runs. */
+function delay(node: Node<OperatorOptions['SIGNAL_DELAY']>): () => void {
+  const { delayLength } = node.options;
+  const { shape } = node.input(0).tensor;
+  const [size = 1] = shape.slice(-1);
+  const x = node.int16(0);
+  const history = typed<Int16Array>(node, node.input(1), 'int16', [x.length / size, delayLength]);
+  const y = typed<Int16Array>(node, node.output, 'int16', shape);
+  const row = new Int16Array(delayLength + size);
+  return () => {
+    for (let from = 0, own = 0; from < x.length; from += size, own += delayLength) {
+      row.set(history.subarray(own, own + delayLength));
+      row.set(x.subarray(from, from + size), delayLength);
+      y.set(row.subarray(0, size), from);
+      history.set(row.subarray(size), own);
+    }
+  };
+}
+
+/** SIGNAL_OVERLAP_ADD. Sums of int16 are limited to int16. */
+function overlapAdd(node: Node<OperatorOptions['SIGNAL_OVERLAP_ADD']>): () => void {
+  const { frameStep } = node.options;
+  const { shape, type } = node.input(0).tensor;
+  const [frames = 1, size = 1] = shape.slice(-2);
+  const x = samplesOf(node);
+  if (shape.length < 2) throw node.malformed(`expected frames of samples, got [${shape}]`);
+  if (frameStep > size)
+    throw node.unsupported(`a step of ${frameStep} samples, longer than a frame of ${size}`);
+  const rows = x.length / size / frames;
+  const sums = typed<Samples>(node, node.input(1), type, [rows, size]);
+  const y = node.output.values as Samples;
+  if (node.output.tensor.type !== type || node.output.tensor.shape.length !== shape.length - 1)
+    throw node.malformed(
+      `expected an output of ${type} with ${shape.length - 1} dimensions, got ${node.output.tensor.type} [${node.output.tensor.shape}]`,
+    );
+  node.expectOutputSize(rows * frames * frameStep);
+  const whole = type === 'int16';
+  return () => {
+    for (let frame = 0; frame < rows * frames; frame++) {
+      const own = sums.subarray(Math.floor(frame / frames) * size, (Math.floor(frame / frames) + 1) * size);
+      for (let i = 0; i < size; i++) {
+        const sum = own[i]! + x[frame * size + i]!;
+        own[i] = whole ? Math.max(-32768, Math.min(32767, sum)) : sum;
+      }
+      y.set(own.subarray(0, frameStep), frame * frameStep);
+      own.copyWithin(0, frameStep);
+      own.fill(0, size - frameStep);
     }
   };
 }
@@ -343,7 +441,18 @@ export const signals = {
   SIGNAL_FRAMER: { 'int16 int16': framer },
   SIGNAL_WINDOW: { 'int16 int16': window },
   SIGNAL_FFT_AUTO_SCALE: { 'int16 int16': autoScale },
-  SIGNAL_RFFT: { 'int16 int16': transform },
+  SIGNAL_RFFT: {
+    'int16 int16': transform,
+    'int32 int32': fourier(false),
+    'float32 float32': fourier(false),
+  },
+  SIGNAL_IRFFT: {
+    'int16 int16': fourier(true),
+    'int32 int32': fourier(true),
+    'float32 float32': fourier(true),
+  },
+  SIGNAL_DELAY: { 'int16 int16': delay },
+  SIGNAL_OVERLAP_ADD: { 'int16 int16': overlapAdd, 'float32 float32': overlapAdd },
   SIGNAL_ENERGY: { 'int16 uint32': energy },
   SIGNAL_FILTER_BANK: { 'uint32 uint64': filterBank },
   SIGNAL_FILTER_BANK_SQUARE_ROOT: { 'uint64 uint32': squareRoots },

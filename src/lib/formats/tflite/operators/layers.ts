@@ -5,8 +5,8 @@ import {
   flag,
   flagEntry,
   float,
+  type MapField,
   only,
-  onlyEntry,
   optionalFlag,
   optionalType,
   padding,
@@ -211,6 +211,9 @@ const signal = <Rest extends object>(name: string, inputs: number, own: number, 
 /** Largest number of samples or channels in the options of an operator. */
 const most = 2 ** 16;
 
+/** Number of the samples' type in the schema: int16 (7), int32 (2) or float32 (0). The kernels check that it is that of the tensors. */
+const sampleType: MapField = { key: 'T', name: 'sampleType', least: 0, most: 7 };
+
 /** Elements per row of the last axis, and number of rows. */
 const rowsOf = ({ shape }: Tensor): { rows: number; size: number } => {
   const size = shape.at(-1) ?? 1;
@@ -241,8 +244,30 @@ export const signalRows = {
     cost: 'activation' as const,
   }),
   SIGNAL_RFFT: signal('Rfft', 1, 0, {
-    map: [onlyEntry('T', 7), entry('fft_length', 4, most)],
+    map: [sampleType, entry('fft_length', 4, most)],
     cost: 'transcendental' as const,
+  }),
+  SIGNAL_IRFFT: signal('Irfft', 1, 32, {
+    map: [sampleType, entry('fft_length', 4, most)],
+    cost: 'transcendental' as const,
+  }),
+  SIGNAL_DELAY: signal('Delay', 2, 32, {
+    map: [entry('delay_length', 1, most)],
+    shape: 'first' as const,
+    states: [1],
+    kept: ({ delayLength }: OperatorOptions['SIGNAL_DELAY'], input: Tensor) => [
+      { type: 'int16' as const, shape: [rowsOf(input).rows, delayLength] },
+    ],
+    cost: 'copy' as const,
+  }),
+  SIGNAL_OVERLAP_ADD: signal('OverlapAdd', 2, 32, {
+    map: [sampleType, entry('frame_step', 1, most)],
+    states: [1],
+    kept: (_: OperatorOptions['SIGNAL_OVERLAP_ADD'], { type, shape }: Tensor) => {
+      const outer = shape.slice(0, -2).reduce((count, each) => count * each, 1);
+      return [{ type, shape: [outer, shape.at(-1) ?? 1] }];
+    },
+    cost: 'add' as const,
   }),
   SIGNAL_ENERGY: signal('Energy', 1, 8, {
     map: [entry('end_index', 0, most), entry('start_index', 0, most)],
