@@ -26,7 +26,7 @@ export async function devicesOf(engine: Engine): Promise<Devices> {
   return Devices.open(store, now, eventsIn(store, now), turns, changes);
 }
 
-function newRollout(id: string, devices: string[]): RolloutState {
+export function newRollout(id: string, devices: string[]): RolloutState {
   const releases = [{ kind: 'model' as const, name: 'm', version: 1, sequence: 1 }];
   const policy = rolloutPolicySchema.parse({ waves: [1], perMinute: 60 });
   const who = { selector: 'all', by: 'operator x', created: now() };

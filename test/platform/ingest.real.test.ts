@@ -18,7 +18,7 @@ import { kafkaPeer, startKafka } from '../support/kafka.js';
 import { mosquittoPub } from '../support/mosquitto.js';
 import { connect } from '../support/mqtt.js';
 import { natsClient, startNatsWithMqtt } from '../support/nats.js';
-import { platformRoles, type TestPlatform, testPlatform } from '../support/platform.js';
+import { replicaRoles, type TestPlatform, testPlatform } from '../support/platform.js';
 import { startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
 import { oneWave } from '../support/rollout.js';
@@ -86,7 +86,7 @@ describeReal('nats-server', 'three replicas that share the messages of NATS', ()
       const group = await startReplicas({ broker });
       const { last } = group;
       const leaders = async () => (await last.status()).replicas.flatMap(({ leads }) => leads).sort();
-      await expect.poll(leaders, { timeout: 20_000 }).toEqual([...platformRoles, 'broker'].sort());
+      await expect.poll(leaders, { timeout: 20_000 }).toEqual([...replicaRoles, 'broker'].sort());
       expect((await last.status()).replicas.map(({ self }) => self)).toEqual([false, false, true]);
       await speakAndKill(group, async (name, acknowledged) => {
         const device = await connect(mqtt, { clientId: name });

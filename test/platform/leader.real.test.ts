@@ -13,7 +13,7 @@ import type { Platform } from '../../src/lib/platform/options.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { connect } from '../support/mqtt.js';
-import { platformRoles } from '../support/platform.js';
+import { replicaRoles } from '../support/platform.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
 import { record } from '../support/recording.js';
@@ -42,7 +42,7 @@ describeReal('postgres', 'on PostgreSQL', () => {
       const shared = { engines: { database }, secret: 'of a test' };
       victim = await startVictim({ ...shared });
       // The first process leads in all roles before the others are started.
-      for (let tries = 0; (await leads(victim.http)).length < platformRoles.length; tries++) {
+      for (let tries = 0; (await leads(victim.http)).length < replicaRoles.length; tries++) {
         if (tries > 200) throw new Error('the first process does not lead in all roles');
         await delay(50);
       }
@@ -93,21 +93,21 @@ describeReal('postgres', 'on PostgreSQL', () => {
     /** Whether every role has a leader, and no replica leads in more than its share: the roles divided by the replicas, rounded up. */
     const spread = async (urls: readonly string[]) => {
       const led = await counts(urls);
-      const most = Math.ceil(platformRoles.length / urls.length);
+      const most = Math.ceil(replicaRoles.length / urls.length);
       const sum = led.reduce((total, count) => total + count, 0);
-      return sum === platformRoles.length && led.every((count) => count > 0 && count <= most);
+      return sum === replicaRoles.length && led.every((count) => count > 0 && count <= most);
     };
 
     it('are distributed among the replicas, each to one of them', async () => {
       const all = [victim.http, urlOf(0), urlOf(1)];
       await expect.poll(() => spread(all), { timeout: 10_000, interval: 50 }).toBe(true);
-      expect((await leadsOf(all)).flat().sort()).toEqual(platformRoles);
+      expect((await leadsOf(all)).flat().sort()).toEqual(replicaRoles);
       const { replicas } = await client.status();
       await expect
         .poll(async () => (await client.status()).replicas.flatMap((each) => each.leads).sort(), {
           timeout: 10_000,
         })
-        .toEqual(platformRoles);
+        .toEqual(replicaRoles);
       expect(replicas).toHaveLength(3);
     }, 30_000);
 
@@ -145,7 +145,7 @@ describeReal('postgres', 'on PostgreSQL', () => {
       const rest = [urlOf(0), urlOf(1)];
       await expect
         .poll(async () => (await leadsOf(rest)).flat().sort(), { timeout: 10_000, interval: 50 })
-        .toEqual(platformRoles);
+        .toEqual(replicaRoles);
       const tookMs = performance.now() - killed;
       expect(tookMs).toBeLessThan(8000);
       await expect.poll(() => told.size, { timeout: 10_000 }).toBe(20);
@@ -169,7 +169,7 @@ describeReal('postgres', 'on PostgreSQL', () => {
       await expect.poll(() => spread([first, second]), { timeout: 10_000 }).toBe(true);
       const stopped = performance.now();
       await platforms.pop()?.stop();
-      await expect.poll(() => leads(first), { timeout: 10_000, interval: 50 }).toEqual(platformRoles);
+      await expect.poll(() => leads(first), { timeout: 10_000, interval: 50 }).toEqual(replicaRoles);
       // The roles are free when the stop has ended; the other replica looks for free roles every second.
       expect(performance.now() - stopped).toBeLessThan(4000);
       expect(await labelled()).toHaveLength(20);

@@ -14,6 +14,9 @@ export const platformRoles = [
   ...['home-assistant', 'jobs', 'retention', 'rollouts', 'scrub', 'settings', 'webhooks'],
 ];
 
+/** The roles of a platform whose replicas share a database, sorted. */
+export const replicaRoles = [...platformRoles, 'rollouts-2', 'rollouts-3', 'rollouts-4'].sort();
+
 export interface TestPlatform {
   folder: string;
   platform: Platform;

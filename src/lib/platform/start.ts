@@ -307,9 +307,9 @@ function desiredOf({ state: { store, events }, deltas, later }: WithState & { de
 function rolloutsOf({ state, desired, deltas, now }: WithWishes): Rollouts {
   const { store, blobs, engine, events, devices, models, firmware, configs } = state;
   const rollouts = new Rollouts({
-    store: rolloutStoreIn(store, events, desired),
+    store: rolloutStoreIn(store, events, desired, engine.turns),
     ...{ blobs, devices, models, firmware, configs, desired, deltas },
-    ...{ turns: engine.turns, changes: engine.changes },
+    changes: engine.changes,
     now,
   });
   state.crashes.listen((device, report) => rollouts.crashed(device, report));
@@ -447,7 +447,7 @@ async function startBackground(
   const { log, state, rollouts, outgoing, alarms, commands, settings, homeAssistant, workers } = started;
   const { audit, engine, retention, orphans, scrub, attention, crashes } = state;
   const all = [
-    rollouts.worker(),
+    ...rollouts.workers(),
     retention.worker(),
     sweeper({ orphans, log }),
     scrub.worker(),

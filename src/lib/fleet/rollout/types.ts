@@ -170,6 +170,16 @@ export interface RolloutStep {
   wishes: Wish[];
 }
 
+/** A rollout after a step. */
+export interface AdvancedRollout {
+  /** The rollout in the database before the step. */
+  before: RolloutState;
+  /** Null = nothing was saved. */
+  step: RolloutStep | null;
+  /** As returned by `save`. */
+  told: Wish[];
+}
+
 /** Store for rollouts. */
 export interface RolloutStore {
   /** Adds a new rollout. */
@@ -181,6 +191,18 @@ export interface RolloutStore {
    * since then
    */
   save(before: RolloutState, step: RolloutStep, who: string): Promise<Wish[]>;
+  /**
+   * Computes and saves a rollout's next step from the state in the database. Other steps of this rollout wait meanwhile; those of other
+   * rollouts do not. `decide` returns null if there is nothing to save. Otherwise, as for `save`.
+   * @param known the rollout as it was read before; only devices changed since then are read
+   * @returns null if the rollout does not exist
+   */
+  advance(
+    id: string,
+    known: RolloutState | undefined,
+    decide: (state: RolloutState) => RolloutStep | null,
+    who: string,
+  ): Promise<AdvancedRollout | null>;
   get(id: string): Promise<RolloutState | null>;
   head(id: string): Promise<RolloutHead | null>;
   count(): Promise<number>;

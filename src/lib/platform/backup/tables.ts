@@ -118,6 +118,12 @@ export async function fillSqlite(path: string, folder: string, schema: number, k
         insert.run(table.columns.map((column) => row[column] ?? null));
       }
     }
+    // A backup of PostgreSQL may contain events that had no id yet.
+    const columns = 'at, type, subject, who, data';
+    if (database.prepare(`SELECT 1 FROM sqlite_master WHERE name = 'newEvents'`).get())
+      database.exec(
+        `INSERT INTO events (${columns}) SELECT ${columns} FROM newEvents ORDER BY id; DELETE FROM newEvents`,
+      );
     const broken = database.prepare('PRAGMA foreign_key_check').all() as { table: string }[];
     if (broken[0]) throw malformed(`its table ${broken[0].table} refers to missing rows`);
     database.exec(`PRAGMA user_version = ${schema}; COMMIT`);

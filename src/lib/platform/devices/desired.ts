@@ -10,7 +10,7 @@ import { createDeltaInSteps } from '../../formats/delta/patch.js';
 import { releaseLeases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Events } from '../events/events.js';
-import type { Store } from '../store/database.js';
+import { locksRows, type Store } from '../store/database.js';
 import { type Changes, serially } from '../store/engine.js';
 import { type DeviceRecord, inLockOrder, type StoredSettings } from './records.js';
 
@@ -50,15 +50,22 @@ export class DesiredStates {
   async write(wishes: readonly Wish[], store: Store): Promise<Wish[]> {
     const held: Wish[] = [];
     const deltas = new WishedDeltas(this.deltas, store);
-    for (const { delta: _, ...asked } of inLockOrder(wishes, ({ device }) => device)) {
-      const wish = await deltas.added(asked);
-      if (wish.release === null && (await wishOf(store, wish.device)) !== wish.wish) continue;
-      const desired = desiredOf(wish);
-      const text = desired && JSON.stringify(desired);
+    const asked = inLockOrder(wishes, ({ device }) => device);
+    for (let i = 0; i < asked.length; i += 500) {
+      const some = asked.slice(i, i + 500);
+      const rows = await lockDesired(store, some, await deltas.any(some));
+      const changes = new Map<string, string | null>();
+      for (const { delta: _, ...each } of some) {
+        const row = rows.get(each.device);
+        const wish = await deltas.added(each, row?.reported ?? null);
+        const text = changes.has(wish.device) ? changes.get(wish.device)! : (row?.desired ?? null);
+        if (wish.release === null && rolloutIn(text) !== wish.wish) continue;
+        changes.set(wish.device, textOf(wish));
+        held.push(wish);
+      }
       // Set before the write, because the notification of the change may arrive before the write resolves.
-      this.told?.set(wish.device, text);
-      await store.updateTable('devices').set({ desired: text }).where('name', '=', wish.device).execute();
-      held.push(wish);
+      for (const [device, text] of changes) this.told?.set(device, text);
+      await writeDesired(store, changes);
     }
     const told = held.map((wish) => ({ wish, desired: desiredOf(wish) }));
     await this.events.recordAll(
@@ -71,18 +78,28 @@ export class DesiredStates {
     return held;
   }
 
-  /** Publishes desired states that were written. */
+  /**
+   * Publishes desired states that were written. Another rollout may have written a newer one meanwhile, whose message must not be replaced by
+   * an older one. A device's state is therefore read again after its message, and published again if it has changed.
+   */
   async tell(wishes: readonly Wish[]): Promise<void> {
     for (let i = 0; i < wishes.length; i += 100) {
-      await Promise.all(
-        wishes.slice(i, i + 100).map((wish) => {
-          const desired = desiredOf(wish);
-          return this.publish(
-            topicOf(wish.device, 'desired'),
-            desired ? encodeMessage(desired) : Buffer.alloc(0),
-          );
-        }),
-      );
+      let left = new Map(wishes.slice(i, i + 100).map((wish) => [wish.device, textOf(wish)]));
+      while (left.size > 0) {
+        await Promise.all(
+          [...left].map(([device, text]) =>
+            this.publish(topicOf(device, 'desired'), Buffer.from(text ?? '')),
+          ),
+        );
+        const published = left;
+        const rows = await this.store
+          .selectFrom('devices')
+          .select(['name', 'desired'])
+          .where('name', 'in', [...published.keys()])
+          .execute();
+        const changed = rows.filter(({ name, desired }) => desired !== published.get(name));
+        left = new Map(changed.map(({ name, desired }) => [name, desired]));
+      }
     }
   }
 
@@ -166,13 +183,44 @@ function settingsMessage(settings: StoredSettings | null): string | null {
   return encodeMessage({ digest, values }).toString();
 }
 
-async function wishOf(store: Store, device: string): Promise<string | undefined> {
-  const row = await store
+/** Name of the desired release in the stored text of a desired state. */
+function rolloutIn(text: string | null): string | undefined {
+  return text === null ? undefined : (JSON.parse(text) as Desired).rollout;
+}
+
+function textOf(wish: Wish): string | null {
+  const desired = desiredOf(wish);
+  return desired && JSON.stringify(desired);
+}
+
+type DesiredRow = { desired: string | null; reported: string | null };
+
+/** Reads the desired states of devices, and locks them until the transaction ends. @param all whether to read the reports too */
+async function lockDesired(
+  store: Store,
+  wishes: readonly Wish[],
+  all: boolean,
+): Promise<Map<string, DesiredRow>> {
+  const names = wishes.map(({ device }) => device);
+  const rows = await store
     .selectFrom('devices')
-    .select('desired')
-    .where('name', '=', device)
-    .executeTakeFirst();
-  return row?.desired ? (JSON.parse(row.desired) as Desired).rollout : undefined;
+    .select(['name', 'desired'])
+    .$if(all, (query) => query.select('reported'))
+    .where('name', 'in', names)
+    .orderBy('name')
+    .$if(locksRows(store), (query) => query.forUpdate())
+    .execute();
+  return new Map(rows.map(({ name, desired, reported = null }) => [name, { desired, reported }]));
+}
+
+async function writeDesired(store: Store, changes: ReadonlyMap<string, string | null>): Promise<void> {
+  if (changes.size === 0) return;
+  const { sql } = await import('kysely');
+  const rows = [...changes].map(([name, desired]) => sql`(${name}, ${desired})`);
+  // Both engines name the columns of VALUES like this.
+  await sql`
+    UPDATE "devices" SET "desired" = "wished"."column2" FROM (VALUES ${sql.join(rows)}) AS "wished"
+    WHERE "devices"."name" = "wished"."column1"`.execute(store);
 }
 
 /** API path segment for each kind's registry. */
@@ -318,6 +366,8 @@ export class Deltas {
   }
 }
 
+const noDeltas = Promise.resolve(new Map<string, MadeDelta>());
+
 /** Looks up the patches for desired states written in one transaction. */
 class WishedDeltas {
   private readonly known = new Map<string, Promise<Map<string, MadeDelta>>>();
@@ -327,26 +377,31 @@ class WishedDeltas {
     private readonly store: Store,
   ) {}
 
-  /** Returns the desired state, with a patch if there is one for the release the device runs. */
-  async added(wish: Wish): Promise<Wish> {
-    const { release, device } = wish;
-    if (release === null || release.kind === 'config') return wish;
-    const { kind, name, version } = release;
-    const key = `${kind} ${name}@${version}`;
-    let made = this.known.get(key);
-    if (!made) {
-      made = this.of(release);
-      this.known.set(key, made);
-    }
-    const deltas = await made;
-    if (deltas.size === 0) return wish;
-    const devices = this.store.selectFrom('devices').select('reported').where('name', '=', device);
-    const row = await devices.executeTakeFirst();
-    const reported = row?.reported ? (JSON.parse(row.reported) as Reported) : null;
-    const delta = deltas.get((reported && runningOf(kind, reported)?.digest) ?? '');
+  /** Whether there are patches for the release of any of the desired states. */
+  async any(wishes: readonly Wish[]): Promise<boolean> {
+    for (const { release } of wishes) if ((await this.madeFor(release)).size > 0) return true;
+    return false;
+  }
+
+  /** Returns the desired state, with a patch if there is one for the release in the device's report. */
+  async added(wish: Wish, report: string | null): Promise<Wish> {
+    const { release } = wish;
+    const deltas = await this.madeFor(release);
+    if (release === null || deltas.size === 0) return wish;
+    const reported = report === null ? null : (JSON.parse(report) as Reported);
+    const delta = deltas.get((reported && runningOf(release.kind, reported)?.digest) ?? '');
     if (!delta) return wish;
     const { base, digest, bytes } = delta;
     return { ...wish, delta: { base, digest, bytes } };
+  }
+
+  private madeFor(release: Release | null): Promise<Map<string, MadeDelta>> {
+    if (release === null || release.kind === 'config') return noDeltas;
+    const { kind, name, version } = release;
+    const key = `${kind} ${name}@${version}`;
+    const made = this.known.get(key) ?? this.of(release);
+    this.known.set(key, made);
+    return made;
   }
 
   private async of({ kind, name, version }: Release): Promise<Map<string, MadeDelta>> {

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { DeviceHistoryEntry, DeviceMessage, DeviceMessagesQuery } from '../../api/contract/devices.js';
 import { numberOf, type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
+import { settle } from '../events/events.js';
 import type { Entry } from '../journal/entry.js';
 import type { Take } from '../journal/takes.js';
 import { cursorOf, type JournalReader, type Telemetry } from '../journal/telemetry.js';
@@ -138,6 +139,7 @@ export async function deviceHistory(
   name: string,
   { limit, after }: PageQuery,
 ): Promise<{ entries: DeviceHistoryEntry[]; next: string | null }> {
+  await settle(store);
   const rows = await store
     .selectFrom('events')
     .selectAll()

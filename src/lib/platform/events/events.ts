@@ -5,7 +5,7 @@ import type { EventType } from '../../api/events/types.js';
 import { numberOf, type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import { onAbort } from '../../core/tasks.js';
-import type { Store } from '../store/database.js';
+import { locksRows, type Store } from '../store/database.js';
 import { type Changes, noChanges } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';
 
@@ -29,7 +29,7 @@ const atOnce = 100;
 export interface Events {
   /**
    * Records an event in the caller's transaction, so that a change and its event are committed together. Ids increase in commit order,
-   * because SQLite has one writer, and with PostgreSQL each appender waits for earlier ones (store/postgres-schema.ts).
+   * because SQLite has one writer, and with PostgreSQL events get their ids after the commit (store/postgres-schema.ts).
    */
   record(event: NewEvent, transaction?: Store): Promise<void>;
   /** Records several events in order. */
@@ -55,7 +55,9 @@ export function eventsIn(
         ...{ at: now(), type, subject, who },
         data: JSON.stringify(data),
       }));
-      await store.insertInto('events').values(rows).execute();
+      // Several processes would have to wait for one another to assign ids in commit order.
+      const table = changes.shared ? 'newEvents' : 'events';
+      await store.insertInto(table).values(rows).execute();
       await along?.(store);
     }
     if (events.length > 0) feed.poke();
@@ -65,6 +67,7 @@ export function eventsIn(
     recordAll,
     record: (event, store) => recordAll([event], store),
     async audit({ subject, limit, after }) {
+      await settle(own);
       const rows = await own
         .selectFrom('events')
         .selectAll()
@@ -86,6 +89,13 @@ export function eventsIn(
 /** Name of the cursor that stores the highest id of the deleted events. */
 export const prunedCursor = 'pruned';
 
+/** Must be called before events are read, so that all events that have been committed are there, in order. */
+export async function settle(store: Store): Promise<void> {
+  if (!locksRows(store)) return;
+  const { settleEvents } = await import('../store/postgres-schema.js');
+  await settleEvents(store);
+}
+
 /** Extent of the log: ids above `pruned` up to `latest`. Both are 0 in a new log. */
 interface Extent {
   pruned: number;
@@ -93,6 +103,7 @@ interface Extent {
 }
 
 export async function extentOf(store: Store): Promise<Extent> {
+  await settle(store);
   const row = await store
     .selectFrom('cursors')
     .select('position')
@@ -113,6 +124,7 @@ export async function eventsAfter(
   store: Store,
   { after, limit, ...filter }: EventFilter & { after: number; limit: number },
 ): Promise<PlatformEvent[]> {
+  await settle(store);
   const rows = await store
     .selectFrom('events')
     .selectAll()

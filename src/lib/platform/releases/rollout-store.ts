@@ -12,19 +12,39 @@ import type {
 import { noDevices, waveOutcome } from '../../fleet/rollout/waves.js';
 import type { DesiredStates } from '../devices/desired.js';
 import type { Events, NewEvent } from '../events/events.js';
-import type { Store } from '../store/database.js';
+import { locksRows, type Store } from '../store/database.js';
+import { localTurns, type Turns } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';
 
 /** Number of rows per statement, and the final states of a rollout. */
 const [atOnce, ended] = [100, ['done', 'partly', 'failed', 'rolledBack', 'aborted']];
 
-/** Rollouts in the database. Each save is one transaction that includes events and the devices' new desired states. */
-export function rolloutStoreIn(store: Store, events: Events, desired: DesiredStates): RolloutStore {
-  const read = async (row: Schema['rollouts'], known?: RolloutState) =>
-    stateOf(row, await devicesOf(store, row.id, known?.head.revision), known);
+/**
+ * Rollouts in the database. Each save is one transaction that includes events and the devices' new desired states. The transaction locks the
+ * rollout's row, so any replica may advance any rollout at any time.
+ */
+export function rolloutStoreIn(
+  store: Store,
+  events: Events,
+  desired: DesiredStates,
+  turns: Turns = localTurns(),
+): RolloutStore {
+  const read = async (row: Schema['rollouts'], known?: RolloutState, from = store) =>
+    stateOf(row, await devicesOf(from, row.id, known?.head.revision), known);
+  /** Earlier versions of aiot advance all rollouts in this turn, and expect that nothing else changes them meanwhile. */
+  const begin = (transaction: Store) => turns.join('rollouts', transaction);
+  const write = async (transaction: Store, before: RolloutState, step: RolloutStep, who: string) => {
+    await saveHead(transaction, step.head);
+    await saveDevices(transaction, step.head, step.changed);
+    await saveRolloutJob(transaction, step.head, who);
+    const told = await desired.write(step.wishes, transaction);
+    await events.recordAll(movedEvents(before, step, who), transaction);
+    return told;
+  };
   return {
     async insert(state, who) {
       await store.transaction().execute(async (transaction) => {
+        await begin(transaction);
         await transaction.insertInto('rollouts').values(headRow(state.head)).execute();
         await transaction.insertInto('rolloutReleases').values(releaseRows(state.head)).execute();
         await saveDevices(transaction, state.head, [...state.devices.values()]);
@@ -34,12 +54,23 @@ export function rolloutStoreIn(store: Store, events: Events, desired: DesiredSta
     },
     save: (before, step, who) =>
       store.transaction().execute(async (transaction) => {
-        await saveHead(transaction, step.head);
-        await saveDevices(transaction, step.head, step.changed);
-        await saveRolloutJob(transaction, step.head, who);
-        const told = await desired.write(step.wishes, transaction);
-        await events.recordAll(movedEvents(before, step, who), transaction);
-        return told;
+        await begin(transaction);
+        return write(transaction, before, step, who);
+      }),
+    advance: (id, known, decide, who) =>
+      store.transaction().execute(async (transaction) => {
+        await begin(transaction);
+        const row = await transaction
+          .selectFrom('rollouts')
+          .selectAll()
+          .where('id', '=', id)
+          .$if(locksRows(store), (query) => query.forUpdate())
+          .executeTakeFirst();
+        if (!row) return null;
+        const isKnown = known?.head.revision === row.revision;
+        const before = isKnown ? known : await read(row, known, transaction);
+        const step = decide(before);
+        return { before, step, told: step ? await write(transaction, before, step, who) : [] };
       }),
     async get(id) {
       const row = await rowOf(store, id);
@@ -83,11 +114,17 @@ export function rolloutStoreIn(store: Store, events: Events, desired: DesiredSta
       return rows.map(deviceOf);
     },
     async running(known) {
-      const rows = await store.selectFrom('rollouts').selectAll().where('state', 'not in', ended).execute();
+      const rows = await store
+        .selectFrom('rollouts')
+        .select(['id', 'revision'])
+        .where('state', 'not in', ended)
+        .execute();
       const states: RolloutState[] = [];
-      for (const row of rows) {
-        const before = known.get(row.id);
-        states.push(before?.head.revision === row.revision ? before : await read(row, before));
+      for (const { id, revision } of rows) {
+        const before = known.get(id);
+        const row = before?.head.revision === revision ? undefined : await rowOf(store, id);
+        if (row) states.push(await read(row, before));
+        else if (before) states.push(before);
       }
       return states;
     },

@@ -11,6 +11,7 @@ import {
   type Saved,
   savedBy,
 } from '../../api/rollouts/schema.js';
+import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { newId } from '../../core/names.js';
 import type { Reported } from '../../device/protocol/messages.js';
@@ -31,7 +32,7 @@ import type { BlobStore } from '../blobs/store.js';
 import { type Deltas, type DesiredStates, patienceMs } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
 import { gather } from '../store/batches.js';
-import { type Changes, serially, type Turn, type Turns } from '../store/engine.js';
+import { atMost, type Changes, serially, type Turn } from '../store/engine.js';
 import { every, type Worker } from '../workers.js';
 import type { Models } from './models.js';
 import type { Configs, Firmware } from './releases.js';
@@ -46,7 +47,6 @@ interface RolloutParts {
   configs: Pick<Configs, 'verified' | 'manifest'>;
   desired: DesiredStates;
   deltas: Deltas;
-  turns: Turns;
   changes: Changes;
   now: () => number;
 }
@@ -54,14 +54,22 @@ interface RolloutParts {
 type Listener = (news: RolloutNews) => void;
 
 interface Waiting {
-  id: string;
   event: RolloutEvent;
   resolve: () => void;
   reject: (error: unknown) => void;
 }
 
-/** Interval at which the rollouts' clock advances, ms. */
+/** Interval at which the rollouts' clock advances, and at which changes by other processes are read, ms. */
 const tickMs = 250;
+
+/**
+ * Number of parts into which the rollouts are divided when several processes share the database. One process at a time advances the clock of
+ * the rollouts in a part.
+ */
+const shards = 4;
+
+/** Maximum number of concurrent steps in this process; each uses a database connection. */
+const mostSteps = 5;
 
 /**
  * Time that a rollout waits, after a platform restart, for devices that were online before, ms. Devices reconnect at different times, with
@@ -73,105 +81,136 @@ const returnMs = 30_000;
  * Runs rollouts. The fleet's state machine processes events. The next state and the devices' new desired states are
  * saved in one transaction; then the broker publishes the desired states. After a restart, the broker receives the
  * database's state, so no device is skipped or updated twice, wherever a step was interrupted. Each step starts from
- * the database's state, because a device may report to any of the processes that share the database.
+ * the database's state, because a device may report to any of the processes that share the database. Steps of one
+ * rollout wait for each other; those of different rollouts do not.
  */
 export class Rollouts {
+  /** Running rollouts. Other processes may have advanced them since they were read. */
   private readonly running = new Map<string, RolloutState>();
+  /** Revisions of rollouts that ended here since the last read began. That read may still return them as running. */
+  private readonly finished = new Map<string, number>();
   private readonly listeners = new Map<string, Set<Listener>>();
-  private readonly inTurn: Turn;
   /** Start time of this process, ms since 1970; null = not started yet. */
   private loaded: number | null = null;
   private readonly planner: Planner;
   private readonly proofs: Proofs;
   private readonly figures: RolloutFigures;
-  /** Reports received while a step was being saved; the next step processes all of them. */
-  private waiting: Waiting[] = [];
-  private pumping = false;
+  /** For each rollout, reports received while a step was being saved; the next step processes all of them. */
+  private readonly waiting = new Map<string, Waiting[]>();
+  private readonly queues = new Map<string, { turn: Turn; tasks: number }>();
+  private readonly steps = atMost(mostSteps);
+  private readonly reading = serially();
+  /** A read that has not begun yet, for all callers that need one. */
+  private nextRead: Promise<void> | undefined;
 
   constructor(private readonly parts: RolloutParts) {
-    const turn = parts.turns.of('rollouts');
-    this.inTurn = parts.changes.shared ? (task) => turn(() => this.load().then(task)) : turn;
     this.planner = new Planner(parts);
     this.figures = new RolloutFigures(parts.devices, (id) => parts.store.get(id));
     this.proofs = new Proofs(parts);
   }
 
-  /**
-   * Loads running rollouts, regardless of which process has advanced them. Call only from a task passed to `inTurn`, or while no other
-   * process is running.
-   */
-  async load(): Promise<void> {
+  /** Loads running rollouts, regardless of which process has advanced them. */
+  load(): Promise<void> {
+    this.nextRead ??= this.reading(() => {
+      this.nextRead = undefined;
+      return this.read();
+    });
+    return this.nextRead;
+  }
+
+  private async read(): Promise<void> {
     this.loaded ??= this.parts.now();
-    const states = await this.parts.store.running(this.running);
+    this.finished.clear();
     const ended = new Set(this.running.keys());
-    for (const state of states) {
+    for (const state of await this.parts.store.running(this.running)) {
       ended.delete(state.head.id);
-      const before = this.running.get(state.head.id);
-      this.running.set(state.head.id, state);
-      if (before !== state) this.announce(state, () => changedSince(state, before));
+      this.note(state);
     }
     for (const id of ended) {
-      const before = this.running.get(id);
-      this.running.delete(id);
-      const state = this.listeners.has(id) ? await this.parts.store.get(id) : null;
-      if (state) this.announce(state, () => changedSince(state, before));
+      // This process may have started it after the read began.
+      const state = await this.parts.store.get(id);
+      if (state) this.note(state);
     }
+  }
+
+  /** Reads the rollouts that other processes may have changed. */
+  private async follow(): Promise<void> {
+    if (this.parts.changes.shared) await this.load();
+  }
+
+  /** Remembers the state of a rollout, unless a later one is known. @param changed devices that changed */
+  private note(state: RolloutState, changed?: readonly RolloutDevice[]): void {
+    const { id, revision } = state.head;
+    const before = this.running.get(id);
+    if (Math.max(before?.head.revision ?? -1, this.finished.get(id) ?? -1) >= revision) return;
+    if (rolloutHasEnded(state.head)) {
+      this.running.delete(id);
+      this.finished.set(id, revision);
+      if (changed) this.figures.keep(state);
+    } else this.running.set(id, state);
+    this.announce(state, () => changed ?? changedSince(state, before));
   }
 
   /** Follows changes by other processes until the returned function is called. */
   watch(): () => void {
-    const follow = serially();
-    let waiting = false;
-    return this.parts.changes.on('rollouts', () => {
-      if (waiting) return;
-      waiting = true;
-      follow(() => {
-        waiting = false;
-        return this.inTurn(async () => {});
-      }).catch(() => {});
+    let timer: NodeJS.Timeout | undefined;
+    const stop = this.parts.changes.on('rollouts', () => {
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        this.load().catch(() => {});
+      }, tickMs);
     });
+    return () => {
+      clearTimeout(timer);
+      stop();
+    };
   }
 
-  /** Advances the rollouts' clock, in one process only. */
-  worker(): Worker {
-    return { name: 'rollouts', run: (signal) => every(tickMs, signal, () => this.tick()) };
+  /** Advance the rollouts' clock, each in one process only. */
+  workers(): Worker[] {
+    const count = this.parts.changes.shared ? shards : 1;
+    return Array.from({ length: count }, (_, shard) => ({
+      // Earlier versions of aiot advance the clock of all rollouts in the first role.
+      name: shard === 0 ? 'rollouts' : `rollouts-${shard + 1}`,
+      run: (signal) => every(tickMs, signal, () => this.tick((id) => shardOf(id, count) === shard)),
+    }));
   }
 
   /** @throws AIOT_NOT_FOUND, AIOT_MODEL_UNTRUSTED, AIOT_REQUEST_INVALID, AIOT_SELECTOR_INVALID, AIOT_ROLLOUT_EMPTY */
-  plan(value: unknown): Promise<RolloutPlan> {
+  async plan(value: unknown): Promise<RolloutPlan> {
+    await this.follow();
     return this.planner.plan(value, [...this.running.values()]);
   }
 
   /** @throws those of `plan`, AIOT_ROLLOUT_PLAN, AIOT_ROLLOUT_OVERLAP */
   async start(value: unknown, who: string): Promise<Rollout> {
+    await this.follow();
     const planned = await this.planner.prepare(value, [...this.running.values()]);
     await this.parts.deltas.ready(planned.deltas, patienceMs.start);
-    // Serialized with removals, so that the release cannot be removed in the meantime.
+    // Serialized with removals, so that the release cannot be removed in the meantime, and with other starts, which may need the same devices.
     return this.parts.models.inTurn(async () => {
+      await this.follow();
       const running = [...this.running.values()];
       const { request, devices, current, warnings } = await this.planner.prepare(value, running);
       const { releases, rollback, selector, policy } = request;
-      return this.inTurn(async () => {
-        const created = this.parts.now();
-        this.planner.requireFree(this.running.values(), devices, policy.priority);
-        const rollout = { id: newId('ro', created), releases, rollback, selector, policy, created };
-        const state = startRollout({ ...rollout, devices, current, by: who });
-        await this.supersede(devices);
-        await this.parts.store.insert(state, who);
-        this.running.set(state.head.id, state);
-        const rolled = rolloutOf((await this.step(state, [{ type: 'tick' }], who)).head, created);
-        return warnings.length > 0 ? { ...rolled, warnings } : rolled;
-      });
+      const created = this.parts.now();
+      this.planner.requireFree(this.running.values(), devices, policy.priority);
+      const rollout = { id: newId('ro', created), releases, rollback, selector, policy, created };
+      const state = startRollout({ ...rollout, devices, current, by: who });
+      await this.supersede(devices);
+      await this.parts.store.insert(state, who);
+      this.note(state);
+      const begun = (await this.step(state.head.id, [{ type: 'tick' }], who)) ?? state;
+      const rolled = rolloutOf(begun.head, created);
+      return warnings.length > 0 ? { ...rolled, warnings } : rolled;
     });
   }
 
   /** @throws AIOT_NOT_FOUND, AIOT_ROLLOUT_STATE, AIOT_ROLLOUT_APPROVER, AIOT_ROLLOUT_NO_WAY_BACK */
-  command(id: string, type: RolloutCommand, who: string): Promise<Rollout> {
-    return this.inTurn(async () => {
-      const state = this.running.get(id) ?? (await this.parts.store.get(id));
-      if (!state) throw notFound(id);
-      return rolloutOf((await this.step(state, [{ type, who }], who)).head, this.parts.now());
-    });
+  async command(id: string, type: RolloutCommand, who: string): Promise<Rollout> {
+    const state = await this.step(id, [{ type, who }], who);
+    if (!state) throw notFound(id);
+    return rolloutOf(state.head, this.parts.now());
   }
 
   count(): Promise<number> {
@@ -187,17 +226,22 @@ export class Rollouts {
 
   /** @throws AIOT_NOT_FOUND */
   async get(id: string): Promise<Rollout> {
-    const head = this.running.get(id)?.head ?? (await this.parts.store.head(id));
+    return rolloutOf(await this.headOf(id), this.parts.now());
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  private async headOf(id: string): Promise<RolloutHead> {
+    const { store, changes } = this.parts;
+    const running = changes.shared ? undefined : this.running.get(id)?.head;
+    const head = running ?? (await store.head(id));
     if (!head) throw notFound(id);
-    return rolloutOf(head, this.parts.now());
+    return head;
   }
 
   /** Returns a rollout together with the releases that its devices run now. @throws AIOT_NOT_FOUND */
   async status(id: string): Promise<RolloutStatus> {
-    const running = this.running.get(id);
-    const head = running?.head ?? (await this.parts.store.head(id));
-    if (!head) throw notFound(id);
-    return { ...rolloutOf(head, this.parts.now()), ...(await this.figures.of(head, running)) };
+    const head = await this.headOf(id);
+    return { ...rolloutOf(head, this.parts.now()), ...(await this.figures.of(head, this.running.get(id))) };
   }
 
   /** Sorted by name. @throws AIOT_NOT_FOUND */
@@ -243,81 +287,123 @@ export class Rollouts {
     const now = this.parts.devices.find(device)?.reported?.firmware;
     const isOld = firmware?.version !== now?.version;
     if (firmware && now && isOld && (firmware.name ?? now.name) === now.name) return;
-    await this.inTurn(async () => {
-      for (const state of [...this.running.values()].filter(isIn))
-        await this.step(state, [{ type: 'crashed', device, t: t ?? null }], 'platform');
-    });
+    await this.follow();
+    for (const { head } of [...this.running.values()].filter(isIn))
+      await this.step(head.id, [{ type: 'crashed', device, t: t ?? null }], 'platform');
   }
 
   async revoked(device: string): Promise<void> {
-    await this.inTurn(async () => {
-      for (const state of [...this.running.values()]) {
-        if (state.devices.has(device)) await this.step(state, [{ type: 'revoked', device }], 'platform');
-      }
-    });
+    await this.follow();
+    for (const { head, devices } of [...this.running.values()])
+      if (devices.has(device)) await this.step(head.id, [{ type: 'revoked', device }], 'platform');
   }
 
-  /** Advances time, so that waves open, and deadlines and windows end. */
-  async tick(): Promise<void> {
+  /**
+   * Advances time, so that waves open, and deadlines and windows end.
+   * @param isOwn whether to advance the rollout with this id
+   */
+  async tick(isOwn: (id: string) => boolean = () => true): Promise<void> {
     if (this.running.size === 0 && !this.parts.changes.shared) return;
-    await this.inTurn(async () => {
-      for (const state of [...this.running.values()]) await this.step(state, [{ type: 'tick' }], 'platform');
-    });
+    await this.follow();
+    const all = [...this.running.values()].filter(({ head }) => isOwn(head.id));
+    // Usually nothing is due, which the known state shows without a transaction.
+    const due = all.filter((state) => this.decide(state, [{ type: 'tick' }]) !== null);
+    const done = await Promise.allSettled(
+      due.map(({ head }) => this.step(head.id, [{ type: 'tick' }], 'platform')),
+    );
+    for (const each of done) if (each.status === 'rejected') throw each.reason;
   }
 
   private tell(id: string, event: RolloutEvent): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ id, event, resolve, reject });
-      void this.pump();
+      const others = this.waiting.get(id);
+      if (others) {
+        others.push({ event, resolve, reject });
+        return;
+      }
+      this.waiting.set(id, [{ event, resolve, reject }]);
+      void this.pump(id);
     });
   }
 
-  private async pump(): Promise<void> {
-    if (this.pumping) return;
-    this.pumping = true;
+  private async pump(id: string): Promise<void> {
+    let all: Waiting[] = [];
+    const take = () => {
+      all = this.waiting.get(id) ?? [];
+      this.waiting.delete(id);
+      return all.map(({ event }) => event);
+    };
     try {
-      while (this.waiting.length > 0) {
-        await gather();
-        await this.inTurn(() => this.takeAll());
-      }
+      await gather();
+      if (await this.isRunning(id)) await this.step(id, take, 'platform');
+      else take();
+      for (const { resolve } of all) resolve();
     } catch (error) {
-      // The lock could not be acquired, so the waiting reports have not been processed.
-      for (const { reject } of this.waiting.splice(0)) reject(error);
-    } finally {
-      this.pumping = false;
+      // If the step did not begin, its reports are still waiting.
+      if (all.length === 0) take();
+      for (const { reject } of all) reject(error);
     }
   }
 
-  private async takeAll(): Promise<void> {
-    const byRollout = new Map<string, Waiting[]>();
-    for (const waiting of this.waiting.splice(0)) {
-      const others = byRollout.get(waiting.id);
-      if (others) others.push(waiting);
-      else byRollout.set(waiting.id, [waiting]);
-    }
-    for (const [id, all] of byRollout) {
-      try {
-        const state = this.running.get(id);
-        const events = all.map(({ event }) => event);
-        if (state) await this.step(state, events, 'platform');
-        for (const { resolve } of all) resolve();
-      } catch (error) {
-        for (const { reject } of all) reject(error);
-      }
-    }
+  /** Whether the rollout has not ended; another process may have started it. */
+  private async isRunning(id: string): Promise<boolean> {
+    if (this.running.has(id)) return true;
+    const head = this.parts.changes.shared ? await this.parts.store.head(id) : null;
+    return head !== null && !rolloutHasEnded(head);
   }
 
   private async supersede(devices: readonly string[]): Promise<void> {
-    for (const state of [...this.running.values()]) {
-      const taken = devices.filter((device) => state.devices.has(device));
+    for (const { head, devices: theirs } of [...this.running.values()]) {
+      const taken = devices.filter((device) => theirs.has(device));
       const events = taken.map((device): RolloutEvent => ({ type: 'superseded', device }));
-      if (events.length > 0) await this.step(state, events, 'platform');
+      if (events.length > 0) await this.step(head.id, events, 'platform');
     }
   }
 
-  /** Saves the changes, then publishes them. */
-  private async step(before: RolloutState, events: RolloutEvent[], who: string): Promise<RolloutState> {
+  /**
+   * Saves the changes, then publishes them. Returns the rollout after the step; null = there is no such rollout.
+   * @param take events, or a function that returns them when the step begins
+   */
+  private step(
+    id: string,
+    take: RolloutEvent[] | (() => RolloutEvent[]),
+    who: string,
+  ): Promise<RolloutState | null> {
+    return this.inOrder(id, async () => {
+      const events = typeof take === 'function' ? take() : take;
+      const { store, desired } = this.parts;
+      const decide = (state: RolloutState) => this.decide(state, events);
+      const advanced = await this.steps(() => store.advance(id, this.running.get(id), decide, who));
+      if (!advanced) return null;
+      const { before, step, told } = advanced;
+      if (!step) {
+        this.note(before);
+        return before;
+      }
+      const state = afterStep(before, step);
+      this.note(state, step.changed);
+      await desired.tell(told);
+      return state;
+    });
+  }
+
+  /** Runs this process's steps of a rollout one at a time. */
+  private async inOrder<T>(id: string, task: () => Promise<T>): Promise<T> {
+    const queue = this.queues.get(id) ?? { turn: serially(), tasks: 0 };
+    this.queues.set(id, queue);
+    queue.tasks++;
+    try {
+      return await queue.turn(task);
+    } finally {
+      if (--queue.tasks === 0) this.queues.delete(id);
+    }
+  }
+
+  /** The next step, or null if there is nothing to save. */
+  private decide(before: RolloutState, events: RolloutEvent[]): RolloutStep | null {
     const { devices, now } = this.parts;
+    // Only an operator continues a rollout that has ended.
+    if (rolloutHasEnded(before.head) && !events.some((event) => 'who' in event)) return null;
     const world = {
       at: now(),
       online: (name: string) => devices.online(name),
@@ -325,17 +411,8 @@ export class Rollouts {
       shadows: (name: string) => devices.find(name)?.reported?.features?.includes('shadow') ?? false,
     };
     const step = rolloutStep(before, events, world);
-    if (!isNews(before, step)) return before;
-    const numbered = { ...step, head: { ...step.head, revision: step.head.revision + 1 } };
-    const told = await this.parts.store.save(before, numbered, who);
-    const state = afterStep(before, numbered);
-    if (rolloutHasEnded(state.head)) {
-      this.running.delete(state.head.id);
-      this.figures.keep(state);
-    } else this.running.set(state.head.id, state);
-    await this.parts.desired.tell(told);
-    this.announce(state, () => numbered.changed);
-    return state;
+    if (!isNews(before, step)) return null;
+    return { ...step, head: { ...step.head, revision: before.head.revision + 1 } };
   }
 
   /** Whether the rollout was running before this process started. */
@@ -349,6 +426,11 @@ export class Rollouts {
     const news = { rollout: rolloutOf(state.head, this.parts.now()), changed: changed().map(deviceInfo) };
     for (const listener of listeners) listener(news);
   }
+}
+
+/** The part of the rollouts that this one belongs to. */
+function shardOf(id: string, count: number): number {
+  return count === 1 ? 0 : Number.parseInt(sha256Hex(id).slice(0, 8), 16) % count;
 }
 
 function changedSince(state: RolloutState, before: RolloutState | undefined): RolloutDevice[] {

@@ -338,6 +338,11 @@ export async function snapshot<T>(
   }
 }
 
+/** Whether rows must be locked before they are read and changed. SQLite has one writer, so its transactions already exclude one another. */
+export function locksRows(store: Store): boolean {
+  return store.getExecutor().adapter.supportsTransactionalDdl;
+}
+
 /** Whether a row could not be written because its key exists: SQLite's extended codes, PostgreSQL's SQLSTATE 23505. */
 export function isUniqueViolation(error: unknown): boolean {
   const code = systemCode(error);

@@ -82,6 +82,10 @@ export type Turn = <T>(task: () => Promise<T>) => Promise<T>;
  */
 export interface Turns {
   of(name: string): Turn;
+  /**
+   * Excludes the tasks of this turn until the transaction ends. Transactions that join a turn do not exclude one another.
+   */
+  join(name: string, transaction: Store): Promise<void>;
 }
 
 /** For a database used by this process alone. */
@@ -93,6 +97,8 @@ export function localTurns(): Turns {
       turns.set(name, turn);
       return turn;
     },
+    // Only earlier versions of aiot have tasks in a turn that is joined, and they cannot use the same database.
+    join: async () => {},
   };
 }
 
@@ -102,5 +108,22 @@ export function serially(): Turn {
     const result = last.then(task, task);
     last = result.catch(() => {});
     return result;
+  };
+}
+
+/** Runs at most this many tasks at a time; the others wait in order. */
+export function atMost(most: number): Turn {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (task) => {
+    if (running < most) running++;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await task();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else running--;
+    }
   };
 }

@@ -358,6 +358,14 @@ const oidc = `
   ) STRICT;
 `;
 
+/** On PostgreSQL, events that have no id in `events` yet; see store/postgres-schema.ts. */
+const newEvents = `
+  CREATE TABLE newEvents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, type TEXT NOT NULL, subject TEXT NOT NULL,
+    who TEXT NOT NULL, data TEXT NOT NULL
+  ) STRICT;
+`;
+
 /**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
@@ -459,6 +467,7 @@ export const migrations: string[] = [
   roleLeases,
   oidc,
   trainingRuns,
+  newEvents,
 ];
 
 /**

@@ -49,8 +49,13 @@ export async function addressOf(url: string): Promise<Address> {
   };
 }
 
-/** Makes each commit durable on disk. Stronger settings are left unchanged, because an operator may require more, such as a standby. */
-const durably = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`;
+/**
+ * Makes each commit durable on disk. Stronger settings are left unchanged, because an operator may require more, such as a standby. The other
+ * setting keeps triggers from notifying other processes, because `Guard.changed` does that after the commit.
+ */
+const settings = `
+  SELECT set_config('aiot.notifies', 'after', false),
+    (SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off')`;
 
 /** Rejects statements of tasks that have lost the right to write. */
 export interface Guard {
@@ -58,14 +63,20 @@ export interface Guard {
   check(): void;
   /** The lease under which the caller works. Writes and transactions lock its row, so that none is committed after another replica's takeover. */
   lease(): Lease | undefined;
+  /** Called after a commit with the tables that it may have changed. */
+  changed(tables: ReadonlySet<FollowedTable>): void;
 }
 
-const noGuard: Guard = { check() {}, lease: () => undefined };
+/** Tables whose changes other processes follow. */
+export type FollowedTable = 'devices' | 'rollouts' | 'newEvents';
+
+const noGuard: Guard = { check() {}, lease: () => undefined, changed() {} };
 
 const begins = /^(?:begin|start transaction)(?!.*\bread only\b)/i;
 const opens = /^(?:begin|start transaction)\b/i;
 // Not `rollback to savepoint`, which does not end the transaction.
 const ends = /^(?:commit|rollback)\s*$/i;
+const changes = /^\s*(?:insert into|update|delete from) "(devices|rollouts|newEvents)"/i;
 const writes = /^\s*(?:insert|update|delete|with)\b/i;
 
 /**
@@ -86,7 +97,7 @@ export async function openPool(address: Address, max: number, guard: Guard = noG
       const known = clients.get(client);
       if (known) return known;
       try {
-        await client.query(durably);
+        await client.query(settings);
       } catch (error) {
         client.release(true);
         throw databaseError(error, address.shown);
@@ -111,13 +122,21 @@ function wrapped(client: PoolClient, shown: string, guard: Guard): PostgresPoolC
     if (broken) throw unreachable(undefined, shown);
     if (text !== 'rollback') guard.check();
     try {
-      return await underLease(text, values);
+      const result = await underLease(text, values);
+      const table = changes.exec(text)?.[1];
+      if (table !== undefined) changed.add(table as FollowedTable);
+      if (changed.size > 0 && !isOpen) {
+        if (text !== 'rollback') guard.changed(changed);
+        changed.clear();
+      }
+      return result;
     } catch (error) {
       if (sqlState(error) === undefined) broken = true;
       throw databaseError(error, shown);
     }
   };
   let isOpen = false;
+  const changed = new Set<FollowedTable>();
   const underLease = async (text: string, values: unknown[]) => {
     const lease = guard.lease();
     const isBeginning = begins.test(text);

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { sql } from 'kysely';
 import { AiotError } from '../../core/errors.js';
+import type { Store } from './database.js';
 import { migrations, requiredMigrations } from './migrations.js';
 import { type Address, databaseError, openSession, type Session, sqlState } from './postgres-connection.js';
 
@@ -59,7 +61,7 @@ async function migrateOnce(session: Session, shown: string): Promise<void> {
   );
   requireKnown(row, shown);
   if (row.version < migrations.length) {
-    for (const sql of migrations.slice(row.version)) await session.client.query(toPostgres(sql));
+    for (const step of migrations.slice(row.version)) await session.client.query(toPostgres(step));
     await session.client.query(sharing);
     await drawOn(session);
     await session.query('DELETE FROM "aiotSchema"');
@@ -111,6 +113,9 @@ async function drawOn(session: Session): Promise<void> {
 
 const eventsLock = lockKey('events');
 
+/** Maximum number of events that are moved in one transaction. */
+const settledAtOnce = 2000;
+
 /** Differences between the engines' SQL, in the order of replacement. */
 const words: readonly [RegExp, string][] = [
   // The primary key of an SQLite table, which the database assigns unless it is specified.
@@ -144,12 +149,17 @@ export const lockClass = Buffer.from('aiot').readInt32BE();
 /**
  * Additions for PostgreSQL, which several processes write to. Idempotent, because it runs after each migration.
  *
- * Events: ids must increase in commit order, so a writer waits for earlier writers. The lock is taken before the id is assigned, and released
- * after the commit is visible. Source: Programming with advisory locks, 13.3.5; a trigger before a statement runs before its defaults are
- * computed, 39.1.
+ * Events: ids must increase in commit order, because a reader continues from the highest id that it has seen. Writers must not wait for each
+ * other, so they insert into `newEvents`, and whichever process reads next moves these rows to `events`, under a lock. A row is moved only
+ * after its commit, and therefore gets a higher id than all events that any reader has seen. Earlier versions of aiot insert directly: a
+ * writer takes the lock before the id is assigned, and releases it after the commit is visible. Source: Programming with advisory locks,
+ * 13.3.5; a trigger before a statement runs before its defaults are computed, 39.1.
  *
  * Devices: changed rows and their transactions, so that other processes can query changes they have not seen. An update of the
  * time when a device was last seen does not count as a change.
+ *
+ * Notifications: a transaction that notifies holds a lock on the whole server during its commit (PostgreSQL, src/backend/commands/async.c),
+ * so only `events`, whose writers are serialized anyway, and earlier versions of aiot notify from triggers.
  */
 const sharing = `
   CREATE TABLE IF NOT EXISTS "deviceChanges" (
@@ -159,7 +169,9 @@ const sharing = `
 
   CREATE OR REPLACE FUNCTION "aiotTold"() RETURNS trigger LANGUAGE plpgsql AS $$
   BEGIN
-    PERFORM pg_notify('aiot', TG_ARGV[0]);
+    IF TG_ARGV[0] = 'events' OR current_setting('aiot.notifies', true) IS DISTINCT FROM 'after' THEN
+      PERFORM pg_notify('aiot', TG_ARGV[0]);
+    END IF;
     RETURN NULL;
   END $$;
 
@@ -182,8 +194,29 @@ const sharing = `
       INSERT INTO "deviceChanges" ("name", "changed") VALUES (device, pg_current_xact_id())
         ON CONFLICT ("name") DO UPDATE SET "changed" = EXCLUDED."changed";
     END LOOP;
-    PERFORM pg_notify('aiot', 'devices');
+    IF current_setting('aiot.notifies', true) IS DISTINCT FROM 'after' THEN
+      PERFORM pg_notify('aiot', 'devices');
+    END IF;
     RETURN NULL;
+  END $$;
+
+  CREATE OR REPLACE FUNCTION "aiotSettleEvents"() RETURNS bigint LANGUAGE plpgsql AS $$
+  DECLARE
+    moved bigint;
+  BEGIN
+    IF NOT EXISTS (SELECT FROM "newEvents") THEN
+      RETURN 0;
+    END IF;
+    PERFORM pg_advisory_xact_lock(${lockClass}, ${eventsLock});
+    -- This statement sees everything that was committed before the lock was granted.
+    WITH settled AS (
+      DELETE FROM "newEvents" WHERE "id" IN (SELECT "id" FROM "newEvents" ORDER BY "id" LIMIT ${settledAtOnce})
+      RETURNING *
+    )
+    INSERT INTO "events" ("at", "type", "subject", "who", "data")
+      SELECT "at", "type", "subject", "who", "data" FROM settled ORDER BY "id";
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    RETURN moved;
   END $$;
 
   DROP TRIGGER IF EXISTS "eventsInOrder" ON "events";
@@ -201,4 +234,15 @@ const sharing = `
 /** Second half of a lock's key: a hash of the name of the locked object. */
 export function lockKey(name: string): number {
   return createHash('sha256').update(name).digest().readInt32BE();
+}
+
+/**
+ * Moves committed events from `newEvents` to `events`. Afterwards, `events` contains all events that were committed before the call. In a
+ * transaction, it also moves the transaction's own events, and other writers to `events` wait until the transaction ends.
+ */
+export async function settleEvents(store: Store): Promise<void> {
+  for (;;) {
+    const { rows } = await sql<{ moved: number }>`SELECT "aiotSettleEvents"() AS "moved"`.execute(store);
+    if (Number(rows[0]?.moved) < settledAtOnce) return;
+  }
 }

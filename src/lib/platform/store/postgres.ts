@@ -16,12 +16,13 @@ import {
   type Address,
   addressOf,
   databaseError,
+  type Guard,
   openPool,
   openSession,
   type Session,
   unreachable,
 } from './postgres-connection.js';
-import { lockClass, lockKey, migrate, requireKnown } from './postgres-schema.js';
+import { lockClass, lockKey, migrate, requireKnown, settleEvents } from './postgres-schema.js';
 import type { Schema } from './schema.js';
 
 /** Maximum number of concurrent statements. */
@@ -36,11 +37,21 @@ export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness
   const address = await addressOf(url);
   await migrate(address);
   const { turns, guard, close: closeTurns } = await postgresTurns(address);
-  const pool = await openPool(address, connections, { check: guard, lease: currentLease });
+  let changed: Guard['changed'] = () => {};
+  const pool = await openPool(address, connections, {
+    check: guard,
+    lease: currentLease,
+    changed: (tables) => changed(tables),
+  });
   const store: Store = new Kysely<Schema>({
     dialect: new PostgresDialect({ pool }),
   });
+  const settler = settlerOf(store);
   const heard = postgresChanges(address, store);
+  changed = (tables) => {
+    if (tables.has('newEvents')) settler.soon();
+    for (const what of ['devices', 'rollouts'] as const) if (tables.has(what)) heard.notify(what);
+  };
   await heard.ready;
   return {
     store,
@@ -62,8 +73,43 @@ export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness
     },
     async close() {
       await heard.close();
+      await settler.close();
       await store.destroy();
       await closeTurns();
+    },
+  };
+}
+
+/** How long events of several transactions are collected before they are moved, ms. */
+const collectMs = 20;
+
+/**
+ * Moves events that this process has recorded to where readers look for them. Errors are ignored, because readers do the same before they
+ * read.
+ */
+function settlerOf(store: Store) {
+  // Moved events belong to several callers, so they are not moved under the lease of one of them.
+  const apart = AsyncLocalStorage.snapshot();
+  let running: Promise<void> | undefined;
+  let isClosed = false;
+  let isDue = false;
+  const run = async () => {
+    while (isDue && !isClosed) {
+      await delay(collectMs);
+      isDue = false;
+      await settleEvents(store).catch(() => {});
+    }
+    running = undefined;
+  };
+  return {
+    soon() {
+      isDue = true;
+      running ??= apart(run);
+    },
+    async close() {
+      isClosed = true;
+      await running;
+      await settleEvents(store).catch(() => {});
     },
   };
 }
@@ -127,6 +173,10 @@ async function postgresTurns(address: Address): Promise<{
         queues.set(name, queue);
         return (task) => queue(() => inTurn(name, task));
       },
+      async join(name, transaction) {
+        const key = lockKey(`turn ${name}`);
+        await sql`SELECT pg_advisory_xact_lock_shared(${lockClass}::int, ${key}::int)`.execute(transaction);
+      },
     },
     guard() {
       for (let turn = held.getStore(); turn; turn = turn.around) {
@@ -141,8 +191,8 @@ const all: readonly Changed[] = ['devices', 'events', 'rollouts'];
 const [againMs, aliveEveryMs, aliveWithinMs] = [250, 2_000, 2_000];
 
 /**
- * Receives changes through LISTEN, on a dedicated connection that is re-established when lost. After it is
- * re-established, everything is reported as changed, to make up for missed notifications.
+ * Receives changes through LISTEN, on a dedicated connection that is re-established when lost. Everything is reported as changed when it is
+ * established, and every two seconds, to make up for notifications that were missed, or that a process could not send after its commit.
  */
 function postgresChanges(
   address: Address,
@@ -151,6 +201,8 @@ function postgresChanges(
   changes: Changes;
   /** Whether notifications are being received now. */
   listening(): boolean;
+  /** Notifies all processes, including this one. */
+  notify(what: Changed): void;
   /** Resolves after the first attempt to LISTEN, successful or not. */
   ready: Promise<void>;
   close(): Promise<void>;
@@ -175,8 +227,8 @@ function postgresChanges(
       await session.query('LISTEN aiot');
       heard = true;
       settle();
-      for (const what of all) tell(what);
       while (!session.lost.aborted) {
+        for (const what of all) tell(what);
         await delay(aliveEveryMs, undefined, { signal: session.lost }).catch(() => {});
         if (!session.lost.aborted) await session.query('SELECT 1');
       }
@@ -193,8 +245,24 @@ function postgresChanges(
     }
   })();
 
+  const due = new Set<Changed>();
+  let sending = false;
+  const send = async () => {
+    sending = true;
+    while (due.size > 0) {
+      const [what] = due;
+      due.delete(what!);
+      await current?.query(`SELECT pg_notify('aiot', $1)`, [what]).catch(() => {});
+    }
+    sending = false;
+  };
+
   return {
     listening: () => heard,
+    notify(what) {
+      due.add(what);
+      if (!sending) void send();
+    },
     ready,
     changes: {
       shared: true,

@@ -318,6 +318,16 @@ export interface Schema {
     /** JSON */
     data: string;
   };
+  /** Events that several processes have recorded, and that no process has moved to `events` yet. Not used with SQLite. */
+  newEvents: {
+    id: Generated<number>;
+    at: number;
+    type: string;
+    subject: string;
+    who: string;
+    /** JSON */
+    data: string;
+  };
   /** Changes and denied attempts, each sealed with the hash of the one before it; see events/audit.ts. */
   auditLog: {
     seq: number;
