@@ -1,11 +1,14 @@
 // Rollouts on a real PostgreSQL: many at the same time over several replicas, and a single step for many devices. Replicas are separate
 // processes that run the platform's own services without listeners. Devices are simulated in the replicas' processes; each device reports
-// to one replica, regardless of which replica made its offer. Usage: npx tsx bench/scale/replicas.ts [--kill]
+// to one replica, regardless of which replica made its offer. Usage: npx tsx bench/scale/replicas.ts [--rollouts N] [--steps N] [--kill TIMES]
+// [--beside CHECKOUT] [--commit-ms MS]. `--commit-ms` makes each commit take longer, as with a slow disk or a standby.
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import pino from 'pino';
 import { rolloutHasEnded, rolloutPolicySchema } from '../../src/lib/api/rollouts/schema.js';
 import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
@@ -153,15 +156,29 @@ function rolloutOf(id: string, devices: string[], waves: (number | string)[]) {
   return startRollout({ id, releases: [release], rollback: null, policy, devices, ...who });
 }
 
-function begin(url: string, index: number, replicas: number): ChildProcess {
+const program = fileURLToPath(import.meta.url);
+
+/** @param beside checkout of another version, whose program the first replica runs */
+function begin(url: string, index: number, replicas: number, beside?: string): ChildProcess {
   const args = ['replica', url, String(index), String(replicas)];
-  return fork(fileURLToPath(import.meta.url), args, { execArgv: ['--import', 'tsx'] });
+  const own = beside !== undefined && index === 0 ? join(beside, 'bench/scale/replicas.ts') : program;
+  return fork(own, args, { execArgv: ['--import', 'tsx'] });
 }
 
-/** @param kill whether one replica is killed while the rollouts run, and started again */
+interface SideOptions {
+  rollouts: number;
+  /** Number of devices of each rollout. */
+  each: number;
+  replicas: number;
+  /** How often a replica is killed while the rollouts run, and started again. */
+  kill?: number;
+  /** A checkout of another version, which the first replica runs. */
+  beside?: string | undefined;
+}
+
 export async function sideBySide(
   postgres: Postgres,
-  { rollouts, each, replicas, kill = 0 }: { rollouts: number; each: number; replicas: number; kill?: number },
+  { rollouts, each, replicas, kill = 0, beside }: SideOptions,
 ): Promise<Side> {
   const url = await postgres.database();
   const own = await servicesOf(url, async () => {});
@@ -173,7 +190,7 @@ export async function sideBySide(
         rolloutOf(`ro_${String(i).padStart(3, '0')}`, names(each, i * each), [1, '25%', '50%']),
         'operator bench',
       );
-    for (let i = 0; i < replicas; i++) children.push(begin(url, i, replicas));
+    for (let i = 0; i < replicas; i++) children.push(begin(url, i, replicas, beside));
     await Promise.all(children.map((child) => once(child, 'message')));
     const start = performance.now();
     for (const child of children) child.send('go');
@@ -185,7 +202,7 @@ export async function sideBySide(
       await delay(500 + i * 2500);
       if (rows.some(({ state }) => state !== 'done')) killed++;
       children[at]?.kill('SIGKILL');
-      const next = begin(url, at, replicas);
+      const next = begin(url, at, replicas, beside);
       children[at] = next;
       await once(next, 'message');
       next.send('go');
@@ -300,13 +317,24 @@ const [role, url = '', index, replicas] = process.argv.slice(2);
 if (role === 'replica') {
   await replica(url, Number(index), Number(replicas));
   process.exit(0);
-} else if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const postgres = await startPostgres();
+} else if (process.argv[1] === program) {
+  const { values } = parseArgs({
+    options: {
+      kill: { type: 'string', default: '0' },
+      beside: { type: 'string' },
+      rollouts: { type: 'string', default: '100' },
+      steps: { type: 'string', default: '3' },
+      'commit-ms': { type: 'string', default: '0' },
+    },
+  });
+  const { beside } = values;
+  const delayUs = Number(values['commit-ms']) * 1000;
+  const postgres = await startPostgres([`commit_delay=${delayUs}`, 'commit_siblings=0']);
   try {
-    const kill = process.argv.includes('--kill') ? 4 : 0;
-    console.log(await sideBySide(postgres, { rollouts: 100, each: 20, replicas: 3, kill }));
-    if (!kill && !process.argv.includes('--only-many'))
-      for (let i = 0; i < 3; i++) console.log(await bigStep(postgres, 10_000));
+    const [rollouts, kill] = [Number(values.rollouts), Number(values.kill)];
+    if (rollouts > 0)
+      console.log(await sideBySide(postgres, { rollouts, each: 20, replicas: 3, kill, beside }));
+    for (let i = 0; i < Number(values.steps); i++) console.log(await bigStep(postgres, 10_000));
   } finally {
     await postgres.stop();
   }
