@@ -3,9 +3,11 @@ import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { sideBySide } from '../../bench/scale/replicas.js';
 import { Deltas, DesiredStates, type PublishRetained } from '../../src/lib/platform/devices/desired.js';
+import { Devices } from '../../src/lib/platform/devices/devices.js';
 import { eventsAfter, eventsIn, extentOf } from '../../src/lib/platform/events/events.js';
 import { rolloutStoreIn } from '../../src/lib/platform/releases/rollout-store.js';
 import { type Engine, openEngine } from '../../src/lib/platform/store/engine.js';
+import { addressOf, openSession } from '../../src/lib/platform/store/postgres-connection.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
 import { devicesOf, newDevice, newRollout } from './engine-suite.js';
@@ -220,5 +222,54 @@ describeReal('postgres', 'replicas on one PostgreSQL', () => {
         expect(own).toEqual(Array.from({ length: 20 }, (_, i) => `w${writer}-${i}`));
       }
     }, 60_000);
+  });
+
+  describe('changes to devices', () => {
+    it('are notified after the commit, except the times when devices were last seen', async () => {
+      url = await server.database();
+      const engine = await open();
+      const devices = await devicesOf(engine);
+      await devices.inTurn(() => devices.insert(newDevice('a', { state: 'active' })));
+      // Its own notification comes before the test listens.
+      await delay(1000);
+      const session = await openSession(await addressOf(url));
+      try {
+        const heard: (string | undefined)[] = [];
+        session.client.on('notification', ({ payload }) => heard.push(payload));
+        await session.query('LISTEN aiot');
+        await devices.connected('a');
+        await devices.disconnected('a');
+        await devices.connected('a');
+        // The events of these connections are moved, and then notified.
+        await expect.poll(() => heard.includes('events'), { timeout: 5000 }).toBe(true);
+        expect(heard.filter((what) => what === 'devices')).toHaveLength(0);
+        await devices.inTurn(() => devices.update(devices.record('a'), { tags: { site: 'x' } }));
+        await expect.poll(() => heard.filter((what) => what === 'devices').length, { timeout: 5000 }).toBe(1);
+      } finally {
+        await session.close();
+      }
+    }, 30_000);
+
+    it('are noticed even if the replica was killed before its notification', async () => {
+      url = await server.database();
+      const [first, second] = [await open(), await open()];
+      const devices = await devicesOf(first);
+      await devices.inTurn(() => devices.insert(newDevice('a')));
+      const others = await Devices.open(
+        second.store,
+        now,
+        eventsIn(second.store, now),
+        second.turns,
+        second.changes,
+      );
+      const stop = others.watch(() => {});
+      const name = url.split('/').at(-1) as string;
+      await server.psql(
+        name,
+        `SELECT set_config('aiot.notifies', 'after', false); UPDATE devices SET tags = '{"site":"y"}', revision = 2`,
+      );
+      await expect.poll(() => others.record('a').tags, { timeout: 10_000 }).toEqual({ site: 'y' });
+      stop();
+    }, 30_000);
   });
 });

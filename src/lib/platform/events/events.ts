@@ -89,11 +89,16 @@ export function eventsIn(
 /** Name of the cursor that stores the highest id of the deleted events. */
 export const prunedCursor = 'pruned';
 
-/** Must be called before events are read, so that all events that have been committed are there, in order. */
+/**
+ * Must be called before events are read, so that all events that have been committed are there, in order. If this takes too long because an
+ * unresponsive process holds the lock, the events are read later.
+ */
 export async function settle(store: Store): Promise<void> {
   if (!locksRows(store)) return;
   const { settleEvents } = await import('../store/postgres-schema.js');
-  await settleEvents(store);
+  // A failed statement ends its transaction.
+  if (store.isTransaction) await settleEvents(store);
+  else await settleEvents(store).catch(() => {});
 }
 
 /** Extent of the log: ids above `pruned` up to `latest`. Both are 0 in a new log. */

@@ -76,7 +76,8 @@ const begins = /^(?:begin|start transaction)(?!.*\bread only\b)/i;
 const opens = /^(?:begin|start transaction)\b/i;
 // Not `rollback to savepoint`, which does not end the transaction.
 const ends = /^(?:commit|rollback)\s*$/i;
-const changes = /^\s*(?:insert into|update|delete from) "(devices|rollouts|newEvents)"/i;
+const changes =
+  /^\s*(?:insert into|update|delete from) "(devices|rollouts|newEvents)"(?! set "lastSeen" = \$1 where)/i;
 const writes = /^\s*(?:insert|update|delete|with)\b/i;
 
 /**
