@@ -158,8 +158,8 @@ export const lockClass = Buffer.from('aiot').readInt32BE();
  * Devices: changed rows and their transactions, so that other processes can query changes they have not seen. An update of the
  * time when a device was last seen does not count as a change.
  *
- * Notifications: a transaction that notifies holds a lock on the whole server during its commit (PostgreSQL, src/backend/commands/async.c),
- * so only `events`, whose writers are serialized anyway, and earlier versions of aiot notify from triggers.
+ * Notifications: a transaction that notifies holds a lock on the whole server during its commit (PostgreSQL, src/backend/commands/async.c).
+ * Triggers therefore notify only for `events`, whose writers are serialized anyway, and for earlier versions of aiot.
  */
 const sharing = `
   CREATE TABLE IF NOT EXISTS "deviceChanges" (

@@ -192,7 +192,7 @@ const [againMs, aliveEveryMs, aliveWithinMs] = [250, 2_000, 2_000];
 
 /**
  * Receives changes through LISTEN, on a dedicated connection that is re-established when lost. Everything is reported as changed when it is
- * established, and every two seconds, to make up for notifications that were missed, or that a process could not send after its commit.
+ * established, and every two seconds. This makes up for missed notifications, and for those that a killed process did not send.
  */
 function postgresChanges(
   address: Address,
