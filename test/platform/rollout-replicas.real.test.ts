@@ -62,16 +62,17 @@ describeReal('postgres', 'replicas on one PostgreSQL', () => {
 
     it('advance without waiting for a step of another rollout, but wait for one of the same', async () => {
       const { second, services } = await prepared();
-      const { opened, release } = gate();
+      const [{ opened, release }, locked] = [gate(), gate()];
       const step = second.store.transaction().execute(async (transaction) => {
         await transaction.selectFrom('rollouts').select('id').where('id', '=', 'ro_1').forUpdate().execute();
         await services.second.events.record(
           { type: 'webhook.test', subject: 'x', who: 'platform' },
           transaction,
         );
+        locked.release();
         await opened;
       });
-      await delay(100);
+      await locked.opened;
       const advance = (id: string) => services.first.rollouts.advance(id, undefined, unchanged, 'platform');
       const same = advance('ro_1');
       expect(await endsWithin(5000, advance('ro_2'))).toBe(true);
@@ -84,9 +85,12 @@ describeReal('postgres', 'replicas on one PostgreSQL', () => {
 
     it('do not advance while a replica of an earlier version advances rollouts in its turn', async () => {
       const { first, services } = await prepared();
-      const { opened, release } = gate();
-      const turn = first.turns.of('rollouts')(() => opened);
-      await delay(100);
+      const [{ opened, release }, locked] = [gate(), gate()];
+      const turn = first.turns.of('rollouts')(() => {
+        locked.release();
+        return opened;
+      });
+      await locked.opened;
       const advanced = services.second.rollouts.advance('ro_1', undefined, unchanged, 'platform');
       expect(await endsWithin(300, advanced)).toBe(false);
       release();
@@ -120,12 +124,13 @@ describeReal('postgres', 'replicas on one PostgreSQL', () => {
           .transaction()
           .execute((one) => services.first.desired.write([{ device: 'a', wish, release: offered }], one));
       await write('ro_1', release, first);
-      const { opened, release: commit } = gate();
+      const [{ opened, release: commit }, locked] = [gate(), gate()];
       const offer = second.store.transaction().execute(async (transaction) => {
         await services.second.desired.write([{ device: 'a', wish: 'ro_2', release }], transaction);
+        locked.release();
         await opened;
       });
-      await delay(100);
+      await locked.opened;
       const withdrawn = write('ro_1', null, first);
       expect(await endsWithin(300, withdrawn)).toBe(false);
       commit();
@@ -166,15 +171,16 @@ describeReal('postgres', 'replicas on one PostgreSQL', () => {
     it('get their ids in commit order, although no writer waits for another', async () => {
       url = await server.database();
       const [first, second] = [await open(), await open()];
-      const { opened, release } = gate();
+      const [{ opened, release }, recorded] = [gate(), gate()];
       const record = (subject: string, { store, changes }: Engine, wait = Promise.resolve()) =>
         store.transaction().execute(async (transaction) => {
           const event = { type: 'webhook.test' as const, subject, who: 'platform' };
           await eventsIn(store, now, changes).record(event, transaction);
+          recorded.release();
           await wait;
         });
       const slow = record('slow', first, opened);
-      await delay(100);
+      await recorded.opened;
       expect(await endsWithin(5000, record('quick', second))).toBe(true);
       const { latest } = await extentOf(second.store);
       const read = async (after: number) =>
