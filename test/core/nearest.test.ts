@@ -22,6 +22,12 @@ describe('the nearest word', () => {
     expect(nearest('vibrtaions-2', ['vibrations-2'])).toBe('vibrations-2');
   });
 
+  it('does not exist for a word of one character', () => {
+    expect(nearest('3', ['0', '1', '2'])).toBeUndefined();
+    expect(didYouMean('3', ['0', '1', '2'])).toBe('');
+    expect(nearest('p', ['y'])).toBeUndefined();
+  });
+
   it('is added to a sentence only if there is one', () => {
     expect(didYouMean('pumpp', ['pump'])).toBe('. Did you mean pump?');
     expect(didYouMean('fan', ['pump'])).toBe('');

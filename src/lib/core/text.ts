@@ -2,13 +2,14 @@ import { isUtf8 } from 'node:buffer';
 
 /**
  * The candidate that needs the fewest edits to become `word`; undefined if it needs more edits than a typo would, or more than `most`.
+ * A word of one character has none: any other character would be as near.
  */
 export function nearest(
   word: string,
   candidates: readonly string[],
   most = Number.POSITIVE_INFINITY,
 ): string | undefined {
-  if (word === '') return undefined;
+  if (word.length < 2) return undefined;
   let best: string | undefined;
   let fewest = Math.min(most, Math.max(1, Math.floor(word.length / 3))) + 1;
   for (const candidate of candidates) {
