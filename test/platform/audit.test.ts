@@ -189,6 +189,18 @@ describe('aiot audit list', () => {
     expect(stdout).toMatch(/access\.deny +POST \/api\/v1\/users/);
     expect(stdout).toContain('Next:');
   });
+
+  it('rejects unknown types, with the similar one, but not patterns of any length', async () => {
+    expect(await refusal(['audit', 'list', '--type', 'acess.deny'])).toMatchObject({
+      code: 'AIOT_USAGE',
+      message:
+        '--type: expected a type such as device.connect or device.*, got "acess.deny". Did you mean access.deny?',
+    });
+    expect((await refusal(['audit', 'list', '--type', 'alarm.targets.*'])).message).toContain(
+      'Did you mean alarm.target.*?',
+    );
+    expect(await ok(auditLogSchema.shape.entries, ['audit', 'list', '--type', 'alarm.target.*'])).toEqual([]);
+  });
 });
 
 describe('aiot audit verify and aiot audit export', () => {

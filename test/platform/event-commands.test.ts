@@ -47,6 +47,22 @@ describe('aiot events', () => {
       code: 'AIOT_USAGE',
       exit: 2,
     });
+    // An unknown type selects no events, and its webhook would never be called.
+    for (const [typo, meant] of [
+      ['devic.connect', 'device.connect'],
+      ['job.*,devices.*', 'device.*'],
+    ] as const)
+      for (const command of [
+        ['events', 'tail'],
+        ['webhook', 'add', 'https://example.com'],
+      ])
+        expect(await refusal([...command, '--type', typo])).toMatchObject({
+          code: 'AIOT_USAGE',
+          message: `--type: expected a type such as device.connect or device.*, got "${typo.split(',').at(-1)}". Did you mean ${meant}?`,
+        });
+    expect((await refusal(['events', 'tail', '--type', 'weather.change'])).message).not.toContain(
+      'Did you mean',
+    );
     expect(await refusal(['events', 'tail', '--from', '999999'])).toMatchObject({
       code: 'AIOT_EVENTS_GONE',
       exit: 4,

@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core';
 import { auditLogSchema } from '../../lib/api/events/audit.js';
+import { auditType } from '../../lib/cli/flags/platform.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { auditTable } from '../../lib/cli/render/platform.js';
@@ -14,7 +15,7 @@ export default class AuditList extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> --subject har@3',
   ];
   static override flags = {
-    type: Flags.string({
+    type: auditType({
       summary: 'Only entries of this type, such as user.add or user.*.',
       env: 'AIOT_TYPE',
       helpValue: 'TYPE',

@@ -340,7 +340,7 @@ export {
   verifyAuditFile,
 } from './events/audit.js';
 export { tailEvents } from './events/tail.js';
-export type { EventType } from './events/types.js';
+export { type EventType, eventTypes } from './events/types.js';
 export {
   checkChipId,
   checkMac,

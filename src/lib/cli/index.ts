@@ -69,6 +69,7 @@ export {
 } from './flags/models.js';
 export {
   auditHead,
+  auditType,
   eventFrom,
   eventTypes,
   jobRequest,

@@ -3,7 +3,9 @@ import * as z from 'zod';
 import { isScope, type Role, roles } from '../../api/contract/access.js';
 import { eventTypeSchema } from '../../api/events/api.js';
 import type { AuditHead } from '../../api/events/audit.js';
+import { eventTypes as knownEventTypes } from '../../api/events/types.js';
 import { AiotError } from '../../core/errors.js';
+import { didYouMean } from '../../core/text.js';
 import type { Compatibility } from '../../platform/options.js';
 import type { UpOptions } from '../../platform/up/options.js';
 import { duration, setFlag, shared, sizeInBytes, variablesOf } from './shared.js';
@@ -358,18 +360,32 @@ export const eventFrom = Flags.custom<number | 'now'>({
   },
 });
 
-/** Event types, comma-separated: `device.connect`, `device.*`, `*`. */
+/** Event types, comma-separated: `device.connect`, `device.*`, `*`. @throws AIOT_USAGE */
 export const eventTypes = Flags.custom<string[]>({
-  parse: async (text) => {
-    const types = text.split(',').map((type) => type.trim());
-    const wrong = types.find((type) => !eventTypeSchema.safeParse(type).success);
-    if (wrong === undefined) return types;
-    throw new AiotError(
-      'AIOT_USAGE',
-      `--type: expected a type such as device.connect or device.*, got "${wrong}"`,
-    );
-  },
+  parse: async (text) =>
+    text
+      .split(',')
+      .map((type) => knownType(type.trim(), (known) => eventTypeSchema.safeParse(known).success)),
 });
+
+/** Type of audit log entries: `user.add` or `user.*`. @throws AIOT_USAGE */
+export const auditType = Flags.custom<string>({ parse: async (text) => knownType(text) });
+
+/**
+ * An event type, or a pattern that at least one type matches. Another type would select nothing.
+ * @param allowed whether a type can be used in this filter
+ */
+function knownType(type: string, allowed: (type: string) => boolean = () => true): string {
+  const names = Object.keys(knownEventTypes);
+  const matches = (name: string) => (type.endsWith('*') ? name.startsWith(type.slice(0, -1)) : name === type);
+  if (allowed(type) && names.some(matches)) return type;
+  const groups = new Set(names.map((name) => name.replace(/[^.]+$/, '*')));
+  const candidates = [...names, ...groups].filter(allowed);
+  throw new AiotError(
+    'AIOT_USAGE',
+    `--type: expected a type such as device.connect or device.*, got "${type}"${didYouMean(type, candidates)}`,
+  );
+}
 
 const requestSchema = z.record(z.string(), z.unknown());
 
