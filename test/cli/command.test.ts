@@ -210,6 +210,21 @@ describe('the program', () => {
     );
   });
 
+  it.each([
+    [['rolout'], 'aiot rollout --help'],
+    [['ollout'], 'aiot rollout --help'],
+    [['vission'], 'aiot vision --help'],
+    [['mp'], 'aiot mcp, aiot up'],
+    [['model-train'], 'aiot model train'],
+    [['firmware', 'ecrypt', 'app.bin'], 'aiot firmware decrypt, aiot firmware encrypt'],
+    [['platform', 'service', 'uinstall'], 'aiot platform service install, aiot platform service uninstall'],
+    [['flash', 'read'], 'aiot board read --help'],
+    [['flash', 'veriyf', '--port', 'simulated:esp32'], 'aiot flash verify --help'],
+  ])('suggests for %j: %s', (words, next) => {
+    const { stdout, status } = aiot([...words, '--json']);
+    expect([status, JSON.parse(stdout).error.next]).toEqual([2, next]);
+  });
+
   it('names a mistyped command without its arguments', () => {
     expect(aiot(['model', 'quantise', 'my-pump']).stderr).toContain('no such command: model quantise\n');
     expect(aiot(['model', 'runs', 'lst', 'x']).stderr).toContain('no such command: model runs lst\n');

@@ -317,7 +317,7 @@ export const frontGroups: readonly (readonly [title: string, lines: readonly Fro
     'Devices',
     [
       ['board', 'Inspect, monitor, share or simulate a board'],
-      ['flash', "Write, read, verify or erase a chip's flash"],
+      ['flash', "Write and verify a chip's flash"],
       ['firmware', 'Build firmware, and manage its releases'],
       ['device', 'Provision devices and manage their identities'],
       ['fleet', 'Simulate a fleet of devices'],

@@ -130,42 +130,47 @@ const firstWord = (id: string) => id.split(' ')[0] ?? id;
 const lastWord = (id: string) => id.split(' ').at(-1) ?? id;
 
 /**
- * Suggests the intended command if the intention is clear, otherwise the help. A wrong suggestion could make the user change
- * something.
+ * Suggests the intended command if the intention is clear, otherwise the help. Equally similar names are all suggested, because a wrong
+ * suggestion could make the user change something.
  */
 async function advice(words: string[], names: Map<string, string>): Promise<string> {
-  const { nearest } = await import('../core/index.js');
+  const { nearestOnes } = await import('../core/index.js');
   const ids = [...names.keys()];
-  const [whole, start] = [words.slice(0, 3).join(' '), words.slice(0, 2).join(' ')];
-  const inTopic = ids.filter((id) => id.startsWith(`${start} `));
+  /** The commands whose names are nearest to the typed one. */
+  const near = (typed: string, ofCandidate: (id: string) => string, among: string[]) =>
+    nearestOnes(typed, [...new Set(among.map(ofCandidate))], 2).flatMap((name) =>
+      among.flatMap((id) => (ofCandidate(id) === name ? [names.get(id) ?? id] : [])),
+    );
+  const typed = (found: string[]) => [...new Set(found)].map((line) => `aiot ${line}`).join(', ');
+  const wordsOf = (count: number) => ids.filter((id) => id.split(' ').length === count);
+  const whole = (id: string) => id;
+
+  const [first = '', second = '', third = ''] = words;
+  const topic = `${first} ${second}`;
+  const inTopic = ids.filter((id) => id.startsWith(`${topic} `));
   const deep =
     inTopic.length > 0
-      ? nearest(words[2] ?? '', inTopic.map(lastWord), 2)
-      : nearest(
-          whole,
-          ids.filter((id) => id.split(' ').length === 3),
-          2,
-        );
-  if (deep) return `aiot ${names.get(inTopic.length > 0 ? `${start} ${deep}` : deep)}`;
-  if (inTopic.length > 0 && words.length > 1) return `aiot ${start} --help`;
-  const close = nearest(start, ids, 2);
-  if (close) return `aiot ${names.get(close)}`;
+      ? near(third, lastWord, inTopic)
+      : near(words.slice(0, 3).join(' '), whole, wordsOf(3));
+  if (deep.length > 0) return typed(deep);
+  if (inTopic.length > 0) return `aiot ${topic} --help`;
+  if (second !== '') {
+    const close = near(topic, whole, wordsOf(2));
+    if (close.length > 0) return typed(close);
+  }
+  // A topic is as likely to be meant as a command.
   const topics = new Map(
     [...names].filter(([id]) => id.includes(' ')).map((pair) => pair.map(firstWord) as [string, string]),
   );
-  const topic = nearest(words[0] ?? '', [...topics.keys()], 2);
-  if (topic) return `aiot ${topics.get(topic)} --help`;
-  const alone = nearest(words[0] ?? '', ids, 2);
-  if (alone) return `aiot ${names.get(alone)}`;
+  const alone = second === '' ? ids : wordsOf(1);
+  const found = nearestOnes(first, [...new Set([...topics.keys(), ...alone])], 2);
+  if (found.length > 0)
+    return typed(found.map((name) => names.get(name) ?? `${topics.get(name) ?? name} --help`));
   // Users often remember only the last word of a command: train, push, flash.
-  const verbs = [...new Set(names.values())]
-    .filter((id) => id.includes(' '))
-    .map((id) => [lastWord(id), id] as const);
-  const verb = nearest(
-    words[0] ?? '',
-    verbs.map(([last]) => last),
-    2,
+  const verbs = near(
+    first,
+    lastWord,
+    [...new Set(names.values())].filter((id) => id.includes(' ')),
   );
-  const meant = verbs.flatMap(([last, id]) => (last === verb ? [`aiot ${id}`] : []));
-  return meant.length > 0 && meant.length <= 4 ? meant.join(', ') : 'Run aiot --help to list the commands.';
+  return verbs.length > 0 && verbs.length <= 4 ? typed(verbs) : 'Run aiot --help to list the commands.';
 }

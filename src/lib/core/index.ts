@@ -175,6 +175,7 @@ export {
   didYouMean,
   jsonLine,
   nearest,
+  nearestOnes,
   parsedJson,
   printable,
   printableJson,

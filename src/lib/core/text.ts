@@ -1,23 +1,30 @@
 import { isUtf8 } from 'node:buffer';
 
 /**
- * The candidate that needs the fewest edits to become `word`; undefined if it needs more edits than a typo would, or more than `most`.
- * A word of one character has none: any other character would be as near.
+ * The candidates that need the fewest edits to become `word`; none if that is more than a typo would need, or more than `most`. A word of
+ * one character has none: any other character would be as near.
  */
-export function nearest(
+export function nearestOnes(
   word: string,
   candidates: readonly string[],
   most = Number.POSITIVE_INFINITY,
-): string | undefined {
-  if (word.length < 2) return undefined;
-  let best: string | undefined;
-  let fewest = Math.min(most, Math.max(1, Math.floor(word.length / 3))) + 1;
+): string[] {
+  if (word.length < 2) return [];
+  let best: string[] = [];
+  let fewest = Math.min(most, Math.max(1, Math.floor(word.length / 3)));
   for (const candidate of candidates) {
-    if (Math.abs(candidate.length - word.length) >= fewest) continue;
+    if (Math.abs(candidate.length - word.length) > fewest) continue;
     const edits = distance(word, candidate);
-    if (edits < fewest) [best, fewest] = [candidate, edits];
+    if (edits > fewest) continue;
+    best = edits < fewest ? [candidate] : [...best, candidate];
+    fewest = edits;
   }
   return best;
+}
+
+/** The first of the nearest candidates. */
+export function nearest(word: string, candidates: readonly string[], most?: number): string | undefined {
+  return nearestOnes(word, candidates, most)[0];
 }
 
 /**

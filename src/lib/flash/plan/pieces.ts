@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { readBytes, readJson } from '../../core/files.js';
-import { shellWord } from '../../core/text.js';
+import { nearest, shellWord } from '../../core/text.js';
 import { type ChipName, chipOfId, espChips } from '../../formats/esp-image/chips.js';
 import { isMapped } from '../../formats/esp-image/memory.js';
 import type { ByteRegion } from '../../formats/esp-image/regions.js';
@@ -25,6 +25,7 @@ export async function piecesOf(words: readonly string[]): Promise<Piece[]> {
 
 async function piecesOfWord(word: string): Promise<Piece[]> {
   const { file, place } = parsePlaced(word);
+  if (place === null) await requireNoCommand(file);
   const data = await readBytes(file);
   const { format, regions, chip, family } = contentsOf(data, file);
   if (format === 'elf') {
@@ -50,6 +51,23 @@ async function piecesOfWord(word: string): Promise<Piece[]> {
   }
   throw new AiotError('AIOT_USAGE', `${file} already contains its addresses`, {
     next: `Remove ${word.slice(file.length)} from the argument.`,
+  });
+}
+
+/** Commands on a board's flash by the word that users try after `aiot flash`. */
+const flashCommands = {
+  verify: 'flash verify',
+  read: 'board read',
+  dump: 'board dump',
+  erase: 'board erase',
+};
+
+/** @throws AIOT_USAGE if the word names no file, but is (nearly) the name of a command */
+async function requireNoCommand(word: string): Promise<void> {
+  const command = nearest(word, Object.keys(flashCommands)) as keyof typeof flashCommands | undefined;
+  if (command === undefined || (await stat(word).catch(() => null)) !== null) return;
+  throw new AiotError('AIOT_USAGE', `expected an image to flash, got ${word}, which is no file`, {
+    next: `aiot ${flashCommands[command]} --help`,
   });
 }
 
