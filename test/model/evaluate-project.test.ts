@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { foldsText } from '../../src/lib/core/figures.js';
@@ -36,6 +36,30 @@ async function tableProject(
 }
 
 describe('aiot model evaluate of a project', () => {
+  it('names the commands that evaluate the model on other recordings, and these work', async () => {
+    const project = await toyProject();
+    await build(project.dir);
+    const fresh = join(project.dir, 'fresh');
+    await cp(join(project.dir, 'data'), fresh, { recursive: true });
+    await rm(join(fresh, 'calm1.csv'));
+    const { json } = await runCli(['model', 'evaluate', '--project', project.dir, '--data', fresh, '--json']);
+    const { code, message, next } = (json as { error: { code: string; message: string; next: string } })
+      .error;
+    expect([code, message]).toEqual([
+      'AIOT_MODEL_STALE',
+      `the recordings in ${fresh} are not those that the model was trained and tested on`,
+    ]);
+    const out = join(project.dir, 'features.csv');
+    const commands = [...next.matchAll(/`aiot ([^`]+)`/g)].map(([, line]) =>
+      line!.replaceAll('features.csv', out).split(' '),
+    );
+    expect(commands).toHaveLength(2);
+    expect(await runCli([...commands[0]!, '--json'])).toMatchObject({ code: 0 });
+    const evaluated = await runCli([...commands[1]!, '--json']);
+    expect(evaluated).toMatchObject({ code: 0 });
+    expect((evaluated.json as { accuracy: number }).accuracy).toBeGreaterThan(0.8);
+  });
+
   it('reports all metrics of a classifier on both runtimes, and its worst errors', async () => {
     const project: Project = await toyProject((text) =>
       text.replace('epochs: 12', 'epochs: 1').replace(/ +accept:.*\n/, ''),

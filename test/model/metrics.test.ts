@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/numbers.js';
 import { bootstrapInterval, pairedDifference } from '../../src/lib/model/evaluate/intervals.js';
 import {
   argMaxRows,
   aucOf,
   calibrationOf,
+  confusionOf,
+  macroF1Of,
   sharesOf,
   valueFigures,
 } from '../../src/lib/model/evaluate/metrics.js';
@@ -100,6 +103,38 @@ describe('classifier metrics', () => {
     expect(width(byRecording.interval)).toBeGreaterThan(2 * width(byRow.interval));
     expect(width(byRecording.intervals.macroF1!)).toBeGreaterThan(2 * width(byRow.intervals.macroF1!));
     expect(figuresOf(judged)).toEqual(byRow);
+  });
+});
+
+describe('the interval of macro-F1', () => {
+  it('contains the true value although a class has only three recordings', () => {
+    const random = seededRandom(5);
+    const classes = ['a', 'b', 'c'];
+    let [inside, resampledInside, count] = [0, 0, 0];
+    for (let i = 0; i < 60; i++) {
+      // Each recording of 30 windows has its own error rate, 0.15 on average.
+      const [truth, predicted, groups]: [number[], number[], string[]] = [[], [], []];
+      for (let r = 0; r < 9; r++) {
+        const rate = random() < 0.5 ? 0.05 : 0.25;
+        for (let w = 0; w < 30; w++) {
+          const c = r % 3;
+          truth.push(c);
+          predicted.push(random() < rate ? (c + 1 + Math.floor(random() * 2)) % 3 : c);
+          groups.push(`r${r}`);
+        }
+      }
+      const scores = predicted.flatMap((p) => classes.map((_, c) => Number(c === p)));
+      const { macroF1 } = figuresOf({ truth, predicted, scores, classes, groups }).intervals;
+      const f1 = (weights: Float64Array) => macroF1Of(confusionOf(truth, predicted, 3, weights));
+      const resampled = bootstrapInterval(truth.length, groups, f1, { strata: truth });
+      const contains = (interval: [number, number] | null) =>
+        Number(interval![0] <= 0.85 && 0.85 <= interval![1]);
+      inside += contains(macroF1);
+      resampledInside += contains(resampled);
+      count++;
+    }
+    expect(inside / count).toBeGreaterThanOrEqual(0.9);
+    expect(inside).toBeGreaterThan(resampledInside);
   });
 });
 

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { canonicalJson, digestOf } from '../core/crypto.js';
 import { AiotError } from '../core/errors.js';
 import type { Project } from '../core/project.js';
+import { shellWord } from '../core/text.js';
 import type { Part } from '../data/parts.js';
 import type { Dataset } from '../data/types.js';
 import type { Graph } from '../formats/tflite/graph.js';
@@ -43,7 +44,7 @@ export async function readTrained(project: Project, source: DataSource): Promise
   const training = await readTraining(project);
   const float = await readNetwork(buildFiles(project).float, 'train');
   const material = await openMaterial(project, source, training);
-  requireSameData(project, training, material, digestOf(float.bytes));
+  requireSameData(project, training, material, { float: digestOf(float.bytes), data: source.data });
   const division = divisionOf(training);
   const { dataset, rows } = material;
   return {
@@ -81,10 +82,10 @@ function requireSameData(
   project: Project,
   training: TrainingFile,
   material: Material,
-  floatDigest: string,
+  given: { float: string; data: string | undefined },
 ): void {
   const { dataset, rows } = material;
-  if (floatDigest !== training.digest)
+  if (given.float !== training.digest)
     throw stale('model.float.tflite is not the model described in training.json');
   if ((rows !== null) !== (training.source.kind === 'table')) {
     throw stale(
@@ -94,6 +95,7 @@ function requireSameData(
     );
   }
   if (dataset.digest !== training.lineage.dataset.digest) {
+    if (!rows && given.data !== undefined) throw otherRecordings(project, training, given.data);
     throw stale(
       rows
         ? `${rows.file} is not the table used for training: its digest differs`
@@ -110,6 +112,15 @@ function requireSameData(
   if (canonicalJson(signal) !== canonicalJson(training.signal)) {
     throw stale('the signal section of aiot.yaml has changed since training');
   }
+}
+
+/** A model can also be evaluated on recordings that it was not trained on, by their features. */
+function otherRecordings(project: Project, { classes }: TrainingFile, data: string): AiotError {
+  const [at, from] = [shellWord(project.dir), shellWord(data)];
+  return stale(
+    `the recordings in ${data} are not those that the model was trained and tested on`,
+    `To evaluate the model on other recordings, compute their features first: \`aiot data features --project ${at} --data ${from} --out features.csv\`. Then run \`aiot model evaluate ${shellWord(buildFiles(project).int8)} --data features.csv${classes.length > 1 ? ` --classes ${shellWord(classes.join(','))}` : ''}\`.`,
+  );
 }
 
 /** Labels and signal part in the current aiot.yaml. */

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { decimalOf, plural } from '../../core/figures.js';
 import { refuseInputs, writeFileAtomic } from '../../core/files.js';
+import { shellWord } from '../../core/text.js';
 import { missingLabels, openTable } from '../../data/tables/table.js';
 import { writeCsv } from '../../formats/csv/table.js';
 import type { Graph, Tensor } from '../../formats/tflite/graph.js';
@@ -87,7 +88,7 @@ async function ofFile(
   if ((await stat(data).catch(() => null))?.isDirectory())
     throw usage(
       `--data ${data} is a folder, but a model file is evaluated on the rows of a CSV file`,
-      `Create one with \`aiot data features\`, or evaluate the project with \`aiot model evaluate --data ${data}\`.`,
+      `Compute the features of its recordings: \`aiot data features --data ${shellWord(data)} --out features.csv\`. Then pass --data features.csv.`,
     );
   const from = threshold === undefined ? undefined : decimalOf(threshold);
   if (from !== undefined && !Number.isFinite(from))

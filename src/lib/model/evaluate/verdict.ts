@@ -10,7 +10,7 @@ import {
 } from '../bundle/detections.js';
 import type { Metrics } from '../bundle/types.js';
 import { bestClasses } from '../vote.js';
-import { bootstrapInterval, proportionOf } from './intervals.js';
+import { bootstrapInterval, macroF1Interval, proportionOf } from './intervals.js';
 import {
   aucOf,
   calibrationOf,
@@ -325,7 +325,8 @@ export function figuresOf(judged: Judged) {
   const { truth, predicted, scores, classes, groups, seed, resample = true } = judged;
   const n = truth.length;
   const count = classes.length;
-  const confusion = confusionOf(truth, predicted, count);
+  const weighted = (weights?: Float64Array) => confusionOf(truth, predicted, count, weights);
+  const confusion = weighted();
   const right = (row: number) => truth[row] === predicted[row];
   const accuracy = proportionOf(n, right, groups);
   const auc = macroAuc(truth, scores, count);
@@ -346,7 +347,10 @@ export function figuresOf(judged: Judged) {
     auc: auc(),
     interval: accuracy.interval,
     intervals: {
-      macroF1: interval((weights) => macroF1Of(confusionOf(truth, predicted, count, weights))),
+      macroF1:
+        resample && groups
+          ? macroF1Interval(n, { groups, accuracy }, weighted, macroF1Of, { seed, strata: truth })
+          : interval((weights) => macroF1Of(weighted(weights))),
       auc: interval(auc),
     },
     calibrationError: calibration.error,

@@ -1,7 +1,7 @@
 import { AiotError } from '../../core/errors.js';
 import { writeJsonAtomic } from '../../core/files.js';
 import { seededRandom, shuffled } from '../../core/numbers.js';
-import { bootstrapInterval, proportionOf } from '../evaluate/intervals.js';
+import { bootstrapInterval, macroF1Interval, proportionOf } from '../evaluate/intervals.js';
 import { confusionOf, macroF1Of, metricsOf, valueFigures } from '../evaluate/metrics.js';
 import { buildFiles, modelName } from '../files.js';
 import type { Material } from '../material.js';
@@ -325,23 +325,15 @@ function pooledFigures(
 ): Record<keyof FoldFigures, Pooled | null> {
   const groups = truth.recordings;
   const { accuracy, macroF1, rmse } = foldFigures(truth, answers, classes);
-  const of = (value: number | null, statistic: (weights: Float64Array) => number | null): Pooled | null =>
-    value === null ? null : { value, interval: bootstrapInterval(groups.length, groups, statistic) };
-  const confusion = (weights: Float64Array) => confusionOf(truth.classes, answers.classes, classes, weights);
+  const rows = groups.length;
+  const confusion = (weights?: Float64Array) => confusionOf(truth.classes, answers.classes, classes, weights);
+  const share = proportionOf(rows, (row) => truth.classes[row] === answers.classes[row], groups);
+  const f1 = () => macroF1Interval(rows, { groups, accuracy: share }, confusion, macroF1Of);
+  const error = (weights: Float64Array) => valueFigures(truth.values!, answers.values, weights).rmse;
   return {
-    accuracy:
-      accuracy === null
-        ? null
-        : {
-            value: accuracy,
-            interval: proportionOf(
-              groups.length,
-              (row) => truth.classes[row] === answers.classes[row],
-              groups,
-            ).interval,
-          },
-    macroF1: of(macroF1, (weights) => macroF1Of(confusion(weights))),
-    rmse: of(rmse, (weights) => valueFigures(truth.values!, answers.values, weights).rmse),
+    accuracy: accuracy === null ? null : { value: accuracy, interval: share.interval },
+    macroF1: macroF1 === null ? null : { value: macroF1, interval: f1() },
+    rmse: rmse === null ? null : { value: rmse, interval: bootstrapInterval(rows, groups, error) },
   };
 }
 
