@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { tailNotes } from '../../src/lib/cli/live/stream-tail.js';
+import { silenceNote, tailNotes } from '../../src/lib/cli/live/stream-tail.js';
 import { streamStatisticsSchema } from '../../src/lib/stream/tail/statistics.js';
 import { tail as followed } from '../../src/lib/stream/tail/tail.js';
 import { runCli } from '../support/cli.js';
@@ -403,4 +403,33 @@ describe('stream record and replay', () => {
     });
     return open.filter((path) => path.startsWith(folder));
   }
+});
+
+describe('ten seconds without a message', () => {
+  it.each([
+    ['mqtt://me:secret@127.0.0.1:1883/plant?qos=1', 'aiot stream list "mqtt://127.0.0.1:1883/#"'],
+    ['aiot:///aiot/v1/+/telemetry/pump', 'aiot stream list "aiot:///#"'],
+    ['nats://127.0.0.1/plant.a', 'aiot stream list "nats://127.0.0.1/>"'],
+    ['kafka://127.0.0.1/readings', 'aiot stream list kafka://127.0.0.1'],
+  ])('are reported once for %s, with the command that lists the topics', (address, command) => {
+    const notes: string[] = [];
+    const silence = silenceNote(address, (text) => notes.push(text));
+    for (let i = 0; i < 9; i++) silence({ seen: 0, dropped: 0 });
+    expect(notes).toEqual([]);
+    for (let i = 0; i < 20; i++) silence({ seen: 0, dropped: 0 });
+    expect(notes).toEqual([
+      `No message has arrived in 10 seconds. To list the topics with messages, run \`${command}\`.`,
+    ]);
+  });
+
+  it('are not reported after a message, and name no command for a file', () => {
+    const notes: string[] = [];
+    const heard = silenceNote('mqtt://127.0.0.1/a', (text) => notes.push(text));
+    heard({ seen: 1, dropped: 0 });
+    for (let i = 0; i < 20; i++) heard({ seen: 1, dropped: 0 });
+    expect(notes).toEqual([]);
+    const file = silenceNote('serial:/dev/ttyUSB0', (text) => notes.push(text));
+    for (let i = 0; i < 20; i++) file({ seen: 0, dropped: 0 });
+    expect(notes).toEqual(['No message has arrived in 10 seconds.']);
+  });
 });

@@ -5,7 +5,7 @@ import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { readFlags, readOptions, selectFlags, viewFlags } from '../../lib/cli/flags/streams.js';
 import { junitOf } from '../../lib/cli/junit.js';
-import { createTailView, tailNotes, tailSummary } from '../../lib/cli/live/stream-tail.js';
+import { createTailView, silenceNote, tailNotes, tailSummary } from '../../lib/cli/live/stream-tail.js';
 import { lostText } from '../../lib/cli/render/streams.js';
 import { dim } from '../../lib/cli/render/text.js';
 import type { AiotError } from '../../lib/core/errors.js';
@@ -13,7 +13,7 @@ import { printable } from '../../lib/core/text.js';
 import { messageLineSchema } from '../../lib/stream/file/line.js';
 import { tailSummarySchema } from '../../lib/stream/tail/missing-fields.js';
 import { streamStatisticsSchema } from '../../lib/stream/tail/statistics.js';
-import { tail } from '../../lib/stream/tail/tail.js';
+import { type TailProgress, tail } from '../../lib/stream/tail/tail.js';
 
 export default class StreamTail extends AiotCommand {
   static override summary = 'Follow streams, one line per message.';
@@ -72,6 +72,7 @@ export default class StreamTail extends AiotCommand {
     });
     const selected = { where, map, fields, decode, schema, messageType: flags['message-type'] };
     const limits = { count, forMs, timeoutMs, withinMs, expect, never };
+    const silence = silenceNote(words[0] ?? '', (text) => this.note(dim(text)));
     const options = {
       ...(await brokerOptions(flags)),
       ...readOptions(flags),
@@ -80,7 +81,10 @@ export default class StreamTail extends AiotCommand {
       urls: words,
       signal: this.signal,
       onOpen: (endpoint: string) => this.note(dim(`Following ${endpoint}`)),
-      onProgress: view.progress,
+      onProgress: (progress: TailProgress) => {
+        silence(progress);
+        view.progress?.(progress);
+      },
       onState: (state: string, error?: AiotError) => state === 'disconnected' && this.note(lostText(error)),
       onNotice: (notice: string) => this.caution(printable(notice)),
     };

@@ -1,6 +1,6 @@
 import { AiotError } from '../../core/errors.js';
 import { plural, size, thousands } from '../../core/figures.js';
-import { jsonLine, printable, printablePayload } from '../../core/text.js';
+import { jsonLine, printable, printablePayload, shellWord } from '../../core/text.js';
 import { decoderFor } from '../../stream/decode/decoder.js';
 import { type Header, mqttHeaders } from '../../stream/message.js';
 import {
@@ -72,6 +72,37 @@ export async function createTailView(options: TailViewOptions): Promise<TailView
     },
     ...(options.format === 'raw' && !options.terminal && !options.json ? { lines: write } : {}),
     end: () => undefined,
+  };
+}
+
+/** Seconds without a message after which `stream tail` says so. */
+const silentSeconds = 10;
+
+/** How to list all topics of a broker, by the beginning of its address. */
+const everything: readonly (readonly [scheme: RegExp, rest: string])[] = [
+  [/^(?:mqtts?|wss?|aiot):/, '/#'],
+  [/^natss?:/, '/>'],
+  [/^kafkas?:/, ''],
+];
+
+/**
+ * A function to call once a second. If nothing has arrived for a while, it tells once how to see where messages arrive, because a mistyped
+ * topic looks like a silent one.
+ */
+export function silenceNote(address: string, note: (text: string) => void): (progress: TailProgress) => void {
+  let seconds = 0;
+  return ({ seen }) => {
+    if (seen > 0) seconds = Number.NaN;
+    else if (++seconds === silentSeconds) {
+      const rest = everything.find(([scheme]) => scheme.test(address))?.[1];
+      // Without a user and password.
+      const [, scheme = '', host = ''] = /^([a-z-]+:\/\/)(?:[^@/]*@)?([^/?]*)/.exec(address) ?? [];
+      const hint =
+        rest === undefined
+          ? ''
+          : `. To list the topics with messages, run \`aiot stream list ${shellWord(`${scheme}${host}${rest}`)}\``;
+      note(`No message has arrived in ${silentSeconds} seconds${hint}.`);
+    }
   };
 }
 
