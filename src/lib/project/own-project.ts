@@ -169,8 +169,10 @@ export function shortenedWindow(survey: Survey, chip: ChipName): { from: number;
   const from = survey.kind === 'rows' ? 0 : wantedWindow(survey);
   const window = survey.kind === 'rows' ? 0 : windowOf(survey, chip);
   if (window >= from) return null;
-  const parts = window < leastForUpdates ? 'the model has' : 'the model and its updates have';
-  return { from, reason: `${parts} to fit into the memory of the ${chips[chip].title}'s default firmware` };
+  const model = window < leastForUpdates ? 'the model' : "the model's next version";
+  const beside = window < leastForUpdates ? '' : ' beside the running one';
+  const memory = `the memory of the ${chips[chip].title}'s default firmware`;
+  return { from, reason: `with more samples, ${model} would not fit into ${memory}${beside}` };
 }
 
 function wantedWindow({ rateHz, loose }: Survey): number {
