@@ -135,6 +135,13 @@ describe('a model reference', () => {
     },
   );
 
+  it('with an unknown stage is rejected with the similar stage', () => {
+    expect(() => parseModelReference('my-watch@prod')).toThrow(
+      /got my-watch@prod\. Did you mean production\?$/,
+    );
+    expect(() => parseModelReference('my-watch@lates')).toThrow(/Did you mean latest\?$/);
+  });
+
   const card = (version: number, stage: string) => ({ name: 'har', version, stage }) as ModelVersion;
   const client = (...versions: ModelVersion[]) => ({ models: { versions: async () => versions } });
   const several = client(card(3, 'dev'), card(2, 'staging'), card(1, 'production'));

@@ -154,6 +154,16 @@ describe('a command such as aiot error', () => {
     expect(stderr).not.toContain('s3cret');
   });
 
+  it('suggests --help for a similar flag', async () => {
+    const { stderr } = await runCli(['data', 'list', '--halp']);
+    expect(stderr).toContain('unknown flag --halp. Did you mean --help?');
+  });
+
+  it('suggests no other value for a single digit', async () => {
+    const { stderr } = await runCli(['stream', 'publish', 'mqtt://127.0.0.1:1/t', 'x', '--qos', '3']);
+    expect(stderr).toContain('--qos: expected one of 0, 1, 2; got "3"\n');
+  });
+
   it('mentions --yes along with the first missing flag if there is no terminal', async () => {
     const { stderr, code } = await runCli(['trust', 'rotate', '--role', 'targets']);
     expect(code).toBe(2);
@@ -218,6 +228,7 @@ describe('the program', () => {
     [['model-train'], 'aiot model train'],
     [['firmware', 'ecrypt', 'app.bin'], 'aiot firmware decrypt, aiot firmware encrypt'],
     [['platform', 'service', 'uinstall'], 'aiot platform service install, aiot platform service uninstall'],
+    [['tools', 'burden'], 'aiot tools burden-resistor'],
     [['flash', 'read'], 'aiot board read --help'],
     [['flash', 'veriyf', '--port', 'simulated:esp32'], 'aiot flash verify --help'],
   ])('suggests for %j: %s', (words, next) => {

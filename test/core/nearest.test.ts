@@ -38,6 +38,9 @@ describe('the nearest word', () => {
     expect(didYouMean('moter', templates)).toBe('. Did you mean motor-watch?');
     expect(didYouMean('moter', [...templates, 'motor-2'])).toBe('');
     expect(didYouMean('hur', templates)).toBe('');
+    expect(didYouMean('prod', ['staging', 'production'])).toBe('. Did you mean production?');
+    expect(didYouMean('prod', ['product', 'production'])).toBe('');
+    expect(didYouMean('pro', ['staging', 'production'])).toBe('');
     expect(didYouMean('watch', templates)).toBe('');
   });
 });

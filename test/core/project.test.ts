@@ -1,5 +1,8 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseProject } from '../../src/lib/core/project.js';
+import { loadProject, parseProject } from '../../src/lib/core/project.js';
 
 const good = `name: watch
 stream:
@@ -125,5 +128,23 @@ describe('aiot.yaml', () => {
     [good, `${good}---\n${good}`, 'aiot.yaml:14:1: not valid YAML: expected one document, got another "---"'],
   ])('is rejected with the problem and its location if %s is replaced with %s', (from, to, message) => {
     expect(() => parseProject(good.replace(from, to), 'aiot.yaml')).toThrow(message);
+  });
+
+  it('is suggested from a folder with a similar name, if the folder does not exist', async () => {
+    const parent = await mkdtemp(join(tmpdir(), 'aiot-project-'));
+    const messageFor = async (name: string) =>
+      loadProject(join(parent, name)).then(
+        () => null,
+        (error: Error) => error.message,
+      );
+    await mkdir(join(parent, 'my-watch'));
+    await writeFile(join(parent, 'my-watch', 'aiot.yaml'), good);
+    expect(await messageFor('my-wach')).toMatch(/my-wach contains no aiot\.yaml\. Did you mean my-watch\?$/);
+    expect(await messageFor('pump')).toMatch(/pump contains no aiot\.yaml$/);
+    await mkdir(join(parent, 'my-wach'));
+    expect(await messageFor('my-wach')).toMatch(/my-wach contains no aiot\.yaml$/);
+    await mkdir(join(parent, 'moter'));
+    expect(await messageFor('mtor')).toMatch(/mtor contains no aiot\.yaml$/);
+    await rm(parent, { recursive: true });
   });
 });

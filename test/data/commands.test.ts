@@ -101,6 +101,7 @@ describe('aiot data', () => {
     const own = (...argv: string[]) => runCli([...argv, '--project', other]);
     const unknown = await own('data', 'label', 'lying2', 'lyin');
     expect(unknown.stderr).toContain('AIOT_LABEL_UNKNOWN');
+    expect(unknown.stderr.replace(/\s+/g, ' ')).toContain('got "lyin". Did you mean lying?');
     const part = await own(
       'data',
       'label',

@@ -104,6 +104,15 @@ describe('aiot board monitor', () => {
     expect([result.code, result.stderr]).toEqual([code, expect.stringContaining(error)]);
   });
 
+  it.each([
+    ['simulated:esp32-s3', 'Did you mean esp32s3?'],
+    ['simulated:esp32s3?flsh=board.bin', 'Did you mean flash?'],
+  ])('suggests the similar name for a mistyped simulated chip: %s', async (port, suggestion) => {
+    const { stderr, code } = await runCli(['board', 'monitor', '--port', port]);
+    expect(stderr.replace(/\s+/g, ' ')).toContain(suggestion);
+    expect(code).toBe(2);
+  });
+
   it('has its own exit code if nothing serves the port and --once is given', async () => {
     const result = await runCli(['board', 'monitor', '--port', 'socket://127.0.0.1:9', '--once', '--json']);
     expect(result).toMatchObject({ code: 4, json: { error: { code: 'AIOT_SERIAL_NOT_FOUND' } } });

@@ -93,6 +93,11 @@ describe('lists', () => {
     });
     expect((await runCli(['data', 'list', 'motion'])).stdout).toMatch(/ started +problems$/im);
     expect((await runCli(['data', 'list', 'nothing'])).code).toBe(4);
+    for (const command of [['list'], ['export', '--out', join(folder, 'typo.csv')]]) {
+      const { stderr, code } = await runCli(['data', ...command, 'moton']);
+      expect(stderr).toContain('the stream moton has no recordings. Did you mean motion?');
+      expect(code).toBe(4);
+    }
   });
 });
 

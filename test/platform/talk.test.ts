@@ -110,5 +110,8 @@ describe('a command', () => {
       ...{ code: 'AIOT_COMMAND_UNKNOWN', exit: 2 },
       message: 'd1 (type virtual): expected one of ping, status, reboot, crash, got dance',
     });
+    expect((await refusal(['device', 'call', 'd1', 'pign'])).message).toMatch(
+      /got pign\. Did you mean ping\?$/,
+    );
   });
 });

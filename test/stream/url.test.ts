@@ -58,6 +58,13 @@ describe('a stream URL', () => {
     expect(String(error)).not.toMatch(/secret|word/);
   });
 
+  it('is rejected with the similar setting if a setting is unknown', async () => {
+    await expect(openSource('mqtt://127.0.0.1:1/t?clientid=b1')).rejects.toMatchObject({
+      code: 'AIOT_STREAM_URL',
+      message: 'mqtt://127.0.0.1:1: clientid: unknown field. Did you mean clientId?',
+    });
+  });
+
   it('is rejected with the schemes supported for its direction', async () => {
     await expect(openSource('ftp://x')).rejects.toMatchObject({
       next: expect.stringMatching(/^Use one of aiot:, .*file:, .*mqtt:, .*stdin:/),

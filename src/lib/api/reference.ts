@@ -3,6 +3,7 @@ import { AiotError } from '../core/errors.js';
 import { readJson } from '../core/files.js';
 import { issueText } from '../core/issues.js';
 import { namePattern } from '../core/names.js';
+import { didYouMean } from '../core/text.js';
 import { type ModelVersion, type Stage, stages } from './api.js';
 import type { RegistryClient } from './client.js';
 
@@ -29,7 +30,7 @@ export function parseModelReference(text: string): ModelReference {
   }
   throw new AiotError(
     'AIOT_USAGE',
-    `expected a model such as har@3, har@latest or har@production, got ${text}`,
+    `expected a model such as har@3, har@latest or har@production, got ${text}${didYouMean(which ?? '', words)}`,
     {
       next: 'For the names and versions, run `aiot model list`.',
     },

@@ -125,7 +125,7 @@ function usageError(error: ParserError): AiotError {
     const reasons = error.flags.map((word) => {
       // The part after `=` is not part of the flag's name, and may be a secret.
       const flag = word.replace(/=.*$/s, '');
-      const near = nearest(flag.replace(/^-+/, ''), known);
+      const near = nearest(flag.replace(/^-+/, ''), [...known, 'help']);
       return `unknown flag ${flag}${near === undefined ? '' : `. Did you mean --${near}?`}`;
     });
     return new AiotError('AIOT_USAGE', reasons.join(' '), { cause: error });

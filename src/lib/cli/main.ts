@@ -157,6 +157,8 @@ async function advice(words: string[], names: Map<string, string>): Promise<stri
   if (second !== '') {
     const close = near(topic, whole, wordsOf(2));
     if (close.length > 0) return typed(close);
+    const beginning = wordsOf(2).filter((id) => id.startsWith(`${topic}-`));
+    if (beginning.length > 0) return typed(beginning.map((id) => names.get(id) ?? id));
   }
   // A topic is as likely to be meant as a command.
   const topics = new Map(

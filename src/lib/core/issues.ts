@@ -24,10 +24,11 @@ interface Checked {
 
 /**
  * The first problem that a schema found, as `field.field: expected …; got …`. `whole` names the value if the problem concerns no single
- * field. Without `value`, the actual value is unknown, and only its type can be reported.
+ * field. Without `value`, the actual value is unknown, and only its type can be reported. With `schema`, an unknown field's message names
+ * the similar field.
  */
-export function issueText(error: Issues, whole: string, value?: unknown): string {
-  const [first] = problemsOf(error, { value });
+export function issueText(error: Issues, whole: string, value?: unknown, schema?: z.core.$ZodType): string {
+  const [first] = problemsOf(error, { value, ...(schema && { schema }) });
   return `${first?.path.join('.') || whole}: ${first?.message}`;
 }
 

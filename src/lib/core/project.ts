@@ -1,10 +1,12 @@
-import { basename, join, resolve } from 'node:path';
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { isNode, LineCounter, parseDocument } from 'yaml';
 import { AiotError } from './errors.js';
 import { readBytes, readText } from './files.js';
 import { type Problem, problemsOf, show } from './issues.js';
 import { namePattern } from './names.js';
 import { isSoundSet, type ProjectConfig, projectSchema, soundSetNames } from './project-schema.js';
+import { didYouMean } from './text.js';
 import { parseYaml } from './yaml.js';
 
 export interface Project {
@@ -24,11 +26,20 @@ export async function loadProject(dir: string): Promise<Project> {
   const file = join(folder, 'aiot.yaml');
   const bytes = await readBytes(file).catch((error: unknown) => {
     if (error instanceof AiotError && error.code === 'AIOT_FILE_NOT_FOUND') {
-      throw new AiotError('AIOT_PROJECT_NOT_FOUND', `${folder} contains no aiot.yaml`, { cause: error });
+      const message = `${folder} contains no aiot.yaml${similarProject(folder)}`;
+      throw new AiotError('AIOT_PROJECT_NOT_FOUND', message, { cause: error });
     }
     throw error;
   });
   return { dir: folder, file, config: parseProject(bytes.toString('utf8'), file) };
+}
+
+/** Suggests a project with a similar name beside a folder that does not exist; empty if there is none. */
+function similarProject(folder: string): string {
+  const parent = dirname(folder);
+  if (existsSync(folder) || !existsSync(parent)) return '';
+  const projects = readdirSync(parent).filter((name) => existsSync(join(parent, name, 'aiot.yaml')));
+  return didYouMean(basename(folder), projects);
 }
 
 /**

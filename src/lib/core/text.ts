@@ -36,10 +36,12 @@ export function didYouMean(word: string, known: readonly string[], most?: number
   return near === undefined ? '' : `. Did you mean ${near}?`;
 }
 
-/** The only name whose first words are similar to `word`. Short words match too many names. */
+/** The only name that begins with `word`, or whose first words are similar to it. Short words match too many names. */
 function nearestBeginning(word: string, known: readonly string[], most?: number): string | undefined {
   const count = word.split('-').length;
-  const near = known.filter((name) => nearest(word, [name.split('-').slice(0, count).join('-')], most));
+  const near = known.filter(
+    (name) => name.startsWith(word) || nearest(word, [name.split('-').slice(0, count).join('-')], most),
+  );
   return word.length < 4 || near.length > 1 ? undefined : near[0];
 }
 

@@ -40,10 +40,11 @@ export function readSettings<Shape extends z.ZodRawShape>(
   shape: Shape,
 ): z.output<z.ZodObject<Shape>> {
   const { map: _, ...query } = url.query;
-  const result = z.strictObject(shape).safeParse(query);
+  const schema = z.strictObject(shape);
+  const result = schema.safeParse(query);
   if (result.success) return result.data as z.output<z.ZodObject<Shape>>;
   throw refused(
-    `${url.endpoint}: ${issueText(result.error, 'the query', query)}`,
+    `${url.endpoint}: ${issueText(result.error, 'the query', query, schema)}`,
     `After the ?, only these settings are allowed: ${Object.keys(shape).join(', ')}`,
   );
 }

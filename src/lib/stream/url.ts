@@ -110,13 +110,14 @@ export function readQuery<Shape extends z.ZodRawShape>(
   url: StreamUrl,
   shape: Shape,
 ): z.output<z.ZodObject<Shape>> {
-  const result = z.strictObject(shape).safeParse(url.query);
+  const schema = z.strictObject(shape);
+  const result = schema.safeParse(url.query);
   if (result.success) return result.data as z.output<z.ZodObject<Shape>>;
   const mark = url.scheme.startsWith('http') ? '#' : '?';
   const names = Object.keys(shape).join(', ');
   throw new AiotError(
     'AIOT_STREAM_URL',
-    `${url.endpoint}: ${issueText(result.error, `the part after ${mark}`, url.query)}`,
+    `${url.endpoint}: ${issueText(result.error, `the part after ${mark}`, url.query, schema)}`,
     {
       next:
         names === ''

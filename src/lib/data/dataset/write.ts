@@ -7,7 +7,7 @@ import { makeFolder, readBytes, writeFileAtomic } from '../../core/files.js';
 import { withLock } from '../../core/lock.js';
 import type { Project } from '../../core/project.js';
 import type { ProjectConfig } from '../../core/project-schema.js';
-import { nearest } from '../../core/text.js';
+import { didYouMean, nearest } from '../../core/text.js';
 import { writeCsv } from '../../formats/csv/table.js';
 import { writeWav } from '../../formats/wav.js';
 import { encodePng } from '../../vision/picture.js';
@@ -257,7 +257,7 @@ export function refuseLabel(label: string, { labels }: Expected, id?: string): v
   if (labels.includes(label)) return;
   throw new AiotError(
     'AIOT_LABEL_UNKNOWN',
-    `${id === undefined ? '' : `recording ${id}: `}expected a label of model.labels (${labels.join(', ')}), got "${label}"`,
+    `${id === undefined ? '' : `recording ${id}: `}expected a label of model.labels (${labels.join(', ')}), got "${label}"${didYouMean(label, labels)}`,
   );
 }
 

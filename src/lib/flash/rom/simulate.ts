@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { readBytes, requireWritable, writeFileAtomic } from '../../core/files.js';
 import { timeLimit } from '../../core/tasks.js';
+import { didYouMean } from '../../core/text.js';
 import type { SerialLine } from '../port/line.js';
 import { withoutPasswords } from '../port/list.js';
 import { SimulatedChip } from './chip.js';
@@ -138,7 +139,7 @@ export async function openChipLine(address: string, baud: number): Promise<Seria
   if (chipName === undefined) {
     throw new AiotError(
       'AIOT_USAGE',
-      `${address}: expected one of ${simulatedChipNames.join(', ')} after simulated:, got "${name}"`,
+      `${address}: expected one of ${simulatedChipNames.join(', ')} after simulated:, got "${name}"${didYouMean(name, simulatedChipNames)}`,
     );
   }
   const options = new URLSearchParams(query);
@@ -146,7 +147,7 @@ export async function openChipLine(address: string, baud: number): Promise<Seria
   if (unknown !== undefined) {
     throw new AiotError(
       'AIOT_USAGE',
-      `${address}: expected ${chipOptions.slice(0, -1).join(', ')} or ${chipOptions.at(-1)} after ?, got ${unknown}`,
+      `${address}: expected ${chipOptions.slice(0, -1).join(', ')} or ${chipOptions.at(-1)} after ?, got ${unknown}${didYouMean(unknown, chipOptions)}`,
     );
   }
   const networks = [

@@ -11,6 +11,7 @@ import type { LostTelemetry } from '../../api/damage.js';
 import { type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import { thousands } from '../../core/figures.js';
+import { didYouMean } from '../../core/text.js';
 import type { Entry } from '../journal/entry.js';
 import { type LostMessage, lostOf as lostTelemetry, Tallies } from '../journal/lost.js';
 import { fieldsOf, missingIn, type Take } from '../journal/takes.js';
@@ -101,7 +102,8 @@ export function datasetsOf(
         },
       );
     }
-    throw new AiotError('AIOT_NOT_FOUND', `the stream ${name} has no recordings`, {
+    const known = (await telemetry.streams({ limit: together })).map((stream) => stream.name);
+    throw new AiotError('AIOT_NOT_FOUND', `the stream ${name} has no recordings${didYouMean(name, known)}`, {
       next: "To see arriving data, run `aiot stream tail 'aiot:///aiot/v1/+/telemetry/#'`.",
     });
   };

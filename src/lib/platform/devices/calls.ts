@@ -13,6 +13,7 @@ import {
 import { catalogue, type ErrorCode } from '../../core/catalogue.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
+import { didYouMean } from '../../core/text.js';
 import { formatDuration } from '../../core/time.js';
 import { topicOf } from '../../device/protocol/codec.js';
 import { type Reply, replySchema } from '../../device/protocol/control.js';
@@ -218,10 +219,10 @@ export class DeviceCommands {
     const known = await this.of(device);
     const command = known.find((each) => each.name === name);
     if (!command) {
-      const names = known.map((each) => each.name).join(', ');
+      const names = known.map((each) => each.name);
       throw new AiotError(
         'AIOT_COMMAND_UNKNOWN',
-        `${device} (type ${known[0]?.type}): expected one of ${names}, got ${name}`,
+        `${device} (type ${known[0]?.type}): expected one of ${names.join(', ')}, got ${name}${didYouMean(name, names)}`,
       );
     }
     if (atLeast(role, command.role)) return command;
