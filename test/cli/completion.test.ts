@@ -59,7 +59,7 @@ describe('aiot completion', () => {
     ],
     [['aiot', '--json', 'device', 'li'], ['list']],
     [['aiot', 'device', 'list', '--sel'], ['--selector']],
-    [['aiot', 'ota', 'rep'], []],
+    [['aiot', 'ota', 'rep'], ['report']],
     [
       ['aiot', 'stream', 'pu'],
       ['pub', 'publish'],
@@ -103,6 +103,9 @@ describe('aiot completion', () => {
     [['aiot', 'model', 'train', '--project', ''], ['recordings']],
     [['aiot', 'model', 'train', '--report', 'ro'], ['rows of mine.csv']],
     [['aiot', 'flash', 'ro'], ['rows of mine.csv']],
+    [['aiot', 'flash', '--port', 'ro'], ['rows of mine.csv']],
+    [['aiot', 'up', '--plain-port', ''], []],
+    [['aiot', 'board', 'share', '--listen', ''], []],
     [['aiot', 'stream', 'route', 'test', 'ro'], ['rows of mine.csv']],
     [['aiot', 'nonsense', 'x'], []],
   ])('completes %j with %j', (words, expected) => {
@@ -115,12 +118,19 @@ describe('aiot completion', () => {
     );
   });
 
+  it('completes a former topic like the new one', () => {
+    const rollout = offered('aiot', 'rollout', '');
+    expect(rollout).toContain('start');
+    expect(offered('aiot', 'ota', '').sort()).toEqual([...rollout, 'status'].sort());
+    expect(offered('aiot', 'ota', 'start', '--')).toEqual(offered('aiot', 'rollout', 'start', '--'));
+  });
+
   it('prints a script with the commands for each shell', async () => {
     for (const shell of ['bash', 'zsh', 'fish']) {
       const { json } = await runCli(['completion', shell, '--json']);
       expect(json).toMatchObject({ shell });
       const { script: text } = json as { script: string };
-      for (const id of ['rollout rehearse', 'stream route import', 'completion'])
+      for (const id of ['rollout rehearse', 'ota', 'ota rehearse', 'stream route import', 'completion'])
         expect(text).toContain(`'${id}'`);
     }
   });
@@ -141,6 +151,15 @@ describe('aiot completion', () => {
     expect(
       offeredWith({ AIOT_CACHE_DIR: cache, AIOT_CONTEXT: 'factory' }, 'aiot', 'device', 'show', ''),
     ).toEqual(['press-1']);
+    await writeFile(join(cache, 'completion', 'lab', 'streams'), 'motors\nmotion\n');
+    for (const command of [
+      ['data', 'import'],
+      ['alarm', 'create'],
+      ['device', 'simulate'],
+    ])
+      expect(names('aiot', ...command, '--stream', 'mot')).toEqual(['motors', 'motion']);
+    // A JetStream stream is not one of the platform's.
+    expect(names('aiot', 'stream', 'bench', '--stream', '')).toEqual([]);
     expect(names('aiot', 'device', 'provision', 'mo')).toEqual([]);
     expect(names('aiot', 'rollout', 'show', '')).toEqual([]);
   });

@@ -35,7 +35,7 @@ export default class DataImport extends AiotCommand {
     stream: Flags.string({
       summary: 'Import the recordings of this stream from the platform.',
       env: 'AIOT_STREAM',
-      helpValue: 'NAME',
+      helpValue: 'STREAM',
     }),
     context: shared.context,
     label: Flags.string({ char: 'l', summary: 'Label of the recordings.', env: 'AIOT_LABEL' }),

@@ -57,12 +57,14 @@ const ofFlag: Readonly<Record<string, NameKind>> = {
   'rollback-to NAME@VERSION': 'models',
   'firmware FIRMWARE': 'firmware',
   'configuration CONFIGURATION': 'configs',
+  'stream STREAM': 'streams',
 };
 
 /** Ids of commands that create a resource. Its new name cannot be completed. */
 const creates = /:(?:add|claim|create|provision|simulate|start)$/;
 
-const takesFile = /^(FILE|PATH|PORT$)/;
+/** Serial ports are device files. The other flags with the placeholder PORT take port numbers. */
+const takesFile = /^\S+ (FILE|PATH)|^port PORT$/;
 
 /**
  * @param commands all commands in oclif's form, none of which needs to be loaded
@@ -83,8 +85,8 @@ export function completionTable(
   for (const command of commands) {
     const id = command.id.replaceAll(':', ' ');
     if (command.hiddenAliases.includes(command.id) || command.hidden) continue;
-    about.set(id, command.summary ?? '');
     for (const name of [id, ...command.hiddenAliases.map((alias) => alias.replaceAll(':', ' '))]) {
+      about.set(name, command.summary ?? '');
       table.flags.set(name, flagsOf(command));
       const wanted = ofNamed(id) ?? wantedArgument(command);
       if (wanted.kind !== 'other') table.args.set(name, wanted);
@@ -126,7 +128,7 @@ function wantedValue(flag: Command.Flag.Cached & { type: 'option' }): Wanted {
   const of = ofFlag[`${name} ${shown}`];
   if (of) return { kind: 'names', of };
   if (shown === 'DIR') return { kind: 'folders' };
-  return { kind: takesFile.test(shown ?? '') ? 'files' : 'other' };
+  return { kind: takesFile.test(`${name} ${shown}`) ? 'files' : 'other' };
 }
 
 function wantedArgument({ id, args }: Command.Loadable): Wanted {

@@ -156,7 +156,7 @@ export const virtualDeviceFlags = {
     summary:
       "Telemetry stream name [default: the topic of the recording's project, else motion; with --motor, shaded-pole-motor-sensor_data].",
     env: 'AIOT_STREAM',
-    helpValue: 'NAME',
+    helpValue: 'STREAM',
   }),
   speed: Flags.custom<number | 'max'>({ parse: async (text) => parseSpeed(text) })({
     summary: 'Replay speed: 1 = as recorded, max = as fast as the broker accepts messages.',
