@@ -7,7 +7,7 @@ import { deviceMessagesText } from '../../lib/cli/render/fleet.js';
 export default class DeviceLogs extends PlatformCommand {
   static override summary = "Show a device's latest log lines.";
   static override description =
-    'With --channel, shows model predictions or replies to commands instead. For telemetry, use aiot stream tail.';
+    'With --channel, shows model predictions or replies to commands instead. These are the latest stored messages of one device. To follow new messages, of several devices too, or to see telemetry, use aiot stream tail.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> bench-1',
     '<%= config.bin %> <%= command.id %> bench-1 --channel inference --since 10m --json',
