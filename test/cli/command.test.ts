@@ -53,7 +53,11 @@ describe('a command such as aiot error', () => {
   });
 
   it.each([
-    ['an unknown code', ['error', 'AIOT_NOTHING'], 'unknown error code AIOT_NOTHING'],
+    [
+      'an unknown code',
+      ['error', 'AIOT_NOTHING'],
+      'unknown error code AIOT_NOTHING. Did you mean AIOT_DEPLOY_NOTHING?',
+    ],
     [
       'a missing argument',
       ['model', 'verify'],
@@ -131,7 +135,7 @@ describe('a command such as aiot error', () => {
       ['data', 'record', '--count', '0'],
       '--count: expected at least 1, got "0"',
     ],
-    ['one argument too many', ['error', 'AIOT_BUG', 'more'], 'Unexpected argument: more'],
+    ['one argument too many', ['error', 'AIOT_BUG', 'more'], 'unexpected argument: more'],
   ])('reports %s as one JSON line under --json and exits with 2', async (_what, argv, message) => {
     const { stdout, stderr, json, code } = await runCli([...argv, '--json']);
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);
@@ -187,7 +191,7 @@ describe('a command such as aiot error', () => {
     const { stdout, stderr } = await runCli(['error', 'AIOT_PROJECT']);
     expect(stdout).toBe('');
     expect(stderr).toBe(
-      '✗ AIOT_USAGE: unknown error code AIOT_PROJECT\n  Try: Did you mean AIOT_PROJECT_INVALID or AIOT_PROJECT_NOT_FOUND? For an explanation, run `aiot error CODE`.\n',
+      '✗ AIOT_USAGE: unknown error code AIOT_PROJECT. Did you mean AIOT_PROJECT_INVALID or AIOT_PROJECT_NOT_FOUND?\n  Try: To list all codes, run `aiot error`.\n',
     );
   });
 });
@@ -244,12 +248,12 @@ describe('the program', () => {
   it('rejects surplus arguments', () => {
     const { stderr, status } = aiot(['model', 'list', 'har', 'more']);
     expect(stderr).toBe(
-      '✗ AIOT_USAGE: Unexpected arguments: har, more\n  Try: To see the arguments and flags, run `aiot model list --help`.\n',
+      '✗ AIOT_USAGE: unexpected arguments: har, more\n  Try: To see the arguments and flags, run `aiot model list --help`.\n',
     );
     expect(status).toBe(2);
     // Values of flags are not arguments, even of flags that do not exist.
     const { stderr: withFlags } = aiot(['model', 'train', 'rows.csv', '--kind', 'mlp', '--out', 'x']);
-    expect(withFlags).toContain('Unexpected argument: rows.csv\n');
+    expect(withFlags).toContain('unexpected argument: rows.csv\n');
   });
 
   it('suggests the flag for a project or a data file that was given as an argument', () => {

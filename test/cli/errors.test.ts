@@ -45,11 +45,63 @@ describe('an error on a terminal', () => {
     expect(lines.at(-1)).toBe('  Try: Start it: aiot up.');
   });
 
-  it('keeps the suggestion at the end of a long list of values', () => {
+  it('keeps the value and the suggestion after a long list of values', () => {
     const values = Array.from({ length: 80 }, (_, i) => `chip${i}`).join(', ');
     const lines = shown(`--chip: expected one of ${values}; got "chpi7". Did you mean chip7?`);
     expect(lines.length).toBeLessThanOrEqual(3);
-    expect(lines.join(' ')).toMatch(/chip0, .* … \(--debug shows the rest\)\. Did you mean chip7\?/);
+    expect(lines.join(' ')).toMatch(
+      /--chip: expected one of chip0, .* …; got "chpi7"\. Did you mean chip7\? \(--debug shows the rest\)/,
+    );
+  });
+
+  const words = Array.from({ length: 40 }, (_, i) => `word${i}`).join(', ');
+  it.each([
+    [
+      'a value in quotes with punctuation',
+      `expected a template (${words}), got "a, got b; c: d". Did you mean har-imu?`,
+      /^expected a template \(word0, .*…\), got "a, got b; c: d"\. Did you mean har-imu\? \(--debug/,
+    ],
+    [
+      'a second clause',
+      `"site=lab" matches no device of type ${words}; it matches only devices of type pump, fan`,
+      /^"site=lab" matches no device .*…; it matches only devices of type pump, fan \(--debug/,
+    ],
+    [
+      'a cause after a colon',
+      `cannot read ${words}: permission denied`,
+      /^cannot read word0, .*…: permission denied \(--debug/,
+    ],
+    [
+      'a single clause',
+      `"site=lab" matches no device of type ${words}`,
+      /^"site=lab" matches no device of type word0, .*… \(--debug shows the rest\)$/,
+    ],
+    [
+      'a last clause that is too long',
+      `--chip: expected a chip; got "${words}"`,
+      /^--chip: expected a chip; got "word0, .*… \(--debug shows the rest\)$/,
+    ],
+  ])('keeps the beginning and the end of a long message: %s', (_, message, expected) => {
+    const lines = shown(message, 'aiot list');
+    expect(lines.length).toBeLessThanOrEqual(3);
+    expect(
+      lines
+        .slice(0, -1)
+        .map((line) => line.trim())
+        .join(' ')
+        .replace('✗ AIOT_USAGE: ', ''),
+    ).toMatch(expected);
+  });
+
+  it('keeps the mistyped template', () => {
+    const templates =
+      'count-parts, face-camera, har-imu, iot-kit, keyword-spotting, motor-watch, person-or-part';
+    const message = `expected a template (${templates}), got "har-imuu". Did you mean har-imu?`;
+    const next = 'Choose one of these, such as `aiot init DIR --template har-imu`.';
+    expect(shown(message, next).join(' ')).toMatch(
+      /expected a template .*…\), got "har-imuu"\. Did you mean har-imu\?/,
+    );
+    expect(shown(message, next).length).toBeLessThanOrEqual(3);
   });
 
   it('shows one of several lines, and how to see the others', () => {

@@ -208,7 +208,7 @@ describe('a rollout', () => {
       own.client.rollouts.start(oneWave({ name: 'tiny', version: 1, sequence: 1, selector: 'chip' })),
     ).rejects.toMatchObject({
       code: 'AIOT_ROLLOUT_EMPTY',
-      message: 'no device of type virtual matches "chip"; it matches only devices of type esp32',
+      message: '"chip" matches no device of type virtual; it matches only devices of type esp32',
       next: 'To release it for them, push it again: `aiot model push … --types esp32`.',
     });
   });

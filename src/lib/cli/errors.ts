@@ -66,11 +66,14 @@ export function renderError(error: AiotError): string {
 /** Maximum number of lines of an error on a terminal: problem, location and fix. On narrow terminals, lines are wrapped. */
 const mostLines = 3;
 
-const rest = '… (--debug shows the rest)';
+const rest = '(--debug shows the rest)';
+
+/** Words at the beginning of a message that are kept before its last clause. */
+const fewestWords = 4;
 
 /**
- * The same error, short enough for a terminal. A long next step is reduced to its first sentence, a long message to its beginning and the
- * suggestion at its end. Logs and files get the whole text.
+ * The same error, short enough for a terminal. A long next step is reduced to its first sentence. In a long message, the middle is
+ * left out, which is usually a list of values. Logs and files get the whole text.
  */
 export function brief(error: AiotError, columns = lineWidth(process.stderr)): AiotError {
   const fits = (message: string, next: string) => linesOf(error.code, message, next, columns) <= mostLines;
@@ -78,11 +81,25 @@ export function brief(error: AiotError, columns = lineWidth(process.stderr)): Ai
   const step = error.next.split(/(?<=[.;]) /)[0] ?? error.next;
   if (fits(error.message, step)) return error.reworded(error.message, { ...error, next: step });
   const suggestion = /\. Did you mean [^?]+\?$/.exec(error.message)?.[0] ?? '';
-  const words = error.message.slice(0, error.message.length - suggestion.length).split(/\s+/);
-  const short = (count: number) => `${words.slice(0, count).join(' ')} ${rest}${suggestion}`;
-  let count = words.length;
-  while (count > 1 && !fits(short(count), step)) count--;
-  return error.reworded(short(count), { ...error, next: step });
+  const text = error.message.slice(0, error.message.length - suggestion.length);
+  const withEnd = (end: string) => {
+    const words = text.slice(0, text.length - end.length).split(/\s+/);
+    const short = (count: number) => `${words.slice(0, count).join(' ')} …${end}${suggestion} ${rest}`;
+    let count = words.length;
+    while (count > 1 && !fits(short(count), step)) count--;
+    return { count, message: short(count) };
+  };
+  const end = lastClause(text);
+  const both = withEnd(end);
+  const { message } = both.count < fewestWords ? withEnd('') : both;
+  return error.reworded(message, { ...error, next: step });
+}
+
+/** The last clause of a sentence with the punctuation before it, such as `, got "x"`; empty if the text has several lines. */
+function lastClause(text: string): string {
+  const [clause] = /\)?[,;] got (?:"[^"]*"|(?!.*[,;] got ).*)$/.exec(text) ??
+    /\)?[;:] (?!.*[;:] ).*$/.exec(text) ?? [''];
+  return text.includes('\n') ? '' : clause;
 }
 
 /** Number of lines of an error; narrow terminals count as 80 columns wide. */
@@ -157,6 +174,7 @@ function sentences(said: string, flags: Record<string, { options?: readonly stri
 
 /** oclif's phrases about flags, and our wording of them. */
 const phrases: [RegExp, string][] = [
+  [/^Unexpected (arguments?: [\s\S]*)$/, 'unexpected $1'],
   [/^Missing required flag (\S+)$/, 'expected --$1'],
   [/^(--[^\s=]+)(?:=.*)? cannot also be provided when using (--\S+)$/s, '$1 cannot be combined with $2'],
   [/^All of the following must be provided when using (--\S+): (.+)$/, '$1 needs $2'],

@@ -73,7 +73,7 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
     const from = argv.slice(argv.findIndex((word) => !word.startsWith('-')));
     const flag = from.findIndex((word) => word.startsWith('-'));
     const more = from.slice(command.split(' ').length, flag < 0 ? undefined : flag);
-    const message = `Unexpected argument${more.length > 1 ? 's' : ''}: ${more.join(', ')}`;
+    const message = `unexpected argument${more.length > 1 ? 's' : ''}: ${more.join(', ')}`;
     const flagged =
       more.length === 1
         ? await flagFor(more[0]!, config.findCommand(command.replaceAll(' ', ':')))

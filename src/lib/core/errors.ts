@@ -134,11 +134,9 @@ export function explainCode(code: string): CatalogueEntry & { code: ErrorCode } 
     : part === ''
       ? []
       : names.filter((name) => name.includes(part)).slice(0, 5);
-  throw new AiotError('AIOT_USAGE', `unknown error code ${code}`, {
-    next:
-      near.length > 0
-        ? `Did you mean ${near.join(' or ')}? For an explanation, run \`aiot error CODE\`.`
-        : 'To list all codes, run `aiot error`.',
+  const hint = near.length > 0 ? `. Did you mean ${near.join(' or ')}?` : '';
+  throw new AiotError('AIOT_USAGE', `unknown error code ${code}${hint}`, {
+    next: near.length === 1 ? `aiot error ${near[0]}` : 'To list all codes, run `aiot error`.',
   });
 }
 

@@ -174,7 +174,7 @@ describe('aiot board simulate', () => {
     [['--listen', 'com1'], /expected pty, socket:/],
     [['--fault', 'gremlins'], /expected one of noise.*, secure-boot/],
     [['--fault', 'secure-boot after=2'], /omit after=2/],
-    [['devices/x'], /Unexpected argument: devices\/x/],
+    [['devices/x'], /unexpected argument: devices\/x/],
     [['--listen', 'socket://127.0.0.1:0', '--mac', 'x'], /not a MAC/],
   ])('rejects %o', async (argv, message) => {
     const { code, stderr } = await runCli(['board', 'simulate', ...argv]);

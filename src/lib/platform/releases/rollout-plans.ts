@@ -386,7 +386,7 @@ function noDevice(
   types: string,
   others: readonly DeviceRecord[],
 ): AiotError {
-  const message = `no device of type ${types} matches "${selector}"`;
+  const message = `"${selector}" matches no device of type ${types}`;
   const own = [...new Set(others.map(({ type }) => type))].sort().slice(0, 5).join(',');
   if (own === '') return new AiotError('AIOT_ROLLOUT_EMPTY', message);
   const topic = kind === 'config' ? 'device config' : kind;
