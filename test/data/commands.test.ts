@@ -67,7 +67,9 @@ describe('aiot data', () => {
     // Nothing is removed if a name is unknown, or without confirmation.
     const unknown = await own('data', 'remove', 'lying2', 'lyin3', '--yes');
     expect(unknown.code).toBe(4);
-    expect(unknown.stderr.replace(/\s+/g, ' ')).toContain('Did you mean `aiot data remove lying3`?');
+    expect(unknown.stderr.replace(/\s+/g, ' ')).toContain(
+      'recording lyin3 does not exist. Did you mean lying3? Try: aiot data remove lying3',
+    );
     const unconfirmed = await own('data', 'remove', 'lying2', '--json');
     expect(unconfirmed.code).toBe(2);
     const dry = await own('data', 'remove', 'lying2', '--dry-run');
@@ -190,7 +192,7 @@ describe('aiot data', () => {
   });
 
   it.each([
-    ['lyng2', 'recording lyng2 does not exist', 'Did you mean `aiot data show lying2`?'],
+    ['lyng2', 'recording lyng2 does not exist. Did you mean lying2?', 'aiot data show lying2'],
     [
       'nobody',
       'recording nobody does not exist; expected one of ',

@@ -366,5 +366,7 @@ it('the fleet options are parsed as shares, latencies, and clocks, and errors na
   expect(parseClock('x60')).toBe(60);
   expect(() => parseShare('loss', '500%')).toThrow('--loss: expected a fraction');
   expect(() => parseLatency('2..1s')).toThrow('the lower bound first');
+  for (const wrong of ['x', '20', '1..x'])
+    expect(() => parseLatency(wrong)).toThrow(/^--latency: expected a time/);
   expect(() => parseClock('fast')).toThrow('expected a factor');
 });

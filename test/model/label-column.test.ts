@@ -32,8 +32,10 @@ async function folder() {
 
 const refusal = {
   code: 'AIOT_DATA_COLUMNS',
-  message: expect.stringMatching(/rows\.csv: no label column "stat"; its columns are x, y, state$/),
-  next: 'Did you mean --label state?',
+  message: expect.stringMatching(
+    /rows\.csv: no label column "stat"; its columns are x, y, state\. Did you mean state\?$/,
+  ),
+  next: 'Specify the label column: --label state',
 };
 
 /** Each command that accepts --label together with rows. */

@@ -73,9 +73,10 @@ export function documentNamed(name: string, pages = documentList()): DocumentSec
   if (!found) {
     const near = nearest(wanted, names);
     const [closest] = findInDocuments(wanted, pages);
-    throw new AiotError('AIOT_NOT_FOUND', `the page ${wanted} does not exist`, {
+    const hint = near ? `. Did you mean ${near}?` : '';
+    throw new AiotError('AIOT_NOT_FOUND', `the page ${wanted} does not exist${hint}`, {
       next: near
-        ? `Did you mean \`aiot docs ${near}\`?`
+        ? `aiot docs ${near}`
         : closest
           ? `The closest page is \`aiot docs ${placeOf(closest)}\`. To search all pages, run \`aiot docs --find ${shellWord(wanted)}\`.`
           : 'To list the pages, run `aiot docs`. To search them, run `aiot docs --find WORDS`.',

@@ -29,13 +29,17 @@ const weekMs = 604_800_000;
 /**
  * Converts a duration such as `500ms`, `30s`, `1.5m`, `2h`, `7d` or `2w` to milliseconds. A bare number is rejected, because its unit
  * would be ambiguous.
+ * @param about prefix of the error, such as `--latency: `
  * @throws AIOT_USAGE
  */
-export function parseDuration(text: string): number {
+export function parseDuration(text: string, about = ''): number {
   const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)$/.exec(text.trim()) ?? [];
   const ms = Number(digits) * (unit === 'w' ? weekMs : (unitsMs[unit] ?? Number.NaN));
   if (!Number.isSafeInteger(Math.round(ms))) {
-    throw new AiotError('AIOT_USAGE', `expected a time such as 500ms, 30s, 5m, 2h or 7d; got "${text}"`);
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${about}expected a time such as 500ms, 30s, 5m, 2h or 7d; got "${text}"`,
+    );
   }
   return Math.round(ms);
 }

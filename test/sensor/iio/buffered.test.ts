@@ -221,7 +221,7 @@ describe('an Industrial I/O device that cannot be opened', () => {
 
   it('is reported with the name of a similar device', async () => {
     await expect(open('iio://lsm6dsox_acel')).rejects.toMatchObject({
-      next: 'Did you mean iio://lsm6dsox_accel?',
+      message: 'no Industrial I/O device is named lsm6dsox_acel. Did you mean iio://lsm6dsox_accel?',
     });
   });
 });

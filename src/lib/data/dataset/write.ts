@@ -269,11 +269,8 @@ export function unknownRecording(id: string, ids: readonly string[], command: st
     'AIOT_NOT_FOUND',
     close === undefined
       ? `recording ${id} does not exist; expected one of ${some}`
-      : `recording ${id} does not exist`,
-    {
-      subject: 'recording',
-      ...(close === undefined ? {} : { next: `Did you mean \`${command} ${close}\`?` }),
-    },
+      : `recording ${id} does not exist. Did you mean ${close}?`,
+    { subject: 'recording', ...(close === undefined ? {} : { next: `${command} ${close}` }) },
   );
 }
 

@@ -112,7 +112,7 @@ export function windowBounds(asked: string, { rows, time, rateHz, name }: Rows):
     if (Number.isInteger(count) && count >= 1 && count <= mostWindows) return boundsOf(rows, count);
     throw new AiotError('AIOT_USAGE', `--windows: expected 1 to ${mostWindows} windows, got ${asked}`);
   }
-  const span = parseDuration(asked) / 1000;
+  const span = parseDuration(asked, '--windows: ') / 1000;
   const secondsAt = (row: number) =>
     time ? time.seconds[row]! : rateHz === null ? Number.NaN : row / rateHz;
   const start = secondsAt(0);

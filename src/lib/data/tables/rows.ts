@@ -153,10 +153,8 @@ function rolesIn(header: string[], file: string, options: RowsOptions, cells: st
     const near = nearest(name, header);
     throw new AiotError(
       'AIOT_CSV_COLUMNS',
-      `${file}:1:1: expected a column "${name}", got ${listIds(header)}`,
-      {
-        next: near === undefined ? 'Use the name of a column from the first line.' : `Did you mean ${near}?`,
-      },
+      `${file}:1:1: expected a column "${name}", got ${listIds(header)}${near === undefined ? '' : `. Did you mean ${near}?`}`,
+      { next: 'Use the name of a column from the first line.' },
     );
   };
   const own = rolesOf(header, asked(options.label), cells);

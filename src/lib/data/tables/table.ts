@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { readBytes, requireFile } from '../../core/files.js';
-import { nearest } from '../../core/text.js';
+import { nearest, shellWord } from '../../core/text.js';
 import {
   createTableReader,
   groupColumns,
@@ -50,9 +50,12 @@ export async function withoutTimes(file: string, shape: TableShape): Promise<Tab
 export function missingLabels(file: string, label: string, columns: readonly string[]): AiotError {
   const near = nearest(label, columns);
   const some = columns.slice(0, 8).join(', ') + (columns.length > 8 ? ', …' : '');
-  return new AiotError('AIOT_DATA_COLUMNS', `${file}: no label column "${label}"; its columns are ${some}`, {
-    next: near === undefined ? 'Specify the label column: --label NAME' : `Did you mean --label ${near}?`,
-  });
+  const hint = near === undefined ? '' : `. Did you mean ${near}?`;
+  return new AiotError(
+    'AIOT_DATA_COLUMNS',
+    `${file}: no label column "${label}"; its columns are ${some}${hint}`,
+    { next: `Specify the label column: --label ${near === undefined ? 'NAME' : shellWord(near)}` },
+  );
 }
 
 /** Like `Table`, but for a file of any length: its rows are read again on each pass and never stored. */

@@ -85,8 +85,8 @@ export function parseShare(flag: string, text: string): number {
 export function parseLatency(text: string): readonly [number, number] {
   const [from = '', to = from] = text.split('..');
   const unit = /[a-z]+\s*$/.exec(to)?.[0] ?? '';
-  const least = parseDuration(/[a-z]\s*$/.test(from) ? from : `${from}${unit}`);
-  const most = parseDuration(to);
+  const least = parseDuration(/[a-z]\s*$/.test(from) ? from : `${from}${unit}`, '--latency: ');
+  const most = parseDuration(to, '--latency: ');
   if (least <= most) return [least, most];
   throw new AiotError('AIOT_USAGE', `--latency: expected the lower bound first, got "${text}"`);
 }

@@ -65,11 +65,12 @@ export function parseLimits(texts: readonly string[]): Limit[] {
     const [, name = '', value = ''] = /^([^=<>]*)=(.*)$/.exec(text) ?? [];
     if (!isGateName(name)) {
       const near = nearest(name, gateNames);
-      throw new AiotError('AIOT_USAGE', `--gate: expected METRIC=LIMIT such as macroF1=0.95, got "${text}"`, {
-        next: near
-          ? `Did you mean --gate ${near}=${value || '…'}?`
-          : `Use one of the metrics ${gateNames.join(', ')}.`,
-      });
+      const hint = near ? `. Did you mean ${near}=${value || '…'}?` : '';
+      throw new AiotError(
+        'AIOT_USAGE',
+        `--gate: expected METRIC=LIMIT such as macroF1=0.95, got "${text}"${hint}`,
+        { next: `Use one of the metrics ${gateNames.join(', ')}.` },
+      );
     }
     const sized = inBytes(name) && /^\d+ ?(B|KiB|MiB)$/.test(value) ? bytesOf(value) : decimalOf(value);
     if (Number.isFinite(sized)) return { name, limit: sized };

@@ -56,8 +56,9 @@ export async function findIio(wanted: string, roots: SystemRoots = {}): Promise<
     names.length > 0
       ? `Use one of ${names.map((name) => `iio://${name}`).join(', ')}.`
       : 'This machine has none: check the wiring, and that the driver or overlay of the sensor is enabled.';
-  throw new AiotError('AIOT_SENSOR_NOT_FOUND', `no Industrial I/O device is named ${wanted}`, {
-    next: near ? `Did you mean iio://${near}?` : there,
+  const hint = near ? `. Did you mean iio://${near}?` : '';
+  throw new AiotError('AIOT_SENSOR_NOT_FOUND', `no Industrial I/O device is named ${wanted}${hint}`, {
+    next: there,
   });
 }
 

@@ -26,7 +26,7 @@ export const queryBytes = z
 export const queryDuration = z
   .string()
   .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'expected a time such as 500ms, 30s or 1h')
-  .transform(parseDuration);
+  .transform((text) => parseDuration(text));
 
 /** Limits at which a file is finished and the next file is started. */
 export interface Rotation {
