@@ -1,7 +1,9 @@
+import { stripVTControlCharacters } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { OfflineDevices } from '../../src/lib/api/rollouts/offline.js';
 import { type Rollout, rolloutPolicySchema } from '../../src/lib/api/rollouts/schema.js';
 import { offlineNote } from '../../src/lib/cli/live/rollout-news.js';
+import { auditTable, eventText } from '../../src/lib/cli/render/platform.js';
 import { rolloutStatusText, rolloutsTable } from '../../src/lib/cli/render/rollout.js';
 
 const at = Date.UTC(2026, 10, 21, 8, 30);
@@ -43,7 +45,7 @@ describe('the list of rollouts', () => {
     const row = (state: string, committed: number) =>
       `ro_01kaf3m0q8zj2x4v6b8d0f2h4j  pump@3   ${state.padEnd(11)}  ${committed} of 3     2026-11-21 08:30`;
     expect(lines).toEqual([
-      'id                             release  state        committed  started',
+      'id                             release  state        committed  started (UTC)',
       row('failed', 0),
       '  1 offline until the deadline, 1 rolled back',
       row('partly', 1),
@@ -71,6 +73,24 @@ describe('the list of rollouts', () => {
       expect(text.indexOf(message.trim())).toBeLessThan(text.indexOf('done'));
     }
   });
+});
+
+it('events and audit entries count waves from 1, as rollouts do', () => {
+  process.env.COLUMNS = '200';
+  const event = {
+    ...{ id: 7, seq: 7, at, type: 'rollout.wave', subject: 'ro_1', who: 'platform' },
+    ...{ data: { wave: 0, state: 'open', devices: 3 }, previous: '', hash: '' },
+  };
+  expect(stripVTControlCharacters(eventText(event))).toMatch(/by platform {2}wave=1 state=open devices=3$/);
+  expect(auditTable([event])).toMatch(/ +ro_1 +wave=1 state=open devices=3$/);
+  expect(event.data.wave).toBe(0);
+});
+
+it('a rollout says that its times are in UTC', () => {
+  const status = { ...rollout({}), runs: [], saved: { byDelta: 0, fellBack: 0, bytes: 0 } };
+  const text = rolloutStatusText(status, { devices: [], offline: null });
+  expect(text).toMatch(/^started +2026-11-21 08:30 UTC by operator$/m);
+  expect(text).toMatch(/^wave +state +devices +committed +updating +pending +failed /m);
 });
 
 it('a rollout shows how many devices crashed after the update, and which', () => {

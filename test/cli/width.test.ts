@@ -114,6 +114,15 @@ describe('text on a terminal', () => {
     expect(stripVTControlCharacters(text())).toContain(whole);
   });
 
+  it.each([
+    ['job list', () => jobsTable([job as Any]), /^id +kind +state +progress +user +created \(UTC\)/],
+    ['data list', () => storedTable([recording as Any]), / started \(UTC\) /],
+    ['rollout list', () => rolloutsTable([rollout as Any]), / started \(UTC\)/],
+  ])('says that times are in UTC: %s', (_, text, heading) => {
+    process.env.COLUMNS = '200';
+    expect(stripVTControlCharacters(text())).toMatch(heading);
+  });
+
   it.each(lists)('is not wrapped if the width is unknown, as in a file: %s', (_, text) => {
     delete process.env.COLUMNS;
     const whole = text();

@@ -228,7 +228,14 @@ describe('gates', () => {
     expect(error?.code).toBe('AIOT_GATE_FAILED');
     expect(error?.exit).toBe(6);
     expect(error?.message).toBe(
-      'macro-F1: expected at least 0.98, got 0.9600; drop of macro-F1 from float to quantized: expected at most 0.005, got 0.0100; arena: expected at most 4000 bytes, got 4096',
+      'macro-F1: expected at least 0.98, got 0.960; drop of macro-F1 from float to quantized: expected at most 0.005, got 0.0100; arena: expected at most 3.9 KiB, got 4.0 KiB',
+    );
+  });
+
+  it('show more digits of a value that would otherwise read like its limit', () => {
+    const near = { macroF1: 0.97981, drop: 0.01, arena: 4097 };
+    expect(gateError(gatesOf({ macroF1: 0.98, arena: 4096 }, near))?.message).toBe(
+      'macro-F1: expected at least 0.98, got 0.9798; arena: expected at most 4,096 bytes, got 4,097 bytes',
     );
   });
 

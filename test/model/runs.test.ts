@@ -110,6 +110,7 @@ describe('a training run', () => {
     expect(text.stdout).toContain(second.run);
     expect(text.stdout).toMatch(/model\.layers +6\n/);
     const table = await runCli(['model', 'runs', 'list', '-p', project.dir]);
+    expect(table.stdout).toMatch(/^run +started \(UTC\) +kind +state /);
     expect(table.stdout).toMatch(/training +done +mlp 6 +valAccuracy/);
     const ambiguous = await runCli(['model', 'runs', 'show', 'tr_', '-p', project.dir, '--json']);
     expect(ambiguous).toMatchObject({

@@ -60,7 +60,7 @@ it('the default pipeline takes a project from rows to a signed version on its ow
     'push not-run',
     'rollout not-run',
   ]);
-  expect((json as RunResult).steps[4]?.reason).toMatch(/^bytes: expected at most 1 bytes, got \d+$/);
+  expect((json as RunResult).steps[4]?.reason).toMatch(/^bytes: expected at most 1 B, got \d+\.\d KiB$/);
 
   // Changed data is compared with the training data of the pushed model.
   await writeFile(join(dir, 'aiot.yaml'), yaml('{ macroF1: 0.8, drift: 0.5 }'));

@@ -181,11 +181,12 @@ describe('aiot audit list', () => {
     const all = await log();
     expect((await shown('--limit', '2')).map(({ seq }) => seq)).toEqual(all.slice(-2).map(({ seq }) => seq));
     expect((await shown('--type', 'user.*')).map(({ subject }) => subject)).toEqual(['ada']);
-    expect(new Set((await shown('--who', 'nobody')).map(({ type }) => type))).toEqual(
+    expect(new Set((await shown('--user', 'nobody')).map(({ type }) => type))).toEqual(
       new Set(['access.deny']),
     );
     expect((await shown('--subject', 'motor-1')).length).toBeGreaterThan(0);
     const { stdout } = await runCli(['audit', 'list', '--type', 'access.deny']);
+    expect(stdout).toMatch(/^entry +time \(UTC\) +user +change +subject +details\n/);
     expect(stdout).toMatch(/access\.deny +POST \/api\/v1\/users/);
     expect(stdout).toContain('Next:');
   });

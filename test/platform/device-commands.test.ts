@@ -178,7 +178,9 @@ describe('a suspended device', () => {
     });
     expect(history[0]?.who).toMatch(/^operator/);
     const { stdout } = await runCli(['device', 'history', 'm-2', '--limit', '3']);
-    expect(stdout).toMatch(/^when \(UTC\) +what +who +with\n\d{4}-\d\d-\d\d \d\d:\d\d +remove +operator/);
+    expect(stdout).toMatch(
+      /^time \(UTC\) +change +user +details\n\d{4}-\d\d-\d\d \d\d:\d\d +remove +operator/,
+    );
     expect(stdout.split('\n')).toHaveLength(7);
   });
 });

@@ -25,7 +25,10 @@ it('the status counts models and their versions', async () => {
   expect(stdout).toMatch(/^started +\d{4}-\d\d-\d\d \d\d:\d\d UTC, /m);
   expect(stdout).toMatch(/^storage +SQLite, blobs in a folder$/m);
   expect((await runCli(['model', 'list'])).stdout).toMatch(
-    /^name +versions +latest +stage +production +metric +size +pushed$/im,
+    /^model +versions +latest +stage +in production +metric +size +pushed \(UTC\)$/im,
+  );
+  expect((await runCli(['model', 'show', 'counted@1'])).stdout).toMatch(
+    /^time \(UTC\) +change +details +user$/m,
   );
   expect((await runCli(['model', 'show', 'counted@1'])).stdout).toMatch(
     /^pushed +\d{4}-\d\d-\d\d \d\d:\d\d UTC$/m,

@@ -47,11 +47,14 @@ describeReal('chromium', 'models and datasets in a browser', () => {
     await page.getByRole('link', { name: 'har' }).click();
     await page.getByRole('button', { name: 'Compare' }).click();
     await page.getByRole('row', { name: /^macro-F1/ }).waitFor();
-    expect(await page.getByRole('row', { name: /^macro-F1/ }).textContent()).toMatch(/−\d+\.\d points/);
+    expect(await page.getByRole('row', { name: /^macro-F1/ }).textContent()).toMatch(/0\.\d{3}.*−0\.\d{3}/);
     await page.getByRole('link', { name: '@2', exact: true }).click();
     await page.getByRole('heading', { name: 'har@2', level: 1 }).waitFor();
     await expectFits(page);
     expect(await page.getByRole('row', { name: /^accuracy/ }).textContent()).toContain('80.1 % to 87.2 %');
+    expect(await page.getByRole('row', { name: /^macro-F1/ }).textContent()).toMatch(
+      /^macro-F10\.\d{3}[^%]*$/,
+    );
     await page.getByText('Not cross-validated').waitFor();
     await page.getByRole('button', { name: 'Promote to staging' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Promote', exact: true }).click();

@@ -113,6 +113,9 @@ describeReal('chromium', 'rollouts and events in a browser', () => {
     page.setDefaultTimeout(15_000);
     const table = page.getByRole('table', { name: 'Events' });
     await table.getByRole('button', { name: 'rollout.end' }).first().waitFor();
+    expect(await table.getByText(/^wave 1 · /).count()).toBeGreaterThan(0);
+    expect(await table.getByText(/^wave 2 · /).count()).toBeGreaterThan(0);
+    expect(await table.getByText(/wave 0/).count()).toBe(0);
     await page.getByLabel('Type').fill('device.suspend');
     await page.getByLabel('Subject').fill('bench-1');
     await page.getByRole('button', { name: 'Filter' }).click();

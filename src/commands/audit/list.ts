@@ -6,12 +6,12 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { auditTable } from '../../lib/cli/render/platform.js';
 
 export default class AuditList extends PlatformCommand {
-  static override summary = 'List changes and denied attempts, with their authors.';
+  static override summary = 'List changes and denied attempts, with their users.';
   static override description =
     'Shows the newest entries of the audit log, oldest first. Connections and measurements of devices are not in the audit log; see aiot events tail.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --type access.deny',
-    "<%= config.bin %> <%= command.id %> --who 'user ada' --limit 1000 --json",
+    "<%= config.bin %> <%= command.id %> --user 'user ada' --limit 1000 --json",
     '<%= config.bin %> <%= command.id %> --subject har@3',
   ];
   static override flags = {
@@ -26,10 +26,10 @@ export default class AuditList extends PlatformCommand {
       env: 'AIOT_SUBJECT',
       helpValue: 'NAME',
     }),
-    who: Flags.string({
-      summary: "Only entries by this author, such as 'user ada', operator or 'device motor-1'.",
-      env: 'AIOT_WHO',
-      helpValue: 'AUTHOR',
+    user: Flags.string({
+      summary: "Only entries of this user, such as 'user ada', operator or 'device motor-1'.",
+      env: 'AIOT_USER',
+      helpValue: 'USER',
     }),
     limit: Flags.integer({
       summary: 'Maximum number of entries.',
@@ -45,7 +45,7 @@ export default class AuditList extends PlatformCommand {
 
   async run() {
     const input = await this.input(AuditList);
-    const { type, subject, who, limit } = input.flags;
+    const { type, subject, user: who, limit } = input.flags;
     return this.ask(
       input,
       async ({ audit }) => (await audit.log({ type, subject, who, limit, newest: true })).entries,

@@ -439,7 +439,7 @@ export {
   savedBy,
 } from './rollouts/schema.js';
 export { rolloutTimesMs, type ShadowFigures, type ShadowPolicy, type WaveShadow } from './rollouts/shadow.js';
-export { commandStates, proofWords, stateWords, stepWord } from './rollouts/words.js';
+export { commandStates, proofWords, shownData, stateWords, stepWord } from './rollouts/words.js';
 export { type ShownModel, showModel, shownModelSchema } from './show.js';
 export {
   addSignature,

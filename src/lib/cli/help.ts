@@ -337,7 +337,7 @@ export const frontGroups: readonly (readonly [title: string, lines: readonly Fro
     [
       ['stream', 'Follow, publish, record and bridge messages'],
       ['loop', 'Run inference on this machine, unattended'],
-      ['vision', 'Detect faces in images'],
+      ['vision', 'Detect faces in pictures'],
     ],
   ],
   [

@@ -65,6 +65,30 @@ export function foldsText(of: FoldsFigures, unit: MeasuredShare['unit']): string
   return `${parts.join(', ')}; ${plural(folds, 'fold')}, float`;
 }
 
+/**
+ * A gate's limit and measured value as text: sizes with a unit, scores with three decimals. A failed value that would read like its
+ * limit gets more digits.
+ */
+export function gateValues(gate: { name: string; limit: number; got: number | null; passed: boolean }): {
+  limit: string;
+  got: string | null;
+} {
+  const { name, limit, got, passed } = gate;
+  const inBytes = name === 'arena' || name === 'bytes';
+  // These may be too small for three decimals.
+  const isSmall = name === 'drop' || name === 'mae' || name === 'rmse';
+  const fixed = (digits: number) => (value: number) => value.toFixed(digits);
+  const formats = inBytes
+    ? [size, (value: number) => plural(value, 'byte')]
+    : name === 'macs'
+      ? [thousands]
+      : [...(isSmall ? [] : [fixed(3)]), fixed(4)];
+  const isClear = (show: (value: number) => string) => passed || got === null || show(got) !== show(limit);
+  const show = formats.find(isClear) ?? readable;
+  const isCount = inBytes || name === 'macs';
+  return { limit: isCount ? show(limit) : String(limit), got: got === null ? null : show(got) };
+}
+
 /** Objects in a picture, such as `nut at 20, 31 (97 %), bolt at 70, 12 (88 %)`. */
 export function detectionsText(
   detections: readonly { label: string; x: number; y: number; confidence: number }[],

@@ -53,6 +53,7 @@ export {
   detectionsText,
   elapsed,
   foldsText,
+  gateValues,
   hex,
   lasting,
   percent,

@@ -1,4 +1,5 @@
 import type { SealedEntry } from '../../../src/lib/api/index.js';
+import { shownData } from '../../../src/lib/api/rollouts/words.js';
 import { at } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
 import { useResource } from '../../app/resource.js';
@@ -113,7 +114,7 @@ const columns: Column<SealedEntry>[] = [
 
 /** Details in one line, such as `reason not allowed · 3 times`. */
 function detailsOf({ count, ...data }: SealedEntry['data']): string {
-  const known = Object.entries(data).filter(([, value]) => value !== null && value !== '');
+  const known = Object.entries(shownData(data)).filter(([, value]) => value !== null && value !== '');
   const texts = known.map(
     ([key, value]) => `${key} ${typeof value === 'object' ? JSON.stringify(value) : value}`,
   );

@@ -35,7 +35,7 @@ const streamColumns: Column<DatasetInfo>[] = [
     number: true,
   },
   {
-    title: 'on disk',
+    title: 'size',
     cell: ({ bytes }) => size(bytes),
     sort: ({ bytes }) => bytes,
     number: true,

@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { PlatformEvent } from '../../../src/lib/api/index.js';
+import { shownData } from '../../../src/lib/api/rollouts/words.js';
 import { type ApiError, at, get } from '../../app/api.js';
 import { connected, onEvents } from '../../app/live.js';
 import type { PageOf } from '../../app/pages.js';
@@ -311,9 +312,9 @@ function pageOf({ type, subject }: Pick<PlatformEvent, 'type' | 'subject'>): str
   }
 }
 
-/** An event's data in one line, such as `state committed · wave 0`. */
+/** An event's data in one line, such as `state committed · wave 1`. */
 function dataText(data: PlatformEvent['data']): string {
-  return Object.entries(data)
+  return Object.entries(shownData(data))
     .filter(([, value]) => value !== null && value !== '')
     .map(([key, value]) => `${key} ${typeof value === 'object' ? JSON.stringify(value) : value}`)
     .join(' · ');

@@ -128,17 +128,21 @@ function rowsOf(a: ModelVersion, b: ModelVersion): Row[] {
       ...(more ? { better: more < 0 } : {}),
     };
   };
-  const measured = figures.flatMap(({ key, title, share, less }): Row[] => {
+  const measured = figures.flatMap(({ key, title, format, less }): Row[] => {
     const [left, right] = [figureOf(a.metrics?.int8, key), figureOf(b.metrics?.int8, key)];
     if (left === undefined && right === undefined) return [];
     const more = left === undefined || right === undefined ? null : right - left;
     const points =
-      more === null ? '' : share ? `${(Math.abs(more) * 100).toFixed(1)} points` : written(Math.abs(more));
+      more === null
+        ? ''
+        : format === 'share'
+          ? `${(Math.abs(more) * 100).toFixed(1)} points`
+          : written(Math.abs(more), format);
     return [
       {
         title,
-        a: { text: written(left, share), value: left ?? null },
-        b: { text: written(right, share), value: right ?? null },
+        a: { text: written(left, format), value: left ?? null },
+        b: { text: written(right, format), value: right ?? null },
         difference: { text: more === null ? 'differs' : signed(more, points), value: more },
         ...(more ? { better: less ? more < 0 : more > 0 } : {}),
       },

@@ -62,17 +62,17 @@ const columns: Column<ClassFigures>[] = [
   },
   {
     title: 'precision',
-    cell: ({ precision }) => written(precision, true),
+    cell: ({ precision }) => written(precision, 'score'),
     sort: ({ precision }) => precision,
     number: true,
   },
   {
     title: 'recall',
-    cell: ({ recall }) => written(recall, true),
+    cell: ({ recall }) => written(recall, 'score'),
     sort: ({ recall }) => recall,
     number: true,
   },
-  { title: 'F1', cell: ({ f1 }) => written(f1, true), sort: ({ f1 }) => f1, number: true },
+  { title: 'F1', cell: ({ f1 }) => written(f1, 'score'), sort: ({ f1 }) => f1, number: true },
 ];
 
 /** Precision, recall and F1 of each class. */

@@ -4,24 +4,26 @@ import { shareText } from '../../../src/lib/core/figures.js';
 type Metrics = NonNullable<ModelVersion['metrics']>;
 export type Figures = Metrics['int8'];
 
+/** A share is shown in percent, and a score with three decimals, as on the command line and in reports. */
+export type Format = 'share' | 'score' | 'number';
+
 /** A metric. Whether a model has it depends on the model's kind of prediction. */
 interface Figure {
   key: string;
   title: string;
-  /** Whether the metric is a share, which is shown in percent. */
-  share?: boolean;
+  format: Format;
   /** Whether a lower value is better. */
   less?: boolean;
 }
 
 export const figures: readonly Figure[] = [
-  { key: 'accuracy', title: 'accuracy', share: true },
-  { key: 'macroF1', title: 'macro-F1', share: true },
-  { key: 'auc', title: 'AUC' },
-  { key: 'calibrationError', title: 'calibration error', less: true },
-  { key: 'mae', title: 'mean absolute error', less: true },
-  { key: 'rmse', title: 'RMSE', less: true },
-  { key: 'r2', title: 'R²' },
+  { key: 'accuracy', title: 'accuracy', format: 'share' },
+  { key: 'macroF1', title: 'macro-F1', format: 'score' },
+  { key: 'auc', title: 'AUC', format: 'score' },
+  { key: 'calibrationError', title: 'calibration error', format: 'score', less: true },
+  { key: 'mae', title: 'mean absolute error', format: 'number', less: true },
+  { key: 'rmse', title: 'RMSE', format: 'number', less: true },
+  { key: 'r2', title: 'R²', format: 'score' },
 ];
 
 /** The value of a metric; undefined if it was not measured, or does not exist for this kind of prediction. */
@@ -47,10 +49,11 @@ export function accuracyText(of: Figures): string | null {
   return shareText({ share, cases: of.windows, unit: 'window', groups, interval });
 }
 
-/** A metric as text: `97.3 %` for a share, otherwise a number with four significant digits. */
-export function written(value: number | undefined | null, share = false): string {
+/** A metric as text: `97.3 %` for a share, `0.973` for a score, otherwise a number with four significant digits. */
+export function written(value: number | undefined | null, format: Format = 'number'): string {
   if (value === undefined || value === null) return '–';
-  return share ? `${(value * 100).toFixed(1)} %` : String(Number(value.toPrecision(4)));
+  if (format === 'share') return `${(value * 100).toFixed(1)} %`;
+  return format === 'score' ? value.toFixed(3) : String(Number(value.toPrecision(4)));
 }
 
 /** The metric shown in lists, which is the first in order of preference that the model has. */
@@ -61,7 +64,7 @@ export function headline({ metrics }: ModelVersion): { title: string; text: stri
     const value = figureOf(int8, key);
     const figure = figures.find((one) => one.key === key);
     if (value !== undefined && figure)
-      return { title: figure.title, text: written(value, figure.share), value };
+      return { title: figure.title, text: written(value, figure.format), value };
   }
   return null;
 }

@@ -12,7 +12,15 @@ import { Scroll } from '../../parts/scroll.js';
 import { type Column, ShortTable } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
 import { Confusion, PerClass } from './confusion.js';
-import { accuracyText, type Figures, figureOf, figures, intervalOf, written } from './figures.js';
+import {
+  accuracyText,
+  type Figures,
+  type Format,
+  figureOf,
+  figures,
+  intervalOf,
+  written,
+} from './figures.js';
 import { Lineage } from './lineage.js';
 import { Stages } from './stage.js';
 
@@ -145,7 +153,7 @@ function columnsOf({ metrics, gates, mode }: ModelVersion): Column<(typeof figur
   const gateOf = (key: string) => gates.find(({ name }) => name === key);
   const measured = (title: string, of: Figures | null | undefined): Column<(typeof figures)[number]> => ({
     title,
-    cell: ({ key, share }) => written(figureOf(of, key), share),
+    cell: ({ key, format }) => written(figureOf(of, key), format),
     sort: ({ key }) => figureOf(of, key) ?? null,
     number: true,
   });
@@ -153,14 +161,14 @@ function columnsOf({ metrics, gates, mode }: ModelVersion): Column<(typeof figur
     { title: 'metric', cell: ({ title }) => title, sort: ({ title }) => title },
     {
       ...measured(mode, int8),
-      cell: ({ key, share }) => <strong>{written(figureOf(int8, key), share)}</strong>,
+      cell: ({ key, format }) => <strong>{written(figureOf(int8, key), format)}</strong>,
     },
     {
       title: '95 % interval',
-      cell: ({ key, share }) => {
+      cell: ({ key, format }) => {
         const interval = intervalOf(int8, key);
         return interval ? (
-          <Interval interval={interval} share={share === true} />
+          <Interval interval={interval} format={format} />
         ) : (
           <span class="soft">not estimated</span>
         );
@@ -171,12 +179,12 @@ function columnsOf({ metrics, gates, mode }: ModelVersion): Column<(typeof figur
     ...(voted ? [measured('smoothed', voted)] : []),
     {
       title: 'gate',
-      cell: ({ key, share }) => {
+      cell: ({ key, format }) => {
         const gate = gateOf(key);
         return (
           gate && (
             <Badge tone={gate.passed ? 'good' : 'bad'}>
-              {gate.passed ? 'passed' : 'failed'}, limit {written(gate.limit, share)}
+              {gate.passed ? 'passed' : 'failed'}, limit {written(gate.limit, format)}
             </Badge>
           )
         );
@@ -214,17 +222,17 @@ function inUnit(gate: string, value: number): string {
   return gate === 'arena' || gate === 'bytes' ? size(value) : written(value);
 }
 
-/** An interval as text and, for a share, also as a bar from 0 to 1. */
-function Interval({ interval: [low, high], share }: { interval: [number, number]; share: boolean }) {
+/** An interval as text and, for a share or a score, also as a bar from 0 to 1. */
+function Interval({ interval: [low, high], format }: { interval: [number, number]; format: Format }) {
   return (
     <span class="interval">
-      {share && (
+      {format !== 'number' && (
         <svg width={84} height={10} aria-hidden="true">
           <line x1={0} x2={84} y1={5} y2={5} class="axis" />
           <line x1={low * 84} x2={Math.max(low * 84 + 2, high * 84)} y1={5} y2={5} class="span" />
         </svg>
       )}
-      {written(low, share)} to {written(high, share)}
+      {written(low, format)} to {written(high, format)}
     </span>
   );
 }
@@ -249,8 +257,8 @@ function Live({ live, classes }: { live: LiveFigures; classes: readonly string[]
           facts={[
             ...(windows > 0
               ? ([
-                  ['accuracy', `${written(accuracy, true)}, ${written(voted.accuracy, true)} smoothed`],
-                  ['macro-F1', `${written(macroF1, true)}, ${written(voted.macroF1, true)} smoothed`],
+                  ['accuracy', `${written(accuracy, 'share')}, ${written(voted.accuracy, 'share')} smoothed`],
+                  ['macro-F1', `${written(macroF1, 'score')}, ${written(voted.macroF1, 'score')} smoothed`],
                 ] as const)
               : []),
             [

@@ -33,7 +33,7 @@ const columns: Column<Rollout>[] = [
   {
     title: 'committed',
     cell: (rollout) =>
-      `${countsOf(rollout).committed.toLocaleString('en')} / ${devicesOf(rollout).toLocaleString('en')}`,
+      `${countsOf(rollout).committed.toLocaleString('en')} of ${devicesOf(rollout).toLocaleString('en')}`,
     sort: (rollout) => countsOf(rollout).committed,
     number: true,
     wide: true,

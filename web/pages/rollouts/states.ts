@@ -17,7 +17,7 @@ export const shares: readonly Share[] = [
   { title: 'failed', tone: 'bad', states: ['failed'] },
   { title: 'rolled back', tone: 'bad', states: ['rolledBack'] },
   { title: 'not updated', tone: 'warn', states: ['missed', 'withdrawn', 'restored'] },
-  { title: 'waiting', tone: 'rest', states: ['pending', 'offered'] },
+  { title: 'pending', tone: 'rest', states: ['pending', 'offered'] },
 ];
 
 type Counts = Record<RolloutDeviceState, number>;

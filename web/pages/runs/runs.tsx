@@ -84,8 +84,10 @@ function RunsOf({ model, run }: { model: string; run: string | undefined }) {
     subject: model,
   });
   if (run !== undefined) return <OneRun model={model} run={run} runs={value} error={error} />;
+  // A comparison needs two runs.
+  const command = value && value.length > 1 ? 'aiot model runs compare' : 'aiot model runs list';
   return (
-    <Page title={model} above={{ title: 'Runs', to: linkTo(['runs']) }} command="aiot model runs compare">
+    <Page title={model} above={{ title: 'Runs', to: linkTo(['runs']) }} command={command}>
       {error && <Failure error={error} />}
       {!value && !error && <Loading />}
       {value?.length === 0 && (

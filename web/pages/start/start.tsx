@@ -61,7 +61,7 @@ export function Start() {
     <Page title="Overview" command="aiot status">
       <div class="tiles">
         <Tile
-          value={`${counts.online} / ${counts.devices}`}
+          value={`${counts.online} of ${counts.devices}`}
           label="devices online"
           to={linkTo(['devices'])}
         />

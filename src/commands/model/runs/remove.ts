@@ -10,7 +10,6 @@ export default class ModelRunsRemove extends AiotCommand {
   static override summary = 'Remove one training run, or all old ones.';
   static override description =
     'Removes the record and the copies of the files in build/runs. The model in build/ is unaffected. A run in progress cannot be removed.';
-  static override aliases = ['model:runs:rm'];
   static override examples = [
     '<%= config.bin %> <%= command.id %> tr_06bpb2t8f1',
     '<%= config.bin %> <%= command.id %> --keep 20',

@@ -17,6 +17,11 @@ export function stepWord(step: string): string {
   return step === 'golden' ? 'tested' : step;
 }
 
+/** Data of an event as shown to people, who count waves from 1; the API counts them from 0. */
+export function shownData(data: Record<string, unknown>): Record<string, unknown> {
+  return typeof data.wave === 'number' ? { ...data, wave: data.wave + 1 } : data;
+}
+
 /**
  * Rollout states in which each command is allowed. This file has no runtime imports, because the dashboard's pages use
  * it too.

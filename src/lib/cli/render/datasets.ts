@@ -48,7 +48,7 @@ export function storedTable(recordings: readonly StoredRecording[]): string {
     recording.startedAt === null ? null : minute(recording.startedAt),
     problemsOf(recording),
   ]);
-  return table(['device', 'recording', 'label', 'samples', 'started', 'problems'], rows, 'none');
+  return table(['device', 'recording', 'label', 'samples', 'started (UTC)', 'problems'], rows, 'none');
 }
 
 function problemsOf({ missing, duplicates, outOfOrder, late, future }: StoredRecording): string | null {

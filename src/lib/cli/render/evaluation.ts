@@ -1,4 +1,4 @@
-import { foldsText, percent, plural, shareText, size, thousands } from '../../core/figures.js';
+import { foldsText, gateValues, percent, plural, shareText, size, thousands } from '../../core/figures.js';
 import type { FeaturesResult } from '../../data/features/make.js';
 import type { Gate } from '../../model/evaluate/gates.js';
 import type { EvaluateResult, FileEvaluation, Rejection, SensorDrop } from '../../model/evaluate/result.js';
@@ -49,7 +49,7 @@ function scoreTable({ n, unit, float, int8, litert, voted, precision, output }: 
       const value = figures[column];
       if (value === null || value === undefined) return null;
       if (column === 'accuracy') return percent(value);
-      return column === 'mae' || column === 'rmse' ? value.toPrecision(4) : value.toFixed(4);
+      return column === 'mae' || column === 'rmse' ? value.toPrecision(4) : value.toFixed(3);
     }),
   ];
   const rows = [
@@ -128,7 +128,7 @@ function dropTable(drops: SensorDrop[], whole: EvaluateResult): string {
   }: Pick<SensorDrop, 'accuracy' | 'macroF1' | 'mae' | 'rmse'>) =>
     isValue
       ? [mae?.toPrecision(4) ?? null, rmse?.toPrecision(4) ?? null]
-      : [accuracy === null ? null : percent(accuracy), macroF1?.toFixed(4) ?? null];
+      : [accuracy === null ? null : percent(accuracy), macroF1?.toFixed(3) ?? null];
   const rejects = drops.some(({ rejected }) => rejected !== null);
   const rejectedCell = (share: number | null | undefined) =>
     rejects ? [share === null || share === undefined ? null : percent(share)] : [];
@@ -247,7 +247,7 @@ function figureLines(result: FileEvaluation): [string, string][] {
   const { n, groups, accuracy, macroF1, auc, interval, intervals, calibrationError, mae, rmse, r2 } = result;
   const between = (of: [number, number] | null, show: (value: number) => string) =>
     of === null ? '' : `, 95 % interval ${show(of[0])} to ${show(of[1])}`;
-  const score = (value: number) => value.toFixed(4);
+  const score = (value: number) => value.toFixed(3);
   const lines: [string, string][] = [];
   if (accuracy !== null)
     lines.push(['Accuracy', shareText({ share: accuracy, cases: n, unit: 'row', groups, interval })]);
@@ -300,19 +300,15 @@ function classTable({ perClass, classes, confusion }: Judged, unit: string): str
 }
 
 /** Metrics for which lower is better. Repeated here, because loading the model module would slow down every start. */
-const atMost: readonly Gate['name'][] = ['mae', 'rmse', 'calibrationError', 'drop', 'arena', 'bytes'];
+const atMost: readonly Gate['name'][] = ['mae', 'rmse', 'calibrationError', 'drop', 'arena', 'macs', 'bytes'];
 
 /** One line per gate: whether it passed, the measured value, and the limit. */
 function gateFacts(gates: readonly Gate[]): [string, string][] {
-  return gates.map(({ name, limit, got, passed }) => {
-    const inBytes = name === 'arena' || name === 'bytes';
-    const show = (value: number) => (inBytes ? size(value) : value.toFixed(4));
-    const most = atMost.includes(name) ? 'at most' : 'at least';
-    const mark = passed ? green('✓') : red('✗');
-    return [
-      `Gate ${name}`,
-      `${mark} ${got === null ? 'not measured' : show(got)}, ${most} ${inBytes ? size(limit) : limit}`,
-    ];
+  return gates.map((gate) => {
+    const { got, limit } = gateValues(gate);
+    const most = atMost.includes(gate.name) ? 'at most' : 'at least';
+    const mark = gate.passed ? green('✓') : red('✗');
+    return [`Gate ${gate.name}`, `${mark} ${got ?? 'not measured'}, ${most} ${limit}`];
   });
 }
 

@@ -10,6 +10,7 @@ import type {
 } from '../../api/contract/devices.js';
 import type { DeviceSettings, SettingsApplied, SettingsInfo } from '../../api/contract/settings.js';
 import type { DeviceInfo } from '../../api/fields.js';
+import { shownData } from '../../api/rollouts/words.js';
 import { lasting, plural, readable, size } from '../../core/figures.js';
 import { formatDuration } from '../../core/time.js';
 import type { Conformity } from '../../device/conform/conform.js';
@@ -265,9 +266,9 @@ export function deviceHistoryText(entries: DeviceHistoryEntry[]): string {
     minute(at),
     type.replace(/^device\./, ''),
     who,
-    cutShort(dataText(data), 60),
+    cutShort(dataText(shownData(data)), 60),
   ]);
-  return table(['when (UTC)', 'what', 'who', 'with'], rows);
+  return table(['time (UTC)', 'change', 'user', 'details'], rows);
 }
 
 /** A device's reply, and its latency. */
@@ -337,7 +338,7 @@ export function deviceMessagesText(channel: string, messages: readonly DeviceMes
     const said = typeof message === 'string' ? message : dataText(rest);
     return [minute(at), stream ?? (typeof level === 'string' ? level : ''), cutShort(said, 100)];
   });
-  const head = ['when (UTC)', channel === 'telemetry' ? 'stream' : '', 'what'];
+  const head = ['time (UTC)', channel === 'telemetry' ? 'stream' : '', 'details'];
   return table(head, rows, `No messages on the channel ${channel} in this time.`);
 }
 

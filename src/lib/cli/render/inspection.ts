@@ -54,7 +54,7 @@ function endText({ type, shape, quantization }: Inspection['inputs'][number]): s
 
 function bundleFacts({ info, golden }: NonNullable<Inspection['bundle']>): [string, string][] {
   const { int8, voted } = info.metrics;
-  const score = (value: unknown) => (typeof value === 'number' ? value.toFixed(4) : '–');
+  const score = (value: unknown) => (typeof value === 'number' ? value.toFixed(3) : '–');
   return [
     ['Model', `${info.name}${info.classes.length > 0 ? `: ${info.classes.join(', ')}` : ''}`],
     ['Signal', signalText(info.signal)],

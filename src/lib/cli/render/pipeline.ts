@@ -60,7 +60,7 @@ export function runStatusText(status: RunStatus, step: string | undefined): stri
   const { run, state, cause, who, started, seconds, model, context, log, workflow } = status;
   const lines: [string, string][] = [
     ['state', runStateText(state)],
-    ['started', `${minute(started)} by ${who}, ${cause.text}`],
+    ['started', `${minute(started)} UTC by ${who}, ${cause.text}`],
     ['took', elapsed(seconds * 1000)],
     ...(workflow
       ? ([
@@ -100,7 +100,7 @@ export function runsTable(runs: readonly RunRecord[]): string {
     each.model ? pushedName(each.model) : null,
     each.cause.text,
   ]);
-  const head = ['run', 'started', 'state', 'took', 'steps', 'model', 'why'];
+  const head = ['run', 'started (UTC)', 'state', 'took', 'steps', 'model', 'why'];
   return table(head, rows, 'No pipeline runs yet.');
 }
 

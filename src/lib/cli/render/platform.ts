@@ -10,6 +10,7 @@ import { type Damage, lostText } from '../../api/damage.js';
 import type { PlatformEvent } from '../../api/events/api.js';
 import type { AuditExported, AuditVerified, SealedEntry } from '../../api/events/audit.js';
 import type { loginResultSchema } from '../../api/login.js';
+import { shownData } from '../../api/rollouts/words.js';
 import { elapsed, plural, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { Restored } from '../../platform/backup/restore.js';
@@ -398,7 +399,7 @@ export function madeTokenText({ token, role, scopes, expires }: Token & { token:
 
 /** An event in one line: time, type, subject, user and data. */
 export function eventText({ id, at, type, subject, who, data }: PlatformEvent): string {
-  const told = Object.entries(data)
+  const told = Object.entries(shownData(data))
     .filter(([, value]) => value !== null && value !== undefined)
     .map(([name, value]) => `${name}=${shown(value)}`);
   const number = String(id).padStart(6);
@@ -422,11 +423,11 @@ export function auditTable(entries: readonly SealedEntry[]): string {
     oneLine(subject),
     detailOf(data),
   ]);
-  return table(['entry', 'time (UTC)', 'who', 'change', 'subject', 'details'], rows, 'No entries.');
+  return table(['entry', 'time (UTC)', 'user', 'change', 'subject', 'details'], rows, 'No entries.');
 }
 
 function detailOf(data: Record<string, unknown>): string {
-  const known = Object.entries(data).filter(
+  const known = Object.entries(shownData(data)).filter(
     ([, value]) => value !== null && value !== undefined && value !== '',
   );
   return oneLine(known.map(([name, value]) => `${name}=${shown(value)}`).join(' '));
@@ -476,13 +477,13 @@ export function webhookText(webhook: Webhook, secret?: string): string {
     ['url', url],
     ['events', types.join(', ')],
     ['state', webhookState(webhook)],
-    ['added', minute(created)],
+    ['added', `${minute(created)} UTC`],
     ['behind', behind],
   ];
   if (secret !== undefined) lines.push(['secret', `${secret}  ${dim('(shown once)')}`]);
-  if (failingSince !== null) lines.push(['failing', `since ${minute(failingSince)}, ${failures} times`]);
+  if (failingSince !== null) lines.push(['failing', `since ${minute(failingSince)} UTC, ${failures} times`]);
   if (error !== null) lines.push(['last error', error]);
-  if (retryAt !== null) lines.push(['next attempt', minute(retryAt)]);
+  if (retryAt !== null) lines.push(['next attempt', `${minute(retryAt)} UTC`]);
   return `${bold(id)}\n${facts(lines)}`;
 }
 
@@ -505,7 +506,7 @@ export function jobsTable(jobs: Job[]): string {
     job.who,
     minute(job.created),
   ]);
-  return table(['id', 'kind', 'state', 'progress', 'who', 'created'], rows, 'No jobs yet.');
+  return table(['id', 'kind', 'state', 'progress', 'user', 'created (UTC)'], rows, 'No jobs yet.');
 }
 
 export function jobText(job: Job): string {
@@ -514,7 +515,7 @@ export function jobText(job: Job): string {
     ['kind', kind],
     ['state', `${jobState(job)}${job.cancelled && ended === null ? dim('  (canceling)') : ''}`],
     ['by', who],
-    ['created', minute(created)],
+    ['created', `${minute(created)} UTC`],
   ];
   if (Object.keys(request).length > 0) lines.push(['request', JSON.stringify(request)]);
   const progress = progressOf(job);

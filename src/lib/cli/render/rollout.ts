@@ -51,7 +51,7 @@ export function rolloutsTable(rollouts: Rollout[]): string {
     const committed = `${thousands(sum(rollout, 'committed'))} of ${thousands(sum(rollout, 'devices'))}`;
     return [id, what, stateOf(rollout), committed, minute(created)];
   });
-  const head = ['id', 'release', 'state', 'committed', 'started'];
+  const head = ['id', 'release', 'state', 'committed', 'started (UTC)'];
   return table(head, lines, 'No rollouts yet.', rollouts.map(reasonOf));
 }
 
@@ -123,8 +123,8 @@ function factsOf(rollout: Rollout): [string, string][] {
     ['selector', `${selector} ${dim(`(${plural(sum(rollout, 'devices'), 'device')})`)}`],
     ['gates', gatesText(policy)],
     ...(policy.shadow ? ([['shadow', shadowText(policy.shadow)]] as [string, string][]) : []),
-    ['started', `${minute(created)} by ${by}`],
-    ...approvals.map(({ who, at }): [string, string] => ['approved', `${minute(at)} by ${who}`]),
+    ['started', `${minute(created)} UTC by ${by}`],
+    ...approvals.map(({ who, at }): [string, string] => ['approved', `${minute(at)} UTC by ${who}`]),
     ['duration', elapsed(seconds * 1000)],
   ];
 }
@@ -150,7 +150,7 @@ function wavesTable({ waves }: Rollout): string {
       ...(crashed ? [wave.crashed] : []),
     ];
   });
-  const head = ['wave', 'state', 'devices', 'committed', 'updating', 'waiting'];
+  const head = ['wave', 'state', 'devices', 'committed', 'updating', 'pending'];
   const ends = ['failed', 'rolled back', 'not updated', ...(crashed ? ['crashed'] : [])];
   return table([...head, ...ends], lines);
 }
@@ -261,7 +261,7 @@ export function rolloutReportText({
     proofTable(devices, rollout),
     '',
     table(
-      ['time', 'user', 'event', 'details'],
+      ['time (UTC)', 'user', 'event', 'details'],
       history.map(({ at, who, type, data }) => [minute(at), who, type, toldOf(data)]),
     ),
     ...(failures.length > 0

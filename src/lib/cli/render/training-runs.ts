@@ -37,7 +37,7 @@ export function trainingRunsTable(runs: readonly TrainingRun[]): string {
       run.data.digest.replace('sha256:', '').slice(0, 8),
     ];
   });
-  const head = ['run', 'started', 'kind', 'state', 'network', 'metric', 'value', 'data'];
+  const head = ['run', 'started (UTC)', 'kind', 'state', 'network', 'metric', 'value', 'data'];
   return table(head, rows, 'No training runs yet.');
 }
 
@@ -47,7 +47,7 @@ export function trainingRunText(run: ShownRun): string {
   const pairs: [string, string][] = [
     ['model', run.model],
     ['state', `${stateText(run.state)}${error ? `: ${error.message} (${error.code})` : ''}`],
-    ['started', `${minute(run.started)}${took}`],
+    ['started', `${minute(run.started)} UTC${took}`],
     ['network', networkOf(run)],
     ['data', `${data.name}, ${plural(data.samples, 'sample')}, ${data.digest.slice(0, 19)}…`],
     ['split', `by ${split.by}, seed ${run.seed}, ${split.digest.slice(0, 19)}…`],

@@ -60,7 +60,7 @@ export function modelsTable(models: readonly ModelSummary[]): string {
     size(latest.bytes),
     minute(latest.pushed),
   ]);
-  const head = ['name', 'versions', 'latest', 'stage', 'production', 'metric', 'size', 'pushed'];
+  const head = ['model', 'versions', 'latest', 'stage', 'in production', 'metric', 'size', 'pushed (UTC)'];
   return table(head, rows, 'No models yet.');
 }
 
@@ -122,7 +122,7 @@ export function configFacts(card: ConfigVersion): string {
 /** A table of the versions of configurations. */
 export function configTable(rows: readonly ConfigVersion[], empty: string): string {
   return table(
-    ['name', 'version', 'samples', 'report', 'for', 'pushed'],
+    ['name', 'version', 'samples', 'report', 'for', 'pushed (UTC)'],
     rows.map(({ name, version, config, deviceTypes, pushed }) => [
       name,
       version,
@@ -168,7 +168,7 @@ export function firmwareFacts({
 /** A table of the versions of firmware. */
 export function firmwareTable(rows: readonly FirmwareVersion[], empty: string): string {
   return table(
-    ['name', 'version', 'chip', 'for', 'program', 'size', 'pushed'],
+    ['name', 'version', 'chip', 'for', 'program', 'size', 'pushed (UTC)'],
     rows.map(({ name, version, chip, deviceTypes, app, bytes, pushed }) => [
       name,
       version,
@@ -263,7 +263,7 @@ export function whyText(why: Why): string {
   const { bundle, network, float, training, evaluation, dataset, devices, recordings } = why;
   const keys = bundle.keys.map((key) => key.slice(0, 12)).join(', ');
   const lines = [
-    `bundle  ${bundle.digest}, ${size(bundle.bytes)}, in ${bundle.stage}, pushed ${minute(bundle.pushed)}, signed by ${keys}`,
+    `bundle  ${bundle.digest}, ${size(bundle.bytes)}, in ${bundle.stage}, pushed ${minute(bundle.pushed)} UTC, signed by ${keys}`,
     `${network.mode} model  ${network.digest}${evaluation ? `, evaluated with smoothing ${evaluation.vote}` : ''}`,
     `float model  ${float?.digest ?? unknown}`,
     `training  ${training ? trainingText(training) : unknown}`,
@@ -351,7 +351,7 @@ function historyTable(history: AuditEntry[]): string {
       .join(': '),
     who,
   ]);
-  return table(['when', 'what', 'detail', 'who'], rows, 'No history.');
+  return table(['time (UTC)', 'change', 'details', 'user'], rows, 'No history.');
 }
 
 const short = (ids: readonly string[]) => ids.map((id) => id.slice(0, 8)).join(' ') || 'none';

@@ -1,5 +1,5 @@
 import { AiotError } from '../../core/errors.js';
-import { bytesOf, decimalOf } from '../../core/figures.js';
+import { bytesOf, decimalOf, gateValues } from '../../core/figures.js';
 import type { ProjectConfig, RejectConfig } from '../../core/project-schema.js';
 import { nearest } from '../../core/text.js';
 import type { RejectSpec } from '../bundle/types.js';
@@ -57,7 +57,6 @@ export interface Limit {
 }
 
 const inBytes = (name: GateName) => name === 'arena' || name === 'bytes';
-const isCount = (name: GateName) => inBytes(name) || name === 'macs';
 
 /** `macroF1=0.95`, `arena=32KiB` → limits. @throws AIOT_USAGE */
 export function parseLimits(texts: readonly string[]): Limit[] {
@@ -108,11 +107,10 @@ const titles: Partial<Record<GateName, string>> = {
 };
 
 /** One sentence per gate, with its numbers. */
-export function gateText({ name, limit, got }: Gate): string {
-  const unit = inBytes(name) ? ' bytes' : '';
-  const shown = got === null ? 'none measured' : isCount(name) ? String(got) : got.toFixed(4);
-  const most = gateRows[name].atLeast ? 'at least' : 'at most';
-  return `${titles[name] ?? name}: expected ${most} ${limit}${unit}, got ${shown}`;
+export function gateText(gate: Gate): string {
+  const { limit, got } = gateValues(gate);
+  const most = gateRows[gate.name].atLeast ? 'at least' : 'at most';
+  return `${titles[gate.name] ?? gate.name}: expected ${most} ${limit}, got ${got ?? 'none measured'}`;
 }
 
 /** Returns null if all gates pass, otherwise a single error that lists all failures. */

@@ -13,7 +13,7 @@ const parts: readonly { name: string; paint: Paint; states: readonly RolloutDevi
   { name: 'rolled back on command', paint: 2, states: ['restoring', 'restored'] },
   { name: 'failed', paint: 'bad', states: ['failed'] },
   { name: 'rolled back automatically', paint: 'warn', states: ['rolledBack'] },
-  { name: 'missed, withdrawn or waiting', paint: 'soft', states: ['pending', 'missed', 'withdrawn'] },
+  { name: 'missed, withdrawn or pending', paint: 'soft', states: ['pending', 'missed', 'withdrawn'] },
 ];
 
 /** Maximum number of bins in a histogram, and minimum number of devices for which a histogram is drawn. */
