@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createClient } from '../../src/lib/api/client.js';
-import type { Role } from '../../src/lib/api/contract/access.js';
 import { logIn } from '../../src/lib/api/login.js';
 import { Provider, providerLimits } from '../../src/lib/platform/access/provider.js';
 import { ProviderLogins } from '../../src/lib/platform/access/provider-logins.js';
@@ -425,20 +424,20 @@ describe('a login whose role changes', () => {
 
   it('loses its connections to another replica within two seconds', async () => {
     vi.useFakeTimers();
-    const roles = new Map<string, Role>([
+    const rights = new Map<string, string>([
       ['tok_1', 'operator'],
       ['tok_2', 'operator'],
     ]);
     const sessions = new Sessions();
     const ended: string[] = [];
-    for (const token of roles.keys()) sessions.begin({ token, role: 'operator' }, () => ended.push(token));
-    const stop = sessions.watch({ validRoles: async () => roles }, () => {});
+    for (const token of rights.keys()) sessions.begin({ token, role: 'operator' }, () => ended.push(token));
+    const stop = sessions.watch({ validRights: async () => rights }, () => {});
     await vi.advanceTimersByTimeAsync(2000);
     expect(ended).toEqual([]);
-    roles.set('tok_1', 'viewer');
+    rights.set('tok_1', 'viewer');
     await vi.advanceTimersByTimeAsync(2000);
     expect(ended).toEqual(['tok_1']);
-    roles.delete('tok_2');
+    rights.delete('tok_2');
     await vi.advanceTimersByTimeAsync(2000);
     expect(ended).toEqual(['tok_1', 'tok_2']);
     stop();
