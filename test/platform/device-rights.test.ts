@@ -1,16 +1,19 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
+import { madeTokenSchema } from '../../src/lib/api/contract/access.js';
 import { contract } from '../../src/lib/api/contract/contract.js';
 import { accessOf, type Endpoint, partsOf } from '../../src/lib/api/contract/endpoint.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { root, runCli } from '../support/cli.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { push } from '../support/push.js';
 import { ask } from '../support/raw-http.js';
 import { oneWave } from '../support/rollout.js';
+import { ok, refusal } from '../support/up.js';
 
 /** `press-3` is in hall 3, to which the tested tokens are limited; `press-4` is in hall 4. */
 let own: TestPlatform;
@@ -78,6 +81,56 @@ const send = (endpoint: Endpoint, device: string) => {
   return ask(own, urlOf(endpoint, device), { method, token, ...(hasBody ? { body: '{}' } : {}) });
 };
 
+describe('in the dashboard’s live connection, a token limited to a selector', () => {
+  it('gets the events and messages of its devices alone, and its attempts on others are recorded', async () => {
+    const { WebSocket } = await import('ws');
+    const socket = new WebSocket(`${own.platform.urls.http.replace('https', 'wss')}/live`, {
+      ca: own.ca,
+      headers: { authorization: `Bearer ${token}` },
+    });
+    closers.push(async () => socket.terminate());
+    const news: {
+      id?: number;
+      event?: { subject: string };
+      message?: { topic: string };
+      error?: { code: string };
+    }[] = [];
+    socket.on('message', (data) => news.push(JSON.parse(String(data))));
+    await new Promise((resolve) => socket.once('open', resolve));
+    for (const request of [
+      { id: 1, to: 'events' },
+      { id: 2, to: 'device', device: 'press-4', channels: ['telemetry', 'log'] },
+      { id: 3, to: 'messages', filter: 'aiot/v1/press-4/#' },
+      { id: 4, to: 'messages', filter: '#' },
+      { id: 5, to: 'messages', filter: 'lab/#' },
+    ])
+      socket.send(JSON.stringify(request));
+    await until(() => news.filter(({ error }) => error).length === 3);
+    const errors = news.filter(({ error }) => error);
+    expect(errors.map(({ id, error }) => [id, error?.code]).sort()).toEqual([
+      [2, 'AIOT_NOT_ALLOWED'],
+      [3, 'AIOT_NOT_ALLOWED'],
+      [5, 'AIOT_NOT_ALLOWED'],
+    ]);
+    await own.client.devices.patch('press-4', { tags: { line: '7' } });
+    await other.report('idle');
+    await own.client.devices.patch('press-3', { tags: { line: '7' } });
+    await theirs.report('idle');
+    const topics = () => news.flatMap(({ message }) => message?.topic ?? []);
+    const subjects = () => news.flatMap(({ event }) => event?.subject ?? []);
+    await until(() => subjects().includes('press-3') && topics().some((topic) => topic.includes('press-3')));
+    await delay(200);
+    expect([...topics(), ...subjects()].filter((text) => !text.includes('press-3'))).toEqual([]);
+    for (const name of ['press-3', 'press-4']) await own.client.devices.patch(name, { tags: { line: null } });
+    await until(async () => {
+      const all = await ask(own, '/api/v1/events?from=0&limit=1000&type=access.deny', {
+        headers: { accept: 'application/json' },
+      });
+      return all.text.includes('subscribe at /live');
+    });
+  });
+});
+
 describe('an operator limited to a selector', () => {
   it('is rejected by every endpoint that does not state how it respects the limit', async () => {
     const closed = doors.filter(({ reach }) => reach === undefined);
@@ -124,7 +177,7 @@ describe('an operator limited to a selector', () => {
       expect(text).toContain('press-3');
       expect(text).not.toContain('press-4');
     }
-    for (const path of ['imu?device=press-4', 'imu/export?format=csv&device=press-4'])
+    for (const path of ['imu?selector=press-4', 'imu/export?format=csv&selector=press-4'])
       expect((await ask(own, `/api/v1/datasets/${path}`, { token })).status, path).toBe(403);
   });
 
@@ -258,6 +311,146 @@ describe('an operator limited to a selector', () => {
   });
 });
 
+describe('crashes and alarms for a token limited to a selector', () => {
+  it('show only the reports, incidents and counts of its devices', async () => {
+    const crash = { kind: 'exception' as const, reason: 'LoadProhibited', backtrace: [{ address: 4198400 }] };
+    for (const [i, device] of ['press-3', 'press-4', 'press-4'].entries())
+      await own.client.crashes.send({ device, crash: { ...crash, id: `c${i}` } });
+    const all = (await own.client.crashes.list({})).groups;
+    expect(all).toMatchObject([{ count: 3, devices: 2 }]);
+    const { groups } = await client.crashes.list({});
+    expect(groups).toMatchObject([{ count: 1, devices: 1 }]);
+    const shown = await client.crashes.get(groups[0]?.signature ?? '');
+    expect(shown).toMatchObject({ device: 'press-3', others: [], group: { count: 1 } });
+    await expect(client.crashes.get(all[0]?.latest ?? '')).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    await expect(client.crashes.list({ selector: 'press-4' })).rejects.toMatchObject({
+      code: 'AIOT_NOT_ALLOWED',
+    });
+  });
+
+  it('are acknowledged only for its devices, and defined by operators for all devices', async () => {
+    await own.client.alarms.create({ name: 'hot', where: 'temperature > 80', stream: 'motors' });
+    const t = Date.now();
+    for (const { name, client: device } of [theirs, other])
+      await device.publishAsync(`aiot/v1/${name}/telemetry/motors`, JSON.stringify({ t, temperature: 99 }), {
+        qos: 1,
+      });
+    await until(async () => (await own.client.alarms.get('hot')).alarm.open === 2);
+    expect(await client.alarms.list()).toMatchObject([{ name: 'hot', open: 1, unacknowledged: 1 }]);
+    expect((await client.alarms.get('hot')).incidents.map(({ device }) => device)).toEqual(['press-3']);
+    for (const selector of ['press-4', 'press-3,press-4'])
+      await expect(client.alarms.acknowledge('hot', { selector })).rejects.toMatchObject({
+        code: 'AIOT_NOT_ALLOWED',
+      });
+    await expect(client.alarms.acknowledge('hot', { selector: 'site=hall-4' })).rejects.toMatchObject({
+      code: 'AIOT_NOT_FOUND',
+    });
+    expect(await client.alarms.acknowledge('hot', {})).toMatchObject({
+      ...{ acknowledged: 1, alarm: { open: 1, unacknowledged: 0 } },
+    });
+    expect((await own.client.alarms.get('hot')).alarm).toMatchObject({ open: 2, unacknowledged: 1 });
+    for (const attempt of [client.alarms.silence('hot', { forMs: 1000 }), client.alarms.remove('hot')])
+      await expect(attempt).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
+  });
+});
+
+describe('a device’s live messages', () => {
+  it('end for a token that the device leaves', async () => {
+    const viewer = await limited('live', 'viewer');
+    const ended = ask(own, '/api/v1/devices/press-3/live', { token: viewer });
+    const answer = ended.then(({ text }) => text);
+    let isOver = false;
+    void ended.finally(() => {
+      isOver = true;
+    });
+    await delay(200);
+    const say = (message: string) =>
+      theirs.client.publishAsync('aiot/v1/press-3/log', JSON.stringify({ t: 1, level: 'info', message }), {
+        qos: 1,
+      });
+    await say('inside');
+    await delay(200);
+    expect(isOver).toBe(false);
+    await tag('press-3', 'hall-9');
+    await say('outside');
+    const text = await answer;
+    await tag('press-3', 'hall-3');
+    expect(text).toContain('inside');
+    expect(text).not.toContain('outside');
+  });
+});
+
+describe('the commands of a user limited to a selector', () => {
+  const saved = { ...process.env };
+  const asUser = (secret: string) =>
+    Object.assign(process.env, {
+      AIOT_URL: own.platform.urls.http,
+      AIOT_CA: own.platform.ca,
+      AIOT_TOKEN: secret,
+    });
+  afterEach(() => {
+    for (const name of ['AIOT_URL', 'AIOT_CA', 'AIOT_TOKEN'])
+      if (saved[name] === undefined) delete process.env[name];
+      else process.env[name] = saved[name];
+  });
+
+  it('work on their devices, and end with exit code 5 and a next step on others', async () => {
+    asUser(own.token);
+    const added = await runCli(['user', 'add', 'cora', '--role', 'operator', '--selector', 'site=hall-3']);
+    expect(added.stdout).toContain(
+      'cora is a user with the role operator, only for the devices that match site=hall-3.',
+    );
+    expect((await runCli(['user', 'list'])).stdout).toMatch(/cora +operator +site=hall-3/);
+    expect(
+      await refusal(['user', 'add', 'dan', '--role', 'viewer', '--selector', 'online=true']),
+    ).toMatchObject({
+      code: 'AIOT_SELECTOR_INVALID',
+    });
+    const made = await ok(madeTokenSchema, [
+      ...['token', 'create', 'desk', '--user', 'cora', '--role', 'operator', '--selector', 'type=virtual'],
+    ]);
+    expect(made.selector).toBe('site=hall-3 and type=virtual');
+    asUser(made.token);
+    expect((await runCli(['device', 'list'])).stdout).not.toContain('press-4');
+    expect((await runCli(['token', 'list'])).stdout).toContain('site=hall-3 and type=virtual');
+    for (const argv of [
+      ['device', 'show', 'press-4'],
+      ['device', 'tag', 'press-4', 'a=b'],
+      ['device', 'call', 'press-4', 'reboot'],
+      ['device', 'logs', 'press-4'],
+      ['user', 'list'],
+      ['webhook', 'list'],
+      ['audit', 'verify'],
+    ]) {
+      const { code, exit } = await refusal(argv);
+      expect([code, exit], argv.join(' ')).toEqual(['AIOT_NOT_ALLOWED', 5]);
+    }
+    const { stderr } = await runCli(['device', 'show', 'press-4']);
+    expect(stderr).toContain('press-4 is not among the devices of this token');
+    expect(stderr).toContain('aiot device list');
+  });
+
+  it('are limited alike as MCP tools', async () => {
+    const { Client } = await import('@modelcontextprotocol/sdk/client/index.js');
+    const { StdioClientTransport } = await import('@modelcontextprotocol/sdk/client/stdio.js');
+    asUser(token);
+    const mcp = new Client({ name: 'test', version: '1.0.0' });
+    const args = [join(root, 'bin/run.js'), 'mcp'];
+    const env = { ...process.env } as Record<string, string>;
+    await mcp.connect(new StdioClientTransport({ command: process.execPath, args, env, stderr: 'ignore' }));
+    closers.push(() => mcp.close());
+    const said = async (name: string, given: Record<string, unknown>) =>
+      JSON.stringify(await mcp.callTool({ name, arguments: given }));
+    const { tools } = await mcp.listTools();
+    const [list, show] = ['device list', 'device show'].map(
+      (wanted) => tools.find(({ name }) => name.replace(/[^a-z]/g, ' ') === wanted)?.name ?? wanted,
+    ) as [string, string];
+    expect(await said(list, {})).toContain('press-3');
+    expect(await said(list, {})).not.toContain('press-4');
+    expect(await said(show, { name: 'press-4' })).toContain('AIOT_NOT_ALLOWED');
+  }, 30_000);
+});
+
 describe('over MQTT, a token limited to a selector', () => {
   const connect = async (secret: string, options: object = {}): Promise<MqttClient> => {
     const { connectAsync } = await import('mqtt');
@@ -378,54 +571,5 @@ describe('over MQTT, a token limited to a selector', () => {
     const closed = new Promise<void>((resolve) => mqtt.once('close', () => resolve()));
     await own.client.users.act('otto', 'disable');
     await closed;
-  });
-});
-
-describe('in the dashboard’s live connection, a token limited to a selector', () => {
-  it('gets the events and messages of its devices alone, and its attempts on others are recorded', async () => {
-    const { WebSocket } = await import('ws');
-    const socket = new WebSocket(`${own.platform.urls.http.replace('https', 'wss')}/live`, {
-      ca: own.ca,
-      headers: { authorization: `Bearer ${token}` },
-    });
-    closers.push(async () => socket.terminate());
-    const news: {
-      id?: number;
-      event?: { subject: string };
-      message?: { topic: string };
-      error?: { code: string };
-    }[] = [];
-    socket.on('message', (data) => news.push(JSON.parse(String(data))));
-    await new Promise((resolve) => socket.once('open', resolve));
-    for (const request of [
-      { id: 1, to: 'events' },
-      { id: 2, to: 'device', device: 'press-4', channels: ['telemetry', 'log'] },
-      { id: 3, to: 'messages', filter: 'aiot/v1/press-4/#' },
-      { id: 4, to: 'messages', filter: '#' },
-      { id: 5, to: 'messages', filter: 'lab/#' },
-    ])
-      socket.send(JSON.stringify(request));
-    await until(() => news.filter(({ error }) => error).length === 3);
-    const errors = news.filter(({ error }) => error);
-    expect(errors.map(({ id, error }) => [id, error?.code]).sort()).toEqual([
-      [2, 'AIOT_NOT_ALLOWED'],
-      [3, 'AIOT_NOT_ALLOWED'],
-      [5, 'AIOT_NOT_ALLOWED'],
-    ]);
-    await own.client.devices.patch('press-4', { tags: { line: '7' } });
-    await other.report('idle');
-    await own.client.devices.patch('press-3', { tags: { line: '7' } });
-    await theirs.report('idle');
-    const topics = () => news.flatMap(({ message }) => message?.topic ?? []);
-    const subjects = () => news.flatMap(({ event }) => event?.subject ?? []);
-    await until(() => subjects().includes('press-3') && topics().some((topic) => topic.includes('press-3')));
-    await delay(200);
-    expect([...topics(), ...subjects()].filter((text) => !text.includes('press-3'))).toEqual([]);
-    await until(async () => {
-      const all = await ask(own, '/api/v1/events?from=0&limit=1000&type=access.deny', {
-        headers: { accept: 'application/json' },
-      });
-      return all.text.includes('subscribe at /live');
-    });
   });
 });

@@ -53,6 +53,31 @@ describe('a login through a provider', () => {
     expect((await enter({ claims: { groups: 'staff' } })).role).toBe('viewer');
   });
 
+  it.each<[string[], string | null, string | null]>([
+    [['hall-3'], 'operator', 'site=hall-3'],
+    [['hall-3', 'hall-4'], 'operator', 'site=hall-3 or (site=hall-4 or group=cranes)'],
+    [['hall-4', 'hall-3', 'staff'], 'operator', 'site=hall-3 or (site=hall-4 or group=cranes)'],
+    [['hall-3', 'admins'], 'operator', null],
+    [['wall'], 'viewer', 'type=esp32'],
+    [['wall', 'staff'], 'viewer', null],
+    [['constructor'], null, null],
+  ])(
+    'limits the highest role of %j to the devices of the groups that have it',
+    async (groups, role, selector) => {
+      const { issuer } = fake;
+      const roles = { staff: 'viewer', wall: 'viewer', admins: 'operator' } as const;
+      const halls = { 'hall-3': 'operator', 'hall-4': 'operator' } as const;
+      const selectors = {
+        'hall-3': 'site=hall-3',
+        'hall-4': 'site=hall-4 or group=cranes',
+        wall: 'type=esp32',
+      };
+      const options = { issuer, clientId: 'aiot', groupsClaim: 'groups', recheckMs: 1000 };
+      provider = new Provider({ ...options, roles: { ...roles, ...halls }, selectors }, Date.now);
+      expect(await enter({ claims: { groups } })).toMatchObject({ role, selector });
+    },
+  );
+
   it.each([
     ['no groups', undefined],
     ['an unknown group', ['visitors']],
@@ -208,8 +233,9 @@ describe('logins through a provider', () => {
   const start = (issuer = fake.issuer) => {
     const { store } = engine;
     const [events, sessions, failures] = [eventsIn(store, now), new Sessions(), new Failures(now)];
-    const roles = { staff: 'viewer', admins: 'operator' } as const;
-    const provider = { issuer, clientId: 'aiot', groupsClaim: 'groups', roles, recheckMs };
+    const roles = { staff: 'viewer', admins: 'operator', halls: 'operator' } as const;
+    const selectors = { halls: 'site=hall-3' };
+    const provider = { issuer, clientId: 'aiot', groupsClaim: 'groups', roles, selectors, recheckMs };
     const log = pino({ level: 'silent' });
     logins = new ProviderLogins({ store, events, sessions, failures, log, now, provider });
     tokens = new Tokens({ store, events, sessions, providerLogins: logins, now });
@@ -274,6 +300,25 @@ describe('logins through a provider', () => {
     time += 1;
     lie(['staff']);
     expect(await roleOf(ben)).toBe('viewer');
+  });
+
+  it('limit the token to the devices of the groups, as soon as the groups change, and back', async () => {
+    const ana = await enter('s-1');
+    const reachOf = async () => (await tokens.identify(ana))?.reach?.text ?? null;
+    expect(await reachOf()).toBeNull();
+    time += recheckMs;
+    lie(['halls']);
+    expect(await reachOf()).toBe('site=hall-3');
+    expect(await roleOf(ana)).toBe('operator');
+    const [{ subject = '' } = {}] = await engine.store
+      .selectFrom('events')
+      .select(['subject'])
+      .where('type', '=', 'user.role')
+      .execute();
+    expect(subject).toBe('ana');
+    time += recheckMs;
+    lie(['admins']);
+    expect(await reachOf()).toBeNull();
   });
 
   it.each([
@@ -548,6 +593,8 @@ describe('aiot up', () => {
     [[...base, '--oidc-issuer', 'https://u:p@sso.example', '--oidc-role', 'a=viewer'], '--oidc-issuer'],
     [[...base, '--oidc-issuer', 'https://sso.example', '--oidc-role', 'a=admin'], '--oidc-role'],
     [[...base, '--oidc-issuer', 'https://sso.example', '--oidc-role', '=viewer'], '--oidc-role'],
+    [[...base, '--oidc-issuer', 'https://sso.example', '--oidc-role', 'a=viewerx:site=b'], '--oidc-role'],
+    [[...base, '--oidc-issuer', 'https://sso.example', '--oidc-role', 'a=viewer:'], '--oidc-role'],
     [[...base, '--oidc-issuer', 'https://sso.example'], '--oidc-role'],
     [
       [...base, '--oidc-issuer', 'https://sso.example', '--oidc-role', 'a=ci', '--oidc-recheck', '2h'],

@@ -113,7 +113,7 @@ export function onlineOnly(text: string): string | null {
 
 /** Combines selectors into one that matches the devices that all of them match. @throws AIOT_SELECTOR_INVALID */
 export function everyOf(texts: readonly string[]): string {
-  const parts = [...new Set(texts.map((text) => text.trim()))].filter((text) => text !== 'all');
+  const parts = [...new Set(texts.map((text) => text.trim()))].filter((text) => !isAll(text));
   if (parts.length < 2) return parts[0] ?? 'all';
   return parts.map((text) => partOf(parseExpression(text), text)).join(' and ');
 }
@@ -121,20 +121,19 @@ export function everyOf(texts: readonly string[]): string {
 /** Combines selectors into one that matches the devices that any of them matches. @throws AIOT_SELECTOR_INVALID */
 export function anyOf(texts: readonly string[]): string {
   const parts = [...new Set(texts.map((text) => text.trim()))];
-  if (parts.length < 2) return parts[0] ?? 'all';
-  return parts.map((text) => `(${partOf(parseExpression(text), text)})`).join(' or ');
+  if (parts.length === 0 || parts.some(isAll)) return 'all';
+  return parts.length === 1
+    ? parts.join()
+    : parts.map((text) => partOf(parseExpression(text), text)).join(' or ');
+}
+
+function isAll(text: string): boolean {
+  return parseExpression(text).kind === 'all';
 }
 
 /** The keys that a selector tests; `tag.site` for a tag. @throws AIOT_SELECTOR_INVALID */
 export function keysOf(text: string): ReadonlySet<string> {
-  const found = new Set<string>();
-  const visit = (expression: Expression): void => {
-    if (expression.kind === 'term') found.add(expression.key);
-    else if (expression.kind === 'not') visit(expression.of);
-    else if (expression.kind !== 'all') expression.of.forEach(visit);
-  };
-  visit(parseExpression(text));
-  return found;
+  return new Set(keysIn(parseExpression(text)));
 }
 
 /** The names in a selector that is only a list of names; null for any other selector. @throws AIOT_SELECTOR_INVALID */

@@ -6,7 +6,7 @@ import type { AuditHead } from '../../api/events/audit.js';
 import { eventTypes as knownEventTypes } from '../../api/events/types.js';
 import { AiotError } from '../../core/errors.js';
 import { didYouMean } from '../../core/text.js';
-import { checkReachSelector } from '../../platform/access/reach.js';
+import { reachSelector } from '../../platform/access/reach.js';
 import type { Compatibility } from '../../platform/options.js';
 import type { UpOptions } from '../../platform/up/options.js';
 import { duration, setFlag, shared, sizeInBytes, variablesOf } from './shared.js';
@@ -34,7 +34,7 @@ const groupRole = Flags.custom<string>({
   helpValue: 'GROUP=ROLE[:SELECTOR]',
   parse: async (text) => {
     const given = groupRightsOf(text);
-    if (given?.selector) checkReachSelector(given.selector);
+    if (given?.selector) reachSelector(given.selector);
     if (given) return text;
     throw new AiotError(
       'AIOT_USAGE',
@@ -337,7 +337,7 @@ export const reachFlag = Flags.custom<string>({
   env: 'AIOT_SELECTOR',
   helpValue: 'SELECTOR',
   parse: async (text) => {
-    checkReachSelector(text);
+    reachSelector(text);
     return text;
   },
 });

@@ -228,8 +228,8 @@ export class Provider {
     const limits = own
       .filter((group) => roles[group] === role)
       .map((group) => (Object.hasOwn(selectors, group) ? (selectors[group] ?? 'all') : 'all'));
-    const isLimited = limits.length > 0 && !limits.includes('all');
-    return { role, selector: isLimited ? anyOf(limits.sort()) : null };
+    const selector = anyOf(limits.sort());
+    return { role, selector: selector === 'all' ? null : selector };
   }
 
   private async during<T>(call: (session: Session) => Promise<T>): Promise<T> {

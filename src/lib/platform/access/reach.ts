@@ -41,10 +41,11 @@ export function reachOf(
 /** Keys that only operators change. A device could bring itself into reach by what it reports, such as its firmware. */
 const stableKeys = ['name', 'id', 'type', 'group', 'mac'];
 
-/** Checks the selector of a user or a token. @throws AIOT_SELECTOR_INVALID */
-export function checkReachSelector(text: string): void {
+/** The selector of a user or a token, once checked; null = all devices. @throws AIOT_SELECTOR_INVALID */
+export function reachSelector(text: string | undefined): string | null {
+  if (text === undefined) return null;
   const wrong = [...keysOf(text)].find((key) => !stableKeys.includes(key) && !key.startsWith('tag.'));
-  if (wrong === undefined) return;
+  if (wrong === undefined) return everyOf([text]) === 'all' ? null : text;
   throw new AiotError(
     'AIOT_SELECTOR_INVALID',
     `rights cannot depend on ${wrong}: expected ${stableKeys.join(', ')} or a tag`,

@@ -17,7 +17,7 @@ import type { Devices } from '../devices/devices.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import type { ProviderLogins } from './provider-logins.js';
-import { checkReachSelector, reachOf, withinReach } from './reach.js';
+import { reachOf, reachSelector, withinReach } from './reach.js';
 import { isFromProvider, type Sessions, unknownUser } from './users.js';
 
 /** The use of a token is recorded at most once in this interval, ms, not for every request. */
@@ -147,8 +147,8 @@ export class Tokens {
       );
     }
     await this.refuseLogin(owner);
-    const { name, scopes = null, selector, validMs } = request;
-    if (selector !== undefined) checkReachSelector(selector);
+    const { name, scopes = null, validMs } = request;
+    const selector = reachSelector(request.selector);
     const selectors = [...new Set([...(by.reach?.selectors ?? []), ...(selector ? [selector] : [])])];
     checkGrant(by, { owner, role, scopes, selectors }, (await this.get(by.token)).owner);
     const { secret, row } = freshToken(now(), {

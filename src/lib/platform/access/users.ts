@@ -7,7 +7,7 @@ import { didYouMean } from '../../core/text.js';
 import type { UserIdentity } from '../broker/identity.js';
 import type { Events } from '../events/events.js';
 import { isUniqueViolation, type Store } from '../store/database.js';
-import { checkReachSelector } from './reach.js';
+import { reachSelector } from './reach.js';
 import { rightsOf, type Tokens } from './tokens.js';
 
 interface UserParts {
@@ -48,8 +48,7 @@ export class Users {
   /** @throws AIOT_ALREADY_EXISTS */
   async add({ name, role, selector }: NewUser, who: string): Promise<User> {
     const { store, events, now } = this.parts;
-    if (selector !== undefined) checkReachSelector(selector);
-    const rights = { role, selector: selector ?? null };
+    const rights = { role, selector: reachSelector(selector) };
     const adding = store.transaction().execute(async (transaction) => {
       await transaction
         .insertInto('users')

@@ -54,7 +54,12 @@ export const rolloutRoutes: Routes =
           (text) => reply.raw.write(text),
           () => reply.raw.end(),
         );
-        const stop = rollouts.listen(id, (news) => teller.tell(news));
+        const reach = reachFor(request.user);
+        const stop = rollouts.listen(id, (news) => {
+          // A device may have left the reach since.
+          if (reach && !news.changed.every(({ name }) => reach.has(name))) reply.raw.end();
+          else teller.tell(news);
+        });
         const beat = setInterval(() => reply.raw.write(': still here\n\n'), heartbeat);
         reply.raw.on('close', () => {
           clearInterval(beat);
