@@ -3,13 +3,13 @@
  * rules. This module contains no rules.
  */
 
+export { reachSelector } from './access/reach.js';
 export {
   type Restored,
   restoreBackup,
   restoredSchema,
   saveBackup,
 } from './backup/restore.js';
-export { reachSelector } from './access/reach.js';
 export { type BrokerFiles, brokerFilesSchema, keepBrokerFiles } from './broker/external-files.js';
 export { topicMatcher } from './broker/topics.js';
 export type { Compatibility, Platform } from './options.js';

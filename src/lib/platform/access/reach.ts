@@ -58,7 +58,7 @@ export function withinReach(reach: Reach | null, selectors: readonly string[]): 
   return reach === null || reach.selectors.every((own) => selectors.includes(own));
 }
 
-/** Requires devices in reach. Unknown names are rejected alike, so that nobody learns which devices exist. @throws AIOT_NOT_ALLOWED */
+/** Requires devices in reach. Names of no device are rejected alike, so that an attempt does not reveal which devices exist. @throws AIOT_NOT_ALLOWED */
 export function requireInReach(reach: Reach | null, devices: Iterable<string>): void {
   if (reach === null) return;
   for (const name of devices) {
