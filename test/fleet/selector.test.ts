@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import {
+  anyOf,
   type Expression,
+  everyOf,
+  keysOf,
+  listedNames,
   matchesGlob,
   type Operator,
   onlineOnly,
@@ -395,6 +399,45 @@ describe('a selector that matches no devices', () => {
         message: `no device has a tag named ${tag}. Did you mean ${near}?`,
       }),
     );
+  });
+});
+
+describe('selectors in combination', () => {
+  it.each<[string[], string, string]>([
+    [[], 'all', 'all'],
+    [['site=lab'], 'site=lab', 'site=lab'],
+    [['site=lab', ' site=lab '], 'site=lab', 'site=lab'],
+    [['all', 'site=lab'], 'site=lab', 'all'],
+    [['site=lab', ' ALL '], 'site=lab', 'all'],
+    [
+      ['site=lab or name=bare', 'motor-1'],
+      '(site=lab or name=bare) and name=motor-1',
+      '(site=lab or name=bare) or name=motor-1',
+    ],
+    [
+      ['motor-1,bare', 'not site=lab'],
+      'name in (motor-1, bare) and not site=lab',
+      'name in (motor-1, bare) or not site=lab',
+    ],
+  ])('%j match the devices that match all, or any', (texts, all, any) => {
+    expect(everyOf(texts)).toBe(all);
+    expect(anyOf(texts)).toBe(any);
+    const tests = texts.map((text) => parseSelector(text, now));
+    for (const device of [motor, bare]) {
+      expect(parseSelector(all, now)(device)).toBe(tests.every((test) => test(device)));
+      if (texts.length === 0) continue;
+      expect(parseSelector(any, now)(device)).toBe(tests.some((test) => test(device)));
+    }
+  });
+
+  it('name the keys that they test, and listed names', () => {
+    expect([...keysOf('site=lab and not (fw<1.4 or has tag.x) or name in (a, b)')]).toEqual([
+      ...['tag.site', 'fw', 'tag.x', 'name'],
+    ]);
+    expect([...keysOf('all')]).toEqual([]);
+    expect([...keysOf('a,b')]).toEqual(['name']);
+    expect(listedNames('a, "b c"')).toEqual(['a', 'b c']);
+    expect(listedNames('site=lab')).toBeNull();
   });
 });
 

@@ -85,6 +85,16 @@ describe('an external broker that asks the platform', () => {
     expect(await auth({ ...right, address: '198.51.100.9' })).toEqual(allowed);
   });
 
+  it('denies a token that is limited to devices, because the broker could not leave out the others', async () => {
+    const made = await own.client.tokens.create({ name: 'hall', role: 'operator', selector: 'name=dev' });
+    const username = `token:${made.id}`;
+    expect(await auth({ username, clientId: username, password: made.token })).toEqual(denied);
+    const topics = ['aiot/v1/dev/log', 'aiot/v1/+/log', '#'];
+    for (const action of ['subscribe', 'publish'])
+      for (const topic of topics)
+        expect((await acl({ username, action, topic })).result, `${action} ${topic}`).toBe('deny');
+  });
+
   it('admits a user by a token under the name of the token, until the token expires', async () => {
     const made = await own.client.tokens.create({ name: 'wall', role: 'viewer', scopes: ['stream:lab/#'] });
     const username = `token:${made.id}`;

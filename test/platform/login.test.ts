@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createClient } from '../../src/lib/api/client.js';
-import type { Role } from '../../src/lib/api/contract/access.js';
 import { logIn } from '../../src/lib/api/login.js';
 import { Provider, providerLimits } from '../../src/lib/platform/access/provider.js';
 import { ProviderLogins } from '../../src/lib/platform/access/provider-logins.js';
@@ -53,6 +52,31 @@ describe('a login through a provider', () => {
     expect((await enter({ claims: { groups: ['staff', 'admins', 'x'] } })).role).toBe('operator');
     expect((await enter({ claims: { groups: 'staff' } })).role).toBe('viewer');
   });
+
+  it.each<[string[], string | null, string | null]>([
+    [['hall-3'], 'operator', 'site=hall-3'],
+    [['hall-3', 'hall-4'], 'operator', 'site=hall-3 or (site=hall-4 or group=cranes)'],
+    [['hall-4', 'hall-3', 'staff'], 'operator', 'site=hall-3 or (site=hall-4 or group=cranes)'],
+    [['hall-3', 'admins'], 'operator', null],
+    [['wall'], 'viewer', 'type=esp32'],
+    [['wall', 'staff'], 'viewer', null],
+    [['constructor'], null, null],
+  ])(
+    'limits the highest role of %j to the devices of the groups that have it',
+    async (groups, role, selector) => {
+      const { issuer } = fake;
+      const roles = { staff: 'viewer', wall: 'viewer', admins: 'operator' } as const;
+      const halls = { 'hall-3': 'operator', 'hall-4': 'operator' } as const;
+      const selectors = {
+        'hall-3': 'site=hall-3',
+        'hall-4': 'site=hall-4 or group=cranes',
+        wall: 'type=esp32',
+      };
+      const options = { issuer, clientId: 'aiot', groupsClaim: 'groups', recheckMs: 1000 };
+      provider = new Provider({ ...options, roles: { ...roles, ...halls }, selectors }, Date.now);
+      expect(await enter({ claims: { groups } })).toMatchObject({ role, selector });
+    },
+  );
 
   it.each([
     ['no groups', undefined],
@@ -209,8 +233,9 @@ describe('logins through a provider', () => {
   const start = (issuer = fake.issuer) => {
     const { store } = engine;
     const [events, sessions, failures] = [eventsIn(store, now), new Sessions(), new Failures(now)];
-    const roles = { staff: 'viewer', admins: 'operator' } as const;
-    const provider = { issuer, clientId: 'aiot', groupsClaim: 'groups', roles, recheckMs };
+    const roles = { staff: 'viewer', admins: 'operator', halls: 'operator' } as const;
+    const selectors = { halls: 'site=hall-3' };
+    const provider = { issuer, clientId: 'aiot', groupsClaim: 'groups', roles, selectors, recheckMs };
     const log = pino({ level: 'silent' });
     logins = new ProviderLogins({ store, events, sessions, failures, log, now, provider });
     tokens = new Tokens({ store, events, sessions, providerLogins: logins, now });
@@ -275,6 +300,25 @@ describe('logins through a provider', () => {
     time += 1;
     lie(['staff']);
     expect(await roleOf(ben)).toBe('viewer');
+  });
+
+  it('limit the token to the devices of the groups, as soon as the groups change, and back', async () => {
+    const ana = await enter('s-1');
+    const reachOf = async () => (await tokens.identify(ana))?.reach?.text ?? null;
+    expect(await reachOf()).toBeNull();
+    time += recheckMs;
+    lie(['halls']);
+    expect(await reachOf()).toBe('site=hall-3');
+    expect(await roleOf(ana)).toBe('operator');
+    const [{ subject = '' } = {}] = await engine.store
+      .selectFrom('events')
+      .select(['subject'])
+      .where('type', '=', 'user.role')
+      .execute();
+    expect(subject).toBe('ana');
+    time += recheckMs;
+    lie(['admins']);
+    expect(await reachOf()).toBeNull();
   });
 
   it.each([
@@ -425,20 +469,20 @@ describe('a login whose role changes', () => {
 
   it('loses its connections to another replica within two seconds', async () => {
     vi.useFakeTimers();
-    const roles = new Map<string, Role>([
+    const rights = new Map<string, string>([
       ['tok_1', 'operator'],
       ['tok_2', 'operator'],
     ]);
     const sessions = new Sessions();
     const ended: string[] = [];
-    for (const token of roles.keys()) sessions.begin({ token, role: 'operator' }, () => ended.push(token));
-    const stop = sessions.watch({ validRoles: async () => roles }, () => {});
+    for (const token of rights.keys()) sessions.begin({ token, role: 'operator' }, () => ended.push(token));
+    const stop = sessions.watch({ validRights: async () => rights }, () => {});
     await vi.advanceTimersByTimeAsync(2000);
     expect(ended).toEqual([]);
-    roles.set('tok_1', 'viewer');
+    rights.set('tok_1', 'viewer');
     await vi.advanceTimersByTimeAsync(2000);
     expect(ended).toEqual(['tok_1']);
-    roles.delete('tok_2');
+    rights.delete('tok_2');
     await vi.advanceTimersByTimeAsync(2000);
     expect(ended).toEqual(['tok_1', 'tok_2']);
     stop();
@@ -549,6 +593,8 @@ describe('aiot up', () => {
     [[...base, '--oidc-issuer', 'https://u:p@sso.example', '--oidc-role', 'a=viewer'], '--oidc-issuer'],
     [[...base, '--oidc-issuer', 'https://sso.example', '--oidc-role', 'a=admin'], '--oidc-role'],
     [[...base, '--oidc-issuer', 'https://sso.example', '--oidc-role', '=viewer'], '--oidc-role'],
+    [[...base, '--oidc-issuer', 'https://sso.example', '--oidc-role', 'a=viewerx:site=b'], '--oidc-role'],
+    [[...base, '--oidc-issuer', 'https://sso.example', '--oidc-role', 'a=viewer:'], '--oidc-role'],
     [[...base, '--oidc-issuer', 'https://sso.example'], '--oidc-role'],
     [
       [...base, '--oidc-issuer', 'https://sso.example', '--oidc-role', 'a=ci', '--oidc-recheck', '2h'],

@@ -41,7 +41,7 @@ describe('subjects of MQTT topics and filters', () => {
 });
 
 const user = (role: 'viewer' | 'ci' | 'operator', scopes: string[] | null = null): Identity => ({
-  ...{ kind: 'user', name: 'x', token: 'tok_1', role, scopes },
+  ...{ kind: 'user', name: 'x', token: 'tok_1', role, scopes, reach: null },
 });
 
 const identities: [string, Identity][] = [

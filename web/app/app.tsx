@@ -97,11 +97,12 @@ function Frame({ children }: { children: preact.ComponentChildren }) {
 }
 
 function Who() {
-  const { name = '', role = '' } = user.value ?? {};
+  const { name = '', role = '', selector = null } = user.value ?? {};
   return (
     <div class="who">
       <div>
         {name} <span class="soft">{role}</span>
+        {selector !== null && <div class="soft">only {selector}</div>}
       </div>
       <button type="button" class="quiet" onClick={() => logOut()}>
         Log out

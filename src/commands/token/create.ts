@@ -2,7 +2,7 @@ import { Args, Flags } from '@oclif/core';
 import { withClient } from '../../lib/api/context.js';
 import { madeTokenSchema, tokenLifetimeMs } from '../../lib/api/contract/access.js';
 import { AiotCommand } from '../../lib/cli/command.js';
-import { roleFlag, scopeFlag } from '../../lib/cli/flags/platform.js';
+import { reachFlag, roleFlag, scopeFlag } from '../../lib/cli/flags/platform.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { madeTokenText } from '../../lib/cli/render/platform.js';
@@ -11,13 +11,14 @@ import { next } from '../../lib/cli/render/text.js';
 export default class TokenCreate extends AiotCommand {
   static override summary = 'Create a token; it is shown only once.';
   static override description =
-    'A token never has more permissions than the token that creates it, or than its user. Scopes limit it further. A scope has the form RESOURCE:ACTION. For devices, rollouts, jobs, pipelines, data, webhooks, users and platform, the action is read or write. For models, firmware and configs, it is read, push or write. Other scopes are events:read, ddi:gateway (the GatewayToken of update clients), broker:authorize (authorization requests from external brokers) and stream:FILTER (MQTT topics).';
+    'A token never has more permissions than the token that creates it, or than its user. Scopes and a selector limit it further. A scope has the form RESOURCE:ACTION. For devices, rollouts, jobs, pipelines, data, webhooks, users and platform, the action is read or write. For models, firmware and configs, it is read, push or write. Other scopes are events:read, ddi:gateway (the GatewayToken of update clients), broker:authorize (authorization requests from external brokers) and stream:FILTER (MQTT topics).';
   static override examples = [
     '<%= config.bin %> <%= command.id %> laptop --role operator --user alice --expires 30d',
     '<%= config.bin %> <%= command.id %> builds --role ci --scope models:push --expires 90d --json',
     '<%= config.bin %> <%= command.id %> yocto --role ci --scope ddi:gateway',
     '<%= config.bin %> <%= command.id %> emqx --role operator --scope broker:authorize',
     '<%= config.bin %> <%= command.id %> wallboard --role viewer --scope "stream:lab/#"',
+    '<%= config.bin %> <%= command.id %> hall-3 --role operator --selector site=hall-3',
   ];
   static override args = {
     name: Args.string({ required: true, description: "Name that describes the token's use." }),
@@ -30,6 +31,7 @@ export default class TokenCreate extends AiotCommand {
     }),
     role: roleFlag({ required: true }),
     scope: scopeFlag({ multiple: true }),
+    selector: reachFlag(),
     expires: duration({
       summary: 'Validity period of the token.',
       env: 'AIOT_EXPIRES',
@@ -42,12 +44,13 @@ export default class TokenCreate extends AiotCommand {
 
   async run() {
     const input = await this.input(TokenCreate);
-    const { user, role, scope, expires, context } = input.flags;
+    const { user, role, scope, selector, expires, context } = input.flags;
     const request = {
       name: input.args.name,
       ...(user === undefined ? {} : { owner: user }),
       role,
       ...(scope === undefined ? {} : { scopes: scope }),
+      ...(selector === undefined ? {} : { selector }),
       validMs: expires,
     };
     const made = await withClient(context, (client) => client.tokens.create(request));

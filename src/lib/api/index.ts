@@ -236,6 +236,7 @@ export {
   type ParamsOf,
   paramsOf,
   partsOf,
+  type ReachRule,
 } from './contract/endpoint.js';
 export {
   externalRequestSchema,

@@ -87,6 +87,10 @@ export {
   waveOutcome,
 } from './rollout/waves.js';
 export {
+  anyOf,
+  everyOf,
+  keysOf,
+  listedNames,
   onlineOnly,
   parseExpression,
   parseSelector,

@@ -57,11 +57,11 @@ export function parseSelector(text: string, now: number): Test {
  * @throws AIOT_NOT_FOUND with the nearest name, AIOT_SELECTOR_INVALID
  */
 export function requireListedNames(text: string, names: () => readonly string[]): void {
-  const expression = parseExpression(text);
-  if (expression.kind !== 'term' || expression.key !== 'name' || expression.operator !== 'in') return;
+  const listed = listedNames(text);
+  if (listed === null) return;
   const all = names();
   const known = new Set(all);
-  const unknown = expression.values.find((name) => !known.has(name));
+  const unknown = listed.find((name) => !known.has(name));
   if (unknown === undefined) return;
   throw new AiotError('AIOT_NOT_FOUND', `no device is named ${unknown}${didYouMean(unknown, all)}`, {
     subject: 'device',
@@ -109,6 +109,38 @@ export function onlineOnly(text: string): string | null {
   if (expression.kind === 'all') return 'online=true';
   if (keysIn(expression).includes('online')) return null;
   return `online=true and ${partOf(expression, text.trim())}`;
+}
+
+/** Combines selectors into one that matches the devices that all of them match. @throws AIOT_SELECTOR_INVALID */
+export function everyOf(texts: readonly string[]): string {
+  const parts = [...new Set(texts.map((text) => text.trim()))].filter((text) => !isAll(text));
+  if (parts.length < 2) return parts[0] ?? 'all';
+  return parts.map((text) => partOf(parseExpression(text), text)).join(' and ');
+}
+
+/** Combines selectors into one that matches the devices that any of them matches. @throws AIOT_SELECTOR_INVALID */
+export function anyOf(texts: readonly string[]): string {
+  const parts = [...new Set(texts.map((text) => text.trim()))];
+  if (parts.length === 0 || parts.some(isAll)) return 'all';
+  return parts.length === 1
+    ? parts.join()
+    : parts.map((text) => partOf(parseExpression(text), text)).join(' or ');
+}
+
+function isAll(text: string): boolean {
+  return parseExpression(text).kind === 'all';
+}
+
+/** The keys that a selector tests; `tag.site` for a tag. @throws AIOT_SELECTOR_INVALID */
+export function keysOf(text: string): ReadonlySet<string> {
+  return new Set(keysIn(parseExpression(text)));
+}
+
+/** The names in a selector that is only a list of names; null for any other selector. @throws AIOT_SELECTOR_INVALID */
+export function listedNames(text: string): readonly string[] | null {
+  const expression = parseExpression(text);
+  const isList = expression.kind === 'term' && expression.key === 'name' && expression.operator === 'in';
+  return isList ? expression.values : null;
 }
 
 /** Formats an expression as an operand of `and`. A list of names is rewritten, because it can only be a whole selector. */

@@ -3,6 +3,7 @@
  * rules. This module contains no rules.
  */
 
+export { reachSelector } from './access/reach.js';
 export {
   type Restored,
   restoreBackup,

@@ -137,7 +137,10 @@ const stateParts = new PartTable<Ground>()
   .part('uploadSweep', sweepUploads, call)
   .part('telemetry', openMessages, close)
 
-  // Access.
+  // Access, which may be limited to some devices.
+  .part('devices', ({ store, events, engine, now }) =>
+    Devices.open(store, now, events, engine.turns, engine.changes),
+  )
   .part('sessions', () => new Sessions())
   .part('failures', ({ now, mostFailures }) => new Failures(now, mostFailures))
   .part(
@@ -147,8 +150,8 @@ const stateParts = new PartTable<Ground>()
   )
   .part(
     'tokens',
-    ({ store, events, sessions, providerLogins, now }) =>
-      new Tokens({ store, events, sessions, providerLogins, now }),
+    ({ store, events, sessions, providerLogins, devices, now }) =>
+      new Tokens({ store, events, sessions, providerLogins, devices, now }),
   )
   .part(
     'sessionWatch',
@@ -178,9 +181,6 @@ const stateParts = new PartTable<Ground>()
   .part('trainingRuns', ({ store, events }) => new TrainingRuns({ store, events }))
 
   // Devices.
-  .part('devices', ({ store, events, engine, now }) =>
-    Devices.open(store, now, events, engine.turns, engine.changes),
-  )
   .part(
     'attention',
     ({ store, events, devices, now }) => new AttentionService({ store, events, devices, now }),

@@ -71,10 +71,17 @@ function isFilter(text: string): boolean {
     .every((level, i, all) => (level === '#' ? i === all.length - 1 : level === '+' || !/[+#]/.test(level)));
 }
 
+/** Selector of the devices that the rights are limited to; null = all devices. */
+const reachSelector = z.string().nullable();
+
+/** Selector in a request; the platform checks it. */
+const newReachSelector = z.string().trim().min(1).max(1000);
+
 /** A user, without its tokens. GET /users → {users, next} */
 export const userSchema = z.object({
   name,
   role: z.enum(roles),
+  selector: reachSelector,
   created: time,
   /** Time at which the user was disabled, which invalidated all of the user's tokens; null = enabled. */
   disabled: time.nullable(),
@@ -98,6 +105,8 @@ export const newUserSchema = z.strictObject({
     'expected another name: this one is reserved for the platform',
   ),
   role: z.enum(roles),
+  /** Devices that the user's rights are limited to; all when absent. */
+  selector: newReachSelector.optional(),
 });
 export type NewUser = z.output<typeof newUserSchema>;
 
@@ -120,6 +129,8 @@ export const tokenSchema = z.object({
   role: z.enum(roles),
   /** Scopes that restrict the token; null = everything the role allows. */
   scopes: z.array(z.string()).nullable(),
+  /** Includes the owner's selector. */
+  selector: reachSelector,
   created: time,
   expires: time,
   /** Accurate to a minute; null = never used. */
@@ -143,6 +154,8 @@ export const newTokenSchema = z.strictObject({
   /** Role of the token; the owner's role when absent. */
   role: z.enum(roles).optional(),
   scopes: z.array(scopeSchema).min(1).max(50).optional(),
+  /** Devices that the token is limited to, in addition to the limits of its creator and its owner. */
+  selector: newReachSelector.optional(),
   validMs: lifetimeSchema.optional(),
 });
 export type NewToken = z.input<typeof newTokenSchema>;
@@ -231,6 +244,7 @@ export const sessionSchema = z.object({
       name: z.string(),
       role: z.enum(roles),
       scopes: z.array(scopeSchema).nullable(),
+      selector: reachSelector,
       expires: time,
       /** Token that must be sent as x-aiot-csrf with every change. */
       csrf: z.string(),
@@ -247,6 +261,7 @@ const access = 'viewer';
 
 export const tokens = {
   list: endpoint('GET /tokens', {
+    reach: 'shared',
     summary: "Tokens without their secrets; only operators get other users' tokens",
     access,
     query: pageQuerySchema,
@@ -254,12 +269,14 @@ export const tokens = {
     list: 'tokens',
   }),
   get: endpoint('GET /tokens/:id', {
+    reach: 'shared',
     summary: "One token without its secret; only operators get another user's token",
     access,
     result: tokenSchema,
   }),
   /** Only this response contains the secret. Users cannot grant more than their own rights. */
   create: endpoint('POST /tokens', {
+    reach: 'shared',
     summary: 'Create a token; only this response contains its secret',
     access,
     body: newTokenSchema,
@@ -267,12 +284,14 @@ export const tokens = {
     location: ({ id }) => ['tokens', id],
   }),
   revoke: endpoint('DELETE /tokens/:id', {
+    reach: 'shared',
     summary: 'Revoke a token and close its connections',
     access,
     result: tokenSchema,
   }),
   /** Issues a new secret. The previous one becomes invalid, immediately or after `graceMs`. */
   rotate: endpoint('POST /tokens/:id/rotate', {
+    reach: 'shared',
     summary: "Replace a token's secret; the old one becomes invalid",
     access,
     body: rotateTokenSchema,
@@ -339,6 +358,7 @@ export const session = {
     errors: ['AIOT_LOGIN_FAILED', 'AIOT_PROVIDER_UNREACHABLE'],
   }),
   end: endpoint('DELETE /session', {
+    reach: 'shared',
     summary: 'Log out, also at the provider; other tokens stay valid',
     access,
     scope: 'session',
@@ -346,6 +366,7 @@ export const session = {
   }),
   /** Logs one browser into the dashboard with this token's rights. */
   link: endpoint('POST /session/links', {
+    reach: 'shared',
     summary: 'Create a one-time login link to the dashboard',
     access,
     scope: 'session',

@@ -186,12 +186,14 @@ const note = z.string().trim().min(1).max(500).optional();
 
 export const alarms = {
   list: endpoint('GET /alarms', {
+    reach: 'filtered',
     summary: 'Alarms with the number of open incidents',
     query: pageQuerySchema,
     result: alarmsSchema,
     list: 'alarms',
   }),
   get: endpoint('GET /alarms/:name', {
+    reach: 'filtered',
     summary: 'One alarm with its newest incidents',
     params,
     result: alarmShownSchema,
@@ -213,6 +215,7 @@ export const alarms = {
   }),
   /** Acknowledges the open incidents, of some devices or of all. */
   acknowledge: endpoint('POST /alarms/:name/acknowledge', {
+    reach: 'filtered',
     summary: "Acknowledge an alarm's open incidents",
     params,
     body: z.strictObject({ selector: selectorSchema.optional(), note }),

@@ -103,15 +103,18 @@ export type DeviceHealth = z.output<typeof deviceHealthSchema>;
 
 export const attention = {
   list: endpoint('GET /attention', {
+    reach: 'filtered',
     summary: 'Devices that need attention, with causes and next steps, most urgent first',
     query: attentionQuerySchema,
     result: attentionSchema,
   }),
   get: endpoint('GET /devices/:name/attention', {
+    reach: 'named',
     summary: "A device's health and its causes",
     result: deviceHealthSchema,
   }),
   change: endpoint('POST /devices/:name/attention', {
+    reach: 'named',
     summary: "Acknowledge a device's problems, snooze it, or list it again",
     body: attentionRequestSchema,
     result: deviceHealthSchema,

@@ -8,6 +8,7 @@ export const largestBlob = 1024 ** 3;
 export const blobs = {
   /** The body is the content itself, `application/octet-stream`. */
   put: endpoint('PUT /blobs/:digest', {
+    reach: 'shared',
     summary: 'Upload a blob',
     access: 'ci',
     result: blobSchema,
@@ -16,11 +17,13 @@ export const blobs = {
     errors: ['AIOT_DIGEST_MISMATCH', 'AIOT_DISK_FULL'],
   }),
   head: endpoint('HEAD /blobs/:digest', {
+    reach: 'shared',
     summary: 'Size and ETag of a blob',
     access: 'devices',
     statuses: [304],
   }),
   get: endpoint('GET /blobs/:digest', {
+    reach: 'shared',
     summary: 'Download a blob, or a byte range of it',
     access: 'devices',
     statuses: [304, 416],
@@ -36,6 +39,7 @@ const result = z.null();
 /** Resumable uploads, by the tus protocol 1.0.0. */
 export const uploads = {
   begin: endpoint('POST /uploads', {
+    reach: 'shared',
     summary: 'Start a resumable upload (tus 1.0.0)',
     description: 'Upload-Metadata contains the digest of the blob in base64: `digest c2hhMjU2Oi4uLg==`.',
     access: 'ci',
@@ -45,6 +49,7 @@ export const uploads = {
     errors: ['AIOT_UPLOAD_VERSION', 'AIOT_CHECKSUM_MISMATCH', 'AIOT_DIGEST_MISMATCH', 'AIOT_DISK_FULL'],
   }),
   progress: endpoint('HEAD /uploads/:id', {
+    reach: 'shared',
     summary: 'Progress of an upload',
     access: 'ci',
     params,
@@ -52,6 +57,7 @@ export const uploads = {
     errors: ['AIOT_UPLOAD_VERSION'],
   }),
   append: endpoint('PATCH /uploads/:id', {
+    reach: 'shared',
     summary: 'Continue an upload',
     description: 'The last byte completes the blob with its digest.',
     access: 'ci',
@@ -68,6 +74,7 @@ export const uploads = {
     ],
   }),
   remove: endpoint('DELETE /uploads/:id', {
+    reach: 'shared',
     summary: 'Cancel an upload',
     access: 'ci',
     params,

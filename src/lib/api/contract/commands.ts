@@ -91,12 +91,14 @@ export type DeviceReply = z.output<typeof deviceReplySchema>;
 
 export const commands = {
   list: endpoint('GET /commands', {
+    reach: 'shared',
     summary: 'Commands that projects define for device types',
     result: commandsSchema,
     list: 'commands',
   }),
   /** Commands of one device: those of protocol v1, and those of its type. */
   of: endpoint('GET /devices/:name/commands', {
+    reach: 'named',
     summary: "A device's commands, with the JSON Schemas of their parameters and replies",
     result: commandsSchema,
     list: 'commands',
@@ -108,6 +110,7 @@ export const commands = {
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_COMMAND_SCHEMA'],
   }),
   call: endpoint('POST /devices/:name/commands', {
+    reach: 'named',
     summary: 'Send a command to a device, and wait for its reply',
     description:
       'With an Idempotency-Key, the device runs the command once, however often the request is repeated. A repeat while the call is in progress, or after the platform restarts, waits for the same reply. Each command has its own minimum role.',

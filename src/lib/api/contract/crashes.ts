@@ -81,16 +81,19 @@ export const symbolsAddedSchema = z.object({ builds: z.array(z.string()) });
 
 export const crashes = {
   list: endpoint('GET /crashes', {
+    reach: 'filtered',
     summary: 'Crashes grouped by signature, newest first',
     query: crashQuerySchema,
     result: crashListSchema,
     errors: ['AIOT_SELECTOR_INVALID'],
   }),
   get: endpoint('GET /crashes/:id', {
+    reach: 'filtered',
     summary: 'A crash report by its ID, or the newest report of a group by its signature',
     result: crashShownSchema,
   }),
   addSymbols: endpoint('POST /crashes/symbols', {
+    reach: 'shared',
     summary: 'Register an uploaded ELF file, which adds functions and lines to the crashes of its program',
     access: 'ci',
     body: z.strictObject({ digest }),
@@ -99,6 +102,7 @@ export const crashes = {
     errors: ['AIOT_IMAGE_MALFORMED'],
   }),
   send: endpoint('POST /crashes', {
+    reach: 'filtered',
     summary: 'Store the crash report of a program that is not connected as a device',
     access: 'ci',
     body: crashSentSchema,

@@ -201,12 +201,14 @@ export const retentionRunSchema = z.strictObject({
 
 export const datasets = {
   list: endpoint('GET /datasets', {
+    reach: 'filtered',
     summary: 'All datasets',
     query: pageQuerySchema,
     result: datasetsSchema,
     list: 'datasets',
   }),
   recordings: endpoint('GET /datasets/:stream', {
+    reach: 'filtered',
     summary: "A stream's recordings",
     query: recordingsQuerySchema,
     result: datasetSchema,
@@ -214,31 +216,37 @@ export const datasets = {
   }),
   /** Exports one row per sample. */
   export: endpoint('GET /datasets/:stream/export', {
+    reach: 'filtered',
     summary: "A stream's samples as a file",
     query: exportQuerySchema,
     errors: ['AIOT_SELECTOR_INVALID'],
   }),
   /** Returns the recording as CSV, with a header row of the fields. */
   csv: endpoint('GET /datasets/:stream/recordings/:device/:recording', {
+    reach: 'named',
     summary: 'One recording as CSV',
   }),
   show: endpoint('GET /datasets/:stream/recordings/:device/:recording/about', {
+    reach: 'named',
     summary: 'Statistics of one recording, with its labels',
     result: recordingShownSchema,
   }),
   /** Data for a plot of one recording. */
   points: endpoint('GET /datasets/:stream/recordings/:device/:recording/points', {
+    reach: 'named',
     summary: 'Points of one recording for plotting, up to a maximum number of rows',
     query: pointsQuerySchema,
     result: recordingPointsSchema,
   }),
   remove: endpoint('DELETE /datasets/:stream/recordings', {
+    reach: 'filtered',
     summary: "Remove a device's recordings",
     query: removalQuerySchema,
     result: removedRecordingsSchema,
   }),
   /** @returns number of labels set */
   label: endpoint('POST /datasets/:stream/labels', {
+    reach: 'filtered',
     summary: 'Label many recordings at once',
     body: labelsRequestSchema,
     result: labelsReplySchema,
@@ -251,6 +259,7 @@ export const datasets = {
 export const labels = {
   /** Labels a recording. The latest label applies. */
   post: endpoint('POST /labels', {
+    reach: 'filtered',
     summary: 'Label a recording',
     access: 'ci',
     body: labelRequestSchema,

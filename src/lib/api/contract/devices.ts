@@ -239,6 +239,7 @@ export type DeviceSecret = z.infer<typeof deviceSecretSchema>;
 export const devices = {
   /** Lists devices by name: all, or those that a selector matches. */
   list: endpoint('GET /devices', {
+    reach: 'filtered',
     summary: 'The devices that a selector matches, by name',
     query: deviceListQuerySchema,
     takes: ['selector'],
@@ -248,6 +249,7 @@ export const devices = {
   }),
   /** Changes devices one by one, at most `mostChanges`. With `dryRun`, nothing is changed. */
   change: endpoint('POST /devices/actions', {
+    reach: 'filtered',
     summary: 'Change many devices, or preview the change with dryRun',
     body: deviceChangeRequestSchema,
     takes: ['names', 'change', 'dryRun'],
@@ -261,19 +263,22 @@ export const devices = {
     result: simulatedReplySchema,
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_DEVICE_ONLINE'],
   }),
-  get: endpoint('GET /devices/:name', { summary: 'One device', result: deviceSchema }),
+  get: endpoint('GET /devices/:name', { reach: 'named', summary: 'One device', result: deviceSchema }),
   patch: endpoint('PATCH /devices/:name', {
+    reach: 'named',
     summary: "Change a device's tags and groups",
     body: devicePatchSchema,
     result: deviceSchema,
     errors: ['AIOT_PRECONDITION_FAILED'],
   }),
   remove: endpoint('DELETE /devices/:name', {
+    reach: 'named',
     summary: 'Remove a device that is registered or revoked',
     result: deviceSchema,
     errors: ['AIOT_DEVICE_STATE', 'AIOT_PRECONDITION_FAILED'],
   }),
   act: endpoint('POST /devices/:name/state', {
+    reach: 'named',
     summary: 'Suspend, resume or revoke a device',
     body: deviceActionSchema,
     takes: ['action'],
@@ -282,11 +287,13 @@ export const devices = {
   }),
   /** Desired and reported state of a device. */
   state: endpoint('GET /devices/:name/state', {
+    reach: 'named',
     summary: "A device's assigned and reported state",
     result: deviceTwinSchema,
   }),
   /** Returns the history, newest first, up to a limit. */
   history: endpoint('GET /devices/:name/history', {
+    reach: 'named',
     summary: "A device's history, newest first",
     query: pageQuerySchema,
     takes: ['limit'],
@@ -311,6 +318,7 @@ export const enrolment = {
    * with `now`.
    */
   rotate: endpoint('POST /devices/:name/certificate', {
+    reach: 'named',
     summary: "Issue a device's next certificate",
     access: 'devices',
     body: certificateRequestSchema,
@@ -321,6 +329,7 @@ export const enrolment = {
   }),
   /** Makes the newest certificate the current one, and invalidates the previous certificate. Idempotent. */
   settle: endpoint('POST /devices/:name/certificate/current', {
+    reach: 'named',
     summary: 'Revoke the current certificate: the next certificate replaces it',
     body: settleRequestSchema,
     takes: ['fingerprint'],
@@ -328,6 +337,7 @@ export const enrolment = {
   }),
   /** Assigns the name to another board. The previous board's certificate becomes invalid immediately. */
   replace: endpoint('POST /devices/:name/replace', {
+    reach: 'named',
     summary: 'Replace a board with another one',
     body: replaceRequestSchema,
     takes: ['csr', 'mac', 'latest'],
@@ -365,12 +375,14 @@ export const claims = {
 
 export const births = {
   put: endpoint('PUT /devices/:name/birth', {
+    reach: 'named',
     summary: "Store a device's signed birth certificate",
     body: birthRequestSchema,
     takes: ['envelope'],
     result: birthReplySchema,
   }),
   get: endpoint('GET /devices/:name/birth', {
+    reach: 'named',
     summary: 'The newest birth certificate',
     result: birthReplySchema,
     errors: ['AIOT_BIRTH_MISSING'],
@@ -380,12 +392,14 @@ export const births = {
 export const secrets = {
   /** Creates a secret, which replaces the previous one. */
   make: endpoint('POST /devices/:name/secret', {
+    reach: 'named',
     summary: 'Create a secret for a device without a certificate; replaces the previous one',
     result: deviceSecretSchema,
     location: ({ device }) => ['devices', device],
     errors: ['AIOT_DEVICE_STATE'],
   }),
   remove: endpoint('DELETE /devices/:name/secret', {
+    reach: 'named',
     summary: "Remove a device's secret",
     result: deviceSecretSchema,
   }),
@@ -394,12 +408,14 @@ export const secrets = {
 /** Devices' live and past messages. */
 export const talk = {
   messages: endpoint('GET /devices/:name/messages', {
+    reach: 'named',
     summary: "A device's newest messages on one channel, oldest first",
     query: deviceMessagesQuerySchema,
     result: deviceMessagesSchema,
     list: 'messages',
   }),
   live: endpoint('GET /devices/:name/live', {
+    reach: 'named',
     summary: "A device's new messages as server-sent events: telemetry, inference, reply, log",
     sends: 'events',
   }),

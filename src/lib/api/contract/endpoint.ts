@@ -37,6 +37,11 @@ interface Details<
    * `session`: any token may call the endpoint, however restricted. Absent = a restricted token needs the scope for the endpoint's path.
    */
   scope?: 'session';
+  /**
+   * How the endpoint treats users whose rights are limited to some devices. `named`: the path names the device, in `:device` or `:name`.
+   * `filtered`: the handler considers only their devices. `shared`: it concerns no device. Absent = they cannot call it.
+   */
+  reach?: ReachRule;
   /** Whether the handler itself carries out a repeated request with the same Idempotency-Key only once. */
   ownRepeats?: boolean;
   /** Error codes of this endpoint, in addition to those of every endpoint. OpenAPI lists their statuses. */
@@ -74,6 +79,8 @@ export interface Endpoint<
  * with that role or a higher one.
  */
 export type Access = 'everybody' | 'devices' | Role;
+
+export type ReachRule = 'named' | 'filtered' | 'shared';
 
 /**
  * Roles that may call an endpoint: by default viewers for reads, operators for everything else. `Own`: additional values that the caller of

@@ -5,6 +5,7 @@ import { endpoint } from './endpoint.js';
 
 export const events = {
   page: endpoint('GET /events', {
+    reach: 'filtered',
     summary: 'Changes in order: server-sent events, or a page with Accept: application/json',
     query: eventQuerySchema,
     result: eventPageSchema,

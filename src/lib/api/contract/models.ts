@@ -18,6 +18,7 @@ const params = z.object({ name: z.string(), version: number });
 
 export const models = {
   list: endpoint('GET /models', {
+    reach: 'shared',
     summary: 'Models, by name',
     query: pageQuerySchema,
     result: listSchemas.models,
@@ -25,6 +26,7 @@ export const models = {
   }),
   /** Returns versions, newest first. */
   versions: endpoint('GET /models/:name', {
+    reach: 'shared',
     summary: 'Versions, newest first',
     query: pageQuerySchema,
     result: listSchemas.versions,
@@ -32,11 +34,13 @@ export const models = {
   }),
   /** Returns the version and the sequence number for the operator's next manifest of this model. */
   next: endpoint('GET /models/:name/next', {
+    reach: 'shared',
     summary: 'Values to sign for the next version',
     result: nextVersionSchema,
   }),
   /** Pushes a version. The bundle's blob must already exist. */
   push: endpoint('POST /models/:name/versions', {
+    reach: 'shared',
     summary: 'Push a signed version',
     access: 'ci',
     body: pushRequestSchema,
@@ -46,6 +50,7 @@ export const models = {
     errors: ['AIOT_SIGNATURE_INVALID', 'AIOT_VERSION_CONFLICT'],
   }),
   get: endpoint('GET /models/:name/versions/:version', {
+    reach: 'shared',
     summary: 'One version',
     params,
     result: modelVersionSchema,
@@ -73,6 +78,7 @@ export const models = {
 
 export const manifests = {
   get: endpoint('GET /manifests/:sequence', {
+    reach: 'shared',
     summary: 'A signed manifest',
     access: 'devices',
     params: z.object({ sequence: number }),
@@ -80,6 +86,7 @@ export const manifests = {
   }),
   /** Stores a newly signed manifest, with the next sequence number, for an existing version. */
   post: endpoint('POST /manifests', {
+    reach: 'shared',
     summary: 'Sign a version again, with the next sequence number',
     access: 'ci',
     body: manifestRequestSchema,

@@ -5,7 +5,7 @@ import { pageQuerySchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
 export const status = {
-  get: endpoint('GET /status', { summary: 'State of the platform', result: statusSchema }),
+  get: endpoint('GET /status', { reach: 'filtered', summary: 'State of the platform', result: statusSchema }),
 };
 
 export const damage = {

@@ -103,6 +103,7 @@ function releases<
 ) {
   return {
     list: endpoint(`GET /${noun}`, {
+      reach: 'shared',
       summary: `${all}, by name`,
       query: pageQuerySchema,
       result: list,
@@ -110,6 +111,7 @@ function releases<
     }),
     /** Returns versions, newest first. */
     versions: endpoint(`GET /${noun}/:name`, {
+      reach: 'shared',
       summary: `Versions of one ${one}, newest first`,
       query: pageQuerySchema,
       result: versions,
@@ -117,11 +119,13 @@ function releases<
     }),
     /** Returns the version and the sequence number for the operator's next manifest. */
     next: endpoint(`GET /${noun}/:name/next`, {
+      reach: 'shared',
       summary: `Values to sign for the next ${one} version`,
       result: nextVersionSchema,
     }),
     /** Pushes a version. Its blob must already exist. */
     push: endpoint(`POST /${noun}/:name/versions`, {
+      reach: 'shared',
       summary: `Push a signed ${one} version`,
       access: 'ci',
       body: pushRequestSchema,
@@ -131,12 +135,14 @@ function releases<
       errors: ['AIOT_SIGNATURE_INVALID', 'AIOT_VERSION_CONFLICT'],
     }),
     get: endpoint(`GET /${noun}/:name/versions/:version`, {
+      reach: 'shared',
       summary: `One ${one} version`,
       params,
       result: version,
     }),
     /** Returns the newest manifest, or the manifest with the given sequence number. */
     manifest: endpoint(`GET /${noun}/:name/versions/:version/manifest`, {
+      reach: 'shared',
       summary: `The signed manifest of a ${one} version`,
       access: 'devices',
       params,
@@ -146,6 +152,7 @@ function releases<
     }),
     /** Stores a newly signed manifest, with the next sequence number. */
     sign: endpoint(`POST /${noun}/:name/versions/:version/manifest`, {
+      reach: 'shared',
       summary: `Sign a ${one} version again, with the next sequence number`,
       access: 'ci',
       params,
@@ -173,6 +180,7 @@ export const configs = releases('configs', ['configuration', 'Configurations'], 
 export const trust = {
   /** The trust root; null before the first `put`. */
   get: endpoint('GET /trust', {
+    reach: 'shared',
     summary: 'Keys that may sign releases',
     access: 'devices',
     result: z.object({ trust: trustSchema.nullable() }),
@@ -185,11 +193,13 @@ export const trust = {
     errors: ['AIOT_TRUST_CONFLICT'],
   }),
   chain: endpoint('GET /trust/root', {
+    reach: 'shared',
     summary: "The newest root, and the platform's timestamp keys",
     access: 'devices',
     result: trustChainSchema,
   }),
   root: endpoint('GET /trust/root/:version', {
+    reach: 'shared',
     summary: 'A trust root by its version',
     access: 'devices',
     params: z.object({ version: number }),
@@ -202,6 +212,7 @@ export const trust = {
     errors: ['AIOT_TRUST_SIGNATURES', 'AIOT_TRUST_VERSION', 'AIOT_TRUST_ROOT_EXPIRED'],
   }),
   timestamp: endpoint('GET /trust/timestamp', {
+    reach: 'shared',
     summary: 'The newest versions, signed for one day',
     access: 'devices',
     result: envelopeSchema,

@@ -109,11 +109,13 @@ export const settings = {
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_SETTINGS_SCHEMA', 'AIOT_SETTINGS_INVALID'],
   }),
   of: endpoint('GET /devices/:name/settings', {
+    reach: 'named',
     summary: "A device's settings: the values with their sources, and whether the device has applied them",
     result: deviceSettingsSchema,
     errors: ['AIOT_SETTINGS_UNKNOWN'],
   }),
   change: endpoint('PATCH /devices/:name/settings', {
+    reach: 'named',
     summary: "Set or remove a device's own overrides; offline devices receive them when they connect",
     body: changeSettingsSchema,
     result: deviceSettingsSchema,

@@ -6,6 +6,7 @@ import type { AuditHead } from '../../api/events/audit.js';
 import { eventTypes as knownEventTypes } from '../../api/events/types.js';
 import { AiotError } from '../../core/errors.js';
 import { didYouMean } from '../../core/text.js';
+import { reachSelector } from '../../platform/access/reach.js';
 import type { Compatibility } from '../../platform/options.js';
 import type { UpOptions } from '../../platform/up/options.js';
 import { duration, setFlag, shared, sizeInBytes, variablesOf } from './shared.js';
@@ -24,23 +25,35 @@ const port = (summary: string, env: string, value: number) =>
 const engine = (summary: string, env: string) =>
   Flags.string({ summary, env, helpGroup: 'STORAGE', helpValue: 'URL' });
 
-/** The role of a group at the login provider: GROUP=ROLE. A group's name may contain `=`. */
+/** The role of a group at the login provider, for all devices or those that a selector matches. A group's name may contain `=`. */
 const groupRole = Flags.custom<string>({
-  summary: "Give a group's users a role: viewer, ci or operator. Repeatable; the highest role counts.",
+  summary:
+    "Give a group's users a role (viewer, ci or operator), for all devices or for some. Repeatable; the highest role counts.",
   env: 'AIOT_OIDC_ROLE',
   helpGroup: 'LOGIN PROVIDER',
-  helpValue: 'GROUP=ROLE',
+  helpValue: 'GROUP=ROLE[:SELECTOR]',
   parse: async (text) => {
-    if (roles.some((role) => text.length > role.length + 1 && text.endsWith(`=${role}`))) return text;
+    const given = groupRightsOf(text);
+    if (given?.selector) reachSelector(given.selector);
+    if (given) return text;
     throw new AiotError(
       'AIOT_USAGE',
-      `--oidc-role: expected GROUP=ROLE such as staff=viewer, got "${text}"`,
+      `--oidc-role: expected GROUP=ROLE such as staff=viewer, or GROUP=ROLE:SELECTOR, got "${text}"`,
       {
         next: `The roles are ${roles.join(', ')}.`,
       },
     );
   },
 });
+
+const groupRights = new RegExp(`^(.+?)=(${roles.join('|')})(?::(.+))?$`, 's');
+
+/** A group with its rights. The first `=ROLE` that ends the text, or is followed by a colon, ends the group's name. */
+function groupRightsOf(text: string): { group: string; role: Role; selector?: string } | null {
+  const [, group, role, selector] = groupRights.exec(text) ?? [];
+  if (group === undefined) return null;
+  return { group, role: role as Role, ...(selector !== undefined && { selector }) };
+}
 
 /** The flags of `aiot up`. */
 export const upFlags = {
@@ -262,17 +275,21 @@ function providerOf(flags: UpFlags): UpOptions['provider'] {
     throw new AiotError('AIOT_USAGE', '--oidc-recheck: expected 1s to 30m');
   return {
     ...{ issuer, clientId, secretFile: flags['oidc-secret-file'], groupsClaim: flags['oidc-groups'] },
-    ...{ roles: rolesOf(given), recheckMs },
+    ...{ ...rightsOf(given), recheckMs },
   };
 }
 
-/** Roles by group, from GROUP=ROLE. */
-function rolesOf(given: readonly string[]): Record<string, Role> {
-  const entries = given.map((text) => {
-    const at = text.lastIndexOf('=');
-    return [text.slice(0, at), text.slice(at + 1) as Role];
-  });
-  return Object.fromEntries(entries);
+/** Roles and selectors by group. */
+function rightsOf(given: readonly string[]): {
+  roles: Record<string, Role>;
+  selectors?: Record<string, string>;
+} {
+  const all = given.flatMap((text) => groupRightsOf(text) ?? []);
+  const limits = all.flatMap(({ group, selector }) => (selector === undefined ? [] : [[group, selector]]));
+  return {
+    roles: Object.fromEntries(all.map(({ group, role }) => [group, role])),
+    ...(limits.length > 0 && { selectors: Object.fromEntries(limits) }),
+  };
 }
 
 /** Splits comma-separated names. @throws AIOT_USAGE */
@@ -311,6 +328,18 @@ export const roleFlag = Flags.option({
   summary:
     'Permissions: a viewer can only read; ci can also upload, push, and start rollouts and jobs; an operator can do everything.',
   env: 'AIOT_ROLE',
+});
+
+/** Devices that the rights of a user or a token are limited to. @throws AIOT_SELECTOR_INVALID */
+export const reachFlag = Flags.custom<string>({
+  summary:
+    "Limit the rights to devices, by name, type, group or tag: site=hall-3 [default: the creator's devices].",
+  env: 'AIOT_SELECTOR',
+  helpValue: 'SELECTOR',
+  parse: async (text) => {
+    reachSelector(text);
+    return text;
+  },
 });
 
 /** Restriction of a token. @throws AIOT_USAGE */

@@ -365,35 +365,43 @@ export function brokerFilesText({ dir, files, names }: BrokerFiles): string {
 }
 
 export function usersTable(users: readonly User[]): string {
-  const rows = users.map(({ name, role, created, disabled, tokens }) => [
+  const rows = users.map(({ name, role, selector, created, disabled, tokens }) => [
     name,
     role,
+    selector ?? 'all',
     disabled === null ? 'enabled' : `disabled since ${day(disabled)}`,
     String(tokens),
     day(created),
   ]);
   return table(
-    ['name', 'role', 'state', 'tokens', 'added'],
+    ['name', 'role', 'devices', 'state', 'tokens', 'added'],
     rows,
     "No users yet; only the operator's token exists.",
   );
 }
 
 export function tokensTable(tokens: readonly Token[]): string {
-  const rows = tokens.map(({ id, name, owner, role, scopes, state, expires, lastUsed }) => [
+  const rows = tokens.map(({ id, name, owner, role, scopes, selector, state, expires, lastUsed }) => [
     id,
     owner === null ? name : `${owner}: ${name}`,
     role,
     scopes === null ? 'all' : scopes.join(' '),
+    selector ?? 'all',
     state === 'valid' ? day(expires) : state,
     lastUsed === null ? 'never' : day(lastUsed),
   ]);
-  return table(['id', 'for', 'role', 'scopes', 'until', 'last used'], rows, 'No tokens.');
+  return table(['id', 'for', 'role', 'scopes', 'devices', 'until', 'last used'], rows, 'No tokens.');
+}
+
+/** The limit of rights to some devices, as the end of a sentence; empty if there is none. */
+export function onDevices({ selector }: Pick<User, 'selector'>): string {
+  return selector === null ? '' : `, only for the devices that match ${selector}`;
 }
 
 /** A new token, which is shown only once. */
-export function madeTokenText({ token, role, scopes, expires }: Token & { token: string }): string {
-  const may = scopes === null ? `full ${role} permissions` : `${role}, limited to ${scopes.join(', ')}`;
+export function madeTokenText({ token, role, scopes, selector, expires }: Token & { token: string }): string {
+  const what = scopes === null ? `full ${role} permissions` : `${role}, limited to ${scopes.join(', ')}`;
+  const may = `${what}${onDevices({ selector })}`;
   return `${oneLine(token)}\n\nThe token is shown only once: store it now. Permissions: ${oneLine(may)}. Valid until ${minute(expires)} UTC.`;
 }
 

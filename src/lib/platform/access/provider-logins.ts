@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Transaction } from 'kysely';
 import type { Logger } from 'pino';
-import { isUserName, type NewProviderLogin, type Role } from '../../api/contract/access.js';
+import { isUserName, type NewProviderLogin, type Role, type User } from '../../api/contract/access.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import type { Events } from '../events/events.js';
@@ -240,7 +240,7 @@ export class ProviderLogins {
       await transaction.updateTable('oidcTokens').set({ sealed }).where('token', '=', token).execute();
       const renewed = transaction.updateTable('tokens').set({ expires: this.lapsesAt(ends) });
       await renewed.where('id', '=', token).where('revoked', 'is', null).execute();
-      return this.setRole(transaction, owner, user.role as Role);
+      return this.setRights(transaction, owner, { role: user.role as Role, selector: user.selector });
     });
     if (isChanged) await endSessionsOf(owner, this.parts);
   }
@@ -290,7 +290,7 @@ export class ProviderLogins {
   ): Promise<{ owner: string; isChanged: boolean }> {
     const { events, now } = this.parts;
     const { issuer } = this.provider.options;
-    const { subject, role } = user;
+    const { subject, role, selector } = user;
     const found = await store
       .selectFrom('oidcUsers')
       .innerJoin('users', 'users.name', 'oidcUsers.name')
@@ -302,23 +302,32 @@ export class ProviderLogins {
       throw new AiotError('AIOT_NOT_ALLOWED', `the user ${found.name} is disabled`, {
         next: `Ask an operator to run \`aiot user enable ${found.name}\`.`,
       });
-    if (found) return { owner: found.name, isChanged: await this.setRole(store, found.name, role) };
+    if (found)
+      return { owner: found.name, isChanged: await this.setRights(store, found.name, { role, selector }) };
     const name = await freeName(store, user, issuer);
-    await store.insertInto('users').values({ name, role, created: now(), disabled: null }).execute();
+    await store
+      .insertInto('users')
+      .values({ name, role, selector, created: now(), disabled: null })
+      .execute();
     await store.insertInto('oidcUsers').values({ name, issuer, subject }).execute();
-    await events.record({ type: 'user.add', subject: name, who: 'platform', data: { role } }, store);
+    await events.record(
+      { type: 'user.add', subject: name, who: 'platform', data: { role, selector } },
+      store,
+    );
     return { owner: name, isChanged: false };
   }
 
-  /** Returns whether the user had another role. The caller ends the user's sessions after the transaction, because they keep that role. */
-  private async setRole(store: Transaction<Schema>, name: string, role: Role): Promise<boolean> {
-    const changed = store
-      .updateTable('users')
-      .set({ role })
-      .where('name', '=', name)
-      .where('role', '!=', role);
-    if (Number((await changed.executeTakeFirst()).numUpdatedRows) === 0) return false;
-    const change = { type: 'user.role' as const, subject: name, who: 'platform', data: { role } };
+  /** Returns whether the user had other rights. The caller ends the user's sessions after the transaction, because they keep those rights. */
+  private async setRights(
+    store: Transaction<Schema>,
+    name: string,
+    rights: Pick<User, 'role' | 'selector'>,
+  ): Promise<boolean> {
+    const own = store.selectFrom('users').select(['role', 'selector']).where('name', '=', name);
+    const before = await own.executeTakeFirst();
+    if (!before || (before.role === rights.role && before.selector === rights.selector)) return false;
+    await store.updateTable('users').set(rights).where('name', '=', name).execute();
+    const change = { type: 'user.role' as const, subject: name, who: 'platform', data: rights };
     await this.parts.events.record(change, store);
     return true;
   }

@@ -3,6 +3,7 @@ import type { Role } from '../../api/contract/access.js';
 import { atLeast } from '../../api/contract/access.js';
 import { AiotError, type ErrorDetails } from '../../core/errors.js';
 import { timeLimit } from '../../core/tasks.js';
+import { anyOf } from '../../fleet/selector.js';
 
 /** The login provider of a platform (OpenID Connect), and the roles of its groups. */
 export interface ProviderOptions {
@@ -15,6 +16,8 @@ export interface ProviderOptions {
   groupsClaim: string;
   /** Roles by group. A user with several groups has the highest of their roles; a user without one of them cannot log in. */
   roles: Readonly<Record<string, Role>>;
+  /** Selectors of the devices that groups' roles are limited to, by group. */
+  selectors?: Readonly<Record<string, string>> | undefined;
   /** How old a login's role may be before the provider is asked again, ms. */
   recheckMs: number;
 }
@@ -27,6 +30,8 @@ export interface ProviderUser {
   name: string;
   /** Highest role of the user's groups; null = no group has a role. */
   role: Role | null;
+  /** Devices that the role is limited to; null = all devices. */
+  selector: string | null;
   /** Groups, as listed by the provider. */
   groups: readonly string[];
   /** Token for asking the provider again; null if the provider does not issue one. */
@@ -186,7 +191,7 @@ export class Provider {
       all = { ...(await this.userInfo(session, subject, tokens.access_token)), ...all };
     const groups = groupsIn(claimOf(all, this.options.groupsClaim));
     return {
-      ...{ subject, groups, role: this.roleOf(groups) },
+      ...{ subject, groups, ...this.rightsOf(groups) },
       name: [all.preferred_username, all.email, all.name].find((name) => typeof name === 'string') ?? subject,
       refreshToken: tokens.refresh_token ?? null,
     };
@@ -213,13 +218,18 @@ export class Provider {
     }
   }
 
-  private roleOf(groups: readonly string[]): Role | null {
-    let highest: Role | null = null;
-    for (const group of groups) {
-      const role = Object.hasOwn(this.options.roles, group) ? this.options.roles[group] : undefined;
-      if (role !== undefined && (highest === null || atLeast(role, highest))) highest = role;
-    }
-    return highest;
+  /** The highest role of the groups, for the devices of all groups with that role. */
+  private rightsOf(groups: readonly string[]): Pick<ProviderUser, 'role' | 'selector'> {
+    const { roles, selectors = {} } = this.options;
+    const own = groups.filter((group) => Object.hasOwn(roles, group));
+    const role = own
+      .map((group) => roles[group] as Role)
+      .reduce<Role | null>((best, each) => (best === null || atLeast(each, best) ? each : best), null);
+    const limits = own
+      .filter((group) => roles[group] === role)
+      .map((group) => (Object.hasOwn(selectors, group) ? (selectors[group] ?? 'all') : 'all'));
+    const selector = anyOf(limits.sort());
+    return { role, selector: selector === 'all' ? null : selector };
   }
 
   private async during<T>(call: (session: Session) => Promise<T>): Promise<T> {

@@ -11,10 +11,13 @@ import {
 import { type PageQuery, pageOfRows } from '../../api/page.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
+import { everyOf } from '../../fleet/selector.js';
 import type { UserIdentity } from '../broker/identity.js';
+import type { Devices } from '../devices/devices.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import type { ProviderLogins } from './provider-logins.js';
+import { reachOf, reachSelector, withinReach } from './reach.js';
 import { isFromProvider, type Sessions, unknownUser } from './users.js';
 
 /** The use of a token is recorded at most once in this interval, ms, not for every request. */
@@ -26,6 +29,8 @@ interface Parts {
   sessions: Sessions;
   /** Checks logins of the provider's users; absent = there are none. */
   providerLogins?: Pick<ProviderLogins, 'isDue' | 'renew'>;
+  /** The devices that selectors of tokens match; absent = none. */
+  devices?: Pick<Devices, 'find' | 'selectable'>;
   /** ms since 1970 */
   now: () => number;
 }
@@ -80,16 +85,15 @@ export class Tokens {
     const { id, owner, role, scopes, state } = tokenShown(row, this.parts.now());
     if (state !== 'valid') return null;
     this.note(id);
-    return { kind: 'user', role, scopes, token: id, name: nameOf(owner, id) };
+    const reach = reachOf(selectorsOf(row), this.parts.devices);
+    return { kind: 'user', role, scopes, reach, token: id, name: nameOf(owner, id) };
   }
 
-  /** Returns the current roles of those of the ids whose tokens are valid. */
-  async validRoles(ids: string[]): Promise<ReadonlyMap<string, Role>> {
+  /** Returns the current rights of those of the ids whose tokens are valid, as in `rightsOf`. */
+  async validRights(ids: string[]): Promise<ReadonlyMap<string, string>> {
     const rows = await selectTokens(this.parts.store).where('tokens.id', 'in', ids).execute();
-    const valid = rows
-      .map((row) => tokenShown(row, this.parts.now()))
-      .filter(({ state }) => state === 'valid');
-    return new Map(valid.map(({ id, role }) => [id, role]));
+    const valid = rows.filter((row) => stateOf(row, this.parts.now()) === 'valid');
+    return new Map(valid.map((row) => [row.id, rightsOf(roleOf(row), selectorsOf(row))]));
   }
 
   /**
@@ -121,7 +125,8 @@ export class Tokens {
   /** Returns one of the caller's own tokens; operators may read any token. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
   async show(id: string, by: Grantor): Promise<Token> {
     const token = await this.get(id);
-    if (by.role === 'operator' || token.owner === (await this.get(by.token)).owner) return token;
+    if ((by.role === 'operator' && by.reach === null) || token.owner === (await this.get(by.token)).owner)
+      return token;
     throw new AiotError(
       'AIOT_NOT_ALLOWED',
       `the token ${id} belongs to another user: only an operator can read it`,
@@ -143,11 +148,16 @@ export class Tokens {
     }
     await this.refuseLogin(owner);
     const { name, scopes = null, validMs } = request;
-    checkGrant(by, { owner, role, scopes }, (await this.get(by.token)).owner);
-    const { secret, row } = freshToken(now(), { name, owner, role, scopes, ...(validMs ? { validMs } : {}) });
+    const selector = reachSelector(request.selector);
+    const selectors = [...new Set([...(by.reach?.selectors ?? []), ...(selector ? [selector] : [])])];
+    checkGrant(by, { owner, role, scopes, selectors }, (await this.get(by.token)).owner);
+    const { secret, row } = freshToken(now(), {
+      ...{ name, owner, role, scopes, selectors },
+      ...(validMs ? { validMs } : {}),
+    });
     await store.transaction().execute(async (transaction) => {
       await transaction.insertInto('tokens').values(row).execute();
-      const data = { name, owner, role, scopes, expires: row.expires };
+      const data = { name, owner, role, scopes, selector: selectorText(selectors), expires: row.expires };
       await events.record({ type: 'token.create', subject: row.id, who: by.name, data }, transaction);
     });
     return { ...(await this.get(row.id)), token: secret };
@@ -156,7 +166,7 @@ export class Tokens {
   /** Revokes a token and closes everything opened with it. Idempotent. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
   async revoke(id: string, by: Grantor): Promise<Token> {
     const { store, events, now, sessions } = this.parts;
-    const token = await this.theirs(id, by);
+    const { token } = await this.theirs(id, by);
     if (token.state === 'revoked') return token;
     await store.transaction().execute(async (transaction) => {
       await transaction.updateTable('tokens').set({ revoked: now() }).where('id', '=', id).execute();
@@ -172,7 +182,7 @@ export class Tokens {
    */
   async rotate(id: string, graceMs: number, by: Grantor): Promise<MadeToken> {
     const { store, events, now, sessions } = this.parts;
-    const before = await this.theirs(id, by);
+    const { token: before, selectors } = await this.theirs(id, by);
     if (before.state !== 'valid') {
       throw new AiotError('AIOT_REQUEST_INVALID', `the token ${id} is ${before.state}: create a new one`, {
         next: 'Create one with `aiot token create NAME --role ROLE`.',
@@ -181,7 +191,7 @@ export class Tokens {
     const { name, owner, role, scopes } = before;
     await this.refuseLogin(owner);
     const validMs = before.expires - before.created;
-    const { secret, row } = freshToken(now(), { name, owner, role, scopes, validMs });
+    const { secret, row } = freshToken(now(), { name, owner, role, scopes, selectors, validMs });
     const ends = Math.min(before.expires, now() + graceMs);
     await store.transaction().execute(async (transaction) => {
       await transaction.insertInto('tokens').values(row).execute();
@@ -195,11 +205,12 @@ export class Tokens {
   }
 
   /** Returns a token that the requester may change: any token for operators, only their own for others. */
-  private async theirs(id: string, by: Grantor): Promise<Token> {
+  private async theirs(id: string, by: Grantor): Promise<{ token: Token; selectors: readonly string[] }> {
     const token = await this.get(id);
+    const row = await selectTokens(this.parts.store).where('tokens.id', '=', id).executeTakeFirstOrThrow();
     const mine = (await this.get(by.token)).owner;
-    checkGrant(by, token, mine);
-    return token;
+    checkGrant(by, { ...token, selectors: selectorsOf(row) }, mine);
+    return { token, selectors: selectorsIn(row.selectors) };
   }
 
   /**
@@ -242,13 +253,15 @@ export class Tokens {
 }
 
 /** The user who grants or revokes a right. */
-type Grantor = Pick<UserIdentity, 'name' | 'role' | 'scopes' | 'token'>;
+type Grantor = Pick<UserIdentity, 'name' | 'role' | 'scopes' | 'reach' | 'token'>;
 
 interface Right {
   owner: string | null;
   role: Role;
   /** Scopes of the token; null = everything the role allows. */
   scopes: readonly string[] | null;
+  /** Selectors that limit the devices. */
+  selectors: readonly string[];
 }
 
 /**
@@ -257,9 +270,13 @@ interface Right {
  * @throws AIOT_NOT_ALLOWED
  */
 function checkGrant(by: Grantor, right: Right, own: string | null): void {
-  if (by.role !== 'operator' && right.owner !== own) {
-    throw refused("only operators can manage other users' tokens");
+  if ((by.role !== 'operator' || by.reach !== null) && right.owner !== own) {
+    throw refused("only operators for all devices can manage other users' tokens");
   }
+  if (!withinReach(by.reach, right.selectors))
+    throw refused(
+      `this token is limited to devices (${by.reach?.text}), but the other one is not limited to them`,
+    );
   if (!atLeast(by.role, right.role)) {
     throw refused(`the role ${right.role} is higher than the role ${by.role} of this token`);
   }
@@ -285,9 +302,17 @@ export function freshToken(
   now: number,
   {
     scopes = null,
+    selectors = [],
     validMs = usualLifetimeMs,
     ...rest
-  }: { name: string; owner: string | null; role: Role; scopes?: readonly string[] | null; validMs?: number },
+  }: {
+    name: string;
+    owner: string | null;
+    role: Role;
+    scopes?: readonly string[] | null;
+    selectors?: readonly string[];
+    validMs?: number;
+  },
 ) {
   const secret = `aiot_${randomBytes(32).toString('base64url')}`;
   const digest = sha256Hex(secret);
@@ -295,6 +320,7 @@ export function freshToken(
     ...{ ...rest, id: `tok_${digest.slice(0, 12)}`, digest },
     ...{ scopes: scopes && JSON.stringify(scopes), created: now, expires: now + validMs },
     ...{ lastUsed: null, revoked: null },
+    selectors: selectors.length === 0 ? null : JSON.stringify(selectors),
   };
   return { secret, row };
 }
@@ -307,20 +333,49 @@ function selectTokens(store: Store) {
     .leftJoin('oidcTokens', 'oidcTokens.token', 'tokens.id')
     .selectAll('tokens')
     .select(['oidcTokens.checked', 'oidcTokens.ends'])
-    .select(['users.role as ownerRole', 'users.disabled as ownerDisabled']);
+    .select([
+      'users.role as ownerRole',
+      'users.disabled as ownerDisabled',
+      'users.selector as ownerSelector',
+    ]);
 }
 
 type TokenRow = Awaited<ReturnType<ReturnType<typeof selectTokens>['executeTakeFirstOrThrow']>>;
 
 /** A token without its secret, with its current role, which never exceeds the owner's. */
 function tokenShown(row: TokenRow, now: number): Token {
-  const { id, name, owner, created, expires, lastUsed, ownerRole } = row;
-  const role = row.role as Role;
-  const least = ownerRole === null || atLeast(ownerRole as Role, role) ? role : (ownerRole as Role);
+  const { id, name, owner, created, expires, lastUsed } = row;
   return {
-    ...{ id, name, owner, role: least, created, expires, lastUsed, state: stateOf(row, now) },
+    ...{ id, name, owner, role: roleOf(row), created, expires, lastUsed, state: stateOf(row, now) },
     scopes: row.scopes === null ? null : (JSON.parse(row.scopes) as string[]),
+    selector: selectorText(selectorsOf(row)),
   };
+}
+
+/** A token's role, which never exceeds its owner's. */
+function roleOf({ role, ownerRole }: TokenRow): Role {
+  return ownerRole === null || atLeast(ownerRole as Role, role as Role)
+    ? (role as Role)
+    : (ownerRole as Role);
+}
+
+/** The selectors that limit a token: its owner's and its own. */
+function selectorsOf({ selectors, ownerSelector }: TokenRow): readonly string[] {
+  const all = [...(ownerSelector === null ? [] : [ownerSelector]), ...selectorsIn(selectors)];
+  return [...new Set(all)];
+}
+
+function selectorsIn(text: string | null): readonly string[] {
+  return text === null ? [] : (JSON.parse(text) as string[]);
+}
+
+function selectorText(selectors: readonly string[]): string | null {
+  return selectors.length === 0 ? null : everyOf(selectors);
+}
+
+/** A role with its devices, as text that changes with them. */
+export function rightsOf(role: Role, selectors: readonly string[] = []): string {
+  return [role, ...selectors].join('\n');
 }
 
 function stateOf(row: TokenRow, now: number): Token['state'] {

@@ -7,7 +7,8 @@ import { didYouMean } from '../../core/text.js';
 import type { UserIdentity } from '../broker/identity.js';
 import type { Events } from '../events/events.js';
 import { isUniqueViolation, type Store } from '../store/database.js';
-import type { Tokens } from './tokens.js';
+import { reachSelector } from './reach.js';
+import { rightsOf, type Tokens } from './tokens.js';
 
 interface UserParts {
   store: Store;
@@ -45,11 +46,15 @@ export class Users {
   }
 
   /** @throws AIOT_ALREADY_EXISTS */
-  async add({ name, role }: NewUser, who: string): Promise<User> {
+  async add({ name, role, selector }: NewUser, who: string): Promise<User> {
     const { store, events, now } = this.parts;
+    const rights = { role, selector: reachSelector(selector) };
     const adding = store.transaction().execute(async (transaction) => {
-      await transaction.insertInto('users').values({ name, role, created: now(), disabled: null }).execute();
-      await events.record({ type: 'user.add', subject: name, who, data: { role } }, transaction);
+      await transaction
+        .insertInto('users')
+        .values({ name, ...rights, created: now(), disabled: null })
+        .execute();
+      await events.record({ type: 'user.add', subject: name, who, data: rights }, transaction);
     });
     await adding.catch((error: unknown) => {
       if (!isUniqueViolation(error)) throw error;
@@ -131,14 +136,16 @@ export async function endSessionsOf(
 function shown(row: {
   name: string;
   role: string;
+  selector: string | null;
   created: number;
   disabled: number | null;
   tokens: number | null;
 }): User {
-  const { name, created, disabled, tokens } = row;
+  const { name, selector, created, disabled, tokens } = row;
   return {
     name,
     role: row.role as Role,
+    selector,
     created,
     disabled,
     tokens: disabled === null ? Number(tokens ?? 0) : 0,
@@ -280,18 +287,21 @@ export function csrfOf(secret: string): string {
 const sweepEvery = 2000;
 
 /**
- * Connections and requests opened with a token, which end with the token, and when its role changes. A change by this process takes effect
+ * Connections and requests opened with a token, which end with the token, and when its rights change. A change by this process takes effect
  * immediately. A token's expiry, or a change by another replica, takes effect within two seconds.
  */
 export class Sessions {
-  /** Functions that end the sessions, with the role in which each session was opened, by token. */
-  private readonly open = new Map<string, Map<() => void, Role>>();
+  /** Functions that end the sessions, with the rights with which each session was opened, by token. */
+  private readonly open = new Map<string, Map<() => void, string>>();
   private timer: NodeJS.Timeout | undefined;
 
   /** Registers a session. Returns a function to call when the session ends on its own. */
-  begin({ token, role }: Pick<UserIdentity, 'token' | 'role'>, end: () => void): () => void {
+  begin(
+    { token, role, reach }: Pick<UserIdentity, 'token' | 'role'> & Partial<Pick<UserIdentity, 'reach'>>,
+    end: () => void,
+  ): () => void {
     const ends = this.open.get(token) ?? new Map();
-    this.open.set(token, ends.set(end, role));
+    this.open.set(token, ends.set(end, rightsOf(role, reach?.selectors)));
     return () => {
       ends.delete(end);
       if (ends.size === 0 && this.open.get(token) === ends) this.open.delete(token);
@@ -308,24 +318,24 @@ export class Sessions {
   }
 
   /**
-   * Periodically checks which tokens are no longer valid or have another role. `failed` is called when the store cannot be read.
+   * Periodically checks which tokens are no longer valid or have other rights. `failed` is called when the store cannot be read.
    */
-  watch(tokens: Pick<Tokens, 'validRoles'>, failed: (error: unknown) => void): () => void {
+  watch(tokens: Pick<Tokens, 'validRights'>, failed: (error: unknown) => void): () => void {
     const look = async () => {
       const ids = [...this.open.keys()];
       if (ids.length === 0) return;
-      const roles = await tokens.validRoles(ids);
-      for (const id of ids) this.endUnless(id, roles.get(id));
+      const rights = await tokens.validRights(ids);
+      for (const id of ids) this.endUnless(id, rights.get(id));
     };
     this.timer = setInterval(() => look().catch(failed), sweepEvery);
     return () => clearInterval(this.timer);
   }
 
-  /** Ends a token's sessions that were opened in another role. @param role the token's current role; undefined = it is not valid */
-  private endUnless(token: string, role: Role | undefined): void {
-    const ends = this.open.get(token) ?? new Map<() => void, Role>();
+  /** Ends a token's sessions that were opened with other rights. @param rights the token's current rights; undefined = it is not valid */
+  private endUnless(token: string, rights: string | undefined): void {
+    const ends = this.open.get(token) ?? new Map<() => void, string>();
     for (const [end, opened] of [...ends]) {
-      if (opened === role) continue;
+      if (opened === rights) continue;
       ends.delete(end);
       end();
     }

@@ -88,6 +88,9 @@ export class Authorizer {
       return refuse('expected the user name as the client id, alone or followed by a slash and more text');
     if (clientId.length > longestClientId) return refuse('the client id is too long');
     if (identity.kind !== 'user') return { identity, user, expires: null };
+    // An external broker cannot leave out the other devices of a wildcard, or of a subscription that exists already.
+    if (identity.reach !== null)
+      return refuse('tokens limited to devices are only accepted by the built-in broker');
     this.watch(identity);
     return { identity, user, expires: (await this.parts.tokens.get(identity.token)).expires };
   }
@@ -173,7 +176,7 @@ export class Authorizer {
     const user = await tokens.identityOf(username.slice(tokenUser.length));
     // The connection may have been admitted by another replica, or before a restart.
     if (user) this.watch(user);
-    return user;
+    return user?.reach === null ? user : null;
   }
 
   /** Disconnects the token's clients when the token ends, or when its role changes. */

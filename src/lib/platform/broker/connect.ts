@@ -2,13 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { IConnackPacket } from 'mqtt-packet';
 import type { Core } from './broker.js';
 import type { Connection } from './connection.js';
-import { type Identity, mayPublish, maySubscribe } from './identity.js';
+import { deliveryTest, type Identity, mayPublish, maySubscribe, mayUseFilter } from './identity.js';
 import type { BrokerLimits } from './limits.js';
 import { connack } from './requests.js';
 import type { LogRecord } from './session-log.js';
 import { Session, type Will, willRecord } from './sessions.js';
 import { redistribute } from './shares.js';
-import { filterWithin, isTooDeep } from './topics.js';
+import { isTooDeep } from './topics.js';
 import { endPendingWill, endSession } from './wills.js';
 import { type ConnectPacket, reasonCode } from './wire.js';
 
@@ -161,11 +161,10 @@ async function settle(
   state.sessions.set(key, session);
   session.expiryMs = expiryMs;
   session.offlineSince = null;
+  session.isFit = deliveryTest(identity);
   // Permissions were checked at SUBSCRIBE, and may have been narrowed since, for example by a token with narrower
   // scopes.
-  const lost = [...session.subscriptions.keys()].filter(
-    (filter) => !maySubscribe(identity, filterWithin(filter)),
-  );
+  const lost = [...session.subscriptions.keys()].filter((filter) => !mayUseFilter(identity, filter));
   for (const filter of lost) state.unsubscribe(session, filter);
   // The other members of a shared subscription keep their rights to its messages.
   if (lost.length > 0) redistribute(core.router, session, true, new Set(lost));

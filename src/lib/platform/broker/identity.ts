@@ -3,13 +3,14 @@ import type { Logger } from 'pino';
 import type { Role } from '../../api/contract/access.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { deviceChannels, isProtocolTopic, parseTopic } from '../../device/protocol/codec.js';
+import type { Reach } from '../access/reach.js';
 import type { DeviceSecrets, Failures } from '../access/secrets.js';
 import type { Tokens } from '../access/tokens.js';
 import type { Devices } from '../devices/devices.js';
 import type { DeviceRecord } from '../devices/records.js';
 import type { Denial } from '../events/audit.js';
 import type { BrokerFigures } from './metrics.js';
-import { filterCovers, topicMatcher } from './topics.js';
+import { filterCovers, filterWithin, sharedFilter, topicMatcher } from './topics.js';
 import type { ConnectPacket } from './wire.js';
 
 /** Identity of a connection's client. */
@@ -27,6 +28,8 @@ export interface UserIdentity {
   role: Role;
   /** Scopes that restrict the token (`models:push`, `stream:lab/#`); null = everything the role allows. */
   scopes: readonly string[] | null;
+  /** Devices that the rights are limited to; null = all devices. */
+  reach: Reach | null;
   /** The token's id, because sessions end with their token. */
   token: string;
 }
@@ -123,11 +126,12 @@ export async function identify(
 /**
  * Whether an identity may publish. Devices publish only on their own channels, and boards only on their listener's topics. Operators may
  * use every topic except the broker's own, `ci` all but protocol v1's, and viewers none. The `stream:` scopes of a token restrict this
- * further.
+ * further, and a selector limits them to the topics of the matching devices.
  */
 export function mayPublish(identity: Identity, topic: string): boolean {
   if (topic.startsWith('$')) return false;
   if (identity.kind === 'user') {
+    if (identity.reach && !maySee(identity.reach, topic)) return false;
     // Only operators may publish messages meant for devices.
     const may = identity.role === 'operator' || (identity.role === 'ci' && !isProtocolTopic(topic));
     return may && inScope(identity, (allowed) => topicMatcher(allowed)(topic));
@@ -145,11 +149,58 @@ export function mayPublish(identity: Identity, topic: string): boolean {
  * match more.
  */
 export function maySubscribe(identity: Identity, filter: string): boolean {
-  if (identity.kind === 'user') return inScope(identity, (allowed) => filterCovers(allowed, filter));
+  if (identity.kind === 'user') {
+    if (identity.reach && !mayFollow(identity.reach, filter)) return false;
+    return inScope(identity, (allowed) => filterCovers(allowed, filter));
+  }
   if (identity.kind === 'board')
     return identity.door.subscribe.some((allowed) => filterCovers(allowed, filter));
   const parts = parseTopic(filter);
   return parts !== null && parts.device === identity.name && deviceChannels[parts.channel] === 'platform';
+}
+
+/**
+ * Whether an identity may use a filter that may be that of a shared subscription. Such a subscription takes messages from the other members,
+ * so it cannot leave out devices.
+ */
+export function mayUseFilter(identity: Identity, filter: string): boolean {
+  const isLimited = identity.kind === 'user' && identity.reach !== null;
+  if (isLimited && sharedFilter(filter)) return false;
+  return maySubscribe(identity, filterWithin(filter));
+}
+
+/**
+ * Which messages a client gets of those that its subscriptions match; null = all of them. Wildcards can match the topics of devices
+ * outside the client's reach, and a device can leave it at any time.
+ */
+export function deliveryTest(identity: Identity): ((topic: string) => boolean) | null {
+  if (identity.kind !== 'user' || identity.reach === null) return null;
+  const { reach } = identity;
+  return (topic) => maySee(reach, topic);
+}
+
+/** Whether a topic belongs to a device in reach. Topics outside protocol v1 belong to no device. */
+function maySee(reach: Reach, topic: string): boolean {
+  const device = deviceOf(topic);
+  return device !== undefined && reach.has(device);
+}
+
+/** Whether a filter is one for the topics of devices in reach. With a wildcard for the device, `deliveryTest` leaves out the others. */
+function mayFollow(reach: Reach, filter: string): boolean {
+  const levels = filter.split('/');
+  for (const [i, wanted] of protocolLevels.entries()) {
+    const level = levels[i];
+    if (level === '#') return true;
+    if (level !== '+' && level !== wanted) return false;
+  }
+  const device = levels[protocolLevels.length];
+  return device !== undefined && (device === '#' || device === '+' || reach.has(device));
+}
+
+const protocolLevels = ['aiot', 'v1'];
+
+function deviceOf(topic: string): string | undefined {
+  return isProtocolTopic(topic) ? topic.split('/')[protocolLevels.length] : undefined;
 }
 
 function inScope({ scopes }: UserIdentity, covers: (filter: string) => boolean): boolean {

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import * as z from 'zod';
-import type { Role } from '../../api/contract/access.js';
 import { AiotError } from '../../core/errors.js';
 import { withKeptCredentials } from '../../stream/credentials.js';
 import { connectNats, type NatsClient } from '../../stream/nats/connect.js';
@@ -20,7 +19,7 @@ export interface NatsParts {
   keys: CalloutKeys;
   authorizer: Pick<Authorizer, 'admit'>;
   devices: Pick<Devices, 'mayConnect' | 'holds'>;
-  tokens: Pick<Tokens, 'validRoles'>;
+  tokens: Pick<Tokens, 'validRights'>;
   /** ms since 1970 */
   now: () => number;
   log: Logger;
@@ -161,8 +160,8 @@ async function unwelcome(
 ): Promise<Connection[]> {
   const idOf = ({ authorized_user: user = '' }: Connection) => user.slice(tokenUser.length);
   const users = connections.filter(({ tags }) => tags?.includes(clientTags.user));
-  const roles =
-    users.length === 0 ? new Map<string, Role>() : await tokens.validRoles([...new Set(users.map(idOf))]);
+  const rights =
+    users.length === 0 ? new Map<string, string>() : await tokens.validRights([...new Set(users.map(idOf))]);
   const excess = connections.filter(({ authorized_user: name = '', tags = [] }) => {
     if (!tags.includes(clientTags.device)) return false;
     const certificate = tags.find((tag) => tag.startsWith(clientTags.certificate));
@@ -170,9 +169,9 @@ async function unwelcome(
     return certificate !== undefined && !devices.holds(certificate.slice(clientTags.certificate.length));
   });
   const isExcess = (user: Connection) => {
-    const role = roles.get(idOf(user));
+    const right = rights.get(idOf(user));
     const opened = user.tags?.find((tag) => tag.startsWith(clientTags.role));
-    return role === undefined || (opened !== undefined && opened !== clientTags.role + role);
+    return right === undefined || (opened !== undefined && opened !== clientTags.role + right);
   };
   return [...users.filter(isExcess), ...excess];
 }

@@ -288,7 +288,7 @@ export class Router {
       if (qos === 0) continue;
       copied = true;
       const session = each.subscriber;
-      if (!session.persistent) continue;
+      if (!session.persistent || session.isFit?.(message.topic) === false) continue;
       const id = session.freeId();
       if (id === 0) continue;
       plans ??= new Plans();
@@ -332,12 +332,15 @@ export class Router {
       const receiver = forOrigin(each, origin);
       if (!receiver) continue;
       const session = each.subscriber;
+      const planned = session.persistent ? plans?.of(session)?.id : undefined;
+      // A message that is in the log for the session was tested when it was planned.
+      if (planned === undefined && session.isFit?.(message.topic) === false) continue;
       const qos = Math.min(receiver.qos, message.qos) as Qos;
       const copy = receiver.retainAsPublished ? message : plain;
       if (qos === 0) this.sendNow(session, copy, receiver.ids);
       else {
-        const id = session.persistent ? plans?.of(session)?.id : undefined;
-        this.enqueue(session, copy, qos, { ids: receiver.ids, id, number: id === undefined ? id : number });
+        const logged = planned === undefined ? undefined : number;
+        this.enqueue(session, copy, qos, { ids: receiver.ids, id: planned, number: logged });
       }
       if (isBehind(session)) behind = session;
     }

@@ -293,6 +293,8 @@ export class Session {
   retainedFeed: RetainedFeed | null = null;
   /** Called when the session may have caught up. */
   readonly waiters = new Set<() => void>();
+  /** Which messages the client may get, if its rights are limited to some devices; null = all of them. */
+  isFit: ((topic: string) => boolean) | null = null;
   /** Whether publishers have waited long enough for this session; they do not wait again until it has caught up. */
   lagging = false;
   /** Time when the session's client disconnected, ms since 1970; null while the client is connected. */

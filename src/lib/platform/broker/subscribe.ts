@@ -1,12 +1,12 @@
 import type { MqttVersion } from '../../stream/mqtt/packets.js';
 import type { Core } from './broker.js';
 import type { Connection } from './connection.js';
-import { maySubscribe } from './identity.js';
+import { mayUseFilter } from './identity.js';
 import { suback, unsuback } from './requests.js';
 import { loggedGrant } from './session-log.js';
 import type { Session } from './sessions.js';
 import { redistribute } from './shares.js';
-import { filterWithin, fitsLimits, sharedFilter } from './topics.js';
+import { fitsLimits, sharedFilter } from './topics.js';
 import {
   type BrokerMessage,
   type Qos,
@@ -86,7 +86,7 @@ function reasonToRefuse(
   if (session.subscriptions.size >= limits.subscriptions && !session.subscriptions.has(filter))
     return reasonCode.quotaExceeded;
   if (!fitsLimits(limits, filter)) return reasonCode.topicFilterInvalid;
-  return maySubscribe(identity!, filterWithin(filter)) ? 0 : reasonCode.notAuthorized;
+  return mayUseFilter(identity!, filter) ? 0 : reasonCode.notAuthorized;
 }
 
 /** Number of unacknowledged messages at which the sending of retained messages pauses, for sessions that end with their connection. */
@@ -171,6 +171,7 @@ export class RetainedFeed {
 
   private send(message: BrokerMessage, { filter, qos: most, id }: SubscribeRequest): void {
     const { session } = this;
+    if (session.isFit?.(message.topic) === false) return;
     // The client has unsubscribed.
     if (!session.subscriptions.has(filter)) {
       this.current = null;

@@ -12,6 +12,7 @@ import { type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import { thousands } from '../../core/figures.js';
 import { didYouMean } from '../../core/text.js';
+import type { Reach } from '../access/reach.js';
 import type { Entry } from '../journal/entry.js';
 import { type LostMessage, lostOf as lostTelemetry, Tallies } from '../journal/lost.js';
 import { fieldsOf, missingIn, type Take } from '../journal/takes.js';
@@ -30,7 +31,8 @@ interface SampleQuery {
 
 /** Recorded telemetry as datasets: one per stream. */
 export interface Datasets {
-  list(page: PageQuery): Promise<{ datasets: DatasetInfo[]; next: string | null }>;
+  /** With a `reach`, only the streams of these devices, with their counts. */
+  list(page: PageQuery, reach?: Reach | null): Promise<{ datasets: DatasetInfo[]; next: string | null }>;
   count(): Promise<number>;
   /** A page of the stream's recordings. @throws AIOT_NOT_FOUND */
   get(
@@ -163,6 +165,18 @@ export function datasetsOf(
     for (let i = 0; i < sorted.length; i += together)
       yield* recordingsOf(stream, sorted.slice(i, i + together), after);
   };
+  /** A stream's counts over the recordings of some devices; null if it has none of them. */
+  const infoWithin = async (name: string, reach: Reach): Promise<DatasetInfo | null> => {
+    const info = { name, recordings: 0, messages: 0, samples: 0, bytes: 0, duplicates: 0 };
+    const counts = new Map<string, number>();
+    for await (const { take, said } of recordings(name, undefined)) {
+      if (!reach.has(take.device)) continue;
+      info.recordings++;
+      for (const key of ['messages', 'samples', 'bytes', 'duplicates'] as const) info[key] += take[key];
+      if (said.label !== null) counts.set(said.label, (counts.get(said.label) ?? 0) + 1);
+    }
+    return info.recordings === 0 ? null : { ...info, labels: Object.fromEntries(counts) };
+  };
   const infoOf = async ({ fields: _, ...totals }: StreamTotals): Promise<DatasetInfo> => {
     const counts = new Map<string, number>();
     for (const [key, label] of await labels.ofStream(totals.name)) {
@@ -234,11 +248,14 @@ export function datasetsOf(
   };
   return {
     requireRecordings,
-    async list({ limit, after }) {
+    async list({ limit, after }, reach = null) {
       const found = await telemetry.streams({ after, limit: limit + 1 });
       const { entries, next } = pageOfRows(found, limit, ({ name }) => name);
       const datasets: DatasetInfo[] = [];
-      for (const totals of entries) datasets.push(await infoOf(totals));
+      for (const totals of entries) {
+        const info = reach ? await infoWithin(totals.name, reach) : await infoOf(totals);
+        if (info) datasets.push(info);
+      }
       return { datasets, next };
     },
     async count() {

@@ -210,7 +210,9 @@ async function isLetIn(request: FastifyRequest, controller: string, parts: Parts
   if (scheme === 'TargetToken') return secrets.isRight(controller, token, request.ip, true);
   if (scheme !== 'GatewayToken') return false;
   // An unrestricted token does not belong on a device, so it is not accepted here.
-  if (!(await tokens.identify(token))?.scopes?.includes(gatewayScope)) return false;
+  const gateway = await tokens.identify(token);
+  // A gateway acts for every device, so its token cannot be limited to some.
+  if (!gateway?.scopes?.includes(gatewayScope) || gateway.reach !== null) return false;
   await ddi.admit(controller);
   return true;
 }

@@ -12,6 +12,7 @@ import type { PageQuery } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import { mayConnect } from '../../fleet/device.js';
 import { causesOf, type HealthFacts, healthOf, rejectWindowMs, restartWindowMs } from '../../fleet/health.js';
+import type { Reach } from '../access/reach.js';
 import { failingAlarms } from '../events/alarms.js';
 import { type Events, eventsAfter, extentOf, type NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
@@ -136,8 +137,11 @@ export class AttentionService {
   }
 
   /** A page of unwell devices; `after` is the `next` of the previous page. */
-  async list({ limit, after, all = false }: PageQuery & { all?: boolean | undefined }): Promise<Attention> {
-    const { found, counts } = await this.look();
+  async list(
+    { limit, after, all = false }: PageQuery & { all?: boolean | undefined },
+    reach: Reach | null = null,
+  ): Promise<Attention> {
+    const { found, counts } = await this.look(reach);
     const now = this.parts.now();
     const unwell = found.filter(({ causes }) => causes.length > 0);
     const shown = unwell.filter((health) => all || !isQuiet(health, now)).sort(byUrgency);
@@ -147,7 +151,8 @@ export class AttentionService {
     return {
       counts,
       quiet: unwell.filter((health) => isQuiet(health, now)).length,
-      alarms: await failingAlarms(this.parts.store),
+      // An alarm's failures name devices of the whole fleet.
+      alarms: reach === null ? await failingAlarms(this.parts.store) : [],
       devices: page as Attention['devices'],
       next: last && start + limit < shown.length ? keyOf(last) : null,
     };
@@ -235,7 +240,7 @@ export class AttentionService {
     }
   }
 
-  private async look() {
+  private async look(reach: Reach | null = null) {
     const { devices } = this.parts;
     await this.follow();
     const stored = await this.stored();
@@ -246,6 +251,7 @@ export class AttentionService {
       if (i % glance === glance - 1) await breath();
       const device = records[i]!;
       if (device.state === 'suspended' || device.state === 'revoked') continue;
+      if (reach?.has(device.name) === false) continue;
       const health = this.healthOf(device, stored.get(device.id));
       counts[health.state]++;
       if (health.causes.length > 0) found.push(health);

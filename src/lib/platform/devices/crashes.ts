@@ -211,12 +211,14 @@ export class Crashes {
     };
   }
 
-  /** A report by its ID, or the newest one of a group by its signature. @throws AIOT_NOT_FOUND */
-  async get(asked: string): Promise<CrashShown> {
+  /** A report by its ID, or the newest one of a group by its signature, of these devices or of all. @throws AIOT_NOT_FOUND */
+  async get(asked: string, devices?: readonly string[]): Promise<CrashShown> {
     const { store } = this.parts;
     const id = await this.movedTo(asked);
-    const row = await store
+    const own = store
       .selectFrom('crashes')
+      .$if(devices !== undefined, (select) => select.where('device', 'in', namesIn(devices)));
+    const row = await own
       .selectAll()
       .where((is) => is.or([is('id', '=', id), is('signature', '=', id)]))
       .orderBy('id', 'desc')
@@ -227,9 +229,8 @@ export class Crashes {
         next: 'To see the crashes, run `aiot device crashes list`. Reports are stored for 90 days.',
       });
     const report = crashSchema.parse(JSON.parse(row.report));
-    const [group] = await this.groups([row.signature], {});
-    const others = await store
-      .selectFrom('crashes')
+    const [group] = await this.groups([row.signature], { ...(devices && { devices }) });
+    const others = await own
       .select(['id', 'device', 'at', 'version'])
       .where('signature', '=', row.signature)
       .where('id', '!=', row.id)
@@ -274,6 +275,7 @@ export class Crashes {
       .execute();
     const newest = await store
       .selectFrom('crashes')
+      .$if(query.devices !== undefined, (select) => select.where('device', 'in', namesIn(query.devices)))
       .select((is) => ['signature', is.fn.max('id').as('id')])
       .where('signature', 'in', signatures)
       .groupBy('signature')
@@ -329,11 +331,16 @@ export class Crashes {
   }
 }
 
+/** The names for an SQL list, which PostgreSQL does not accept without entries; no device has an empty name. */
+function namesIn(devices: readonly string[] | undefined): readonly string[] {
+  return devices === undefined || devices.length === 0 ? [''] : devices;
+}
+
 /** Counts of crashes that a query selects. */
 function selection(store: Store, { devices, version, since }: Partial<Query>) {
   return store
     .selectFrom('crashCounts')
-    .$if(devices !== undefined, (select) => select.where('device', 'in', devices ?? []))
+    .$if(devices !== undefined, (select) => select.where('device', 'in', namesIn(devices)))
     .$if(version !== undefined, (select) => select.where('version', '=', version ?? ''))
     .$if(since !== undefined, (select) => select.where('last', '>=', since ?? 0));
 }

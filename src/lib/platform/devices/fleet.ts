@@ -16,6 +16,7 @@ import {
   requireListedNames,
   testOf,
 } from '../../fleet/selector.js';
+import { narrowed, outOfReach, type Reach } from '../access/reach.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { DeviceRecord, Devices, DeviceUpdate } from './devices.js';
 import { unknownDevice } from './records.js';
@@ -90,21 +91,28 @@ export class Fleet {
     return { devices: shown.map((name) => devices.info(name)), next };
   }
 
-  /** @see chosenDevices */
-  chosen(selector: string | undefined): readonly string[] | undefined {
-    return chosenDevices(this.parts, selector);
+  /** With a `reach`, only devices in it. @see chosenDevices @throws AIOT_NOT_ALLOWED for a listed name out of reach */
+  chosen(selector: string | undefined, reach: Reach | null = null): readonly string[] | undefined {
+    return chosenDevices(this.parts, reach === null ? selector : narrowed(reach, selector ?? 'all'));
   }
 
   /**
    * Changes each device separately, in name order; if one change is rejected, the others still take effect. With `dryRun`, nothing is
    * changed. `check` receives the revision about to be changed, while no other change can run.
    */
-  async change(names: readonly string[], change: DeviceChange, dryRun: boolean, who: string, check?: Check) {
+  async change(
+    names: readonly string[],
+    change: DeviceChange,
+    dryRun: boolean,
+    who: string,
+    check?: Check,
+    reach: Reach | null = null,
+  ) {
     const answers: ChangedDevice[] = [];
     const all = [...new Set(names)];
     for (let i = 0; i < all.length; i += batch) {
       if (i > 0) await breath();
-      answers.push(...(await this.changeSome(all.slice(i, i + batch), change, dryRun, who, check)));
+      answers.push(...(await this.changeSome(all.slice(i, i + batch), change, dryRun, who, check, reach)));
     }
     return answers;
   }
@@ -120,7 +128,13 @@ export class Fleet {
   }
 
   /** Changes one device, completely or not at all. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (more tags or groups than allowed) */
-  async patch(name: string, patch: DevicePatch, who: string, check?: Check): Promise<DeviceInfo> {
+  async patch(
+    name: string,
+    patch: DevicePatch,
+    who: string,
+    check?: Check,
+    reach: Reach | null = null,
+  ): Promise<DeviceInfo> {
     const { devices, events } = this.parts;
     return devices.inTurn(async () => {
       const device = devices.record(name);
@@ -135,6 +149,7 @@ export class Fleet {
         after = next;
       }
       if (told.length > 0) {
+        this.requireStays(reach, device, after);
         await devices.updateAll([{ device, change: changed(device, after) }], async (store) => {
           for (const event of told) await events.record(event, store);
         });
@@ -148,12 +163,15 @@ export class Fleet {
     change: DeviceChange,
     dryRun: boolean,
     who: string,
-    check?: Check,
+    check: Check | undefined,
+    reach: Reach | null,
   ) {
     const { devices, events } = this.parts;
     const planned = await devices.inTurn(async () => {
       if (check) for (const name of names) check(devices.record(name).revision);
       const plans = names.map((name) => this.plan(name, change, who));
+      for (const { answer, update } of plans)
+        if (update && answer.after) this.requireStays(reach, update.device, answer.after);
       const updates = plans.flatMap(({ update }) => update ?? []);
       if (dryRun || updates.length === 0) return plans;
       await devices.updateAll(updates, async (store) => {
@@ -163,6 +181,13 @@ export class Fleet {
     });
     if (!dryRun) for (const { answer } of planned) await this.tell(answer, change);
     return planned.map(({ answer }) => answer);
+  }
+
+  /** Users limited to some devices cannot move a device out of their reach, into that of others. @throws AIOT_NOT_ALLOWED */
+  private requireStays(reach: Reach | null, device: DeviceRecord, { tags, groups }: Changeable): void {
+    const { devices } = this.parts;
+    if (reach === null || reach.matches(devices.selectable({ ...device, tags, groups }))) return;
+    throw outOfReach(`the change would move ${device.name} out of the devices of this token (${reach.text})`);
   }
 
   /**

@@ -39,6 +39,7 @@ import { mayConnect } from '../../fleet/device.js';
 import { parseSelector, type Selectable } from '../../fleet/selector.js';
 import { compileExpression, fieldPaths } from '../../stream/decode/expression.js';
 import { truth } from '../../stream/decode/expression-functions.js';
+import type { Reach } from '../access/reach.js';
 import type { AttentionService } from '../devices/attention.js';
 import type { Devices } from '../devices/devices.js';
 import type { Entry } from '../journal/entry.js';
@@ -65,6 +66,8 @@ interface Parts {
 /** Number of an alarm's incidents that are stored, and number that are shown. */
 const incidentsKept = 1000;
 const incidentsShown = 100;
+/** Number of an alarm's incidents that are examined for users whose rights are limited to some devices. */
+const incidentsExamined = 2000;
 /** How often to check for absences, ended silences and changed alarms, ms. */
 const tickMs = 500;
 /** How often the share of offline devices is evaluated, and how long devices have to reconnect after a start, ms. */
@@ -214,7 +217,11 @@ export class Alarms {
     );
   }
 
-  async list({ limit, after }: PageQuery): Promise<{ alarms: Alarm[]; next: string | null }> {
+  /** With a `reach`, alarms show only the incidents of these devices. */
+  async list(
+    { limit, after }: PageQuery,
+    reach: Reach | null = null,
+  ): Promise<{ alarms: Alarm[]; next: string | null }> {
     const rows = await this.parts.store
       .selectFrom('alarms')
       .selectAll()
@@ -224,22 +231,25 @@ export class Alarms {
       .execute();
     const { entries, next } = pageOfRows(rows, limit, ({ name }) => name);
     const alarms: Alarm[] = [];
-    for (const row of entries) alarms.push(await this.alarmOf(row));
+    for (const row of entries) alarms.push(await this.alarmOf(row, reach));
     return { alarms, next };
   }
 
   /** @throws AIOT_NOT_FOUND */
-  async get(name: string): Promise<AlarmShown> {
-    const alarm = await this.alarm(name);
+  async get(name: string, reach: Reach | null = null): Promise<AlarmShown> {
+    const alarm = await this.alarmOf(await this.row(name), reach);
     const rows = await this.parts.store
       .selectFrom('incidents')
       .selectAll()
       .where('alarm', '=', name)
       .orderBy('raised', 'desc')
       .orderBy('id', 'desc')
-      .limit(incidentsShown)
+      // Incidents of other devices are left out afterward.
+      .limit(reach === null ? incidentsShown : incidentsExamined)
       .execute();
-    return { alarm, incidents: rows.map(incidentOf) };
+    const shown =
+      reach === null ? rows : rows.filter(({ device }) => reach.has(device)).slice(0, incidentsShown);
+    return { alarm, incidents: shown.map(incidentOf) };
   }
 
   /**
@@ -250,6 +260,7 @@ export class Alarms {
     name: string,
     { selector, devices, note }: Acknowledgment,
     who: string,
+    reach: Reach | null = null,
   ): Promise<AlarmAcknowledged> {
     const { store, events, now } = this.parts;
     await this.row(name);
@@ -284,7 +295,7 @@ export class Alarms {
       await events.record({ who, type: 'alarm.acknowledge', subject: name, data }, transaction);
       return incidents;
     });
-    return { ...(await this.get(name)), acknowledged: count };
+    return { ...(await this.get(name, reach)), acknowledged: count };
   }
 
   /** @throws AIOT_NOT_FOUND */
@@ -815,22 +826,23 @@ export class Alarms {
     return this.alarmOf(await this.row(name));
   }
 
-  private async alarmOf(row: AlarmRow): Promise<Alarm> {
-    const open = await this.parts.store
+  private async alarmOf(row: AlarmRow, reach: Reach | null = null): Promise<Alarm> {
+    const incidents = await this.parts.store
       .selectFrom('incidents')
-      .select('acknowledged')
+      .select(['device', 'acknowledged'])
       .where('alarm', '=', row.name)
       .where('cleared', 'is', null)
       .execute();
     const failure = this.parts.store.selectFrom('alarmFailures').selectAll().where('alarm', '=', row.name);
     const failing = await failure.executeTakeFirst();
     const silencedUntil = silencedOf(row);
+    const open = incidents.filter(({ device }) => reach?.has(device) !== false);
     return {
       ...{ ...definitionOf(row), created: Number(row.created), by: row.who },
       silencedUntil: silencedUntil !== null && silencedUntil > this.parts.now() ? silencedUntil : null,
       open: open.length,
       unacknowledged: open.filter(({ acknowledged }) => acknowledged === null).length,
-      failing: failing === undefined ? null : failureOf(failing),
+      failing: failing === undefined || reach?.has(failing.device) === false ? null : failureOf(failing),
     };
   }
 

@@ -1,9 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { atLeast, type Role, type ScopeNoun, scopeCovers } from '../../api/contract/access.js';
-import { type Access as ApiAccess, accessOf } from '../../api/contract/endpoint.js';
+import { type Access as ApiAccess, accessOf, type ReachRule } from '../../api/contract/endpoint.js';
 import type { ErrorCode } from '../../core/catalogue.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
+import { outOfReach, type Reach, requireInReach } from '../access/reach.js';
 import type { Failures } from '../access/secrets.js';
 import { csrfOf, type WebIdentity } from '../access/users.js';
 import { certifiedDevice, type Identity, peerOf, type UserIdentity } from '../broker/identity.js';
@@ -19,6 +20,8 @@ declare module 'fastify' {
     access?: Access;
     /** Scope that a restricted token needs for the route (`models:push`), or one of several; derived from the path when absent. */
     scope?: string | readonly string[];
+    /** How the route treats users whose rights are limited to some devices, as in the contract. */
+    reach?: ReachRule;
     /** Whether the response never ends on its own; shutdown does not wait for such a response. */
     endless?: boolean;
     /** Whether the handler itself answers repeated requests, as in the contract. */
@@ -83,6 +86,7 @@ export function guard(
     else request.user = who;
     const refusal = refusalOf(who, access, request);
     if (refusal !== null) throw new AiotError('AIOT_NOT_ALLOWED', refusal);
+    if (who.kind === 'user' && who.reach !== null) requireReach(who.reach, request);
     // Long responses (a download, server-sent events) end when their token does, or when its role changes.
     if (who.kind === 'user')
       whenClosed(
@@ -137,6 +141,19 @@ function refusalOf(
     return `${what} requires the role ${least}; this token has the role ${who.role}`;
   if (allowsRoute(who.scopes, request)) return null;
   return `${what} is outside the scopes of this token (${who.scopes?.join(', ')})`;
+}
+
+/** Rejects requests beyond the devices of a limited token. Routes must state how they respect the limit. @throws AIOT_NOT_ALLOWED */
+function requireReach(reach: Reach, { method, url, params, routeOptions: { config } }: FastifyRequest): void {
+  if (config.reach === 'shared' || config.reach === 'filtered') return;
+  const { device, name } = params as { device?: string; name?: string };
+  const subject = device ?? name;
+  if (config.reach === 'named' && subject !== undefined) {
+    requireInReach(reach, [subject]);
+    return;
+  }
+  const what = `${method} ${(url.split('?')[0] ?? '').slice(0, 200)}`;
+  throw outOfReach(`${what} concerns all devices; this token is limited to some (${reach.text})`);
 }
 
 type DeviceIdentity = Extract<Identity, { kind: 'device' }>;

@@ -16,7 +16,8 @@ import { AiotError } from '../../core/errors.js';
 import { onAbort } from '../../core/tasks.js';
 import { toLine } from '../../stream/file/line.js';
 import type { Message } from '../../stream/message.js';
-import { maySubscribe, type UserIdentity } from '../broker/identity.js';
+import { concerns, outOfReach, requireInReach } from '../access/reach.js';
+import { deliveryTest, maySubscribe, type UserIdentity } from '../broker/identity.js';
 import { PublishRate } from '../broker/limits.js';
 import { fitsLimits, isFilter } from '../broker/topics.js';
 import { statusOf } from '../errors.js';
@@ -54,6 +55,7 @@ type Parts = Pick<
   ApiParts,
   | 'broker'
   | 'ca'
+  | 'denials'
   | 'devices'
   | 'events'
   | 'live'
@@ -77,7 +79,10 @@ export function liveRoute(parts: Parts): FastifyPluginAsync {
     const open = new Set<LiveConnection>();
     app.get(
       '/live',
-      { config: { access: 'viewer', scope: 'session', endless: true }, schema: { hide: true } as object },
+      {
+        config: { access: 'viewer', scope: 'session', reach: 'filtered', endless: true },
+        schema: { hide: true } as object,
+      },
       async (request, reply) => {
         const head = heads.get(request.raw);
         const user = request.user;
@@ -92,7 +97,7 @@ export function liveRoute(parts: Parts): FastifyPluginAsync {
         reply.hijack();
         server.handleUpgrade(request.raw, request.raw.socket, head, (socket) => {
           const own = [...open].filter((each) => each.user.token === user.token);
-          const connection = new LiveConnection(parts, socket, user, webSecretOf(request, parts));
+          const connection = new LiveConnection(parts, socket, user, webSecretOf(request, parts), request.ip);
           open.add(connection);
           socket.once('close', () => open.delete(connection));
           if (own.length >= mostConnections) socket.close(liveCloseCodes.tooMany, 'too many connections');
@@ -171,6 +176,7 @@ class LiveConnection {
     readonly user: UserIdentity,
     /** Secret of the browser's session; empty for a program with a token. */
     private readonly secret: string,
+    private readonly address: string,
   ) {
     const endOfToken = parts.sessions.begin(user, () => this.endSession());
     const tick = setInterval(() => this.tick(), tickMs);
@@ -241,6 +247,11 @@ class LiveConnection {
     const told =
       error instanceof AiotError ? error : new AiotError('AIOT_PLATFORM_FAILED', 'could not subscribe');
     if (!(error instanceof AiotError)) this.parts.log.error({ err: error }, 'could not subscribe');
+    if (told.code === 'AIOT_NOT_ALLOWED')
+      this.parts.denials.note({
+        ...{ who: this.user.name, what: 'subscribe at /live' },
+        ...{ reason: told.message, address: this.address },
+      });
     const { code, detail = '', next } = problemOf(told, statusOf(told));
     void this.send({ id, error: { code, detail, ...(next && { next }) } });
   }
@@ -255,6 +266,7 @@ class LiveConnection {
       for await (const page of events.feed.follow(after, signal)) {
         for (const event of page.events) {
           if (signal.aborted) return;
+          if (!concerns(this.user.reach, event)) continue;
           await this.send({ id, event });
         }
       }
@@ -268,10 +280,14 @@ class LiveConnection {
   ): Promise<void> {
     this.requireScope('devices:read');
     const { devices, live } = this.parts;
+    const { reach } = this.user;
+    requireInReach(reach, [device]);
     devices.record(device);
     const end = live.listen(device, ({ channel, at, stream, payload }) => {
       const known = channels.find((each) => each === channel);
-      if (known) this.offer(id, { id, channel: known, deviceMessage: { at, stream, payload } });
+      // The device may have left the group since.
+      if (known && (reach === null || reach.has(device)))
+        this.offer(id, { id, channel: known, deviceMessage: { at, stream, payload } });
     });
     onAbort(signal, end);
     await live.ready();
@@ -280,21 +296,24 @@ class LiveConnection {
 
   private async followMessages(id: number, filter: string, signal: AbortSignal): Promise<void> {
     const { broker } = this.parts;
-    const { scopes } = this.user;
+    const { scopes, reach } = this.user;
     // A shared subscription would divert messages from the other members of its group.
     if (!isFilter(filter) || filter.startsWith('$share/') || !fitsLimits(broker.limits, filter))
       throw new AiotError(
         'AIOT_REQUEST_INVALID',
         `expected a topic filter such as sensors/# or +/state, got "${filter.slice(0, 200)}"`,
       );
+    if (!maySubscribe(this.user, filter) && reach !== null)
+      throw outOfReach(`${filter.slice(0, 200)} is beyond the devices of this token (${reach.text})`);
     if (!maySubscribe(this.user, filter))
       throw new AiotError(
         'AIOT_NOT_ALLOWED',
         `${filter.slice(0, 200)} is outside the scopes of this token (${scopes?.join(', ')})`,
       );
     const rate = new PublishRate(messagesPerSecond, messagesAtOnce, () => performance.now());
+    const isFit = deliveryTest(this.user);
     const take = (message: Message) => {
-      if (signal.aborted) return;
+      if (signal.aborted || isFit?.(message.topic) === false) return;
       if (rate.pauseMs() > 0) {
         this.miss(id);
         return;

@@ -7,6 +7,7 @@ import {
   paramsOf,
   partsOf,
 } from '../../api/contract/endpoint.js';
+import type { Reach } from '../access/reach.js';
 
 /** A request whose parts were validated against the contract. */
 type Checked<E> =
@@ -54,15 +55,21 @@ export function serve<C extends Endpoints>(app: FastifyInstance, endpoints: C, h
   }
 }
 
+/** The devices that a requester's rights are limited to; null = all devices. */
+export function reachFor(user: FastifyRequest['user']): Reach | null {
+  return user?.reach ?? null;
+}
+
 /** Makes the response a 201 with the location of the created resource: its path below /api/v1. */
 export function locate(reply: FastifyReply, path: readonly (string | number)[]): FastifyReply {
   return reply.status(201).header('location', `/api/v1/${path.map(encodeURIComponent).join('/')}`);
 }
 
-function configOf({ access, scope, sends, ownRepeats = false, errors = [], statuses = [] }: Endpoint) {
+function configOf({ access, scope, reach, sends, ownRepeats = false, errors = [], statuses = [] }: Endpoint) {
   return {
     ...(access === undefined ? {} : { access }),
     ...(scope === undefined ? {} : { scope }),
+    ...(reach === undefined ? {} : { reach }),
     endless: sends === 'events',
     ownRepeats,
     errors,

@@ -28,6 +28,7 @@ import type {
 } from '../../fleet/rollout/types.js';
 import { startRollout, waveOutcome } from '../../fleet/rollout/waves.js';
 import type { CrashReport } from '../../formats/crash.js';
+import { outOfReach, type Reach } from '../access/reach.js';
 import type { BlobStore } from '../blobs/store.js';
 import { type Deltas, type DesiredStates, patienceMs } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
@@ -58,6 +59,9 @@ interface Waiting {
   resolve: () => void;
   reject: (error: unknown) => void;
 }
+
+/** Number of devices of a rollout per query. */
+const devicesAtOnce = 1000;
 
 /** Interval at which the rollouts' clock advances, and at which changes by other processes are read, ms. */
 const tickMs = 250;
@@ -217,11 +221,49 @@ export class Rollouts {
     return this.parts.store.count();
   }
 
-  /** Newest first. */
-  async list({ limit, after }: PageQuery): Promise<{ rollouts: Rollout[]; next: string | null }> {
+  /** Number of rollouts all of whose devices are in reach. */
+  async countWithin(reach: Reach): Promise<number> {
+    let count = 0;
+    for (let after: string | undefined; ; ) {
+      const { rollouts, next } = await this.list({ limit: 100, after }, reach);
+      count += rollouts.length;
+      if (next === null) return count;
+      after = next;
+    }
+  }
+
+  /** Requires all devices of a rollout in reach, because its progress and its commands concern all of them. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
+  async requireWithin(id: string, reach: Reach | null): Promise<void> {
+    if (reach === null || (await this.isWithin(id, reach))) return;
+    throw outOfReach(
+      `the rollout ${id.slice(0, 64)} has devices that are not among those of this token (${reach.text})`,
+    );
+  }
+
+  private async isWithin(id: string, reach: Reach): Promise<boolean> {
+    const state = this.running.get(id);
+    if (state) return [...state.devices.keys()].every((name) => reach.has(name));
+    for (let after: string | undefined; ; ) {
+      const rows = await this.parts.store.devices(id, { limit: devicesAtOnce, after });
+      if (!rows.every(({ name }) => reach.has(name))) return false;
+      const last = rows.at(-1);
+      // A rollout always has devices, so none is known under this id.
+      if (!last) return after !== undefined;
+      if (rows.length < devicesAtOnce) return true;
+      after = last.name;
+    }
+  }
+
+  /** Newest first. With a `reach`, only rollouts all of whose devices are in it. */
+  async list(
+    { limit, after }: PageQuery,
+    reach: Reach | null = null,
+  ): Promise<{ rollouts: Rollout[]; next: string | null }> {
     const heads = await this.parts.store.list({ after, limit: limit + 1 });
     const { entries, next } = pageOfRows(heads, limit, ({ id }) => id);
-    return { rollouts: entries.map((head) => rolloutOf(head, this.parts.now())), next };
+    const shown: RolloutHead[] = [];
+    for (const head of entries) if (reach === null || (await this.isWithin(head.id, reach))) shown.push(head);
+    return { rollouts: shown.map((head) => rolloutOf(head, this.parts.now())), next };
   }
 
   /** @throws AIOT_NOT_FOUND */

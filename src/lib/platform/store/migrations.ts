@@ -348,6 +348,11 @@ const roleLeases = `
  * Logins with the accounts of a login provider: the users of its accounts, logins that are not complete yet (`data`: sealed), and the tokens
  * of logins. `sealed`: the provider's refresh token; empty = none. `checked`: when the provider last confirmed the login.
  */
+const deviceRights = `
+  ALTER TABLE users ADD COLUMN selector TEXT;
+  ALTER TABLE tokens ADD COLUMN selectors TEXT;
+`;
+
 const oidc = `
   CREATE TABLE oidcUsers (
     name TEXT PRIMARY KEY, issuer TEXT NOT NULL, subject TEXT NOT NULL, UNIQUE (issuer, subject)
@@ -468,6 +473,7 @@ export const migrations: string[] = [
   oidc,
   trainingRuns,
   newEvents,
+  deviceRights,
 ];
 
 /**

@@ -19,7 +19,8 @@ export interface ReleaseRow {
 export interface Schema {
   meta: { key: string; value: string };
   /** People and machines; each has tokens. `disabled`: when the user's tokens became invalid; null = enabled. */
-  users: { name: string; role: string; created: number; disabled: number | null };
+  /** `selector`: devices that the rights are limited to; null = all devices. */
+  users: { name: string; role: string; selector: string | null; created: number; disabled: number | null };
   tokens: {
     id: string;
     /** SHA-256 of the token, which itself is not stored. */
@@ -31,6 +32,8 @@ export interface Schema {
     role: string;
     /** JSON: the scopes that the token is restricted to; null = everything the role allows. */
     scopes: string | null;
+    /** JSON: the selectors that limit the token's devices, in addition to the owner's; null = none. */
+    selectors: string | null;
     created: number;
     expires: number;
     lastUsed: number | null;

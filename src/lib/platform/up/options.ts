@@ -212,11 +212,14 @@ function sideDoorsOf(options: UpOptions): string[] {
 
 function providerArguments({ provider }: UpOptions): string[] {
   if (!provider) return [];
-  const { issuer, clientId, secretFile, groupsClaim, roles, recheckMs } = provider;
+  const { issuer, clientId, secretFile, groupsClaim, roles, selectors = {}, recheckMs } = provider;
   return [
     ...['--oidc-issuer', issuer, '--oidc-client', clientId],
     ...(secretFile === undefined ? [] : ['--oidc-secret-file', secretFile]),
     ...['--oidc-groups', groupsClaim, '--oidc-recheck', formatDuration(recheckMs)],
-    ...Object.entries(roles).flatMap(([group, role]) => ['--oidc-role', `${group}=${role}`]),
+    ...Object.entries(roles).flatMap(([group, role]) => {
+      const limit = Object.hasOwn(selectors, group) ? `:${selectors[group]}` : '';
+      return ['--oidc-role', `${group}=${role}${limit}`];
+    }),
   ];
 }

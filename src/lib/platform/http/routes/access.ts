@@ -13,7 +13,8 @@ export const tokenRoutes: Routes =
     serve(app, contract.tokens, {
       list: async ({ user, query }) => {
         const by = grantor(user);
-        const owner = by.role === 'operator' ? undefined : (await tokens.get(by.token)).owner;
+        const owner =
+          by.role === 'operator' && by.reach === null ? undefined : (await tokens.get(by.token)).owner;
         return tokens.list(query, owner);
       },
       get: ({ params, user }) => tokens.show(params.id, grantor(user)),
@@ -62,6 +63,7 @@ export const sessionRoutes: Routes = (parts) => async (app) => {
       name: found.user.name,
       role: found.user.role,
       scopes: found.user.scopes && [...found.user.scopes],
+      selector: found.user.reach?.text ?? null,
       expires: found.expires,
       csrf: csrfOf(secret),
     },

@@ -2,9 +2,10 @@ import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import { contract } from '../../../api/contract/contract.js';
 import { type ExportFormat, exportTrailer } from '../../../api/contract/data.js';
+import { requireInReach } from '../../access/reach.js';
 import type { DatasetExport } from '../../datasets/datasets.js';
 import type { Routes } from '../parts.js';
-import { serve } from '../serve.js';
+import { reachFor, serve } from '../serve.js';
 
 const types: Record<ExportFormat, string> = {
   csv: 'text/csv; charset=utf-8; header=present',
@@ -21,12 +22,12 @@ export const dataRoutes: Routes =
   ({ datasets, fleet, labels, retention }) =>
   async (app) => {
     serve(app, contract.datasets, {
-      list: ({ query }) => datasets.list(query),
-      recordings: ({ params, query: { selector, ...query } }) =>
-        datasets.get(params.stream, { ...query, devices: fleet.chosen(selector) }),
-      export: async ({ params, query }, reply) => {
+      list: ({ query, user }) => datasets.list(query, reachFor(user)),
+      recordings: ({ params, query: { selector, ...query }, user }) =>
+        datasets.get(params.stream, { ...query, devices: fleet.chosen(selector, reachFor(user)) }),
+      export: async ({ params, query, user }, reply) => {
         const { format, selector, ...filter } = query;
-        const devices = fleet.chosen(selector);
+        const devices = fleet.chosen(selector, reachFor(user));
         const bytes = await datasets.export(params.stream, format, { ...filter, devices });
         return summed(reply, bytes)
           .type(types[format])
@@ -39,16 +40,24 @@ export const dataRoutes: Routes =
       },
       show: ({ params }) => datasets.show(params.stream, params.device, params.recording),
       points: ({ params, query }) => datasets.points(params.stream, params.device, params.recording, query),
-      remove: ({ params, query, who }) => retention.remove(params.stream, query, who),
-      label: async ({ params, body, who }) => {
+      remove: ({ params, query, who, user }) => {
+        requireInReach(reachFor(user), [query.device ?? '']);
+        return retention.remove(params.stream, query, who);
+      },
+      label: async ({ params, body, who, user }) => {
+        requireInReach(
+          reachFor(user),
+          body.labels.map(({ device }) => device),
+        );
         await datasets.requireRecordings(params.stream, body.labels);
         await labels.give(params.stream, body.labels, who);
         return { labels: body.labels.length };
       },
     });
     serve(app, contract.labels, {
-      post: async ({ body, who }) => {
+      post: async ({ body, who, user }) => {
         const { stream, ...label } = body;
+        requireInReach(reachFor(user), [label.device]);
         await datasets.requireRecordings(stream, [label]);
         await labels.give(stream, [label], who);
         return body;

@@ -1,21 +1,24 @@
 import type { ServerResponse } from 'node:http';
 import { contract } from '../../../api/contract/contract.js';
 import { AiotError } from '../../../core/errors.js';
+import { narrowed, type Reach, requireInReach } from '../../access/reach.js';
 import type { Enrolled } from '../../devices/enrolment.js';
 import { deviceHistory, deviceMessages, type LiveHub } from '../../devices/talk.js';
 import type { Entry } from '../../journal/entry.js';
 import { checkRevision, giveRevision } from '../etags.js';
 import { idempotencyKeyOf } from '../idempotency.js';
 import type { Routes } from '../parts.js';
-import { serve } from '../serve.js';
+import { reachFor, serve } from '../serve.js';
 
 export const deviceRoutes: Routes = (parts) => async (app) => {
   const { desired, devices, fleet, simulated } = parts;
   serve(app, contract.devices, {
-    list: ({ query }) => fleet.list(query),
-    change: async ({ body: { names, change, dryRun }, who }) => ({
-      devices: await fleet.change(names, change, dryRun, who),
-    }),
+    list: ({ query, user }) =>
+      fleet.list({ ...query, selector: narrowed(reachFor(user), query.selector ?? 'all') }),
+    change: async ({ body: { names, change, dryRun }, who, user }) => {
+      requireInReach(reachFor(user), names);
+      return { devices: await fleet.change(names, change, dryRun, who, undefined, reachFor(user)) };
+    },
     simulate: ({ body, who }) => simulated.enlist(body, who),
     get: ({ params }, reply) => {
       const device = devices.info(params.name);
@@ -24,9 +27,8 @@ export const deviceRoutes: Routes = (parts) => async (app) => {
     },
     patch: async (request, reply) => {
       const { params, body, who } = request;
-      const device = await fleet.patch(params.name, body, who, (revision) =>
-        checkRevision(request, revision),
-      );
+      const check = (revision: number) => checkRevision(request, revision);
+      const device = await fleet.patch(params.name, body, who, check, reachFor(request.user));
       giveRevision(reply, device.revision);
       return device;
     },
@@ -47,7 +49,7 @@ export const attentionRoutes: Routes =
   ({ attention }) =>
   async (app) =>
     serve(app, contract.attention, {
-      list: ({ query }) => attention.list(query),
+      list: ({ query, user }) => attention.list(query, reachFor(user)),
       get: ({ params }) => attention.get(params.name),
       change: ({ params, body, who }) => attention.change(params.name, body, who),
     });
@@ -57,11 +59,14 @@ export const crashRoutes: Routes =
   ({ crashes, fleet, symbols }) =>
   async (app) =>
     serve(app, contract.crashes, {
-      list: ({ query: { selector, ...query } }) =>
-        crashes.list({ ...query, devices: fleet.chosen(selector) }),
-      get: ({ params }) => crashes.get(params.id),
+      list: ({ query: { selector, ...query }, user }) =>
+        crashes.list({ ...query, devices: fleet.chosen(selector, reachFor(user)) }),
+      get: ({ params, user }) => crashes.get(params.id, fleet.chosen(undefined, reachFor(user))),
       addSymbols: ({ body: { digest }, who }) => symbols.add(digest, who),
-      send: async ({ body: { device, crash } }) => ({ stored: await crashes.take(device, crash) }),
+      send: async ({ body: { device, crash }, user }) => {
+        requireInReach(reachFor(user), [device]);
+        return { stored: await crashes.take(device, crash) };
+      },
     });
 
 /** Identities: how devices obtain certificates, and their signed birth certificates. */
@@ -161,10 +166,10 @@ export const talkRoutes: Routes =
         devices.record(name);
         return deviceMessages(telemetry, name, query, now());
       },
-      live: ({ params: { name } }, reply) => {
+      live: ({ params: { name }, user }, reply) => {
         devices.record(name);
         reply.hijack();
-        streamLive(live, name, reply.raw);
+        streamLive(live, name, reply.raw, reachFor(user));
       },
     });
 
@@ -202,7 +207,7 @@ export const settingsRoutes: Routes =
  * Sends each message as an event named after its channel. Nothing is buffered for a slow client; messages that the
  * client is too slow to receive are dropped and counted in `missed`.
  */
-function streamLive(hub: LiveHub, device: string, response: ServerResponse): void {
+function streamLive(hub: LiveHub, device: string, response: ServerResponse, reach: Reach | null): void {
   response.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-store',
@@ -211,6 +216,11 @@ function streamLive(hub: LiveHub, device: string, response: ServerResponse): voi
   response.write('retry: 2000\n\n');
   let missed = 0;
   const end = hub.listen(device, ({ channel, at, stream, payload }: Entry) => {
+    // The device may have left the reach since.
+    if (reach?.has(device) === false) {
+      response.end();
+      return;
+    }
     if (response.writableNeedDrain) {
       missed++;
       return;

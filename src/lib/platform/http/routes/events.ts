@@ -4,9 +4,10 @@ import { contract } from '../../../api/contract/contract.js';
 import type { EventFilter, PlatformEvent } from '../../../api/events/api.js';
 import { AiotError } from '../../../core/errors.js';
 import { onAbort } from '../../../core/tasks.js';
+import { concerns, type Reach } from '../../access/reach.js';
 import { type EventFeed, eventsAfter, extentOf, startOf } from '../../events/events.js';
 import type { Routes } from '../parts.js';
-import { serve } from '../serve.js';
+import { reachFor, serve } from '../serve.js';
 
 const usualPage = 100;
 
@@ -19,7 +20,8 @@ export const eventRoutes: Routes =
         const after = await startOf(store, { ...request.query, ...lastEventOf(request) });
         if (!wantsPage(request)) {
           reply.hijack();
-          await streamEvents(events.feed, { after, limit, types, subject }, reply.raw).catch(
+          const reach = reachFor(request.user);
+          await streamEvents(events.feed, { after, limit, types, subject, reach }, reply.raw).catch(
             (err: unknown) => {
               log.warn({ err }, 'could not continue reading events');
             },
@@ -33,7 +35,9 @@ export const eventRoutes: Routes =
         const page = found.slice(0, most);
         const more = found.length > most;
         const last = more ? (page.at(-1)?.id ?? after) : Math.max(after, latest, page.at(-1)?.id ?? 0);
-        return { events: page, next: more ? String(last) : null, last };
+        const reach = reachFor(request.user);
+        const shown = reach === null ? page : page.filter((event) => concerns(reach, event));
+        return { events: shown, next: more ? String(last) : null, last };
       },
     });
   };
@@ -79,12 +83,14 @@ export const alarmRoutes: Routes =
   ({ alarms, fleet }) =>
   async (app) =>
     serve(app, contract.alarms, {
-      list: ({ query }) => alarms.list(query),
-      get: ({ params }) => alarms.get(params.name),
+      list: ({ query, user }) => alarms.list(query, reachFor(user)),
+      get: ({ params, user }) => alarms.get(params.name, reachFor(user)),
       create: ({ body, who }) => alarms.create(body, who),
       apply: ({ body, who }) => alarms.apply(body, who),
-      acknowledge: ({ params, body: { selector, note }, who }) =>
-        alarms.acknowledge(params.name, { selector, devices: fleet.chosen(selector), note }, who),
+      acknowledge: ({ params, body: { selector, note }, who, user }) => {
+        const devices = fleet.chosen(selector, reachFor(user));
+        return alarms.acknowledge(params.name, { selector, devices, note }, who, reachFor(user));
+      },
       silence: ({ params, body, who }) => alarms.silence(params.name, body, who),
       test: ({ params, body }, reply) => alarms.test(params.name, body.sinceMs, closed(reply)),
       remove: ({ params, who }) => alarms.remove(params.name, who),
@@ -122,6 +128,8 @@ interface StreamOptions extends EventFilter {
   after: number;
   /** Number of events after which the stream ends. */
   limit?: number | undefined;
+  /** Devices whose events are sent; null = all events are sent. */
+  reach: Reach | null;
 }
 
 /**
@@ -130,7 +138,7 @@ interface StreamOptions extends EventFilter {
  */
 async function streamEvents(
   feed: EventFeed,
-  { after, limit = Number.POSITIVE_INFINITY, ...filter }: StreamOptions,
+  { after, limit = Number.POSITIVE_INFINITY, reach, ...filter }: StreamOptions,
   response: ServerResponse,
 ): Promise<void> {
   const ended = new AbortController();
@@ -150,6 +158,7 @@ async function streamEvents(
   try {
     for await (const { events, last } of feed.follow(after, ended.signal, filter)) {
       for (const event of events) {
+        if (!concerns(reach, event)) continue;
         if (!response.write(frameOf(event)) && !(await drained(response, ended.signal))) return;
         position = event.id;
         if (--left <= 0) return;

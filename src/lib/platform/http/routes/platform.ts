@@ -9,7 +9,7 @@ import { plural } from '../../../core/figures.js';
 import { tokenOf } from '../auth.js';
 import { type HttpFigures, metricsOf } from '../metrics.js';
 import type { ApiParts, Routes } from '../parts.js';
-import { serve } from '../serve.js';
+import { reachFor, serve } from '../serve.js';
 
 /** Routes outside /api/v1: /healthz, /readyz, /metrics (Prometheus's text format 0.0.4) and /openapi.json. */
 export const healthRoutes =
@@ -168,9 +168,10 @@ async function outcome(look: () => Promise<string | null>): Promise<string | nul
 
 export const statusRoutes: Routes = (parts) => async (app) =>
   serve(app, contract.status, {
-    get: async () => {
+    get: async ({ user }) => {
       const { version, started, urls, condition, devices, models, datasets, rollouts } = parts;
-      const all = devices.records();
+      const reach = reachFor(user);
+      const all = devices.records().filter(({ name }) => reach?.has(name) !== false);
       return {
         version,
         started,
@@ -183,7 +184,7 @@ export const statusRoutes: Routes = (parts) => async (app) =>
           online: all.filter(({ name }) => devices.online(name)).length,
           ...(await models.counts()),
           datasets: await datasets.count(),
-          rollouts: await rollouts.count(),
+          rollouts: reach === null ? await rollouts.count() : await rollouts.countWithin(reach),
         },
       };
     },

@@ -1,8 +1,10 @@
+import type { FastifyRequest } from 'fastify';
 import { contract } from '../../../api/contract/contract.js';
 import { type RolloutCommand, type RolloutNews, rolloutHasEnded } from '../../../api/rollouts/schema.js';
+import { narrowed } from '../../access/reach.js';
 import type { Rollouts } from '../../releases/rollouts.js';
 import type { Routes } from '../parts.js';
-import { serve } from '../serve.js';
+import { reachFor, serve } from '../serve.js';
 
 /** Interval of the comments that keep the connection alive, ms. */
 const heartbeat = 15_000;
@@ -12,16 +14,29 @@ const pace = 100;
 export const rolloutRoutes: Routes =
   ({ rollouts }) =>
   async (app) => {
-    const command =
-      (name: RolloutCommand) =>
-      ({ params, who }: { params: { id: string }; who: string }) =>
-        rollouts.command(params.id, name, who);
+    type OfOne = Pick<FastifyRequest, 'user'> & { params: { id: string } };
+    const within = ({ params, user }: OfOne) => rollouts.requireWithin(params.id, reachFor(user));
+    const command = (name: RolloutCommand) => async (request: OfOne & Pick<FastifyRequest, 'who'>) => {
+      await within(request);
+      return rollouts.command(request.params.id, name, request.who);
+    };
+    /** The request, with its selector narrowed to the devices that the requester's rights are limited to. */
+    const narrow = <Body extends { selector: string }>(body: Body, user: FastifyRequest['user']): Body => ({
+      ...body,
+      selector: narrowed(reachFor(user), body.selector),
+    });
     serve(app, contract.rollouts, {
-      list: ({ query }) => rollouts.list(query),
-      get: ({ params }) => rollouts.status(params.id),
-      devices: ({ params, query }) => rollouts.devices(params.id, query),
-      plan: ({ body }) => rollouts.plan(body),
-      start: ({ body, who }) => rollouts.start(body, who),
+      list: ({ query, user }) => rollouts.list(query, reachFor(user)),
+      get: async (request) => {
+        await within(request);
+        return rollouts.status(request.params.id);
+      },
+      devices: async (request) => {
+        await within(request);
+        return rollouts.devices(request.params.id, request.query);
+      },
+      plan: ({ body, user }) => rollouts.plan(narrow(body, user)),
+      start: ({ body, who, user }) => rollouts.start(narrow(body, user), who),
       approve: command('approve'),
       pause: command('pause'),
       resume: command('resume'),
@@ -31,6 +46,7 @@ export const rolloutRoutes: Routes =
       events: async (request, reply) => {
         const { id } = request.params;
         // Looked up before the stream begins, because the response for an unknown rollout is a JSON error.
+        await within(request);
         await rollouts.get(id);
         reply.hijack();
         reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
@@ -38,7 +54,12 @@ export const rolloutRoutes: Routes =
           (text) => reply.raw.write(text),
           () => reply.raw.end(),
         );
-        const stop = rollouts.listen(id, (news) => teller.tell(news));
+        const reach = reachFor(request.user);
+        const stop = rollouts.listen(id, (news) => {
+          // A device may have left the reach since.
+          if (reach && !news.changed.every(({ name }) => reach.has(name))) reply.raw.end();
+          else teller.tell(news);
+        });
         const beat = setInterval(() => reply.raw.write(': still here\n\n'), heartbeat);
         reply.raw.on('close', () => {
           clearInterval(beat);
