@@ -169,6 +169,8 @@ describe('an operator limited to a selector', () => {
     expect(Object.values(counts).reduce((sum, count) => sum + count, 0)).toBe(1);
     expect(devices.every(({ name }) => name === 'press-3')).toBe(true);
     expect(await client.datasets.list()).toMatchObject([{ name: 'imu', recordings: 1, samples: 2 }]);
+    for (const path of ['datasets/imo', 'datasets/imo/export'])
+      expect((await ask(own, `/api/v1/${path}`, { token })).text, path).not.toContain('Did you mean');
     const { text: recordings } = await ask(own, '/api/v1/datasets/imu', { token });
     expect(recordings).toContain('press-3');
     expect(recordings).not.toContain('press-4');

@@ -75,7 +75,7 @@ export async function createTailView(options: TailViewOptions): Promise<TailView
   };
 }
 
-/** Seconds without a message after which `stream tail` says so. */
+/** Seconds after which `stream tail` reports that no message has arrived. */
 const silentSeconds = 10;
 
 /** How to list all topics of a broker, by the beginning of its address. */

@@ -90,7 +90,8 @@ export function datasetsOf(
   labels: Labels,
   lostOf: LostOfStream = async () => [],
 ): Datasets {
-  const find = async (name: string): Promise<StreamTotals> => {
+  /** Suggests a similar name only if all devices may be read, because the name of a stream describes its devices. */
+  const find = async (name: string, devices?: readonly string[]): Promise<StreamTotals> => {
     const found = await telemetry.stream(name);
     if (found) return found;
     const lost = (await lostOf(name)).filter(({ stream }) => stream === name);
@@ -104,7 +105,8 @@ export function datasetsOf(
         },
       );
     }
-    const known = (await telemetry.streams({ limit: together })).map((stream) => stream.name);
+    const some = devices === undefined ? await telemetry.streams({ limit: together }) : [];
+    const known = some.map((stream) => stream.name);
     throw new AiotError('AIOT_NOT_FOUND', `the stream ${name} has no recordings${didYouMean(name, known)}`, {
       next: "To see arriving data, run `aiot stream tail 'aiot:///aiot/v1/+/telemetry/#'`.",
     });
@@ -262,7 +264,7 @@ export function datasetsOf(
       return (await telemetry.streams({ limit: 100_000 })).length;
     },
     async get(name, { limit, after, devices, label }) {
-      const { fields } = await find(name);
+      const { fields } = await find(name, devices);
       const rows: { take: Take; said: RecordingLabels }[] = [];
       for await (const row of recordings(name, devices, after)) {
         if (label !== undefined && row.said.label !== label) continue;
@@ -292,7 +294,7 @@ export function datasetsOf(
       return summed(stream, query, (lost) => plainCsv(fields, telemetry.read(take, {}, lost)));
     },
     async export(stream, format, query) {
-      const { fields } = await find(stream);
+      const { fields } = await find(stream, query.devices);
       const one = oneOf(query);
       if (one) await findTake(stream, ...one);
       const counted = { rows: 0 };
