@@ -91,7 +91,7 @@ describe('lists', () => {
     expect(streams.json).toMatchObject({
       datasets: [{ name: 'motion', recordings: 3, samples: 30, labels: { walking: 2, 'sit, down': 1 } }],
     });
-    expect((await runCli(['data', 'list', 'motion'])).stdout).toMatch(/ started +problems$/im);
+    expect((await runCli(['data', 'list', 'motion'])).stdout).toMatch(/ started \(UTC\) +problems$/im);
     expect((await runCli(['data', 'list', 'nothing'])).code).toBe(4);
     for (const command of [['list'], ['export', '--out', join(folder, 'typo.csv')]]) {
       const { stderr, code } = await runCli(['data', ...command, 'moton']);
