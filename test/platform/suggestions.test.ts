@@ -59,7 +59,7 @@ it('a push states the sequence so that it cannot be read as a version', () => {
   const pushed = { name: 'fan', version: 1, digest: 'sha256:0', sequence: 2, bytes: 9, file: 'fan.aiot' };
   const text = pushedText({ ...pushed, kind: 'model', sameAs: null, memory: null }, 'https://a');
   expect(text.replaceAll(/\s+/g, ' ')).toContain(
-    'Signed with your key, sequence 2. Each signature gets the next number.',
+    'Signed with your key, as number 2. Devices reject lower numbers.',
   );
 });
 

@@ -169,7 +169,7 @@ describe('aiot init', () => {
     expect((await runCli(['init', dir, '--json'])).json).toMatchObject({
       error: {
         code: 'AIOT_FOLDER_NOT_EMPTY',
-        next: `To change the existing project, edit ${join(dir, 'aiot.yaml')}. To import recordings again, remove the folder first. Specify a new or empty folder.`,
+        next: `To change this project, edit ${join(dir, 'aiot.yaml')}. For another one, name a new folder.`,
       },
     });
   });

@@ -46,6 +46,41 @@ const rows = (cells: (i: number) => unknown[], head: string, count = 120) =>
   `${head}\n${Array.from({ length: count }, (_, i) => `${cells(i).join(',')}\n`).join('')}`;
 
 describe('aiot init --from', () => {
+  it('says that updates over the air need a shorter window if the chip has no room for a second version', async () => {
+    const at = join(folder, 'four', 'turn');
+    await mkdir(at, { recursive: true });
+    for (const take of [1, 2, 3])
+      await writeFile(
+        join(at, `${take}.csv`),
+        `x,y,z,current\n${Array.from({ length: 2000 }, (_, i) => [0, 1, 2, 3].map((k) => Math.sin(i / (4 + take + k))).join(',')).join('\n')}\n`,
+      );
+    const { stdout, code } = await runCli([
+      ...['init', join(folder, 'four-c3'), '--from', dirname(at), '--rate', '100', '--chip', 'esp32c3'],
+    ]);
+    expect(code).toBe(0);
+    expect(stdout.replaceAll(/\s+/g, ' ')).toMatch(
+      /Window .* \(not 200: more would not fit into the memory of the ESP32-C3's default firmware\. For updates over the air, choose fewer\)/,
+    );
+  });
+
+  it('rejects --label-from folder for files that are in no folders', async () => {
+    const flat = join(folder, 'flat');
+    await mkdir(flat, { recursive: true });
+    await writeFile(join(flat, 'a.csv'), sine(900, 0.1, 'time_ms,x,y', true));
+    const { code, json } = await runCli([
+      ...['init', join(folder, 'flat-project'), '--from', flat, '--label-from', 'folder', '--json'],
+    ]);
+    expect([code, json]).toMatchObject([
+      2,
+      {
+        error: {
+          code: 'AIOT_USAGE',
+          message: `--label-from folder: ${flat} has no folders named after labels`,
+        },
+      },
+    ]);
+  });
+
   it('shortens the window until the model and its trial fit into the memory of the chip', async () => {
     const at = join(folder, 'quick', 'spin');
     await mkdir(at, { recursive: true });
@@ -59,10 +94,7 @@ describe('aiot init --from', () => {
       const dir = join(folder, name);
       const { code, stdout } = await runCli(['init', dir, ...from, ...more]);
       expect(code).toBe(0);
-      if (more.length > 0)
-        expect(stdout).toMatch(
-          /Window .*; not 400, because with more samples, the model's next version would not fit into/,
-        );
+      if (more.length > 0) expect(stdout).toMatch(/Window .* \(not 400: more would not fit into/);
       else expect(stdout).not.toContain('not 400');
       return { dir, window: (await loadProject(dir)).config.signal!.window };
     };
@@ -74,7 +106,7 @@ describe('aiot init --from', () => {
     const { dir, window } = await windowFor('spin-esp32', ['--chip', 'esp32']);
     expect(window).toBeLessThan(200);
     expect(await readFile(join(dir, 'aiot.yaml'), 'utf8')).toContain(
-      "samples, not 400: with more samples, the model's next version would not fit",
+      'samples, not 400: more would not fit into the memory of the ESP32',
     );
     expect((await runCli(['model', 'train', '--project', dir, '--epochs', '2', '--json'])).code).toBe(0);
     for (const step of ['quantize', 'evaluate'])

@@ -526,7 +526,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The virtual device in this folder is already running, or the maximum number of native devices (100) is running on this machine.',
-    next: 'Stop that process, or use another folder. If the limit is reached, stop other native devices.',
+    next: 'Stop that process, or use another folder.',
   },
   AIOT_DEVICE_CHANGED: {
     exit: 1,

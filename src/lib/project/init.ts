@@ -254,7 +254,7 @@ function nextTo(dir: string, names: readonly string[]): string {
       ? 'To create the project in a new folder, run `aiot init NAME`.'
       : 'Specify a new or empty folder.';
   if (!names.includes('aiot.yaml')) return other;
-  return `To change the existing project, edit ${join(dir, 'aiot.yaml')}. To import recordings again, remove the folder first. ${other}`;
+  return `To change this project, edit ${join(dir, 'aiot.yaml')}. For another one, name a new folder.`;
 }
 
 /** A valid project name. A folder's name is adapted (`lenient`). A name that the user gave is used unchanged or rejected. */

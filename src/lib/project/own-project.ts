@@ -151,28 +151,37 @@ function streamOf(survey: Survey, topic: string, chip: ChipName | undefined) {
  * fit together into the default firmware's memory for models. If this would make the window too short, only the model itself has to fit.
  */
 function windowOf(survey: Survey, chip: ChipName | undefined): number {
+  return fittingWindow(survey, chip).window;
+}
+
+/** `models`: number of the model's versions that fit into the chip's memory with this window, 2 for updates over the air. */
+function fittingWindow(survey: Survey, chip: ChipName | undefined): { window: number; models: number } {
   const wanted = wantedWindow(survey);
   const memory = chip && modelMemoryOf(chip);
-  if (memory == null) return wanted;
+  if (memory == null) return { window: wanted, models: 2 };
   for (const [models, least] of [
     [2, leastForUpdates],
     [1, leastWindow],
   ] as const) {
     for (let window = wanted; window >= least; window--)
-      if (models * (spectralBytes(survey, window) + room.network) + room.trial <= memory) return window;
+      if (models * (spectralBytes(survey, window) + room.network) + room.trial <= memory)
+        return { window, models };
   }
-  return Math.min(wanted, leastWindow);
+  return { window: Math.min(wanted, leastWindow), models: 1 };
 }
 
 /** The reason why the window is shorter than the recordings and their rate suggest; null if the window has that length. */
 export function shortenedWindow(survey: Survey, chip: ChipName): { from: number; reason: string } | null {
   const from = survey.kind === 'rows' ? 0 : wantedWindow(survey);
-  const window = survey.kind === 'rows' ? 0 : windowOf(survey, chip);
+  if (survey.kind === 'rows') return null;
+  const { window, models } = fittingWindow(survey, chip);
   if (window >= from) return null;
-  const model = window < leastForUpdates ? 'the model' : "the model's next version";
-  const beside = window < leastForUpdates ? '' : ' beside the running one';
   const memory = `the memory of the ${chips[chip].title}'s default firmware`;
-  return { from, reason: `with more samples, ${model} would not fit into ${memory}${beside}` };
+  const reason =
+    models === 2
+      ? `more would not fit into ${memory} during an update`
+      : `more would not fit into ${memory}. For updates over the air, choose fewer`;
+  return { from, reason };
 }
 
 function wantedWindow({ rateHz, loose }: Survey): number {
@@ -315,6 +324,10 @@ async function surveyRecordings({ path, labelFrom, rateHz }: SurveyOptions): Pro
   });
   const { dataset, rateFrom } = loose;
   const labels = counted(dataset.recordings.flatMap(({ label }) => label ?? []));
+  if (labelFrom === 'folder' && Object.keys(labels).length === 0)
+    throw new AiotError('AIOT_USAGE', `--label-from folder: ${path} has no folders named after labels`, {
+      next: 'Move the files into one folder per label, or omit --label-from.',
+    });
   const declared = fieldsOfColumns(dataset.fields);
   const fields = declared.map(({ name }) => name);
   const stated = declared.filter(({ unit }) => unit !== '');

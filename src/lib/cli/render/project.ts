@@ -128,7 +128,7 @@ export function initText(made: InitResult): string {
       ['Features', `${features}${band}`],
       [
         'Window',
-        `${plural(window, 'sample')}, ${Number((window / made.rateHz!).toPrecision(3))} s${shortened ? `; not ${shortened.from}, because ${shortened.reason}` : ''}`,
+        `${plural(window, 'sample')}, ${Number((window / made.rateHz!).toPrecision(3))} s${shortened ? ` (not ${shortened.from}: ${shortened.reason})` : ''}`,
       ],
       ['Topic', topic],
     );
@@ -205,7 +205,7 @@ function certainty({
   if (folds) lines.push(['by folds', foldedText(folds)]);
   if (originals) {
     const digests = `data ${originals.datasetDigest.slice(0, 19)}…, recipe ${originals.configDigest.slice(0, 19)}…`;
-    const stored = `stored, not recomputed: the uncut recordings, which are harder\n(${digests})`;
+    const stored = `the uncut recordings are harder; this result is stored, not recomputed\n(${digests})`;
     lines.push(['originals', `${foldedText(originals)}\n${stored}`]);
   }
   return lines;

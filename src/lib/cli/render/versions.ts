@@ -193,7 +193,7 @@ export function pushedText(
     ['Bundle', `${size(bytes)}, ${digest}${same}`],
     [
       'Signed',
-      `with your key, sequence ${sequence}. Each signature gets the next number. Devices reject lower numbers, so when you deploy an older version, aiot signs it again automatically.`,
+      `with your key, as number ${sequence}. Devices reject lower numbers. To deploy an older version, aiot signs it again.`,
     ],
     ...(runs && runs.added > 0
       ? [['Runs', `${plural(runs.added, 'training run')} added to the dashboard`] as [string, string]]
