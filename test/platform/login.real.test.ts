@@ -144,7 +144,10 @@ describe('a login', () => {
     await untilDue();
     await expect(client.users.list()).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
     const roles = (await events()).filter(({ type }) => type === 'user.role').map(({ data }) => data);
-    expect(roles.slice(-2)).toEqual([{ role: 'operator' }, { role: 'viewer' }]);
+    expect(roles.slice(-2)).toEqual([
+      { role: 'operator', selector: null },
+      { role: 'viewer', selector: null },
+    ]);
   });
 
   it('is renewed once for concurrent requests', async () => {
