@@ -1,3 +1,4 @@
+import { request } from 'node:https';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
@@ -208,6 +209,28 @@ describe('an operator limited to a selector', () => {
     expect(await own.client.datasets.list()).toMatchObject([{ recordings: 2, labels: {} }]);
     await client.labels.post({ ...label, device: 'press-3' });
     expect(await own.client.datasets.list()).toMatchObject([{ labels: { bad: 1 } }]);
+  });
+
+  it('cannot change a device that leaves its reach while the body of the request arrives', async () => {
+    const body = '{"tags":{"site":"hall-3"}}';
+    const url = new URL('/api/v1/devices/press-3', own.platform.urls.http);
+    const headers = {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      'content-length': body.length,
+    };
+    const sent = request(url, { method: 'PATCH', ca: own.ca, headers });
+    const status = new Promise<number | undefined>((resolve, reject) => {
+      sent.on('response', (response) => resolve(response.resume().statusCode));
+      sent.on('error', reject);
+    });
+    sent.write(body.slice(0, -1));
+    await delay(200);
+    await tag('press-3', 'hall-9');
+    sent.end(body.slice(-1));
+    expect(await status).toBe(403);
+    expect((await own.client.devices.get('press-3')).tags).toEqual({ site: 'hall-9' });
+    await tag('press-3', 'hall-3');
   });
 
   it('cannot move a device out of its reach, and changes other properties', async () => {
@@ -516,6 +539,28 @@ describe('over MQTT, a token limited to a selector', () => {
   it('cannot leave a will for another device', async () => {
     const will = { topic: 'aiot/v1/press-4/command', payload: Buffer.from('{}'), qos: 1 as const };
     await expect(connect(token, { will })).rejects.toThrow(/[Nn]ot authorized/);
+  });
+
+  it('leaves no will for a device that has left its reach', async () => {
+    const observer = await connect(own.token);
+    const wills: string[] = [];
+    observer.on('message', (_, payload) => wills.push(payload.toString()));
+    await observer.subscribeAsync('aiot/v1/press-3/command', { qos: 1 });
+    const ending = async (payload: string) => {
+      const will = { topic: 'aiot/v1/press-3/command', payload: Buffer.from(payload), qos: 1 as const };
+      const mqtt = await connect(token, { will });
+      return () => mqtt.stream.destroy();
+    };
+    (await ending('within'))();
+    await until(() => wills.length > 0);
+    const end = await ending('beyond');
+    await tag('press-3', 'hall-9');
+    end();
+    await delay(300);
+    await tag('press-3', 'hall-3');
+    (await ending('again'))();
+    await until(() => wills.length > 1);
+    expect(wills).toEqual(['within', 'again']);
   });
 
   it('loses and gains devices on an open connection when tags change', async () => {

@@ -93,6 +93,36 @@ describeReal('mosquitto', 'Home Assistant and a user of the login provider', () 
   }, 60_000);
 });
 
+describeReal('mosquitto', 'Home Assistant and a user whose rights are limited to other devices', () => {
+  it('cannot install updates in the name of that user', async () => {
+    const broker = await startMosquitto();
+    const own = await testPlatform();
+    const address = `mqtt://127.0.0.1:${broker.port}`;
+    const client = await connect(address, {});
+    try {
+      await own.client.users.add({ name: 'hall3', role: 'ci', selector: 'site=hall-3' });
+      const out = join(own.folder, 'lamp');
+      await provisionDevice({ client: own.client, name: 'lamp', type: 'virtual', out });
+      const definition = definitionOf({ broker: address, installs: 'hall3' });
+      await own.platform.applyHomeAssistant({ project: 'home', definition });
+      const assistant = await home(client);
+      await expect.poll(() => discoveries(assistant).size, waitLong).toBe(1);
+      const status = [...assistant.now.keys()].find((topic) => topic.endsWith('/status')) ?? '';
+      const install = status.replace(/status$/, 'devices/lamp/install/model');
+      await client.publishAsync(install, 'install', { qos: 1 });
+      const denials = async () => {
+        const { entries } = await own.client.audit.log({ limit: 1000, type: 'access.deny' });
+        return JSON.stringify(entries.filter(({ who }) => who === 'user hall3'));
+      };
+      await expect.poll(denials, waitLong).toContain('beyond the limits of the user');
+    } finally {
+      await client.endAsync(true);
+      await own.stop();
+      await broker.stop();
+    }
+  }, 60_000);
+});
+
 describeReal('mosquitto', 'a Mosquitto that loses its messages', () => {
   it('gets all of them again, and the devices are unavailable while the platform is offline', async () => {
     const broker = await startMosquitto();

@@ -60,8 +60,9 @@ export async function endWill(core: Core, key: string, how: 'told' | 'dropped'):
 /** Checks the rights of a will's author at publication, because they may have ended while the will was pending. */
 async function mayBePublished(core: Core, key: string, will: Will): Promise<boolean> {
   const { topic } = will.message;
-  // A connection's identity was checked while the connection was open, so a will without a delay needs no check.
-  if (will.dueAt === null || (await core.mayStillPublish(will, topic))) return true;
+  // A device's identity was checked while its connection was open. A user's device may have left the user's rights since then.
+  const isDevices = will.dueAt === null && will.token === null;
+  if (isDevices || (await core.mayStillPublish(will, topic))) return true;
   core.figures.refused++;
   core.log.warn({ client: key, topic }, 'dropped a will whose author has lost its permissions');
   return false;

@@ -332,7 +332,7 @@ export class Crashes {
 }
 
 /** The names for an SQL list, which PostgreSQL does not accept without entries; no device has an empty name. */
-function namesIn(devices: readonly string[] | undefined): readonly string[] {
+export function namesIn(devices: readonly string[] | undefined): readonly string[] {
   return devices === undefined || devices.length === 0 ? [''] : devices;
 }
 

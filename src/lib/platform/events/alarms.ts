@@ -41,6 +41,7 @@ import { compileExpression, fieldPaths } from '../../stream/decode/expression.js
 import { truth } from '../../stream/decode/expression-functions.js';
 import type { Reach } from '../access/reach.js';
 import type { AttentionService } from '../devices/attention.js';
+import { namesIn } from '../devices/crashes.js';
 import type { Devices } from '../devices/devices.js';
 import type { Entry } from '../journal/entry.js';
 import { fieldsOf, type Take } from '../journal/takes.js';
@@ -272,7 +273,7 @@ export class Alarms {
         .distinct()
         .where('alarm', '=', name)
         .where('cleared', 'is', null)
-        .$if(devices !== undefined, (query) => query.where('device', 'in', devices ?? []))
+        .$if(devices !== undefined, (query) => query.where('device', 'in', namesIn(devices)))
         .execute();
       if (open.length === 0)
         throw new AiotError(
@@ -286,7 +287,7 @@ export class Alarms {
         .where('alarm', '=', name)
         .where('cleared', 'is', null)
         .where('acknowledged', 'is', null)
-        .$if(devices !== undefined, (query) => query.where('device', 'in', devices ?? []))
+        .$if(devices !== undefined, (query) => query.where('device', 'in', namesIn(devices)))
         .executeTakeFirst();
       const incidents = Number(changed.numUpdatedRows);
       if (incidents === 0) return 0;

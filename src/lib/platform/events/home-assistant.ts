@@ -28,6 +28,7 @@ import {
 } from '../../fleet/home-assistant.js';
 import { parseSelector } from '../../fleet/selector.js';
 import { shownUrl } from '../../stream/url.js';
+import { reachOf } from '../access/reach.js';
 import type { Tokens } from '../access/tokens.js';
 import type { Users } from '../access/users.js';
 import type { Broker } from '../broker/broker.js';
@@ -618,6 +619,8 @@ class Announcer {
       if (!atLeast(user.role, 'ci')) throw refuse(user.name, 'starting a rollout requires the role ci');
       const isInScope = user.scopes?.some((scope) => scopeCovers(scope, 'rollouts:write')) ?? true;
       if (!isInScope) throw refuse(user.name, 'starting a rollout requires the scope rollouts:write');
+      if (user.reach !== null && !user.reach.has(device))
+        throw refuse(user.name, 'the device is beyond the limits of the token');
       return user.name;
     }
     const { installs } = this.definition;
@@ -633,6 +636,9 @@ class Announcer {
       );
     if (!atLeast(user.role, 'ci'))
       throw refuse(`user ${installs}`, 'starting a rollout requires the role ci');
+    const reach = reachOf(user.selector === null ? [] : [user.selector], this.parts.devices);
+    if (reach !== null && !reach.has(device))
+      throw refuse(`user ${installs}`, 'the device is beyond the limits of the user');
     return `user ${installs}`;
   }
 }

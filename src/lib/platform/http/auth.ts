@@ -59,6 +59,10 @@ export function guard(
   app.decorateRequest('device', null);
   app.decorateRequest('showsCredentials', false);
   app.addHook('onResponse', async (request, { statusCode }) => noteDenial(request, statusCode, parts));
+  // A device may have left the limits of the token while the body was arriving.
+  app.addHook('preHandler', async (request) => {
+    if (request.user?.reach) requireReach(request.user.reach, request);
+  });
   app.addHook('onRequest', async (request, reply) => {
     const { config } = request.routeOptions;
     const access = accessOf<'controllers'>(config, request.method);

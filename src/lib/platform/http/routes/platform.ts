@@ -172,11 +172,14 @@ export const statusRoutes: Routes = (parts) => async (app) =>
       const { version, started, urls, condition, devices, models, datasets, rollouts } = parts;
       const reach = reachFor(user);
       const all = devices.records().filter(({ name }) => reach?.has(name) !== false);
+      const found = await condition();
+      // Damage names the devices and streams that it concerns.
+      const warnings = found.warnings.filter(({ about }) => !['damage', 'blobs', 'devices'].includes(about));
       return {
         version,
         started,
         urls: urls(),
-        ...(await condition()),
+        ...(reach === null ? found : { ...found, damage: [], warnings }),
         replicas: await parts.replicas.list(),
         ...(parts.relay ? { relay: await parts.relay.status() } : {}),
         counts: {
