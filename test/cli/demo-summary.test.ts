@@ -58,7 +58,9 @@ describe('the demo’s summary table', () => {
     expect(text).toContain(
       '96.5 % of 400 windows in 35 recordings (95 %: 92–98.5), macro-F1 0.960, 0.980 smoothed; 5 folds, float',
     );
-    expect(text).toMatch(/95\.1 % of 2,024 windows in 53 recordings.*\n +the uncut recordings are harder; this result is stored, not recomputed/);
+    expect(text).toMatch(
+      /95\.1 % of 2,024 windows in 53 recordings.*\n +the uncut recordings are harder; this result is stored, not recomputed/,
+    );
     const own = { ...result, model: { ...result.model, folds: null, originals: null } };
     expect(demoSummary(own)).not.toMatch(/stored|folds/);
   });
