@@ -137,7 +137,7 @@ typedef struct {
   int8_t *hidden;
   int8_t *cell;
   bool time_major;
-  /* Of x, the hidden state and y: AIOT_INT8 or AIOT_INT16. */
+  /* Type of the input, the hidden state and the output: AIOT_INT8 or AIOT_INT16. */
   int32_t type;
   int32_t batches, steps, inputs, units;
   int32_t input_zero, hidden_zero;
