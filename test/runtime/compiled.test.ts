@@ -8,8 +8,9 @@ import {
 } from '../../src/lib/formats/tflite/graph.js';
 import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
-import { architectures } from '../support/architectures.js';
+import { architectures, quantizedOf } from '../support/architectures.js';
 import { FloatNetwork, type Window } from '../support/float-network.js';
+import { GraphBuilder } from '../support/graph-builder.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { fc, runs } from '../support/property.js';
 
@@ -39,6 +40,27 @@ function expectEqual(graph: Graph, seed = 1) {
         else expect(Math.abs(got[place]![i]! - values[i]!) / size, `${place}: ${i}`).toBeLessThan(close);
       }
     });
+  }
+  return compiled;
+}
+
+/** Whether both return the same int8 values for three inputs; returns the compiled interpreter. */
+function expectExact(graph: Graph, seed = 1) {
+  const random = seededRandom(seed);
+  const [plain, compiled] = [createInterpreter(graph), createInterpreter(graph, { compiled: true })];
+  for (let run = 0; run < 3; run++) {
+    const inputs = graph.inputs.map((index) => {
+      const { shape, type } = graph.tensors[index]!;
+      const length = elementCount(shape);
+      const byte = () => (run === 0 ? (random() < 0.5 ? -128 : 127) : Math.floor(random() * 256) - 128);
+      if (type === 'int8') return Int8Array.from({ length }, byte);
+      if (type === 'int16') return Int16Array.from({ length }, () => Math.floor((random() - 0.5) * 65_536));
+      if (type === 'float32') return Float32Array.from({ length }, () => 2 * gaussian(random));
+      if (type === 'bool') return Uint8Array.from({ length }, () => Number(random() < 0.5));
+      return Int32Array.from({ length }, () => Math.floor(random() * 3));
+    });
+    const want = plain.run(inputs).map((values) => [...values]);
+    expect(compiled.run(inputs).map((values) => [...values])).toEqual(want);
   }
   return compiled;
 }
@@ -167,6 +189,161 @@ describe('compiled operators', () => {
     (name) => {
       const random = seededRandom(32);
       for (let i = 0; i < 2; i++) expectEqual(architectures[name](random), i);
+    },
+  );
+});
+
+describe('compiled operators on int8', () => {
+  /** An int8 model of one operator, with random scales. The multiplier of a sum is then about `ratio`. */
+  function layer(
+    seed: number,
+    shape: number[],
+    weights: { op: 'CONV_2D' | 'DEPTHWISE_CONV_2D'; outputs: number; window: Window; fused: Activation },
+    ratio: number,
+  ): Graph {
+    const { op, outputs, window, fused } = weights;
+    const b = new GraphBuilder(seededRandom(seed));
+    const [kh, kw] = window.filter;
+    const { stride = [1, 1], dilation = [1, 1], padding = 'same' } = window;
+    const out = window.filter.map((cells, axis) => {
+      const [input, span] = [shape[axis + 1]!, (cells - 1) * dilation[axis]! + 1];
+      return Math.ceil((padding === 'same' ? input : input - span + 1) / stride[axis]!);
+    });
+    const x = b.activation(shape);
+    const channels = shape[3]!;
+    const filter = op === 'CONV_2D' ? [outputs, kh, kw, channels] : [1, kh, kw, channels];
+    const w = b.weights(filter, op === 'CONV_2D' ? 0 : 3, b.pick(true, false));
+    const scales = [x, w].map((index) => b.tensors[index]!.quantization!.scale[0]!) as [number, number];
+    const y = b.activation([1, ...out, outputs], (scales[0] * scales[1]) / ratio);
+    const [strideH, strideW, dilationH, dilationW] = [...stride, ...dilation];
+    const common = { padding, strideH, strideW, dilationH, dilationW, activation: fused };
+    const inputs = [x, w, ...(b.pick(true, true, false) ? [b.bias(x, w, outputs)] : [])];
+    const outputsOf = [y];
+    return b.graph(
+      x,
+      b.op(
+        op === 'CONV_2D'
+          ? { op, inputs, outputs: outputsOf, options: common }
+          : { op, inputs, outputs: outputsOf, options: { ...common, depthMultiplier: 1 } },
+      ),
+    );
+  }
+
+  const ratio = fc.constantFrom(1e-8, 1e-4, 2 ** -10, 0.003, 0.1, 0.5, 1.5, 3, 300);
+
+  it('return the interpreter’s values for convolutions of any size', () => {
+    fc.assert(
+      fc.property(
+        fc.tuple(windows, pair(1, 12), size(1, 9), size(1, 37), activation, ratio, size(1, 1000)),
+        ([window, image, channels, outputs, fused, by, seed]) => {
+          const shape = imageFor(window, image, channels);
+          const graph = layer(seed, shape, { op: 'CONV_2D', outputs, window, fused }, by);
+          const compiled = expectExact(graph, seed);
+          if (window.dilation[1] === 1 && by > 1e-7) expect(compiled.interpreted).toBe(0);
+        },
+      ),
+      { numRuns: runs(3000, 200) },
+    );
+  });
+
+  it('return the interpreter’s values for depthwise convolutions of any size', () => {
+    fc.assert(
+      fc.property(
+        fc.tuple(windows, pair(1, 14), size(1, 29), activation, ratio, size(1, 1000)),
+        ([window, image, channels, fused, by, seed]) => {
+          const shape = imageFor(window, image, channels);
+          const graph = layer(seed, shape, { op: 'DEPTHWISE_CONV_2D', outputs: channels, window, fused }, by);
+          const compiled = expectExact(graph, seed);
+          if (by > 1e-7) expect(compiled.interpreted).toBe(0);
+        },
+      ),
+      { numRuns: runs(3000, 200) },
+    );
+  });
+
+  it('return the interpreter’s values for pools of any size', () => {
+    const kind = fc.constantFrom('MAX_POOL_2D', 'AVERAGE_POOL_2D' as const);
+    fc.assert(
+      fc.property(
+        fc.tuple(windows, pair(1, 14), size(1, 35), kind, size(1, 1000)),
+        ([window, image, channels, op, seed]) => {
+          const used = { ...window, dilation: [1, 1] as [number, number] };
+          const compiled = expectExact(
+            quantizedOf((random) => {
+              const b = new FloatNetwork(random);
+              const x = b.float(imageFor(used, image, channels));
+              return b.graph(x, b.pool(x, op, used));
+            }, seed),
+            seed,
+          );
+          if (op === 'MAX_POOL_2D' || used.padding === 'valid') expect(compiled.interpreted).toBe(0);
+        },
+      ),
+      { numRuns: runs(1000, 100) },
+    );
+  });
+
+  it.each(['ADD', 'SUB'] as const)('return the interpreter’s values for %s of equal shapes', (op) => {
+    fc.assert(
+      fc.property(
+        fc.tuple(pair(1, 6), size(1, 12), activation, size(1, 10_000)),
+        ([image, channels, fused, seed]) => {
+          const b = new GraphBuilder(seededRandom(seed));
+          const shape = [1, ...image, channels];
+          const [x0, x1] = [
+            b.activation(shape),
+            b.pick(true, false) ? b.activation(shape) : b.constant(shape),
+          ];
+          const least = Math.max(...[x0, x1].map((index) => b.tensors[index]!.quantization!.scale[0]!));
+          const y = b.activation(shape, least * b.scale(0.1, 10));
+          b.op({ op, inputs: [x0, x1], outputs: [y], options: { activation: fused } });
+          const inputs = [x0, x1].filter((index) => b.tensors[index]!.data === undefined);
+          expect(expectExact(b.graph(inputs, y), seed).interpreted).toBe(0);
+        },
+      ),
+      { numRuns: runs(1000, 100) },
+    );
+  });
+
+  it('return the interpreter’s values for QUANTIZE and DEQUANTIZE, also of halves, large values and NaN', () => {
+    fc.assert(
+      fc.property(fc.tuple(size(1, 40), size(1, 10_000)), ([length, seed]) => {
+        const b = new GraphBuilder(seededRandom(seed));
+        const real = [0, 1].map(() => b.add({ type: 'float32', shape: [1, length] })) as [number, number];
+        const bytes = b.activation([1, length], b.pick(0.5, b.scale()));
+        b.op({ op: 'QUANTIZE', inputs: [real[0]], outputs: [bytes], options: {} });
+        b.op({ op: 'DEQUANTIZE', inputs: [bytes], outputs: [real[1]], options: {} });
+        const graph = b.graph(real[0], [bytes, real[1]]);
+        const scale = b.tensors[bytes]!.quantization!.scale[0]!;
+        const [plain, compiled] = [createInterpreter(graph), createInterpreter(graph, { compiled: true })];
+        expect(compiled.interpreted).toBe(0);
+        const input = Float32Array.from({ length }, () =>
+          b.pick(b.integer(-600, 600) * (scale / 2), 300 * scale * gaussian(b.random), 1e30, -1e30, -0),
+        );
+        for (let run = 0; run < 2; run++) {
+          const set =
+            run === 0
+              ? undefined
+              : (index: number, values: { [i: number]: number }) => {
+                  if (index === real[0]) values[0] = Number.NaN;
+                };
+          const want = plain.run([input], set).map((values) => [...values]);
+          expect(compiled.run([input], set).map((values) => [...values])).toEqual(want);
+        }
+      }),
+      { numRuns: runs(1000, 200) },
+    );
+  });
+
+  it.each(Object.keys(oneOpGraphs) as OperatorName[])('return the interpreter’s values for %s', (op) => {
+    const random = seededRandom(33);
+    for (let i = 0; i < 60; i++) expectExact(oneOpGraphs[op]!(random), i);
+  });
+
+  it.each(Object.keys(architectures) as (keyof typeof architectures)[])(
+    'return the interpreter’s values for the architecture %s',
+    (name) => {
+      for (let seed = 0; seed < 2; seed++) expectExact(quantizedOf(architectures[name], seed), seed);
     },
   );
 });

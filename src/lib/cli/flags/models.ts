@@ -19,7 +19,7 @@ export const modelFlags = {
   }),
   runtime: Flags.option({ options: ['litert', 'device'] as const })({
     summary:
-      "Interpreter: Google's LiteRT, or the built-in one (device), which is bit-exact with TFLite Micro [default: device for float32 models, otherwise litert].",
+      "Interpreter: Google's LiteRT, or the built-in one (device), which is bit-exact with TFLite Micro [default: device for float32 and int8 models, otherwise litert].",
     env: 'AIOT_RUNTIME',
   }),
   classes: Flags.string({

@@ -6,7 +6,6 @@ import type { Project } from '../../core/project.js';
 import type { Recording } from '../../data/types.js';
 import type { NetworkMode } from '../../formats/manifest/manifest.js';
 import type { Graph } from '../../formats/tflite/graph.js';
-import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { createPipeline } from '../../signal/pipeline.js';
 import type { SignalSpec, Standardization } from '../../signal/spec.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
@@ -22,6 +21,7 @@ import type { TrainingFile } from '../train/types.js';
 import { compareObjects, emptyCounts, meanF1 } from './detections.js';
 import { encodeInput, endOf, modeOf, valuesOf } from './ends.js';
 import { checkGolden, goldenVector, oneWindow, type Take } from './golden.js';
+import { deviceInterpreter } from './interpreters.js';
 import { packBundle, unpackBundle } from './pack.js';
 import { answeringOf, answerOf, withoutRejection } from './predictor.js';
 import type { Provenance, RecordingPart } from './schema.js';
@@ -376,7 +376,7 @@ function requireFigures(built: Built, info: BundleInfo): void {
 function requireObjects({ pieces }: PartPieces, graph: Graph, info: BundleInfo): void {
   const { answer, metrics } = info;
   if (answer.kind !== 'objects') return;
-  const interpreter = createInterpreter(graph);
+  const interpreter = deviceInterpreter(graph);
   const counts = emptyCounts(info.classes.length);
   let right = 0;
   for (const { inputs, inputSize, objects = [] } of pieces()) {
@@ -405,7 +405,7 @@ interface Counted {
 function countAgain({ count, pieces }: PartPieces, graph: Graph, info: BundleInfo): Counted {
   const each = graphMacs(graph);
   const step = Math.max(1, Math.ceil((each * count) / budget));
-  const interpreter = createInterpreter(graph);
+  const interpreter = deviceInterpreter(graph);
   const names = info.classes.length;
   // Rejected windows count toward the class that was predicted, as in the evaluation.
   const closed = { ...info, answer: withoutRejection(info.answer) };

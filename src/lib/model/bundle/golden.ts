@@ -1,9 +1,8 @@
 import type { Graph } from '../../formats/tflite/graph.js';
-import { readTflite } from '../../formats/tflite/read.js';
-import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { createPipeline } from '../../signal/pipeline.js';
 import type { SignalSpec } from '../../signal/spec.js';
 import { encodeInput, valuesOf } from './ends.js';
+import { deviceInterpreter, sharedInterpreter } from './interpreters.js';
 import { answerOf, type Invoker, labelsOf } from './predictor.js';
 import type { Bundle, BundleInfo, End, GoldenVector } from './types.js';
 
@@ -46,7 +45,7 @@ export function goldenVector(graph: Graph, parts: Parts, take: Take): GoldenVect
     parts.input,
     valuesOf(parts.input, features.length),
   );
-  const output = createInterpreter(graph).invoke(input);
+  const output = deviceInterpreter(graph).invoke(input);
   const { index, value } = answerOf(parts, output, features);
   const label = index === null ? null : (labelsOf(parts)[index] ?? null);
   return {
@@ -68,7 +67,7 @@ export function checkGolden(
   { info, model, golden }: Bundle,
   runs?: Invoker & { steps: number },
 ): GoldenCheck {
-  const interpreter = runs ?? createInterpreter(readTflite(model));
+  const interpreter = runs ?? sharedInterpreter(model);
   const failures = golden.flatMap((own, vector) => {
     const reason = failureOf(own, info, interpreter, runs?.steps ?? 0);
     return reason === null ? [] : [{ vector, recording: own.recording, reason }];

@@ -1,5 +1,3 @@
-import { readTflite } from '../../formats/tflite/read.js';
-import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import type { Interpreter } from '../../runtime/interpreter/node.js';
 import { createPipeline } from '../../signal/pipeline.js';
 import { type Standardization, standardize } from '../../signal/spec.js';
@@ -7,6 +5,7 @@ import type { TrainingFile } from '../train/types.js';
 import { bestClass, createVote } from '../vote.js';
 import { type Detection, detectionsIn, type Found } from './detections.js';
 import { decode, encodeInput, valuesOf } from './ends.js';
+import { sharedInterpreter } from './interpreters.js';
 import type { AnswerSpec, Bundle, BundleInfo, RejectSpec } from './types.js';
 
 /** Runs a network. Input and output have the network's own types. `reset` is present if the network has variables. */
@@ -62,7 +61,7 @@ interface Predictable {
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED
  */
 export function createPredictor({ info, model }: Predictable | Bundle, runs?: Invoker): Predictor {
-  const interpreter = runs ?? createInterpreter(readTflite(model));
+  const interpreter = runs ?? sharedInterpreter(model);
   const pipeline = createPipeline(info.signal);
   const vote = createVote(info.vote, info.answer);
   const input = valuesOf(info.input, info.standardization.mean.length);

@@ -2,10 +2,10 @@ import { canonicalJson } from '../../core/crypto.js';
 import { writeJsonAtomic } from '../../core/files.js';
 import type { Project } from '../../core/project.js';
 import { elementCount, type Graph, hasForest } from '../../formats/tflite/graph.js';
-import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
 import type { ObjectPoint } from '../bundle/detections.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
+import { deviceInterpreter } from '../bundle/interpreters.js';
 import { answeringOf } from '../bundle/predictor.js';
 import type { RejectSpec } from '../bundle/types.js';
 import { buildFiles, readFolds } from '../files.js';
@@ -364,7 +364,7 @@ function asDevice(
 ): (piece: Examples, width: number) => Float32Array {
   refuseOffDevice(graph);
   const [input, output] = [endOf(graph, 'inputs'), endOf(graph, 'outputs')];
-  const interpreter = createInterpreter(graph);
+  const interpreter = deviceInterpreter(graph);
   let recording: string | undefined;
   return ({ inputs, inputSize, classes, recordings }, width) => {
     const values = valuesOf(input, inputSize);

@@ -37,12 +37,12 @@ export interface RunningNetwork {
   close(): void;
 }
 
-/** Maximum number of values that a float network may leave to operators that are not compiled, if no runtime is requested. */
+/** Maximum number of values that a network may leave to operators that are not compiled, if no runtime is requested. */
 const mostInterpreted = 2000;
 
 /**
- * Opens a .tflite file in one of the two runtimes. If none is specified, float32 networks run in the interpreter, which compiles them and
- * is then faster than LiteRT. Other networks, and those with many values that only uncompiled operators compute, run in LiteRT. Decision
+ * Opens a .tflite file in one of the two runtimes. If none is specified, float32 and int8 networks run in the interpreter, which compiles them
+ * and is then faster than LiteRT. Other networks, and those with many values that only uncompiled operators compute, run in LiteRT. Decision
  * trees and TFLite Micro's audio front end always run in the interpreter, because LiteRT does not support their operators.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range or float16 on a device; several outputs; variables in LiteRT, which
  * cannot reset them), AIOT_LITERT_FAILED
@@ -60,7 +60,8 @@ export async function openNetwork(bytes: Uint8Array, asked?: Runtime): Promise<R
     const run = (row: Float32Array) => (interpreter.invoke(row) as Float32Array).slice();
     return { ...common, runtime, run, reset: interpreter.reset, close: () => {} };
   };
-  const compiled = precisionOf(graph) === 'float32';
+  const precision = precisionOf(graph);
+  const compiled = precision === 'float32' || precision === 'int8';
   if (asked === 'device' || hasForest(graph) || hasFrontEnd(graph)) {
     refuseOffDevice(graph);
     return inInterpreter(asked ?? 'litert', createInterpreter(floatView(graph), { compiled }));

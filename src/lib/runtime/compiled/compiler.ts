@@ -8,13 +8,20 @@ const pageBytes = 65_536;
 
 /** The memory that one network's compiled operators share, and the functions compiled so far. */
 export class Compiler {
-  private readonly memory: Memory;
   private end = 16;
   private readonly kernels: Kernel[] = [];
   private readonly onSeal: ((exports: Record<string, () => void>) => void)[] = [];
 
-  constructor(graph: Graph) {
-    this.memory = new webAssembly.Memory({ initial: Math.ceil(bytesFor(graph) / pageBytes) });
+  private constructor(private readonly memory: Memory) {}
+
+  /** Undefined if the process has no address space left for the memory. */
+  static open(graph: Graph): Compiler | undefined {
+    try {
+      return new Compiler(new webAssembly.Memory({ initial: Math.ceil(bytesFor(graph) / pageBytes) }));
+    } catch (error) {
+      if (error instanceof RangeError) return undefined;
+      throw error;
+    }
   }
 
   /** Whether a compiled operator can still reserve ranges with a total of this many numbers. */
@@ -30,16 +37,28 @@ export class Compiler {
     return new Float32Array(this.memory.buffer, at, length);
   }
 
-  /** Reserves a range for addresses. */
+  /** Reserves a range of int8 zeros. */
+  bytes(length: number): Int8Array {
+    const { buffer, byteOffset } = this.floats(Math.ceil(length / 4));
+    return new Int8Array(buffer, byteOffset, length);
+  }
+
+  /** Reserves a range of int16 zeros. */
+  shorts(length: number): Int16Array {
+    const { buffer, byteOffset } = this.floats(Math.ceil(length / 2));
+    return new Int16Array(buffer, byteOffset, length);
+  }
+
+  /** Reserves a range for addresses and other int32. */
   addresses(length: number): Int32Array {
     const { buffer, byteOffset } = this.floats(length);
     return new Int32Array(buffer, byteOffset, length);
   }
 
   /** Address of a tensor's values, or of a copy of them if they are elsewhere. */
-  addressOf(values: Float32Array): number {
+  addressOf(values: Float32Array | Int8Array): number {
     if (values.buffer === this.memory.buffer) return values.byteOffset;
-    const copy = this.floats(values.length);
+    const copy = values instanceof Int8Array ? this.bytes(values.length) : this.floats(values.length);
     copy.set(values);
     return copy.byteOffset;
   }
@@ -74,7 +93,7 @@ function paddedBytes(length: number): number {
 function bytesFor({ tensors, operators }: Graph): number {
   const sizeOf = (index: number | undefined) => elementCount(tensors[index ?? -1]?.shape ?? [0]);
   const all = tensors.reduce((sum, { shape }) => sum + paddedBytes(elementCount(shape)), 0);
-  const weights = operators.reduce((sum, { inputs }) => sum + 4 * 4 * (sizeOf(inputs[1]) + 64), 0);
+  const weights = operators.reduce((sum, { inputs }) => sum + 4 * 8 * (sizeOf(inputs[1]) + 64), 0);
   const images = operators.reduce(
     (sum, { op, inputs }) => sum + (windowed.has(op) ? 8 * sizeOf(inputs[0]) : 0),
     0,

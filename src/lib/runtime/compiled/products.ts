@@ -27,8 +27,9 @@ export function fullyConnected(
   const rows = elementCount(node.input(0).tensor.shape) / inputs;
   const blocks = blocksFor(rows, outputs);
   if (!compiler.hasRoom(packedSize(outputs, inputs))) return undefined;
+  const packed = pack(compiler, node.float32(1), node.float32Bias(2, outputs), outputs, inputs, blocks);
   return compiler.add(
-    product(node, compiler, blocks, {
+    product(new Kernel(`f${node.index}`, []), blocks, floats(node), {
       lines: 1,
       lineBytes: 0,
       pixels: rows,
@@ -37,7 +38,8 @@ export function fullyConnected(
       length: inputs,
       outputs,
       x: node.float32(0).byteOffset,
-      before: [],
+      y: node.float32Output.byteOffset,
+      packed,
     }),
   );
 }
@@ -47,6 +49,32 @@ export function convolution(
   node: Node<OperatorOptions['CONV_2D']>,
   compiler: Compiler,
 ): (() => void) | undefined {
+  const windows = windowsOf(node, 4);
+  if (windows === undefined) return undefined;
+  const { rows, columns, channels, outputs, terms, bordered, line } = windows;
+  const size = bordered ? windows.size : 0;
+  if (!compiler.hasRoom(packedSize(outputs, terms), size)) return undefined;
+  const image = bordered ? compiler.floats(size).byteOffset : node.float32(0).byteOffset;
+  const blocks = blocksFor(windows.pixels, outputs);
+  const packed = pack(compiler, node.float32(1), node.float32Bias(2, outputs), outputs, terms, blocks);
+  const kernel = new Kernel(`f${node.index}`, []);
+  if (bordered) kernel.write(borderCopy(node.float32(0).byteOffset, image, rows, columns, channels, line));
+  return compiler.add(
+    product(kernel, blocks, floats(node), {
+      ...windows,
+      x: image,
+      y: node.float32Output.byteOffset,
+      packed,
+    }),
+  );
+}
+
+/**
+ * The windows of a CONV_2D of one group and one image, in an image with the border that the windows reach. Undefined if they consist of too
+ * many separate runs of values.
+ * @param bytes size of a value
+ */
+export function windowsOf(node: Node<OperatorOptions['CONV_2D']>, bytes: 2 | 4) {
   const [batches, , , channels] = node.shape(node.input(0), 4) as Shape4;
   const [outputs, filterH, filterW, taken] = node.shape(node.input(1), 4) as Shape4;
   const { rows, columns } = windowAxes(node, node.options, [filterH, filterW], outputs);
@@ -56,28 +84,23 @@ export function convolution(
   const across = columns.dilation === 1 ? 1 : filterW;
   if (filterH * across > mostRuns) return undefined;
   const [tall, wide] = [heightOf(rows), heightOf(columns)];
-  const bordered = tall !== rows.input || wide !== columns.input;
-  const size = bordered ? tall * wide * channels : 0;
-  if (!compiler.hasRoom(packedSize(outputs, filterH * filterW * channels), size)) return undefined;
-  const line = wide * channels * 4;
-  const image = bordered ? compiler.floats(size).byteOffset : node.float32(0).byteOffset;
-  const runs = Array.from({ length: filterH * across }, (_, run) => {
-    const [r, c] = [Math.floor(run / across), run % across];
-    return r * rows.dilation * line + c * columns.dilation * channels * 4;
-  });
-  return compiler.add(
-    product(node, compiler, blocksFor(flat ? rows.output * columns.output : columns.output, outputs), {
-      lines: flat ? 1 : rows.output,
-      lineBytes: rows.stride * line,
-      pixels: flat ? rows.output * columns.output : columns.output,
-      pixelBytes: columns.stride * channels * 4,
-      runs,
-      length: (filterW / across) * channels,
-      outputs,
-      x: image,
-      before: bordered ? borderCopy(node.float32(0).byteOffset, image, rows, columns, channels, line) : [],
+  const line = wide * channels * bytes;
+  return {
+    ...{ rows, columns, channels, outputs, line },
+    terms: filterH * filterW * channels,
+    bordered: tall !== rows.input || wide !== columns.input,
+    /** Number of values in the image with its border. */
+    size: tall * wide * channels,
+    lines: flat ? 1 : rows.output,
+    lineBytes: rows.stride * line,
+    pixels: flat ? rows.output * columns.output : columns.output,
+    pixelBytes: columns.stride * channels * bytes,
+    runs: range(filterH * across, (run) => {
+      const [r, c] = [Math.floor(run / across), run % across];
+      return r * rows.dilation * line + c * columns.dilation * channels * bytes;
     }),
-  );
+    length: (filterW / across) * channels,
+  };
 }
 
 type Shape4 = [number, number, number, number];
@@ -86,7 +109,7 @@ type Shape4 = [number, number, number, number];
 const mostRuns = 16;
 
 /** Number of cells along an axis, including the border that windows reach. */
-function heightOf({ input, output, filter, stride, dilation, before }: Axis): number {
+export function heightOf({ input, output, filter, stride, dilation, before }: Axis): number {
   return Math.max(before + input, (output - 1) * stride + (filter - 1) * dilation + 1);
 }
 
@@ -94,21 +117,19 @@ function heightOf({ input, output, filter, stride, dilation, before }: Axis): nu
 function borderCopy(from: number, to: number, rows: Axis, columns: Axis, channels: number, line: number) {
   const start = to + rows.before * line + columns.before * channels * 4;
   const bytes = columns.input * channels * 4;
-  return Array.from({ length: rows.input }, (_, row) => ({
-    from: from + row * bytes,
-    to: start + row * line,
-    bytes,
-  }));
+  return range(rows.input, (row) =>
+    copyBytes(i32.const(start + row * line), i32.const(from + row * bytes), i32.const(bytes)),
+  ).flat();
 }
 
 /** Size of the blocks of results that stay in registers: rows of x × groups of four outputs. */
-interface Blocks {
+export interface Blocks {
   height: number;
   vectors: number;
 }
 
 /** Eight or nine groups hide the latency of an addition, and leave registers for the factors. */
-function blocksFor(pixels: number, outputs: number): Blocks {
+export function blocksFor(pixels: number, outputs: number): Blocks {
   const vectors = Math.ceil(outputs / 4);
   if (vectors === 1) return { height: Math.min(8, pixels), vectors };
   const height = Math.min(4, pixels);
@@ -119,6 +140,31 @@ function packedSize(outputs: number, inputs: number): number {
   return Math.ceil(outputs / 4) * 4 * (inputs + 1);
 }
 
+/** The arithmetic of a product whose terms have four bytes: a float32, or two int16. */
+interface Arithmetic {
+  /** sum + value · weight */
+  multiplyAdd(sum: Code, value: Code, weight: Code): Code;
+  /** Size of an output. */
+  outputBytes: number;
+  /** Number of vectors of parameters, after a block's weights, for each group of four outputs. */
+  parameters: number;
+  /** Converts a group of sums, and stores the first `lanes` outputs. `parameter` is the code of a vector of parameters. */
+  finish(sum: Local, parameter: (index: number) => Code, address: Code, lanes: number, offset: number): Code;
+}
+
+function floats(node: Node<{ activation: Parameters<typeof floatRange>[0] }>): Arithmetic {
+  const { low, high } = floatRange(node.options.activation);
+  return {
+    multiplyAdd: (sum, value, weight) => f32x4.add(sum, f32x4.mul(value, weight)),
+    outputBytes: 4,
+    parameters: 0,
+    finish: (sum, _, address, lanes, offset) => [
+      ...set(sum, clampFour(get(sum), low, high)),
+      ...storeLanes(address, sum, lanes, offset),
+    ],
+  };
+}
+
 interface Product {
   /** Output lines, and the distance between their windows. */
   lines: number;
@@ -126,28 +172,24 @@ interface Product {
   /** Outputs' positions in a line, and the distance between their windows. */
   pixels: number;
   pixelBytes: number;
-  /** Where the contiguous runs of a window begin, in bytes, and how many numbers each has. */
+  /** Where the contiguous runs of a window begin, in bytes, and how many terms each has. */
   runs: readonly number[];
   length: number;
   outputs: number;
-  /** Address of the first window. */
+  /** Addresses of the first window, of the outputs, and of the biases, weights and parameters. */
   x: number;
-  /** Copies to make first. */
-  before: readonly { from: number; to: number; bytes: number }[];
+  y: number;
+  packed: number;
 }
 
-/** y = clamp(windows of x · weightsᵀ + bias). */
-function product(
-  node: Node<{ activation: Parameters<typeof floatRange>[0] }>,
-  compiler: Compiler,
+/** Adds to a kernel: y = finish(bias + windows of x · weightsᵀ). */
+export function product(
+  kernel: Kernel,
   { height, vectors }: Blocks,
-  { lines, lineBytes, pixels, pixelBytes, runs, length, outputs, x, before }: Product,
+  { multiplyAdd, outputBytes, parameters, finish }: Arithmetic,
+  { lines, lineBytes, pixels, pixelBytes, runs, length, outputs, x, y, packed }: Product,
 ): Kernel {
-  const kernel = new Kernel(`f${node.index}`, []);
-  const { low, high } = floatRange(node.options.activation);
   const terms = runs.length * length;
-  const packed = pack(compiler, node.float32(1), node.float32Bias(2, outputs), outputs, terms, vectors);
-  const y = node.float32Output.byteOffset;
   const [line, xLine, yLine, pixel, place, xAt, yAt, wAt, from, end, column] = Array.from(
     { length: 11 },
     () => kernel.local('i32'),
@@ -165,7 +207,7 @@ function product(
       for (let v = 0; v < width; v++) {
         const sum = sums[r * vectors + v]!;
         const factor = height === 1 ? weight(v) : get(factors[v]!);
-        code.push(set(sum, f32x4.add(get(sum), f32x4.mul(get(value), factor))));
+        code.push(set(sum, multiplyAdd(get(sum), get(value), factor)));
       }
     }
     return code.flat();
@@ -204,23 +246,25 @@ function product(
     ...step(wAt, width * 16),
     ...allTerms(width),
     ...range(height, (r) =>
-      range(width, (v) => {
-        const sum = sums[r * vectors + v]!;
-        const lanes = v === width - 1 ? last : 4;
-        return [
-          ...set(sum, clampFour(get(sum), low, high)),
-          ...storeLanes(get(yAt), sum, lanes, r * outputs * 4 + v * 16),
-        ];
-      }).flat(),
+      range(width, (v) =>
+        finish(
+          sums[r * vectors + v]!,
+          (index) => f32x4.load(get(wAt), (v * parameters + index) * 16),
+          get(yAt),
+          v === width - 1 ? last : 4,
+          (r * outputs + v * 4) * outputBytes,
+        ),
+      ).flat(),
     ).flat(),
-    ...step(yAt, width * 16),
+    ...step(wAt, width * parameters * 16),
+    ...step(yAt, width * 4 * outputBytes),
   ];
   const full = Math.floor(outputs / (4 * vectors));
   const rest = outputs - full * 4 * vectors;
   const tile: Code = [
     ...set(place, i32.least(get(pixel), i32.const(pixels - height))),
     ...set(xAt, i32.add(get(xLine), i32.mul(get(place), i32.const(pixelBytes)))),
-    ...set(yAt, i32.add(get(yLine), i32.mul(get(place), i32.const(outputs * 4)))),
+    ...set(yAt, i32.add(get(yLine), i32.mul(get(place), i32.const(outputs * outputBytes)))),
     ...set(wAt, i32.const(packed)),
     ...(full > 1
       ? [
@@ -234,9 +278,6 @@ function product(
     ...step(pixel, height),
   ];
   kernel.write(
-    ...before.map(({ from: source, to, bytes }) =>
-      copyBytes(i32.const(to), i32.const(source), i32.const(bytes)),
-    ),
     set(xLine, i32.const(x)),
     set(yLine, i32.const(y)),
     set(line, i32.const(lines)),
@@ -246,7 +287,7 @@ function product(
         // The last tile of a line begins earlier if fewer positions remain; its first results are then computed twice.
         ...repeatWhile(tile, i32.less(get(pixel), i32.const(pixels))),
         ...step(xLine, lineBytes),
-        ...step(yLine, pixels * outputs * 4),
+        ...step(yLine, pixels * outputs * outputBytes),
         ...step(line, -1),
       ],
       get(line),
@@ -271,7 +312,7 @@ function pack(
   bias: Float32Array,
   outputs: number,
   terms: number,
-  vectors: number,
+  { vectors }: Blocks,
 ): number {
   const packed = compiler.floats(packedSize(outputs, terms));
   let to = 0;

@@ -116,15 +116,9 @@ function overVectors(
 /** MEAN and SUM on float32 over adjacent axes, of which the last axis is not one. */
 export function reduce(kind: 'mean' | 'sum') {
   return (node: Node<OperatorOptions['MEAN']>, compiler: Compiler): (() => void) | undefined => {
-    const { shape } = node.input(0).tensor;
-    const axes = [...new Set([...node.int32Constant(1)].map((axis) => node.axis(axis, shape)))].sort(
-      (a, b) => a - b,
-    );
-    const [first = 0, last = -1] = [axes[0], axes.at(-1)];
-    if (axes.length === 0 || last - first + 1 !== axes.length || last === shape.length - 1) return undefined;
-    const outer = elementCount(shape.slice(0, first));
-    const count = elementCount(shape.slice(first, last + 1));
-    const inner = elementCount(shape.slice(last + 1));
+    const axes = adjacentAxes(node);
+    if (axes === undefined) return undefined;
+    const { outer, count, inner } = axes;
     const kernel = new Kernel(`f${node.index}`, []);
     const [line, group, at, xAt, left] = range(5, () => kernel.local('i32')) as [
       Local,
@@ -171,6 +165,21 @@ export function reduce(kind: 'mean' | 'sum') {
       ),
     );
     return compiler.add(kernel);
+  };
+}
+
+/** Elements before, along and after the reduced axes, which must be adjacent and not include the last one; otherwise undefined. */
+export function adjacentAxes(node: Node<OperatorOptions['MEAN']>) {
+  const { shape } = node.input(0).tensor;
+  const axes = [...new Set([...node.int32Constant(1)].map((axis) => node.axis(axis, shape)))].sort(
+    (a, b) => a - b,
+  );
+  const [first = 0, last = -1] = [axes[0], axes.at(-1)];
+  if (axes.length === 0 || last - first + 1 !== axes.length || last === shape.length - 1) return undefined;
+  return {
+    outer: elementCount(shape.slice(0, first)),
+    count: elementCount(shape.slice(first, last + 1)),
+    inner: elementCount(shape.slice(last + 1)),
   };
 }
 

@@ -1,7 +1,15 @@
 import { roundHalfAway } from '../../core/numbers.js';
 import { scalesAlike } from '../../formats/tflite/check.js';
 import type { OperatorOptions } from '../../formats/tflite/graph.js';
-import { activationRange, multiplyByQuantized, ratio, scaleOf, stepsOf, typeRange } from './fixed-point.js';
+import {
+  activationRange,
+  multiplyByQuantized,
+  type QuantizedMultiplier,
+  ratio,
+  scaleOf,
+  stepsOf,
+  typeRange,
+} from './fixed-point.js';
 import { poolKernel } from './geometry.js';
 import { broadcastPlaces, reductionPlan } from './moves.js';
 import type { Node } from './node.js';
@@ -94,29 +102,46 @@ export function requantize(node: Node): () => void {
 export function sum(sign: 1 | -1): (node: Node<OperatorOptions['ADD' | 'SUB']>) => () => void {
   return (node) => {
     const [x0, x1, y] = [node.integers(0), node.integers(1), node.integerOutput];
-    const [a, b, output] = [
-      scaleOf(node, node.input(0)),
-      scaleOf(node, node.input(1)),
-      scaleOf(node, node.output),
-    ];
-    const bits = y instanceof Int16Array ? 15 : 20;
-    const single = sign === -1 && node.ratioPrecision === 'single';
-    const precise = (value: number) => (single ? Math.fround(value) : value);
-    const twice = precise(2 * Math.max(a.scale, b.scale));
-    const [ma, mb] = [ratio(node, precise(a.scale / twice)), ratio(node, precise(b.scale / twice))];
-    const last = precise(twice / precise(2 ** bits * output.scale));
-    if (!(last < 1)) throw node.malformed(`an output scale of ${output.scale} is too small for its inputs`);
-    const mo = ratio(node, last);
-    const { low, high } = activationRange(node, node.options.activation);
+    const { a, b, bits, multiplierA, multiplierB, multiplierY, low, high, zeroPoint } = sumScaling(
+      node,
+      sign,
+    );
     const [places0, places1] = broadcastPlaces(node);
     return () => {
       for (let i = 0; i < y.length; i++) {
-        const u = multiplyByQuantized((x0[places0[i]!]! - a.zeroPoint) << bits, ma.multiplier, ma.shift);
-        const v = multiplyByQuantized((x1[places1[i]!]! - b.zeroPoint) << bits, mb.multiplier, mb.shift);
-        const value = multiplyByQuantized(u + sign * v, mo.multiplier, mo.shift) + output.zeroPoint;
+        const u = scaledBy(multiplierA, (x0[places0[i]!]! - a.zeroPoint) << bits);
+        const v = scaledBy(multiplierB, (x1[places1[i]!]! - b.zeroPoint) << bits);
+        const value = scaledBy(multiplierY, u + sign * v) + zeroPoint;
         y[i] = value < low ? low : value > high ? high : value;
       }
     };
+  };
+}
+
+function scaledBy({ multiplier, shift }: QuantizedMultiplier, x: number): number {
+  return multiplyByQuantized(x, multiplier, shift);
+}
+
+/** The multipliers of an ADD (sign 1) or SUB (sign −1), for inputs that are shifted to the left by `bits`. */
+export function sumScaling(node: Node<OperatorOptions['ADD' | 'SUB']>, sign: 1 | -1) {
+  const [a, b, output] = [
+    scaleOf(node, node.input(0)),
+    scaleOf(node, node.input(1)),
+    scaleOf(node, node.output),
+  ];
+  const bits = node.integerOutput instanceof Int16Array ? 15 : 20;
+  const single = sign === -1 && node.ratioPrecision === 'single';
+  const precise = (value: number) => (single ? Math.fround(value) : value);
+  const twice = precise(2 * Math.max(a.scale, b.scale));
+  const last = precise(twice / precise(2 ** bits * output.scale));
+  if (!(last < 1)) throw node.malformed(`an output scale of ${output.scale} is too small for its inputs`);
+  return {
+    ...{ a, b, bits },
+    multiplierA: ratio(node, precise(a.scale / twice)),
+    multiplierB: ratio(node, precise(b.scale / twice)),
+    multiplierY: ratio(node, last),
+    ...activationRange(node, node.options.activation),
+    zeroPoint: output.zeroPoint,
   };
 }
 
@@ -171,22 +196,31 @@ export function averagePool(node: Node<OperatorOptions['AVERAGE_POOL_2D']>): () 
  */
 export function mean(node: Node<OperatorOptions['MEAN']>): () => void {
   const [x, y] = [node.integers(0), node.integerOutput];
-  const { target, count } = reductionPlan(node);
-  const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
-  const scales = ratio(node, input.scale / output.scale);
-  const bits = Math.min(31 - Math.clz32(count), 32, 31 + scales.shift);
-  const multiplier = Number((BigInt(scales.multiplier) << BigInt(bits)) / BigInt(count));
-  const shift = scales.shift - bits;
+  const { target } = reductionPlan(node);
+  const { multiplier, shift, offset, zeroPoint } = meanScaling(node);
   const { low, high } = typeRange(node);
-  const offset = Math.imul(input.zeroPoint, count);
   const sums = new Int32Array(y.length);
   return () => {
     sums.fill(0);
     for (let i = 0; i < x.length; i++) sums[target[i]!]! += x[i]!;
     for (let i = 0; i < y.length; i++) {
-      const value = multiplyByQuantized((sums[i]! - offset) | 0, multiplier, shift) + output.zeroPoint;
+      const value = multiplyByQuantized((sums[i]! - offset) | 0, multiplier, shift) + zeroPoint;
       y[i] = value < low ? low : value > high ? high : value;
     }
+  };
+}
+
+/** The multiplier of a MEAN, and the sum of the input's zero points, which is subtracted first. */
+export function meanScaling(node: Node<OperatorOptions['MEAN']>) {
+  const { count } = reductionPlan(node);
+  const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
+  const scales = ratio(node, input.scale / output.scale);
+  const bits = Math.min(31 - Math.clz32(count), 32, 31 + scales.shift);
+  return {
+    multiplier: Number((BigInt(scales.multiplier) << BigInt(bits)) / BigInt(count)),
+    shift: scales.shift - bits,
+    offset: Math.imul(input.zeroPoint, count),
+    zeroPoint: output.zeroPoint,
   };
 }
 

@@ -70,7 +70,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
   checkGraph(graph);
   checkQuantization(graph);
   checkEnds(graph);
-  const compiler = options.compiled ? new Compiler(graph) : undefined;
+  const compiler = options.compiled ? Compiler.open(graph) : undefined;
   const tensors: (Values | undefined)[] = graph.tensors.map(({ data }) =>
     data instanceof Uint32Array ||
     data instanceof Int8Array ||
@@ -289,7 +289,7 @@ const noValues = new Int32Array(0);
 
 function valuesFor({ type, shape }: Tensor, where: string, compiler?: Compiler): Activations {
   if (type === 'int16') return new Int16Array(elementCount(shape));
-  if (type === 'int8') return new Int8Array(elementCount(shape));
+  if (type === 'int8') return compiler?.bytes(elementCount(shape)) ?? new Int8Array(elementCount(shape));
   if (type === 'float32')
     return compiler?.floats(elementCount(shape)) ?? new Float32Array(elementCount(shape));
   if (type === 'int32') return new Int32Array(elementCount(shape));

@@ -17,8 +17,8 @@ export interface InterpreterOptions {
    */
   ratioPrecision?: 'double' | 'single';
   /**
-   * Whether float32 operators are compiled to WebAssembly for this model, which makes large models 25 to 50 times as fast.
-   * Sums are then computed in single instead of double precision.
+   * Whether float32 and int8 operators are compiled to WebAssembly for this model, which makes large models 25 to 50 times as fast. int8
+   * results do not change. Sums in float32 are then computed in single instead of double precision.
    */
   compiled?: boolean;
 }
