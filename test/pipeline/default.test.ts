@@ -2,7 +2,10 @@ import { existsSync } from 'node:fs';
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import * as z from 'zod';
+import { clientFor } from '../../src/lib/api/context.js';
 import { whySchema } from '../../src/lib/model/publish/why.js';
+import { trainingRunSchema } from '../../src/lib/model/runs/record.js';
 import { type RunResult, runResultSchema } from '../../src/lib/pipeline/run/result.js';
 import { pipelineStatus } from '../../src/lib/pipeline/status.js';
 import { up } from '../../src/lib/platform/up/up.js';
@@ -46,6 +49,14 @@ it('the default pipeline takes a project from rows to a signed version on its ow
   const again = await ok(runResultSchema, ['pipeline', 'run', '--project', dir]);
   expect(again.steps.every(({ cached }) => cached)).toBe(true);
   expect(again.model).toEqual(first.model);
+  // Each training is a run of the project; a cached step trains nothing.
+  const runs = await ok(z.array(trainingRunSchema), ['model', 'runs', 'list', '--project', dir]);
+  expect(runs).toMatchObject([{ kind: 'training', state: 'done', model: 'pump' }]);
+  expect(runs[0]?.files.map(({ name }) => name)).toEqual(['model.float.tflite', 'training.json']);
+  for (const command of ['show', 'best'])
+    expect((await runCli(['model', 'runs', command, '--project', dir, '--json'])).stdout).toContain(
+      runs[0]!.run,
+    );
   // The build files are the same as if the commands had been typed in the project.
   expect(await runCli(['model', 'evaluate', '--project', dir])).toMatchObject({ code: 0 });
 
@@ -92,6 +103,9 @@ it('the default pipeline takes a project from rows to a signed version on its ow
   try {
     const why = await ok(whySchema, ['model', 'lineage', 'pump@1']);
     expect(why.run).toEqual({ id: first.run, cause: 'started manually' });
+    const client = await clientFor();
+    expect((await client.trainingRuns.list('pump')).map(({ run }) => run)).toEqual([runs[0]!.run]);
+    await client.close();
     expect((await runCli(['model', 'lineage', 'pump@1'])).stdout).toContain(
       `run ${first.run}, started manually`,
     );

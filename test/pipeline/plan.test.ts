@@ -78,7 +78,7 @@ const wrong: [what: string, yaml: string, told: RegExp][] = [
   [
     'an unknown output',
     'pipeline:\n  steps:\n    a:\n      run: [x]\n      in: { f: train.weights }',
-    /aiot\.yaml:6:13: pipeline\.steps\.a\.in\.f: step train has no output weights, only network, training, result/,
+    /aiot\.yaml:6:13: pipeline\.steps\.a\.in\.f: step train has no output weights, only network, training, runs, result/,
   ],
   [
     'two steps that write the same file',

@@ -124,6 +124,7 @@ export {
 export { mainMetric, networkOf } from './runs/metrics.js';
 export { type ExportedRuns, exportedRunsSchema, exportMlflow } from './runs/mlflow.js';
 export {
+  adoptTrainingRuns,
   listTrainingRuns,
   removedRunsSchema,
   removeTrainingRuns,

@@ -1,9 +1,9 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { cp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { publishedRunSchema } from '../../api/contract/training-runs.js';
 import { AiotError, hasCode } from '../../core/errors.js';
-import { readJson, unwritable, writeJsonAtomic } from '../../core/files.js';
+import { makeFolder, readJson, unwritable, writeJsonAtomic } from '../../core/files.js';
 import { issueText } from '../../core/issues.js';
 import { newId, timeOfId } from '../../core/names.js';
 import { isAlive } from '../../core/process.js';
@@ -137,6 +137,27 @@ export async function showTrainingRun(dir: string, wanted?: string): Promise<Sho
 /** @param last maximum number of runs @returns newest first @throws as `readTrainingRuns` */
 export async function listTrainingRuns(dir: string, last: number): Promise<TrainingRun[]> {
   return (await readTrainingRuns(dir)).reverse().slice(0, last);
+}
+
+/**
+ * Copies the runs of a copy of the project, such as the folder of a pipeline step, to the project. Runs that the project has are not
+ * changed. A run appears only when it is complete.
+ * @throws AIOT_FILE_NOT_WRITABLE
+ */
+export async function adoptTrainingRuns(from: string, dir: string): Promise<void> {
+  const known = new Set(await trainingRunIds(dir));
+  const part = join(runsFolder(dir), `.${newId('part')}.tmp`);
+  for (const run of await trainingRunIds(from)) {
+    if (known.has(run)) continue;
+    try {
+      await makeFolder(runsFolder(dir));
+      await cp(runFolder(from, run), part, { recursive: true });
+      await rename(part, runFolder(dir, run));
+    } catch (error) {
+      await rm(part, { recursive: true, force: true }).catch(() => {});
+      throw unwritable(runFolder(dir, run), error, 'write');
+    }
+  }
 }
 
 export const removedRunsSchema = z.object({

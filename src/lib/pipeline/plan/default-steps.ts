@@ -112,6 +112,7 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
       outputs: [
         { name: 'network', path: 'build/model.float.tflite', publish: 'build/model.float.tflite' },
         { name: 'training', path: 'build/training.json', publish: 'build/training.json' },
+        { name: 'runs', path: 'build/runs' },
       ],
       needs: ['extract', 'drift'],
       gate: 'leaks between the parts of the split',
@@ -139,6 +140,7 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
         extracted,
         ...quantized,
         { name: 'build/evaluation.json', from: output('evaluate', 'evaluation') },
+        { name: 'build/runs', from: output('train', 'runs') },
       ],
       outputs: [{ name: 'bundle', path: 'build/model.aiot', publish: 'build/model.aiot' }, ...control],
       needs: ['extract', 'train', 'quantize', 'evaluate'],

@@ -1,6 +1,7 @@
 import { canonicalJson, digestOf } from '../../core/crypto.js';
 import { aiotVersion } from '../../core/folders.js';
 import type { Clock } from '../../core/time.js';
+import { adoptTrainingRuns } from '../../model/runs/record.js';
 import type { PipelinePlan, PipelineStep } from '../plan/types.js';
 import { refusalOfWhen } from '../plan/when.js';
 import { type Blobs, type Kept, readEntry, type Tree, treeOf, writeEntry } from '../store.js';
@@ -161,9 +162,9 @@ async function execute(
     const told = { exit: null, peakBytes: null, attempts: 1, error: null, outputs: {}, result: null };
     return { ...told, state: signal.aborted ? 'interrupted' : 'failed', reason };
   }
-  return await runStep({
-    ...{ step, inputs, blobs, self, clock, signal },
-    ...placesOf(folders, run, step.name),
+  const places = placesOf(folders, run, step.name);
+  const end = await runStep({
+    ...{ step, inputs, blobs, self, clock, signal, ...places },
     mark: folders.root,
     env: { ...env, AIOT_PIPELINE_RUN: run, AIOT_CAUSE: cause.text },
     onStart: (child, attempts) => {
@@ -172,6 +173,11 @@ async function execute(
     },
     onLine: (line) => onLine(step.name, line),
   });
+  // Every training is a run of the project, even one that was stopped or diverged.
+  await adoptTrainingRuns(places.folder, options.dir).catch((error: Error) =>
+    onLine(step.name, `its training runs are missing in the project: ${error.message}`),
+  );
+  return end;
 }
 
 async function fromCache(
