@@ -10,9 +10,12 @@ import { Deltas, DesiredStates } from '../../src/lib/platform/devices/desired.js
 import { Devices, type NewDevice } from '../../src/lib/platform/devices/devices.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
 import { Models } from '../../src/lib/platform/releases/models.js';
+import { PipelineRuns } from '../../src/lib/platform/releases/pipeline-runs.js';
 import { Firmware } from '../../src/lib/platform/releases/releases.js';
 import { rolloutStoreIn } from '../../src/lib/platform/releases/rollout-store.js';
+import { TrainingRuns } from '../../src/lib/platform/releases/training-runs.js';
 import type { Engine } from '../../src/lib/platform/store/engine.js';
+import { publishedRun, trainingRunId } from '../support/published-run.js';
 
 const now = () => 1_700_000_000_000;
 
@@ -135,6 +138,63 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       ];
       expect(first.map(({ id }) => id)).toEqual(ids.toReversed().slice(0, 10));
       expect(second.map(({ id }) => id)).toEqual(['ro_04', 'ro_03', 'ro_02', 'ro_01', 'ro_00']);
+    });
+
+    it('stores published training runs once, pages them newest first, and keeps the newest 1,000', async () => {
+      const { store } = engine;
+      const runs = new TrainingRuns({ store, events: eventsIn(store, now) });
+      const first = [publishedRun(1), publishedRun(2)];
+      expect(await runs.publish('watch', first, 'user x')).toEqual({ added: 2 });
+      expect(await runs.publish('watch', [publishedRun(2, { seed: 9 }), publishedRun(3)], 'user x')).toEqual({
+        added: 1,
+      });
+      const many = Array.from({ length: 1010 }, (_, i) => publishedRun(i, { model: 'Zoo' }));
+      expect(await runs.publish('Zoo', many, 'user x')).toEqual({ added: 1010 });
+      const page = await runs.list('watch', { limit: 2 });
+      expect(page).toEqual({ runs: [publishedRun(3), publishedRun(2)], next: trainingRunId(2) });
+      expect(await runs.list('watch', { limit: 2, after: trainingRunId(2) })).toEqual({
+        runs: [publishedRun(1)],
+        next: null,
+      });
+      const [newest] = many.slice(-1);
+      expect(await runs.models({ limit: 1 })).toEqual({
+        models: [{ model: 'Zoo', runs: 1000, newest }],
+        next: 'Zoo',
+      });
+      expect((await runs.models({ limit: 1, after: 'Zoo' })).models).toEqual([
+        { model: 'watch', runs: 3, newest: publishedRun(3) },
+      ]);
+      expect((await runs.list('Zoo', { limit: 1, after: trainingRunId(11) })).runs).toEqual([many[10]]);
+      expect((await runs.list('Zoo', { limit: 1, after: trainingRunId(10) })).runs).toEqual([]);
+      // In a failed transaction, nothing is stored.
+      await expect(
+        runs.publish('watch', [publishedRun(4), publishedRun(5, { model: 'x' })], 'x'),
+      ).rejects.toThrow('runs.1.model: expected watch, got x');
+      expect((await runs.list('watch', { limit: 1 })).runs).toEqual([publishedRun(3)]);
+    });
+
+    it('stores the current state of pipeline runs, and keeps the newest 100 of a project', async () => {
+      const { store } = engine;
+      const runs = new PipelineRuns({ store, events: eventsIn(store, now), now });
+      const told = {
+        ...{ state: 'running', cause: { kind: 'user', text: 'started manually' }, who: 'x', started: now() },
+        ...{ ended: null, seconds: 0, aiot: '1.0.0', engine: 'local', model: null, steps: [] },
+      };
+      const id = (i: number) => `run_${String(i).padStart(26, '0')}`;
+      for (let i = 0; i < 103; i++) await runs.tell('pump', id(i), told, 'x');
+      await runs.tell('pump', id(102), { ...told, state: 'done', ended: now() }, 'x');
+      await runs.tell('Fan', id(1), told, 'x');
+      const summaries = (await runs.projects({ limit: 10 })).pipelines;
+      expect(summaries.map(({ project, run, state }) => [project, run, state])).toEqual([
+        ['Fan', id(1), 'running'],
+        ['pump', id(102), 'done'],
+      ]);
+      const all = await runs.list('pump', { limit: 1000 });
+      expect([all.runs.length, all.runs.at(-1)?.run, all.next]).toEqual([100, id(3), null]);
+      const page = await runs.list('pump', { limit: 2, after: id(50) });
+      expect([page.runs.map(({ run }) => run), page.next]).toEqual([[id(49), id(48)], id(48)]);
+      expect(await runs.get('pump', id(102))).toMatchObject({ state: 'done', told: now() });
+      await expect(runs.get('pump', id(2))).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
     });
 
     it('keeps devices with their certificates, tags and reports', async () => {

@@ -5,10 +5,11 @@ import {
   runSummarySchema,
   type ToldRun,
 } from '../../api/contract/jobs.js';
-import { type PageQuery, pageOfRows } from '../../api/page.js';
+import type { PageQuery } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
+import { RunTable } from './run-table.js';
 
 /** Number of runs stored for each project. */
 const kept = 100;
@@ -22,7 +23,11 @@ interface Parts {
 
 /** Runs reported by pipeline runners, stored only for display. */
 export class PipelineRuns {
-  constructor(private readonly parts: Parts) {}
+  private readonly table: RunTable<RunSummary>;
+
+  constructor(private readonly parts: Parts) {
+    this.table = new RunTable(parts.store, { table: 'pipelineRuns', owner: 'project', content: 'summary' });
+  }
 
   /** Stores the current state of a run. Each step's change is recorded as an event. */
   async tell(project: string, run: string, told: ToldRun, who: string): Promise<PipelineRun> {
@@ -48,85 +53,35 @@ export class PipelineRuns {
         .execute();
       const known = before ? (JSON.parse(before.summary) as RunSummary) : null;
       for (const event of changesOf(known, whole, who)) await events.record(event, transaction);
-      if (!before) await this.forgetOld(project, transaction);
+      if (!before) await this.table.forgetOld(project, kept, transaction);
     });
     return whole;
   }
 
   /** Sorted by name, each project with its newest run. */
-  async projects({
-    limit,
-    after = '',
-  }: PageQuery): Promise<{ pipelines: RunSummary[]; next: string | null }> {
-    const rows = await this.parts.store
-      .selectFrom('pipelineRuns')
-      .select(({ fn }) => ['project', fn.max('run').as('run')])
-      .where('project', '>', after)
-      .groupBy('project')
-      .orderBy('project')
-      .limit(limit + 1)
-      .execute();
-    const page = pageOfRows(rows, limit, ({ project }) => project);
-    const pipelines: RunSummary[] = [];
-    for (const { project, run } of page.entries) pipelines.push(await this.summary(project, String(run)));
-    return { pipelines, next: page.next };
+  async projects(query: PageQuery): Promise<{ pipelines: RunSummary[]; next: string | null }> {
+    const { entries, next } = await this.table.owners(query);
+    return { pipelines: entries.map(({ newest }) => newest), next };
   }
 
   /** Newest first. */
-  async list(
-    project: string,
-    { limit, after }: PageQuery,
-  ): Promise<{ runs: RunSummary[]; next: string | null }> {
-    const rows = await this.parts.store
-      .selectFrom('pipelineRuns')
-      .select(['run', 'summary'])
-      .where('project', '=', project)
-      .$if(after !== undefined, (query) => query.where('run', '<', after ?? ''))
-      .orderBy('run', 'desc')
-      .limit(limit + 1)
-      .execute();
-    const page = pageOfRows(rows, limit, ({ run }) => run);
-    return { runs: page.entries.map(({ summary }) => JSON.parse(summary) as RunSummary), next: page.next };
+  async list(project: string, query: PageQuery): Promise<{ runs: RunSummary[]; next: string | null }> {
+    const { entries, next } = await this.table.page(project, query);
+    return { runs: entries, next };
   }
 
   /** @throws AIOT_NOT_FOUND */
   async get(project: string, run: string): Promise<PipelineRun> {
-    const row = await this.row(project, run);
-    return pipelineRunSchema.parse(JSON.parse(row.data));
-  }
-
-  private async summary(project: string, run: string): Promise<RunSummary> {
-    return JSON.parse((await this.row(project, run)).summary) as RunSummary;
-  }
-
-  private async row(project: string, run: string) {
     const row = await this.parts.store
       .selectFrom('pipelineRuns')
-      .selectAll()
+      .select('data')
       .where('project', '=', project)
       .where('run', '=', run)
       .executeTakeFirst();
-    if (row) return row;
+    if (row) return pipelineRunSchema.parse(JSON.parse(row.data));
     throw new AiotError('AIOT_NOT_FOUND', `the platform has no run ${run} of ${project}`, {
       subject: 'run',
     });
-  }
-
-  private async forgetOld(project: string, transaction: Store): Promise<void> {
-    const oldest = await transaction
-      .selectFrom('pipelineRuns')
-      .select('run')
-      .where('project', '=', project)
-      .orderBy('run', 'desc')
-      .offset(kept)
-      .limit(1)
-      .executeTakeFirst();
-    if (!oldest) return;
-    await transaction
-      .deleteFrom('pipelineRuns')
-      .where('project', '=', project)
-      .where('run', '<=', oldest.run)
-      .execute();
   }
 }
 

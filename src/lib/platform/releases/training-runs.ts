@@ -1,8 +1,9 @@
 import type { PublishedRun } from '../../api/contract/training-runs.js';
-import { type PageQuery, pageOfRows } from '../../api/page.js';
+import type { PageQuery } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
+import { RunTable } from './run-table.js';
 
 /** Number of runs stored for each model. */
 const kept = 1000;
@@ -21,7 +22,11 @@ interface RunsOfModel {
 
 /** Training runs that users published, stored only for display. */
 export class TrainingRuns {
-  constructor(private readonly parts: Parts) {}
+  private readonly table: RunTable<PublishedRun>;
+
+  constructor(private readonly parts: Parts) {
+    this.table = new RunTable(parts.store, { table: 'trainingRuns', owner: 'model', content: 'data' });
+  }
 
   /** Stores runs that have ended. They never change afterwards. @throws AIOT_REQUEST_INVALID (runs of another model) */
   async publish(model: string, runs: readonly PublishedRun[], who: string): Promise<{ added: number }> {
@@ -45,61 +50,20 @@ export class TrainingRuns {
       }
       if (added === 0) return { added };
       await events.record({ type: 'model.runs', subject: model, who, data: { added } }, transaction);
-      await this.forgetOld(model, transaction);
+      await this.table.forgetOld(model, kept, transaction);
       return { added };
     });
   }
 
   /** Sorted by name. */
-  async models({ limit, after = '' }: PageQuery): Promise<{ models: RunsOfModel[]; next: string | null }> {
-    const rows = await this.parts.store
-      .selectFrom('trainingRuns')
-      .select(({ fn }) => ['model', fn.max('run').as('run'), fn.countAll().as('runs')])
-      .where('model', '>', after)
-      .groupBy('model')
-      .orderBy('model')
-      .limit(limit + 1)
-      .execute();
-    const page = pageOfRows(rows, limit, ({ model }) => model);
-    const models: RunsOfModel[] = [];
-    for (const { model, runs } of page.entries) {
-      const newest = (await this.list(model, { limit: 1 })).runs[0];
-      if (newest) models.push({ model, runs: Number(runs), newest });
-    }
-    return { models, next: page.next };
+  async models(query: PageQuery): Promise<{ models: RunsOfModel[]; next: string | null }> {
+    const { entries, next } = await this.table.owners(query);
+    return { models: entries.map(({ owner, ...rest }) => ({ model: owner, ...rest })), next };
   }
 
   /** Newest first. */
-  async list(
-    model: string,
-    { limit, after }: PageQuery,
-  ): Promise<{ runs: PublishedRun[]; next: string | null }> {
-    const rows = await this.parts.store
-      .selectFrom('trainingRuns')
-      .select(['run', 'data'])
-      .where('model', '=', model)
-      .$if(after !== undefined, (query) => query.where('run', '<', after ?? ''))
-      .orderBy('run', 'desc')
-      .limit(limit + 1)
-      .execute();
-    const page = pageOfRows(rows, limit, ({ run }) => run);
-    return { runs: page.entries.map(({ data }) => JSON.parse(data) as PublishedRun), next: page.next };
-  }
-
-  private async forgetOld(model: string, transaction: Store): Promise<void> {
-    const oldest = await transaction
-      .selectFrom('trainingRuns')
-      .select('run')
-      .where('model', '=', model)
-      .orderBy('run', 'desc')
-      .offset(kept)
-      .limit(1)
-      .executeTakeFirst();
-    if (!oldest) return;
-    await transaction
-      .deleteFrom('trainingRuns')
-      .where('model', '=', model)
-      .where('run', '<=', oldest.run)
-      .execute();
+  async list(model: string, query: PageQuery): Promise<{ runs: PublishedRun[]; next: string | null }> {
+    const { entries, next } = await this.table.page(model, query);
+    return { runs: entries, next };
   }
 }
