@@ -1,4 +1,3 @@
-import { sql } from 'kysely';
 import { type PageQuery, pageOfRows } from '../../api/page.js';
 import type { Store } from '../store/database.js';
 
@@ -28,8 +27,8 @@ export class RunTable<Entry> {
     const { table, content } = this.columns;
     const rows = await this.store
       .selectFrom(table)
-      .select(['run', this.ref(content).as('content')])
-      .where(this.ref(this.columns.owner), '=', owner)
+      .select(['run', `${content} as content` as const])
+      .where(this.columns.owner, '=', owner)
       .$if(after !== undefined, (query) => query.where('run', '<', after ?? ''))
       .orderBy('run', 'desc')
       .limit(limit + 1)
@@ -46,10 +45,10 @@ export class RunTable<Entry> {
     const { table, owner } = this.columns;
     const rows = await this.store
       .selectFrom(table)
-      .select(({ fn }) => [this.ref(owner).as('owner'), fn.countAll().as('runs')])
-      .where(this.ref(owner), '>', after)
-      .groupBy(this.ref(owner))
-      .orderBy(this.ref(owner))
+      .select(({ fn }) => [`${owner} as owner` as const, fn.countAll().as('runs')])
+      .where(owner, '>', after)
+      .groupBy(owner)
+      .orderBy(owner)
       .limit(limit + 1)
       .execute();
     const page = pageOfRows(rows, limit, (row) => row.owner);
@@ -67,7 +66,7 @@ export class RunTable<Entry> {
     const oldest = await transaction
       .selectFrom(table)
       .select('run')
-      .where(this.ref(this.columns.owner), '=', owner)
+      .where(this.columns.owner, '=', owner)
       .orderBy('run', 'desc')
       .offset(kept)
       .limit(1)
@@ -75,13 +74,8 @@ export class RunTable<Entry> {
     if (!oldest) return;
     await transaction
       .deleteFrom(table)
-      .where(this.ref(this.columns.owner), '=', owner)
+      .where(this.columns.owner, '=', owner)
       .where('run', '<=', oldest.run)
       .execute();
-  }
-
-  /** A column whose name depends on the table. */
-  private ref(column: string) {
-    return sql.ref<string>(column);
   }
 }
