@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type Clock, systemClock } from '../../src/lib/core/time.js';
-import { joinedSchema, joinOverSerial, type SeenNetwork } from '../../src/lib/device/onboard/improv.js';
+import { joinedSchema, joinOverSerial } from '../../src/lib/device/onboard/improv.js';
+import type { SeenNetwork } from '../../src/lib/device/onboard/improv-session.js';
 import { encodeImprov, ImprovReader, improvError } from '../../src/lib/formats/improv.js';
 import { runCli } from '../support/cli.js';
 

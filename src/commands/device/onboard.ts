@@ -6,7 +6,8 @@ import { next } from '../../lib/cli/render/text.js';
 import { readSecret } from '../../lib/cli/secrets.js';
 import { askForWifi, readWifiPassword } from '../../lib/cli/wifi.js';
 import { shellWord } from '../../lib/core/text.js';
-import { joinedSchema, joinOverSerial, type SeenNetwork } from '../../lib/device/onboard/improv.js';
+import { joinedSchema, joinOverSerial } from '../../lib/device/onboard/improv.js';
+import type { SeenNetwork } from '../../lib/device/onboard/improv-session.js';
 import { joinOverSoftap } from '../../lib/device/onboard/softap.js';
 
 const needsSoftap = [{ type: 'all' as const, flags: ['softap'] }];

@@ -1,6 +1,6 @@
 import { text } from 'node:stream/consumers';
 import { readText } from '../core/files.js';
-import type { SeenNetwork } from '../device/onboard/improv.js';
+import type { SeenNetwork } from '../device/onboard/improv-session.js';
 import type { Wifi } from '../provision/chip-options.js';
 import { createAsker, type Judged } from './questions.js';
 import { forTerminal, table } from './render/text.js';

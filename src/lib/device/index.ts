@@ -24,7 +24,8 @@ export {
 } from './gateway/follow.js';
 export { createNativeDevice, type SimulatedDevice } from './native/device.js';
 export { simulateNative } from './native/simulate.js';
-export { type Joined, joinedSchema, joinOverSerial, type SeenNetwork } from './onboard/improv.js';
+export { type Joined, joinedSchema, joinOverSerial } from './onboard/improv.js';
+export type { SeenNetwork } from './onboard/improv-session.js';
 export { type Onboarded, onboardedSchema } from './onboard/onboard.js';
 export { provision, typeCaution } from './onboard/provision.js';
 export { renewDevice } from './onboard/renew.js';

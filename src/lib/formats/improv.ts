@@ -1,6 +1,6 @@
 /**
  * Improv over a serial line: packets that carry Wi-Fi settings to a board, between the lines of its log. `firmware/core/src/improv.c` is
- * the C implementation. Source: https://www.improv-wifi.com/serial, version 1.
+ * the C implementation. Browsers load this file too, so it uses nothing of Node. Source: https://www.improv-wifi.com/serial, version 1.
  */
 
 /** States of a board, by their number on the wire. */
@@ -31,7 +31,8 @@ export type ImprovPacket =
   /** A packet whose contents do not conform to the specification. */
   | { kind: 'malformed'; type: number; data: Uint8Array };
 
-const header = Buffer.from('IMPROV\x01', 'latin1');
+/** `IMPROV` and the version. */
+const header = Uint8Array.of(0x49, 0x4d, 0x50, 0x52, 0x4f, 0x56, 1);
 const types = { state: 1, error: 2, command: 3, result: 4 } as const;
 /** Bytes before the data: header, type and length. */
 const headBytes = header.length + 2;
@@ -75,7 +76,7 @@ export function improvError(error: ImprovError): Extract<ImprovPacket, { kind: '
 export function encodeTexts(texts: readonly string[]): Uint8Array {
   return Uint8Array.from(
     texts.flatMap((text) => {
-      const bytes = Buffer.from(text);
+      const bytes = new TextEncoder().encode(text);
       if (bytes.length > 255)
         throw new RangeError(`an Improv text has at most 255 bytes, not ${bytes.length}`);
       return [bytes.length, ...bytes];
@@ -83,13 +84,16 @@ export function encodeTexts(texts: readonly string[]): Uint8Array {
   );
 }
 
+/** Like Node's decoding: invalid bytes are replaced, and a byte order mark is text. */
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
 /** Decodes texts, each preceded by its length. Returns null if a length exceeds the data. */
 export function decodeTexts(data: Uint8Array): string[] | null {
   const texts: string[] = [];
   for (let at = 0; at < data.length; ) {
     const end = at + 1 + (data[at] as number);
     if (end > data.length) return null;
-    texts.push(Buffer.from(data.subarray(at + 1, end)).toString('utf8'));
+    texts.push(utf8.decode(data.subarray(at + 1, end)));
     at = end;
   }
   return texts;
@@ -100,13 +104,13 @@ export function decodeTexts(data: Uint8Array): string[] | null {
  * never hides subsequent packets.
  */
 export class ImprovReader {
-  private held = Buffer.alloc(0);
+  private held: Uint8Array = new Uint8Array();
   /** Number of packets with a wrong checksum so far. */
   damaged = 0;
 
   /** @returns complete packets in order, and the bytes between them */
   push(bytes: Uint8Array): { packets: ImprovPacket[]; text: Uint8Array } {
-    this.held = Buffer.concat([this.held, bytes]);
+    this.held = joined(this.held, bytes);
     const packets: ImprovPacket[] = [];
     const text: number[] = [];
     while (this.held.length > 0) {
@@ -138,6 +142,13 @@ export class ImprovReader {
     }
     return { packets, text: Uint8Array.from(text) };
   }
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const both = new Uint8Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
 }
 
 /** Length of the packet at the start of the bytes, with its checksum; null = there is none. */

@@ -24,7 +24,8 @@ import {
 } from '../../formats/protocomm.js';
 import { protocommGroup, SrpClient, sameProof } from '../../formats/srp.js';
 import { checkWifi, type Wifi } from '../../provision/chip-options.js';
-import { type Joined, type JoinOptions, type SeenNetwork, strongestFirst, wifiFor } from './improv.js';
+import { type Joined, type JoinOptions, wifiFor } from './improv.js';
+import { type SeenNetwork, strongestFirst } from './improv-session.js';
 
 interface OverSoftapOptions extends JoinOptions {
   /** The board in its own network, `http://host[:port]`. Absent = 192.168.4.1. */
