@@ -4,7 +4,16 @@
  */
 
 /** Bundled into the dashboard's scripts by scripts/web.js. */
-export const joined = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
+export const joined = ['preact', '@preact/signals', '@preact/signals-core', 'uplot', 'buffer'];
+
+/** Dependencies that the dashboard's scripts contain too, by the name of their license file: those of esptool-js's build and of buffer. */
+export const joinedParts = {
+  'esptool-js': 'LICENSE',
+  pako: 'LICENSE',
+  'atob-lite': 'LICENSE.md',
+  'base64-js': 'LICENSE',
+  ieee754: 'LICENSE',
+};
 
 /**
  * Copied to dist/vendor by scripts/vendor.js. `@litertjs/core` has four builds of a WebAssembly file; src/lib/runtime/litert.ts loads the

@@ -10,9 +10,18 @@ export function stampOf(root) {
   ]);
 }
 
+/** The program's files that the dashboard's scripts contain, in src/lib. */
+export const sharedWithWeb = [
+  ...['api/rollouts/words.ts', 'pipeline/graph-model.ts'],
+  ...['core/back-off.ts', 'core/catalogue.ts', 'core/errors.ts', 'core/figures.ts', 'core/text.ts'],
+  ...['formats/improv.ts', 'formats/partitions.ts', 'formats/esp-image/chips.ts', 'formats/csv/records.ts'],
+  ...['formats/nvs/crypt.ts', 'formats/nvs/read.ts', 'formats/nvs/types.ts', 'formats/nvs/write.ts'],
+  ...['device/onboard/improv-session.ts', 'provision/device-image.ts'],
+];
+
 /** Digest of all sources of the dashboard, including the program's files and types that it uses. */
 export function webStampOf(root) {
-  const shared = ['api/rollouts/words.ts', 'pipeline/graph-model.ts'].map((file) => `src/lib/${file}`);
+  const shared = sharedWithWeb.map((file) => `src/lib/${file}`);
   return digestOf(root, 'web', ['scripts/web.js', 'scripts/inside.js', ...shared]);
 }
 

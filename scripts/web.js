@@ -1,10 +1,10 @@
-// Builds the dashboard from web/ to dist/web: one file per page, and shared chunks, with digests in their names. Types are checked by
-// `npm run types`.
+// Builds the dashboard and the page of `aiot firmware web-installer` from web/ to dist/web: one file per page, and shared chunks, with
+// digests in their names. Types are checked by `npm run types`.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { joined } from './inside.js';
+import { joined, joinedParts } from './inside.js';
 import { webStampOf } from './stamp.js';
 import { takeTurn, workFolder } from './turn.js';
 
@@ -25,7 +25,16 @@ renameSync(join(made, 'web'), 'dist/web');
 async function buildWeb(out) {
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: { main: 'web/main.tsx', icon: 'web/icon.svg' },
+    entryPoints: { main: 'web/main.tsx', installer: 'web/installer/installer.tsx', icon: 'web/icon.svg' },
+    // The build in one file: the package's other one loads each chip's data as a file of its own.
+    alias: {
+      'esptool-js': 'esptool-js/bundle.js',
+      // The identity of a board is written by the same code as on the command line.
+      ...Object.fromEntries(
+        ['buffer', 'crypto', 'zlib'].map((name) => [`node:${name}`, `./web/node/${name}.ts`]),
+      ),
+    },
+    define: { 'process.platform': '"browser"' },
     outdir: join(out, 'assets'),
     entryNames: '[name]-[hash]',
     chunkNames: '[name]-[hash]',
@@ -42,22 +51,27 @@ async function buildWeb(out) {
     logLevel: 'warning',
   });
   const outputs = Object.entries(metafile.outputs);
-  const fileOf = (start) => basename(outputs.find(([path]) => basename(path).startsWith(start))?.[0] ?? '');
-  const main = outputs.find(([, { entryPoint }]) => entryPoint === 'web/main.tsx');
-  if (!main) throw new Error('esbuild created no main file for web/main.tsx');
-  const [script, { cssBundle = '' }] = main;
-  const page = readFileSync('web/index.html', 'utf8')
-    .replace('{{icon}}', fileOf('icon-'))
-    .replace('<!-- styles -->', `<link rel="stylesheet" href="/assets/${basename(cssBundle)}">`)
-    .replace('<!-- script -->', `<script type="module" src="/assets/${basename(script)}"></script>`)
-    .replace('<!-- preloads -->', preloads(metafile.outputs, script));
+  const icon = basename(outputs.find(([path]) => basename(path).startsWith('icon-'))?.[0] ?? '');
+  const pageOf = (template, entry, assets) => {
+    const found = outputs.find(([, { entryPoint }]) => entryPoint === entry);
+    if (!found) throw new Error(`esbuild created no file for ${entry}`);
+    const [script, { cssBundle = '' }] = found;
+    return readFileSync(template, 'utf8')
+      .replace('{{icon}}', icon)
+      .replace('<!-- styles -->', `<link rel="stylesheet" href="${assets}${basename(cssBundle)}">`)
+      .replace('<!-- script -->', `<script type="module" src="${assets}${basename(script)}"></script>`)
+      .replace('<!-- preloads -->', preloads(metafile.outputs, script, assets));
+  };
   mkdirSync(out, { recursive: true });
-  writeFileSync(join(out, 'index.html'), page);
+  writeFileSync(join(out, 'index.html'), pageOf('web/index.html', 'web/main.tsx', '/assets/'));
+  // Its preload links also list the files that the command must copy.
+  const installer = pageOf('web/installer/index.html', 'web/installer/installer.tsx', 'assets/');
+  writeFileSync(join(out, 'installer.html'), installer);
   writeFileSync(join(out, 'assets', 'licences.txt'), licences());
 }
 
 /** Preload links for a script's imports, so that browsers load them together with the script instead of after parsing it. */
-function preloads(outputs, script) {
+function preloads(outputs, script, assets) {
   const found = new Set();
   const add = (path) => {
     for (const { path: other, kind } of outputs[path].imports) {
@@ -68,15 +82,15 @@ function preloads(outputs, script) {
   };
   add(script);
   return [...found]
-    .map((path) => `<link rel="modulepreload" href="/assets/${basename(path)}">`)
+    .map((path) => `<link rel="modulepreload" href="${assets}${basename(path)}">`)
     .join('\n    ');
 }
 
 /** Licenses of the packages whose code is bundled. */
 function licences() {
-  const texts = joined.map((name) => {
+  const texts = [...joined, ...Object.keys(joinedParts)].map((name) => {
     const { version } = JSON.parse(readFileSync(join('node_modules', name, 'package.json'), 'utf8'));
-    return `${name} ${version}\n\n${readFileSync(join('node_modules', name, 'LICENSE'), 'utf8').trim()}\n`;
+    return `${name} ${version}\n\n${readFileSync(join('node_modules', name, joinedParts[name] ?? 'LICENSE'), 'utf8').trim()}\n`;
   });
   return texts.join(`\n${'-'.repeat(78)}\n\n`);
 }

@@ -26,6 +26,7 @@ describe('the package', () => {
         'bin/run.js',
         'dist/lib/cli/main.js',
         'dist/web/index.html',
+        'dist/web/installer.html',
         'dist/web/assets/licences.txt',
         'dist/vendor/NOTICE.txt',
         'dist/vendor/litert_wasm_compat_internal.wasm.gz',
@@ -37,7 +38,7 @@ describe('the package', () => {
     if (existsSync(join(root, 'templates', 'har-imu')))
       expect(paths).toContain('templates/har-imu/aiot.yaml');
     const allowed =
-      /^(firmware\/.*|dist\/.*\.js|dist\/index\.d\.ts|dist\/man\/aiot[\w-]*\.1|dist\/vendor\/[\w.]+|dist\/(package-lock\.json|docs\.json\.gz)|dist\/web\/(index\.html|assets\/[\w-]+\.(js|css|svg|txt))|templates\/.*|bin\/run\.js|[^/]*\.(json|md)|LICENSE)$/;
+      /^(firmware\/.*|dist\/.*\.js|dist\/index\.d\.ts|dist\/man\/aiot[\w-]*\.1|dist\/vendor\/[\w.]+|dist\/(package-lock\.json|docs\.json\.gz)|dist\/web\/((index|installer)\.html|assets\/[\w-]+\.(js|css|svg|txt))|templates\/.*|bin\/run\.js|[^/]*\.(json|md)|LICENSE)$/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
     // With an npm-shrinkwrap.json, npm would also install development dependencies from a registry (see
     // scripts/lock.js).

@@ -21,6 +21,7 @@ import { packagesLoadedBy } from '../../scripts/imports.js';
 import { installed } from '../../scripts/installed.js';
 import { brokenRules, drawModules } from '../../scripts/modules.js';
 import { terminalSvg } from '../../scripts/picture/svg.js';
+import { sharedWithWeb } from '../../scripts/stamp.js';
 import { root } from '../support/cli.js';
 
 let folder = '';
@@ -228,8 +229,7 @@ describe('scripts/ready.js', () => {
       'package.json': '{"type":"module"}',
       'package-lock.json': wanted,
       'tsconfig.json': '{}',
-      'src/lib/api/rollouts/words.ts': '',
-      'src/lib/pipeline/graph-model.ts': '',
+      ...Object.fromEntries(sharedWithWeb.map((file) => [`src/lib/${file}`, ''])),
       'web/main.tsx': '',
       'npm.cjs': `const { appendFileSync, mkdirSync, writeFileSync } = require('node:fs');
         appendFileSync('log', 'npm ' + process.argv[2] + '\\n');

@@ -23,6 +23,12 @@ export const pages: readonly PageEntry[] = [
     load: async () => (await import('../pages/fleet/fleet.js')).Fleet,
   },
   {
+    path: 'add-board',
+    title: 'Add a board',
+    hidden: true,
+    load: async () => (await import('../pages/add/add.js')).AddBoard,
+  },
+  {
     path: 'models',
     title: 'Models',
     load: async () => (await import('../pages/models/models.js')).Models,

@@ -240,6 +240,7 @@ export {
   signedImageText,
   signedMcubootText,
   verifiedImageText,
+  webInstallerText,
 } from './render/firmware.js';
 export {
   commandsAppliedText,

@@ -398,7 +398,7 @@ data record, data remove, data retention, data synthesize, demo, deploy apply, d
 alarm ack, alarm apply, alarm create, alarm remove, alarm silence, alarm target add, alarm target remove, alarm target test, device ack, device config deploy, device config push, device conform, device group, device labels, device onboard, device provision, device remove, device replace, device snooze,
 device resume, device revoke, device rotate, device settings apply, device settings set, device suspend, device tag, device verify, down, firmware build, firmware deploy,
 firmware decrypt, firmware encrypt, firmware image create, firmware image patch, firmware key digest, firmware init, firmware library, firmware merge, firmware nvs create, firmware otadata create,
-firmware mcuboot sign, firmware partitions create, firmware pull, firmware push, firmware sign, firmware symbols, firmware test, flash, flash verify, init, job cancel,
+firmware mcuboot sign, firmware partitions create, firmware pull, firmware push, firmware sign, firmware symbols, firmware test, firmware web-installer, flash, flash verify, init, job cancel,
 job start, loop check, loop install, model deploy, model import, model promote, model pull, model push, model quantize, model remove,
 model runs export, model runs push, model runs remove, model sign, model train, pipeline cancel, pipeline render, pipeline resume, pipeline run, platform acknowledge, platform pki,
 platform service install, platform service uninstall, platform verify, rollout abort, rollout approve, rollout pause, rollout resume,

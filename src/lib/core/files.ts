@@ -13,7 +13,7 @@ import {
   stat,
   writeFile,
 } from 'node:fs/promises';
-import { dirname, extname, join, resolve, sep } from 'node:path';
+import { basename, dirname, extname, join, resolve, sep } from 'node:path';
 import { AiotError, systemCode } from './errors.js';
 
 /**
@@ -370,5 +370,48 @@ export async function writeTogether(files: ReadonlyMap<string, Uint8Array | stri
     if (error instanceof AiotError) throw error;
     const names = parts.map(({ path }) => path).join(', ');
     throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${names}`, { cause: error });
+  }
+}
+
+/** @throws AIOT_FOLDER_NOT_EMPTY unless the folder is empty or does not exist */
+export async function requireNewFolder(dir: string): Promise<void> {
+  const names = await readdir(dir).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${dir} is not a folder`, { cause: error });
+  });
+  if (names.length > 0)
+    throw new AiotError(
+      'AIOT_FOLDER_NOT_EMPTY',
+      `${dir} is not empty: it contains ${names.slice(0, 3).join(', ')}`,
+      {
+        next: 'Specify a new or empty folder.',
+      },
+    );
+}
+
+/**
+ * Writes these files into a new or empty folder, after all of them were written beside it.
+ * @param files by path relative to the folder @throws AIOT_FILE_NOT_WRITABLE
+ */
+export async function writeNewFolder(
+  dir: string,
+  files: ReadonlyMap<string, Uint8Array | string>,
+): Promise<void> {
+  const staging = join(dirname(dir), `.${basename(dir)}.${randomBytes(4).toString('hex')}.tmp`);
+  try {
+    for (const folder of new Set([...files.keys()].map((path) => dirname(path))))
+      await makeFolder(join(staging, folder));
+    for (const [path, data] of files) await writeFileAtomic(join(staging, path), data);
+    await makeFolder(dir);
+    for (const entry of await readdir(staging)) await rename(join(staging, entry), join(dir, entry));
+  } catch (error) {
+    if (error instanceof AiotError) throw error;
+    throw new AiotError(
+      'AIOT_FILE_NOT_WRITABLE',
+      `cannot create ${dir} (${systemCode(error) ?? String(error)})`,
+      { cause: error, endpoint: dir },
+    );
+  } finally {
+    await rm(staging, { recursive: true, force: true });
   }
 }

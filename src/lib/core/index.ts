@@ -73,11 +73,13 @@ export {
   refuseInputs,
   removeLeftovers,
   requireFile,
+  requireNewFolder,
   requireWritable,
   syncFolder,
   unwritable,
   writeFileAtomic,
   writeJsonAtomic,
+  writeNewFolder,
   writeTogether,
 } from './files.js';
 export { aiotVersion, cacheFolder, configFolder, dataFolder, packageRoot, vendoredFile } from './folders.js';

@@ -68,6 +68,7 @@ export {
   verifiedImageSchema,
   verifyImage,
 } from './images/sign.js';
+export { createWebInstaller, type WebInstaller, webInstallerSchema } from './images/web-installer.js';
 export { openLoader } from './loader/open-loader.js';
 export { resetBoard } from './loader/reset.js';
 export type {

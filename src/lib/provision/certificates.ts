@@ -137,7 +137,7 @@ export async function revocationList(
 }
 
 /** The CRL number, which must increase (RFC 5280, 5.2.3): seconds since 1970 as a positive DER integer. */
-function crlNumber(at: number): Buffer {
+function crlNumber(at: number): Buffer<ArrayBuffer> {
   const der = Buffer.from([0x02, 5, 0, 0, 0, 0, 0]);
   der.writeUInt32BE(Math.floor(at / 1000), 3);
   return der;

@@ -5,6 +5,7 @@ import { type ApiError, at, get, getAll } from '../../app/api.js';
 import { connected, onEvents } from '../../app/live.js';
 import type { PageOf } from '../../app/pages.js';
 import { goTo, here, linkTo, route } from '../../app/route.js';
+import { mayChange } from '../../app/session.js';
 import { plural, shellWord } from '../../app/text.js';
 import { Badge, State } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
@@ -49,7 +50,11 @@ export function Devices(_: PageOf) {
   const { devices, whole, error } = useFleet(selector);
   const line = `aiot device list${selector === '' ? '' : ` --selector ${shellWord(selector)}`}`;
   return (
-    <Page title="Devices" command={line}>
+    <Page
+      title="Devices"
+      command={line}
+      actions={mayChange() && <a href={linkTo(['add-board'])}>Add a board</a>}
+    >
       <Filter key={selector} selector={selector} />
       {error && <Failure error={error} />}
       {!devices && !error && <Loading />}

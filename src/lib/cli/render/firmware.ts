@@ -7,6 +7,7 @@ import type { McubootInfo, SignedMcuboot } from '../../flash/images/mcuboot.js';
 import type { Merged } from '../../flash/images/merge.js';
 import type { OtadataShown, Partitions } from '../../flash/images/partitions.js';
 import type { Crypted, SignedImage, VerifiedImage } from '../../flash/images/sign.js';
+import type { WebInstaller } from '../../flash/images/web-installer.js';
 import { espChips } from '../../formats/esp-image/chips.js';
 import type { FirmwareBuild, FirmwareContainer } from '../../project/firmware/build.js';
 import type { FirmwareTest } from '../../project/firmware/test-run.js';
@@ -415,4 +416,13 @@ export function mcubootFacts(image: McubootInfo): [string, string][] {
 
 export function cryptedText({ file, bytes, address, algorithm }: Crypted): string {
   return `${bold(file)}: ${size(bytes)} for ${hex(address)}, ${algorithm}`;
+}
+
+/** An installer's builds, one line for each. */
+export function webInstallerText({ dir, name, version, builds }: WebInstaller): string {
+  const rows = builds.map(({ chipFamily, parts }): [string, string] => [
+    chipFamily,
+    `${plural(parts.length, 'part')}, ${size(parts.reduce((sum, { bytes }) => sum + bytes, 0))}`,
+  ]);
+  return `${bold(`${name} ${version}`)}\n${facts([['Folder', shownPath(dir)], ...rows])}`;
 }

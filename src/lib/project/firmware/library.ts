@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto';
-import { readdir, readFile, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
 import * as z from 'zod';
-import { AiotError, systemCode } from '../../core/errors.js';
-import { makeFolder, writeFileAtomic } from '../../core/files.js';
+import { AiotError } from '../../core/errors.js';
+import { requireNewFolder, writeNewFolder } from '../../core/files.js';
 import { aiotVersion, packageRoot } from '../../core/folders.js';
 import { packageSources } from './folder.js';
 
@@ -52,25 +51,9 @@ export async function createLibrary(options: LibraryOptions): Promise<FirmwareLi
   if (author !== undefined && !isLine(author))
     throw new AiotError('AIOT_USAGE', '--author: expected one line of text');
   const dir = resolve(options.dir);
-  await requireEmpty(dir);
+  await requireNewFolder(dir);
   const files = await libraryFiles(options);
-  const staging = join(dirname(dir), `.${basename(dir)}.${randomBytes(4).toString('hex')}.tmp`);
-  try {
-    for (const folder of new Set([...files.keys()].map((path) => dirname(path))))
-      await makeFolder(join(staging, folder));
-    for (const [path, text] of files) await writeFileAtomic(join(staging, path), text);
-    await makeFolder(dir);
-    for (const entry of await readdir(staging)) await rename(join(staging, entry), join(dir, entry));
-  } catch (error) {
-    if (error instanceof AiotError) throw error;
-    throw new AiotError(
-      'AIOT_FILE_NOT_WRITABLE',
-      `cannot create ${dir} (${systemCode(error) ?? String(error)})`,
-      { cause: error, endpoint: dir },
-    );
-  } finally {
-    await rm(staging, { recursive: true, force: true });
-  }
+  await writeNewFolder(dir, files);
   const paths = [...files.keys()];
   const missing = [...(author === undefined ? ['--author'] : []), ...(url === undefined ? ['--url'] : [])];
   return {
@@ -79,21 +62,6 @@ export async function createLibrary(options: LibraryOptions): Promise<FirmwareLi
     headers: paths.filter((path) => /^src\/aiot(\/.*)?\.h$/.test(path)).length,
     notes: missing.length > 0 ? [`Arduino's registry also requires ${missing.join(' and ')}.`] : [],
   };
-}
-
-async function requireEmpty(dir: string): Promise<void> {
-  const names = await readdir(dir).catch((error: unknown) => {
-    if (systemCode(error) === 'ENOENT') return [];
-    throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${dir} is not a folder`, { cause: error });
-  });
-  if (names.length > 0)
-    throw new AiotError(
-      'AIOT_FOLDER_NOT_EMPTY',
-      `${dir} is not empty: it contains ${names.slice(0, 3).join(', ')}`,
-      {
-        next: 'Specify a new or empty folder.',
-      },
-    );
 }
 
 const isLine = (text: string) => /^[\p{L}\p{N}\p{P}\p{S} ]+$/u.test(text) && text.trim() === text;

@@ -1,0 +1,169 @@
+import type { Page } from 'playwright-core';
+import type { SimulatedChip } from '../../src/lib/flash/rom/chip.js';
+import { simulatedLine } from '../../src/lib/flash/rom/serve.js';
+
+/** A request of the page's stand-in, and what the browser's own implementation would do with it. */
+type Request =
+  | { op: 'choose' | 'close' | 'read' }
+  | { op: 'open'; baud: number }
+  | { op: 'write'; bytes: string }
+  | { op: 'signals'; dtr: boolean; rts: boolean };
+
+export interface PluggedBoard {
+  /** Plugs another chip into the same cable; null = none. The page must choose its port again. */
+  plug(chip: SimulatedChip | null): void;
+  /** Whether another program holds the port. */
+  busy: boolean;
+  /** Speeds with which the page has opened the port. */
+  readonly bauds: number[];
+}
+
+/**
+ * Makes a simulated chip the only serial port of a page. It stands in for `navigator.serial`, because a browser without a window has no
+ * ports and no list to choose from. Streams, errors and events follow the specification, https://wicg.github.io/serial/.
+ */
+export async function plugInto(page: Page, first: SimulatedChip | null): Promise<PluggedBoard> {
+  let chip = first;
+  let line: ReturnType<typeof simulatedLine> | null = null;
+  let received: Uint8Array[] = [];
+  let state: 'closed' | 'open' | 'lost' = 'closed';
+  let wake = () => {};
+  const board: PluggedBoard = {
+    plug: (other) => {
+      chip = other;
+    },
+    busy: false,
+    bauds: [],
+  };
+  const close = async () => {
+    const own = line;
+    line = null;
+    if (state === 'open') state = 'closed';
+    await own?.close();
+    wake();
+  };
+  await page.exposeBinding('simulatedBoard', async (_source, request: Request) => {
+    switch (request.op) {
+      case 'choose':
+        return chip !== null;
+      case 'open': {
+        if (board.busy || chip === null) return 'busy';
+        board.bauds.push(request.baud);
+        line = simulatedLine(chip, { baud: request.baud });
+        received = [];
+        state = 'open';
+        line.listen({
+          data: (bytes) => {
+            received.push(bytes.slice());
+            wake();
+          },
+          closed: (error) => {
+            if (error) state = 'lost';
+            wake();
+          },
+        });
+        return 'open';
+      }
+      case 'close':
+        return await close();
+      case 'signals':
+        if (state !== 'open' || line === null) return 'lost';
+        await line.setControlLines({ dtr: request.dtr, rts: request.rts });
+        return 'set';
+      case 'write':
+        if (state !== 'open' || line === null) return 'lost';
+        await line.write(Buffer.from(request.bytes, 'base64'));
+        return 'written';
+      case 'read': {
+        while (received.length === 0 && state === 'open')
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        const bytes = Buffer.concat(received.splice(0)).toString('base64');
+        return { bytes, state };
+      }
+    }
+  });
+  await page.addInitScript(standIn);
+  return board;
+}
+
+/** Runs in the page. */
+function standIn(): void {
+  const own = globalThis as unknown as {
+    navigator: object;
+    simulatedBoard: (request: unknown) => Promise<never>;
+  };
+  const bridge = own.simulatedBoard;
+  const toText = (bytes: Uint8Array) => btoa(String.fromCharCode(...bytes));
+  const toBytes = (text: string) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const networkError = (message: string) => new DOMException(message, 'NetworkError');
+
+  class SimulatedPort extends EventTarget {
+    readable: ReadableStream<Uint8Array> | null = null;
+    writable: WritableStream<Uint8Array> | null = null;
+    #lines = { dtr: false, rts: false };
+    #isOpen = false;
+
+    getInfo() {
+      return { usbVendorId: 0x10c4, usbProductId: 0xea60 };
+    }
+
+    async open({ baudRate }: { baudRate: number }) {
+      if (this.#isOpen) throw new DOMException('The port is already open.', 'InvalidStateError');
+      const state = (await bridge({ op: 'open', baud: baudRate })) as string;
+      if (state === 'busy') throw networkError('Failed to open serial port.');
+      this.#isOpen = true;
+      this.readable = new ReadableStream<Uint8Array>({
+        pull: async (controller) => {
+          const { bytes, state } = (await bridge({ op: 'read' })) as { bytes: string; state: string };
+          if (bytes !== '') controller.enqueue(toBytes(bytes));
+          else if (state === 'lost') {
+            controller.error(networkError('The device has been lost.'));
+            this.#lose();
+          }
+        },
+      });
+      this.writable = new WritableStream<Uint8Array>({
+        write: async (chunk) => {
+          if ((await bridge({ op: 'write', bytes: toText(chunk) })) === 'lost')
+            throw networkError('The device has been lost.');
+        },
+      });
+    }
+
+    #lose() {
+      this.readable = null;
+      this.writable = null;
+      this.#isOpen = false;
+      this.dispatchEvent(new Event('disconnect', { bubbles: true }));
+    }
+
+    async setSignals(given: { dataTerminalReady?: boolean; requestToSend?: boolean }) {
+      if (!this.#isOpen) throw new DOMException('The port is closed.', 'InvalidStateError');
+      this.#lines.dtr = given.dataTerminalReady ?? this.#lines.dtr;
+      this.#lines.rts = given.requestToSend ?? this.#lines.rts;
+      if ((await bridge({ op: 'signals', ...this.#lines })) === 'lost')
+        throw networkError('Failed to set control signals.');
+    }
+
+    async close() {
+      if (!this.#isOpen) throw new DOMException('The port is already closed.', 'InvalidStateError');
+      if (this.readable?.locked || this.writable?.locked)
+        throw new TypeError('A stream of the port is locked.');
+      this.#isOpen = false;
+      this.readable = null;
+      this.writable = null;
+      await bridge({ op: 'close' });
+    }
+  }
+
+  const serial = Object.assign(new EventTarget(), {
+    requestPort: async () => {
+      if (!(await bridge({ op: 'choose' }))) throw new DOMException('No port selected.', 'NotFoundError');
+      return new SimulatedPort();
+    },
+    getPorts: async () => [],
+  });
+  Object.defineProperty(own.navigator, 'serial', { value: serial, configurable: true });
+}

@@ -1,0 +1,155 @@
+import { noPort, notOpened, unplugged, unsupported } from './faults.js';
+
+/** The parts of the Web Serial API that are used here. Source: https://wicg.github.io/serial/. */
+export interface WebSerialPort extends EventTarget {
+  readonly readable: ReadableStream<Uint8Array> | null;
+  readonly writable: WritableStream<Uint8Array> | null;
+  open(options: { baudRate: number }): Promise<void>;
+  close(): Promise<void>;
+  setSignals(signals: { dataTerminalReady?: boolean; requestToSend?: boolean }): Promise<void>;
+  getInfo(): { usbVendorId?: number; usbProductId?: number };
+}
+
+interface WebSerial {
+  requestPort(): Promise<WebSerialPort>;
+}
+
+interface Listener {
+  data(bytes: Uint8Array): void;
+  closed(error: Error | null): void;
+}
+
+/** Speed of a program's log and of Improv, as ESP-IDF and Arduino set it. */
+export const consoleBaud = 115_200;
+
+/** A board's port, which the user has chosen in the browser's list. It is open while the board's program runs, and closed while flashing. */
+export class BoardPort {
+  private readonly listeners = new Set<Listener>();
+  private readonly gone = new AbortController();
+  private reading: Promise<void> | null = null;
+  private reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
+
+  constructor(readonly port: WebSerialPort) {
+    port.addEventListener('disconnect', () => this.lose(), { once: true });
+  }
+
+  /** Aborted when the board is unplugged. */
+  get lost(): AbortSignal {
+    return this.gone.signal;
+  }
+
+  get isOpen(): boolean {
+    return this.reading !== null;
+  }
+
+  /** The USB IDs of the port, such as `303a:1001`; empty if it has none. */
+  get usb(): string {
+    const { usbVendorId, usbProductId } = this.port.getInfo();
+    const four = (id: number) => id.toString(16).padStart(4, '0');
+    return usbVendorId === undefined || usbProductId === undefined
+      ? ''
+      : `${four(usbVendorId)}:${four(usbProductId)}`;
+  }
+
+  /** Opens the port for the output of the board's program. @throws BoardFault */
+  async open(): Promise<void> {
+    if (this.isOpen) return;
+    if (this.lost.aborted) throw unplugged();
+    await this.port.open({ baudRate: consoleBaud }).catch((error: unknown) => {
+      throw notOpened(error);
+    });
+    this.reading = this.read();
+  }
+
+  private async read(): Promise<void> {
+    // After a framing error or a break, the port has a new stream. After the board is unplugged, it has none.
+    while (this.port.readable && !this.lost.aborted) {
+      const reader = this.port.readable.getReader();
+      this.reader = reader;
+      try {
+        for (;;) {
+          const { value, done } = await reader.read();
+          if (done) return;
+          for (const listener of [...this.listeners]) listener.data(value);
+        }
+      } catch (error) {
+        if (error instanceof DOMException && error.name === 'NetworkError') this.lose();
+      } finally {
+        reader.releaseLock();
+      }
+    }
+  }
+
+  listen(listener: Listener): () => void {
+    this.listeners.add(listener);
+    if (this.lost.aborted) listener.closed(unplugged());
+    return () => this.listeners.delete(listener);
+  }
+
+  /** @throws BoardFault */
+  async write(bytes: Uint8Array): Promise<void> {
+    const writer = this.port.writable?.getWriter();
+    if (!writer) throw unplugged();
+    try {
+      await writer.write(bytes);
+    } catch {
+      throw unplugged();
+    } finally {
+      writer.releaseLock();
+    }
+  }
+
+  /** Starts the board's program: RTS pulls EN low, and GPIO0 stays high. @throws BoardFault */
+  async restart(): Promise<void> {
+    try {
+      await this.port.setSignals({ dataTerminalReady: false, requestToSend: true });
+      await pause(100);
+      await this.port.setSignals({ dataTerminalReady: false, requestToSend: false });
+    } catch {
+      throw unplugged();
+    }
+  }
+
+  /** Closes the port. May be called repeatedly. */
+  async close(): Promise<void> {
+    const { reading } = this;
+    if (!reading) return;
+    this.reading = null;
+    await this.reader?.cancel().catch(() => undefined);
+    await reading.catch(() => undefined);
+    await this.port.close().catch(() => undefined);
+  }
+
+  private lose(): void {
+    if (this.lost.aborted) return;
+    this.gone.abort();
+    void this.close();
+    for (const listener of [...this.listeners]) listener.closed(unplugged());
+  }
+}
+
+/** Lets the user choose a board's port. Browsers allow this only in reaction to a click or key. @throws BoardFault */
+export async function choosePort(): Promise<BoardPort> {
+  const fault = unsupported();
+  if (fault) throw fault;
+  const { serial } = navigator as unknown as { serial: WebSerial };
+  const port = await serial.requestPort().catch(() => {
+    throw noPort();
+  });
+  return new BoardPort(port);
+}
+
+/** Resolves after `ms`, or rejects with the signal's reason if it is aborted first. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener(
+      'abort',
+      () => {
+        clearTimeout(timer);
+        reject(signal.reason);
+      },
+      { once: true },
+    );
+  });
+}
