@@ -153,6 +153,28 @@ describe('compiled operators', () => {
     );
   });
 
+  it('equal the interpreter for PAD of one or two axes of any size', () => {
+    fc.assert(
+      fc.property(
+        pair(1, 7),
+        size(1, 9),
+        fc.array(size(0, 3), { minLength: 8, maxLength: 8 }),
+        (image, channels, by) => {
+          const b = new FloatNetwork(seededRandom(channels));
+          const shape = [1, ...image, channels];
+          const x = b.float(shape);
+          const y = b.float(shape.map((length, axis) => length + by[2 * axis]! + by[2 * axis + 1]!));
+          const paddings = b.add({ type: 'int32', shape: [4, 2], data: Int32Array.from(by) });
+          const graph = b.graph(x, b.op({ op: 'PAD', inputs: [x, paddings], outputs: [y], options: {} }));
+          const axes = shape.filter((_, axis) => by[2 * axis]! + by[2 * axis + 1]! > 0).length;
+          if (axes === 1) expect(expectEqual(graph).interpreted).toBe(0);
+          else expectEqual(graph);
+        },
+      ),
+      { numRuns: runs(1000, 200) },
+    );
+  });
+
   it.each(['ADD', 'SUB', 'MUL'] as const)(
     'equal the interpreter for %s with numbers, rows and tensors',
     (op) => {

@@ -30,4 +30,4 @@ export {
 export { sigmoidTable } from './interpreter/int16.js';
 export { createInterpreter, hasKernel, hasMicroKernel, nodeAt } from './interpreter/interpreter.js';
 export type { Activations, Interpreter, Node, OnTensor } from './interpreter/node.js';
-export { floatView, liteRtModule, openLiteRt, openLiteRtSession } from './litert.js';
+export { floatView, type LiteRtSession, liteRtModule, openLiteRt, openLiteRtSession } from './litert.js';

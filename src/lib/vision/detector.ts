@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
 import { AiotError } from '../core/errors.js';
 import { vendoredFile } from '../core/folders.js';
-import { openLiteRtSession } from '../runtime/litert.js';
+import { elementCount } from '../formats/tflite/graph.js';
+import { readTflite } from '../formats/tflite/read.js';
+import { createInterpreter } from '../runtime/interpreter/interpreter.js';
+import { type LiteRtSession, openLiteRtSession } from '../runtime/litert.js';
 import { type Letterbox, letterbox, type Picture, type Region } from './picture.js';
 
 /** A face in a picture, in pixels. The box may extend beyond the picture's edges. */
@@ -40,8 +43,8 @@ export interface FaceDetector {
 }
 
 /**
- * Opens a BlazeFace network of `@mediapipe/face_detection` in LiteRT and runs it once, because the first run takes ten times as long. It
- * detects faces, but cannot identify people.
+ * Opens a BlazeFace network of `@mediapipe/face_detection` and runs it once, because the first run takes ten times as long. It detects
+ * faces, but cannot identify people.
  * @throws AIOT_USAGE (a number out of its range), AIOT_LITERT_FAILED
  */
 export async function openFaceDetector(options: DetectorOptions = {}): Promise<FaceDetector> {
@@ -49,7 +52,7 @@ export async function openFaceDetector(options: DetectorOptions = {}): Promise<F
   requireRange('zoom', options.zoom, [1, 4]);
   const { model: name = 'sparse', zoom = 1 } = options;
   const model: FaceModel = faceModels[name];
-  const session = await openLiteRtSession(await modelFile(model));
+  const session = await sessionOf(model);
   const anchors = anchorCentres(model);
   const input = new Float32Array(model.size * model.size * 3);
   const decoding = { size: model.size, minScore: options.minScore ?? model.minScore };
@@ -73,6 +76,25 @@ export async function openFaceDetector(options: DetectorOptions = {}): Promise<F
     model: name,
     detect: (picture) => mergeBoxes(regionsOf(picture, zoom).flatMap((region) => look(picture, region))),
     close: session.close,
+  };
+}
+
+/**
+ * Runs a network in the faster engine. Dense networks are compiled, and then take 0.6 to 0.8 times as long as in LiteRT. LiteRT skips the
+ * zeros of pruned weights.
+ */
+async function sessionOf(model: FaceModel): Promise<LiteRtSession> {
+  const bytes = await modelFile(model);
+  if (model.pruned) return openLiteRtSession(bytes);
+  const interpreter = createInterpreter(readTflite(bytes), { compiled: true });
+  const sizes = [interpreter.inputTensors, interpreter.outputTensors].map((tensors) =>
+    tensors.map(({ shape }) => elementCount(shape)),
+  ) as [number[], number[]];
+  return {
+    inputs: sizes[0].reduce((sum, size) => sum + size, 0),
+    outputs: sizes[1],
+    run: (input) => interpreter.run([input]) as Float32Array[],
+    close: () => {},
   };
 }
 
@@ -234,12 +256,14 @@ interface FaceModel {
   size: number;
   /** Grids of anchors, in order: number of cells along a side, and anchors per cell. */
   grids: readonly (readonly [cells: number, anchors: number])[];
+  /** Whether most weights are zeros, which the file omits. */
+  pruned?: boolean;
   /** Minimum score of a face, as in MediaPipe's own graphs. */
   minScore: number;
 }
 
 /**
- * Measured on 15 pictures with 31 faces (faces found, false positives, time on one core): short 25, 0, 2.4 ms; full 30, 0, 8.4
+ * Measured on 15 pictures with 31 faces (faces found, false positives, LiteRT's time on one core): short 25, 0, 2.4 ms; full 30, 0, 8.4
  * ms; sparse 31, 0, 6.3 ms. `short` is for faces nearer than 2 m; the other two are for up to 5 m. `sparse` is `full` with pruned weights.
  * Sizes and anchors are from MediaPipe's face_detection graphs (SsdAnchorsCalculatorOptions), release 0.10.
  */
@@ -249,6 +273,7 @@ export const faceModels = {
     sha256: '671dd2f9ed11a78436fc21cc42357a803dfc6f73e9fb86541be942d5716c2dce',
     size: 192,
     grids: [[48, 1]],
+    pruned: true,
     minScore: 0.6,
   },
   full: {

@@ -27,6 +27,7 @@ import {
   shapeOperatorOf,
   shapeRows,
 } from './shapes.js';
+import { storedPositions } from './sparsity.js';
 import {
   type FileOperator,
   resolveVariables,
@@ -94,7 +95,7 @@ export function importTflite(bytes: Uint8Array): {
     narrow.operators,
     (index) => tensorTables[index]?.int32s(slots.tensor.signature).includes(-1) ?? false,
   );
-  const { count } = shaped;
+  const { count, dense } = shaped;
   const ends = { inputs: subgraph.inputs, outputs: subgraph.outputs };
   const folded = foldDilation(shaped.tensors, shaped.operators, ends.outputs);
   const { tensors, count: dilated } = folded;
@@ -116,6 +117,7 @@ export function importTflite(bytes: Uint8Array): {
   const notes = graph.inputs.flatMap((index) => openDimensions(tensorTables[index]!, tensors[index]!));
   if (steps > 0) notes.push(`${steps} steps of loops are unrolled`);
   if (count > 0) notes.push(`${count} operators that only computed shapes became constants`);
+  if (dense > 0) notes.push(`${dense} sparse constants are stored with their zeros`);
   if (dilated > 0)
     notes.push(
       `${dilated} dilated ${dilated === 1 ? 'convolution, written' : 'convolutions, each written'} with SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND, became one operator`,
@@ -130,7 +132,8 @@ export function importTflite(bytes: Uint8Array): {
     if (narrow.changed.has(index))
       notes.push(`tensor ${tensors[index]!.name} is int64 in the file, and int32 here`);
   return {
-    graph: hasControl || count + dilated + variables + positions.length > 0 ? withoutUnused(graph) : graph,
+    graph:
+      hasControl || count + dense + dilated + variables + positions.length > 0 ? withoutUnused(graph) : graph,
     notes,
     metadata,
   };
@@ -386,7 +389,6 @@ function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
   const type = tensorTypeOf(typeCode);
   if (type === undefined)
     throw unsupported(where, `tensor type ${tensorTypeName(typeCode).name} is not supported`);
-  if (table.has(slots.tensor.sparsity)) throw unsupported(where, 'sparse tensors are not supported');
   if (table.has(slots.tensor.variants)) throw unsupported(where, 'variant tensors are not supported');
   const shape = table.int32s(slots.tensor.shape);
   if (shape.length > largestRank)
@@ -395,11 +397,33 @@ function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
   if (elementCount(shape) > largestTensor) throw malformed(where, `[${shape}] has too many elements`);
   const quantizationTable = table.table(slots.tensor.quantization, `quantization of tensor ${index}`);
   const quantization = quantizationTable && readQuantization(quantizationTable, shape, where);
-  const data = buffers(table.uint32(slots.tensor.buffer, 0), { name, shape, type }, where);
+  const sparsity = table.table(slots.tensor.sparsity, `sparsity of tensor ${index}`);
+  const buffer = table.uint32(slots.tensor.buffer, 0);
+  const data = sparsity
+    ? denseData(sparsity, buffer, { name, shape, type }, buffers, where)
+    : buffers(buffer, { name, shape, type }, where);
   const tensor = { name, shape, type, ...(quantization && { quantization }) };
   if (table.uint8(slots.tensor.isVariable, 0) === 0) return { ...tensor, ...(data && { data }) };
   if (data) throw malformed(where, 'it is a constant and a variable');
   return { ...tensor, variable: zeros(tensor) };
+}
+
+/** A sparse constant with its zeros. */
+function denseData(
+  sparsity: Table,
+  buffer: number,
+  tensor: Omit<Tensor, 'data'>,
+  buffers: Buffers,
+  where: string,
+): TensorData {
+  const positions = storedPositions(sparsity, tensor.shape, where);
+  const stored = buffers(buffer, { ...tensor, shape: [positions.length] }, where);
+  const dense = typedData(
+    tensor.type,
+    new Uint8Array(elementCount(tensor.shape) * elementBytes(tensor.type)),
+  );
+  if (stored) for (const [i, at] of positions.entries()) dense.fill(stored[i] as never, at, at + 1);
+  return dense;
 }
 
 /** Reads scales and zero points. Returns undefined if the table has no scales, because the tensor is then not quantized. */

@@ -30,6 +30,8 @@ export const slots = {
     signature: 7,
     variants: 9,
   },
+  sparsity: { traversalOrder: 0, blockMap: 1, dimensions: 2 },
+  sparseDimension: { format: 0, size: 1, segmentsType: 2, indicesType: 4 },
   quantization: { scale: 2, zeroPoint: 3, detailsType: 4, axis: 6 },
   operator: { code: 0, inputs: 1, outputs: 2, optionsType: 3, options: 4, customOptions: 5 },
   buffer: { data: 0, offset: 1 },
@@ -257,6 +259,9 @@ export class Table {
 
   int32s(slot: number): number[] {
     return this.#list(slot, 4, (at) => this.file.data.readInt32(at));
+  }
+  uint16s(slot: number): number[] {
+    return this.#list(slot, 2, (at) => this.file.data.readUint16(at));
   }
   int64s(slot: number): bigint[] {
     return this.#list(slot, 8, (at) => this.file.data.readInt64(at));

@@ -9,6 +9,8 @@ interface Folded {
   operators: Operator[];
   /** Number of operators that became constants. */
   count: number;
+  /** Number of sparse constants, which the reader stored with their zeros. */
+  dense: number;
 }
 
 /**
@@ -25,7 +27,7 @@ export function foldShapes(
 ): Folded {
   const known = [...tensors];
   const left: Operator[] = [];
-  let count = 0;
+  let [count, dense] = [0, 0];
   operators.forEach((operator, index) => {
     const output = known[operator.outputs[0] ?? -1];
     const values = output?.type === 'int32' ? valuesOf(operator, known) : undefined;
@@ -37,6 +39,9 @@ export function foldShapes(
         );
       known[operator.outputs[0]!] = { ...output, data: Int32Array.from(values) };
       count += 1;
+    } else if (operator.op === 'DENSIFY') {
+      known[operator.outputs[0]!] = densified(operator, known, index);
+      dense += 1;
     } else if (operator.op === 'TILE' && isActivation(output)) left.push(...joined(operator, known, index));
     else if (operator.op === 'SELECT') left.push(...selected(operator, known));
     else if (isShapeOperator(operator)) throw otherOperator(index, shapeRows[operator.op].code, '');
@@ -45,7 +50,18 @@ export function foldShapes(
       setShape(known, operator, isOpen);
     }
   });
-  return { tensors: known, operators: left, count };
+  return { tensors: known, operators: left, count, dense };
+}
+
+/** The output of a DENSIFY, whose input the reader stored with its zeros. */
+function densified({ inputs, outputs }: ShapeOperator, tensors: readonly Tensor[], index: number): Tensor {
+  const [input, output] = [tensors[inputs[0] ?? -1], tensors[outputs[0] ?? -1]];
+  if (input?.data === undefined || output === undefined)
+    throw otherOperator(index, shapeRows.DENSIFY.code, '');
+  const same = input.type === output.type && input.shape.join() === output.shape.join();
+  if (!same || output.data !== undefined)
+    throw malformed(`operator ${index} (DENSIFY)`, `[${input.shape}] does not become [${output.shape}]`);
+  return { ...output, data: input.data };
 }
 
 function isActivation(tensor: Tensor | undefined): boolean {
@@ -298,7 +314,7 @@ export function sliceAxes(
  * Operators that are replaced while a file is read: operators that compute shapes for a dynamic batch become constants, a TILE becomes
  * CONCATENATIONs, and a SELECT becomes a SELECT_V2.
  */
-export type ShapeOperatorName = 'SHAPE' | 'REDUCE_PROD' | 'TILE' | 'SELECT';
+export type ShapeOperatorName = 'SHAPE' | 'REDUCE_PROD' | 'TILE' | 'SELECT' | 'DENSIFY';
 
 export interface ShapeOperator {
   op: ShapeOperatorName;
@@ -324,6 +340,7 @@ export const shapeRows: Readonly<Record<ShapeOperatorName, ReadRow>> = {
   SHAPE: { code: 77, optionsType: 55, fields: [optionalType(0, 'outType')], inputs: [1, 1] },
   TILE: { code: 69, optionsType: 51, fields: [], inputs: [2, 2] },
   SELECT: { code: 64, optionsType: 47, fields: [], inputs: [3, 3] },
+  DENSIFY: { code: 124, optionsType: 99, fields: [], inputs: [1, 1] },
   REDUCE_PROD: { code: 81, optionsType: 27, fields: [flag(0, 'keepDims')], inputs: [2, 2] },
 };
 

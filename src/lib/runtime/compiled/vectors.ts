@@ -183,23 +183,28 @@ export function adjacentAxes(node: Node<OperatorOptions['MEAN']>) {
   };
 }
 
-/** PAD on float32 of one axis. The border was filled when the operator was planned. */
+/** PAD on float32 of one or two axes, of which the first is then preceded by axes of size 1. The border was filled when the operator was planned. */
 export function pad(node: Node, compiler: Compiler): (() => void) | undefined {
   const { shape } = node.input(0).tensor;
   const paddings = node.int32Constant(1);
-  const padded = shape.flatMap((_, axis) =>
-    paddings[2 * axis]! + paddings[2 * axis + 1]! > 0 ? [axis] : [],
-  );
-  if (padded.length !== 1) return undefined;
-  const [axis] = padded as [number];
-  const inner = elementCount(shape.slice(axis + 1));
-  const run = inner * shape[axis]!;
-  const to = run + inner * (paddings[2 * axis]! + paddings[2 * axis + 1]!);
-  const runs = elementCount(shape.slice(0, axis));
-  const y = node.float32Output.byteOffset + inner * paddings[2 * axis]! * 4;
+  const before = (axis: number) => paddings[2 * axis]!;
+  const padded = shape.flatMap((_, axis) => (before(axis) + paddings[2 * axis + 1]! > 0 ? [axis] : []));
+  const [first = 0, last = first] = padded;
+  if (padded.length < 1 || padded.length > 2) return undefined;
+  if (first !== last && elementCount(shape.slice(0, first)) !== 1) return undefined;
+  const inner = elementCount(shape.slice(last + 1));
+  const run = inner * shape[last]!;
+  const to = run + inner * (before(last) + paddings[2 * last + 1]!);
+  // With two axes, whole positions along the first one come before the image.
+  const skipped = first === last ? 0 : before(first) * elementCount(shape.slice(first + 1, last)) * to;
   return compiler.add(
     copies(node, [
-      { from: compiler.addressOf(node.float32(0)), to: y, runs, run, fromStep: run, toStep: to },
+      {
+        from: compiler.addressOf(node.float32(0)),
+        to: node.float32Output.byteOffset + (skipped + inner * before(last)) * 4,
+        runs: elementCount(shape.slice(0, last)),
+        ...{ run, fromStep: run, toStep: to },
+      },
     ]),
   );
 }
