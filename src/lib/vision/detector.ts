@@ -263,7 +263,7 @@ interface FaceModel {
 }
 
 /**
- * Measured on 15 pictures with 31 faces (faces found, false positives, LiteRT's time on one core): short 25, 0, 2.4 ms; full 30, 0, 8.4
+ * Measured on 15 pictures with 31 faces (faces found, false positives, LiteRT's time): short 25, 0, 2.4 ms; full 30, 0, 8.4
  * ms; sparse 31, 0, 6.3 ms. `short` is for faces nearer than 2 m; the other two are for up to 5 m. `sparse` is `full` with pruned weights.
  * Sizes and anchors are from MediaPipe's face_detection graphs (SsdAnchorsCalculatorOptions), release 0.10.
  */
