@@ -20,6 +20,8 @@ export interface RoundOptions {
   shim: string | undefined;
   servers: Servers;
   parts: ReadonlySet<Part>;
+  /** Number of simulated devices in scenarios that let it be chosen. */
+  devices?: number;
   /** Whether to violate an invariant before the check, as a test of the harness. */
   sabotage?: boolean;
 }
@@ -35,7 +37,7 @@ export interface RoundResult {
  * it.
  */
 export async function runRound(options: RoundOptions): Promise<RoundResult> {
-  const { round, seed, scenario, servers, parts, shim, sabotage = false } = options;
+  const { round, seed, scenario, servers, parts, shim, devices, sabotage = false } = options;
   const violations: Violation[] = [];
   const report: Report = (invariant, detail) =>
     void violations.push({ round, seed, scenario: scenario.name, invariant, detail });
@@ -47,7 +49,7 @@ export async function runRound(options: RoundOptions): Promise<RoundResult> {
   let world: World | undefined;
   try {
     const random = seededRandom(seed ^ 0x5eed);
-    world = await scenario.start({ folder, mark, random, servers, has, shim, report });
+    world = await scenario.start({ folder, mark, random, servers, has, shim, devices, report });
     await underLoad(world, faults, report);
     if (sabotage) await world.sabotage?.();
     await world.check();

@@ -12,12 +12,13 @@ import { scenarios } from './scenarios/index.js';
 import { partsHere, Servers } from './servers.js';
 import type { Fault, Violation } from './types.js';
 
-const usage = `npm run chaos -- [--rounds N | --for TIME] [--seed N] [--only SCENARIO,…] [--round-seed N] [--sabotage] [--list]
+const usage = `npm run chaos -- [--rounds N | --for TIME] [--seed N] [--only SCENARIO,…] [--devices N] [--round-seed N] [--sabotage] [--list]
 
   --rounds N        number of rounds [default: 20]
   --for TIME        start rounds for this long, such as 30m; the last one is completed
   --seed N          seed from which each round's seed is derived [default: 1]
   --only A,B        only these scenarios
+  --devices N       simulated devices in the scenario replicas [default: 12]
   --round-seed N    one round of the scenario in --only, with the seed that a violation names
   --sabotage        violate an invariant in each round, to test that the harness detects it
   --list            list the scenarios
@@ -30,6 +31,7 @@ const { values } = parseArgs({
     for: { type: 'string' },
     seed: { type: 'string', default: '1' },
     only: { type: 'string' },
+    devices: { type: 'string' },
     'round-seed': { type: 'string' },
     sabotage: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
@@ -75,7 +77,8 @@ async function run(): Promise<number> {
     const roundSeed = once === undefined ? seedOf(seed, round) : Number(once);
     const began = performance.now();
     const { sabotage } = values;
-    const options = { round, seed: roundSeed, scenario, folder, shim, servers, parts, sabotage };
+    const devices = values.devices === undefined ? undefined : Number(values.devices);
+    const options = { round, seed: roundSeed, scenario, folder, shim, servers, parts, devices, sabotage };
     const result = await runRound(options);
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     const bad = result.violations.length === 0 ? 'all holds' : `${result.violations.length} VIOLATIONS`;

@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type KafkaBroker, kafkaJars, startKafka } from '../test/support/kafka.js';
 import { type Mosquitto, startMosquitto } from '../test/support/mosquitto.js';
-import { type NatsServer, startNats } from '../test/support/nats.js';
+import { type NatsServer, natsServerProgram, startNats } from '../test/support/nats.js';
 import { type Postgres, postgresPrograms, startPostgres } from '../test/support/postgres.js';
+import { type S3Server, startVersitygw, versitygwProgram } from '../test/support/s3.js';
 import type { Part } from './types.js';
 
 /** Third-party servers. Each is started on first use and runs until the end of the run. */
@@ -30,6 +31,10 @@ export class Servers {
     return this.once('postgres', () => startPostgres());
   }
 
+  s3(): Promise<S3Server> {
+    return this.once('s3', () => startVersitygw());
+  }
+
   async stop(): Promise<void> {
     for (const server of this.started.values()) await (await server).stop();
   }
@@ -49,6 +54,8 @@ export async function partsHere(): Promise<Set<Part>> {
   add('nats', onPath('nats-server'));
   add('kafka', existsSync(join(kafkaJars('4.1.0'), '..', '.stamp')) && onPath('java') && onPath('kcat'));
   add('postgres', (await postgresPrograms()) !== '' && onPath('psql'));
+  add('nats with MQTT', existsSync(natsServerProgram));
+  add('s3', existsSync(versitygwProgram));
   add('cc', onPath('cc'));
   add('prlimit', onPath('prlimit'));
   // Only in our own mount namespace (run.ts), where a leftover mount has no effect elsewhere.

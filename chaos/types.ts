@@ -35,7 +35,16 @@ export interface Fault {
 export type Target = Partial<Record<FaultKind, (forMs: number) => Promise<void>>>;
 
 /** Something on this machine that a scenario or a fault requires. */
-export type Part = 'mosquitto' | 'nats' | 'kafka' | 'postgres' | 'mounts' | 'cc' | 'prlimit';
+export type Part =
+  | 'mosquitto'
+  | 'nats'
+  | 'nats with MQTT'
+  | 'kafka'
+  | 'postgres'
+  | 's3'
+  | 'mounts'
+  | 'cc'
+  | 'prlimit';
 
 /** A violated invariant. `seed` with `--round-seed` and `--only SCENARIO` repeats the round. */
 export interface Violation {
@@ -60,6 +69,8 @@ export interface Round {
   /** The library of faults/shim.c, if there is a compiler. */
   shim: string | undefined;
   has(part: Part): boolean;
+  /** Number of simulated devices, if it was set on the command line. */
+  devices: number | undefined;
   report: Report;
 }
 

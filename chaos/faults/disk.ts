@@ -13,8 +13,11 @@ export interface Disk extends Target {
 
 const mebibyte = 1 << 20;
 
-/** Mounts the file system. `program`, which uses it, is stopped to make it read-only, because open files would prevent that. */
-export function mountDisk(folder: string, megabytes: number, program: () => Program): Disk {
+/**
+ * Mounts the file system. `program`, which uses it, is stopped to make it read-only, because open files would prevent that; without a
+ * program, the disk cannot be made read-only.
+ */
+export function mountDisk(folder: string, megabytes: number, program?: () => Program): Disk {
   mkdirSync(folder, { recursive: true });
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', folder]);
   const ballast = join(folder, '.ballast');
@@ -26,15 +29,17 @@ export function mountDisk(folder: string, megabytes: number, program: () => Prog
       await delay(forMs);
       rmSync(ballast);
     },
-    async 'read-only'(forMs) {
-      const body = async () => {
-        await program().kill();
-        remount('ro');
-      };
-      await program().held(body());
-      await delay(forMs);
-      remount('rw');
-    },
+    ...(program && {
+      async 'read-only'(forMs: number) {
+        const body = async () => {
+          await program().kill();
+          remount('ro');
+        };
+        await program().held(body());
+        await delay(forMs);
+        remount('rw');
+      },
+    }),
     remove: () => execFileSync('umount', ['-l', folder]),
   };
 }

@@ -13,19 +13,25 @@ export interface Link extends Target {
   close(): Promise<void>;
 }
 
-/** Opens a link to `to`, a loopback port. */
-export async function openLink(to: number): Promise<Link> {
+/**
+ * Opens a link to a loopback port. With several ports, each connection goes to the next one that accepts it, as through a load balancer.
+ */
+export async function openLink(...to: readonly [number, ...number[]]): Promise<Link> {
   let mode: Mode = 'pass';
+  let turn = 0;
   const pairs = new Set<readonly [Socket, Socket]>();
   const drop = (how: (socket: Socket) => void) => {
     for (const pair of pairs) for (const socket of pair) how(socket);
   };
-  const server = createServer({ allowHalfOpen: true }, (near) => {
-    if (mode === 'cut') {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, async (near) => {
+    near.on('error', () => {});
+    const first = turn++;
+    const far =
+      mode === 'cut' ? null : await dial(to.map((_port, i) => to[(first + i) % to.length] as number));
+    if (far === null) {
       near.resetAndDestroy();
       return;
     }
-    const far = connect({ port: to, host: '127.0.0.1', allowHalfOpen: true });
     const pair = [near, far] as const;
     pairs.add(pair);
     carry(near, far, () => mode);
@@ -38,7 +44,9 @@ export async function openLink(to: number): Promise<Link> {
     for (const socket of pair) {
       socket.on('error', end).on('close', end);
       if (mode === 'blackhole') socket.pause();
+      else socket.resume();
     }
+    if (near.destroyed) end();
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -69,6 +77,20 @@ export async function openLink(to: number): Promise<Link> {
       await once(server, 'close');
     },
   };
+}
+
+/** Connects to the first port that accepts; null if none does. */
+async function dial(ports: readonly number[]): Promise<Socket | null> {
+  for (const port of ports) {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    try {
+      await once(socket, 'connect');
+      return socket;
+    } catch {
+      // The next one may accept.
+    }
+  }
+  return null;
 }
 
 /**

@@ -6,10 +6,11 @@ import { loop } from './loop.js';
 import { pipeline } from './pipeline.js';
 import { platform } from './platform.js';
 import { postgres } from './postgres.js';
+import { replicas } from './replicas.js';
 import { rollout } from './rollout.js';
 
 /** All scenarios, in the order of listing. */
 export const scenarios: readonly Scenario[] = [
-  ...[platform, postgres, rollout, delivery, device],
+  ...[platform, postgres, replicas, rollout, delivery, device],
   ...[bridgeToNats, bridgeToKafka, loop, pipeline],
 ];

@@ -46,7 +46,7 @@ export async function startAll(
   report: Report,
 ): Promise<Soaked> {
   const round: Round = {
-    ...{ folder, servers, report, mark: `soak-${process.pid}`, shim: undefined },
+    ...{ folder, servers, report, mark: `soak-${process.pid}`, shim: undefined, devices: undefined },
     random: Math.random,
     has: () => false,
   };

@@ -188,4 +188,32 @@ describe('a link', () => {
     await link.close();
     server.close();
   });
+
+  it('to several ports connects to the next one that accepts, and closes the connection if none does', async () => {
+    const { connect } = await import('node:net');
+    const start = async (word: string) => {
+      const server = createServer((socket) => {
+        socket.on('error', () => {});
+        socket.end(word);
+      });
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      return { server, port: (server.address() as { port: number }).port };
+    };
+    const [one, two] = [await start('one'), await start('two')];
+    const link = await openLink(one.port, two.port);
+    const hear = async () => {
+      const socket = connect(link.port, '127.0.0.1');
+      let heard = '';
+      socket.on('error', () => {});
+      for await (const text of socket.setEncoding('utf8').iterator({ destroyOnReturn: true })) heard += text;
+      return heard;
+    };
+    expect([await hear(), await hear(), await hear()]).toEqual(['one', 'two', 'one']);
+    one.server.close();
+    expect([await hear(), await hear()]).toEqual(['two', 'two']);
+    two.server.close();
+    await expect(hear()).rejects.toThrow('ECONNRESET');
+    await link.close();
+  });
 });

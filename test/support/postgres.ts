@@ -29,10 +29,13 @@ export interface Postgres {
 
 export const password = 'a-password-of-tests';
 
-/** Starts a real PostgreSQL server on a free loopback port, with its files in a separate folder. */
-export async function startPostgres(settings: readonly string[] = []): Promise<Postgres> {
+/** Starts a real PostgreSQL server on a free loopback port, with its files in a separate folder below `parent`. */
+export async function startPostgres(
+  settings: readonly string[] = [],
+  parent: string = tmpdir(),
+): Promise<Postgres> {
   const bin = await postgresPrograms();
-  const folder = await mkdtemp(join(tmpdir(), 'aiot-postgres-'));
+  const folder = await mkdtemp(join(parent, 'aiot-postgres-'));
   // PostgreSQL refuses to run as root.
   const user: { uid?: number; gid?: number } = process.getuid?.() === 0 ? await account('postgres') : {};
   if (user.uid !== undefined && user.gid !== undefined) await chown(folder, user.uid, user.gid);

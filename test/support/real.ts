@@ -61,9 +61,6 @@ export const mqttRust = join(root, '.venv', 'mqtt-rust', 'bin', 'mqtt-rust');
 export const registryFolder = join(root, '.venv', 'registry');
 export const registryProgram = join(registryFolder, 'bin', 'registry');
 
-/** The program built by scripts/parts/versitygw.sh. */
-export const versitygwProgram = join(root, '.venv', 'versitygw', 'bin', 'versitygw');
-
 /** Folder with qemu-system-xtensa and qemu-system-riscv32 that support `-machine esp32` and `esp32c3`, or ''. */
 export const qemuFolder = process.env.AIOT_ESP_QEMU ?? '';
 

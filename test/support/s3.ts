@@ -5,8 +5,11 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { root } from './cli.js';
 import { endProgram } from './programs.js';
-import { python, versitygwProgram } from './real.js';
+
+/** The program built by scripts/parts/versitygw.sh. The chaos runs use this file, so it does not import real.ts, which imports Vitest. */
+export const versitygwProgram = join(root, '.venv', 'versitygw', 'bin', 'versitygw');
 
 export interface S3Server {
   /** Base URL, such as http://127.0.0.1:9000. */
@@ -57,7 +60,7 @@ export async function startMoto(): Promise<S3Server> {
     makeBucket: async (name) => {
       await fetch(`http://127.0.0.1:${port}/${name}`, { method: 'PUT' });
     },
-    program: join(python('streams'), '..', 'moto_server'),
+    program: join(root, '.venv', 'streams', 'bin', 'moto_server'),
     args: ['-H', '127.0.0.1', '-p', String(port)],
   });
 }

@@ -25,8 +25,17 @@ export async function logIn(login: Login): Promise<void> {
   take(await send(at('POST /session', {}), login));
 }
 
+/** Ends the session. Before that, the page is removed, which cancels its requests; they would fail without a session. */
 export async function logOut(): Promise<void> {
-  take(await send(at('DELETE /session', {})));
+  const before = user.value;
+  user.value = undefined;
+  await new Promise((resolve) => setTimeout(resolve));
+  try {
+    take(await send(at('DELETE /session', {})));
+  } catch (error) {
+    user.value = before;
+    throw error;
+  }
 }
 
 /** Sends the browser to the login provider, which sends it back to this page. @throws ApiError */
