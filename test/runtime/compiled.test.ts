@@ -1,4 +1,8 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { packageRoot } from '../../src/lib/core/folders.js';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import {
   type Activation,
@@ -6,11 +10,13 @@ import {
   type Graph,
   type OperatorName,
 } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures, quantizedOf } from '../support/architectures.js';
 import { FloatNetwork, type Window } from '../support/float-network.js';
 import { GraphBuilder } from '../support/graph-builder.js';
+import { motorFile, motorFolder } from '../support/motor-files.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { fc, runs } from '../support/property.js';
 
@@ -411,6 +417,25 @@ describe('a compiled interpreter', () => {
     want.forEach((value, i) => {
       expect(got[i]).toBeCloseTo(value, 4);
     });
+  });
+
+  it('runs without compiled code where WebAssembly is missing', () => {
+    const modules = pathToFileURL(join(packageRoot(), 'dist', '.modules', 'lib')).href;
+    const script = `
+      const { readTflite } = await import('${modules}/formats/tflite/read.js');
+      const { createInterpreter } = await import('${modules}/runtime/interpreter/interpreter.js');
+      const { readFileSync } = await import('node:fs');
+      const graph = readTflite(readFileSync(${JSON.stringify(join(motorFolder, 'int8.tflite'))}));
+      const interpreter = createInterpreter(graph, { compiled: true });
+      console.log(typeof WebAssembly, interpreter.interpreted, [...interpreter.invoke(Int8Array.of(1, 2, 3, 4))].join());
+    `;
+    const { stdout } = spawnSync(process.execPath, ['--jitless', '--input-type=module', '-e', script], {
+      encoding: 'utf8',
+      timeout: 60_000,
+    });
+    const want = createInterpreter(readTflite(motorFile('int8.tflite'))).invoke(Int8Array.of(1, 2, 3, 4));
+    // Node first warns that WebAssembly is disabled.
+    expect(stdout.trim().split('\n').at(-1)).toBe(`undefined Infinity ${[...want].join()}`);
   });
 
   it('reports how many values operators without compiled code compute', () => {

@@ -362,10 +362,18 @@ export interface Memory {
 interface WebAssemblyApi {
   Memory: new (size: { initial: number }) => Memory;
   Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
+  validate: (bytes: Uint8Array<ArrayBuffer>) => boolean;
   Instance: new (module: object, imports: { env: { memory: Memory } }) => { exports: unknown };
 }
 
 export const webAssembly = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;
+
+/** Whether this machine's processor and Node support WebAssembly with vectors. Some older ARM processors do not. */
+export function hasVectors(): boolean {
+  const kernel = new Kernel('f', []);
+  kernel.write(set(kernel.local('v128'), f32x4.zero));
+  return webAssembly?.validate(moduleOf([kernel])) ?? false;
+}
 
 /** A module that imports the memory `env.memory` and exports every kernel by its name. */
 export function moduleOf(kernels: readonly Kernel[]): Uint8Array<ArrayBuffer> {

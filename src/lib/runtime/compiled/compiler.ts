@@ -1,5 +1,5 @@
 import { elementCount, type Graph } from '../../formats/tflite/graph.js';
-import { type Kernel, type Memory, moduleOf, webAssembly } from './assembler.js';
+import { hasVectors, type Kernel, type Memory, moduleOf, webAssembly } from './assembler.js';
 
 /** Compiled code reads and writes up to this many bytes beyond any range, because it processes four numbers at a time. */
 const slackBytes = 64;
@@ -14,8 +14,9 @@ export class Compiler {
 
   private constructor(private readonly memory: Memory) {}
 
-  /** Undefined if the process has no address space left for the memory. */
+  /** Undefined if WebAssembly does not support vectors here, or if the process has no address space left for the memory. */
   static open(graph: Graph): Compiler | undefined {
+    if (!hasVectors()) return undefined;
     try {
       return new Compiler(new webAssembly.Memory({ initial: Math.ceil(bytesFor(graph) / pageBytes) }));
     } catch (error) {
