@@ -1,11 +1,12 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { extname, join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { SimulatedChip, type SimulatedChipOptions } from '../../src/lib/flash/rom/chip.js';
+import type { SimulatedChipName } from '../../src/lib/flash/rom/identity.js';
 import { wifiBoard } from '../../src/lib/flash/rom/wifi-board.js';
 import { parsePartitionsCsv, writePartitionTable } from '../../src/lib/formats/partitions.js';
 import { defaultTable } from '../../src/lib/provision/device-image.js';
@@ -24,14 +25,14 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
   let folder: string;
   let browser: Browser;
   let server: Server;
-  let url: string;
+  let site: string;
   let images: string[];
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-installer-'));
-    images = await writeImages(folder);
-    await runCli(['firmware', 'web-installer', ...images, '--prompt-erase', '--out', join(folder, 'site')]);
-    ({ server, url } = await serve(join(folder, 'site')));
+    images = await writeImages(folder, 'esp32s3');
+    await runCli(['firmware', 'web-installer', ...images, '--out', join(folder, 'site')]);
+    ({ server, url: site } = await serve(join(folder, 'site')));
     browser = await launchChromium();
   });
   afterAll(async () => {
@@ -43,6 +44,7 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
   /** Opens the page with this chip on its cable. */
   const open = async (
     chip: SimulatedChip | null,
+    url = site,
   ): Promise<{ page: Page; board: PluggedBoard; troubles: string[] }> => {
     const context = await browser.newContext({ locale: 'en-GB', reducedMotion: 'reduce' });
     const page = await context.newPage();
@@ -93,6 +95,40 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
     await runCli(['flash', ...images, '--port', `simulated:esp32s3?flash=${file}`]);
     expect(Buffer.from(chip.flash.bytes).equals(await readFile(file))).toBe(true);
   });
+
+  it.each(['esp32', 'esp32c3'] as const)(
+    'chooses the build for an %s, and rejects a locked one',
+    {
+      timeout: 120_000,
+    },
+    async (chipName) => {
+      const own = await writeImages(folder, chipName);
+      const dir = join(folder, `builds-${chipName}`);
+      const build = join(folder, `build-${chipName}`);
+      await writeBuild(build, images);
+      await runCli(['firmware', 'web-installer', ...own, '--project', build, '--out', dir]);
+      const { server: second, url } = await serve(dir);
+      try {
+        const chip = chipWith({ chip: chipName });
+        const { page, board } = await open(chip, url);
+        await page.getByText(/^For boards with ESP32.*, ESP32-S3$/).waitFor();
+        await connect(page);
+        await install(page);
+        await page.getByText('pump 1.2.0 is installed on the ESP32').waitFor();
+        const file = join(folder, `${chipName}.flash`);
+        await runCli(['flash', ...own, '--port', `simulated:${chipName}?flash=${file}`]);
+        expect(Buffer.from(chip.flash.bytes).equals(await readFile(file))).toBe(true);
+        board.plug(chipWith({ chip: chipName, security: { secureBoot: true } }));
+        await page.getByRole('button', { name: 'Connect another board' }).click();
+        await page.getByText('Connected to 10c4:ea60.').waitFor();
+        await install(page);
+        expect(await fault(page)).toBe('locked');
+        await page.context().close();
+      } finally {
+        await new Promise((resolve) => second.close(resolve));
+      }
+    },
+  );
 
   it('works with the keyboard alone, and erases the board if asked to', { timeout: 120_000 }, async () => {
     const chip = chipWith({ flash: new Uint8Array(4 << 20).fill(0x55) });
@@ -180,11 +216,11 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
     const context = await browser.newContext();
     const page = await context.newPage();
     await page.addInitScript('delete Navigator.prototype.serial');
-    await page.goto(url);
+    await page.goto(site);
     expect(await fault(page)).toBe('no-web-serial');
     expect(await page.getByRole('button', { name: 'Connect the board' }).isDisabled()).toBe(true);
     await page.route('**/manifest.json', (route) => route.fulfill({ status: 404 }));
-    await page.goto(url);
+    await page.goto(site);
     expect(await fault(page)).toBe('download-failed');
     await context.close();
   });
@@ -194,27 +230,39 @@ function chipWith(options: Partial<SimulatedChipOptions> = {}): SimulatedChip {
   return new SimulatedChip({ chip: 'esp32s3', ...options });
 }
 
-/** Writes a bootloader, a partition table and an app for an ESP32-S3. Each as FILE@OFFSET. */
-async function writeImages(folder: string): Promise<string[]> {
+/** Writes a bootloader, a partition table and an app for a chip. Each as FILE@OFFSET. */
+async function writeImages(folder: string, chip: SimulatedChipName): Promise<string[]> {
   const table = parsePartitionsCsv(defaultTable, { flashBytes: 4 << 20, file: 'the table' });
   const app = espImage({
-    chip: 'esp32s3',
+    chip,
     starts: described('pump', '1.2.0'),
     bytes: 200_001,
-    address: 0x3c00_0020,
+    address: chip === 'esp32' ? 0x3f40_0020 : 0x3c00_0020,
   });
   const parts: [string, Uint8Array, string][] = [
-    ['bootloader', espBootloader('esp32s3', { bytes: 4000 }), '0x0'],
+    ['bootloader', espBootloader(chip, { bytes: 4000 }), chip === 'esp32' ? '0x1000' : '0x0'],
     ['partitions', writePartitionTable(table), '0x8000'],
     ['app', app, '0x10000'],
   ];
   return await Promise.all(
     parts.map(async ([name, data, at]) => {
-      const file = join(folder, `${name}.bin`);
+      const file = join(folder, `${name}-${chip}.bin`);
       await writeFile(file, data);
       return `${file}@${at}`;
     }),
   );
+}
+
+/** Writes a build of ESP-IDF that consists of these images. */
+async function writeBuild(dir: string, words: readonly string[]): Promise<void> {
+  await mkdir(dir);
+  const files: Record<string, string> = {};
+  for (const word of words) {
+    const [path = '', offset = ''] = word.split('@');
+    files[offset] = basename(path);
+    await copyFile(path, join(dir, basename(path)));
+  }
+  await writeFile(join(dir, 'flasher_args.json'), JSON.stringify({ flash_files: files }));
 }
 
 const types: Record<string, string> = {

@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { ImprovSession, type SeenNetwork } from '../../src/lib/device/onboard/improv-session.js';
 import { Fault } from './fault.js';
 import { type BoardFault, faultOf } from './faults.js';
@@ -37,19 +37,24 @@ export function BoardWifi({
   const chosen = useSignal('');
   const other = useSignal('');
   const password = useSignal('');
+  /** The conversation that is under way. */
+  const current = useRef<AbortController | null>(null);
 
   const talk = async (port: BoardPort, work: (session: ImprovSession) => Promise<void>) => {
+    current.current?.abort();
+    const own = new AbortController();
+    current.current = own;
     fault.value = null;
     working.value = true;
-    const session = new ImprovSession(port, { signal: AbortSignal.any([]), clock });
+    const session = new ImprovSession(port, { signal: own.signal, clock });
     await work(session)
       .catch((error: unknown) => {
         stage.value = '';
         // The board itself reports that it was unplugged.
-        if (!port.lost.aborted) fault.value = faultOf(error);
+        if (!port.lost.aborted && !own.signal.aborted) fault.value = faultOf(error);
       })
       .finally(() => session.end());
-    working.value = false;
+    if (current.current === own) working.value = false;
   };
   const find = (port: BoardPort, ms: number) =>
     talk(port, async (session) => {
@@ -80,7 +85,12 @@ export function BoardWifi({
     stage.value = '';
     fault.value = null;
     url.value = '';
+    return () => current.current?.abort();
   }, [board]);
+  useEffect(() => {
+    // An installation needs the port for itself.
+    if (busy) current.current?.abort();
+  }, [busy]);
   useEffect(() => {
     if (board && waitMs !== null) void find(board, waitMs);
   }, [board, waitMs]);

@@ -12,7 +12,7 @@ export default class FirmwareWebInstaller extends AiotCommand {
     'Creates a folder of static files for any web server: a page, a manifest and the images. In Chrome or Edge, the page installs the firmware over Web Serial, shows the log of the board and connects it to Wi-Fi by Improv. It needs no other host. Each --project is a build for another chip, and the page chooses the build for the connected board. ESP Web Tools can read the manifest. An image that contains a private key is rejected, because the folder is public.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --project ./firmware --out installer',
-    '<%= config.bin %> <%= command.id %> --project build/esp32s3 --project build/esp32c3 --out installer --prompt-erase',
+    '<%= config.bin %> <%= command.id %> --project build/esp32s3 --project build/esp32c3 --out installer',
     '<%= config.bin %> <%= command.id %> bootloader.bin@bootloader table.bin@0x8000 app.bin@0x10000 --name Pump --version 1.2.0 --out installer --json',
   ];
   static override strict = false;
@@ -47,11 +47,6 @@ export default class FirmwareWebInstaller extends AiotCommand {
       env: 'AIOT_VERSION',
       helpValue: 'VERSION',
     }),
-    'prompt-erase': Flags.boolean({
-      summary: 'Offer to erase the whole board before an installation.',
-      env: 'AIOT_PROMPT_ERASE',
-      default: false,
-    }),
     'improv-wait': Flags.integer({
       summary: 'Seconds to wait for Improv after an installation; 0 = do not offer Wi-Fi.',
       env: 'AIOT_IMPROV_WAIT',
@@ -79,7 +74,6 @@ export default class FirmwareWebInstaller extends AiotCommand {
       version: flags.version,
       chip: flags.chip,
       header: { mode: flags['flash-mode'], size: flags['flash-size'], frequency: flags['flash-freq'] },
-      promptErase: flags['prompt-erase'],
       improvWaitSeconds: flags['improv-wait'],
       force: flags.force,
     });

@@ -64,8 +64,7 @@ describe('firmware web-installer', () => {
     expect(manifest).toEqual({
       name: 'pump',
       version: '1.2.0',
-      new_install_prompt_erase: false,
-      new_install_skip_erase: true,
+      new_install_prompt_erase: true,
       new_install_improv_wait_time: 20,
       builds: [
         { chipFamily: 'ESP32-S3', parts: parts('esp32s3') },

@@ -40,8 +40,6 @@ export interface WebInstallerOptions {
   /** Target chip of `words`; absent = the chip in the images. */
   chip?: ChipName | undefined;
   header: HeaderChanges;
-  /** Whether the page asks if the whole flash should be erased first; otherwise it never erases the rest of the flash. */
-  promptErase: boolean;
   /** How long the page waits for an Improv answer after an installation, s; 0 = it does not ask. */
   improvWaitSeconds: number;
   force: boolean;
@@ -174,13 +172,12 @@ function titleOf(
 /** The manifest. Source of its fields: ESP Web Tools, https://esphome.github.io/esp-web-tools/. */
 function manifestOf(
   builds: readonly Build[],
-  { name, version, promptErase, improvWaitSeconds }: WebInstallerOptions,
+  { name, version, improvWaitSeconds }: WebInstallerOptions,
 ): unknown {
   return {
     ...{ name, version },
-    new_install_prompt_erase: promptErase,
-    // Without it, ESP Web Tools would erase the flash of a new board without asking. Our page never does.
-    ...(promptErase ? {} : { new_install_skip_erase: true }),
+    // Without it, ESP Web Tools would erase the whole flash, and with it the identity of a device, without asking.
+    new_install_prompt_erase: true,
     new_install_improv_wait_time: improvWaitSeconds,
     builds: builds.map(({ chip, parts }) => ({
       chipFamily: espChips[chip].title,
