@@ -342,6 +342,13 @@ export const parts = {
     apt: ['lintian'],
     ready: () => onPath('lintian'),
   },
+  'otel-collector': {
+    for: 'the OpenTelemetry collector',
+    mb: 32,
+    apt: ['golang-go'],
+    script: 'otel-collector.sh',
+    ready: () => isMade('otel-collector/bin/collector'),
+  },
   pictures: {
     for: 'photographs with and without faces',
     mb: 7,
@@ -374,6 +381,12 @@ export const parts = {
     mb: 5,
     apt: ['util-linux'],
     ready: () => onPath('prlimit'),
+  },
+  promtool: {
+    for: "Prometheus's checks of rules and configurations",
+    mb: 93,
+    apt: ['prometheus'],
+    ready: () => onPath('promtool'),
   },
   prometheus: {
     for: "Prometheus's parser of metrics",

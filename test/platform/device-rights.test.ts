@@ -184,6 +184,29 @@ describe('an operator limited to a selector', () => {
       expect((await ask(own, `/api/v1/datasets/${path}`, { token })).status, path).toBe(403);
   });
 
+  it('reads and rolls out as before after a device that its limit names was removed', async () => {
+    await provisionDevice({
+      client: own.client,
+      name: 'press-5',
+      type: 'virtual',
+      out: join(own.folder, 'press-5'),
+    });
+    const made = await own.client.tokens.create({
+      ...{ name: 'two presses', role: 'operator', selector: 'press-3,press-5' },
+    });
+    const named = withToken(made.token);
+    expect((await named.devices.list()).map(({ name }) => name)).toEqual(['press-3', 'press-5']);
+    await own.client.devices.act('press-5', 'revoke');
+    await own.client.devices.remove('press-5');
+    expect((await named.devices.list()).map(({ name }) => name)).toEqual(['press-3']);
+    expect((await named.devices.list('type=virtual')).map(({ name }) => name)).toEqual(['press-3']);
+    const version = await push(own, 9);
+    const { sequence } = (await own.client.models.get('motion', version)) as { sequence: number };
+    const plan = await named.rollouts.plan(oneWave({ name: 'motion', version, sequence, selector: 'all' }));
+    expect(plan.waves.flat()).toEqual(['press-3']);
+    await expect(named.devices.list('press-5')).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
+  });
+
   it('cannot change other devices in bulk, label or delete their recordings, or send their crashes', async () => {
     const change = { action: 'tag' as const, set: { seen: '1' }, remove: [] };
     await expect(client.devices.change(['press-3', 'press-4'], change, false)).rejects.toMatchObject({

@@ -38,6 +38,14 @@ describe('aiot events', () => {
     expect((await runCli(['events', 'tail', '--subject', 'nobody'])).stdout).toBe('');
   });
 
+  it('selects types of three parts, and groups of them', async () => {
+    await runCli(['alarm', 'target', 'add', 'desk', 'mqtt://127.0.0.1:1883/alarms', '--allow-private']);
+    for (const type of ['alarm.target.add', 'alarm.target.*', 'alarm.*']) {
+      const { stdout, code } = await runCli(['events', 'tail', '--from', '0', '--type', type]);
+      expect([code, stdout], type).toEqual([0, expect.stringMatching(/alarm\.target\.add\s+desk/)]);
+    }
+  });
+
   it('rejects invalid types, invalid positions and positions not reached yet, and times out without events', async () => {
     expect(await refusal(['events', 'tail', '--from', 'yesterday'])).toMatchObject({
       code: 'AIOT_USAGE',

@@ -47,6 +47,9 @@ export const argoEventsLintProgram = join(root, '.venv', 'argo-lint', 'bin', 'ar
 /** The program built by scripts/parts/dockerfile.sh. */
 export const dockerfileCheck = join(root, '.venv', 'dockerfile', 'bin', 'dockerfile-check');
 
+/** The program built by scripts/parts/otel-collector.sh. */
+export const otelCollector = join(root, '.venv', 'otel-collector', 'bin', 'collector');
+
 /** The folder created by scripts/parts/k8s-tools.sh. */
 export const k8sFolder = join(root, '.venv', 'k8s');
 

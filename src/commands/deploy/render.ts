@@ -19,7 +19,7 @@ export default class DeployRender extends AiotCommand {
   static override flags = {
     target: Flags.option({ options: targetNames })({
       summary:
-        'Target: compose = Docker, k3s = a K3s cluster, k3s-nodes = setup of its machines, systemd, cloud-init = a fresh VM, argocd, nats = a standalone server.',
+        'Target: compose = Docker, k3s = a K3s cluster, k3s-nodes = setup of its machines, systemd, cloud-init = a fresh VM, argocd, nats = a standalone server, grafana = Prometheus rules and a dashboard.',
       required: true,
       env: 'AIOT_TARGET',
     }),

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { envelopeSchema, trustRootSchema } from '../formats/manifest/envelope.js';
-import { conditionSchema, replicaSchema } from './condition.js';
+import { conditionSchema, objectiveSchema, replicaSchema } from './condition.js';
 import { deviceSchema, digest, name, time } from './fields.js';
 import { pageQuerySchema, pageSchema } from './page.js';
 import { relayStatusSchema } from './relay-api.js';
@@ -44,6 +44,8 @@ export const statusSchema = z.object({
   ...conditionSchema.shape,
   /** All processes that share the database, the oldest first. */
   replicas: z.array(replicaSchema).default([]),
+  /** Service level objectives; none for users whose rights are limited to some devices. */
+  objectives: z.array(objectiveSchema).default([]),
   /** Present only with --events. */
   relay: relayStatusSchema.optional(),
   counts: z.object({

@@ -12,6 +12,7 @@ export const warningTopics = [
   'listener',
   'devices',
   'lag',
+  'otlp',
 ] as const;
 
 /** Condition of the platform, as part of GET /status. */
@@ -45,6 +46,23 @@ export const conditionSchema = z.object({
   lag: z.record(z.string(), z.int()),
 });
 export type Condition = z.output<typeof conditionSchema>;
+
+/** A service level objective, as part of GET /status. */
+export const objectiveSchema = z.object({
+  /** `ingest`: messages stored within 250 ms; `presence`: devices online, by minute; `updates`: devices that committed an update. */
+  name: z.enum(['ingest', 'presence', 'updates']),
+  /** Share of good outcomes that is demanded. */
+  target: z.number(),
+  /** Share of good outcomes; null = there were no outcomes. */
+  share: z.number().nullable(),
+  good: z.int(),
+  total: z.int(),
+  /** Period of the outcomes before now, ms. The platform counts messages and presence since its start. */
+  windowMs: z.int(),
+  /** Whether the share reaches the target; null = there were no outcomes. */
+  met: z.boolean().nullable(),
+});
+export type Objective = z.output<typeof objectiveSchema>;
 
 /** A process that shares the platform's database. */
 export const replicaSchema = z.object({

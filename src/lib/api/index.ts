@@ -40,7 +40,7 @@ export {
   devicesChangedSchema,
 } from './change-devices.js';
 export { createClient, type RegistryClient } from './client.js';
-export type { Condition, Replica } from './condition.js';
+export type { Condition, Objective, Replica } from './condition.js';
 export { pushConfig, pushedConfigSchema, resolveConfig } from './config/push.js';
 export {
   adviceFor,

@@ -98,6 +98,9 @@ export {
   shuffled,
   shuffledNumbers,
 } from './numbers.js';
+export { OtlpExporter, type OtlpFigures } from './otlp.js';
+export type { LogRecord } from './otlp-json.js';
+export { type OtlpOptions, otlpOptionsOf, otlpUrl } from './otlp-options.js';
 export {
   type ChildProcess,
   collectGarbage,
@@ -147,7 +150,7 @@ export {
   type StepConfig,
   type TriggerConfig,
 } from './project-schema.js';
-export { Exposition, Histogram, type Labels } from './prometheus.js';
+export { Exposition, Histogram, type Labels, type MetricFamily } from './prometheus.js';
 export {
   confined,
   missingGroups,
@@ -197,4 +200,15 @@ export {
   systemClock,
   withJitter,
 } from './time.js';
+export {
+  formatTraceparent,
+  parseTraceparent,
+  preciseNow,
+  type Span,
+  type SpanData,
+  samplerOf,
+  type TraceContext,
+  Tracer,
+  traceHeader,
+} from './trace.js';
 export { deepestYaml, parseYaml, tooDeepYaml } from './yaml.js';

@@ -1,8 +1,15 @@
 export type Labels = Readonly<Record<string, string>>;
 
-/** Builds text in Prometheus' format 0.0.4, family by family. Names end with their unit; counters end with `_total`. */
+/** Samples of one metric: a value for each set of labels, or a histogram for each. */
+export type MetricFamily = { name: string; help: string } & (
+  | { type: 'counter' | 'gauge'; samples: readonly (readonly [Labels | undefined, number])[] }
+  | { type: 'histogram'; samples: readonly (readonly [Labels, Histogram])[] }
+);
+
+/** Collects metrics, family by family. Names end with their unit; counters end with `_total`. */
 export class Exposition {
-  private readonly lines: string[] = [];
+  /** A family without samples is omitted. */
+  readonly families: MetricFamily[] = [];
 
   gauge(name: string, help: string, value: number, labels?: Labels): void {
     this.family('gauge', name, help, [[labels, value]]);
@@ -13,35 +20,41 @@ export class Exposition {
     this.family('counter', name, help, [[undefined, value]]);
   }
 
-  /** Adds a family with one sample for each set of labels. A family without samples is omitted. */
+  /** Adds a family with one sample for each set of labels. */
   family(
     type: 'counter' | 'gauge',
     name: string,
     help: string,
     rows: Iterable<readonly [Labels | undefined, number]>,
   ): void {
-    const samples = [...rows].map(([labels, value]) => `${name}${labelText(labels)} ${value}`);
-    if (samples.length > 0) this.lines.push(...headOf(name, type, help), ...samples);
+    const samples = [...rows];
+    if (samples.length > 0) this.families.push({ type, name, help, samples });
   }
 
   histogram(name: string, help: string, series: Iterable<readonly [Labels, Histogram]>): void {
-    const samples = [...series].flatMap(([labels, histogram]) =>
-      histogram
-        .samples()
-        .map(
-          ({ suffix, le, value }) => `${name}${suffix}${labelText(le ? { ...labels, le } : labels)} ${value}`,
-        ),
-    );
-    if (samples.length > 0) this.lines.push(...headOf(name, 'histogram', help), ...samples);
+    const samples = [...series];
+    if (samples.length > 0) this.families.push({ type: 'histogram', name, help, samples });
   }
 
+  /** The metrics in Prometheus' text format 0.0.4. */
   text(): string {
-    return `${this.lines.join('\n')}\n`;
+    return `${this.families.flatMap(linesOf).join('\n')}\n`;
   }
 }
 
-function headOf(name: string, type: string, help: string): string[] {
-  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`];
+function linesOf(family: MetricFamily): string[] {
+  const { type, name, help } = family;
+  const head = [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`];
+  if (family.type !== 'histogram')
+    return [...head, ...family.samples.map(([labels, value]) => `${name}${labelText(labels)} ${value}`)];
+  const lines = family.samples.flatMap(([labels, histogram]) =>
+    histogram
+      .samples()
+      .map(
+        ({ suffix, le, value }) => `${name}${suffix}${labelText(le ? { ...labels, le } : labels)} ${value}`,
+      ),
+  );
+  return [...head, ...lines];
 }
 
 function labelText(labels: Labels = {}): string {
@@ -63,7 +76,7 @@ export class Histogram {
   private sum = 0;
 
   /** @param bounds inclusive upper bounds, ascending */
-  constructor(private readonly bounds: readonly number[] = secondsBounds) {
+  constructor(readonly bounds: readonly number[] = secondsBounds) {
     this.buckets = bounds.map(() => 0).concat(0);
   }
 
@@ -72,6 +85,15 @@ export class Histogram {
     const index = at < 0 ? this.bounds.length : at;
     this.buckets[index] = (this.buckets[index] ?? 0) + 1;
     this.sum += value;
+  }
+
+  /** Observations per bucket, not cumulative; one more than the bounds. */
+  get counts(): readonly number[] {
+    return this.buckets;
+  }
+
+  get total(): number {
+    return this.sum;
   }
 
   /** Samples in the order that Prometheus requires: cumulative buckets by ascending bound, `_sum`, `_count`. */

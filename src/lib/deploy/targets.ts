@@ -1,6 +1,7 @@
 import { argocdTarget } from './targets/argocd.js';
 import { cloudInitTarget } from './targets/cloud-init.js';
 import { composeTarget } from './targets/compose.js';
+import { grafanaTarget } from './targets/grafana.js';
 import { k3sTarget } from './targets/k3s.js';
 import { natsTarget } from './targets/nats.js';
 import { nodesTarget } from './targets/nodes.js';
@@ -16,6 +17,7 @@ export const deployTargets = {
   'cloud-init': cloudInitTarget,
   argocd: argocdTarget,
   nats: natsTarget,
+  grafana: grafanaTarget,
 } as const satisfies Record<string, DeployTarget>;
 export type TargetName = keyof typeof deployTargets;
 

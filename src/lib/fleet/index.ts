@@ -98,6 +98,7 @@ export {
   requireListedNames,
   type Selectable,
   testOf,
+  withoutList,
 } from './selector.js';
 export {
   type CompiledSettings,

@@ -143,6 +143,12 @@ export function listedNames(text: string): readonly string[] | null {
   return isList ? expression.values : null;
 }
 
+/** Rewrites a list of names as a condition. Names of no device then match nothing; in a list, they are rejected. @throws AIOT_SELECTOR_INVALID */
+export function withoutList(text: string): string {
+  const names = listedNames(text);
+  return names === null ? text : names.map((name) => `name=${valueText(name)}`).join(' or ');
+}
+
 /** Formats an expression as an operand of `and`. A list of names is rewritten, because it can only be a whole selector. */
 function partOf(expression: Expression, text: string): string {
   if (expression.kind === 'or') return `(${text})`;

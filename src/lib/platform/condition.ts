@@ -27,6 +27,8 @@ export interface ConditionParts {
   scrub: Scrub;
   /** Referenced blobs that do not exist. */
   missing: () => readonly Reference[];
+  /** Why the platform's own telemetry does not reach its collector; null = it does, or none is sent. */
+  otlp: () => string | null;
   /** ms since 1970 */
   now: () => number;
 }
@@ -55,6 +57,7 @@ export async function conditionOf(parts: ConditionParts): Promise<Condition> {
     ...diskWarnings(disk),
     ...certificateWarnings(ends, parts),
     ...listenerWarnings(parts.urls()),
+    ...otlpWarnings(parts.otlp()),
     ...Object.entries(lag)
       .filter(([, events]) => events >= muchLag)
       .map(([name, events]) => ({
@@ -164,6 +167,10 @@ function certificateWarnings(ends: Condition['certificates'], { devices, now }: 
   if (ending.length === 0) return own;
   const message = `${plural(ending.length, 'device')} with a certificate that expires within 30 days; run aiot device rotate NAME`;
   return [...own, { about: 'devices', message }];
+}
+
+function otlpWarnings(trouble: string | null): Warning[] {
+  return trouble === null ? [] : [{ about: 'otlp', message: trouble }];
 }
 
 /** Warnings about listeners that admit clients without a certificate or a token over TLS. */

@@ -1,5 +1,6 @@
 import { AiotError, hasCode } from '../core/errors.js';
 import { namePattern } from '../core/names.js';
+import type { TraceContext } from '../core/trace.js';
 import { decodeMessage, parseTopic, type TopicParts } from '../device/protocol/codec.js';
 import { logSchema, replySchema } from '../device/protocol/control.js';
 import {
@@ -12,6 +13,7 @@ import { crashSchema, largestCrash } from '../formats/crash.js';
 import type { Crashes } from './devices/crashes.js';
 import type { Devices } from './devices/devices.js';
 import type { Events } from './events/events.js';
+import type { Entry } from './journal/entry.js';
 import { fieldsOf } from './journal/takes.js';
 import type { Telemetry } from './journal/telemetry.js';
 import type { Rollouts } from './releases/rollouts.js';
@@ -27,6 +29,8 @@ interface IngestParts {
   seen?: (stream: string, device: string) => Promise<void>;
   /** Called with a message that violates the protocol. */
   rejected?: (device: string, message: string) => void;
+  /** Called with an entry whose trace is recorded, before it is stored. */
+  traced?: ((entry: Entry, trace: TraceContext) => void) | undefined;
 }
 
 const journalled = {
@@ -40,18 +44,27 @@ const journalled = {
  * Stores one message from a device and resolves when the message is durable. Messages on other topics are not stored.
  * @throws AIOT_MESSAGE_MALFORMED for a payload that violates the protocol, and therefore can never be stored
  */
-export async function ingest(parts: IngestParts, topic: string, payload: Buffer): Promise<void> {
+export async function ingest(
+  parts: IngestParts,
+  topic: string,
+  payload: Buffer,
+  trace?: TraceContext,
+): Promise<void> {
   const parsed = parseTopic(topic);
   if (!parsed) return;
   try {
-    await store(parts, parsed, topic, payload);
+    await store(parts, parsed, { topic, payload, trace });
   } catch (error) {
     if (hasCode(error, 'AIOT_MESSAGE_MALFORMED')) parts.rejected?.(parsed.device, (error as Error).message);
     throw error;
   }
 }
 
-async function store(parts: IngestParts, parsed: TopicParts, topic: string, payload: Buffer): Promise<void> {
+async function store(
+  parts: IngestParts,
+  parsed: TopicParts,
+  { topic, payload, trace }: { topic: string; payload: Buffer; trace: TraceContext | undefined },
+): Promise<void> {
   const at = parts.now();
   const { device, channel, stream } = parsed;
   switch (channel) {
@@ -61,7 +74,10 @@ async function store(parts: IngestParts, parsed: TopicParts, topic: string, payl
     case 'log': {
       const value = decodeMessage(journalled[channel], topic, payload);
       if (channel === 'telemetry') checkTelemetry(parsed, topic, value);
-      await parts.telemetry.append({ at, device, channel, ...(stream ? { stream } : {}), payload: value });
+      const entry: Entry = { at, device, channel, ...(stream ? { stream } : {}), payload: value };
+      // Remembered before the entry is durable, because alarms may evaluate it immediately afterward.
+      if (trace) parts.traced?.(entry, trace);
+      await parts.telemetry.append(entry);
       if (channel === 'telemetry') await parts.seen?.(stream ?? '', device);
       return;
     }

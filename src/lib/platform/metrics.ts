@@ -12,6 +12,7 @@ export class DiskFigures {
   private readonly syncs = new Map<string, Histogram>();
   private readonly sizes = new Map<string, Histogram>();
   private readonly times = new Map<string, Histogram>();
+  readonly ingest = new Histogram();
 
   /**
    * Wraps a sync to measure its duration; failed syncs count too.
@@ -42,7 +43,17 @@ export class DiskFigures {
     };
   }
 
+  /** Measures how long a device's message takes to be stored; rejected messages do not count. */
+  async stored(storing: Promise<void>): Promise<void> {
+    const begun = performance.now();
+    await storing;
+    this.ingest.note((performance.now() - begun) / 1000);
+  }
+
   tell(out: Exposition): void {
+    out.histogram('aiot_ingest_duration_seconds', "Time to store a device's message durably.", [
+      [{}, this.ingest],
+    ]);
     out.histogram('aiot_sync_duration_seconds', 'Duration of an fsync.', byLabel('part', this.syncs));
     out.histogram('aiot_commit_duration_seconds', 'Duration of a group commit.', byLabel('log', this.times));
     out.histogram('aiot_commit_records', 'Records that became durable together.', byLabel('log', this.sizes));

@@ -4,7 +4,9 @@ import type { ApplyAlarms } from '../api/contract/alarms.js';
 import type { ApplyCommands, CommandsApplied } from '../api/contract/commands.js';
 import type { ApplySettings, HomeAssistantApplied, SettingsApplied } from '../api/contract/settings.js';
 import type { Sync } from '../core/append-log.js';
+import type { OtlpOptions } from '../core/otlp-options.js';
 import type { Clock } from '../core/time.js';
+import type { Tracer } from '../core/trace.js';
 import type { HomeAssistant } from '../fleet/home-assistant.js';
 import type { ProviderOptions } from './access/provider.js';
 import type { BrokerLimits } from './broker/limits.js';
@@ -109,6 +111,8 @@ export interface PlatformOptions {
   restart?: Restart | undefined;
   /** Makes files durable; replaceable in tests. */
   sync?: Sync;
+  /** Where the platform sends its own traces, metrics and logs; absent = nowhere. */
+  otlp?: OtlpOptions | undefined;
   /** Receives log lines; no log when absent. */
   log?: (line: string) => void;
 }
@@ -141,6 +145,8 @@ export interface Platform {
   }): Promise<HomeAssistantApplied | null>;
   /** Creates a link that logs one browser into the dashboard with this token's rights; null for an invalid token. */
   loginLink(token: string): Promise<string | null>;
+  /** Records the steps of messages in this process; absent = no traces are recorded. */
+  tracer?: Tracer | undefined;
   /** Closes all listeners and connections, and writes pending data. */
   stop(): Promise<void>;
 }

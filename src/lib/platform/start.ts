@@ -11,6 +11,7 @@ import { sha256Hex } from '../core/crypto.js';
 import { aiotVersion } from '../core/folders.js';
 import { preload } from '../core/process.js';
 import { systemClock } from '../core/time.js';
+import type { TraceContext } from '../core/trace.js';
 import { loginUrl } from './access/users.js';
 import { type Broker, openBroker } from './broker/broker.js';
 import type { ExternalParts } from './broker/external.js';
@@ -44,17 +45,21 @@ import { HomeAssistantService } from './events/home-assistant.js';
 import { openEvents } from './events/start.js';
 import { createApp } from './http/app.js';
 import { datasetsSeen, ingest } from './ingest.js';
+import type { Entry } from './journal/entry.js';
 import { Lifecycle, PartTable } from './lifecycle.js';
 import { certifiedHosts, listenOn, reachableHost } from './listen.js';
 import { createLog } from './log.js';
 import { DiskFigures } from './metrics.js';
+import { Objectives } from './objectives.js';
 import { type Platform, type PlatformOptions, usualDdiPollMs } from './options.js';
+import { Otlp } from './otlp.js';
 import { rolloutStoreIn } from './releases/rollout-store.js';
 import { Rollouts } from './releases/rollouts.js';
 import { Replicas } from './replicas.js';
 import { forgetRunning, lockFolder, noteRunning } from './running.js';
 import { openState, type StateOptions } from './state.js';
 import { whenSound } from './store/engine.js';
+import { type StoreMessage, traceRollout } from './traces.js';
 import { ledgerIn, ledgerWhenSound } from './verify/ledger.js';
 import { startRoles, type Worker, WorkerStates } from './workers.js';
 
@@ -87,6 +92,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       applySettings,
       applyHomeAssistant,
       loginLink,
+      tracer: started.tracer,
       ...(token === undefined ? {} : { token }),
       stop: () => {
         stopped ??= end();
@@ -103,11 +109,12 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
 async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
   const { host = '127.0.0.1', clock = systemClock } = options;
   const urls: PlatformUrls = { http: '', mqtts: '' };
-  const log = await createLog(options.log);
+  const otlp = options.otlp && new Otlp(options.otlp);
+  const log = await createLog(options.log, otlp && ((line) => otlp.line(line)));
   const now = () => clock.now();
   // Rejected before anything is created; the platform's id is not known yet.
   ingestPlanOf(options.engines, '');
-  const ground = { options, lifecycle, host, urls, log, now, disk: new DiskFigures(), later: {} };
+  const ground = { options, lifecycle, host, urls, log, now, otlp, disk: new DiskFigures(), later: {} };
   const started = await platformParts.start(ground, lifecycle);
   const { folder, state, broker, alarms, commands, settings, homeAssistant, outgoing, token } = started;
   folder.keep();
@@ -149,7 +156,7 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
     return applied;
   };
   const apply = { applyAlarms, applyCommands, applySettings, applyHomeAssistant };
-  return { urls, ca: authority.file, token, figures, streams, ...apply, loginLink };
+  return { urls, ca: authority.file, token, figures, streams, ...apply, loginLink, tracer: otlp?.tracer };
 }
 
 /** Dependencies available to every part. */
@@ -162,6 +169,8 @@ interface Ground {
   /** ms since 1970 */
   now: () => number;
   disk: DiskFigures;
+  /** The platform's own traces, metrics and logs; undefined = they are not sent. */
+  otlp: Otlp | undefined;
   lifecycle: Lifecycle;
   /** Parts that start later in the table, but that earlier parts call. */
   later: { broker?: Broker; mqtt?: Doors; plainDdi?: PlainDdi };
@@ -178,6 +187,11 @@ const platformParts = new PartTable<Ground>()
     'folder',
     ({ options }) => takeFolder(options.dataDir),
     (it) => it.leave(),
+  )
+  .part(
+    'sending',
+    ({ otlp, log }) => otlp?.start(log),
+    (it) => it?.close(),
   )
   .part('state', (ground) => openState(stateOptions(ground), ground.lifecycle))
 
@@ -210,13 +224,21 @@ const platformParts = new PartTable<Ground>()
   .part('outgoing', ({ options, state, datasets, log, now }) =>
     openEvents({ ...state, dataDir: options.dataDir, datasets, log, now, relayTo: relayOf(options) }),
   )
-  .part('alarms', ({ state, log, now }) => new Alarms({ ...state, log, now }))
+  .part('alarms', ({ state, log, now, otlp }) => new Alarms({ ...state, log, now, traces: otlp?.messages }))
   .part('live', ({ state, log }) => liveHub(state.telemetry.reader, log), close)
   .part('commands', ({ state, broker, live, now }) => new DeviceCommands({ ...state, broker, live, now }))
   .part('settings', ({ state, desired, now }) => new DeviceSettingsService({ ...state, desired, now }))
   .part('homeAssistant', homeAssistantOf)
   .part('begun', ({ state, outgoing }) => whenSound(state.engine, outgoing.begin))
   .part('replicas', replicasOf)
+  .part(
+    'objectives',
+    ({ state: { store, devices }, disk, now }) => {
+      const objectives = new Objectives({ store, devices, ingest: disk.ingest, now });
+      return Object.assign(objectives, { end: objectives.start() });
+    },
+    (it) => it.end(),
+  )
   .part('workers', () => new WorkerStates())
   .part('background', startBackground, (it) => it.end())
 
@@ -304,10 +326,17 @@ function desiredOf({ state: { store, events }, deltas, later }: WithState & { de
   return new DesiredStates(store, publish, events, deltas);
 }
 
-function rolloutsOf({ state, desired, deltas, now }: WithWishes): Rollouts {
+function rolloutsOf({ state, desired, deltas, now, otlp }: WithWishes): Rollouts {
   const { store, blobs, engine, events, devices, models, firmware, configs } = state;
+  const tracer = otlp?.tracer;
   const rollouts = new Rollouts({
-    store: rolloutStoreIn(store, events, desired, engine.turns),
+    store: rolloutStoreIn(
+      store,
+      events,
+      desired,
+      engine.turns,
+      tracer && ((before, step) => traceRollout(tracer, before, step)),
+    ),
     ...{ blobs, devices, models, firmware, configs, desired, deltas },
     changes: engine.changes,
     now,
@@ -338,12 +367,16 @@ function ingestPlanOf(engines: PlatformOptions['engines'], platform: string): In
 }
 
 /** Stores a device's message; resolves once it is durable. */
-function storingOf({ state, now }: WithState, rollouts: Rollouts): ExternalParts['ingest'] {
+function storingOf({ state, now, otlp, disk }: WithState, rollouts: Rollouts): StoreMessage {
   const { devices, events, store, telemetry, attention, crashes } = state;
   const seen = datasetsSeen(store, events);
   const rejected = (device: string, message: string) => attention.rejected(device, message);
-  const parts = { telemetry, devices, rollouts, crashes, now, seen, rejected };
-  return (topic, payload) => ingest(parts, topic, payload);
+  const traces = otlp?.messages;
+  const traced = traces && ((entry: Entry, trace: TraceContext) => traces.remember(entry, trace));
+  const parts = { telemetry, devices, rollouts, crashes, now, seen, rejected, traced };
+  if (!traces) return (topic, payload) => disk.stored(ingest(parts, topic, payload));
+  return (topic, payload, origin) =>
+    disk.stored(traces.store({ topic, payload, origin }, (trace) => ingest(parts, topic, payload, trace)));
 }
 
 function startIngest(started: WithBroker): Promise<SharedIngest> | undefined {
@@ -381,7 +414,7 @@ async function startBroker(
       ...(engines?.database === undefined
         ? { ledger: ledgerWhenSound(ledgerIn<BrokerCounts>(store, 'broker'), engine.soundness) }
         : {}),
-      ingest: storingOf(started, rollouts),
+      ...{ ingest: storingOf(started, rollouts), traces: started.otlp?.messages },
     },
   );
   for (const [name, filter] of Object.entries(readers)) broker.streams.expect(name, filter);
@@ -522,11 +555,12 @@ async function startApp(
     ddi: Ddi;
     workers: WorkerStates;
     replicas: Replicas;
+    objectives: Objectives;
   },
 ): Promise<FastifyInstance> {
   const { options, urls, log, now, disk, later, state, certificates, outgoing, broker } = started;
   const { alarms, commands, desired, rollouts, connections, datasets, live, fleet, ddi, workers } = started;
-  const { replicas, settings } = started;
+  const { replicas, settings, objectives } = started;
   const { jobs, webhooks, alarmTargets, relay, sender } = outgoing;
   return createApp(
     {
@@ -549,12 +583,14 @@ async function startApp(
         live,
         connections,
         replicas,
+        objectives,
       },
       ...{ dataDir: options.dataDir, ca: state.authority.certificate, disk, workers, log, now },
       ...{ started: now(), version: aiotVersion(), rates: options.rates, drainMs: options.drainMs },
       liveBeatMs: options.liveBeatMs,
       urls: () => urls,
       condition: () => conditionOf(conditionParts(started)),
+      otlp: started.otlp,
       brokerTrouble: () => troubleOf(broker, later.mqtt) ?? started.ingest?.trouble() ?? null,
     },
     certificates.api,
@@ -569,6 +605,7 @@ function conditionParts(started: Omit<WithApi, 'app'>): ConditionParts {
     ...{ dataDir, engine, engines, devices, urls: () => urls, now, scrub, damages },
     ingest: ingestPlan?.engine ?? 'embedded',
     missing: () => orphans.missing,
+    otlp: () => started.otlp?.trouble() ?? null,
     certificates: { ca: authority.certificate, server: certificates.current() },
   };
 }

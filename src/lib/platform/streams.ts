@@ -1,4 +1,5 @@
 import { AiotError } from '../core/errors.js';
+import type { TraceContext } from '../core/trace.js';
 import {
   type Delivery,
   type Header,
@@ -216,6 +217,7 @@ export interface Offered {
   /** As in BrokerMessage. */
   properties?: Buffer | undefined;
   expiresAt?: number | undefined;
+  trace?: TraceContext | undefined;
 }
 
 /**
@@ -315,8 +317,9 @@ function offerTo(
   source: string,
   done: (error?: Error | null) => void,
 ): void {
-  const { topic, payload, qos, retain } = offered;
+  const { topic, payload, qos, retain, trace } = offered;
   const message: Message = { topic, payload, time: Date.now(), qos, retain, source, ...headersOf(offered) };
+  if (trace) message.trace = trace;
   const held = new Held(takers.length, done, message);
   for (const taker of takers) {
     const delivery = new HeldDelivery(held, taker.open);

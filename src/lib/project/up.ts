@@ -70,7 +70,8 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
   try {
     for (const route of routes) {
       const open = localOpener(platform.streams, route.name);
-      const run: RunRoute = (handed) => runRoutes([route], { ...handed, open });
+      const { tracer } = platform;
+      const run: RunRoute = (handed) => runRoutes([route], { ...handed, open, tracer });
       running.set(route, supervise({ name: route.name, run, clock, say: log }));
     }
     applied = await platform.applyAlarms({ project: project.config.name, alarms, targets });

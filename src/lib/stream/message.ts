@@ -1,4 +1,5 @@
 import { AiotError } from '../core/errors.js';
+import type { TraceContext } from '../core/trace.js';
 
 /**
  * A name and its value; names may repeat, and order is preserved. Represents MQTT 5 user properties, NATS headers, Kafka headers and
@@ -44,6 +45,8 @@ export interface Message {
   position?: string;
   /** Origin of the message: an endpoint without credentials. */
   source: string;
+  /** The message's trace, if this process records it. */
+  trace?: TraceContext;
 }
 
 /** A message that its source retains until its outcome is known. Exactly one of `ack` and `nack` is called, once. */

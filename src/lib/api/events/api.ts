@@ -17,8 +17,8 @@ export const eventSchema = z.object({
 });
 export type PlatformEvent = z.output<typeof eventSchema>;
 
-/** Pattern of event types in a filter: `*`, `device.*` or `device.connect`. */
-const typePattern = /^(\*|[a-z][a-z0-9-]{0,40}\.(\*|[a-z][a-z0-9-]{0,40}))$/;
+/** Pattern of event types in a filter: `*`, `device.*`, `device.connect` or `alarm.target.add`. */
+const typePattern = /^(\*|[a-z][a-z0-9-]{0,40}(\.[a-z][a-z0-9-]{0,40}){0,2}\.(\*|[a-z][a-z0-9-]{0,40}))$/;
 /** An event type, or all of a noun's types. */
 export const eventTypeSchema = z
   .string()

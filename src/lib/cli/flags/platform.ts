@@ -5,6 +5,7 @@ import { eventTypeSchema } from '../../api/events/api.js';
 import type { AuditHead } from '../../api/events/audit.js';
 import { eventTypes as knownEventTypes } from '../../api/events/types.js';
 import { AiotError } from '../../core/errors.js';
+import { otlpUrl } from '../../core/otlp-options.js';
 import { didYouMean } from '../../core/text.js';
 import { reachSelector } from '../../platform/access/reach.js';
 import type { Compatibility } from '../../platform/options.js';
@@ -170,6 +171,12 @@ export const upFlags = {
     helpGroup: 'LOGIN PROVIDER',
     default: 300_000,
   }),
+  otlp: Flags.string({
+    summary:
+      'Send traces, metrics and logs of the platform to an OpenTelemetry collector [default: OTEL_EXPORTER_OTLP_ENDPOINT].',
+    env: 'AIOT_OTLP',
+    helpValue: 'URL',
+  }),
   compat: Flags.option({ options: ['architects-guide'] as const satisfies Compatibility[], multiple: true })({
     summary: 'Accept unmodified clients of another system, as untrusted, on separate listeners.',
     env: 'AIOT_COMPAT',
@@ -255,10 +262,17 @@ export function upOptionsOf(flags: UpFlags): UpOptions {
     compatDeleteAll: flags['compat-delete-all'],
     ddiPort: flags['ddi-port'],
     ddiPollMs: pollOf(flags['ddi-poll']),
+    otlp: flags.otlp === undefined ? undefined : checkedOtlp(flags.otlp),
     provider: providerOf(flags),
     project:
       dir === undefined ? undefined : { dir, boardPort: flags['board-port'], set: variablesOf(flags.set) },
   };
+}
+
+/** @throws AIOT_USAGE */
+function checkedOtlp(text: string): string {
+  otlpUrl(text, '--otlp');
+  return text;
 }
 
 /** The login provider; undefined = none. The secret is read when the platform starts. @throws AIOT_USAGE */

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Status } from '../../api/api.js';
+import type { Objective } from '../../api/condition.js';
 import type { LoginLink, ProviderLogin, Token, User } from '../../api/contract/access.js';
 import type { ProjectAlarmsApplied } from '../../api/contract/alarm-targets.js';
 import type { Attention, DeviceHealth } from '../../api/contract/attention.js';
@@ -11,7 +12,7 @@ import type { PlatformEvent } from '../../api/events/api.js';
 import type { AuditExported, AuditVerified, SealedEntry } from '../../api/events/audit.js';
 import type { loginResultSchema } from '../../api/login.js';
 import { shownData } from '../../api/rollouts/words.js';
-import { elapsed, plural, size, thousands } from '../../core/figures.js';
+import { elapsed, percent, plural, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { Restored } from '../../platform/backup/restore.js';
 import type { BrokerFiles } from '../../platform/broker/external-files.js';
@@ -110,6 +111,9 @@ export function statusText(status: Status): string {
     ['datasets', counts.datasets],
     ['rollouts', counts.rollouts],
     ...(disk ? [['disk', `${size(disk.freeBytes)} free of ${size(disk.totalBytes)}`] as Fact] : []),
+    ...status.objectives.map(
+      ({ name, ...objective }): Fact => [objectiveNames[name], objectiveText(objective)],
+    ),
     ['damage check', scrubText(status.scrub)],
     ['memory', size(status.memoryBytes)],
     ['certificate', `server certificate valid until ${day(status.certificates.server)}`],
@@ -120,6 +124,19 @@ export function statusText(status: Status): string {
     .join('');
   const head = ready ? bold('The platform is ready.') : red('The platform is not ready.');
   return `${head}\n${facts(lines)}${told}`;
+}
+
+const objectiveNames = {
+  ingest: 'stored in time',
+  presence: 'devices online',
+  updates: 'updates',
+} as const satisfies Record<Objective['name'], string>;
+
+function objectiveText({ share, good, total, target, windowMs, met }: Omit<Objective, 'name'>): string {
+  const period = windowMs < 86_400_000 ? 'last hour' : 'last 7 days';
+  if (share === null) return `none in the ${period} (target ${percent(target, 0)})`;
+  const text = `${percent(share, 1)} in the ${period}, ${thousands(good)} of ${thousands(total)} (target ${percent(target, 0)})`;
+  return met ? text : yellow(text);
 }
 
 function replicasText(replicas: Status['replicas']): string {

@@ -1,6 +1,13 @@
 import type { PlatformEvent } from '../../api/events/api.js';
 import { AiotError } from '../../core/errors.js';
-import { everyOf, keysOf, listedNames, parseSelector, type Selectable } from '../../fleet/selector.js';
+import {
+  everyOf,
+  keysOf,
+  listedNames,
+  parseSelector,
+  type Selectable,
+  withoutList,
+} from '../../fleet/selector.js';
 import type { Devices } from '../devices/devices.js';
 
 /** The devices that a user's rights are limited to. */
@@ -74,11 +81,15 @@ export function outOfReach(message: string): AiotError {
   });
 }
 
-/** Narrows a selector to devices in reach. A listed name out of reach is rejected. @throws AIOT_NOT_ALLOWED, AIOT_SELECTOR_INVALID */
+/**
+ * Narrows a selector to devices in reach. A listed name out of reach is rejected. The names of a limit are not, because a device of that limit
+ * may have been removed since.
+ * @throws AIOT_NOT_ALLOWED, AIOT_SELECTOR_INVALID
+ */
 export function narrowed(reach: Reach | null, selector: string): string {
   if (reach === null) return selector;
   requireInReach(reach, listedNames(selector) ?? []);
-  return everyOf([selector, ...reach.selectors]);
+  return everyOf([selector, ...reach.selectors.map(withoutList)]);
 }
 
 /** Whether an event concerns a device in reach: one of its changes, or an alarm's incident on it. */

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Sync } from '../../core/append-log.js';
+import type { TraceContext } from '../../core/trace.js';
 import type { DeviceSecrets, Failures } from '../access/secrets.js';
 import type { Tokens } from '../access/tokens.js';
 import type { Sessions } from '../access/users.js';
@@ -9,6 +10,7 @@ import type { Devices } from '../devices/devices.js';
 import type { Denial } from '../events/audit.js';
 import type { NoteCommit } from '../metrics.js';
 import { createLocalStreams, type LocalStreams, type Offered } from '../streams.js';
+import type { MessageTraces, StoreMessage } from '../traces.js';
 import type { Finding } from '../verify/damage.js';
 import type { Ledger } from '../verify/ledger.js';
 import type { Connection } from './connection.js';
@@ -52,7 +54,9 @@ interface BrokerParts {
   /** Closes connections when the token that opened them is revoked. */
   sessions: Sessions;
   /** Stores a message; the publisher gets its PUBACK when this resolves. */
-  ingest: (topic: string, payload: Buffer) => Promise<void>;
+  ingest: StoreMessage;
+  /** Traces of messages; absent = none are recorded. */
+  traces?: MessageTraces | undefined;
   log: Logger;
   /** Folder of the session log; created if missing. */
   folder: string;
@@ -178,7 +182,8 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
         address: entrance.address,
       }),
     identify: ({ entrance }, connect) => identify({ ...parts, figures }, entrance, connect),
-    store: (who, topic, payload) => storeMessage({ ...parts, figures }, who, topic, payload),
+    store: (who, topic, payload, trace) => storeMessage({ ...parts, figures }, who, topic, payload, trace),
+    traces: parts.traces,
     async mayStillPublish({ device, token }, topic) {
       if (device !== null) return devices.mayConnect(device);
       if (token === null) return true;
@@ -319,7 +324,8 @@ export interface Core {
   /** Reports that a client has no right to something. @param what `publish` or `subscribe` */
   denied(client: Pick<Connection, 'identity' | 'entrance'>, what: string, reason: string): void;
   /** Stores protocol v1 messages; rejects if a message cannot be stored. */
-  store(who: string, topic: string, payload: Buffer): Promise<void>;
+  store(who: string, topic: string, payload: Buffer, trace?: TraceContext): Promise<void>;
+  traces: MessageTraces | undefined;
   /** Whether a will's author still has the rights that the author's connection had. */
   mayStillPublish(will: Will, topic: string): Promise<boolean>;
   /** Whether a device has a connection. */

@@ -8,6 +8,7 @@ import { openSink, openSource } from '../../stream/open.js';
 import { shownUrl } from '../../stream/url.js';
 import type { Devices } from '../devices/devices.js';
 import type { LocalStreams } from '../streams.js';
+import type { StoreMessage } from '../traces.js';
 import { type Leader, startWorkers } from '../workers.js';
 import { Authorizer, type AuthorizerParts } from './authorizer.js';
 import type { Broker } from './broker.js';
@@ -39,7 +40,7 @@ export interface ExternalParts extends Omit<AuthorizerParts, 'broker'> {
    * connections.
    */
   controlUrls: string | undefined;
-  ingest: (topic: string, payload: Buffer) => Promise<void>;
+  ingest: StoreMessage;
   log: Logger;
 }
 
@@ -88,7 +89,8 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       if (isProtocolTopic(topic)) {
         while (!signal.aborted) {
           const payload = Buffer.from(message.payload);
-          const stored = await storeMessage({ ...parts, figures }, 'broker', topic, payload).then(
+          const headers = message.headers ?? [];
+          const stored = await storeMessage({ ...parts, figures }, 'broker', topic, payload, headers).then(
             () => true,
             () => false,
           );

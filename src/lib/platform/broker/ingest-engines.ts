@@ -7,6 +7,7 @@ import type { Delivery, Message, Source } from '../../stream/message.js';
 import { openSource } from '../../stream/open.js';
 import { parseStreamUrl } from '../../stream/url.js';
 import type { Engines, IngestEngine } from '../options.js';
+import type { StoreMessage } from '../traces.js';
 import { soleLeader, startWorkers } from '../workers.js';
 import type { BrokerFigures } from './metrics.js';
 import { storeMessage } from './router.js';
@@ -194,7 +195,7 @@ export interface SharedIngest {
 
 interface SharingParts {
   /** As in `storeMessage`. */
-  ingest: (topic: string, payload: Buffer) => Promise<void>;
+  ingest: StoreMessage;
   figures: BrokerFigures;
   log: Logger;
 }
@@ -284,6 +285,7 @@ async function readShared(
         'broker',
         topic,
         Buffer.from(buffer, byteOffset, length),
+        message.headers ?? [],
       ).then(
         () => true,
         () => false,

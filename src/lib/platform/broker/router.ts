@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { AiotError } from '../../core/errors.js';
 import { isProtocolTopic } from '../../device/protocol/codec.js';
+import type { MessageOrigin, StoreMessage } from '../traces.js';
 import type { Core } from './broker.js';
 import type { Connection } from './connection.js';
 import type { BrokerLimits } from './limits.js';
@@ -20,6 +21,8 @@ interface Slot {
   acknowledge: ((matched: boolean) => void) | null;
   /** Whether only a reader in this process delays the message; later messages then do not wait for it. */
   loose?: boolean;
+  /** Ends the message's span, if its trace is recorded. */
+  ended?: (error?: string) => void;
 }
 
 /** Message streams are not retained, because they would take more and more memory. */
@@ -56,6 +59,12 @@ export class Inbox {
     const slot: Slot = { accepted: null, bytes: weightOf(message), acknowledge };
     this.slots.add(slot);
     this.bytes += slot.bytes;
+    const { traces } = this.core;
+    const span = traces?.begin(message);
+    if (span) {
+      message.trace = span.context;
+      slot.ended = (error) => traces?.end(span, message, this.connection.name, error);
+    }
     const stored = (error?: unknown) => {
       if (error || this.broken) return this.break(error);
       let offered = false;
@@ -76,7 +85,9 @@ export class Inbox {
       if (!offered) slot.loose = true;
     };
     if (isProtocolTopic(message.topic))
-      this.core.store(this.connection.name, message.topic, message.payload).then(() => stored(), stored);
+      this.core
+        .store(this.connection.name, message.topic, message.payload, span?.context)
+        .then(() => stored(), stored);
     else stored();
   }
 
@@ -92,6 +103,7 @@ export class Inbox {
     this.slots.delete(slot);
     this.bytes -= slot.bytes;
     const behind = this.core.router.deliver(slot.accepted!);
+    slot.ended?.();
     if (behind) this.connection.behind(behind);
     if (!this.broken) slot.acknowledge?.(slot.accepted!.matched);
   }
@@ -102,7 +114,10 @@ export class Inbox {
     this.broken = true;
     this.connection.fail(error);
     // Stored messages are delivered anyway, because they will not be resent if their publisher does not return.
-    for (const slot of this.slots) if (slot.accepted) this.core.router.deliver(slot.accepted);
+    for (const slot of this.slots) {
+      if (slot.accepted) this.core.router.deliver(slot.accepted);
+      slot.ended?.('the connection was closed');
+    }
     this.slots.clear();
   }
 }
@@ -112,7 +127,7 @@ const unstorable = new Set<string>(['AIOT_MESSAGE_MALFORMED', 'AIOT_NOT_FOUND'])
 
 interface StoringParts {
   /** Stores a message; rejects with AIOT_MESSAGE_MALFORMED if it can never be stored. */
-  ingest: (topic: string, payload: Buffer) => Promise<void>;
+  ingest: StoreMessage;
   figures: BrokerFigures;
   log: Logger;
   /** Called instead of logging an error that is not the message's fault. */
@@ -125,9 +140,10 @@ export async function storeMessage(
   who: string,
   topic: string,
   payload: Buffer,
+  origin?: MessageOrigin,
 ): Promise<void> {
   try {
-    await ingest(topic, payload);
+    await ingest(topic, payload, origin);
   } catch (error) {
     if (!(error instanceof AiotError) || !unstorable.has(error.code)) {
       if (failed) failed(error, topic);

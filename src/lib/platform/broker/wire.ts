@@ -1,3 +1,4 @@
+import type { TraceContext } from '../../core/trace.js';
 import {
   type Frames,
   type MqttVersion,
@@ -69,6 +70,8 @@ export interface BrokerMessage {
   properties?: Buffer | undefined;
   /** Time when the Message Expiry Interval ends, ms since 1970. */
   expiresAt?: number | undefined;
+  /** The message's trace, if it is recorded. */
+  trace?: TraceContext | undefined;
   /** The message encoded as a PUBLISH with QoS 0, once for all receivers of MQTT 3. */
   wire?: Buffer;
   /** The PUBLISH for all MQTT 5 receivers, if the message needs no alias, subscription identifier or expiry interval. */

@@ -19,6 +19,7 @@ import { type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import { plural } from '../../core/figures.js';
 import { newId } from '../../core/names.js';
+import type { Span } from '../../core/trace.js';
 import type { Inference } from '../../device/protocol/messages.js';
 import {
   type AlarmChange,
@@ -49,6 +50,7 @@ import { cursorOf, type PlacedEntry, type Telemetry } from '../journal/telemetry
 import type { Store } from '../store/database.js';
 import { serially } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';
+import type { MessageTraces } from '../traces.js';
 import type { Worker } from '../workers.js';
 import type { Events, NewEvent } from './events.js';
 import { namesOf, planOf } from './project-plan.js';
@@ -62,6 +64,8 @@ interface Parts {
   log: Logger;
   /** ms since 1970 */
   now: () => number;
+  /** Traces of messages; absent = none are recorded. */
+  traces?: MessageTraces | undefined;
 }
 
 /** Number of an alarm's incidents that are stored, and number that are shown. */
@@ -531,13 +535,20 @@ export class Alarms {
     const alarms = await this.load();
     if (alarms.length === 0) return false;
     const work = new Work();
+    const spans = this.traced(batch);
     for (const { entry } of batch) {
       if (entry.channel !== 'telemetry' && entry.channel !== 'inference') continue;
       for (const alarm of alarms) {
         const { stream } = alarm.definition;
         if (alarm.channel !== entry.channel) continue;
         if ((stream !== undefined && stream !== entry.stream) || entry.at < alarm.created) continue;
-        if (alarm.wants(entry.device, devices)) await this.evaluate(alarm, entry, work);
+        if (!alarm.wants(entry.device, devices)) continue;
+        const before = work.raised.length;
+        await this.evaluate(alarm, entry, work);
+        const own = spans.get(entry);
+        if (!own) continue;
+        own.alarms.push(alarm.definition.name);
+        if (work.raised.length > before) own.raised.push(alarm.definition.name);
       }
     }
     const last = batch.at(-1)!;
@@ -554,7 +565,24 @@ export class Alarms {
     this.at = last.position;
     this.evaluated = last.entry.at;
     this.keep(work);
+    for (const { span, alarms: names, raised } of spans.values()) {
+      if (names.length > 0)
+        span.end({ 'aiot.alarms': names.join(','), 'aiot.alarms.raised': raised.join(',') });
+    }
     return true;
+  }
+
+  /** Spans for the evaluation of those messages whose traces are recorded. */
+  private traced(batch: readonly PlacedEntry[]) {
+    const { traces } = this.parts;
+    const spans = new Map<Entry, { span: Span; alarms: string[]; raised: string[] }>();
+    if (!traces) return spans;
+    for (const { entry } of batch) {
+      const context = traces.recall(entry);
+      if (context)
+        spans.set(entry, { span: traces.tracer.step('evaluate alarms', context), alarms: [], raised: [] });
+    }
+    return spans;
   }
 
   /** Moves the stored position. False = another process has moved it, so that this one must not store results. */

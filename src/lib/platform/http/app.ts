@@ -5,6 +5,7 @@ import type { TlsOptions } from '../certificates.js';
 import type { Connections } from '../connections.js';
 import { ddiRoutes, refuseOthersInPlain } from '../ddi/routes.js';
 import { Drain } from '../listen.js';
+import { traceRequests } from '../traces.js';
 import { guard, limitRates, usualRates } from './auth.js';
 import { describeApi } from './describe.js';
 import { answerBadHead, answerError, answerErrors } from './errors.js';
@@ -19,7 +20,7 @@ import {
   longestTarget,
 } from './limits.js';
 import { liveRoute } from './live.js';
-import { HttpFigures } from './metrics.js';
+import { HttpFigures, metricsOf } from './metrics.js';
 import type { ApiParts } from './parts.js';
 import { sessionRoutes, tokenRoutes, userRoutes } from './routes/access.js';
 import { blobRoutes, uploadRoutes } from './routes/blobs.js';
@@ -79,6 +80,9 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   drainAtEnd(app, parts.drainMs);
   const http = new HttpFigures();
   http.watch(app);
+  const { otlp } = parts;
+  if (otlp?.tracer) traceRequests(app, otlp.tracer);
+  otlp?.measure(async () => (await metricsOf(parts, http, parts.now())).families);
   refuseOthersInPlain(app);
   const countStranger = await limitRates(app, { ...usualRates, ...parts.rates }, parts.failures);
   guard(app, parts, countStranger);

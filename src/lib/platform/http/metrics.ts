@@ -14,8 +14,8 @@ import type { ApiParts } from './parts.js';
 
 const openJobs = ['queued', 'running'] as const;
 
-/** All metrics of the platform, in Prometheus' text format 0.0.4. @param now ms since 1970 */
-export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number): Promise<string> {
+/** All metrics of the platform. @param now ms since 1970 */
+export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number): Promise<Exposition> {
   const { broker, damages, devices, disk, engine, store, telemetry, version, started } = parts;
   const out = new Exposition();
   out.gauge('aiot_build_info', 'Versions of aiot and of Node.js.', 1, { version, node: process.version });
@@ -49,8 +49,10 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
   await tellEvents(out, parts, now);
   await tellStates(out, store, 'rollouts', 'aiot_rollouts', 'Rollouts, by state.', rolloutStates);
   await tellStates(out, store, 'jobs', 'aiot_jobs', 'Jobs that have not ended, by state.', openJobs);
+  await parts.objectives.tell(out);
   http.tell(out);
-  return out.text();
+  parts.otlp?.tell(out);
+  return out;
 }
 
 function tellConnections(out: Exposition, connections: Connections): void {

@@ -36,6 +36,8 @@ import type { Relay } from '../events/relay.js';
 import type { WebhookSender, Webhooks } from '../events/webhooks.js';
 import type { Telemetry } from '../journal/telemetry.js';
 import type { DiskFigures } from '../metrics.js';
+import type { Objectives } from '../objectives.js';
+import type { Otlp } from '../otlp.js';
 import type { Models } from '../releases/models.js';
 import type { PipelineRuns } from '../releases/pipeline-runs.js';
 import type { Configs, Firmware } from '../releases/releases.js';
@@ -88,11 +90,14 @@ export interface ApiParts {
   pipelineRuns: PipelineRuns;
   live: LiveHub;
   models: Models;
+  objectives: Objectives;
   orphans: Orphans;
   /** Forwards events; null = no relay. */
   relay: Relay | null;
   replicas: Replicas;
   disk: DiskFigures;
+  /** The platform's own traces, metrics and logs; undefined = they are not sent. */
+  otlp?: Otlp | undefined;
   workers: WorkerStates;
   /** Reason why devices cannot connect at present; null = devices can connect. */
   brokerTrouble: () => string | null;

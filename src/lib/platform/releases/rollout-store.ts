@@ -22,12 +22,14 @@ const [atOnce, ended] = [100, ['done', 'partly', 'failed', 'rolledBack', 'aborte
 /**
  * Rollouts in the database. Each save is one transaction that includes events and the devices' new desired states. The transaction locks the
  * rollout's row, so any replica may advance any rollout at any time.
+ * @param moved called after each step is saved
  */
 export function rolloutStoreIn(
   store: Store,
   events: Events,
   desired: DesiredStates,
   turns: Turns = localTurns(),
+  moved: (before: RolloutState, step: RolloutStep) => void = () => {},
 ): RolloutStore {
   const read = async (row: Schema['rollouts'], known?: RolloutState, from = store) =>
     stateOf(row, await devicesOf(from, row.id, known?.head.revision), known);
@@ -52,13 +54,16 @@ export function rolloutStoreIn(
         await events.recordAll(startedEvents(state, who), transaction);
       });
     },
-    save: (before, step, who) =>
-      store.transaction().execute(async (transaction) => {
+    async save(before, step, who) {
+      const told = await store.transaction().execute(async (transaction) => {
         await begin(transaction);
         return write(transaction, before, step, who);
-      }),
-    advance: (id, known, decide, who) =>
-      store.transaction().execute(async (transaction) => {
+      });
+      moved(before, step);
+      return told;
+    },
+    async advance(id, known, decide, who) {
+      const advanced = await store.transaction().execute(async (transaction) => {
         await begin(transaction);
         const row = await transaction
           .selectFrom('rollouts')
@@ -71,7 +76,10 @@ export function rolloutStoreIn(
         const before = isKnown ? known : await read(row, known, transaction);
         const step = decide(before);
         return { before, step, told: step ? await write(transaction, before, step, who) : [] };
-      }),
+      });
+      if (advanced?.step) moved(advanced.before, advanced.step);
+      return advanced;
+    },
     async get(id) {
       const row = await rowOf(store, id);
       return row ? read(row) : null;

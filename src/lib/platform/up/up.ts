@@ -7,6 +7,7 @@ import { AiotError, hasCode } from '../../core/errors.js';
 import { readText } from '../../core/files.js';
 import { configFolder } from '../../core/folders.js';
 import { withLock } from '../../core/lock.js';
+import { otlpOptionsOf } from '../../core/otlp-options.js';
 import { fitHeap } from '../../core/process.js';
 import { notifierFor } from '../../core/systemd.js';
 import { shellWord } from '../../core/text.js';
@@ -25,6 +26,7 @@ export interface UpPlatform {
   applyCommands: Platform['applyCommands'];
   applySettings: Platform['applySettings'];
   applyHomeAssistant: Platform['applyHomeAssistant'];
+  tracer: Platform['tracer'];
   stop(): Promise<void>;
 }
 
@@ -73,6 +75,7 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       ddiPollMs,
       rates,
     },
+    otlp: (await otlpOptionsOf(options.otlp, process.env)) ?? undefined,
     provider: provider && {
       ...provider,
       clientSecret: provider.secretFile
@@ -103,8 +106,8 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       await platform.stop();
       boundless();
     };
-    const { streams, applyAlarms, applyCommands, applySettings, applyHomeAssistant } = platform;
-    return { result, streams, applyAlarms, applyCommands, applySettings, applyHomeAssistant, stop };
+    const { streams, applyAlarms, applyCommands, applySettings, applyHomeAssistant, tracer } = platform;
+    return { result, streams, applyAlarms, applyCommands, applySettings, applyHomeAssistant, tracer, stop };
   } catch (error) {
     await platform.stop();
     throw error;

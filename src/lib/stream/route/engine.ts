@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/errors.js';
 import { untilAborted } from '../../core/tasks.js';
+import { formatTraceparent, type TraceContext, type Tracer, traceHeader } from '../../core/trace.js';
 import { decoderFor } from '../decode/decoder.js';
 import { compileExpression } from '../decode/expression.js';
 import type { Decoder, DecoderName } from '../decode/values.js';
@@ -33,6 +34,8 @@ interface EngineOptions {
   counts: Counts;
   /** When aborted, `take` stops waiting for room, and messages that do not fit stay with their source. */
   stop: AbortSignal;
+  /** As in RunRoutesOptions. */
+  tracer?: Tracer | undefined;
 }
 
 /** Takes deliveries, transforms them as specified by the route, and passes the results to the outlets. */
@@ -60,7 +63,7 @@ const most = { batches: 4, messages: 4000, bytes: 32 * 1024 * 1024 };
 const together = 500;
 
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { route, transform, targets, deadLetter, counts, stop } = options;
+  const { route, transform, targets, deadLetter, counts, stop, tracer } = options;
   const gate = createGate(Math.max(most.messages, most.batches * route.batch.messages), most.bytes);
   const topicsAt = targets.map(({ url }) => topicAt(url));
   const isNats = targets.map(({ url }) => url.startsWith('nats'));
@@ -84,6 +87,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         }
         const own = isNats[at] ? withoutCommands(one) : one;
         const message = outgoing(own, topicsAt[at]?.(one.of) ?? '', partKey && idHeaders[at], partKey);
+        if (delivery.message.trace) continueTrace(message, delivery.message.trace);
         outlet.push({ message, of: one.of, flight, ...(partKey === undefined ? {} : { key: partKey }) });
       });
     });
@@ -117,7 +121,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     }
   }
 
-  async function takeSome(deliveries: readonly Delivery[]): Promise<void> {
+  async function takeSome(arrived: readonly Delivery[]): Promise<void> {
+    const deliveries = tracer ? arrived.map((delivery) => traced(delivery, route.name, tracer)) : arrived;
     const results: (Result | Promise<Result>)[] = deliveries.map(({ message }) => attempt(message));
     const settled = results.some((result) => result instanceof Promise)
       ? await Promise.all(results)
@@ -174,6 +179,31 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       return gate.messages;
     },
   };
+}
+
+/** Records how long a message is in the route, as a step of its trace. */
+function traced(delivery: Delivery, route: string, tracer: Tracer): Delivery {
+  const { message } = delivery;
+  if (!message.trace) return delivery;
+  const span = tracer.step(`route ${route}`, message.trace);
+  const end = (error?: string) => span.end({ 'messaging.destination.name': message.topic }, error);
+  return {
+    message: { ...message, trace: span.context },
+    ack() {
+      end();
+      delivery.ack();
+    },
+    nack() {
+      end('the message was not stored');
+      delivery.nack();
+    },
+  };
+}
+
+/** Passes the route's context on to the receivers of a message. */
+function continueTrace(message: Part['message'], context: TraceContext): void {
+  const others = (message.headers ?? []).filter(([name]) => name !== traceHeader);
+  message.headers = [...others, [traceHeader, formatTraceparent(context)]];
 }
 
 type Result = { made: readonly Made[]; key: string | undefined } | { error: unknown };

@@ -163,6 +163,7 @@ async function openRoute(
     deadLetter,
     counts: results,
     stop: stopReading,
+    tracer: options.tracer,
   });
   const windows: WindowStage | undefined = route.window
     ? await openWindows({ route, processor, engine, counts, stop: stopReading, onFailure: common.onFailure })
@@ -289,7 +290,7 @@ function streamOptions(
   options: Omit<RunRoutesOptions, 'signal' | 'onState'>,
   url: string,
 ): StreamOptions {
-  const { set, environment, only, open, drainMs, onOpen, stateMs, ...stream } = options;
+  const { set, environment, only, open, drainMs, onOpen, stateMs, tracer, ...stream } = options;
   const { scheme } = parseStreamUrl(url);
   const group =
     scheme.startsWith('kafka') && stream.group === undefined ? { group: `aiot-${route.name}` } : {};

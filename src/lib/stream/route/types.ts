@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { plural, thousands } from '../../core/figures.js';
 import { backOffMs, withJitter } from '../../core/time.js';
+import type { Tracer } from '../../core/trace.js';
 import type { Delivery, Message, OutgoingMessage, Sink, Source, StreamOptions } from '../message.js';
 import type { RouteConfig } from './schema.js';
 
@@ -59,6 +60,8 @@ export interface RunRoutesOptions extends Omit<StreamOptions, 'onState' | 'overf
   /** Called when a connection is lost or restored, and every `stateMs` (default 1000) if anything has changed. */
   onState?: (states: readonly RouteState[]) => void;
   stateMs?: number;
+  /** Records the steps of messages whose traces are recorded; absent = no traces are recorded. */
+  tracer?: Tracer | undefined;
 }
 
 const sideSchema = z.object({

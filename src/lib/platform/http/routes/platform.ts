@@ -42,7 +42,7 @@ export const healthRoutes =
       },
     );
     app.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>
-      reply.type('text/plain; version=0.0.4').send(await metricsOf(parts, http, Date.now())),
+      reply.type('text/plain; version=0.0.4').send((await metricsOf(parts, http, Date.now())).text()),
     );
   };
 
@@ -181,6 +181,7 @@ export const statusRoutes: Routes = (parts) => async (app) =>
         urls: urls(),
         ...(reach === null ? found : { ...found, damage: [], warnings }),
         replicas: await parts.replicas.list(),
+        objectives: reach === null ? await parts.objectives.list() : [],
         ...(parts.relay ? { relay: await parts.relay.status() } : {}),
         counts: {
           devices: all.length,
