@@ -1,5 +1,8 @@
 // The platform: the built program's `aiot up` as a separate process in its own folder, on SQLite and files. Peers run on the same machine
 // with the same clients. The platform and the peer are measured alternately.
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { parts, versionOf } from '../harness/parts.js';
@@ -7,7 +10,7 @@ import { apiFigures, longestRead } from './api.js';
 import { broker } from './broker.js';
 import { atOnce, downloadFigure, downloadGrowth } from './downloads.js';
 import { idleFigures } from './idle.js';
-import { appendAlone, batch, small, startIngest, storageFigures } from './ingest.js';
+import { appendAlone, batch, type Ingest, small, startIngest, storageFigures } from './ingest.js';
 import { mqtt5 } from './mqtt5.js';
 import { startRedisIngest } from './redis.js';
 import { slowFigures } from './slow.js';
@@ -22,6 +25,7 @@ export const area: Area = {
     },
     'mqtt-five': { peer: 'Mosquitto', needs: [parts.mosquitto, parts.mosquittoSub], run: mqtt5 },
     ingest: { peer: 'Redis streams', needs: [parts.redis], run: ingest },
+    otlp: { peer: 'no collector', run: otlp },
     storage: { run: storage },
     downloads: { peer: 'nginx', needs: [parts.nginx], run: downloads },
     slow: { run: slow },
@@ -65,6 +69,42 @@ async function ingest(bench: Bench): Promise<Figure[]> {
     ...figure('durable messages of 50 samples, MQTT QoS 1', rates.batch, 4_000),
     { ...own, name: 'store alone, one sample', ours: alone, goal: 20_000 },
     growth('ingest, messages', 1.1, points),
+  ];
+}
+
+/** Rate of durable messages while the platform sends its telemetry to a collector, compared with a platform that sends none. */
+async function otlp(bench: Bench): Promise<Figure[]> {
+  const [messages, rounds] = bench.quick ? [20_000, 3] : [100_000, 5];
+  let requests = 0;
+  const collector = createServer((request, response) => {
+    requests++;
+    request.resume().on('end', () => response.end('{}'));
+  });
+  const silent = createServer((request) => request.resume());
+  for (const server of [collector, silent]) await once(server.listen(0, '127.0.0.1'), 'listening');
+  const flag = (server: Server) => ['--otlp', `http://127.0.0.1:${(server.address() as AddressInfo).port}`];
+  const names = ['none', 'collector', 'silent'] as const;
+  const args = { none: [], collector: flag(collector), silent: flag(silent) };
+  const rates: Record<(typeof names)[number], number[]> = { none: [], collector: [], silent: [] };
+  const stores = new Map<(typeof names)[number], Ingest>();
+  try {
+    for (const name of names) stores.set(name, await startIngest(bench.folder(), args[name]));
+    for (const name of names) await stores.get(name)?.rate(messages / 2, small, 'warm');
+    for (let round = 0; round < rounds; round++)
+      for (const name of names) rates[name].push(await stores.get(name)!.rate(messages, small, `r${round}`));
+  } finally {
+    for (const store of stores.values()) await store.stop();
+    for (const server of [collector, silent]) {
+      server.closeAllConnections();
+      server.close();
+    }
+  }
+  if (requests === 0) throw new Error('the collector received nothing');
+  const peer = { name: 'no collector', rounds: rates.none };
+  const own = { unit: '/s', better: 'higher', peer, goal: 0.9 } as const;
+  return [
+    { ...own, name: 'durable messages with a collector', ours: rates.collector },
+    { ...own, name: 'durable messages with a collector that does not respond', ours: rates.silent },
   ];
 }
 

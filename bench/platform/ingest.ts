@@ -27,9 +27,9 @@ export const devices = 8;
 export const onTheWay = 2000;
 const killed: Telemetry[] = [];
 
-/** Stores messages through a platform's broker, over MQTT at QoS 1 with mutual TLS. */
-export async function startIngest(folder: string): Promise<Ingest> {
-  const platform = await startPlatformProcess(folder);
+/** Stores messages through a platform's broker, over MQTT at QoS 1 with mutual TLS. @param args further arguments of `aiot up` */
+export async function startIngest(folder: string, args: readonly string[] = []): Promise<Ingest> {
+  const platform = await startPlatformProcess(folder, args);
   const open = await publishers(platform);
   return {
     rate: (messages, payloadOf, recording) => throughBroker(open, recording, messages, payloadOf),

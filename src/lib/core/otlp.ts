@@ -11,7 +11,7 @@ import type { MetricFamily } from './prometheus.js';
 import { deferred } from './tasks.js';
 import type { SpanData } from './trace.js';
 
-/** What became of the spans, the log records, and the samples of metrics. */
+/** Outcomes of the spans, of the log records, or of the samples of metrics. */
 export interface OtlpFigures {
   sent: number;
   /** Number that did not fit into the queue. */
@@ -96,7 +96,7 @@ export class OtlpExporter {
     };
   }
 
-  /** Sends what is waiting, within two seconds. */
+  /** Sends the waiting items, within two seconds. */
   async close(): Promise<void> {
     const limit = setTimeout(() => this.ending.abort(), endMs);
     this.traces?.end();

@@ -51,7 +51,7 @@ interface Alert {
   expression: string;
   for: string;
   summary: string;
-  /** What to do. */
+  /** The next step for an operator. */
   next: string;
 }
 
@@ -135,7 +135,7 @@ const alerts: readonly Alert[] = [
     ...{ name: 'AiotConnectionsDropped', severity: 'warning', for: '10m' },
     expression: `sum(rate(aiot_connections_dropped_total[${minute}])) by (instance) > 0`,
     summary: 'Connections are closed because a limit was reached.',
-    next: 'Compare the open connections with the limits in docs/reference/mqtt-broker.md.',
+    next: 'Read about the limits: aiot docs mqtt-broker.',
   },
 ];
 
