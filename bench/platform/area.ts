@@ -74,7 +74,7 @@ async function ingest(bench: Bench): Promise<Figure[]> {
 
 /** Rate of durable messages while the platform sends its telemetry to a collector, compared with a platform that sends none. */
 async function otlp(bench: Bench): Promise<Figure[]> {
-  const [messages, rounds] = bench.quick ? [20_000, 3] : [100_000, 5];
+  const [messages, rounds] = bench.quick ? [20_000, 3] : [60_000, 7];
   let requests = 0;
   const collector = createServer((request, response) => {
     requests++;
