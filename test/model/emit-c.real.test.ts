@@ -2,11 +2,16 @@ import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph, type OperatorName } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
-import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import {
+  createInterpreter,
+  hasKernel,
+  hasMicroKernel,
+} from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures, inputSize, quantizedOf, severalEnds } from '../support/architectures.js';
 import { runEmittedC } from '../support/emitted-c.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
+import { GraphBuilder } from '../support/graph-builder.js';
 import { beyondMicroGraphs, embeddingGraph, integerOpGraphs } from '../support/integer-op-graphs.js';
 import { expectRecorded, operatorsOn, operatorsReading } from '../support/judged.js';
 import { motorFile } from '../support/motor-files.js';
@@ -21,7 +26,7 @@ const bounded = { timeout: long ? 1_200_000 : 180_000 };
 type Job = {
   name: string;
   graph: Graph;
-  input: Int8Array | Int32Array;
+  input: ReturnType<typeof chanceInputs>;
 };
 
 const networkJobs = (): Job[] =>
@@ -35,6 +40,55 @@ const networkJobs = (): Job[] =>
       };
     }),
   );
+
+/** The same kinds of models on int16 with int8 weights, except kinds in which an operator stays on float32. */
+const wideNetworkJobs = (): Job[] =>
+  Object.entries(makers)
+    .flatMap(([kind, make]) =>
+      Array.from({ length: networks }, (_, seed) => {
+        const graph = quantizedOf(make, 900 + seed, 'int16x8');
+        return { name: `${kind} ${seed}`, graph, input: chanceInputs(graph, seededRandom(seed), runs) };
+      }),
+    )
+    .filter(({ graph }) => graph.tensors.every(({ type }) => type !== 'float32'));
+
+/** Models of one operator on int16. */
+const wideJobs = (): (Job & { op: OperatorName })[] =>
+  (Object.keys(oneOpGraphs) as OperatorName[])
+    .filter((op) => hasKernel(op, 'int16'))
+    .flatMap((op) => {
+      const random = seededRandom(37);
+      return Array.from({ length: files }, (_, at) => {
+        const graph = at % 4 === 3 ? withInt32Biases(oneOpGraphs[op]!(random, 'int16')) : oneOpGraphs[op]!(random, 'int16');
+        return { name: `${op} ${at}`, op, graph, input: chanceInputs(graph, random, runs) };
+      });
+    });
+
+/** The model with int32 biases, with which sums have 32 bits. TFLite Micro supports them only in some layers. */
+function withInt32Biases(graph: Graph): Graph {
+  const [layer] = graph.operators;
+  if (layer?.op !== 'FULLY_CONNECTED' && layer?.op !== 'CONV_2D') return graph;
+  const tensors = graph.tensors.map((tensor) =>
+    tensor.data instanceof BigInt64Array
+      ? { ...tensor, type: 'int32' as const, data: Int32Array.from(tensor.data, Number) }
+      : tensor,
+  );
+  return { ...graph, tensors };
+}
+
+/** int8 to int16 and back, as layers of different types do. */
+const conversionJobs = (): Job[] => {
+  const random = seededRandom(39);
+  return Array.from({ length: 2 * files }, (_, at) => {
+    const [b, wide] = [new GraphBuilder(random), new GraphBuilder(random, 'int16')];
+    const x = b.activation([1, 64]);
+    const between = b.add(wide.tensors[wide.activation([1, 64])]!);
+    b.op({ op: 'QUANTIZE', inputs: [x], outputs: [between], options: {} });
+    const y = b.activation([1, 64]);
+    const graph = b.graph(x, b.op({ op: 'QUANTIZE', inputs: [between], outputs: [y], options: {} }));
+    return { name: `QUANTIZE ${at}`, graph, input: chanceInputs(graph, random, runs) };
+  });
+};
 
 const isInt8 = ({ tensors, inputs, outputs }: Graph) =>
   [...inputs, ...outputs].every((index) => tensors[index]!.type === 'int8');
@@ -51,7 +105,7 @@ const operatorJobs = (): Job[] =>
   });
 
 /** Types that C code does not support, as docs/models.md lists. */
-const withoutC: readonly string[] = ['float32', 'int16', 'uint32'];
+const withoutC: readonly string[] = ['float32'];
 
 /** Models of one operator on indices and conditions that C code supports. */
 const integerJobs = (): Job[] =>
@@ -59,7 +113,7 @@ const integerJobs = (): Job[] =>
     const random = seededRandom(33);
     return Array.from({ length: files }, () => make(random))
       .filter(({ tensors }) => tensors.every(({ type }) => !withoutC.includes(type)))
-      .map((graph) => ({ name, graph, input: chanceInputs(graph, random, runs) as Int32Array }));
+      .map((graph) => ({ name, graph, input: chanceInputs(graph, random, runs) }));
   });
 
 /** An embedding whose indices are the model's input. */
@@ -94,6 +148,16 @@ describeReal('cc', 'generated C in a C compiler', () => {
     const jobs = operatorJobs();
     expectSame(jobs, await runEmittedC(jobs, sanitized), jobs.map(answersOf));
   });
+
+  it.each(['', ' -DMODEL_WIDE=0'])(
+    'matches the interpreter bit for bit on every operator on int16, compiled with -O0%s',
+    bounded,
+    async (flags) => {
+      const jobs = [...wideJobs(), ...conversionJobs()];
+      const ours = await runEmittedC(jobs, [...sanitized, ...flags.split(' ').filter(Boolean)]);
+      expectSame(jobs, ours, jobs.map(answersOf));
+    },
+  );
 
   it('matches the interpreter bit for bit on indices and conditions', bounded, async () => {
     const jobs = integerJobs();
@@ -171,6 +235,24 @@ describeReal('cc', 'generated C in a C compiler', () => {
       await expectRecorded('c.TFLM.one-operator', operatorsOn('int8', graphs, 2));
     });
 
+    it('matches bit for bit on every operator on int16', bounded, async () => {
+      const jobs = wideJobs().filter(({ op }) => hasMicroKernel(op, 'int16'));
+      const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
+      expectSame(jobs, await runEmittedC(jobs, ['-O1']), theirs);
+      const graphs = jobs.map(({ graph }) => graph);
+      await expectRecorded('c.TFLM.int16', operatorsOn('int16', graphs, 2));
+    });
+
+    it.each(['-O2', '-O3 -static', '-Os'])(
+      'matches bit for bit on every model kind on int16, compiled with %s',
+      bounded,
+      async (flags) => {
+        const jobs = wideNetworkJobs();
+        const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
+        expectSame(jobs, await runEmittedC(jobs, flags.split(' ')), theirs);
+      },
+    );
+
     it('matches bit for bit on indices and conditions', bounded, async () => {
       const jobs = integerJobs().filter(({ name }) => name in integerOpGraphs);
       const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
@@ -182,9 +264,9 @@ describeReal('cc', 'generated C in a C compiler', () => {
     });
 
     describe('files from TensorFlow’s converter', () => {
-      it.each(['int8', 'har_cnn_int8'])('matches bit for bit on %s', bounded, async (name) => {
+      it.each(['int8', 'har_cnn_int8', 'i16x8'])('matches bit for bit on %s', bounded, async (name) => {
         const graph = readTflite(motorFile(`${name}.tflite`));
-        const jobs = [{ name, graph, input: chanceInputs(graph, seededRandom(3), 200) as Int8Array }];
+        const jobs = [{ name, graph, input: chanceInputs(graph, seededRandom(3), 200) }];
         const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
         expectSame(jobs, await runEmittedC(jobs, ['-O2']), theirs);
       });

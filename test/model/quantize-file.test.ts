@@ -341,8 +341,8 @@ describe('aiot model quantize FILE with invalid input', () => {
       2,
     ],
     [
-      'C for a mode other than int8',
-      () => ['--data', data, '--mode', 'int16x8', '--emit', 'c'],
+      'C for a mode with float layers',
+      () => ['--data', data, '--mode', 'dynamic', '--emit', 'c'],
       'AIOT_QUANTIZE_UNFIT',
       2,
     ],

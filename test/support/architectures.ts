@@ -143,14 +143,19 @@ export function quantized(kind: keyof typeof architectures, seed: number): Graph
 }
 
 /** Like `quantized`, for any function that makes float models. */
-export function quantizedOf(make: (random: Random) => Graph, seed: number): Graph {
+export function quantizedOf(
+  make: (random: Random) => Graph,
+  seed: number,
+  mode: 'int8' | 'int16x8' = 'int8',
+  io?: 'float32',
+): Graph {
   const random = seededRandom(seed);
   const float = make(random);
   const size = inputSize(float);
   const representative = Array.from({ length: 40 }, () =>
     Float32Array.from({ length: size }, () => gaussian(random)),
   );
-  const { graph } = quantizeGraph(float, representative, { mode: 'int8', calibration: 'min-max' });
+  const { graph } = quantizeGraph(float, representative, { mode, io, calibration: 'min-max' });
   return readTflite(writeTflite(graph));
 }
 

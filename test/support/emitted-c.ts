@@ -11,14 +11,14 @@ import { cTypeOf } from '../../src/lib/model/emit/piece.js';
 export interface Job {
   graph: Graph;
   /** Values of all inputs, for any number of consecutive runs. */
-  input: Int8Array | Int16Array | Int32Array | Uint8Array | Uint32Array;
+  input: Int8Array | Int16Array | Int32Array | Uint8Array | Uint32Array | Float32Array;
 }
 
 /** Exactly the flags with which the output of `--emit c` is documented to compile. */
 export const promised = ['-std=c11', '-Wall', '-Wextra', '-Werror'];
 
 /**
- * Returns the outputs of the C code emitted for int8 models. All of the code is compiled with the promised flags and `flags`,
+ * Returns the outputs of the C code emitted for models. All of the code is compiled with the promised flags and `flags`,
  * linked into one program, and run. The test runner can report progress meanwhile.
  */
 export async function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Promise<Int8Array[]> {

@@ -72,11 +72,12 @@ export function requireEmittable(
       next: 'Use --emit c, which needs no runtime.',
     });
   if (emit !== 'c') return;
-  if ((!forest && mode !== 'int8') || io === 'float32')
+  const integers = forest || mode === 'int8' || mode === 'int16x8';
+  if (!integers || io === 'float32')
     throw new AiotError(
       'AIOT_QUANTIZE_UNFIT',
-      `--emit c supports only fully int8 models, got --mode ${mode}${io === undefined ? '' : ` --io ${io}`}`,
-      { next: 'Use --mode int8 with --io int8.' },
+      `--emit c supports only integer models, got --mode ${mode}${io === undefined ? '' : ` --io ${io}`}`,
+      { next: 'Use --mode int8 or int16x8 without --io float32.' },
     );
   if (out?.endsWith('.tflite'))
     throw new AiotError('AIOT_USAGE', `expected a folder in --out, got ${out}`, {

@@ -8,7 +8,7 @@ import {
 } from '../../formats/tflite/graph.js';
 import { logTable, RealTransform } from '../../signal/microfrontend.js';
 import { SampleTransform } from '../../signal/sample-transform.js';
-import { type Helper, type Piece, type Site, type SiteOf, table } from './piece.js';
+import { type Helper, type Piece, pieceOf, type Site, type SiteOf, table } from './piece.js';
 
 /**
  * C code of TFLite Micro's audio front end, like the kernels in runtime/interpreter/custom.ts. States are variables of the generated code,
@@ -37,19 +37,6 @@ static inline void shrunk${bits}(const ${type} *x, int by, ${type} *to) {
   const int64_t share = ${2 ** bits - 1} / by;
   to[0] = narrowed${bits}(x[0] * share);
   to[1] = narrowed${bits}(x[1] * share);
-}
-
-/* Position of the pair that is first transformed at \`to\`. */
-static int origin${bits}(int to, int half) {
-  int from = 0;
-  for (int part = half, rest = to, stride = 1; part > 1;) {
-    const int factor = part % 4 == 0 ? 4 : 2;
-    part /= factor;
-    from += rest / part * stride;
-    rest %= part;
-    stride *= factor;
-  }
-  return from;
 }
 
 static void join_two${bits}(${type} *y, int part, const ${type} *turn) {
@@ -116,7 +103,7 @@ function inverseText(bits: 15 | 31): string {
   return `/* 2 * half real values of half + 1 pairs. */
 static void inverse${bits}(const ${type} *x, ${type} *y, int half, const ${type} *inner, const ${type} *outer) {
   for (int to = 0; to < half; to++) {
-    const int from = origin${bits}(to, half);
+    const int from = origin(to, half);
     const int mirrored = from >= (half + 1) / 2;
     ${type} sum[2], turn[2];
     if (from == 0) {
@@ -141,6 +128,18 @@ static inline int bits_of(uint32_t x) {
   int bits = 0;
   for (; x > 0; x >>= 1) bits++;
   return bits;
+}`,
+  origin: `/* Position of the pair that a transform by steps of four and two first places at \`to\`. */
+static int origin(int to, int half) {
+  int from = 0;
+  for (int part = half, rest = to, stride = 1; part > 1;) {
+    const int factor = part % 4 == 0 ? 4 : 2;
+    part /= factor;
+    from += rest / part * stride;
+    rest %= part;
+    stride *= factor;
+  }
+  return from;
 }`,
   fourier: `/* Product of two fractions of 15 bits, rounded. */
 static inline int32_t fraction(int32_t a, int32_t b) {
@@ -195,16 +194,9 @@ static void join_four(int16_t *a, int part, int stride, const int16_t *inner) {
 static void fourier(const int16_t *x, int size, int16_t *y, int half, const int16_t *inner, const int16_t *outer) {
   int first = 1;
   for (int to = 0; to < half; to++) {
-    int from = 0;
-    for (int part = half, rest = to, stride = 1; part > 1;) {
-      const int factor = part % 4 == 0 ? 4 : 2;
-      part /= factor;
-      from += rest / part * stride;
-      rest %= part;
-      stride *= factor;
-    }
-    y[2 * to] = 2 * from < size ? x[2 * from] : 0;
-    y[2 * to + 1] = 2 * from + 1 < size ? x[2 * from + 1] : 0;
+    const int from = 2 * origin(to, half);
+    y[2 * to] = from < size ? x[from] : 0;
+    y[2 * to + 1] = from + 1 < size ? x[from + 1] : 0;
   }
   while (first * 4 <= half) first *= 4;
   int part = 1;
@@ -238,7 +230,7 @@ static void fourier(const int16_t *x, int size, int16_t *y, int half, const int1
   forward31: `/* half + 1 pairs of 2 * half real values, of which \`size\` are not 0. */
 static void forward31(const int32_t *x, int size, int32_t *y, int half, const int32_t *inner, const int32_t *outer) {
   for (int to = 0; to < half; to++) {
-    const int from = 2 * origin31(to, half);
+    const int from = 2 * origin(to, half);
     y[2 * to] = from < size ? x[from] : 0;
     y[2 * to + 1] = from + 1 < size ? x[from + 1] : 0;
   }
@@ -335,20 +327,6 @@ export function withMemory(graph: Graph): Graph {
 }
 
 const bytesOf = ({ shape, type }: Tensor) => elementCount(shape) * elementBytes(type);
-
-function pieceOf(site: Site, part: Pick<Piece, 'body' | 'about'> & Partial<Piece>): Piece {
-  return {
-    at: site.at,
-    op: site.operator.op,
-    inputs: [site.operator.inputs[0]!],
-    output: site.operator.outputs[0]!,
-    scratch: 0,
-    constants: [],
-    helpers: [],
-    cloned: false,
-    ...part,
-  };
-}
 
 /** The variable at a position of the inputs; undefined if the operator does not need it. */
 function variableAt({ operator }: Site, place: number): string | undefined {
@@ -470,7 +448,7 @@ function sampleTransform(site: SiteOf<'SIGNAL_RFFT'>): Piece {
     : `forward31(x, ${size}, y, ${fftLength / 2}, ${first}, ${second})`;
   return pieceOf(site, {
     constants: [table(`${other}_t`, first, inner), table(`${other}_t`, second, outer)],
-    helpers: [`steps${bits}`, inverse ? `inverse${bits}` : 'forward31'],
+    helpers: ['origin', `steps${bits}`, inverse ? `inverse${bits}` : 'forward31'],
     body: `for (int row = 0; row < ${rows}; row++, x += ${size}, y += ${inverse ? fftLength : fftLength + 2})
   ${call};`,
     about: `${fftLength} samples`,
@@ -527,7 +505,7 @@ function transform(site: SiteOf<'SIGNAL_RFFT'>): Piece {
   const [first, second] = [site.own('inner'), site.own('outer')];
   return pieceOf(site, {
     constants: [table('int16_t', first, pairs(inner)), table('int16_t', second, pairs(outer))],
-    helpers: ['wrapped', 'fourier'],
+    helpers: ['wrapped', 'origin', 'fourier'],
     body: `for (int row = 0; row < ${rows}; row++, x += ${size}, y += ${fftLength + 2})
   fourier(x, ${size}, y, ${fftLength / 2}, ${first}, ${second});`,
     about: `${fftLength} samples`,

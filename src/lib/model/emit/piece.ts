@@ -1,6 +1,13 @@
 import { AiotError } from '../../core/errors.js';
 import { roundHalfAway } from '../../core/numbers.js';
-import type { Activation, Graph, Operator, OperatorOptions, Tensor } from '../../formats/tflite/graph.js';
+import {
+  type Activation,
+  elementCount,
+  type Graph,
+  type Operator,
+  type OperatorOptions,
+  type Tensor,
+} from '../../formats/tflite/graph.js';
 import { quantizeMultiplier } from '../../runtime/interpreter/fixed-point.js';
 
 /** Functions shared by several layers, each emitted on first use. */
@@ -8,14 +15,17 @@ export type Helper =
   | 'clamped'
   | 'scaled'
   | 'scaledDown'
+  | 'scaledWide'
   | 'product'
   | 'saturated'
   | 'inverse'
   | 'inverseRoot'
   | 'sigmoid'
+  | 'shares'
   | 'wide'
   | 'wrapped'
   | 'bitsOf'
+  | 'origin'
   | 'fourier'
   | 'steps15'
   | 'steps31'
@@ -78,6 +88,22 @@ export function siteOf(graph: Graph, at: number, table: Int8Array | null): Site 
   };
 }
 
+/** A piece with one input and one output. It has no memory or tables except those in `part`. */
+export function pieceOf(site: Site, part: Pick<Piece, 'body'> & Partial<Piece>): Piece {
+  return {
+    at: site.at,
+    op: site.operator.op,
+    inputs: [site.operator.inputs[0]!],
+    output: site.operator.outputs[0] ?? site.operator.inputs[0]!,
+    scratch: 0,
+    constants: [],
+    helpers: [],
+    cloned: false,
+    about: `${elementCount(site.output.shape)} values`,
+    ...part,
+  };
+}
+
 /** C type of a tensor's elements. bool values are bytes of 0 and 1. */
 export function cTypeOf({ type }: Pick<Tensor, 'type'>): CType {
   return type === 'int16' || type === 'int32' || type === 'uint32' || type === 'uint64'
@@ -93,25 +119,60 @@ export function scaleOf({ quantization }: Tensor): { scale: number; zeroPoint: n
   return { scale: quantization!.scale[0]!, zeroPoint: quantization!.zeroPoint[0]! };
 }
 
-/** Smallest and largest int8 value of an output with a fused activation, computed in single precision like the reference kernels. */
-export function rangeOf(output: Tensor, activation: Activation): { low: number; high: number } {
+/** Smallest and largest value of an output with a fused activation, computed in single precision like the reference kernels. */
+export function rangeOf(output: Tensor, activation: Activation = 'none'): { low: number; high: number } {
   const { scale, zeroPoint } = scaleOf(output);
   const quantized = (real: number) => zeroPoint + roundHalfAway(Math.fround(real / scale));
+  const [least, most] = output.type === 'int16' ? [-32768, 32767] : [-128, 127];
   const [low, high] = {
-    none: [-128, 127],
-    relu: [quantized(0), 127],
+    none: [least, most],
+    relu: [quantized(0), most],
     relu6: [quantized(0), quantized(6)],
     relu_n1_to_1: [quantized(-1), quantized(1)],
   }[activation] as [number, number];
-  return { low: Math.max(-128, low), high: Math.min(127, high) };
+  return { low: Math.max(least, low), high: Math.min(most, high) };
+}
+
+/** C expression for a value as an element of the output: with the zero point added, within the range of its type and activation. */
+export function storedText(output: Tensor, value: string, activation: Activation = 'none'): string {
+  const { low, high } = rangeOf(output, activation);
+  const { zeroPoint } = scaleOf(output);
+  return `(${cTypeOf(output)})clamped(${value}${zeroPoint === 0 ? '' : ` + ${signed(zeroPoint)}`}, ${low}, ${high})`;
+}
+
+/** C expression for a value minus its zero point. */
+export function less(text: string, zero: number): string {
+  return zero === 0 ? text : `(${text} - ${signed(zero)})`;
 }
 
 /** C expression for x times a ratio of scales, and the helper that the expression calls. */
 export function scaledText(x: string, ratio: number): { text: string; helper: Helper } {
-  const { multiplier, shift } = quantizeMultiplier(ratio);
+  const { multiplier, shift } = quantizeMultiplier(Math.abs(ratio));
+  const factor = ratio < 0 ? -multiplier : multiplier;
   return shift < 0
-    ? { text: `scaled_down(${x}, ${multiplier}, ${-shift - 1})`, helper: 'scaledDown' }
-    : { text: `scaled(${x}, ${multiplier}, ${shift})`, helper: 'scaled' };
+    ? { text: `scaled_down(${x}, ${factor}, ${-shift - 1})`, helper: 'scaledDown' }
+    : { text: `scaled(${x}, ${factor}, ${shift})`, helper: 'scaled' };
+}
+
+/**
+ * A ratio of scales for 64-bit sums: a multiplier of 15 bits, and the number of bits by which the product is shifted right.
+ * @throws AIOT_QUANTIZE_UNFIT if the product would have to be shifted left
+ */
+export function wideRatio({ at, operator }: Site, ratio: number): { multiplier: number; shift: number } {
+  const { multiplier, shift } = quantizeMultiplier(ratio);
+  if (shift > 14)
+    throw new AiotError(
+      'AIOT_QUANTIZE_UNFIT',
+      `operator ${at} (${operator.op}): the scale of its output is too small for its input`,
+      { next: 'Such scales indicate a broken model. Quantize it again with `aiot model quantize`.' },
+    );
+  return { multiplier: multiplier < 0x7fff0000 ? (multiplier + 32768) >> 16 : 0x7fff, shift: 15 - shift };
+}
+
+/** C expression for a 64-bit x times a ratio of scales, as layers on int16 compute it. */
+export function wideScaledText(site: Site, x: string, ratio: number): { text: string; helper: Helper } {
+  const { multiplier, shift } = wideRatio(site, ratio);
+  return { text: `scaled_wide(${x}, ${multiplier}, ${shift})`, helper: 'scaledWide' };
 }
 
 /** An integer as C text, in parentheses if negative, because the text may follow a minus sign. */

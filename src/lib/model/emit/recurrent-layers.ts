@@ -1,4 +1,17 @@
-import { type Helper, type Piece, type SiteOf, scaledText, scaleOf, signed, table } from './piece.js';
+import {
+  cTypeOf,
+  type Helper,
+  less,
+  type Piece,
+  pieceOf,
+  type SiteOf,
+  scaledText,
+  scaleOf,
+  signed,
+  storedText,
+  table,
+  wideScaledText,
+} from './piece.js';
 
 type Scale = ReturnType<typeof scaleOf>;
 
@@ -34,12 +47,7 @@ for (int batch = 0; batch < ${batches}; batch++, x += ${inputs}) {
     *y++ = (int8_t)clamped(${second.text} + ${signed(y.zeroPoint)}, -128, 127);
   }
 }`;
-  return {
-    at: site.at,
-    op: 'SVDF',
-    inputs: [site.operator.inputs[0]!],
-    output: site.operator.outputs[0]!,
-    scratch: 0,
+  return pieceOf(site, {
     constants: [
       table('int8_t', site.own('feature'), site.input(1).data as Int8Array),
       table(type, site.own('time'), site.input(2).data as Int8Array | Int16Array),
@@ -47,18 +55,17 @@ for (int batch = 0; batch < ${batches}; batch++, x += ${inputs}) {
     ],
     body,
     helpers: ['clamped', first.helper, second.helper],
-    cloned: false,
     about: `${inputs} → ${units}, ${site.options.rank} ${site.options.rank === 1 ? 'filter' : 'filters'} each over ${memory} steps`,
-  };
+  });
 }
-
-/** C expression for a value minus its zero point. */
-const less = (text: string, zero: number) => (zero === 0 ? text : `(${text} - ${signed(zero)})`);
 
 /** For each gate, the positions of x's weights, the hidden state's weights, and the bias. */
 const gates = { input: [1, 5, 12], forget: [2, 6, 13], cell: [3, 7, 14], output: [4, 8, 15] } as const;
 
-/** LSTM: for each cell and step, four gates are computed from the input and the previous step's outputs. */
+/**
+ * LSTM: for each cell and step, four gates are computed from the input and the previous step's outputs. For int16, the sums of the gates have
+ * 64 bits.
+ */
 export function lstm(site: SiteOf<'UNIDIRECTIONAL_SEQUENCE_LSTM'>): Piece {
   const { timeMajor, cellClip } = site.options;
   const [first, second, inputs] = site.input(0).shape as [number, number, number];
@@ -75,16 +82,24 @@ export function lstm(site: SiteOf<'UNIDIRECTIONAL_SEQUENCE_LSTM'>): Piece {
     helpers.push(made.helper);
     return made.text;
   };
+  const wide = site.input(0).type === 'int16';
+  const [type, total] = [cTypeOf(site.input(0)), wide ? 'int64_t' : 'uint32_t'];
+  const scaledSum = (sum: string, ratio: number) => {
+    if (!wide) return scaled(`(int32_t)${sum}`, ratio);
+    const made = wideScaledText(site, sum, ratio);
+    helpers.push(made.helper);
+    return made.text;
+  };
   const narrow = (text: string) => `clamped(${text}, -32768, 32767)`;
   const functions = (Object.keys(gates) as (keyof typeof gates)[]).map((gate) => {
     const [weights, recurrent] = gates[gate].map((place) => site.input(place).quantization?.scale[0] ?? 0);
-    const own = narrow(scaled('(int32_t)own', Math.fround(x.scale * weights!) * 4096));
-    const past = narrow(scaled('(int32_t)past', Math.fround(hidden.scale * recurrent!) * 4096));
+    const own = narrow(scaledSum('own', Math.fround(x.scale * weights!) * 4096));
+    const past = narrow(scaledSum('past', Math.fround(hidden.scale * recurrent!) * 4096));
     const [w, r, bias] = ['weights', 'recurrent', 'bias'].map((name) => site.own(`${gate}_${name}`));
-    return `static int32_t ${site.own(gate)}(const int8_t *x, const int8_t *hidden, int unit) {
-  uint32_t own = (uint32_t)${bias}[unit], past = 0;
-  for (int i = 0; i < ${inputs}; i++) own += (uint32_t)(${w}[unit * ${inputs} + i] * ${less('x[i]', x.zeroPoint)});
-  for (int i = 0; i < ${units}; i++) past += (uint32_t)(${r}[unit * ${units} + i] * ${less('hidden[i]', hidden.zeroPoint)});
+    return `static int32_t ${site.own(gate)}(const ${type} *x, const ${type} *hidden, int unit) {
+  ${total} own = (${total})${bias}[unit], past = 0;
+  for (int i = 0; i < ${inputs}; i++) own += (${total})(${w}[unit * ${inputs} + i] * ${less('x[i]', x.zeroPoint)});
+  for (int i = 0; i < ${units}; i++) past += (${total})(${r}[unit * ${units} + i] * ${less('hidden[i]', hidden.zeroPoint)});
   return 3 * ${narrow(`${own} + ${past}`)};
 }`;
   });
@@ -96,38 +111,33 @@ export function lstm(site: SiteOf<'UNIDIRECTIONAL_SEQUENCE_LSTM'>): Piece {
   const shown = shift >= 0 ? `*cell * ${3 * 2 ** shift}` : `(3 * *cell + ${2 ** (-shift - 1)}) >> ${-shift}`;
   const row = timeMajor ? `time * ${batches} + batch` : `batch * ${steps} + time`;
   const body = `for (int batch = 0; batch < ${batches}; batch++) {
-  int8_t *const hidden = variable${site.operator.inputs[18]} + batch * ${units};
+  ${type} *const hidden = variable${site.operator.inputs[18]} + batch * ${units};
   for (int time = 0; time < ${steps}; time++) {
-    const int8_t *const now = x + (${row}) * ${inputs};
-    int8_t *const out = y + (${row}) * ${units};
+    const ${type} *const now = x + (${row}) * ${inputs};
+    ${type} *const out = y + (${row}) * ${units};
     for (int unit = 0; unit < ${units}; unit++) {
       int16_t *const cell = variable${site.operator.inputs[19]} + batch * ${units} + unit;
       const int32_t kept = ${narrow(scaled(`logistic(${sum('forget')}) * *cell`, unit))};
       const int32_t added = ${narrow(scaled(`logistic(${sum('input')}) * hyperbolic(${sum('cell')})`, (unit * unit) / cell.scale))};
       *cell = (int16_t)clamped(${narrow('kept + added')}, ${clip});
       const int32_t shown = logistic(${sum('output')}) * hyperbolic(${shown});
-      out[unit] = (int8_t)clamped(${scaled('shown', (unit * unit) / hidden.scale)} + ${signed(hidden.zeroPoint)}, -128, 127);
+      out[unit] = ${storedText(site.output, scaled('shown', (unit * unit) / hidden.scale))};
     }
-    memcpy(hidden, out, ${units});
+    memcpy(hidden, out, ${units} * sizeof *hidden);
   }
 }`;
   const constants = (Object.keys(gates) as (keyof typeof gates)[]).flatMap((gate) =>
     ['weights', 'recurrent', 'bias'].map((name, index) => {
       const { data } = site.input(gates[gate][index]!);
-      const [type, title] = [name === 'bias' ? 'int32_t' : 'int8_t', site.own(`${gate}_${name}`)];
-      return table(type, title, data as Int8Array | Int32Array);
+      const title = site.own(`${gate}_${name}`);
+      if (name !== 'bias') return table('int8_t', title, data as Int8Array);
+      return table(wide ? 'int64_t' : 'int32_t', title, Array.from(data as Int32Array | BigInt64Array, Number));
     }),
   );
-  return {
-    at: site.at,
-    op: 'UNIDIRECTIONAL_SEQUENCE_LSTM',
-    inputs: [site.operator.inputs[0]!],
-    output: site.operator.outputs[0]!,
-    scratch: 0,
+  return pieceOf(site, {
     constants: [...constants, ...functions],
     body,
     helpers,
-    cloned: false,
     about: `${steps} × ${inputs} → ${steps} × ${units}`,
-  };
+  });
 }

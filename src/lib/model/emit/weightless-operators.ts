@@ -21,33 +21,20 @@ import {
   cTypeOf,
   type Helper,
   indent,
+  less,
   type Piece,
+  pieceOf,
   rangeOf,
   type Site,
   type SiteOf,
   scaledText,
   scaleOf,
   signed,
+  storedText,
   table,
+  wideRatio,
+  wideScaledText,
 } from './piece.js';
-
-type Part = Pick<Piece, 'body'> & Partial<Piece>;
-
-/** A piece with one input and one output. It has no memory or tables except those in `part`. */
-function pieceOf(site: Site, part: Part): Piece {
-  return {
-    at: site.at,
-    op: site.operator.op,
-    inputs: [site.operator.inputs[0]!],
-    output: site.operator.outputs[0] ?? site.operator.inputs[0]!,
-    scratch: 0,
-    constants: [],
-    helpers: [],
-    cloned: false,
-    about: `${elementCount(site.output.shape)} values`,
-    ...part,
-  };
-}
 
 /** An operator that depends on a single value, as a table of 256 results. */
 export function lookup(site: Site, values: Int8Array): Piece {
@@ -63,7 +50,6 @@ export function pool(site: SiteOf<'MAX_POOL_2D'>): Piece {
   const { padding, strideH, strideW, filterH, filterW, activation } = site.options;
   const rows = axisOf(height, filterH, strideH, 1, padding);
   const columns = axisOf(width, filterW, strideW, 1, padding);
-  const { low, high } = rangeOf(site.output, activation);
   const average = site.operator.op === 'AVERAGE_POOL_2D';
   const bounds = (
     name: string,
@@ -71,15 +57,18 @@ export function pool(site: SiteOf<'MAX_POOL_2D'>): Piece {
   ) => `const int ${name} = ${name === 'top' ? 'row' : 'column'} * ${stride} - ${before};
 const int ${name}_first = ${name} < 0 ? 0 : ${name}, ${name}_end = ${name} + ${filter} > ${input} ? ${input} : ${name} + ${filter};`;
   const take = average ? 'taken += value;' : 'if (value > taken) taken = value;';
+  // The zero point is part of the values.
+  const { low, high } = rangeOf(site.output, activation);
+  const limited = (value: string) => `(${cTypeOf(site.output)})clamped(${value}, ${low}, ${high})`;
   const half = '(int32_t)((bottom - top_first) * (left_end - left_first))';
   const give = average
     ? `const int32_t count = ${half.replace('bottom', 'top_end')}, half = count / 2;
-y[channel] = (int8_t)clamped((taken > 0 ? taken + half : taken - half) / count, ${low}, ${high});`
-    : `y[channel] = (int8_t)clamped(taken, ${low}, ${high});`;
+y[channel] = ${limited('(taken > 0 ? taken + half : taken - half) / count')};`
+    : `y[channel] = ${limited('taken')};`;
   const position = `${bounds('top', rows)}
 ${bounds('left', columns)}
 for (int channel = 0; channel < ${channels}; channel++) {
-  int32_t taken = ${average ? 0 : -128};
+  int32_t taken = ${average ? 0 : rangeOf(site.output).low};
   for (int r = top_first; r < top_end; r++)
     for (int c = left_first; c < left_end; c++) {
       const int32_t value = x[(r * ${width} + c) * ${channels} + channel];
@@ -130,14 +119,14 @@ export function reduction(site: SiteOf<'MEAN'>): Piece {
     shift < 0
       ? `scaled_down(${from}, ${multiplier}, ${-shift - 1})`
       : `scaled(${from}, ${multiplier}, ${shift})`;
-  const give = added
-    ? `(int8_t)clamped(${scaled} + ${signed(output.zeroPoint)}, -128, 127)`
-    : '(int8_t)taken';
+  const type = cTypeOf(site.output);
+  const { low, high } = rangeOf(site.output);
+  const give = added ? storedText(site.output, scaled) : `(${type})taken`;
   const body = loops(
     'k',
     kept,
-    ({ x }) => `const int8_t *from = x + ${x};
-int32_t taken = ${added ? 0 : op === 'REDUCE_MIN' ? 127 : -128};
+    ({ x }) => `const ${type} *from = x + ${x};
+int32_t taken = ${added ? 0 : op === 'REDUCE_MIN' ? high : low};
 ${loops('r', reduced, (place) => take(place.x))}
 *y++ = ${give};`,
   );
@@ -164,8 +153,6 @@ function broadcastAxes(site: Site): { size: number; x: number; x2: number }[] {
   const [x, x2] = [broadcastSteps(site.input(0).shape, shape), broadcastSteps(site.input(1).shape, shape)];
   return shape.map((size, axis) => ({ size, x: x[axis]!, x2: x2[axis]! }));
 }
-
-const less = (name: string, zero: number) => `(${name} - ${signed(zero)})`;
 
 /** A piece that computes each element from `a` and `b`, the elements of two inputs that are broadcast. */
 function pairwise(site: Site, text: string, helpers: Helper[]): Piece {
@@ -223,7 +210,7 @@ export function prelu(site: Site): Piece {
     (x.scale * slope.scale) / output.scale,
   );
   const text = `const int32_t value = a >= ${signed(x.zeroPoint)} ? ${above.text} : ${below.text};
-*y++ = (int8_t)clamped(value + ${signed(output.zeroPoint)}, -128, 127);`;
+*y++ = ${storedText(site.output, 'value')};`;
   return pairwise(site, text, ['clamped', above.helper, below.helper]);
 }
 
@@ -264,16 +251,6 @@ export function cast(site: Site): Piece {
   return pieceOf(site, { body: `for (int i = 0; i < ${elementCount(shape)}; i++) y[i] = ${value};` });
 }
 
-/** QUANTIZE from int16 to int8. */
-export function requantize(site: Site): Piece {
-  const [input, output] = [scaleOf(site.input(0)), scaleOf(site.output)];
-  const { text, helper } = scaledText(less('x[i]', input.zeroPoint), input.scale / output.scale);
-  return pieceOf(site, {
-    helpers: ['clamped', helper],
-    body: `for (int i = 0; i < ${elementCount(site.output.shape)}; i++) y[i] = (int8_t)clamped(${text} + ${signed(output.zeroPoint)}, -128, 127);`,
-  });
-}
-
 /** ARG_MAX and ARG_MIN: the first position of the largest or smallest value along an axis. */
 export function position(site: Site): Piece {
   const { shape } = site.input(0);
@@ -308,16 +285,17 @@ export function gather(site: SiteOf<'GATHER'>): Piece {
   });
 }
 
-/** SQUARED_DIFFERENCE: rescales both sides to twice the larger scale, with 7 bits of fraction. */
+/** SQUARED_DIFFERENCE: rescales both sides to twice the larger scale; for int8, with 7 bits of fraction. */
 export function squaredDifference(site: Site): Piece {
   if (site.output.type === 'int32') return wide(site);
   const [a, b, output] = [scaleOf(site.input(0)), scaleOf(site.input(1)), scaleOf(site.output)];
   const twice = 2 * Math.max(a.scale, b.scale);
-  const u = scaledText(`${less('a', a.zeroPoint)} * 128`, a.scale / twice);
-  const v = scaledText(`${less('b', b.zeroPoint)} * 128`, b.scale / twice);
-  const square = scaledText('d * d', (twice * twice) / (2 ** 14 * output.scale));
+  const bits = site.output.type === 'int16' ? 0 : 7;
+  const u = scaledText(`${less('a', a.zeroPoint)} * ${2 ** bits}`, a.scale / twice);
+  const v = scaledText(`${less('b', b.zeroPoint)} * ${2 ** bits}`, b.scale / twice);
+  const square = scaledText('d * d', (twice * twice) / (2 ** (2 * bits) * output.scale));
   const text = `const int32_t d = ${u.text} - ${v.text};
-*y++ = (int8_t)clamped(${square.text} + ${signed(output.zeroPoint)}, -128, 127);`;
+*y++ = ${storedText(site.output, square.text)};`;
   return pairwise(site, text, ['clamped', u.helper, v.helper, square.helper]);
 }
 
@@ -325,43 +303,26 @@ export function squaredDifference(site: Site): Piece {
 export function arithmetic(site: SiteOf<'ADD'>): Piece {
   if (site.output.type === 'int32') return wide(site);
   const [a, b, output] = [scaleOf(site.input(0)), scaleOf(site.input(1)), scaleOf(site.output)];
-  const { low, high } = rangeOf(site.output, site.options.activation);
-  const axes = broadcastAxes(site);
-  const at = (place: { x: string; x2: string }) => [`x[${place.x}]`, `x2[${place.x2}]`] as const;
+  const stored = (value: string) => `*y++ = ${storedText(site.output, value, site.options.activation)};`;
   const { op } = site.operator;
   if (op === 'MUL') {
     const { text, helper } = scaledText(
       `${less('a', a.zeroPoint)} * ${less('b', b.zeroPoint)}`,
       (a.scale * b.scale) / output.scale,
     );
-    const body = loops(
-      'i',
-      axes,
-      (place) => `const int32_t a = ${at(place)[0]}, b = ${at(place)[1]};
-*y++ = (int8_t)clamped(${text} + ${signed(output.zeroPoint)}, ${low}, ${high});`,
-    );
-    return pieceOf(site, {
-      inputs: site.operator.inputs,
-      body: `{\n${indent(body)}\n}`,
-      helpers: ['clamped', helper],
-    });
+    return pairwise(site, stored(text), ['clamped', helper]);
   }
   const twice = 2 * Math.max(a.scale, b.scale);
-  const u = scaledText(`${less('a', a.zeroPoint)} * 1048576`, a.scale / twice);
-  const v = scaledText(`${less('b', b.zeroPoint)} * 1048576`, b.scale / twice);
-  const sum = scaledText(`u ${op === 'SUB' ? '-' : '+'} v`, twice / (2 ** 20 * output.scale));
-  const body = loops(
-    'i',
-    axes,
-    (place) => `const int32_t a = ${at(place)[0]}, b = ${at(place)[1]};
-const int32_t u = ${u.text}, v = ${v.text};
-*y++ = (int8_t)clamped(${sum.text} + ${signed(output.zeroPoint)}, ${low}, ${high});`,
-  );
-  return pieceOf(site, {
-    inputs: site.operator.inputs,
-    body: `{\n${indent(body)}\n}`,
-    helpers: ['clamped', u.helper, v.helper, sum.helper],
-  });
+  const one = 2 ** (site.output.type === 'int16' ? 15 : 20);
+  const u = scaledText(`${less('a', a.zeroPoint)} * ${one}`, a.scale / twice);
+  const v = scaledText(`${less('b', b.zeroPoint)} * ${one}`, b.scale / twice);
+  const sum = scaledText(`u ${op === 'SUB' ? '-' : '+'} v`, twice / (one * output.scale));
+  return pairwise(site, `const int32_t u = ${u.text}, v = ${v.text};\n${stored(sum.text)}`, [
+    'clamped',
+    u.helper,
+    v.helper,
+    sum.helper,
+  ]);
 }
 
 /** SOFTMAX over the last axis: e^(x − max) depends only on the difference, so a table is enough. */
@@ -632,7 +593,7 @@ export function nearest(site: SiteOf<'RESIZE_NEAREST_NEIGHBOR'>): Piece {
     body: `for (int n = 0; n < ${batches}; n++)
   for (int r = 0; r < ${output[0]}; r++)
     for (int c = 0; c < ${output[1]}; c++, y += ${channels})
-      memcpy(y, x + ((n * ${input[0]} + ${row}[r]) * ${input[1]} + ${column}[c]) * ${channels}, ${channels});`,
+      memcpy(y, x + ((n * ${input[0]} + ${row}[r]) * ${input[1]} + ${column}[c]) * ${channels}, ${channels * elementBytes(site.output.type)});`,
     about: `${input.join(' × ')} → ${output.join(' × ')}`,
   });
 }
@@ -661,7 +622,7 @@ export function bilinear(site: SiteOf<'RESIZE_BILINEAR'>): Piece {
         const int32_t down = ${row}[3 * r + 2], right = ${column}[3 * c + 2], up = 1024 - down, left = 1024 - right;
         const int64_t sum = (int64_t)${at(0, 0)} * up * left + (int64_t)${at(1, 0)} * down * left +
                             (int64_t)${at(0, 1)} * up * right + (int64_t)${at(1, 1)} * down * right;
-        *y++ = (int8_t)((sum + (sum > 0 ? 524288 : -524288)) / 1048576);
+        *y++ = (${cTypeOf(site.output)})((sum + (sum > 0 ? 524288 : -524288)) / 1048576);
       }`,
     about: `${input.join(' × ')} → ${output.join(' × ')}`,
   });
@@ -671,7 +632,10 @@ export function bilinear(site: SiteOf<'RESIZE_BILINEAR'>): Piece {
 export function batchMatmul(site: SiteOf<'BATCH_MATMUL'>): Piece {
   const plan = batchMatmulOf(nodeAt(site.graph, site.at));
   const [a, b, output] = [scaleOf(site.input(0)), scaleOf(site.input(1)), scaleOf(site.output)];
-  const scaled = scaledText('(int32_t)sum', (a.scale * b.scale) / output.scale);
+  const ratio = (a.scale * b.scale) / output.scale;
+  const wide = site.output.type === 'int16';
+  const scaled = wide ? wideScaledText(site, 'sum', ratio) : scaledText('(int32_t)sum', ratio);
+  const [type, sum] = wide ? ['int16_t', 'int64_t'] : ['int8_t', 'uint32_t'];
   const [first, second] = [site.own('first'), site.own('second')];
   return pieceOf(site, {
     inputs: site.operator.inputs,
@@ -680,11 +644,11 @@ export function batchMatmul(site: SiteOf<'BATCH_MATMUL'>): Piece {
     body: `for (int n = 0; n < ${plan.first.length}; n++)
   for (int r = 0; r < ${plan.rows}; r++)
     for (int c = 0; c < ${plan.columns}; c++) {
-      const int8_t *const left = x + ${first}[n] + r * ${plan.a.row}, *const right = x2 + ${second}[n] + c * ${plan.b.column};
-      uint32_t sum = 0;
+      const ${type} *const left = x + ${first}[n] + r * ${plan.a.row}, *const right = x2 + ${second}[n] + c * ${plan.b.column};
+      ${sum} sum = 0;
       for (int k = 0; k < ${plan.depth}; k++)
-        sum += (uint32_t)(${less(`left[k * ${plan.a.depth}]`, a.zeroPoint)} * ${less(`right[k * ${plan.b.depth}]`, b.zeroPoint)});
-      *y++ = (int8_t)clamped(${scaled.text} + ${signed(output.zeroPoint)}, -128, 127);
+        sum += (${sum})(${less(`left[k * ${plan.a.depth}]`, a.zeroPoint)} * ${less(`right[k * ${plan.b.depth}]`, b.zeroPoint)});
+      *y++ = ${storedText(site.output, scaled.text)};
     }`,
     about: `${plan.first.length} × ${plan.rows} × ${plan.depth} × ${plan.columns}`,
   });
@@ -712,11 +676,16 @@ export function transposeConv(site: SiteOf<'TRANSPOSE_CONV'>): Piece {
   const g = transposeConvOf(nodeAt(site.graph, site.at));
   const [input, output] = [scaleOf(site.input(2)), scaleOf(site.output)];
   const scales = site.input(1).quantization!.scale;
-  const ratios = Array.from({ length: g.outputs }, (_, channel) =>
-    quantizeMultiplier((input.scale * scales[scales.length === 1 ? 0 : channel]!) / output.scale),
+  const wide = site.output.type === 'int16';
+  const ratios = Array.from({ length: g.outputs }, (_, channel) => {
+    const ratio = (input.scale * scales[scales.length === 1 ? 0 : channel]!) / output.scale;
+    return wide ? wideRatio(site, ratio) : quantizeMultiplier(ratio);
+  });
+  const { data } = site.graph.tensors[site.operator.inputs[3] ?? -1] ?? {};
+  const bias = Array.from({ length: g.outputs }, (_, o) =>
+    Number((data as Int32Array | BigInt64Array | undefined)?.[o] ?? 0),
   );
-  const { low, high } = rangeOf(site.output, site.options.activation);
-  const bias = site.graph.tensors[site.operator.inputs[3] ?? -1]?.data as Int32Array | undefined;
+  const [type, sum] = wide ? ['int16_t', 'int64_t'] : ['int8_t', 'uint32_t'];
   const [weights, multiplier, shift, biases] = ['weights', 'multiplier', 'shift', 'bias'].map((name) =>
     site.own(name),
   );
@@ -735,26 +704,26 @@ export function transposeConv(site: SiteOf<'TRANSPOSE_CONV'>): Piece {
         shift!,
         ratios.map((own) => own.shift),
       ),
-      table('int32_t', biases!, bias ?? new Int32Array(g.outputs)),
+      table(wide ? 'int64_t' : 'int32_t', biases!, bias),
     ],
-    helpers: ['clamped', 'scaled'],
+    helpers: ['clamped', wide ? 'scaledWide' : 'scaled'],
     body: `for (int n = 0; n < ${g.batches}; n++, x += ${g.height * g.width * g.channels})
   for (int r = 0; r < ${g.outH}; r++)
     for (int c = 0; c < ${g.outW}; c++)
       for (int o = 0; o < ${g.outputs}; o++) {
-        uint32_t sum = (uint32_t)${biases}[o];
+        ${sum} sum = (${sum})${biases}[o];
         for (int i = 0; i < ${g.filterH}; i++) {
           const int row = r + ${g.top} - i;
           if (row < 0 || row % ${g.strideH} != 0 || row / ${g.strideH} >= ${g.height}) continue;
           for (int j = 0; j < ${g.filterW}; j++) {
             const int column = c + ${g.left} - j;
             if (column < 0 || column % ${g.strideW} != 0 || column / ${g.strideW} >= ${g.width}) continue;
-            const int8_t *const from = x + (row / ${g.strideH} * ${g.width} + column / ${g.strideW}) * ${g.channels};
+            const ${type} *const from = x + (row / ${g.strideH} * ${g.width} + column / ${g.strideW}) * ${g.channels};
             const int8_t *const w = ${weights} + o * ${cell} + (i * ${g.filterW} + j) * ${g.channels};
-            for (int k = 0; k < ${g.channels}; k++) sum += (uint32_t)(${less('from[k]', input.zeroPoint)} * w[k]);
+            for (int k = 0; k < ${g.channels}; k++) sum += (${sum})(${less('from[k]', input.zeroPoint)} * w[k]);
           }
         }
-        *y++ = (int8_t)clamped(scaled((int32_t)sum, ${multiplier}[o], ${shift}[o]) + ${signed(output.zeroPoint)}, ${low}, ${high});
+        *y++ = ${storedText(site.output, `${wide ? 'scaled_wide(sum' : 'scaled((int32_t)sum'}, ${multiplier}[o], ${shift}[o])`, site.options.activation)};
       }`,
     about: `${g.height} × ${g.width} × ${g.channels} → ${g.outH} × ${g.outW} × ${g.outputs}`,
   });

@@ -175,7 +175,7 @@ export const sigmoidTable = (() => {
 })();
 
 /** Multiplier and shift that convert the input to units of 1/(3 · 4096). */
-function inputScale(node: Node, exact: readonly number[]): { multiplier: number; shift: number } {
+export function inputScale(node: Node, exact: readonly number[]): { multiplier: number; shift: number } {
   const { scale } = scaleOf(node, node.input(0));
   const power = Math.round(Math.log2(scale));
   if (Math.abs(Math.log2(scale) - power) < 1e-3 && exact.includes(12 + power))
@@ -250,8 +250,8 @@ function lookupTable(f: (x: number) => number, first: number, last: number): Int
 
 let tables: { exponentials: Int16Array; inverses: Int16Array } | undefined;
 
-/** Created on first use, because most processes do not run an int16 model. */
-function lookupTables() {
+/** The tables of SOFTMAX, created on first use, because most processes do not run an int16 model. */
+export function lookupTables() {
   tables ??= {
     exponentials: lookupTable(Math.exp, -10, 0),
     inverses: lookupTable((x) => 1 / (1 + x), 0, 1),
