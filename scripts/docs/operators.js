@@ -86,7 +86,7 @@ Each cell names the third party whose results our tests compare with ours: **TFL
 - **read**: files written by TensorFlow.
 - **float32**, **int8**, **int16x8** (int16 activations, int8 weights): models with random shapes, scales and options in aiot's interpreter.
 - **int32**, **bool**: indices and conditions, as inputs, outputs or between operators.
-- **\`--emit c\`** and **firmware** support int8, int32, bool and [decision trees](reference/tflite-operators.md#decision-trees). The firmware also supports int16x8. Neither has float32 layers.
+- **\`--emit c\`** and **firmware** support int8, int16x8, int32, bool and [decision trees](reference/tflite-operators.md#decision-trees). Neither has float32 layers, but float32 inputs and outputs that QUANTIZE and DEQUANTIZE convert. C code also moves, adds and multiplies float32 values.
 
 | operators | ${Object.values(columns).join(' | ')} |
 | --- | ${Object.keys(columns)
@@ -98,7 +98,7 @@ GATHER also reads float32 and int8 at computed int32 indices, and CAST converts 
 
 QUANTIZE converts float32 to int8 or int16, int8 to int16 and back, and int8 to uint8 and back. DEQUANTIZE converts int8, int16 or float16 to float32.
 
-The operators of TFLite Micro's [audio front end](reference/tflite-operators.md#audio-front-end) work on int16 samples, uint32 and uint64; Fourier transforms also on int32. The interpreter, C code, the firmware and TFLM produce identical bits: ${signals.join(', ')}.
+The operators of TFLite Micro's [audio front end](reference/tflite-operators.md#audio-front-end) work on int16 samples, uint32 and uint64; Fourier transforms also on int32 and float32, and SIGNAL_OVERLAP_ADD on float32. The interpreter, C code, the firmware and TFLM produce identical bits: ${signals.join(', ')}.
 
 VAR_HANDLE and CALL_ONCE define a file's [variables](reference/tflite-operators.md#variables). WHILE and IF are [control flow](reference/tflite-operators.md#loops).
 See [TFLite operators](reference/tflite-operators.md) for their rules and for limits, [TFLite rules](reference/tflite-rules.md) for files, and [import formats](reference/import-formats.md) for Keras and ONNX.

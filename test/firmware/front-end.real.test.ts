@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { root } from '../support/cli.js';
 import { long } from '../support/every-tensor.js';
-import { frontEndGraphs } from '../support/front-end-graphs.js';
+import { frontEndGraphs, realFrontEndGraphs } from '../support/front-end-graphs.js';
 import { compareFrontEnds } from '../support/front-end-outputs.js';
 import { expectRecorded } from '../support/judged.js';
 import { runInFirmware } from '../support/native-interpreter.js';
@@ -32,7 +32,7 @@ describeReal('cmake', 'the audio front end in the firmware, built with sanitizer
 
   const judged = new Map<string, number>();
   describeReal('tflm', 'compared with TFLite Micro', () => {
-    it.each(Object.keys(frontEndGraphs))(
+    it.each(Object.keys({ ...frontEndGraphs, ...realFrontEndGraphs }))(
       '%s: computes every tensor of consecutive steps bit for bit',
       async (name) => {
         const graphs = await compareFrontEnds(name, size, async (networks) =>

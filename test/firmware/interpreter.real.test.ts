@@ -133,8 +133,24 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
       }),
     );
 
+  /** Models with float32 inputs and outputs, which TensorFlow's converter writes by default. */
+  const realEndJobs = () =>
+    (['int8', 'int16x8'] as const).flatMap((mode) =>
+      kinds
+        .map((kind, seed) => {
+          const graph = quantizedOf(makers[kind], 560 + seed, mode, 'float32');
+          return { name: `${kind} ${mode}`, graph, input: chanceInputs(graph, seededRandom(seed), runs) };
+        })
+        .filter(({ graph: { tensors, operators } }) =>
+          operators.every(
+            ({ op, inputs }) => op.endsWith('QUANTIZE') || tensors[inputs[0]!]!.type !== 'float32',
+          ),
+        ),
+    );
+
   it.each([
     ['each operator', operatorJobs],
+    ['float32 inputs and outputs', realEndJobs],
     ['each operator on int16', wideJobs],
     ['indices and conditions', integerJobs],
     ['whole networks of each kind', networkJobs],
@@ -244,6 +260,21 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
         });
         const graphs = jobs.map(({ graph }) => graph);
         await expectRecorded('firmware.TFLM.int16', operatorsOn('int16', graphs, 20));
+      },
+      timeout,
+    );
+
+    it(
+      'computes the same bits of models with float32 inputs and outputs',
+      async () => {
+        const jobs = realEndJobs();
+        const ours = await runInFirmware(program, jobs);
+        (await runInPythonAsync('tflm', jobs)).forEach(({ output }, index) => {
+          const bytes = Buffer.from(output.buffer, output.byteOffset, output.byteLength);
+          expect(Buffer.from(ours[index]!.output.buffer).equals(bytes), jobs[index]!.name).toBe(true);
+        });
+        const graphs = jobs.map(({ graph }) => graph);
+        await expectRecorded('firmware.TFLM.float-ends', operatorsOn('float32', graphs, 20));
       },
       timeout,
     );

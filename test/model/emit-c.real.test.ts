@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph, type OperatorName } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
 import {
   createInterpreter,
   hasKernel,
@@ -50,7 +51,39 @@ const wideNetworkJobs = (): Job[] =>
         return { name: `${kind} ${seed}`, graph, input: chanceInputs(graph, seededRandom(seed), runs) };
       }),
     )
-    .filter(({ graph }) => graph.tensors.every(({ type }) => type !== 'float32'));
+    .filter(({ graph }) => isWhole(graph));
+
+/** The same kinds of models with float32 inputs and outputs, which TensorFlow's converter writes by default. */
+const realEndJobs = (): Job[] =>
+  (['int8', 'int16x8'] as const).flatMap((mode) =>
+    Object.entries(makers)
+      .map(([kind, make], seed) => {
+        const graph = quantizedOf(make, 940 + seed, mode, 'float32');
+        return { name: `${kind} ${mode}`, graph, input: chanceInputs(graph, seededRandom(seed), runs) };
+      })
+      .filter(({ graph }) => isWhole(graph)),
+  );
+
+/** Operators that C code also supports on float32, to move or scale values at the ends of a model. */
+const realOperators = [
+  ...(['ADD', 'SUB', 'MUL', 'CONCATENATION', 'SPLIT', 'SPLIT_V', 'SLICE', 'STRIDED_SLICE', 'PACK'] as const),
+  ...(['UNPACK', 'TRANSPOSE', 'RESHAPE', 'SQUEEZE', 'READ_VARIABLE', 'ASSIGN_VARIABLE'] as const),
+];
+
+const realJobs = (): Job[] =>
+  realOperators.flatMap((op) => {
+    const random = seededRandom(35);
+    const graphs: Graph[] = [];
+    while (graphs.length < files) {
+      const graph = oneOpGraphs[op]!(random);
+      if (graph.operators.every((other) => other.op !== 'QUANTIZE')) graphs.push(withRealValues(graph));
+    }
+    return graphs.map((graph, at) => ({
+      name: `${op} ${at}`,
+      graph,
+      input: chanceInputs(graph, random, runs),
+    }));
+  });
 
 /** Models of one operator on int16. */
 const wideJobs = (): (Job & { op: OperatorName })[] =>
@@ -104,15 +137,20 @@ const operatorJobs = (): Job[] =>
       .map((job) => ({ ...job, input: chanceInputs(job.graph, random, runs) as Int8Array }));
   });
 
-/** Types that C code does not support, as docs/models.md lists. */
-const withoutC: readonly string[] = ['float32'];
+/** Whether no operator computes with float32. */
+const isWhole = ({ tensors, operators }: Graph) =>
+  operators.every(
+    ({ op, inputs, outputs }) =>
+      converters.includes(op) || [...inputs, ...outputs].every((index) => tensors[index]?.type !== 'float32'),
+  );
+const converters: readonly OperatorName[] = ['CAST', 'QUANTIZE', 'DEQUANTIZE'];
 
 /** Models of one operator on indices and conditions that C code supports. */
 const integerJobs = (): Job[] =>
   Object.entries({ ...integerOpGraphs, ...beyondMicroGraphs }).flatMap(([name, make]) => {
     const random = seededRandom(33);
     return Array.from({ length: files }, () => make(random))
-      .filter(({ tensors }) => tensors.every(({ type }) => !withoutC.includes(type)))
+      .filter(isWhole)
       .map((graph) => ({ name, graph, input: chanceInputs(graph, random, runs) }));
   });
 
@@ -158,6 +196,12 @@ describeReal('cc', 'generated C in a C compiler', () => {
       expectSame(jobs, ours, jobs.map(answersOf));
     },
   );
+
+  it('matches the interpreter bit for bit on float32 inputs and outputs', bounded, async () => {
+    const jobs = [...realEndJobs(), ...realJobs()];
+    expect(jobs.length).toBeGreaterThan(Object.keys(makers).length);
+    expectSame(jobs, await runEmittedC(jobs, sanitized), jobs.map(answersOf));
+  });
 
   it('matches the interpreter bit for bit on indices and conditions', bounded, async () => {
     const jobs = integerJobs();
@@ -252,6 +296,15 @@ describeReal('cc', 'generated C in a C compiler', () => {
         expectSame(jobs, await runEmittedC(jobs, flags.split(' ')), theirs);
       },
     );
+
+    it('matches bit for bit on float32 inputs and outputs', bounded, async () => {
+      const jobs = realEndJobs();
+      const all = [...jobs, ...realJobs()];
+      const theirs = (await runInPythonAsync('tflm', all)).map(({ output }) => output);
+      expectSame(all, await runEmittedC(all, ['-O2']), theirs);
+      const graphs = jobs.map(({ graph }) => graph);
+      await expectRecorded('c.TFLM.float-ends', operatorsOn('float32', graphs, 20));
+    });
 
     it('matches bit for bit on indices and conditions', bounded, async () => {
       const jobs = integerJobs().filter(({ name }) => name in integerOpGraphs);

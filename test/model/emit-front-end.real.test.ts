@@ -4,9 +4,9 @@ import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter
 import { inputSize } from '../support/architectures.js';
 import { runEmittedC } from '../support/emitted-c.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
-import { frontEndGraphs, smallFrontEnds } from '../support/front-end-graphs.js';
+import { frontEndGraphs, realFrontEndGraphs, smallFrontEnds } from '../support/front-end-graphs.js';
 import { compareFrontEnds } from '../support/front-end-outputs.js';
-import { requantizedGraph } from '../support/integer-op-graphs.js';
+import { conversionsGraph, requantizedGraph } from '../support/integer-op-graphs.js';
 import { expectRecorded } from '../support/judged.js';
 import { describeReal } from '../support/real.js';
 
@@ -20,13 +20,10 @@ describeReal('cc', 'generated C of the audio front end', () => {
     bounded,
     async (flags) => {
       const random = seededRandom(7);
-      const makers = [...Object.values(smallFrontEnds), requantizedGraph, requantizedGraph];
-      const jobs = makers.flatMap((make) => {
+      const others = [requantizedGraph, requantizedGraph, conversionsGraph, conversionsGraph];
+      const jobs = [...Object.values(smallFrontEnds), ...others, ...others].map((make) => {
         const graph = make(random);
-        const types = graph.tensors.map(({ type }) => type);
-        return types.includes('float32')
-          ? []
-          : [{ graph, input: chanceInputs(graph, random, 30) as Int8Array }];
+        return { graph, input: chanceInputs(graph, random, 30) as Int8Array };
       });
       const ours = await runEmittedC(jobs, flags.split(' '));
       jobs.forEach(({ graph, input }, index) => {
@@ -43,7 +40,7 @@ describeReal('cc', 'generated C of the audio front end', () => {
   describeReal('tflm', 'compared with TFLite Micro', () => {
     const judged = new Map<string, number>();
 
-    it.each(Object.keys(frontEndGraphs))(
+    it.each(Object.keys({ ...frontEndGraphs, ...realFrontEndGraphs }))(
       '%s: computes every tensor of consecutive steps bit for bit',
       bounded,
       async (name) => {

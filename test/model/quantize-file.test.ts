@@ -14,6 +14,7 @@ import { inputSize, severalEnds } from '../support/architectures.js';
 import { runCli } from '../support/cli.js';
 import { FloatNetwork } from '../support/float-network.js';
 import { frontEndGraphs } from '../support/front-end-graphs.js';
+import { motorFile } from '../support/motor-files.js';
 import { temporaryFolder } from './support.js';
 
 /** A model with 6 inputs and three classes, and enough weights for dynamic range. */
@@ -175,6 +176,26 @@ describe('aiot model quantize FILE', () => {
       expect(evaluated.stderr).toContain('AIOT_TFLITE_UNSUPPORTED');
       expect(evaluated.stderr).toContain('--output NAME');
     });
+  });
+
+  it.each([
+    ['int16x8', 'int16', 'const int16_t *input, int16_t *output'],
+    ['int8', 'float32', 'const float *input, float *output'],
+  ])('writes C for %s with inputs and outputs of %s', async (mode, type, parameters) => {
+    const out = join(folder, `${mode}-${type}-c`);
+    const io = type === 'float32' ? ['--io', 'float32'] : [];
+    const argv = ['model', 'quantize', float, '--data', data, '--mode', mode, ...io, '--emit', 'c'];
+    const { code, json } = await runCli([...argv, '--out', out, '--json']);
+    expect(code).toBe(0);
+    expect(quantizeResultSchema.parse(json)).toMatchObject({ mode, io: type });
+    expect(readFileSync(join(out, 'model.h'), 'utf8')).toContain(`void model_run(${parameters});`);
+    const golden = JSON.parse(readFileSync(join(out, 'golden.json'), 'utf8'));
+    expect([golden.input.type, golden.output.type]).toEqual([type, type]);
+    const interpreter = createInterpreter(readTflite(new Uint8Array(readFileSync(join(out, 'model.tflite')))));
+    for (const { input, output } of golden.vectors) {
+      const given = type === 'int16' ? Int16Array.from(input) : Float32Array.from(input);
+      expect([...interpreter.invoke(given)]).toEqual(output);
+    }
   });
 
   it('needs no rows if nothing is calibrated, and then measures nothing', async () => {
@@ -404,6 +425,41 @@ describe('aiot model quantize FILE with invalid input', () => {
     expect((await runCli([...argv, '--max-loss', '1'])).json).toMatchObject({
       error: { code: 'AIOT_QUANTIZE_UNFIT', message: expect.stringContaining('outputs a value') },
     });
+  });
+});
+
+describe('aiot model quantize --emit on a model that is already quantized', () => {
+  const written = async (name: string) => {
+    const file = join(await temporaryFolder(), `${name}.tflite`);
+    await writeFile(file, motorFile(`${name}.tflite`));
+    return file;
+  };
+
+  it.each([
+    ['int8', 'int8', 'const int8_t *input, int8_t *output'],
+    ['i16x8', 'int16x8', 'const int16_t *input, int16_t *output'],
+  ])('exports %s unchanged as C', async (name, mode, parameters) => {
+    const file = await written(name);
+    const out = file.replace('.tflite', '-c');
+    const { code, json } = await runCli(['model', 'quantize', file, '--emit', 'c', '--out', out, '--json']);
+    expect(code).toBe(0);
+    const result = quantizeResultSchema.parse(json);
+    expect(result).toMatchObject({ mode, windows: 0, sqnrDb: null });
+    expect(result.notes).toContain('the model is already quantized, so it was exported unchanged');
+    expect(readFileSync(join(out, 'model.h'), 'utf8')).toContain(`void model_run(${parameters});`);
+    const golden = JSON.parse(readFileSync(join(out, 'golden.json'), 'utf8'));
+    const interpreter = createInterpreter(readTflite(motorFile(`${name}.tflite`)));
+    const type = mode === 'int8' ? Int8Array : Int16Array;
+    for (const { input, output } of golden.vectors)
+      expect([...interpreter.invoke(type.from(input))]).toEqual(output);
+  });
+
+  it('rejects options that would change it', async () => {
+    const file = await written('int8');
+    const argv = ['model', 'quantize', file, '--emit', 'c', '--mode', 'int16x8', '--io', 'float32'];
+    const { code, stderr } = await runCli(argv);
+    expect(code).toBe(2);
+    expect(stderr).toContain('--mode int16x8 and --io float32 does not apply');
   });
 });
 

@@ -306,7 +306,7 @@ export const frontEndGraphs: Readonly<Record<string, (random: Random) => Graph>>
   },
 };
 
-/** Models on float32, which only the interpreters run. */
+/** Models of one operator on float32. */
 export const realFrontEndGraphs: typeof frontEndGraphs = {
   'SIGNAL_RFFT float32': transformGraph('float32', false),
   'SIGNAL_IRFFT float32': transformGraph('float32', true),

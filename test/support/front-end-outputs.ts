@@ -3,12 +3,12 @@ import { seededRandom } from '../../src/lib/core/numbers.js';
 import { elementBytes, elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { tensorsInTflm } from './every-tensor.js';
-import { definedValues, frontEndGraphs, oneInput, soundInputs } from './front-end-graphs.js';
+import { definedValues, frontEndGraphs, oneInput, realFrontEndGraphs, soundInputs } from './front-end-graphs.js';
 
 /** A network with one output, and consecutive inputs. */
 interface Network {
   graph: Graph;
-  input: Int16Array | Int32Array | Uint32Array;
+  input: ReturnType<typeof soundInputs>;
 }
 
 /**
@@ -24,8 +24,8 @@ export async function compareFrontEnds(
 ): Promise<Graph[]> {
   const random = seededRandom(73);
   const jobs = Array.from({ length: files }, () => {
-    const graph = oneInput(frontEndGraphs[name]!(random));
-    const input = soundInputs(graph, random, runs) as Network['input'];
+    const graph = oneInput({ ...frontEndGraphs, ...realFrontEndGraphs }[name]!(random));
+    const input = soundInputs(graph, random, runs);
     const made = graph.operators.flatMap(({ outputs }) => outputs);
     const ends = made.filter((index) => graph.tensors[index]!.type !== 'uint64');
     return { graph, input, made, ends };

@@ -118,6 +118,7 @@ static bool describe(aiot_network *network, int32_t index, aiot_tensor *out) {
     case AIOT_INT32:
     case AIOT_UINT32:
     case AIOT_BOOL:
+    case AIOT_FLOAT32:
       break;
     default:
       return false;

@@ -42,6 +42,7 @@ static const aiot_kernel kernels[] = {
     {AIOT_RELU6, aiot_prepare_table, 0, 1, 1, 0, 0},
     {AIOT_LEAKY_RELU, aiot_prepare_table, 75, 1, 1, 0, 0},
     {AIOT_QUANTIZE, aiot_prepare_table, 89, 1, 1, 0, 0},
+    {AIOT_DEQUANTIZE, aiot_prepare_dequantize, 38, 1, 1, 0, 0},
     {AIOT_SOFTMAX, aiot_prepare_softmax, 9, 1, 1, 0, 0},
     {AIOT_RESHAPE, aiot_prepare_reshape, 17, 1, 2, 0, 0},
     {AIOT_EXPAND_DIMS, aiot_prepare_expand_dims, 52, 2, 2, 0, 0},

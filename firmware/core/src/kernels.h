@@ -35,6 +35,8 @@ aiot_code aiot_prepare_select(const aiot_operator *operator);
  * input value.
  */
 aiot_code aiot_prepare_table(const aiot_operator *operator);
+/* DEQUANTIZE from int8 or int16 to float32. */
+aiot_code aiot_prepare_dequantize(const aiot_operator *operator);
 aiot_code aiot_prepare_softmax(const aiot_operator *operator);
 aiot_code aiot_prepare_reshape(const aiot_operator *operator);
 aiot_code aiot_prepare_expand_dims(const aiot_operator *operator);

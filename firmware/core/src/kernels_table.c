@@ -224,6 +224,33 @@ static aiot_code prepare_quantize(const aiot_operator *operator, const aiot_oper
   return AIOT_OK;
 }
 
+typedef struct {
+  int32_t count, from, zero_point;
+  float scale;
+} dequantize_plan;
+
+/* The difference is exact in single precision, so the product is rounded once, as in double precision. */
+static void run_dequantize(const aiot_step *step) {
+  const dequantize_plan *plan = step->plan;
+  for (int32_t i = 0; i < plan->count; i++) {
+    const float real = plan->scale * (float)(aiot_load(step->x, plan->from, i) - plan->zero_point);
+    memcpy(step->y + 4 * i, &real, sizeof real);
+  }
+}
+
+aiot_code aiot_prepare_dequantize(const aiot_operator *operator) {
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
+  aiot_scale scale;
+  if (x == NULL || y == NULL || x->count != y->count || y->type != AIOT_FLOAT32) return AIOT_BUNDLE_MALFORMED;
+  if ((x->type != AIOT_INT8 && x->type != AIOT_INT16) || x->data != NULL) return AIOT_MODEL_UNSUPPORTED;
+  if (!aiot_activation_scale_of(&operator->network->file, x, &scale)) return AIOT_BUNDLE_MALFORMED;
+  dequantize_plan *plan = aiot_network_step(operator->network, run_dequantize, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
+                                            aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  *plan = (dequantize_plan){x->count, x->type, scale.zero_point, (float)scale.scale};
+  return AIOT_OK;
+}
+
 aiot_code aiot_prepare_table(const aiot_operator *operator) {
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   if (x == NULL || y == NULL || x->count != y->count) return AIOT_BUNDLE_MALFORMED;

@@ -85,7 +85,7 @@ bool aiot_scale_is(aiot_flatbuffer *file, const aiot_operand *operand, double sc
 int32_t aiot_round(double real) {
   const double most = 1073741824.0;
   const double rounded = round(real);
-  return (int32_t)(rounded > most ? most : rounded < -most ? -most : rounded);
+  return (int32_t)(rounded > most ? most : rounded > -most ? rounded : -most);
 }
 
 bool aiot_scale_holds(double scale, double real) {

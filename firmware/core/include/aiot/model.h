@@ -1,6 +1,6 @@
 /*
- * A quantized network that runs in place. Its input and output are int8 (interface 1) or, with operators of an audio front end, other
- * integers. uint8 inputs and outputs are passed as int8 values that are 128 lower. There are two implementations with the same results: the
+ * A quantized network that runs in place. Its input and output are int8 (interface 1), int16 or other integers, or float32, which
+ * QUANTIZE and DEQUANTIZE convert. uint8 inputs and outputs are passed as int8 values that are 128 lower. There are two implementations with the same results: the
  * core's own interpreter of .tflite files (below), and TFLite Micro (hal/esp32/main/tflm.h).
  */
 #ifndef AIOT_MODEL_H
@@ -20,7 +20,10 @@ typedef struct {
   /* real = scale * (q - zero_point) */
   double scale;
   int32_t zero_point;
-  /* AIOT_INT8, AIOT_INT16, AIOT_INT32, AIOT_UINT32 or AIOT_BOOL. All but int8 may have no quantization: scale 1, zero point 0. */
+  /*
+   * AIOT_INT8, AIOT_INT16, AIOT_INT32, AIOT_UINT32, AIOT_BOOL or AIOT_FLOAT32. All but int8 may have no quantization: scale 1, zero
+   * point 0.
+   */
   int32_t type;
 } aiot_tensor;
 

@@ -249,7 +249,39 @@ static void run_samples(const aiot_step *step) {
   }
 }
 
-/* SIGNAL_RFFT of int32, and SIGNAL_IRFFT. */
+typedef struct {
+  aiot_real_transform transform;
+  float *in;
+  int32_t rows, taken, given;
+} reals_plan;
+
+static void run_reals(const aiot_step *step) {
+  const reals_plan *plan = step->plan;
+  const float *x = (const void *)step->x;
+  float *y = (void *)step->y;
+  for (int32_t row = 0; row < plan->rows; row++, x += plan->taken, y += plan->given) {
+    memcpy(plan->in, x, (size_t)plan->taken * sizeof *x);
+    aiot_real_transform_run(&plan->transform, plan->in, y);
+  }
+}
+
+static aiot_code add_reals(const aiot_operator *operator, int32_t length, int32_t rows, int32_t taken, int32_t given) {
+  aiot_arena *arena = operator->network->arena;
+  const size_t room = ((size_t)length + 2) * sizeof(float);
+  reals_plan *plan = add_step(operator, run_reals, sizeof *plan, -1);
+  if (plan == NULL || !aiot_real_transform_open(&plan->transform, (size_t)length, operator->code == AIOT_SIGNAL_IRFFT, arena))
+    return AIOT_MEMORY_SHORT;
+  plan->in = aiot_arena_take(arena, room, sizeof(float));
+  if (plan->in == NULL) return AIOT_MEMORY_SHORT;
+  /* Beyond `taken` values, the row stays 0. */
+  memset(plan->in, 0, room);
+  plan->rows = rows;
+  plan->taken = taken;
+  plan->given = given;
+  return AIOT_OK;
+}
+
+/* SIGNAL_RFFT of int32 and float32, and SIGNAL_IRFFT. */
 static aiot_code prepare_samples(const aiot_operator *operator, int32_t length, int32_t type) {
   const bool inverse = operator->code == AIOT_SIGNAL_IRFFT;
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
@@ -258,6 +290,7 @@ static aiot_code prepare_samples(const aiot_operator *operator, int32_t length, 
   for (int32_t axis = 0; axis <= last; axis++) shape[axis] = axis == last ? given : x->size[axis];
   if ((inverse ? taken != length + 2 : taken > length) || y->type != type || !aiot_operand_shaped(y, last < 0 ? 1 : x->rank, shape))
     return AIOT_BUNDLE_MALFORMED;
+  if (type == AIOT_FLOAT32) return add_reals(operator, length, x->count / taken, taken, given);
   aiot_arena *arena = operator->network->arena;
   samples_plan *plan = add_step(operator, run_samples, sizeof *plan, -1);
   if (plan == NULL || !aiot_sample_transform_open(&plan->transform, (size_t)length, type == AIOT_INT16 ? 15 : 31, inverse, arena))
@@ -280,11 +313,11 @@ aiot_code aiot_prepare_transform(const aiot_operator *operator) {
   int32_t value[2];
   aiot_code code = read_options(operator, options, 2, value);
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
-  if (code == AIOT_OK && value[0] != AIOT_INT16 && value[0] != AIOT_INT32) code = AIOT_MODEL_UNSUPPORTED;
+  if (code == AIOT_OK && value[0] != AIOT_INT16 && value[0] != AIOT_INT32 && value[0] != AIOT_FLOAT32) code = AIOT_MODEL_UNSUPPORTED;
   if (code == AIOT_OK) code = check_activation(x, value[0], -1);
   if (code != AIOT_OK) return code;
   if ((value[1] & (value[1] - 1)) != 0) return AIOT_MODEL_UNSUPPORTED;
-  if (value[0] == AIOT_INT32 || operator->code == AIOT_SIGNAL_IRFFT) return prepare_samples(operator, value[1], value[0]);
+  if (value[0] != AIOT_INT16 || operator->code == AIOT_SIGNAL_IRFFT) return prepare_samples(operator, value[1], value[0]);
   const int32_t length = value[1], last = x->rank - 1, size = last < 0 ? 1 : x->size[last];
   int32_t shape[AIOT_RANK_MAX] = {length + 2};
   for (int32_t axis = 0; axis <= last; axis++) shape[axis] = axis == last ? length + 2 : x->size[axis];
@@ -336,43 +369,59 @@ aiot_code aiot_prepare_delay(const aiot_operator *operator) {
 }
 
 typedef struct {
-  int16_t *sums;
+  int8_t *sums;
   int32_t rows, frames, size, step;
+  /* Bytes of a sample: 2 = int16, 4 = float32. */
+  size_t bytes;
 } overlap_plan;
+
+/* Adds a frame to the sums. Those of int16 are limited. */
+static void add_frame(const overlap_plan *plan, int8_t *sums, const int8_t *x) {
+  if (plan->bytes == sizeof(float)) {
+    float *to = (void *)sums;
+    const float *from = (const void *)x;
+    for (int32_t i = 0; i < plan->size; i++) to[i] += from[i];
+    return;
+  }
+  int16_t *to = (void *)sums;
+  const int16_t *from = (const void *)x;
+  for (int32_t i = 0; i < plan->size; i++) to[i] = (int16_t)aiot_range_limit(aiot_range_whole(AIOT_INT16), to[i] + from[i]);
+}
 
 static void run_overlap_add(const aiot_step *step) {
   const overlap_plan *plan = step->plan;
-  const int16_t *x = (const void *)step->x;
-  int16_t *y = (void *)step->y;
+  const int8_t *x = step->x;
+  int8_t *y = step->y;
+  const size_t frame = (size_t)plan->size * plan->bytes, given = (size_t)plan->step * plan->bytes;
   for (int32_t row = 0; row < plan->rows; row++) {
-    int16_t *sums = plan->sums + row * plan->size;
-    for (int32_t frame = 0; frame < plan->frames; frame++, x += plan->size, y += plan->step) {
-      for (int32_t i = 0; i < plan->size; i++) sums[i] = (int16_t)aiot_range_limit(aiot_range_whole(AIOT_INT16), sums[i] + x[i]);
-      const size_t rest = (size_t)(plan->size - plan->step);
-      memcpy(y, sums, (size_t)plan->step * sizeof *y);
-      memmove(sums, sums + plan->step, rest * sizeof *sums);
-      memset(sums + rest, 0, (size_t)plan->step * sizeof *sums);
+    int8_t *sums = plan->sums + (size_t)row * frame;
+    for (int32_t i = 0; i < plan->frames; i++, x += frame, y += given) {
+      add_frame(plan, sums, x);
+      memcpy(y, sums, given);
+      memmove(sums, sums + given, frame - given);
+      memset(sums + (frame - given), 0, given);
     }
   }
 }
 
-/* SIGNAL_OVERLAP_ADD of int16: sums are limited to int16. */
+/* SIGNAL_OVERLAP_ADD of int16 and float32. */
 aiot_code aiot_prepare_overlap_add(const aiot_operator *operator) {
   static const option options[] = {{"T", AIOT_FLOAT32, AIOT_INT16}, {"frame_step", 1, MOST}};
   int32_t value[2];
   aiot_code code = read_options(operator, options, 2, value);
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
-  if (code == AIOT_OK && value[0] != AIOT_INT16) code = AIOT_MODEL_UNSUPPORTED;
-  if (code == AIOT_OK) code = check_activation(x, AIOT_INT16, -1);
+  if (code == AIOT_OK && value[0] != AIOT_INT16 && value[0] != AIOT_FLOAT32) code = AIOT_MODEL_UNSUPPORTED;
+  if (code == AIOT_OK) code = check_activation(x, value[0], -1);
   if (code != AIOT_OK) return code;
-  if (x->rank < 2 || y->type != AIOT_INT16 || y->rank != x->rank - 1) return AIOT_BUNDLE_MALFORMED;
+  if (x->rank < 2 || y->type != value[0] || y->rank != x->rank - 1) return AIOT_BUNDLE_MALFORMED;
   const int32_t size = x->size[x->rank - 1], frames = x->size[x->rank - 2], rows = x->count / size / frames;
   if (value[1] > size) return AIOT_MODEL_UNSUPPORTED;
   if ((int64_t)rows * frames * value[1] != y->count) return AIOT_BUNDLE_MALFORMED;
+  const size_t bytes = aiot_type_bytes(value[0]);
   overlap_plan *plan = add_step(operator, run_overlap_add, sizeof *plan, -1);
-  int16_t *sums = plan == NULL ? NULL : aiot_variable_memory(operator->network, (size_t)(rows * size) * sizeof *sums);
+  int8_t *sums = plan == NULL ? NULL : aiot_variable_memory(operator->network, (size_t)(rows * size) * bytes);
   if (sums == NULL) return AIOT_MEMORY_SHORT;
-  *plan = (overlap_plan){sums, rows, frames, size, value[1]};
+  *plan = (overlap_plan){sums, rows, frames, size, value[1], bytes};
   return AIOT_OK;
 }
 

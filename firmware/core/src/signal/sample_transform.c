@@ -33,6 +33,13 @@ static void rotate(const aiot_sample_transform *own, int32_t *to, size_t count, 
   }
 }
 
+/* Steps of a transform of `half` pairs. Returns their number. */
+static size_t factorize(size_t half, uint8_t *factor) {
+  size_t count = 0;
+  for (size_t rest = half; rest > 1; rest /= factor[count++]) factor[count] = rest % 4 == 0 ? 4 : 2;
+  return count;
+}
+
 bool aiot_sample_transform_open(aiot_sample_transform *own, size_t length, int bits, bool inverse, aiot_arena *arena) {
   const size_t half = length / 2;
   *own = (aiot_sample_transform){.length = length, .bits = bits, .inverse = inverse};
@@ -42,7 +49,7 @@ bool aiot_sample_transform_open(aiot_sample_transform *own, size_t length, int b
   if (!own->inner || !own->outer || !own->work) return false;
   rotate(own, own->inner, half, 0, half);
   rotate(own, own->outer, half / 2, half / 2 + 1, length);
-  for (size_t rest = half; rest > 1; rest /= own->factor[own->factors++]) own->factor[own->factors] = rest % 4 == 0 ? 4 : 2;
+  own->factors = factorize(half, own->factor);
   return true;
 }
 
@@ -150,4 +157,122 @@ static void run_inverse(const aiot_sample_transform *own, const int32_t *in, int
 
 void aiot_sample_transform_run(const aiot_sample_transform *own, const int32_t *in, int32_t *out) {
   (own->inverse ? run_inverse : run_forward)(own, in, out);
+}
+
+static const double pi = 3.14159265358979323846;
+
+/* Sets the rotation by a phase in double precision, as KISS FFT does. */
+static void set_rotation(const aiot_real_transform *own, float *to, double phase) {
+  to[0] = (float)cos(phase);
+  to[1] = (float)sin(own->inverse ? phase : -phase);
+}
+
+bool aiot_real_transform_open(aiot_real_transform *own, size_t length, bool inverse, aiot_arena *arena) {
+  const size_t half = length / 2;
+  *own = (aiot_real_transform){.length = length, .inverse = inverse};
+  own->inner = aiot_room(arena, length, sizeof(float));
+  own->outer = aiot_room(arena, half, sizeof(float));
+  own->work = aiot_room(arena, length, sizeof(float));
+  if (!own->inner || !own->outer || !own->work) return false;
+  for (size_t k = 0; k < half; k++) set_rotation(own, own->inner + 2 * k, 2 * pi * (double)k / (double)half);
+  for (size_t k = 0; k < half / 2; k++) set_rotation(own, own->outer + 2 * k, pi * ((double)(k + 1) / (double)half + 0.5));
+  own->factors = factorize(half, own->factor);
+  return true;
+}
+
+typedef struct {
+  float re, im;
+} real_pair;
+
+static real_pair real_at(const float *x) {
+  return (real_pair){x[0], x[1]};
+}
+
+static void put_real(float *y, float re, float im) {
+  y[0] = re;
+  y[1] = im;
+}
+
+/* Each product is rounded before it is added. */
+static real_pair real_turned(real_pair x, const float *by) {
+  const float a = x.re * by[0], b = x.im * by[1], c = x.re * by[1], d = x.im * by[0];
+  return (real_pair){a - b, c + d};
+}
+
+static real_pair real_sum(real_pair a, real_pair b) {
+  return (real_pair){a.re + b.re, a.im + b.im};
+}
+
+static real_pair real_difference(real_pair a, real_pair b) {
+  return (real_pair){a.re - b.re, a.im - b.im};
+}
+
+static void real_two(float *y, size_t part, const float *turn) {
+  const real_pair a = real_at(y), b = real_turned(real_at(y + 2 * part), turn);
+  put_real(y + 2 * part, a.re - b.re, a.im - b.im);
+  put_real(y, a.re + b.re, a.im + b.im);
+}
+
+static void real_four(const aiot_real_transform *own, float *y, size_t part, size_t turn) {
+  real_pair x[4] = {real_at(y)};
+  for (size_t q = 1; q < 4; q++) x[q] = real_turned(real_at(y + 2 * q * part), own->inner + 2 * turn * q);
+  const real_pair even = real_sum(x[0], x[2]), odd = real_difference(x[0], x[2]);
+  const real_pair sum = real_sum(x[1], x[3]), difference = real_difference(x[1], x[3]);
+  put_real(y, even.re + sum.re, even.im + sum.im);
+  put_real(y + 4 * part, even.re - sum.re, even.im - sum.im);
+  put_real(y + (own->inverse ? 6 : 2) * part, odd.re + difference.im, odd.im - difference.re);
+  put_real(y + (own->inverse ? 2 : 6) * part, odd.re - difference.im, odd.im + difference.re);
+}
+
+/* Like `transform`. */
+static void real_stages(const aiot_real_transform *own, const float *x, size_t from, float *y, size_t to, size_t stride, size_t level) {
+  if (level == own->factors) {
+    put_real(y + 2 * to, x[2 * from], x[2 * from + 1]);
+    return;
+  }
+  const size_t factor = own->factor[level], part = own->length / 2 / stride / factor;
+  for (size_t i = 0; i < factor; i++) real_stages(own, x, from + i * stride, y, to + i * part, stride * factor, level + 1);
+  for (size_t i = 0; i < part; i++) {
+    if (factor == 4) real_four(own, y + 2 * (to + i), part, i * stride);
+    else real_two(y + 2 * (to + i), part, own->inner + 2 * i * stride);
+  }
+}
+
+/* Like `crossed`. */
+static real_pair real_crossed(const aiot_real_transform *own, const float *x, size_t k, real_pair *rotated) {
+  const float *mirror = x + 2 * (own->length / 2 - k);
+  const real_pair a = real_at(x + 2 * k), b = {mirror[0], -mirror[1]};
+  *rotated = real_turned(real_difference(a, b), own->outer + 2 * (k - 1));
+  return real_sum(a, b);
+}
+
+static void real_forward(const aiot_real_transform *own, const float *in, float *out) {
+  const size_t half = own->length / 2;
+  const float *first = own->work;
+  real_stages(own, in, 0, own->work, 0, 1, 0);
+  put_real(out, first[0] + first[1], 0);
+  put_real(out + own->length, first[0] - first[1], 0);
+  for (size_t k = 1; k <= half / 2; k++) {
+    real_pair turn;
+    const real_pair sum = real_crossed(own, own->work, k, &turn);
+    put_real(out + 2 * k, (sum.re + turn.re) * 0.5f, (sum.im + turn.im) * 0.5f);
+    put_real(out + 2 * (half - k), (sum.re - turn.re) * 0.5f, (turn.im - sum.im) * 0.5f);
+  }
+}
+
+static void real_inverse(const aiot_real_transform *own, const float *in, float *out) {
+  const size_t half = own->length / 2;
+  put_real(own->work, in[0] + in[own->length], in[0] - in[own->length]);
+  for (size_t k = 1; k <= half / 2; k++) {
+    real_pair turn;
+    const real_pair sum = real_crossed(own, in, k, &turn);
+    put_real(own->work + 2 * k, sum.re + turn.re, sum.im + turn.im);
+    put_real(own->work + 2 * (half - k), sum.re - turn.re, -(sum.im - turn.im));
+  }
+  real_stages(own, own->work, 0, out, 0, 1, 0);
+  for (size_t i = 0; i < own->length; i++) out[i] /= (float)own->length;
+}
+
+void aiot_real_transform_run(const aiot_real_transform *own, const float *in, float *out) {
+  (own->inverse ? real_inverse : real_forward)(own, in, out);
 }

@@ -1,5 +1,5 @@
 /*
- * Fourier transforms of real int32 numbers, and inverse transforms of int16 and int32, in the integers of KISS FFT
+ * Fourier transforms of int32 and float32, and inverse transforms of int16, int32 and float32, with the results of KISS FFT
  * (src/lib/signal/sample-transform.ts).
  */
 #ifndef AIOT_SIGNAL_SAMPLE_TRANSFORM_H
@@ -23,5 +23,17 @@ bool aiot_sample_transform_open(aiot_sample_transform *transform, size_t length,
 
 /* Transforms `length` samples into length / 2 + 1 pairs of real and imaginary parts; the inverse transforms these pairs into samples. */
 void aiot_sample_transform_run(const aiot_sample_transform *transform, const int32_t *in, int32_t *out);
+
+/* The same transforms of float32. Those of the inverse are divided by `length`. */
+typedef struct {
+  size_t length;
+  bool inverse;
+  float *inner, *outer, *work;
+  uint8_t factor[AIOT_TRANSFORM_LEVELS];
+  size_t factors;
+} aiot_real_transform;
+
+bool aiot_real_transform_open(aiot_real_transform *transform, size_t length, bool inverse, aiot_arena *arena);
+void aiot_real_transform_run(const aiot_real_transform *transform, const float *in, float *out);
 
 #endif

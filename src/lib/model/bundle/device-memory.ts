@@ -104,11 +104,11 @@ function networkBytes(graph: Graph): number {
 function tableBytes({ op, inputs, options }: Operator, { tensors }: Graph): number {
   if (op === 'SOFTMAX') return tensors[inputs[0]!]!.type === 'int16' ? 4 * 513 : 0;
   if (op === 'SIGNAL_FILTER_BANK_LOG') return 2 * 130;
-  if (op === 'SIGNAL_IRFFT') return 18 * options.fftLength;
-  if (op !== 'SIGNAL_RFFT') return 0;
+  if (op !== 'SIGNAL_RFFT' && op !== 'SIGNAL_IRFFT') return 0;
   const { type, shape } = tensors[inputs[0]!]!;
   // firmware/core/src/signal/sample_transform.c
-  if (type === 'int32') return 18 * options.fftLength;
+  if (type === 'float32') return 14 * options.fftLength + 8;
+  if (type === 'int32' || op === 'SIGNAL_IRFFT') return 18 * options.fftLength;
   const padded = shape.at(-1) !== options.fftLength;
   return (padded ? 7 : 5) * options.fftLength;
 }

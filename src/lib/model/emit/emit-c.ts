@@ -38,6 +38,7 @@ import {
   choice,
   comparison,
   concatenation,
+  dequantize,
   fill,
   gather,
   l2,
@@ -49,6 +50,7 @@ import {
   pool,
   position,
   prelu,
+  quantize,
   reduction,
   select,
   softmax,
@@ -137,7 +139,7 @@ function variablesOf({ tensors }: Graph): { index: number; values: VariableValue
   );
 }
 
-type VariableValues = Int8Array | Int16Array | Int32Array | Uint8Array | Uint32Array;
+type VariableValues = Int8Array | Int16Array | Int32Array | Uint8Array | Uint32Array | Float32Array;
 
 /** The variables, and the function that resets them. */
 function variableTexts(graph: Graph): string[] {
@@ -230,7 +232,9 @@ function source({ graph, name, classes }: EmitOptions, { pieces, roots }: Pieces
       ? []
       : [table(cTypeOf(tensor), `constant${root}`, tensor.data as VariableValues)];
   });
-  const usesMemory = hasState(graph) || pieces.some(({ body }) => /\bmem(cpy|set)\(/.test(body));
+  const usesMemory =
+    hasState(graph) ||
+    pieces.some(({ body, helpers }) => /\bmem(cpy|set)\(/.test(body) || helpers.includes('truncated'));
   const names =
     classes.length === 0
       ? []
@@ -261,7 +265,11 @@ const wideArena = (bytes: string) => `static int32_t words[${bytes} / 4];
 static int8_t *const arena = (int8_t *)words;`;
 
 /** Types with an arena of their own, because memory of one type must not be used as another (C11, 6.5). uint32 may alias int32. */
-const ownArenas = { int16_t: { name: 'halves', size: 2 }, uint64_t: { name: 'doubles', size: 8 } } as const;
+const ownArenas = {
+  int16_t: { name: 'halves', size: 2 },
+  uint64_t: { name: 'doubles', size: 8 },
+  float: { name: 'reals', size: 4 },
+} as const;
 
 function functionText({ tensors, outputs }: Graph, piece: Piece, index: number): string {
   const { op, about, constants, body, inputs, output, scratch, cloned } = piece;
@@ -344,6 +352,7 @@ function inputsOf(
       const values = { length, map: (_: unknown, i: number) => value(i) };
       if (tensor.type === 'int32') return Int32Array.from({ length }, values.map);
       if (tensor.type === 'int16') return Int16Array.from({ length }, values.map);
+      if (tensor.type === 'float32') return Float32Array.from({ length }, values.map);
       if (tensor.type === 'uint32') return Uint32Array.from({ length }, values.map);
       return tensor.type === 'bool'
         ? Uint8Array.from({ length }, values.map)
@@ -351,13 +360,17 @@ function inputsOf(
     });
   };
   const limit = fewestRows(graph);
-  /** The range of an input's values: indices are random, but exist in every table. */
-  const rangeOf = ({ type }: Tensor): [low: number, high: number] =>
-    type === 'int32' ? [0, limit - 1] : (inputRanges[type] ?? [-128, 127]);
+  /** The range of an input's values: indices are random, but exist in every table. Real values do not exceed the range of QUANTIZE. */
+  const rangeOf = (tensor: Tensor): [low: number, high: number] => {
+    const { type } = tensor;
+    if (type === 'float32') return realRange(graph, tensor);
+    return type === 'int32' ? [0, limit - 1] : (inputRanges[type] ?? [-128, 127]);
+  };
   const stride = Math.max(1, Math.floor(rows.length / counts.rows));
   const taken = rows.filter((_, at) => at % stride === 0).slice(0, counts.rows);
   const quantized = taken.map((row) =>
     each((tensor, before) => {
+      if (tensor.type === 'float32') return (i) => row[before + i]!;
       if (!isScaled(tensor)) return (i) => Math.round(row[before + i]!);
       const { scale, zeroPoint } = scaleOf(tensor);
       const [low, high] = rangeOf(tensor);
@@ -369,6 +382,7 @@ function inputsOf(
   const chance = Array.from({ length: counts.chance }, () =>
     each((tensor) => {
       const [low, high] = rangeOf(tensor);
+      if (tensor.type === 'float32') return () => low + random() * (high - low);
       return () => Math.floor(random() * (high - low + 1)) + low;
     }),
   );
@@ -381,6 +395,16 @@ const inputRanges: { readonly [type: string]: [low: number, high: number] } = {
   int16: [-32768, 32767],
   uint32: [0, 0xffffffff],
 };
+
+/** The range of values that a QUANTIZE of this tensor represents; −1 to 1 without a QUANTIZE. */
+function realRange({ operators, tensors }: Graph, tensor: Tensor): [low: number, high: number] {
+  const converter = operators.find(({ op, inputs }) => op === 'QUANTIZE' && tensors[inputs[0]!] === tensor);
+  if (converter === undefined) return [-1, 1];
+  const output = tensors[converter.outputs[0]!]!;
+  const { scale, zeroPoint } = scaleOf(output);
+  const [least, most] = output.type === 'int16' ? [-32768, 32767] : [-128, 127];
+  return [scale * (least - zeroPoint), scale * (most - zeroPoint)];
+}
 
 /** The number of rows of the smallest table from which computed or given indices select; 100 without such a table. */
 function fewestRows({ operators, tensors }: Graph): number {
@@ -472,7 +496,7 @@ function memoryOf(graph: Graph, { pieces, roots }: Pieces): Memory {
       if (graph.tensors[root]!.data !== undefined) return `constant${root}`;
       const { offset } = blocks.get(root)!;
       const type = typeOf(root);
-      if (type === 'int16_t' || type === 'uint64_t')
+      if (type === 'int16_t' || type === 'uint64_t' || type === 'float')
         return arena(offset, ownArenas[type].name, ownArenas[type].size);
       return type === 'int8_t' ? arena(offset) : `(${type} *)(void *)(${arena(offset)})`;
     },
@@ -595,6 +619,23 @@ static inline int32_t hyperbolic(int32_t v) {
   const int32_t g = u >= 255 ? 65535 * 256 : sigmoid_table[u] * 256 + (a & 255) * (sigmoid_table[u + 1] - sigmoid_table[u]);
   return v >= 0 ? (g - 8388608 + 128) >> 8 : (8388608 - g + 127) >> 8;
 }`,
+  nearest: `/* x, rounded to the nearest integer from low to high; halves away from zero. */
+static inline int32_t nearest(float x, int32_t low, int32_t high) {
+  if (!(x > (float)low)) return low;
+  if (x >= (float)high) return high;
+  const int32_t whole = (int32_t)x;
+  const float rest = x - (float)whole;
+  return rest >= 0.5f ? whole + 1 : rest <= -0.5f ? whole - 1 : whole;
+}`,
+  truncated: `/* x without its fraction, modulo 2^32; 0 if x is infinite or not a number. */
+static inline int32_t truncated(float x) {
+  if (x > -2147483648.0f && x < 2147483648.0f) return (int32_t)x;
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  const uint32_t up = (bits >> 23 & 255) - 150;
+  const uint32_t size = up > 31 ? 0 : (8388608u | (bits & 8388607)) << up;
+  return (int32_t)(bits >> 31 ? 0u - size : size);
+}`,
   shares: () => {
     const { exponentials, inverses } = lookupTables();
     return `/* e^x from -10 to 0, and 1 / (1 + x) from 0 to 1, in steps of 2^-15, moved to halve the errors of interpolation. */
@@ -623,6 +664,8 @@ function helperTexts(used: ReadonlySet<Helper>): string[] {
     'inverseRoot',
     'sigmoid',
     'shares',
+    'nearest',
+    'truncated',
     ...frontEndOrder,
   ];
   const arithmetic = used.has('inverse') || used.has('inverseRoot') ? ['product', 'saturated'] : [];
@@ -684,6 +727,7 @@ const makers: { readonly [Name in OperatorName]?: (site: Site<never>) => Piece |
   LOGICAL_OR: logical,
   LOGICAL_NOT: logical,
   CAST: cast,
+  DEQUANTIZE: dequantize,
   ARG_MAX: position,
   ARG_MIN: position,
   TRANSPOSE_CONV: transposeConv,
@@ -779,8 +823,8 @@ function isLookup({ tensors }: Graph, { op, inputs, outputs }: Operator): boolea
 
 function makerOf({ tensors }: Graph, operator: Operator): (site: Site<never>) => Piece | Piece[] {
   const { op, inputs } = operator;
-  if (op === 'QUANTIZE') return requantize;
   const { type } = tensors[inputs[activationPlaces(operator)[0]!]!]!;
+  if (op === 'QUANTIZE') return type === 'float32' ? quantize : requantize;
   return ((type === 'int16' ? makers16[op] : undefined) ?? makers[op])!;
 }
 
@@ -796,20 +840,41 @@ function isCopied(
 /** Types of values in generated code. */
 const emitted: readonly Tensor['type'][] = ['int8', 'int16', 'int32', 'bool'];
 
+/** Operators with C code on float32: those that convert, move or scale values. */
+const real: ReadonlySet<OperatorName> = new Set([
+  'QUANTIZE',
+  'DEQUANTIZE',
+  'ADD',
+  'SUB',
+  'MUL',
+  'CONCATENATION',
+  'SPLIT',
+  'SPLIT_V',
+  'SLICE',
+  'STRIDED_SLICE',
+  'PACK',
+  'UNPACK',
+  'TRANSPOSE',
+  'READ_VARIABLE',
+  'ASSIGN_VARIABLE',
+]);
+
 /** Types that an operator may read and yield, except operators of the audio front end, which have their own. */
 function typesOf(op: OperatorName): readonly Tensor['type'][] {
-  if (op === 'CAST') return [...emitted, 'uint32'];
-  return reshapes.has(op) ? [...emitted, 'uint32', 'uint64'] : emitted;
+  if (op === 'CAST') return [...emitted, 'uint32', 'float32'];
+  if (reshapes.has(op)) return [...emitted, 'uint32', 'uint64', 'float32'];
+  return real.has(op) ? [...emitted, 'float32'] : emitted;
 }
 
 function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
-  const next = 'Use --mode int8 or int16x8 without --io float32.';
   const refuse = (what: string) =>
-    new AiotError('AIOT_QUANTIZE_UNFIT', `--emit c supports only integer models; this model has ${what}`, {
-      next,
+    new AiotError('AIOT_QUANTIZE_UNFIT', `--emit c supports only layers on integers; this model has ${what}`, {
+      next: 'Use --mode int8 or int16x8.',
     });
   const typeOf = (index: number): Tensor['type'] => tensors[index]!.type;
-  const ends = hasFrontEnd({ operators }) ? [...emitted, 'uint32'] : emitted;
+  const ends: readonly Tensor['type'][] = [...emitted, 'uint32', 'float32'];
+  const broken = tensors.findIndex(({ data }) => data instanceof Float32Array && !data.every(Number.isFinite));
+  if (broken >= 0) throw refuse(`an infinite number in tensor ${broken}`);
   for (const index of [...inputs, ...outputs])
     if (!ends.includes(typeOf(index))) throw refuse(`an input or output of ${typeOf(index)}`);
   operators.forEach((operator, at) => {
@@ -817,8 +882,7 @@ function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
     const read = activationPlaces(operator).map((place) => operator.inputs[place]!);
     const types = [...made, ...read.filter((index) => index >= 0)].map(typeOf);
     const own = typesOf(op);
-    // The audio front end has C code only on integers.
-    const other = types.find((type) => (op.startsWith('SIGNAL_') ? type === 'float32' : !own.includes(type)));
+    const other = types.find((type) => !op.startsWith('SIGNAL_') && !own.includes(type));
     if (other !== undefined) throw refuse(`operator ${at} (${op}) of ${other}`);
     if (!hasC(op)) throw refuse(`operator ${at} (${op}), which has no C code`);
   });

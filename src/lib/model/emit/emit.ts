@@ -57,12 +57,10 @@ export function requireEmittable(
   emit: Emit | undefined,
   {
     mode,
-    io,
     out,
     forest = false,
   }: {
     mode: (typeof quantizeModes)[number];
-    io?: string | undefined;
     out?: string | undefined;
     forest?: boolean;
   },
@@ -72,12 +70,11 @@ export function requireEmittable(
       next: 'Use --emit c, which needs no runtime.',
     });
   if (emit !== 'c') return;
-  const integers = forest || mode === 'int8' || mode === 'int16x8';
-  if (!integers || io === 'float32')
+  if (!forest && mode !== 'int8' && mode !== 'int16x8')
     throw new AiotError(
       'AIOT_QUANTIZE_UNFIT',
-      `--emit c supports only integer models, got --mode ${mode}${io === undefined ? '' : ` --io ${io}`}`,
-      { next: 'Use --mode int8 or int16x8 without --io float32.' },
+      `--emit c supports only layers on integers, got --mode ${mode}`,
+      { next: 'Use --mode int8 or int16x8.' },
     );
   if (out?.endsWith('.tflite'))
     throw new AiotError('AIOT_USAGE', `expected a folder in --out, got ${out}`, {

@@ -8,114 +8,182 @@ import {
 } from '../../formats/tflite/graph.js';
 import { logTable, RealTransform } from '../../signal/microfrontend.js';
 import { SampleTransform } from '../../signal/sample-transform.js';
-import { type Helper, type Piece, pieceOf, type Site, type SiteOf, table } from './piece.js';
+import { cTypeOf, type Helper, type Piece, pieceOf, type Site, type SiteOf, table } from './piece.js';
 
 /**
  * C code of TFLite Micro's audio front end, like the kernels in runtime/interpreter/custom.ts. States are variables of the generated code,
  * which `withMemory` adds to the operators' inputs where files do not contain them.
  */
-/** Steps of a complex transform with fractions of 15 or 31 bits, like `SampleTransform`, from pairs that are in order in y. */
-function stepsText(bits: 15 | 31): string {
-  const type = `int${bits + 1}_t`;
-  return `static inline ${type} wrapped${bits}(int64_t x) {
+/** Arithmetic of a transform: fractions of 15 or 31 bits, or float. */
+type Fraction = 15 | 31 | 'Real';
+
+/** C type of values, and C text of their sums and differences, which wrap. */
+function arithmeticOf(kind: Fraction) {
+  if (kind === 'Real')
+    return {
+      type: 'float',
+      add: (a: string, b: string) => `${a} + ${b}`,
+      subtract: (a: string, b: string) => `${a} - ${b}`,
+      negate: (a: string) => `-(${a})`,
+    };
+  return {
+    type: `int${kind + 1}_t`,
+    add: (a: string, b: string) => `wrapped${kind}((int64_t)${a} + ${b})`,
+    subtract: (a: string, b: string) => `wrapped${kind}((int64_t)${a} - ${b})`,
+    negate: (a: string) => `wrapped${kind}(-(int64_t)${a})`,
+  };
+}
+
+/** Products and sums of pairs. Those of float are rounded after each operation. */
+function pairsText(kind: Fraction): string {
+  const { type } = arithmeticOf(kind);
+  if (kind === 'Real')
+    return `/* The pair x, rotated. Each product is rounded before it is added. */
+static inline void rotatedReal(float re, float im, const float *by, float *to) {
+  const float a = re * by[0], b = im * by[1], c = re * by[1], d = im * by[0];
+  to[0] = a - b;
+  to[1] = c + d;
+}
+
+/* Only integers are divided before they are added. */
+static inline void shrunkReal(const float *x, int by, float *to) {
+  (void)by;
+  to[0] = x[0];
+  to[1] = x[1];
+}`;
+  return `static inline ${type} wrapped${kind}(int64_t x) {
   return (${type})(u${type})(uint64_t)x;
 }
 
 /* Product of two fractions, rounded. */
-static inline ${type} narrowed${bits}(int64_t x) {
-  return wrapped${bits}((x + ((int64_t)1 << ${bits - 1})) >> ${bits});
+static inline ${type} narrowed${kind}(int64_t x) {
+  return wrapped${kind}((x + ((int64_t)1 << ${kind - 1})) >> ${kind});
 }
 
 /* The pair x, rotated. */
-static inline void rotated${bits}(${type} re, ${type} im, const ${type} *by, ${type} *to) {
-  to[0] = narrowed${bits}((int64_t)re * by[0] - (int64_t)im * by[1]);
-  to[1] = narrowed${bits}((int64_t)re * by[1] + (int64_t)im * by[0]);
+static inline void rotated${kind}(${type} re, ${type} im, const ${type} *by, ${type} *to) {
+  to[0] = narrowed${kind}((int64_t)re * by[0] - (int64_t)im * by[1]);
+  to[1] = narrowed${kind}((int64_t)re * by[1] + (int64_t)im * by[0]);
 }
 
 /* The pair at x, divided by the number of pairs that are added. */
-static inline void shrunk${bits}(const ${type} *x, int by, ${type} *to) {
-  const int64_t share = ${2 ** bits - 1} / by;
-  to[0] = narrowed${bits}(x[0] * share);
-  to[1] = narrowed${bits}(x[1] * share);
+static inline void shrunk${kind}(const ${type} *x, int by, ${type} *to) {
+  const int64_t share = ${2 ** kind - 1} / by;
+  to[0] = narrowed${kind}(x[0] * share);
+  to[1] = narrowed${kind}(x[1] * share);
+}`;
 }
 
-static void join_two${bits}(${type} *y, int part, const ${type} *turn) {
+/** Steps of a complex transform, like `SampleTransform`, from pairs that are in order in y. */
+function stepsText(kind: Fraction): string {
+  const { type, add, subtract, negate } = arithmeticOf(kind);
+  return `${pairsText(kind)}
+
+static void join_two${kind}(${type} *y, int part, const ${type} *turn) {
   ${type} a[2], b[2];
-  shrunk${bits}(y, 2, a);
-  shrunk${bits}(y + 2 * part, 2, b);
-  rotated${bits}(b[0], b[1], turn, b);
+  shrunk${kind}(y, 2, a);
+  shrunk${kind}(y + 2 * part, 2, b);
+  rotated${kind}(b[0], b[1], turn, b);
   for (int i = 0; i < 2; i++) {
-    y[2 * part + i] = wrapped${bits}((int64_t)a[i] - b[i]);
-    y[i] = wrapped${bits}((int64_t)a[i] + b[i]);
+    y[2 * part + i] = ${subtract('a[i]', 'b[i]')};
+    y[i] = ${add('a[i]', 'b[i]')};
   }
 }
 
-static void join_four${bits}(${type} *y, int part, int turn, const ${type} *inner, int inverse) {
+static void join_four${kind}(${type} *y, int part, int turn, const ${type} *inner, int inverse) {
   ${type} x[4][2], even[2], odd[2], sum[2], difference[2];
   for (int q = 0; q < 4; q++) {
-    shrunk${bits}(y + 2 * q * part, 4, x[q]);
+    shrunk${kind}(y + 2 * q * part, 4, x[q]);
     if (q > 0) {
       const ${type} re = x[q][0], im = x[q][1];
-      rotated${bits}(re, im, inner + 2 * turn * q, x[q]);
+      rotated${kind}(re, im, inner + 2 * turn * q, x[q]);
     }
   }
   for (int i = 0; i < 2; i++) {
-    even[i] = wrapped${bits}((int64_t)x[0][i] + x[2][i]);
-    odd[i] = wrapped${bits}((int64_t)x[0][i] - x[2][i]);
-    sum[i] = wrapped${bits}((int64_t)x[1][i] + x[3][i]);
-    difference[i] = wrapped${bits}((int64_t)x[1][i] - x[3][i]);
-    y[i] = wrapped${bits}((int64_t)even[i] + sum[i]);
-    y[4 * part + i] = wrapped${bits}((int64_t)even[i] - sum[i]);
+    even[i] = ${add('x[0][i]', 'x[2][i]')};
+    odd[i] = ${subtract('x[0][i]', 'x[2][i]')};
+    sum[i] = ${add('x[1][i]', 'x[3][i]')};
+    difference[i] = ${subtract('x[1][i]', 'x[3][i]')};
+    y[i] = ${add('even[i]', 'sum[i]')};
+    y[4 * part + i] = ${subtract('even[i]', 'sum[i]')};
   }
   ${type} *const b = y + (inverse ? 6 : 2) * part, *const d = y + (inverse ? 2 : 6) * part;
-  b[0] = wrapped${bits}((int64_t)odd[0] + difference[1]);
-  b[1] = wrapped${bits}((int64_t)odd[1] - difference[0]);
-  d[0] = wrapped${bits}((int64_t)odd[0] - difference[1]);
-  d[1] = wrapped${bits}((int64_t)odd[1] + difference[0]);
+  b[0] = ${add('odd[0]', 'difference[1]')};
+  b[1] = ${subtract('odd[1]', 'difference[0]')};
+  d[0] = ${subtract('odd[0]', 'difference[1]')};
+  d[1] = ${add('odd[1]', 'difference[0]')};
 }
 
-static void join_all${bits}(${type} *y, int half, const ${type} *inner, int inverse) {
+static void join_all${kind}(${type} *y, int half, const ${type} *inner, int inverse) {
   int first = 1, part = 1;
   while (first * 4 <= half) first *= 4;
   if (first < half) {
-    for (int to = 0; to < half; to += 2) join_two${bits}(y + 2 * to, 1, inner);
+    for (int to = 0; to < half; to += 2) join_two${kind}(y + 2 * to, 1, inner);
     part = 2;
   }
   for (; part < half; part *= 4)
     for (int to = 0; to < half; to += 4 * part)
-      for (int i = 0; i < part; i++) join_four${bits}(y + 2 * (to + i), part, i * (half / part / 4), inner, inverse);
+      for (int i = 0; i < part; i++) join_four${kind}(y + 2 * (to + i), part, i * (half / part / 4), inner, inverse);
 }
 
 /* The sum of pair k of x and the conjugate of its mirror image, and their difference, rotated. */
-static void crossed${bits}(const ${type} *x, int k, int half, const ${type} *outer, ${type} *sum, ${type} *turned_by) {
-  const ${type} mirror[2] = {x[2 * (half - k)], wrapped${bits}(-(int64_t)x[2 * (half - k) + 1])};
+static void crossed${kind}(const ${type} *x, int k, int half, const ${type} *outer, ${type} *sum, ${type} *turned_by) {
+  const ${type} mirror[2] = {x[2 * (half - k)], ${negate('x[2 * (half - k) + 1]')}};
   ${type} a[2], b[2];
-  shrunk${bits}(x + 2 * k, 2, a);
-  shrunk${bits}(mirror, 2, b);
-  rotated${bits}(wrapped${bits}((int64_t)a[0] - b[0]), wrapped${bits}((int64_t)a[1] - b[1]), outer + 2 * (k - 1), turned_by);
-  sum[0] = wrapped${bits}((int64_t)a[0] + b[0]);
-  sum[1] = wrapped${bits}((int64_t)a[1] + b[1]);
+  shrunk${kind}(x + 2 * k, 2, a);
+  shrunk${kind}(mirror, 2, b);
+  rotated${kind}(${subtract('a[0]', 'b[0]')}, ${subtract('a[1]', 'b[1]')}, outer + 2 * (k - 1), turned_by);
+  sum[0] = ${add('a[0]', 'b[0]')};
+  sum[1] = ${add('a[1]', 'b[1]')};
 }`;
 }
 
-function inverseText(bits: 15 | 31): string {
-  const type = `int${bits + 1}_t`;
-  return `/* 2 * half real values of half + 1 pairs. */
-static void inverse${bits}(const ${type} *x, ${type} *y, int half, const ${type} *inner, const ${type} *outer) {
+function inverseText(kind: Fraction): string {
+  const { type, add, subtract, negate } = arithmeticOf(kind);
+  return `/* 2 * half real values of half + 1 pairs${kind === 'Real' ? ', times their number' : ''}. */
+static void inverse${kind}(const ${type} *x, ${type} *y, int half, const ${type} *inner, const ${type} *outer) {
   for (int to = 0; to < half; to++) {
     const int from = origin(to, half);
     const int mirrored = from >= (half + 1) / 2;
     ${type} sum[2], turn[2];
     if (from == 0) {
-      const ${type} ends[2] = {wrapped${bits}((int64_t)x[0] + x[2 * half]), wrapped${bits}((int64_t)x[0] - x[2 * half])};
-      shrunk${bits}(ends, 2, y + 2 * to);
+      const ${type} ends[2] = {${add('x[0]', 'x[2 * half]')}, ${subtract('x[0]', 'x[2 * half]')}};
+      shrunk${kind}(ends, 2, y + 2 * to);
       continue;
     }
-    crossed${bits}(x, mirrored ? half - from : from, half, outer, sum, turn);
-    y[2 * to] = wrapped${bits}(mirrored ? (int64_t)sum[0] - turn[0] : (int64_t)sum[0] + turn[0]);
-    y[2 * to + 1] = mirrored ? wrapped${bits}(-(int64_t)wrapped${bits}((int64_t)sum[1] - turn[1])) : wrapped${bits}((int64_t)sum[1] + turn[1]);
+    crossed${kind}(x, mirrored ? half - from : from, half, outer, sum, turn);
+    y[2 * to] = mirrored ? ${subtract('sum[0]', 'turn[0]')} : ${add('sum[0]', 'turn[0]')};
+    y[2 * to + 1] = mirrored ? ${negate(subtract('sum[1]', 'turn[1]'))} : ${add('sum[1]', 'turn[1]')};
   }
-  join_all${bits}(y, half, inner, 1);
+  join_all${kind}(y, half, inner, 1);
+}`;
+}
+
+/** A transform of int32 or float. The results of int32 are halved with a shift, those of float exactly. */
+function forwardText(kind: 31 | 'Real'): string {
+  const { type, add, subtract } = arithmeticOf(kind);
+  const halved = (text: string) => (kind === 'Real' ? `(${text}) * 0.5f` : `${text} >> 1`);
+  return `/* half + 1 pairs of 2 * half real values, of which \`size\` are not 0. */
+static void forward${kind}(const ${type} *x, int size, ${type} *y, int half, const ${type} *inner, const ${type} *outer) {
+  for (int to = 0; to < half; to++) {
+    const int from = 2 * origin(to, half);
+    y[2 * to] = from < size ? x[from] : 0;
+    y[2 * to + 1] = from + 1 < size ? x[from + 1] : 0;
+  }
+  join_all${kind}(y, half, inner, 0);
+  ${type} first[2];
+  shrunk${kind}(y, 2, first);
+  y[0] = ${add('first[0]', 'first[1]')};
+  y[2 * half] = ${subtract('first[0]', 'first[1]')};
+  y[1] = y[2 * half + 1] = 0;
+  for (int k = 1; k <= half / 2; k++) {
+    ${type} *const a = y + 2 * k, *const b = y + 2 * (half - k), sum[2], turn[2];
+    crossed${kind}(y, k, half, outer, sum, turn);
+    a[0] = ${halved(add('sum[0]', 'turn[0]'))};
+    a[1] = ${halved(add('sum[1]', 'turn[1]'))};
+    b[0] = ${halved(subtract('sum[0]', 'turn[0]'))};
+    b[1] = ${halved(subtract('turn[1]', 'sum[1]'))};
+  }
 }`;
 }
 
@@ -225,30 +293,12 @@ static void fourier(const int16_t *x, int size, int16_t *y, int half, const int1
 }`,
   steps15: stepsText(15),
   steps31: stepsText(31),
+  stepsReal: stepsText('Real'),
   inverse15: inverseText(15),
   inverse31: inverseText(31),
-  forward31: `/* half + 1 pairs of 2 * half real values, of which \`size\` are not 0. */
-static void forward31(const int32_t *x, int size, int32_t *y, int half, const int32_t *inner, const int32_t *outer) {
-  for (int to = 0; to < half; to++) {
-    const int from = 2 * origin(to, half);
-    y[2 * to] = from < size ? x[from] : 0;
-    y[2 * to + 1] = from + 1 < size ? x[from + 1] : 0;
-  }
-  join_all31(y, half, inner, 0);
-  int32_t first[2];
-  shrunk31(y, 2, first);
-  y[0] = wrapped31((int64_t)first[0] + first[1]);
-  y[2 * half] = wrapped31((int64_t)first[0] - first[1]);
-  y[1] = y[2 * half + 1] = 0;
-  for (int k = 1; k <= half / 2; k++) {
-    int32_t *const a = y + 2 * k, *const b = y + 2 * (half - k), sum[2], turn[2];
-    crossed31(y, k, half, outer, sum, turn);
-    a[0] = wrapped31((int64_t)sum[0] + turn[0]) >> 1;
-    a[1] = wrapped31((int64_t)sum[1] + turn[1]) >> 1;
-    b[0] = wrapped31((int64_t)sum[0] - turn[0]) >> 1;
-    b[1] = wrapped31((int64_t)turn[1] - sum[1]) >> 1;
-  }
-}`,
+  inverseReal: inverseText('Real'),
+  forward31: forwardText(31),
+  forwardReal: forwardText('Real'),
   weightedSum: `static uint64_t weighted_sum(const uint32_t *x, const int16_t *weights, int count) {
   uint64_t sum = 0;
   for (int k = 0; k < count; k++) sum += (uint64_t)(int64_t)weights[k] * x[k];
@@ -433,24 +483,33 @@ for (int i = 0; i < ${count}; i++) y[i] = wrapped((int32_t)((uint32_t)x[i] << *$
   ];
 }
 
-/** SIGNAL_RFFT of int32, and SIGNAL_IRFFT. */
+/** SIGNAL_RFFT of int32 and float32, and SIGNAL_IRFFT. TFLite Micro divides the samples of float32 by their number. */
 function sampleTransform(site: SiteOf<'SIGNAL_RFFT'>): Piece {
   const { fftLength } = site.options;
   const { shape, type } = site.input(0);
   const size = shape.at(-1) ?? 1;
   const rows = elementCount(shape) / size;
   const inverse = site.operator.op === 'SIGNAL_IRFFT';
-  const [bits, other] = type === 'int16' ? ([15, 'int16'] as const) : ([31, 'int32'] as const);
-  const { inner, outer } = new SampleTransform(other, fftLength, inverse);
+  const isReal = type === 'float32';
+  const kind = isReal ? 'Real' : type === 'int16' ? 15 : 31;
+  const { inner, outer } = new SampleTransform(type as 'int16', fftLength, inverse);
   const [first, second] = [site.own('inner'), site.own('outer')];
+  const given = inverse ? fftLength : fftLength + 2;
   const call = inverse
-    ? `inverse${bits}(x, y, ${fftLength / 2}, ${first}, ${second})`
-    : `forward31(x, ${size}, y, ${fftLength / 2}, ${first}, ${second})`;
+    ? `inverse${kind}(x, y, ${fftLength / 2}, ${first}, ${second});`
+    : `forward${kind as 31 | 'Real'}(x, ${size}, y, ${fftLength / 2}, ${first}, ${second});`;
+  const divide = `\n  for (int i = 0; i < ${given}; i++) y[i] /= ${fftLength}.0f;`;
+  const cType = cTypeOf(site.output);
   return pieceOf(site, {
-    constants: [table(`${other}_t`, first, inner), table(`${other}_t`, second, outer)],
-    helpers: ['origin', `steps${bits}`, inverse ? `inverse${bits}` : 'forward31'],
-    body: `for (int row = 0; row < ${rows}; row++, x += ${size}, y += ${inverse ? fftLength : fftLength + 2})
-  ${call};`,
+    constants: [table(cType, first, inner), table(cType, second, outer)],
+    helpers: [
+      'origin',
+      `steps${kind}`,
+      inverse ? `inverse${kind}` : `forward${kind as 31 | 'Real'}`,
+    ],
+    body: `for (int row = 0; row < ${rows}; row++, x += ${size}, y += ${given}) {
+  ${call}${isReal && inverse ? divide : ''}
+}`,
     about: `${fftLength} samples`,
   });
 }
@@ -478,15 +537,17 @@ function overlapAdd(site: SiteOf<'SIGNAL_OVERLAP_ADD'>): Piece {
   const { frameStep } = site.options;
   const [frames = 1, size = 1] = shape.slice(-2);
   const rest = size - frameStep;
+  const [bytes, cType] = [elementBytes(site.output.type), cTypeOf(site.output)];
+  const sum = cType === 'float' ? 'sums[i] + x[i]' : '(int16_t)clamped(sums[i] + x[i], -32768, 32767)';
   return pieceOf(site, {
-    helpers: ['clamped'],
+    helpers: cType === 'float' ? [] : ['clamped'],
     body: `for (int row = 0; row < ${elementCount(shape) / size / frames}; row++) {
-  int16_t *const sums = ${variableAt(site, 1)} + row * ${size};
+  ${cType} *const sums = ${variableAt(site, 1)} + row * ${size};
   for (int frame = 0; frame < ${frames}; frame++, x += ${size}, y += ${frameStep}) {
-    for (int i = 0; i < ${size}; i++) sums[i] = (int16_t)clamped(sums[i] + x[i], -32768, 32767);
-    memcpy(y, sums, ${2 * frameStep});
-    memmove(sums, sums + ${frameStep}, ${2 * rest});
-    memset(sums + ${rest}, 0, ${2 * frameStep});
+    for (int i = 0; i < ${size}; i++) sums[i] = ${sum};
+    memcpy(y, sums, ${bytes * frameStep});
+    memmove(sums, sums + ${frameStep}, ${bytes * rest});
+    memset(sums + ${rest}, 0, ${bytes * frameStep});
   }
 }`,
     about: `${size} samples every ${frameStep}`,

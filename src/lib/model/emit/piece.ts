@@ -9,6 +9,7 @@ import {
   type Tensor,
 } from '../../formats/tflite/graph.js';
 import { quantizeMultiplier } from '../../runtime/interpreter/fixed-point.js';
+import { cFloat } from './c-text.js';
 
 /** Functions shared by several layers, each emitted on first use. */
 export type Helper =
@@ -22,6 +23,8 @@ export type Helper =
   | 'inverseRoot'
   | 'sigmoid'
   | 'shares'
+  | 'nearest'
+  | 'truncated'
   | 'wide'
   | 'wrapped'
   | 'bitsOf'
@@ -29,9 +32,12 @@ export type Helper =
   | 'fourier'
   | 'steps15'
   | 'steps31'
+  | 'stepsReal'
   | 'inverse15'
   | 'inverse31'
+  | 'inverseReal'
   | 'forward31'
+  | 'forwardReal'
   | 'weightedSum'
   | 'root'
   | 'gain'
@@ -106,12 +112,13 @@ export function pieceOf(site: Site, part: Pick<Piece, 'body'> & Partial<Piece>):
 
 /** C type of a tensor's elements. bool values are bytes of 0 and 1. */
 export function cTypeOf({ type }: Pick<Tensor, 'type'>): CType {
+  if (type === 'float32') return 'float';
   return type === 'int16' || type === 'int32' || type === 'uint32' || type === 'uint64'
     ? `${type}_t`
     : 'int8_t';
 }
 
-type CType = 'int8_t' | 'int16_t' | 'int32_t' | 'uint32_t' | 'uint64_t';
+type CType = 'float' | 'int8_t' | 'int16_t' | 'int32_t' | 'uint32_t' | 'uint64_t';
 
 export type SiteOf<Name extends keyof OperatorOptions> = Site<OperatorOptions[Name]>;
 
@@ -182,7 +189,7 @@ export function signed(value: number): string {
 
 /** A table of numbers, sixteen per line. */
 export function table(type: string, name: string, values: ArrayLike<number>, whole = values.length): string {
-  return `static const ${type} ${name}[${wholeText(values.length, whole)}] = {\n${numberLines(values).join('\n')}\n};`;
+  return `static const ${type} ${name}[${wholeText(values.length, whole)}] = {\n${numberLines(values, type === 'float' ? cFloat : literal).join('\n')}\n};`;
 }
 
 /** Rows of numbers, padded with zeros to `whole` on machines that process rows in whole vectors. */
@@ -198,11 +205,11 @@ export function wholeText(count: number, whole: number): string {
 }
 
 /** Numbers as C, sixteen per line. */
-function numberLines(values: ArrayLike<number>): string[] {
+function numberLines(values: ArrayLike<number>, written = literal): string[] {
   const lines: string[] = [];
   for (let at = 0; at < values.length; at += 16)
     lines.push(
-      `    ${Array.from({ length: Math.min(16, values.length - at) }, (_, i) => literal(values[at + i]!)).join(', ')},`,
+      `    ${Array.from({ length: Math.min(16, values.length - at) }, (_, i) => written(values[at + i]!)).join(', ')},`,
     );
   return lines;
 }

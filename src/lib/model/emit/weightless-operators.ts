@@ -6,6 +6,7 @@ import {
   exponential,
   quantizeMultiplier,
 } from '../../runtime/interpreter/fixed-point.js';
+import { floatRange } from '../../runtime/interpreter/float.js';
 import { axisOf } from '../../runtime/interpreter/geometry.js';
 import {
   batchMatmulOf,
@@ -16,6 +17,7 @@ import {
 } from '../../runtime/interpreter/images.js';
 import { nodeAt } from '../../runtime/interpreter/interpreter.js';
 import type { Node } from '../../runtime/interpreter/node.js';
+import { cFloat } from './c-text.js';
 import {
   byByte,
   cTypeOf,
@@ -156,10 +158,11 @@ function broadcastAxes(site: Site): { size: number; x: number; x2: number }[] {
 
 /** A piece that computes each element from `a` and `b`, the elements of two inputs that are broadcast. */
 function pairwise(site: Site, text: string, helpers: Helper[]): Piece {
+  const type = site.input(0).type === 'float32' ? 'float' : 'int32_t';
   const body = loops(
     'i',
     broadcastAxes(site),
-    ({ x, x2 }) => `const int32_t a = x[${x}], b = x2[${x2}];\n${text}`,
+    ({ x, x2 }) => `const ${type} a = x[${x}], b = x2[${x2}];\n${text}`,
   );
   return pieceOf(site, { inputs: site.operator.inputs, body: `{\n${indent(body)}\n}`, helpers });
 }
@@ -227,6 +230,15 @@ function wide(site: Site): Piece {
   return pairwise(site, `*y++ = (int32_t)(${text});`, []);
 }
 
+/** ADD, SUB and MUL of float32. */
+function real(site: SiteOf<'ADD'>): Piece {
+  const sign = { ADD: '+', SUB: '-', MUL: '*' }[site.operator.op as 'ADD'];
+  const { low, high } = floatRange(site.options.activation);
+  const least = low === Number.NEGATIVE_INFINITY ? '' : `value < ${cFloat(low)} ? ${cFloat(low)} : `;
+  const most = high === Number.POSITIVE_INFINITY ? '' : `value > ${cFloat(high)} ? ${cFloat(high)} : `;
+  return pairwise(site, `const float value = a ${sign} b;\n*y++ = ${least}${most}value;`, []);
+}
+
 /** LOGICAL_AND, LOGICAL_OR and LOGICAL_NOT of bytes, which are true unless they are 0. */
 export function logical(site: Site): Piece {
   const { op } = site.operator;
@@ -240,15 +252,41 @@ export function logical(site: Site): Piece {
 /** CAST of stored values. Values that do not fit wrap. */
 export function cast(site: Site): Piece {
   const { type, shape } = site.output;
+  const isReal = site.input(0).type === 'float32';
+  const x = isReal && type !== 'float32' && type !== 'bool' ? 'truncated(x[i])' : 'x[i]';
   const values: { readonly [Type in typeof type]?: string } = {
-    bool: 'x[i] != 0',
-    int8: '(int8_t)(uint8_t)x[i]',
-    int16: '(int16_t)(uint16_t)x[i]',
-    int32: '(int32_t)x[i]',
-    uint32: '(uint32_t)x[i]',
+    bool: `${x} != 0`,
+    int8: `(int8_t)(uint8_t)${x}`,
+    int16: `(int16_t)(uint16_t)${x}`,
+    int32: `(int32_t)${x}`,
+    uint32: `(uint32_t)${x}`,
+    float32: `(float)${x}`,
   };
   const value = values[type]!;
-  return pieceOf(site, { body: `for (int i = 0; i < ${elementCount(shape)}; i++) y[i] = ${value};` });
+  return pieceOf(site, {
+    body: `for (int i = 0; i < ${elementCount(shape)}; i++) y[i] = ${value};`,
+    helpers: x === 'x[i]' ? [] : ['truncated'],
+  });
+}
+
+/** QUANTIZE of float32. */
+export function quantize(site: Site): Piece {
+  const { scale, zeroPoint } = scaleOf(site.output);
+  const { low, high } = rangeOf(site.output);
+  const value = `nearest(x[i] / ${cFloat(scale)}, ${low - zeroPoint}, ${high - zeroPoint})`;
+  const shown = zeroPoint === 0 ? value : `${value} + ${signed(zeroPoint)}`;
+  return pieceOf(site, {
+    body: `for (int i = 0; i < ${elementCount(site.output.shape)}; i++) y[i] = (${cTypeOf(site.output)})(${shown});`,
+    helpers: ['nearest'],
+  });
+}
+
+/** DEQUANTIZE of int8 or int16. The difference is exact in float, so the product is rounded once. */
+export function dequantize(site: Site): Piece {
+  const { scale, zeroPoint } = scaleOf(site.input(0));
+  return pieceOf(site, {
+    body: `for (int i = 0; i < ${elementCount(site.output.shape)}; i++) y[i] = ${cFloat(scale)} * (float)${less('x[i]', zeroPoint)};`,
+  });
 }
 
 /** ARG_MAX and ARG_MIN: the first position of the largest or smallest value along an axis. */
@@ -302,6 +340,7 @@ export function squaredDifference(site: Site): Piece {
 /** ADD, SUB and MUL with NumPy's broadcasting. */
 export function arithmetic(site: SiteOf<'ADD'>): Piece {
   if (site.output.type === 'int32') return wide(site);
+  if (site.output.type === 'float32') return real(site);
   const [a, b, output] = [scaleOf(site.input(0)), scaleOf(site.input(1)), scaleOf(site.output)];
   const stored = (value: string) => `*y++ = ${storedText(site.output, value, site.options.activation)};`;
   const { op } = site.operator;

@@ -17,14 +17,14 @@ import { operatorVersions, writeTflite } from '../../formats/tflite/write.js';
 import { type Standardization, standardize } from '../../signal/spec.js';
 import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
 import { requireColumns, rowsTaken } from '../evaluate/rows.js';
-import { arenaOf } from '../inspect/costs.js';
+import { arenaOf, precisionOf } from '../inspect/costs.js';
 import { readModelBytes } from '../inspect/model-file.js';
 import type { PartPieces } from '../train/examples/parts.js';
 import type { QuantizeDetail } from './detail.js';
 import { compileEdgeTpu, requireCompiler } from './edgetpu.js';
 import { type Evaluation, evaluationOfTable } from './evaluation.js';
 import { affordable, affordableCount, spread } from './graph/noise.js';
-import { prepareGraph } from './graph/quantize-graph.js';
+import { isQuantized, prepareGraph } from './graph/quantize-graph.js';
 import type { QuantizeOptions } from './quantize-project.js';
 import type { QuantizeResult } from './result.js';
 import { type Material, type SearchOptions, searchQuantization } from './search.js';
@@ -138,9 +138,9 @@ async function quantizeFile(asked: QuantizeFileOptions & { requested?: string })
   const forest = hasForest(graph);
   if (forest) requireForestMode({ ...asked, mode: asked.requested });
   const options = forest ? { ...asked, mode: 'float32' as const } : asked;
-  const { mode } = options;
-  const unchanged = emit !== undefined && hasFrontEnd(graph);
-  if (unchanged) requireNoRows(file, asked);
+  const unchanged = emit !== undefined && !forest && (hasFrontEnd(graph) || isQuantized(graph));
+  const { mode } = unchanged ? endsOf(graph) : options;
+  if (unchanged) requireNoChanges(file, graph, asked);
   requireEmittable(emit, { ...options, forest });
   const { file: out, source } = placesOf(emit, options.out, {
     file: `${stem}.${mode}.tflite`,
@@ -183,34 +183,53 @@ async function quantizeFile(asked: QuantizeFileOptions & { requested?: string })
 }
 
 /** @throws AIOT_QUANTIZE_UNFIT for options that do not apply to a model that is exported as it is */
-function requireNoRows(file: string, { data, evaluate, maxLoss, finetune }: QuantizeFileOptions): void {
+function requireNoChanges(
+  file: string,
+  graph: Graph,
+  { data, evaluate, maxLoss, finetune, requested, io }: QuantizeFileOptions & { requested?: string },
+): void {
+  const own = endsOf(graph);
   const wrong = [
     ...(data === undefined ? [] : ['--data']),
     ...(evaluate === undefined ? [] : ['--evaluate']),
     ...(maxLoss === null ? [] : ['--max-loss']),
     ...(finetune > 0 ? ['--finetune'] : []),
+    ...(requested === undefined || requested === own.mode ? [] : [`--mode ${requested}`]),
+    ...(io === undefined || (io === 'float32') === (own.io === 'float32') ? [] : [`--io ${io}`]),
   ];
   if (wrong.length === 0) return;
   throw new AiotError(
     'AIOT_QUANTIZE_UNFIT',
-    `${wrong.join(' and ')} does not apply to ${file}: its audio front end is already quantized, so the model is exported unchanged`,
+    `${wrong.join(' and ')} does not apply to ${file}: ${whatIsQuantized(graph)} is already quantized, so the model is exported unchanged`,
     { next: `Omit ${wrong.join(' and ')}.` },
   );
 }
 
+const whatIsQuantized = (graph: Graph) => (hasFrontEnd(graph) ? 'its audio front end' : 'it');
+
+/** Mode of a quantized model, and the type of its inputs and outputs. */
+function endsOf(graph: Graph) {
+  const types = [...graph.inputs, ...graph.outputs].map((index) => graph.tensors[index]!.type);
+  const mode = precisionOf(graph) === 'int16x8' ? ('int16x8' as const) : ('int8' as const);
+  const io = types.includes('float32') ? 'float32' : types.includes('int16') ? 'int16' : 'int8';
+  return { mode, io } as const;
+}
+
 /** The result for a model that is exported unchanged. */
 function unquantized(graph: Graph): Awaited<ReturnType<typeof searchQuantization>> {
-  const notes = ['the audio front end is already quantized, so the model was exported unchanged'];
-  const types = [...graph.inputs, ...graph.outputs].map((index) => graph.tensors[index]!.type);
-  const io = types.includes('int16') ? ('int16' as const) : ('int8' as const);
-  const report = { mode: 'int8' as const, io, sqnrDb: null, layers: [], notes };
-  const settings = { mode: 'int8' as const };
+  const notes = [
+    hasFrontEnd(graph)
+      ? 'the audio front end is already quantized, so the model was exported unchanged'
+      : 'the model is already quantized, so it was exported unchanged',
+  ];
+  const { mode, io } = endsOf(graph);
+  const report = { mode, io, sqnrDb: null, layers: [], notes };
   const twins = new Map(graph.tensors.map((_, index) => [index, index]));
   return {
     quantized: { graph, report, twins, against: graph },
     steps: [],
     loss: null,
-    way: { settings, epochs: 0 },
+    way: { settings: { mode }, epochs: 0 },
   };
 }
 

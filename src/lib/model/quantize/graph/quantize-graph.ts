@@ -234,6 +234,12 @@ function withComputedConstants(graph: Graph): Graph {
   return { ...graph, tensors, operators };
 }
 
+/** Whether a file already computes with integers, so that it cannot be quantized again. */
+export function isQuantized(graph: Graph): boolean {
+  const float = withFloatConstants(graph);
+  return float.operators.some((operator) => isInteger(float, operator));
+}
+
 function isInteger(graph: Graph, { inputs, outputs, op }: Operator): boolean {
   if (op === 'QUANTIZE' || op === 'DEQUANTIZE') return true;
   return [...inputs, ...outputs].some((index) => {
