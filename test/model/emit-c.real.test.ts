@@ -66,7 +66,19 @@ const realEndJobs = (): Job[] =>
 
 /** Operators that C code also supports on float32, to move or scale values at the ends of a model. */
 const realOperators = [
-  ...(['ADD', 'SUB', 'MUL', 'CONCATENATION', 'SPLIT', 'SPLIT_V', 'SLICE', 'STRIDED_SLICE', 'PACK'] as const),
+  ...([
+    'ADD',
+    'SUB',
+    'MUL',
+    'MAXIMUM',
+    'MINIMUM',
+    'CONCATENATION',
+    'SPLIT',
+    'SPLIT_V',
+    'SLICE',
+    'STRIDED_SLICE',
+    'PACK',
+  ] as const),
   ...(['UNPACK', 'TRANSPOSE', 'RESHAPE', 'SQUEEZE', 'READ_VARIABLE', 'ASSIGN_VARIABLE'] as const),
 ];
 
@@ -92,7 +104,10 @@ const wideJobs = (): (Job & { op: OperatorName })[] =>
     .flatMap((op) => {
       const random = seededRandom(37);
       return Array.from({ length: files }, (_, at) => {
-        const graph = at % 4 === 3 ? withInt32Biases(oneOpGraphs[op]!(random, 'int16')) : oneOpGraphs[op]!(random, 'int16');
+        const graph =
+          at % 4 === 3
+            ? withInt32Biases(oneOpGraphs[op]!(random, 'int16'))
+            : oneOpGraphs[op]!(random, 'int16');
         return { name: `${op} ${at}`, op, graph, input: chanceInputs(graph, random, runs) };
       });
     });

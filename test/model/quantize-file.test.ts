@@ -191,7 +191,9 @@ describe('aiot model quantize FILE', () => {
     expect(readFileSync(join(out, 'model.h'), 'utf8')).toContain(`void model_run(${parameters});`);
     const golden = JSON.parse(readFileSync(join(out, 'golden.json'), 'utf8'));
     expect([golden.input.type, golden.output.type]).toEqual([type, type]);
-    const interpreter = createInterpreter(readTflite(new Uint8Array(readFileSync(join(out, 'model.tflite')))));
+    const interpreter = createInterpreter(
+      readTflite(new Uint8Array(readFileSync(join(out, 'model.tflite')))),
+    );
     for (const { input, output } of golden.vectors) {
       const given = type === 'int16' ? Int16Array.from(input) : Float32Array.from(input);
       expect([...interpreter.invoke(given)]).toEqual(output);

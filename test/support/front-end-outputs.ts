@@ -3,7 +3,13 @@ import { seededRandom } from '../../src/lib/core/numbers.js';
 import { elementBytes, elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { tensorsInTflm } from './every-tensor.js';
-import { definedValues, frontEndGraphs, oneInput, realFrontEndGraphs, soundInputs } from './front-end-graphs.js';
+import {
+  definedValues,
+  frontEndGraphs,
+  oneInput,
+  realFrontEndGraphs,
+  soundInputs,
+} from './front-end-graphs.js';
 
 /** A network with one output, and consecutive inputs. */
 interface Network {

@@ -817,8 +817,7 @@ function piecesOf(graph: Graph): Pieces {
 
 /** Whether 256 results define an operator. */
 function isLookup({ tensors }: Graph, { op, inputs, outputs }: Operator): boolean {
-  const types = [inputs[0]!, outputs[0]!].map((index) => tensors[index]!.type);
-  return lookups.has(op) && types.every((type) => type === 'int8');
+  return lookups.has(op) && [inputs[0]!, outputs[0]!].every((index) => tensors[index]!.type === 'int8');
 }
 
 function makerOf({ tensors }: Graph, operator: Operator): (site: Site<never>) => Piece | Piece[] {
@@ -847,6 +846,8 @@ const real: ReadonlySet<OperatorName> = new Set([
   'ADD',
   'SUB',
   'MUL',
+  'MAXIMUM',
+  'MINIMUM',
   'CONCATENATION',
   'SPLIT',
   'SPLIT_V',
@@ -868,12 +869,18 @@ function typesOf(op: OperatorName): readonly Tensor['type'][] {
 
 function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
   const refuse = (what: string) =>
-    new AiotError('AIOT_QUANTIZE_UNFIT', `--emit c supports only layers on integers; this model has ${what}`, {
-      next: 'Use --mode int8 or int16x8.',
-    });
+    new AiotError(
+      'AIOT_QUANTIZE_UNFIT',
+      `--emit c supports only layers on integers; this model has ${what}`,
+      {
+        next: 'Use --mode int8 or int16x8.',
+      },
+    );
   const typeOf = (index: number): Tensor['type'] => tensors[index]!.type;
   const ends: readonly Tensor['type'][] = [...emitted, 'uint32', 'float32'];
-  const broken = tensors.findIndex(({ data }) => data instanceof Float32Array && !data.every(Number.isFinite));
+  const broken = tensors.findIndex(
+    ({ data }) => data instanceof Float32Array && !data.every(Number.isFinite),
+  );
   if (broken >= 0) throw refuse(`an infinite number in tensor ${broken}`);
   for (const index of [...inputs, ...outputs])
     if (!ends.includes(typeOf(index))) throw refuse(`an input or output of ${typeOf(index)}`);

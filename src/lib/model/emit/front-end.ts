@@ -502,11 +502,7 @@ function sampleTransform(site: SiteOf<'SIGNAL_RFFT'>): Piece {
   const cType = cTypeOf(site.output);
   return pieceOf(site, {
     constants: [table(cType, first, inner), table(cType, second, outer)],
-    helpers: [
-      'origin',
-      `steps${kind}`,
-      inverse ? `inverse${kind}` : `forward${kind as 31 | 'Real'}`,
-    ],
+    helpers: ['origin', `steps${kind}`, inverse ? `inverse${kind}` : `forward${kind as 31 | 'Real'}`],
     body: `for (int row = 0; row < ${rows}; row++, x += ${size}, y += ${given}) {
   ${call}${isReal && inverse ? divide : ''}
 }`,

@@ -206,7 +206,7 @@ function largestSum(site: Site, channels: number, channelOf: (weight: number) =>
 }
 
 /** Operators on int16 that compute each value from one value. */
-export const elementwise16: Readonly<Record<string, (site: Site<never>) => Piece>> = {
+export const elementwise16 = {
   RELU: rectified,
   RELU6: rectified,
   LEAKY_RELU: leaky,

@@ -131,7 +131,11 @@ export function lstm(site: SiteOf<'UNIDIRECTIONAL_SEQUENCE_LSTM'>): Piece {
       const { data } = site.input(gates[gate][index]!);
       const title = site.own(`${gate}_${name}`);
       if (name !== 'bias') return table('int8_t', title, data as Int8Array);
-      return table(wide ? 'int64_t' : 'int32_t', title, Array.from(data as Int32Array | BigInt64Array, Number));
+      return table(
+        wide ? 'int64_t' : 'int32_t',
+        title,
+        Array.from(data as Int32Array | BigInt64Array, Number),
+      );
     }),
   );
   return pieceOf(site, {
