@@ -18,7 +18,8 @@ export {
   when,
 } from './compiled/assembler.js';
 export { gatherPlan, type Moves, movesOf } from './interpreter/copies.js';
-export { doublingHighMultiply, exponential, quantizeMultiplier } from './interpreter/fixed-point.js';
+export { doublingHighMultiply, exponential, quantizeMultiplier, stepsOf } from './interpreter/fixed-point.js';
+export { floatRange } from './interpreter/float.js';
 export { type Axis, axisOf } from './interpreter/geometry.js';
 export {
   batchMatmulOf,
@@ -27,7 +28,7 @@ export {
   resizeOf,
   transposeConvOf,
 } from './interpreter/images.js';
-export { sigmoidTable } from './interpreter/int16.js';
+export { inputScale, lookupTables, sigmoidTable } from './interpreter/int16.js';
 export { createInterpreter, hasKernel, hasMicroKernel, nodeAt } from './interpreter/interpreter.js';
 export type { Activations, Interpreter, Node, OnTensor } from './interpreter/node.js';
 export { floatView, type LiteRtSession, liteRtModule, openLiteRt, openLiteRtSession } from './litert.js';
