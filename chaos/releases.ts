@@ -79,8 +79,8 @@ export async function settled({ client }: Operated, { id }: Started, report: Rep
     return status;
   };
   let now = await look();
-  for (const until = Date.now() + endMs; now.state === 'running' && Date.now() < until; now = await look())
-    await delay(100);
+  const goesOn = () => now.state === 'running' || now.state === 'scheduled';
+  for (const until = Date.now() + endMs; goesOn() && Date.now() < until; now = await look()) await delay(100);
   return now;
 }
 

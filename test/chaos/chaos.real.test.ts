@@ -3,9 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { seedOf } from '../../chaos/plan.js';
 import { root } from '../support/cli.js';
 import { runProgram } from '../support/programs.js';
+import { describeReal } from '../support/real.js';
 
 const chaos = (...args: string[]) =>
-  runProgram(process.execPath, ['--import', 'tsx', join(root, 'chaos', 'run.ts'), ...args], { cwd: root });
+  runProgram(process.execPath, ['--import', 'tsx', join(root, 'chaos', 'run.ts'), ...args], {
+    ...{ cwd: root, timeoutMs: 280_000 },
+  });
 
 describe('npm run chaos', () => {
   it('reports a broken guarantee, with the seed that reproduces its round', { timeout: 60_000 }, async () => {
@@ -26,6 +29,16 @@ describe('npm run chaos', () => {
     const { code, stdout, stderr } = await chaos('--rounds', '1', '--only', name, '--sabotage');
     expect(code, stderr).toBe(1);
     const found = { scenario: name, invariant, detail: expect.stringMatching(detail) };
+    expect(JSON.parse(stdout).violations, stderr).toContainEqual(expect.objectContaining(found));
+  });
+});
+
+describeReal('nats-server', 'npm run chaos with replicas', () => {
+  it('detects telemetry that is gone', { timeout: 300_000 }, async () => {
+    const { code, stdout, stderr } = await chaos('--rounds', '1', '--only', 'replicas', '--sabotage');
+    expect(code, stderr).toBe(1);
+    const detail = expect.stringMatching(/^telemetry: kill-\d has no recording r\d+ in killed$/);
+    const found = { scenario: 'replicas', invariant: 'no acknowledged data is lost', detail };
     expect(JSON.parse(stdout).violations, stderr).toContainEqual(expect.objectContaining(found));
   });
 });
