@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -217,6 +225,35 @@ describe('importing an ONNX file', () => {
       'The scales of 1 quantized activations were left out: aiot model quantize determines its own from data, and --keep-scales keeps them.',
     ]);
     expect(await outputs(model, [1, 10])).toEqual([2 - 30]);
+  });
+
+  it('keeps negative values if only output_dtype states that integers are signed', async () => {
+    const quantizedTo = (output_dtype: number): OnnxText => ({
+      inputs: { x: [1, 3] },
+      outputs: ['y'],
+      nodes: [
+        node('QuantizeLinear', 'x s', 'q', { output_dtype }),
+        node('DequantizeLinear', 'q s', 'd'),
+        node('Neg', 'd', 'y'),
+      ],
+      constants: { s: { shape: [], values: [0.5] } },
+    });
+    const [uint8, int16] = [2, 5];
+    expect(await outputs(quantizedTo(int16), [1, 0, -2])).toEqual([-1, -0, 2]);
+    expect(await outputs(quantizedTo(uint8), [1, 0, -2])).toEqual([-1, -0, -0]);
+  });
+
+  it('creates neither the file nor its folder if a model is rejected', async () => {
+    const model: OnnxText = {
+      inputs: { x: [1, 3] },
+      outputs: ['y'],
+      nodes: [node('Relu', 'x', 'r'), node('NonZero', 'r', 'y')],
+    };
+    const out = join(folder, 'rejected');
+    const { code, stderr } = await runCli(['model', 'import', save(model), '--out', out]);
+    expect(stderr).toContain('node 1 (NonZero)');
+    expect(code).toBe(2);
+    expect(existsSync(out)).toBe(false);
   });
 
   it('keeps the integers and scales of a quantized file with --keep-scales', async () => {

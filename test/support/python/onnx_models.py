@@ -1,7 +1,8 @@
 """Writes ONNX models with ONNX Runtime's outputs.
 
-onnx_models.py nodes FOLDER: the onnx package's tests of operators, as NAME.onnx and NAME.json. A test's first float input
-stays an input, and the others become initializers, as written by exporters. index.json lists their names with their operators.
+onnx_models.py nodes FOLDER: the onnx package's tests of operators, as NAME.onnx and NAME.json. A test's first float input (or else its
+first int32 or int64 input) stays an input, and the others become initializers, as written by exporters. Outputs of other types are
+converted to float. index.json lists all tests with their operators, and the reason if a test was skipped.
 onnx_models.py networks FOLDER: networks as exported by PyTorch, and scikit-learn's estimators converted by skl2onnx.
 onnx_models.py keras FOLDER LIBRARIES: Keras models converted by tf2onnx, in TensorFlow's environment; LIBRARIES is the folder of the onnx
 package.
@@ -129,24 +130,103 @@ def save_quantized(name, net, per_channel, activations, operators=False, rows=60
     return name
 
 
+class Skipped(Exception):
+    """The reason why an operator test cannot be compared."""
+
+
+quantizing = {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul"}
+
+
+def dequantized(integers, scale, zero, attributes):
+    """Returns the real numbers that ONNX Runtime computes for integers."""
+    import onnxruntime
+
+    arrays = [array for array in (integers, scale, zero) if array is not None]
+    names = ["q", "s", "z"][: len(arrays)]
+    value = lambda name, array: h.make_tensor_value_info(name, h.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+    node = h.make_node("DequantizeLinear", names, ["y"], **attributes)
+    end = h.make_tensor_value_info("y", onnx.TensorProto.FLOAT, integers.shape)
+    graph = h.make_graph([node], "g", [value(*each) for each in zip(names, arrays)], [end])
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 21)], ir_version=10)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, dict(zip(names, arrays)))[0]
+
+
+def with_real_ends(model, given, expected):
+    """Adds the nodes by which exporters lead from real numbers to integers and back. Returns the inputs, the outputs and details."""
+    node = model.graph.node[0]
+    rest = {}
+    if len(model.graph.node) == 1 and node.op_type in quantizing:
+        for each in model.opset_import:
+            each.version = max(each.version, 13)
+        attributes = {each.name: h.get_attribute_value(each) for each in node.attribute if each.name in ("axis", "block_size")}
+        inputs, output = list(node.input), node.output[0]
+        if node.op_type != "QuantizeLinear":
+            given = [dequantized(given[0], *(given[1:3] + [None])[:2], attributes), *given[1:]]
+            model.graph.input[0].CopyFrom(h.make_tensor_value_info("real", onnx.TensorProto.FLOAT, given[0].shape))
+            model.graph.node.insert(0, h.make_node("QuantizeLinear", ["real", *inputs[1:3]], [inputs[0]], **attributes))
+        if node.op_type != "DequantizeLinear":
+            at = {"QuantizeLinear": 1, "QLinearConv": 6, "QLinearMatMul": 6}[node.op_type]
+            scale, zero = (given[at : at + 2] + [None])[:2]
+            model.graph.node.append(h.make_node("DequantizeLinear", [output, *inputs[at : at + 2]], ["reals"], **attributes))
+            ends = np.iinfo(expected[0].dtype)
+            low, high = (dequantized(np.full_like(expected[0], end), scale, zero, attributes) for end in (ends.min, ends.max))
+            rest = {"low": numbers_of(low), "high": numbers_of(high), "step": numbers_of((high - low) / (float(ends.max) - ends.min))}
+            expected = [dequantized(expected[0], scale, zero, attributes)]
+            model.graph.output[0].CopyFrom(h.make_tensor_value_info("reals", onnx.TensorProto.FLOAT, expected[0].shape))
+    else:
+        for place, end in enumerate(model.graph.output):
+            if expected[place].dtype.kind in "fiub" and expected[place].dtype != np.float32:
+                model.graph.node.append(h.make_node("Cast", [end.name], [f"{end.name}_real"], to=onnx.TensorProto.FLOAT))
+                end.CopyFrom(h.make_tensor_value_info(f"{end.name}_real", onnx.TensorProto.FLOAT, expected[place].shape))
+                expected[place] = expected[place].astype(np.float32)
+    return given, expected, rest
+
+
+def node_test(folder_of_test):
+    """Writes an operator test with the outputs of ONNX Runtime and of the wheel. Raises Skipped."""
+    model = onnx.load(folder_of_test + "/model.onnx")
+    ends = [*model.graph.input, *model.graph.output]
+    if any(not end.type.HasField("tensor_type") or end.type.tensor_type.elem_type == onnx.TensorProto.STRING for end in ends):
+        raise Skipped("not tensors of numbers")
+    read = lambda kind, count: [numpy_helper.to_array(onnx.load_tensor(f"{folder_of_test}/test_data_set_0/{kind}_{i}.pb")) for i in range(count)]
+    given, expected = read("input", len(model.graph.input)), read("output", len(model.graph.output))
+    try:
+        given, expected, rest = with_real_ends(model, given, expected)
+    except Exception:
+        raise Skipped("a type that ONNX Runtime does not support here")
+    fits = lambda kinds: [i for i, x in enumerate(given) if x.dtype in kinds and x.size > 0 and np.isfinite(x).all()]
+    # Later integer inputs are axes and shapes.
+    live = [*fits([np.float32]), *[i for i in fits([np.int32, np.int64]) if i == 0]]
+    if not live:
+        raise Skipped("no finite float32, int32 or int64 input")
+    names = [value.name for value in model.graph.input]
+    for i in reversed(range(len(names))):
+        if i != live[0]:
+            model.graph.initializer.append(numpy_helper.from_array(given[i], names[i]))
+            del model.graph.input[i]
+    try:
+        name = save(os.path.basename(folder_of_test), model, [given[live[0]]])
+    except Exception:
+        raise Skipped("not supported by ONNX Runtime")
+    path = f"{folder}/{name}.json"
+    about = json.load(open(path))
+    chosen = about.get("output") or [end.name for end in model.graph.output][0]
+    wheel = expected[[end.name for end in model.graph.output].index(chosen)]
+    finite = [float(value) if np.isfinite(value) else None for value in np.asarray(wheel, dtype=float).ravel()]
+    with open(path, "w") as file:
+        json.dump({**about, "wheel": finite, **rest}, file)
+
+
 def nodes():
     index = []
-    read = lambda path: numpy_helper.to_array(onnx.load_tensor(path))
     for test in sorted(glob.glob(os.path.join(os.path.dirname(onnx.__file__), "backend/test/data/node/test_*"))):
+        entry = {"name": os.path.basename(test), "ops": sorted({node.op_type for node in onnx.load(test + "/model.onnx").graph.node})}
         try:
-            model = onnx.load(test + "/model.onnx")
-            given = [read(f"{test}/test_data_set_0/input_{i}.pb") for i in range(len(model.graph.input))]
-            live = [i for i, x in enumerate(given) if x.dtype == np.float32 and x.size > 0 and np.isfinite(x).all()][0]
-            names = [value.name for value in model.graph.input]
-            for i in reversed(range(len(names))):
-                if i != live:
-                    model.graph.initializer.append(numpy_helper.from_array(given[i], names[i]))
-                    del model.graph.input[i]
-            name = save(os.path.basename(test), model, [given[live]])
-        except Exception:
-            # Neither float nor dense, or not supported by ONNX Runtime itself.
-            continue
-        index.append({"name": name, "ops": sorted({node.op_type for node in model.graph.node})})
+            node_test(test)
+        except Skipped as reason:
+            entry["skipped"] = str(reason)
+        index.append(entry)
     return index
 
 

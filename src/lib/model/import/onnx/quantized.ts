@@ -1,7 +1,7 @@
 import { unsupported } from '../errors.js';
 import type { Lower } from './call.js';
 import { NodeCall } from './call.js';
-import { type Constant, constantOf } from './constants.js';
+import { type Constant, constantOf, elementTypeOf } from './constants.js';
 import { fold } from './fold.js';
 import { gemm, product } from './linear.js';
 import type { Activation, OnnxMaker } from './maker.js';
@@ -16,11 +16,17 @@ const leastOf: Readonly<Record<string, number>> = { int8: -128, uint8: 0, int16:
  * Relu if the integer range starts at 0, which cuts off negative values; that Relu is restored here.
  */
 const quantize: Lower = (call) => {
-  const zero = call.optional(2, 'zero point');
+  const zero = call.optional(2, 'zero point') ?? zeroOfStatedType(call);
   const y = clampedAt(call.maker, call.x(), zero);
   call.maker.noteScale(y, call.constant(1, 'scale'), zero);
   return y;
 };
+
+/** Without a zero point, the attribute output_dtype states the type, or it is uint8. */
+function zeroOfStatedType(call: NodeCall): Constant | undefined {
+  const code = call.attributes.integer('output_dtype', 0);
+  return code === 0 ? undefined : constantOf(elementTypeOf(code, call.where), [], [0]);
+}
 
 function clampedAt(maker: OnnxMaker, x: Activation, zero: Constant | undefined): Activation {
   const least = leastOf[zero?.type ?? 'uint8'];
