@@ -1,5 +1,6 @@
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Tensor } from '../../src/lib/formats/tflite/graph.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
 import { packBundle } from '../../src/lib/model/bundle/pack.js';
@@ -18,6 +19,31 @@ export function motionSamples(count: number, seed = 1): number[][] {
   );
 }
 
+/** An untrained network for `motionBundle`. */
+const untrained = (seed: number) => mlp(seededRandom(seed), [150, 8, 3]);
+
+/** The same bundle with a streaming network, which adds up its outputs in a variable. */
+export function streamingBundle(seed = 1): Uint8Array {
+  const graph = untrained(seed);
+  const place = graph.tensors.length;
+  const quantization = { scale: [1 / 16], zeroPoint: [-128], axis: 0 };
+  const total = ['total', 'before', 'sum'].map(
+    (name): Tensor => ({ name, shape: [1, 3], type: 'int8', quantization }),
+  );
+  const [variable, before, sum] = [place, place + 1, place + 2];
+  return motionBundle(seed, 'right', fields, {
+    ...graph,
+    tensors: [...graph.tensors, { ...total[0]!, variable: new Int8Array(3).fill(-128) }, ...total.slice(1)],
+    operators: [
+      ...graph.operators,
+      { op: 'READ_VARIABLE', inputs: [variable], outputs: [before], options: {} },
+      { op: 'ADD', inputs: [before, graph.outputs[0]!], outputs: [sum], options: { activation: 'none' } },
+      { op: 'ASSIGN_VARIABLE', inputs: [variable, sum], outputs: [], options: {} },
+    ],
+    outputs: [sum],
+  });
+}
+
 /**
  * A bundle for three axes at 100 Hz, with windows of 50 samples every 25 samples, raw inputs, and untrained weights
  * from the seed.
@@ -26,8 +52,8 @@ export function motionBundle(
   seed = 1,
   golden: 'right' | 'wrong' = 'right',
   axes: readonly string[] = fields,
+  graph = untrained(seed),
 ): Uint8Array {
-  const graph = mlp(seededRandom(seed), [150, 8, 3]);
   const end = (index: number | undefined) => {
     const { quantization, shape = [] } = graph.tensors[index ?? -1] ?? {};
     return {
