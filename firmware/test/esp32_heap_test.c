@@ -299,6 +299,7 @@ esp_err_t esp_partition_read(const esp_partition_t *partition, size_t offset, vo
   memset(out, 0xff, bytes);
   return partition == NULL || offset > partition->size;
 }
+esp_err_t esp_partition_read_raw(const esp_partition_t *partition, size_t offset, void *out, size_t bytes) { return esp_partition_read(partition, offset, out, bytes); }
 esp_err_t esp_partition_write(const esp_partition_t *partition, size_t offset, const void *data, size_t bytes) { return partition == NULL || data == NULL || offset + bytes > partition->size; }
 esp_err_t esp_partition_erase_range(const esp_partition_t *partition, size_t offset, size_t bytes) { return partition == NULL || offset + bytes > partition->size; }
 esp_err_t esp_partition_mmap(const esp_partition_t *partition, size_t offset, size_t bytes, esp_partition_mmap_memory_t memory, const void **out, esp_partition_mmap_handle_t *handle) {

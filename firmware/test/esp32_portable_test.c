@@ -76,6 +76,28 @@ static void test_joined(checks *c) {
   sim_flash_close(&b);
 }
 
+/* Joins a flash and an encrypted one. Bytes as they are stored differ only on the encrypted one. */
+static void test_encrypted(checks *c) {
+  static sim_flash plain, secret;
+  static uint8_t data[2 * SECTOR], got[sizeof data];
+  aiot_joined joined;
+  if (!check_at(c, "encrypted", "flashes", 0, sim_flash_open(&plain, SECTOR, SECTOR) && sim_flash_open(&secret, SECTOR, SECTOR) && sim_flash_encrypt(&secret))) return;
+  aiot_joined_init(&joined);
+  /* A board without encryption. */
+  plain.port.read_raw = NULL;
+  check_at(c, "encrypted", "pieces", 0, aiot_joined_add(&joined, &plain.port, 0, SECTOR) && aiot_joined_add(&joined, &secret.port, 0, SECTOR));
+  const aiot_flash *flash = &joined.flash;
+  check_at(c, "encrypted", "erased, decrypted", 0, flash->read(flash->context, SECTOR, got, SECTOR) && got[0] != 0xff);
+  check_at(c, "encrypted", "erased, as stored", 0, flash->read_raw(flash->context, SECTOR, got, SECTOR) && got[0] == 0xff && got[SECTOR - 1] == 0xff);
+  for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * 7 + i / 251);
+  check_at(c, "encrypted", "writes", 0, flash->write(flash->context, 0, data, sizeof data));
+  check_at(c, "encrypted", "reads", 0, flash->read(flash->context, 0, got, sizeof got) && memcmp(data, got, sizeof data) == 0);
+  check_at(c, "encrypted", "reads as stored", 0, flash->read_raw(flash->context, 0, got, sizeof got) && memcmp(data, got, SECTOR) == 0 && memcmp(data + SECTOR, got + SECTOR, SECTOR) != 0);
+  check_at(c, "encrypted", "beyond the end", 0, !flash->read_raw(flash->context, flash->bytes - 1, got, 2));
+  sim_flash_close(&plain);
+  sim_flash_close(&secret);
+}
+
 static void test_downloads(checks *c) {
   static const struct {
     int status;
@@ -139,6 +161,7 @@ int main(void) {
   checks c = {0, 0};
   test_backoff(&c);
   test_joined(&c);
+  test_encrypted(&c);
   test_downloads(&c);
   test_names(&c);
   return checks_end(&c);

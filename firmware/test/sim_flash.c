@@ -32,10 +32,26 @@ static size_t done_of(const sim_flash *f, size_t bytes) {
   }
 }
 
-static bool flash_read(void *context, uint32_t offset, void *out, size_t bytes) {
+/* One byte of a key stream that depends only on the address, which suffices to make encrypted bytes differ from plain ones. */
+static uint8_t key_byte(const sim_flash *f, uint32_t offset) {
+  return f->decrypted == NULL ? 0 : (uint8_t)((offset * 2654435761u >> 16) | 1);
+}
+
+static void decrypt(const sim_flash *f, uint32_t offset, uint8_t *out, size_t bytes) {
+  for (size_t i = 0; i < bytes; i++) out[i] = f->memory[offset + i] ^ key_byte(f, offset + (uint32_t)i);
+}
+
+static bool flash_read_raw(void *context, uint32_t offset, void *out, size_t bytes) {
   sim_flash *f = context;
   if (f->off || !inside(f, offset, bytes)) return false;
   memcpy(out, f->memory + offset, bytes);
+  return true;
+}
+
+static bool flash_read(void *context, uint32_t offset, void *out, size_t bytes) {
+  const sim_flash *f = context;
+  if (f->off || !inside(f, offset, bytes)) return false;
+  decrypt(f, offset, out, bytes);
   return true;
 }
 
@@ -43,15 +59,20 @@ static bool flash_write(void *context, uint32_t offset, const void *data, size_t
   sim_flash *f = context;
   const uint8_t *from = data;
   if (f->off || !inside(f, offset, bytes)) return false;
+  if (f->decrypted != NULL && (offset % AIOT_FLASH_BLOCK != 0 || bytes % AIOT_FLASH_BLOCK != 0)) return false;
   f->writes++;
   const bool cut = is_cut(f);
   const size_t done = cut ? done_of(f, bytes) : bytes;
   for (size_t i = 0; i < done; i++) {
     uint8_t *at = f->memory + offset + i;
-    if (*at != 0xff && from[i] != 0xff) f->overwrites++;
-    *at &= from[i];
+    const uint8_t stored = from[i] ^ key_byte(f, offset + (uint32_t)i);
+    if (*at != 0xff && stored != 0xff) f->overwrites++;
+    *at &= stored;
   }
-  if (cut && f->torn == SIM_TORN_BITS && done < bytes) f->memory[offset + done] &= (uint8_t)(from[done] | random_byte(f));
+  if (cut && f->torn == SIM_TORN_BITS && done < bytes) {
+    const uint8_t stored = from[done] ^ key_byte(f, offset + (uint32_t)done);
+    f->memory[offset + done] &= (uint8_t)(stored | random_byte(f));
+  }
   f->off = cut;
   return !cut;
 }
@@ -76,12 +97,15 @@ static bool flash_sync(void *context) { return !((sim_flash *)context)->off; }
 
 static const uint8_t *flash_map(void *context, uint32_t offset, size_t bytes) {
   const sim_flash *f = context;
-  return f->off || !inside(f, offset, bytes) ? NULL : f->memory + offset;
+  if (f->off || !inside(f, offset, bytes)) return NULL;
+  if (f->decrypted == NULL) return f->memory + offset;
+  decrypt(f, offset, f->decrypted + offset, bytes);
+  return f->decrypted + offset;
 }
 
 bool sim_flash_open(sim_flash *flash, uint32_t bytes, uint32_t sector_bytes) {
   memset(flash, 0, sizeof *flash);
-  flash->port = (aiot_flash){flash, bytes, sector_bytes, flash_read, flash_write, flash_erase, flash_sync, flash_map};
+  flash->port = (aiot_flash){flash, bytes, sector_bytes, flash_read, flash_write, flash_erase, flash_sync, flash_map, flash_read_raw};
   flash->random = 1;
   flash->memory = malloc(bytes);
   if (flash->memory == NULL) return false;
@@ -89,7 +113,15 @@ bool sim_flash_open(sim_flash *flash, uint32_t bytes, uint32_t sector_bytes) {
   return true;
 }
 
-void sim_flash_close(sim_flash *flash) { free(flash->memory); }
+void sim_flash_close(sim_flash *flash) {
+  free(flash->decrypted);
+  free(flash->memory);
+}
+
+bool sim_flash_encrypt(sim_flash *flash) {
+  flash->decrypted = malloc(flash->port.bytes);
+  return flash->decrypted != NULL;
+}
 
 void sim_flash_copy(sim_flash *flash, const sim_flash *from) {
   memcpy(flash->memory, from->memory, from->port.bytes);

@@ -34,11 +34,19 @@ typedef struct {
    */
   uint32_t overwrites;
   uint32_t random;
+  /* Bytes mapped from encrypted flash, decrypted; NULL = the flash is not encrypted. */
+  uint8_t *decrypted;
 } sim_flash;
 
 /* Opens an erased flash. False if there is too little memory. */
 bool sim_flash_open(sim_flash *flash, uint32_t bytes, uint32_t sector_bytes);
 void sim_flash_close(sim_flash *flash);
+
+/*
+ * Encrypts the flash from now on, as a chip does: erased bytes are decrypted to noise, and only whole blocks can be written. False
+ * if there is too little memory. The contents must be erased.
+ */
+bool sim_flash_encrypt(sim_flash *flash);
 
 /* Copies the contents of another flash of the same size. Power and counts are reset as at power-on. */
 void sim_flash_copy(sim_flash *flash, const sim_flash *from);

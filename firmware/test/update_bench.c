@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bench *bench_open(checks *c, aiot_kind kind) {
+static bench *open_on(checks *c, aiot_kind kind, bool encrypted) {
   bench *b = calloc(1, sizeof *b);
   if (b == NULL) exit(2);
   b->c = c;
@@ -18,6 +18,7 @@ bench *bench_open(checks *c, aiot_kind kind) {
   b->v1 = (release){kind, "thing", 1, 5, 3, 2000, 0, SIM_TYPE, b->first, BLOB_BYTES, NULL};
   b->v2 = (release){kind, "thing", 2, 6, 4, 3000, 0, SIM_TYPE, b->second, BLOB_BYTES, NULL};
   sim_device_open(&b->device, kind, SLOT_SECTORS, &b->trust);
+  if (encrypted && !sim_flash_encrypt(&b->device.flash)) exit(2);
   sim_device_boot(&b->device);
   sim_device_offer(&b->device, &b->v1, &b->key, b->envelope, sizeof b->envelope);
   sim_device_desire(&b->device, &b->v1, "first");
@@ -26,6 +27,10 @@ bench *bench_open(checks *c, aiot_kind kind) {
   sim_device_offer(&b->device, &b->v2, &b->key, b->envelope, sizeof b->envelope);
   return b;
 }
+
+bench *bench_open(checks *c, aiot_kind kind) { return open_on(c, kind, false); }
+
+bench *bench_open_encrypted(checks *c, aiot_kind kind) { return open_on(c, kind, true); }
 
 void bench_close(bench *b) {
   check_equal(b->c, "bits that were set over cleared ones", 0, 0, b->device.flash.overwrites);

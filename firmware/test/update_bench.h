@@ -22,6 +22,8 @@ typedef struct {
 
 /* Opens a device of this kind that runs version 1 (sequence 5, floor 3, issued 2000); version 2 (6, 4, 3000) is offered. */
 bench *bench_open(checks *c, aiot_kind kind);
+/* A bench whose device encrypts its flash. */
+bench *bench_open_encrypted(checks *c, aiot_kind kind);
 void bench_close(bench *b);
 
 /* The active version: 1 or 2, 0 = none, -1 = a mix. */

@@ -100,12 +100,15 @@ static void test_drip(checks *c, aiot_kind kind) {
 }
 
 /* After a power cut during a download, data that is in the flash is not requested again, except for the last sector. */
-static void test_resume(checks *c, aiot_kind kind) {
-  bench *b = bench_open(c, kind);
+static void test_resume(checks *c, aiot_kind kind, bool encrypted) {
+  bench *b = encrypted ? bench_open_encrypted(c, kind) : bench_open(c, kind);
   sim_device *d = &b->device;
   d->tick_ms = 50;
+  /* Not a whole number of the blocks that encrypted flash writes. */
+  b->v2.bytes = BLOB_BYTES - 3;
+  offer_release(b, &b->v2);
   sim_device_desire(d, &b->v2, "resumed");
-  while (d->update.written < 3 * 4096) aiot_update_step(&d->update);
+  while (d->update.written < 3 * 4096 && !d->update.dead) aiot_update_step(&d->update);
   check_equal(c, "one piece of slow work per step", 0, 3 * 4096, d->update.written);
   d->tick_ms = 0;
   sim_device_boot(d);
@@ -114,6 +117,8 @@ static void test_resume(checks *c, aiot_kind kind) {
   wish(b, "resumed");
   ends(b, "resumed", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   check_equal(c, "it resumed", 0, 2 * 4096, (int64_t)d->platform.last_from);
+  const uint8_t *stored = d->flash.memory + d->store.slot[d->update.slot].offset;
+  check_equal(c, "the flash contains the release only if it is not encrypted", encrypted, !encrypted, memcmp(stored, b->second, b->v2.bytes) == 0);
   bench_close(b);
 }
 
@@ -309,7 +314,8 @@ int main(void) {
   for (aiot_kind kind = AIOT_KIND_MODEL; kind <= AIOT_KIND_CONFIG; kind++) {
     test_network(&c, kind);
     test_drip(&c, kind);
-    test_resume(&c, kind);
+    test_resume(&c, kind, false);
+    test_resume(&c, kind, true);
     test_trial(&c, kind);
     test_crash(&c, kind);
     test_broker(&c, kind);

@@ -79,7 +79,7 @@ bool aiot_flash_file_open(aiot_flash_file *out, const char *path, uint32_t bytes
     errno = reason;
     return false;
   }
-  out->flash = (aiot_flash){out, bytes, SECTOR, read_flash, write_flash, erase_flash, sync_flash, map_flash};
+  out->flash = (aiot_flash){out, bytes, SECTOR, read_flash, write_flash, erase_flash, sync_flash, map_flash, NULL};
   return true;
 }
 

@@ -20,6 +20,9 @@ typedef struct {
   uint64_t (*uptime_us)(void *context);
 } aiot_clock;
 
+/* Flash that the chip encrypts is written in blocks of this size, bytes. The core writes only whole blocks. */
+#define AIOT_FLASH_BLOCK 16u
+
 /*
  * NOR flash: erased to 0xFF by sector; a write only clears bits. Offsets are in bytes from the partition's start. False = the
  * flash failed.
@@ -36,6 +39,8 @@ typedef struct {
   bool (*sync)(void *context);
   /* Maps the bytes as memory. The mapping is valid until they are written or erased; NULL = the chip cannot map flash. */
   const uint8_t *(*map)(void *context, uint32_t offset, size_t bytes);
+  /* Reads bytes as they are stored. Flash that the chip encrypts appears erased only in these; NULL = as `read`. */
+  bool (*read_raw)(void *context, uint32_t offset, void *out, size_t bytes);
 } aiot_flash;
 
 #define AIOT_SHA256_BYTES 32

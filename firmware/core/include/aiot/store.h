@@ -129,7 +129,7 @@ bool aiot_store_read(aiot_store *store, int slot, uint32_t offset, void *out, si
 /* Makes all earlier writes durable before it returns. */
 bool aiot_store_sync(aiot_store *store, int slot);
 
-/* Whether a sector of a slot is fully erased. Like the next function, it uses the scratch memory. */
+/* Whether a sector of a slot is fully erased, even if the chip encrypts the slot. Like the next function, it uses the scratch memory. */
 bool aiot_store_erased(aiot_store *store, int slot, uint32_t sector, bool *erased);
 
 /* SHA-256 of the first `bytes` of a slot, read back from the flash. */

@@ -5,7 +5,7 @@
 #include "aiot/trust.h"
 #include "sector.h"
 
-/* Size of the content, bytes. It never changes, because boards with encrypted flash write multiples of 16. */
+/* Size of the content, bytes. With the header, it is a multiple of AIOT_FLASH_BLOCK, so it needs no padding. */
 #define AIOT_KEPT_BODY (AIOT_KEPT_BYTES - AIOT_SECTOR_HEADER)
 
 void aiot_kept_write(uint8_t body[AIOT_KEPT_BODY], const aiot_trust *trust, const aiot_kept *kept, const uint8_t anchor[AIOT_SHA256_BYTES]);

@@ -18,6 +18,11 @@ static uint32_t sum_of(const uint8_t *sector, uint32_t length) {
   return aiot_crc32(aiot_crc32(0, sector + 4, 8), sector + AIOT_SECTOR_HEADER, length);
 }
 
+uint32_t aiot_pad_block(uint8_t *memory, uint32_t bytes) {
+  for (; bytes % AIOT_FLASH_BLOCK != 0; bytes++) memory[bytes] = 0xff;
+  return bytes;
+}
+
 uint32_t aiot_sector_read(const aiot_part *part, int sector, uint8_t *memory, size_t room, uint32_t *counter, bool *worked) {
   const aiot_flash *flash = part->flash;
   const uint32_t size = flash->sector_bytes, most = room < size ? (uint32_t)room : size;
@@ -38,6 +43,6 @@ bool aiot_sector_write(const aiot_part *part, int sector, uint8_t *memory, uint3
   write_u32(memory + 4, counter);
   write_u32(memory + 8, length);
   write_u32(memory + 12, sum_of(memory, length));
-  return flash->erase(flash->context, offset) && flash->write(flash->context, offset, memory, AIOT_SECTOR_HEADER + length) &&
-         flash->sync(flash->context);
+  const uint32_t padded = aiot_pad_block(memory, AIOT_SECTOR_HEADER + length);
+  return flash->erase(flash->context, offset) && flash->write(flash->context, offset, memory, padded) && flash->sync(flash->context);
 }

@@ -15,8 +15,8 @@ static bool read_sector(aiot_store *store, int sector, aiot_record *record, uint
 static bool part_is_whole(const aiot_part *part) {
   const aiot_flash *flash = part->flash;
   const uint32_t sector = flash->sector_bytes;
-  return sector >= 2 * AIOT_SECTOR_HEADER && sector <= AIOT_SECTOR_BYTES && part->offset % sector == 0 && part->bytes % sector == 0 &&
-         part->bytes > 0 && part->offset <= flash->bytes && part->bytes <= flash->bytes - part->offset;
+  return sector >= 2 * AIOT_SECTOR_HEADER && sector <= AIOT_SECTOR_BYTES && sector % AIOT_FLASH_BLOCK == 0 && part->offset % sector == 0 &&
+         part->bytes % sector == 0 && part->bytes > 0 && part->offset <= flash->bytes && part->bytes <= flash->bytes - part->offset;
 }
 
 bool aiot_store_open(aiot_store *store, const aiot_part *records, const aiot_part slot[2], const aiot_crypto *crypto,
@@ -100,8 +100,12 @@ bool aiot_store_sync(aiot_store *store, int slot) {
 }
 
 bool aiot_store_erased(aiot_store *store, int slot, uint32_t sector, bool *erased) {
-  const uint32_t size = store->slot[slot].flash->sector_bytes;
-  if (!aiot_store_read(store, slot, sector * size, store->scratch, size)) return false;
+  const aiot_part *part = &store->slot[slot];
+  const aiot_flash *flash = part->flash;
+  const uint32_t size = flash->sector_bytes;
+  /* Decrypting an erased sector yields noise. */
+  bool (*const read)(void *, uint32_t, void *, size_t) = flash->read_raw != NULL ? flash->read_raw : flash->read;
+  if (!inside(part, sector * size, size) || !read(flash->context, part->offset + sector * size, store->scratch, size)) return false;
   uint32_t i = 0;
   while (i < size && store->scratch[i] == 0xff) i++;
   *erased = i == size;

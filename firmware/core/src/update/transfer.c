@@ -1,6 +1,7 @@
 #include "transfer.h"
 
 #include "document.h"
+#include "sector.h"
 
 static uint64_t now(const aiot_update *u) { return u->setup.clock->uptime_ms(u->setup.clock->context); }
 
@@ -26,7 +27,9 @@ void aiot_tell_progress(aiot_update *u) {
 
 bool aiot_flush(aiot_update *u) {
   aiot_store *store = u->setup.store;
-  if (!aiot_store_write(store, u->slot, u->written, store->scratch, u->waiting)) return false;
+  /* The slot has room for the padding, because it consists of whole sectors. */
+  const uint32_t padded = aiot_pad_block(store->scratch, u->waiting);
+  if (!aiot_store_write(store, u->slot, u->written, store->scratch, padded)) return false;
   u->written += u->waiting;
   u->waiting = 0;
   return true;

@@ -10,8 +10,7 @@ bool aiot_keeps_pace(aiot_update *u, uint32_t bytes);
 /* Updates the byte count, and reports at each quarter of the download. */
 void aiot_tell_progress(aiot_update *u);
 
-/* Writes the waiting bytes, in whole sectors except for the last, because boards with encrypted flash write at least
- * 16 bytes at a time. */
+/* Writes the waiting bytes, in whole sectors except for the last, which is padded to whole blocks. */
 bool aiot_flush(aiot_update *u);
 
 /* Ends the job because the artifact could not be downloaded. */

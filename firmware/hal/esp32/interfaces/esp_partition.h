@@ -18,6 +18,7 @@ typedef struct {
 
 const esp_partition_t *esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype, const char *label);
 esp_err_t esp_partition_read(const esp_partition_t *partition, size_t offset, void *out, size_t bytes);
+esp_err_t esp_partition_read_raw(const esp_partition_t *partition, size_t offset, void *out, size_t bytes);
 esp_err_t esp_partition_write(const esp_partition_t *partition, size_t offset, const void *data, size_t bytes);
 esp_err_t esp_partition_erase_range(const esp_partition_t *partition, size_t offset, size_t bytes);
 esp_err_t esp_partition_mmap(const esp_partition_t *partition, size_t offset, size_t bytes, esp_partition_mmap_memory_t memory, const void **out, esp_partition_mmap_handle_t *handle);

@@ -16,6 +16,11 @@ static bool part_read(void *context, uint32_t offset, void *out, size_t bytes) {
   return esp_partition_read(self->partition, offset, out, bytes) == ESP_OK;
 }
 
+static bool part_read_raw(void *context, uint32_t offset, void *out, size_t bytes) {
+  const part *self = context;
+  return esp_partition_read_raw(self->partition, offset, out, bytes) == ESP_OK;
+}
+
 static bool part_write(void *context, uint32_t offset, const void *data, size_t bytes) {
   const part *self = context;
   return esp_partition_write(self->partition, offset, data, bytes) == ESP_OK;
@@ -49,7 +54,7 @@ static bool find(part *self, esp_partition_type_t type, const char *label) {
   self->partition = esp_partition_find_first(type, ESP_PARTITION_SUBTYPE_ANY, label);
   if (self->partition == NULL) return false;
   const uint32_t bytes = (uint32_t)self->partition->size;
-  self->flash = (aiot_flash){self, bytes - bytes % SECTOR, SECTOR, part_read, part_write, part_erase, part_sync, part_map};
+  self->flash = (aiot_flash){self, bytes - bytes % SECTOR, SECTOR, part_read, part_write, part_erase, part_sync, part_map, part_read_raw};
   return true;
 }
 

@@ -60,7 +60,7 @@ bool aiot_url_host(const char *url, char *out, size_t room) {
  * Performs the part of the operation at `offset` that concerns one partition. Returns the size of that part; 0 = there is no such
  * part, or it failed.
  */
-typedef enum { READ, WRITE } direction;
+typedef enum { READ, READ_RAW, WRITE } direction;
 
 static size_t part(const aiot_joined *joined, direction way, uint32_t offset, uint8_t *out, const uint8_t *data, size_t bytes) {
   uint32_t start = 0;
@@ -70,19 +70,25 @@ static size_t part(const aiot_joined *joined, direction way, uint32_t offset, ui
     const uint32_t inside = offset - start, room = joined->piece[i].bytes - inside;
     const size_t count = bytes < room ? bytes : room;
     const uint32_t at = joined->piece[i].offset + inside;
-    const bool good = way == READ ? flash->read(flash->context, at, out, count) : flash->write(flash->context, at, data, count);
-    return good ? count : 0;
+    if (way == WRITE) return flash->write(flash->context, at, data, count) ? count : 0;
+    bool (*const read)(void *, uint32_t, void *, size_t) = way == READ_RAW && flash->read_raw != NULL ? flash->read_raw : flash->read;
+    return read(flash->context, at, out, count) ? count : 0;
   }
   return 0;
 }
 
-static bool joined_read(void *context, uint32_t offset, void *out, size_t bytes) {
-  uint8_t *to = out;
+static bool read_as(const aiot_joined *joined, direction way, uint32_t offset, uint8_t *out, size_t bytes) {
   for (size_t done = 0, count; done < bytes; done += count) {
-    count = part(context, READ, offset + (uint32_t)done, to + done, NULL, bytes - done);
+    count = part(joined, way, offset + (uint32_t)done, out + done, NULL, bytes - done);
     if (count == 0) return false;
   }
   return true;
+}
+
+static bool joined_read(void *context, uint32_t offset, void *out, size_t bytes) { return read_as(context, READ, offset, out, bytes); }
+
+static bool joined_read_raw(void *context, uint32_t offset, void *out, size_t bytes) {
+  return read_as(context, READ_RAW, offset, out, bytes);
 }
 
 static bool joined_write(void *context, uint32_t offset, const void *data, size_t bytes) {
@@ -131,7 +137,7 @@ static const uint8_t *joined_map(void *context, uint32_t offset, size_t bytes) {
 
 void aiot_joined_init(aiot_joined *joined) {
   memset(joined, 0, sizeof *joined);
-  joined->flash = (aiot_flash){joined, 0, 0, joined_read, joined_write, joined_erase, joined_sync, joined_map};
+  joined->flash = (aiot_flash){joined, 0, 0, joined_read, joined_write, joined_erase, joined_sync, joined_map, joined_read_raw};
 }
 
 bool aiot_joined_add(aiot_joined *joined, const aiot_flash *flash, uint32_t offset, uint32_t bytes) {
