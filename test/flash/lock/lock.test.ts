@@ -1,5 +1,13 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +19,12 @@ import type { BoardLocked } from '../../../src/lib/flash/lock/lock.js';
 import { lockParts } from '../../../src/lib/flash/lock/plan.js';
 import { SimulatedChip } from '../../../src/lib/flash/rom/chip.js';
 import { checkBytesOf } from '../../../src/lib/formats/efuse-burn.js';
+import { cryptFlash } from '../../../src/lib/formats/flash-encryption.js';
+import { decryptNvs, readNvsKeys } from '../../../src/lib/formats/nvs/crypt.js';
+import { readNvs } from '../../../src/lib/formats/nvs/read.js';
+import { writeNvs } from '../../../src/lib/formats/nvs/write.js';
 import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/partitions.js';
+import { deviceImage } from '../../../src/lib/provision/device-image.js';
 import { runCli } from '../../support/cli.js';
 import { described, espBootloader, espImage } from '../../support/esp-image.js';
 
@@ -33,6 +46,30 @@ otadata,data,ota,0xe000,0x2000,
 app0,app,ota_0,0x10000,0x20000,
 app1,app,ota_1,0x30000,0x20000,
 `;
+
+const keysOffset = 0x50000;
+const tableWithKeys = `${table}nvs_keys,data,nvs_keys,${keysOffset},0x1000,encrypted\n`;
+
+/** Writes the folder of an identity, as `device provision --out` does. */
+function identity(name: string, encrypt: boolean): string {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const urls = { http: 'https://a', mqtts: 'mqtts://a' };
+  const described = { name, id: `dev_${name}`, type: 'motor', chip: 'esp32s3' as const };
+  const image = deviceImage(
+    { ...described, chipId: null, key, certificate: '' },
+    {
+      ...{ wifi: null, platform: { ...urls, ca: '' }, trust: null, release: { sequence: 0, floor: 0 } },
+      ...{ version: 2, table: tableWithKeys, flashBytes: 4 << 20, encrypt },
+    },
+  );
+  mkdirSync(at(name));
+  writeFileSync(at(`${name}/device.json`), JSON.stringify({ ...described, urls }));
+  writeFileSync(at(`${name}/partitions.bin`), image.partitions.data);
+  writeFileSync(at(`${name}/nvs.bin`), image.nvs.data);
+  if (image.keys) writeFileSync(at(`${name}/nvs_keys.bin`), image.keys.data);
+  return at(name);
+}
 
 const images = () => [`${at('boot.bin')}@0x0`, `${at('table.bin')}@0x8000`, `${at('app.bin')}@0x10000`];
 
@@ -216,6 +253,91 @@ describe('aiot flash --profile production', () => {
     expect(burnedBits(one.fuses)).toBe(0);
   });
 
+  it('writes an identity with an encrypted NVS, whose keys only the board can decrypt', async () => {
+    const one = board();
+    const folder = identity('secret', true);
+    const { code, json } = await produce(one.port(), '--device', folder, ...confirmed);
+    expect({ code, json }).toMatchObject({ code: 0, json: { complete: true, device: 'secret' } });
+    const flash = readFileSync(one.flash);
+    expect(flash.includes('PRIVATE KEY')).toBe(false);
+    const stored = flash.subarray(keysOffset, keysOffset + 0x1000);
+    expect(() => readNvsKeys(stored)).toThrow();
+    const secret = readFileSync(at(`keys/${mac.replaceAll(':', '')}.key`));
+    const own = readNvsKeys(cryptFlash(stored, { secret, address: keysOffset, decrypt: true }));
+    const { entries } = readNvs(decryptNvs(flash.subarray(0x9000, 0xe000), own));
+    const key = entries.find((entry) => entry.namespace === 'aiot' && entry.key === 'key');
+    expect(key?.value).toContain('BEGIN PRIVATE KEY');
+  });
+
+  const plainNvs = () => readFileSync(join(identity(`plain-${count}`, false), 'nvs.bin'));
+  const wifiNvs = (key: string) => {
+    const value = key === 'password' ? 'plant password' : '';
+    return writeNvs([{ namespace: 'wifi', key, type: 'string', value }], { size: 0x5000, version: 2 });
+  };
+  // The state of an entry that the program deleted: its bits are cleared, and its bytes remain.
+  const deletedNvs = () => plainNvs().fill(0, 32, 64);
+  const lateTable = 'nvs,data,nvs,0x90000,0x5000,\napp0,app,factory,0x10000,0x20000,\n';
+  const lateTableBytes = () => writePartitionTable(parsePartitionsCsv(lateTable));
+  const keysOnly = () => readFileSync(join(identity(`keys-${count}`, true), 'nvs_keys.bin'));
+
+  it.each([
+    ['an identity', () => [[0x9000, plainNvs()]], 'the private key'],
+    ['an identity that was deleted', () => [[0x9000, deletedNvs()]], 'the private key'],
+    ['a Wi-Fi password', () => [[0x9000, wifiNvs('password')]], 'a Wi-Fi password'],
+    [
+      'an identity where an earlier table had it',
+      () => [
+        [0x8000, lateTableBytes()],
+        [0x90000, plainNvs()],
+      ],
+      'the private key',
+    ],
+    [
+      'keys of an NVS',
+      () => [
+        [0x8000, lateTableBytes()],
+        [keysOffset, keysOnly()],
+      ],
+      'the keys of the NVS',
+    ],
+  ] as [string, () => [number, Uint8Array][], string][])(
+    'refuses a board that stores %s in plain text',
+    async (_what, parts, secret) => {
+      const one = board();
+      const flash = Buffer.alloc(4 << 20, 0xff);
+      for (const [offset, bytes] of parts()) flash.set(bytes, offset);
+      writeFileSync(one.flash, flash);
+      writeFileSync(at('with-keys.bin'), writePartitionTable(parsePartitionsCsv(tableWithKeys)));
+      const parted = [`${at('boot.bin')}@0x0`, `${at('with-keys.bin')}@0x8000`, `${at('app.bin')}@0x10000`];
+      const args = [...locking, ...keys, '--port', one.port(), ...confirmed, '--json'];
+      const { code, stdout } = await runCli(['flash', ...parted, ...args]);
+      expect({ code, stdout }).toMatchObject({
+        code: 6,
+        stdout: expect.stringContaining('AIOT_LOCK_REFUSED'),
+      });
+      expect(stdout).toContain(`anyone could read ${secret} from the flash`);
+      expect(stdout).toContain('--encrypt-nvs');
+      expect(readFileSync(one.flash).equals(flash)).toBe(true);
+      expect(burnedBits(one.fuses)).toBe(0);
+    },
+  );
+
+  it('refuses an identity whose NVS is not encrypted, before anything is written', async () => {
+    const one = board();
+    const { code, json } = await produce(one.port(), '--device', identity('plain', false), ...confirmed);
+    expect({ code, json }).toMatchObject({ code: 6, json: { error: { code: 'AIOT_LOCK_REFUSED' } } });
+    expect(existsSync(one.flash) && readFileSync(one.flash).some((byte) => byte !== 0xff)).toBe(false);
+    expect(burnedBits(one.fuses)).toBe(0);
+  });
+
+  it('accepts NVS entries that are not secret', async () => {
+    const one = board();
+    const flash = Buffer.alloc(4 << 20, 0xff);
+    flash.set(wifiNvs('ssid'), 0x9000);
+    writeFileSync(one.flash, flash);
+    expect(await produce(one.port(), ...confirmed)).toMatchObject({ code: 0, json: { complete: true } });
+  });
+
   it.each([
     ['several boards', ['--all']],
     ['a watch', ['--watch']],
@@ -240,6 +362,19 @@ describe('aiot board lock', () => {
     const plan = await lock(one.port(), ...keys);
     expect(plan).toMatchObject({ code: 6, json: { problem: expect.stringContaining('bootloader') } });
     expect(burnedBits(one.fuses)).toBe(0);
+  });
+
+  it('refuses a board whose identity would stay readable', async () => {
+    const one = board();
+    expect((await produceFast(one.port('burn-cut after=0'))).complete).toBe(false);
+    const flash = readFileSync(one.flash);
+    flash.set(readFileSync(join(identity('late', false), 'nvs.bin')), 0x9000);
+    writeFileSync(one.flash, flash);
+    const plan = await lock(one.port(), ...keys);
+    expect(plan).toMatchObject({ code: 6, json: { problem: expect.stringContaining('the private key') } });
+    const { code, stdout } = await lock(one.port(), ...keys, ...confirmed);
+    expect({ code, stdout }).toMatchObject({ code: 6, stdout: expect.stringContaining('--encrypt-nvs') });
+    expect((await lock(one.port(), '--only', 'jtag', ...confirmed)).code).toBe(0);
   });
 
   it('locks single parts, and continues with the others', async () => {

@@ -3,6 +3,8 @@ import { hex } from '../../core/figures.js';
 import { type ChipName, espChips } from '../../formats/esp-image/chips.js';
 import { signedImage } from '../../formats/esp-image/secure-boot.js';
 import { cryptFlash } from '../../formats/flash-encryption.js';
+import { readNvsKeys } from '../../formats/nvs/crypt.js';
+import { readNvs } from '../../formats/nvs/read.js';
 import {
   type Partition,
   partitionSubtypes,
@@ -25,6 +27,7 @@ type Plain<T> = (offset: number, length: number) => T;
 
 const otadata = partitionSubtypes[partitionTypes.data]?.ota;
 const nvsKeys = partitionSubtypes[partitionTypes.data]?.nvs_keys;
+const nvs = partitionSubtypes[partitionTypes.data]?.nvs;
 
 /**
  * Whether the hardware decrypts a partition: apps, otadata and NVS keys always, and others if their flag is set. Source: ESP-IDF, "Flash
@@ -62,7 +65,7 @@ export function encryptedRanges(
 
 /**
  * Checks that the chip will still start after it is locked. It needs a bootloader and an app that are signed with one of the keys and
- * encrypted with the chip's key.
+ * encrypted with the chip's key. If the flash is encrypted, also checks that no secret stays readable.
  * @param digests digests of the keys of secure boot, hex digits; empty = signatures are not needed
  * @param secret the key of flash encryption; null = the flash is not encrypted
  * @throws AIOT_LOCK_REFUSED, AIOT_FLASH_READ, AIOT_SERIAL_…
@@ -105,10 +108,60 @@ export async function requireBootable(
   const reasons: string[] = [];
   for (const { label, offset, size } of apps) {
     const reason = accepted(await plain(offset, size), label, chip);
-    if (reason === null) return;
+    if (reason === null) {
+      if (secret !== null)
+        await requireSecretsEncrypted(partitions, (from, length) => loader.read(from, length));
+      return;
+    }
     reasons.push(`${label} ${reason}`);
   }
   throw unbootable(`no app can start${how}: ${reasons.join(', ') || 'the table has no app partition'}`);
+}
+
+/**
+ * Checks that nobody can read a secret from the flash of a locked board. Flash encryption covers neither NVS, which is encrypted with its
+ * own keys, nor partitions that were written before it was enabled.
+ * @param stored reads bytes as they are in the flash, not decrypted
+ * @throws AIOT_LOCK_REFUSED
+ */
+export async function requireSecretsEncrypted(
+  partitions: readonly Partition[],
+  stored: (offset: number, length: number) => Promise<Uint8Array>,
+): Promise<void> {
+  for (const { type, subtype, label, offset, size } of partitions) {
+    if (type !== partitionTypes.data || (subtype !== nvs && subtype !== nvsKeys)) continue;
+    const bytes = await stored(offset, size);
+    const secret = subtype === nvs ? secretIn(bytes) : keysIn(bytes);
+    if (secret === null) continue;
+    throw new AiotError(
+      'AIOT_LOCK_REFUSED',
+      `anyone could read ${secret} from the flash: ${label} at ${hex(offset)} is not encrypted`,
+      {
+        next: `Run \`aiot board erase ${label}\` and \`aiot device provision NAME --encrypt-nvs --out DIR\`, then flash with --device DIR.`,
+      },
+    );
+  }
+}
+
+/** A secret that can be read from an NVS without its keys. Entries that were deleted remain in the flash, so PEM text is searched for. */
+function secretIn(bytes: Uint8Array): string | null {
+  if (Buffer.from(bytes).includes('PRIVATE KEY-----')) return 'the private key';
+  const { entries } = readNvs(bytes, { salvage: true });
+  const wifi = entries.some(
+    ({ namespace, key, value }) =>
+      namespace === 'wifi' && (key === 'networks' || (key === 'password' && value !== '')),
+  );
+  return wifi ? 'a Wi-Fi password' : null;
+}
+
+function keysIn(bytes: Uint8Array): string | null {
+  try {
+    readNvsKeys(bytes);
+    return 'the keys of the NVS';
+  } catch (error) {
+    if (error instanceof AiotError) return null;
+    throw error;
+  }
 }
 
 const unbootable = (why: string) =>

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { AiotError } from '../../core/errors.js';
+import { AiotError, hasCode } from '../../core/errors.js';
 import { hex } from '../../core/figures.js';
 import { readBytes, writeFileAtomic } from '../../core/files.js';
 import {
@@ -81,7 +81,6 @@ export async function lockBoard(request: LockRequest): Promise<BoardLocked> {
     planFor(loader, request, { port, digests }),
   );
   if (confirm === null || plan.complete) return plan;
-  if (plan.problem !== null) throw new AiotError('AIOT_LOCK_REFUSED', plan.problem);
   const typed = await confirm(plan);
   if (typed.trim().toLowerCase() !== plan.mac)
     throw new AiotError('AIOT_USAGE', `expected the MAC of the board, ${plan.mac}, as confirmation`, {
@@ -188,7 +187,7 @@ async function planFor(
   const secret = encrypts ? (key?.secret ?? new Uint8Array(randomBytes(32))) : null;
   const steps = planLock(chip, state, { parts, digests, secret });
   const risky = steps.some(({ fuse, done }) => !done && /^SPI_BOOT_CRYPT_CNT|SECURE_BOOT_EN$/.test(fuse));
-  const problem = risky ? await problemOf(loader, digests, secret) : null;
+  const problem = risky ? await problemOf(loader, { digests, secret, burns: confirm !== null }) : null;
   const complete = steps.every(({ done }) => done);
   return { ...about, steps: steps.map(shown), complete, encryptionKey: key?.file ?? null, problem };
 }
@@ -199,17 +198,17 @@ const hasKey = async (folder: string, mac: string) =>
     () => false,
   );
 
+/** Why the board cannot be locked. @throws AIOT_LOCK_REFUSED with that reason if it is about to be locked */
 async function problemOf(
   loader: Loader,
-  digests: readonly Uint8Array[],
-  secret: Uint8Array | null,
+  { digests, secret, burns }: { digests: readonly Uint8Array[]; secret: Uint8Array | null; burns: boolean },
 ): Promise<string | null> {
   try {
     const hexDigits = digests.map((digest) => Buffer.from(digest).toString('hex'));
     await requireBootable(loader, hexDigits, secret);
     return null;
   } catch (error) {
-    if (error instanceof AiotError && error.code === 'AIOT_LOCK_REFUSED') return error.message;
+    if (!burns && hasCode(error, 'AIOT_LOCK_REFUSED')) return error.message;
     throw error;
   }
 }

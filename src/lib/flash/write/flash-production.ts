@@ -4,6 +4,7 @@ import { espChips } from '../../formats/esp-image/chips.js';
 import { bootKeyDigest, signedImage } from '../../formats/esp-image/secure-boot.js';
 import { cryptFlash } from '../../formats/flash-encryption.js';
 import {
+  type Partition,
   partitionTableBytes,
   partitionTableOffset,
   partitionTypes,
@@ -12,7 +13,7 @@ import {
 import { withBoard } from '../board.js';
 import { publicKeyOf } from '../images/keys.js';
 import type { Loader, Region } from '../loader/types.js';
-import { encryptedRanges, type Range } from '../lock/contents.js';
+import { encryptedRanges, type Range, requireSecretsEncrypted } from '../lock/contents.js';
 import { encryptionKeyOf, type LockOptions, type LockRequest, lockBoard } from '../lock/lock.js';
 import { md5Of } from '../plan/pieces.js';
 import { planWrite } from '../plan/plan.js';
@@ -102,6 +103,8 @@ async function writeSigned(loader: Loader, job: Job, lock: LockAsked) {
     const data = secret === null ? region.data : encryptRegion(region, ranges, secret);
     return { ...region, data, encrypted: data !== region.data };
   });
+  if (secret !== null)
+    await requireSecretsCovered(loader, regions, plain(partitionTableOffset, partitionTableBytes));
   const results = await loader.write(regions);
   return {
     regions: regions.map(({ name, offset, data, encrypted }, index) => {
@@ -121,15 +124,47 @@ async function writeSigned(loader: Loader, job: Job, lock: LockAsked) {
   };
 }
 
+/**
+ * Checks every NVS of the new table, and of the board's earlier one, as the flash will be after the regions are written.
+ * @throws AIOT_LOCK_REFUSED if a secret would stay readable
+ */
+async function requireSecretsCovered(
+  loader: Loader,
+  regions: readonly Region[],
+  table: Uint8Array,
+): Promise<void> {
+  const stored = async (offset: number, length: number) => {
+    const covered = regions.some((region) => contains(region, offset, length));
+    return overlay(covered ? new Uint8Array(length) : await loader.read(offset, length), offset, regions);
+  };
+  await requireSecretsEncrypted(readPartitionTable(table).partitions, stored);
+  const earlier = await loader.read(partitionTableOffset, partitionTableBytes);
+  await requireSecretsEncrypted(partitionsIn(earlier), stored);
+}
+
+/** The partitions of a board's own table; none if it is empty, damaged or encrypted. */
+function partitionsIn(table: Uint8Array): readonly Partition[] {
+  try {
+    return readPartitionTable(table).partitions;
+  } catch (error) {
+    if (error instanceof AiotError) return [];
+    throw error;
+  }
+}
+
 const contains = (region: Region, offset: number, length: number) =>
   region.offset <= offset && region.offset + region.data.length >= offset + length;
 
 /** The flash contents according to the regions, with FF where nothing is written. */
 function bytesAt(regions: readonly Region[], offset: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length).fill(0xff);
+  return overlay(new Uint8Array(length).fill(0xff), offset, regions);
+}
+
+/** Replaces the bytes at an offset with those of the regions. */
+function overlay(bytes: Uint8Array, offset: number, regions: readonly Region[]): Uint8Array {
   for (const region of regions) {
     const from = Math.max(offset, region.offset);
-    const to = Math.min(offset + length, region.offset + region.data.length);
+    const to = Math.min(offset + bytes.length, region.offset + region.data.length);
     if (from < to) bytes.set(region.data.subarray(from - region.offset, to - region.offset), from - offset);
   }
   return bytes;
