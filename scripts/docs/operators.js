@@ -26,7 +26,7 @@ const columns = {
  * @returns {Map<string, Map<string, string[]>>} column → operator → judges
  */
 export function readJudged(folder) {
-  const judged = new Map([...Object.keys(columns), 'signal'].map((column) => [column, new Map()]));
+  const judged = new Map([...Object.keys(columns), 'signal', 'beyond'].map((column) => [column, new Map()]));
   for (const file of readdirSync(folder).sort()) {
     const [column = '', judge = ''] = file.split('.');
     const label = judge.replace(/-near$/, ' ≈').replaceAll('-', ' ');
@@ -75,12 +75,23 @@ export function modelsPage({ operators, hasKernel, hasC, firmware, judged }) {
     const key = cells.join(' | ');
     operatorsByCells.set(key, [...(operatorsByCells.get(key) ?? []), op]);
   }
+  const signalsByCells = new Map();
+  for (const op of signals) {
+    const cells = ['signal', 'c', 'firmware'].map((column) => judged.get(column)?.get(op)?.join(', '));
+    signalsByCells.set(cells.join(' | '), [...(signalsByCells.get(cells.join(' | ')) ?? []), op]);
+  }
+  const signalRows = [...signalsByCells].map(([cells, ops]) => `| ${ops.join(', ')} | ${cells} |`);
+  const beyond = [...(judged.get('beyond')?.keys() ?? [])]
+    .filter((use) => !use.startsWith('LOGICAL_'))
+    .map((use) => use.replace(' ', ' on '));
   const rows = [...operatorsByCells].map(([cells, ops]) => `| ${ops.join(', ')} | ${cells} |`);
   return `# Supported operators and how they were verified
 
 <!-- Written by npm run docs from src/lib/formats/tflite/operators, the interpreter's and the generator's tables, firmware/core/src/kernels.c, and test/golden/judged. -->
 
 Each cell names the third party whose results our tests compare with ours: **TFLM** is TensorFlow Lite Micro, **LiteRT** Google's runtime, both from PyPI. A dash means that aiot does not support this use.
+
+A test also runs a model for each dash in a type's column. TFLM rejects all of them except ${beyond.slice(0, -1).join(', ')} and ${beyond.at(-1)}. TFLM does not check the type in LOGICAL_AND and LOGICAL_OR.
 
 - Results are identical bit for bit. Those marked ≈ differ by at most 2·10⁻⁵ of the largest value (trees: 10⁻⁵).
 - **read**: files written by TensorFlow.
@@ -98,7 +109,11 @@ GATHER also reads float32 and int8 at computed int32 indices, and CAST converts 
 
 QUANTIZE converts float32 to int8 or int16, int8 to int16 and back, and int8 to uint8 and back. DEQUANTIZE converts int8, int16 or float16 to float32.
 
-The operators of TFLite Micro's [audio front end](reference/tflite-operators.md#audio-front-end) work on int16 samples, uint32 and uint64; Fourier transforms also on int32 and float32, and SIGNAL_OVERLAP_ADD on float32. The interpreter, C code, the firmware and TFLM produce identical bits: ${signals.join(', ')}.
+The operators of TFLite Micro's [audio front end](reference/tflite-operators.md#audio-front-end) work on int16 samples, uint32 and uint64; Fourier transforms also on int32 and float32, and SIGNAL_OVERLAP_ADD on float32. These results are identical bit for bit:
+
+| operators | interpreter | ${columns.c} | firmware |
+| --- | --- | --- | --- |
+${signalRows.join('\n')}
 
 VAR_HANDLE and CALL_ONCE define a file's [variables](reference/tflite-operators.md#variables). WHILE and IF are [control flow](reference/tflite-operators.md#loops).
 See [TFLite operators](reference/tflite-operators.md) for their rules and for limits, [TFLite rules](reference/tflite-rules.md) for files, and [import formats](reference/import-formats.md) for Keras and ONNX.

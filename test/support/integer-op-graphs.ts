@@ -16,29 +16,32 @@ type Kind = 'int32' | 'bool';
 
 /** The float32 model of one operator, with int32 or bool in place of float32. Values are whole numbers. */
 function typed(op: OperatorName, type: Kind): MakeGraph {
-  return (random) => {
-    const graph = withRealValues(oneOpGraphs[op]!(random));
-    const whole = (values: Float32Array) =>
-      type === 'int32'
-        ? Int32Array.from(values, (value) => Math.round(value * 100))
-        : Uint8Array.from(values, (value) => Number(value > 0));
-    const tensors = graph.tensors.map((tensor) => {
-      if (tensor.type !== 'float32') return tensor;
-      const { name, shape, data, variable } = tensor;
-      return {
-        ...{ name, shape, type },
-        ...(data instanceof Float32Array && { data: whole(data) }),
-        ...(variable instanceof Float32Array && { variable: whole(variable) }),
-      };
-    });
-    // A fused activation or a QUANTIZE has no kernel for these types.
-    const operators = graph.operators.map((operator) =>
-      'activation' in operator.options
-        ? ({ ...operator, options: { ...operator.options, activation: 'none' } } as typeof operator)
-        : operator,
-    );
-    return { ...graph, tensors, operators };
-  };
+  return (random) => inWholeNumbers(oneOpGraphs[op]!(random), type);
+}
+
+/** The model with int32 or bool in place of quantized and real values. */
+export function inWholeNumbers(quantized: Graph, type: Kind): Graph {
+  const graph = withRealValues(quantized);
+  const whole = (values: Float32Array) =>
+    type === 'int32'
+      ? Int32Array.from(values, (value) => Math.round(value * 100))
+      : Uint8Array.from(values, (value) => Number(value > 0));
+  const tensors = graph.tensors.map((tensor) => {
+    if (tensor.type !== 'float32') return tensor;
+    const { name, shape, data, variable } = tensor;
+    return {
+      ...{ name, shape, type },
+      ...(data instanceof Float32Array && { data: whole(data) }),
+      ...(variable instanceof Float32Array && { variable: whole(variable) }),
+    };
+  });
+  // A fused activation or a QUANTIZE has no kernel for these types.
+  const operators = graph.operators.map((operator) =>
+    'activation' in operator.options
+      ? ({ ...operator, options: { ...operator.options, activation: 'none' } } as typeof operator)
+      : operator,
+  );
+  return { ...graph, tensors, operators };
 }
 
 function castGraph(from: TensorType, to: TensorType): MakeGraph {

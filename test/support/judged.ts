@@ -6,7 +6,7 @@ import { root } from './cli.js';
 
 /** A column of docs/models.md, the judge (`-near`: except for rounding), and the name of the test's models. */
 export type Judgement =
-  `${'read' | 'signal' | 'float32' | 'int8' | 'int16' | 'int32' | 'bool' | 'c' | 'firmware'}.${string}.${string}`;
+  `${'read' | 'signal' | 'float32' | 'int8' | 'int16' | 'int32' | 'bool' | 'c' | 'firmware' | 'beyond'}.${string}.${string}`;
 
 /**
  * Compares the operators that a test has just judged with the recorded ones, so that docs/models.md cannot claim more than the tests check.
