@@ -18,11 +18,21 @@ export interface PluggedBoard {
   readonly bauds: number[];
 }
 
+/** USB IDs of a port: a CP2102 in front of a UART, and the USB port inside a chip. */
+export const usbIds = {
+  uart: { usbVendorId: 0x10c4, usbProductId: 0xea60 },
+  chip: { usbVendorId: 0x303a, usbProductId: 0x1001 },
+};
+
 /**
  * Makes a simulated chip the only serial port of a page. It stands in for `navigator.serial`, because a browser without a window has no
  * ports and no list to choose from. Streams, errors and events follow the specification, https://wicg.github.io/serial/.
  */
-export async function plugInto(page: Page, first: SimulatedChip | null): Promise<PluggedBoard> {
+export async function plugInto(
+  page: Page,
+  first: SimulatedChip | null,
+  usb = usbIds.uart,
+): Promise<PluggedBoard> {
   let chip = first;
   let line: ReturnType<typeof simulatedLine> | null = null;
   let received: Uint8Array[] = [];
@@ -84,12 +94,12 @@ export async function plugInto(page: Page, first: SimulatedChip | null): Promise
       }
     }
   });
-  await page.addInitScript(standIn);
+  await page.addInitScript(standIn, usb);
   return board;
 }
 
 /** Runs in the page. */
-function standIn(): void {
+function standIn(usb: { usbVendorId: number; usbProductId: number }): void {
   const own = globalThis as unknown as {
     navigator: object;
     simulatedBoard: (request: unknown) => Promise<never>;
@@ -106,7 +116,7 @@ function standIn(): void {
     #isOpen = false;
 
     getInfo() {
-      return { usbVendorId: 0x10c4, usbProductId: 0xea60 };
+      return usb;
     }
 
     async open({ baudRate }: { baudRate: number }) {

@@ -14,7 +14,7 @@ import { runCli } from '../support/cli.js';
 import { expectAccessible, launchChromium } from '../support/dashboard.js';
 import { described, espBootloader, espImage } from '../support/esp-image.js';
 import { describeReal } from '../support/real.js';
-import { type PluggedBoard, plugInto } from '../support/web-serial.js';
+import { type PluggedBoard, plugInto, usbIds } from '../support/web-serial.js';
 
 const networks = [
   { ssid: 'plant', password: 'correct horse', hidden: false },
@@ -45,6 +45,7 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
   const open = async (
     chip: SimulatedChip | null,
     url = site,
+    usb = usbIds.uart,
   ): Promise<{ page: Page; board: PluggedBoard; troubles: string[] }> => {
     const context = await browser.newContext({ locale: 'en-GB', reducedMotion: 'reduce' });
     const page = await context.newPage();
@@ -55,7 +56,7 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
     page.on('request', (request) => {
       if (!request.url().startsWith(url)) troubles.push(`asked for ${request.url()}`);
     });
-    const board = await plugInto(page, chip);
+    const board = await plugInto(page, chip, usb);
     await page.goto(url);
     await page.getByRole('heading', { name: 'Install pump 1.2.0' }).waitFor();
     return { page, board, troubles };
@@ -190,6 +191,21 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
     const [, , app = ''] = images;
     const data = await readFile(app.split('@')[0] ?? '');
     expect(Buffer.from(chip.flash.bytes.subarray(0x10000, 0x10000 + data.length)).equals(data)).toBe(true);
+    await page.context().close();
+  });
+
+  it("explains that aiot's firmware accepts no Wi-Fi settings on the chip's own USB port", {
+    timeout: 60_000,
+  }, async () => {
+    const { page, troubles } = await open(chipWith({}), site, usbIds.chip);
+    const note = page.getByText("This is the chip's own USB port.");
+    expect(await note.count()).toBe(0);
+    await connect(page);
+    await note.waitFor();
+    await page.getByRole('button', { name: 'Find networks' }).click();
+    expect(await fault(page)).toBe('improv-chip-usb');
+    expect(await page.getByRole('alert').textContent()).toContain('aiot device provision --wifi-ssid');
+    expect(troubles).toEqual([]);
     await page.context().close();
   });
 

@@ -51,6 +51,11 @@ export class BoardPort {
       : `${four(usbVendorId)}:${four(usbProductId)}`;
   }
 
+  /** Whether the port is the USB port inside the chip, which an ESP32-S3, C3, C6, H2 and others have, instead of a UART. */
+  get isChipUsb(): boolean {
+    return this.usb === '303a:1001';
+  }
+
   /** Opens the port for the output of the board's program. @throws BoardFault */
   async open(): Promise<void> {
     if (this.isOpen) return;

@@ -1,8 +1,12 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { ImprovSession, type SeenNetwork } from '../../src/lib/device/onboard/improv-session.js';
+import {
+  ImprovFailure,
+  ImprovSession,
+  type SeenNetwork,
+} from '../../src/lib/device/onboard/improv-session.js';
 import { Fault } from './fault.js';
-import { type BoardFault, faultOf } from './faults.js';
+import { type BoardFault, faultOf, silentChipUsb } from './faults.js';
 import { type BoardPort, pause } from './port.js';
 
 /** Time for a running board to answer, ms. */
@@ -51,7 +55,8 @@ export function BoardWifi({
       .catch((error: unknown) => {
         stage.value = '';
         // The board itself reports that it was unplugged.
-        if (!port.lost.aborted && !own.signal.aborted) fault.value = faultOf(error);
+        if (!port.lost.aborted && !own.signal.aborted)
+          fault.value = port.isChipUsb && isSilent(error) ? silentChipUsb() : faultOf(error);
       })
       .finally(() => session.end());
     if (current.current === own) working.value = false;
@@ -99,6 +104,12 @@ export function BoardWifi({
   return (
     <section class="section">
       <h2>Connect it to Wi-Fi</h2>
+      {board?.isChipUsb && (
+        <p class="soft">
+          This is the chip's own USB port. aiot's firmware accepts Wi-Fi settings only on UART 0, so use the
+          board's UART connector for them, if it has one.
+        </p>
+      )}
       {known.value === null ? (
         <p>
           <button type="button" disabled={!isUsable} onClick={() => board && void find(board, contactMs)}>
@@ -182,6 +193,8 @@ export function BoardWifi({
     </section>
   );
 }
+
+const isSilent = (error: unknown) => error instanceof ImprovFailure && error.trouble.reason === 'silent';
 
 /** A board's address is data from outside, so that only links to web pages are shown. */
 const isPage = (url: string) => /^https?:\/\/\S+$/.test(url);
