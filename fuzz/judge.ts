@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { getHeapStatistics } from 'node:v8';
 import { AiotError } from '../src/lib/core/errors.js';
 import type { Fault, Target } from './types.js';
@@ -17,6 +18,7 @@ const untouched = own();
 export async function tried(target: Target, input: Buffer): Promise<{ fault: Fault | null; said: string }> {
   const given = Buffer.from(input);
   const before = memory();
+  const resident = target.peakMiB === undefined ? 0 : forgetPeak();
   const began = performance.now();
   let fault: Fault | null = null;
   let said = 'returned';
@@ -47,9 +49,26 @@ export async function tried(target: Target, input: Buffer): Promise<{ fault: Fau
       key: 'memory',
       detail: `${Math.round(grown / MiB)} MiB for ${input.length} bytes`,
     };
+  const peak = target.peakMiB === undefined ? 0 : process.resourceUsage().maxRSS * 1024 - resident;
+  if (fault === null && peak > (target.peakMiB ?? 0) * MiB)
+    fault = {
+      kind: 'memory',
+      key: 'peak memory',
+      detail: `a peak of ${Math.round(peak / MiB)} MiB more than before, for ${input.length} bytes`,
+    };
   if (fault === null && tookMs > (target.timeMs ?? 1000))
     fault = { kind: 'hang', key: 'hang', detail: `${Math.round(tookMs)} ms for ${input.length} bytes` };
   return { fault, said };
+}
+
+/** Makes the kernel forget the peak of the resident set, so that the next one is this input's. Returns the present size, bytes. */
+function forgetPeak(): number {
+  try {
+    writeFileSync('/proc/self/clear_refs', '5');
+  } catch {
+    // Only Linux can forget it. On other systems, an input has to exceed all previous ones.
+  }
+  return process.resourceUsage().maxRSS * 1024;
 }
 
 function memory(): number {

@@ -12,11 +12,12 @@ const usage = `npm run fuzz -- [--seconds N] [--seed S] [--only TARGET,…] [--i
   --seed S        seed of the mutations [default: 1]
   --only A,B      only these targets; formats/ selects all in that group, and planted/ those with a planted fault
   --inputs N      maximum number of inputs per target: the same seed then tries the same inputs on every machine
+  --least N       fail if a target tries fewer inputs, because the time was too short
   --out DIR       folder for inputs with findings [default: a new temporary folder]
   --list          list the targets
   --replay FILE   repeat one input for the target in --only
 
-Progress on stderr; the last line on stdout is {seconds, seed, inputs, targets, findings}. Exit code 1: there is a finding.`;
+Progress on stderr; the last line on stdout is {seconds, seed, inputs, targets, findings}. Exit code 1: there is a finding, or a target tried fewer inputs than --least.`;
 
 const { values } = parseArgs({
   options: {
@@ -24,6 +25,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     only: { type: 'string' },
     inputs: { type: 'string' },
+    least: { type: 'string' },
     out: { type: 'string' },
     list: { type: 'boolean', default: false },
     replay: { type: 'string' },
@@ -96,7 +98,10 @@ async function fuzz(fuzzer: Fuzzer, names: readonly string[]): Promise<number> {
   process.stdout.write(
     `${JSON.stringify({ seconds, seed, inputs: total, targets: runs, findings: told })}\n`,
   );
-  return findings.length === 0 ? 0 : 1;
+  const short = runs.filter((run) => run.inputs < Number(values.least ?? 0));
+  for (const { target, inputs: tried } of short)
+    say(`${target}: ${tried} inputs, expected at least ${values.least}`);
+  return findings.length === 0 && short.length === 0 ? 0 : 1;
 }
 
 function shown({ target, kind, detail, input }: Finding, number: number): string {

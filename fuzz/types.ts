@@ -18,6 +18,8 @@ export interface Target {
   timeMs?: number;
   /** Memory that one input may take, MiB, in addition to 512 bytes for each byte of the input [default: 64]. */
   memoryMiB?: number;
+  /** Largest growth of the process's resident set while it reads one input, including memory freed before the end, MiB [default: no limit]. */
+  peakMiB?: number;
 }
 
 export type Seed = Uint8Array | string;

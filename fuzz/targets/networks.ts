@@ -24,7 +24,7 @@ import type { Seed, Target } from '../types.js';
 
 // The targets read, simplify and write networks as `aiot model import` does. An input may take 2 s and 300 MiB, including the 64 MiB
 // that the process itself needs.
-const limits = { timeMs: 2000, memoryMiB: 236, longest: 16_384 };
+const limits = { timeMs: 2000, memoryMiB: 236, peakMiB: 236, longest: 16_384 };
 
 /** A model for each operator of the runtime and each tensor type. */
 function everyOperator(): Seed[] {

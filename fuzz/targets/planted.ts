@@ -1,3 +1,4 @@
+import { collectGarbage } from '../../src/lib/core/process.js';
 import type { Target } from '../types.js';
 
 /** Targets with one planted fault each, which prove that the fuzzer finds faults. They run only if requested by name. */
@@ -29,6 +30,16 @@ export const planted: readonly Target[] = [
     name: 'planted/memory',
     seeds: () => ['abcd'],
     run: (input) => (input.length > 5 ? Buffer.alloc(100 * 1024 * 1024, input) : null),
+  },
+  {
+    name: 'planted/peak',
+    seeds: () => ['abcd'],
+    peakMiB: 100,
+    run: (input) => {
+      if (input.length > 5) for (let n = 0; n < 3; n++) Buffer.alloc(150 * 1024 * 1024, input).fill(0);
+      collectGarbage();
+      collectGarbage();
+    },
   },
   {
     name: 'planted/prototype',

@@ -17,7 +17,7 @@ describe('npm run fuzz', () => {
     timeout: 180_000,
   }, async () => {
     const out = mkdtempSync(join(tmpdir(), 'aiot-fuzz-test-'));
-    const { code, told, stderr } = await fuzz('--only', 'planted/', '--seconds', '10', '--out', out);
+    const { code, told, stderr } = await fuzz('--only', 'planted/', '--seconds', '12', '--out', out);
     expect(code, stderr).toBe(1);
     const found = told.findings as { target: string; kind: string; input: string }[];
     expect(found.map(({ target, kind }) => `${target} ${kind}`)).toEqual([
@@ -25,12 +25,13 @@ describe('npm run fuzz', () => {
       'planted/hang hang',
       'planted/slow hang',
       'planted/memory memory',
+      'planted/peak memory',
       'planted/prototype prototype',
     ]);
     // The shortest input that triggers it has 13 bytes, whereas its example has six.
     expect(Buffer.from(found[0]!.input, 'base64').toString()).toBe('0'.repeat(13));
-    const file = join(out, 'planted-prototype-5');
-    expect(readFileSync(file).toString('base64')).toBe(found[4]!.input);
+    const file = join(out, 'planted-prototype-6');
+    expect(readFileSync(file).toString('base64')).toBe(found[5]!.input);
     const again = await fuzz('--only', 'planted/prototype', '--replay', file);
     expect(again.told).toMatchObject({ target: 'planted/prototype', fault: { kind: 'prototype' } });
     expect(again.code).toBe(1);
@@ -51,6 +52,14 @@ describe('npm run fuzz', () => {
       expect(inputs).toBe(600);
       expect(kept).toBeGreaterThan(8);
     }
+  });
+
+  it('fails if a target tries fewer inputs than --least', { timeout: 60_000 }, async () => {
+    const few = ['--only', 'formats/cbor', '--inputs', '300', '--least'];
+    const [enough, short] = [await fuzz(...few, '300'), await fuzz(...few, '301')];
+    expect({ code: enough.code, findings: enough.told.findings }).toEqual({ code: 0, findings: [] });
+    expect({ code: short.code, findings: short.told.findings }).toEqual({ code: 1, findings: [] });
+    expect(short.stderr).toContain('formats/cbor: 300 inputs, expected at least 301');
   });
 
   it('removes everything that its targets write', { timeout: 120_000 }, async () => {
