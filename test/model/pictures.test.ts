@@ -15,6 +15,7 @@ import { contentNames, sumsName, unpackBundle } from '../../src/lib/model/bundle
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
 import { readTraining } from '../../src/lib/model/files.js';
+import type { Fit } from '../../src/lib/model/fit/result.js';
 import { runCli } from '../support/cli.js';
 import { temporaryFolder, toyProject } from './support.js';
 
@@ -148,4 +149,79 @@ describe('a picture model', () => {
     ]);
     expect(mobile.json).toMatchObject({ error: { code: 'AIOT_MODEL_UNFIT' } });
   });
+});
+
+describe('a mobilenet for pictures of 96 × 96 pixels', () => {
+  // Bytes and arena in KiB, and the predicted latency in ms.
+  it.each([
+    [
+      'v1',
+      '[8, 16, 32, 32, 64, 64, 128]',
+      {
+        bytes: 40,
+        arena: 65,
+        ms: {
+          esp32: 184,
+          esp32s3: 27,
+          esp32c3: 207,
+          esp32c6: 207,
+          rp2040: 270,
+          rp2350: 90,
+          nrf52840: 212,
+          stm32f4: 81,
+          stm32l4: 113,
+        },
+      },
+    ],
+    [
+      'v2',
+      '[4, 8, 16, 24, 32, 64]',
+      {
+        bytes: 44,
+        arena: 150,
+        ms: {
+          esp32: 217,
+          esp32s3: 30,
+          esp32c3: 243,
+          esp32c6: 243,
+          rp2040: 322,
+          rp2350: 105,
+          nrf52840: 245,
+          stm32f4: 93,
+          stm32l4: 131,
+        },
+      },
+    ],
+  ])(
+    'with blocks %s and layers %s needs at most 300 KiB, and has a predicted latency on each chip',
+    async (blocks, layers, expected) => {
+      const dir = await temporaryFolder();
+      const text = yaml
+        .replace(
+          '{ width: 24, height: 24 }, rate: 576, window: 576, stride: 576',
+          '{ width: 96, height: 96 }, rate: 9216, window: 9216, stride: 9216',
+        )
+        .replace('layers: [8, 12, 16]', `blocks: ${blocks}\n  layers: ${layers}`)
+        .replace('epochs: 16', 'epochs: 1');
+      await writeFile(join(dir, 'aiot.yaml'), text);
+      const own = ['--project', dir, '--json'];
+      for (const step of [
+        ['data', 'synthesize', '--pictures', '10'],
+        ['model', 'train'],
+        ['model', 'quantize'],
+      ])
+        expect(await runCli([...step, ...own])).toMatchObject({ code: 0 });
+      const { bytes, arenaBytes, chips } = (await runCli(['model', 'fit', ...own])).json as Fit;
+      expect(bytes + arenaBytes).toBeLessThanOrEqual(300 * 1024);
+      expect({
+        bytes: Math.round(bytes / 1024),
+        arena: Math.round(arenaBytes / 1024),
+        ms: Object.fromEntries(chips.map(({ chip, latency }) => [chip, Math.round(latency.ms)])),
+      }).toEqual(expected);
+      for (const { latency } of chips) {
+        expect(latency.range[0]).toBeLessThan(latency.ms);
+        expect(latency.range[1]).toBeGreaterThan(latency.ms);
+      }
+    },
+  );
 });
