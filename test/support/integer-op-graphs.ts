@@ -61,17 +61,19 @@ function castGraph(from: TensorType, to: TensorType): MakeGraph {
   };
 }
 
-/** A comparison of int32 with a constant. Small values are often equal. */
-function comparisonGraph(
-  op: 'LESS' | 'LESS_EQUAL' | 'GREATER' | 'GREATER_EQUAL' | 'EQUAL' | 'NOT_EQUAL',
-): MakeGraph {
+/** A comparison of int32 or bool with a constant. Small values are often equal. */
+function comparisonGraph(op: (typeof comparisons)[number], type: Kind = 'int32'): MakeGraph {
   return (random) => {
     const b = new GraphBuilder(random);
     const shape = [1, b.integer(1, 5), b.integer(1, 6)];
-    const x = b.add({ type: 'int32', shape });
+    const x = b.add({ type, shape });
     const limits = b.pick(shape, [shape[2]!], [1]);
-    const data = Int32Array.from({ length: elementCount(limits) }, () => b.integer(-5, 5));
-    const limit = b.add({ type: 'int32', shape: limits, data });
+    const count = elementCount(limits);
+    const data =
+      type === 'int32'
+        ? Int32Array.from({ length: count }, () => b.integer(-5, 5))
+        : Uint8Array.from({ length: count }, () => b.integer(0, 1));
+    const limit = b.add({ type, shape: limits, data });
     const y = b.add({ type: 'bool', shape });
     return b.graph(x, b.op({ op, inputs: b.pick([x, limit], [limit, x]), outputs: [y], options: {} }));
   };
@@ -307,6 +309,7 @@ export const integerOpGraphs: Readonly<Record<string, MakeGraph>> = Object.fromE
     moved[type].map((op) => [`${op} ${type}`, typed(op, type)]),
   ),
   ...comparisons.map((op) => [op, comparisonGraph(op)]),
+  ...(['EQUAL', 'NOT_EQUAL'] as const).map((op) => [`${op} bool`, comparisonGraph(op, 'bool')]),
   ...(['LOGICAL_AND', 'LOGICAL_OR', 'LOGICAL_NOT'] as const).map((op) => [op, logicalGraph(op)]),
   ...(['ARG_MAX', 'ARG_MIN'] as const).flatMap((op) => [
     [op, positionGraph(op)],

@@ -189,6 +189,9 @@ static uint32_t types_of(int32_t code) {
     case AIOT_LOGICAL_OR:
     case AIOT_LOGICAL_NOT:
       return 1 << AIOT_BOOL;
+    case AIOT_EQUAL:
+    case AIOT_NOT_EQUAL:
+      return 1 << AIOT_INT8 | 1 << AIOT_INT32 | 1 << AIOT_BOOL;
     case AIOT_PRELU:
       return 1 << AIOT_INT8 | 1 << AIOT_INT16;
     case AIOT_DIV:
@@ -336,7 +339,7 @@ aiot_code aiot_prepare_comparison(const aiot_operator *operator) {
   scales of;
   const aiot_code code = prepare(operator, run_comparison, &plan, &of);
   if (code != AIOT_OK) return code;
-  if (plan->first_type == AIOT_INT32) return AIOT_OK;
+  if (plan->first_type != AIOT_INT8) return AIOT_OK;
   if (of.a.scale >= 1.0 || of.b.scale >= 1.0) return AIOT_MODEL_UNSUPPORTED;
   return aiot_ratio_of(of.a.scale, &plan->first_ratio) && aiot_ratio_of(of.b.scale, &plan->second_ratio) ? AIOT_OK
                                                                                                         : AIOT_BUNDLE_MALFORMED;

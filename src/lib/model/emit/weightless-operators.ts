@@ -184,7 +184,7 @@ const signs = {
 
 /** A comparison, which yields 1 or 0. For int8, the multipliers of both sides are the scales. */
 export function comparison(site: Site): Piece {
-  if (site.input(0).type === 'int32')
+  if (site.input(0).type === 'int32' || site.input(0).type === 'bool')
     return pairwise(site, `*y++ = (int8_t)(a ${signs[site.operator.op as keyof typeof signs]} b);`, []);
   const sides = (['a', 'b'] as const).map((name, place) => {
     const { scale, zeroPoint } = scaleOf(site.input(place));

@@ -336,7 +336,7 @@ const movingAll = <K>(kernel: K) => ({ ...movingWide(kernel), 'bool bool': kerne
 /** Kernels for an operator that only moves elements and supports only float32 and int8. */
 const narrow = <K>(kernel: K) => ({ 'int8 int8': kernel, 'float32 float32': kernel });
 
-/** Kernels for a comparison. TFLite Micro supports comparisons only for float32 and int8. */
+/** Kernels for a comparison. TFLite Micro compares bool only with EQUAL and NOT_EQUAL. */
 const comparing = (holds: (a: number, b: number) => boolean) => ({
   'int8 bool': elementwise.comparison(holds),
   'float32 bool': elementwise.comparison(holds),
@@ -396,8 +396,8 @@ const kernels: {
     'float32 float32': elementwise.floatSquaredDifference as Kernel,
     'int32 int32': elementwise.wide((a, b) => Math.imul(a - b, a - b)),
   },
-  EQUAL: comparing((a, b) => a === b),
-  NOT_EQUAL: comparing((a, b) => a !== b),
+  EQUAL: { ...comparing((a, b) => a === b), 'bool bool': elementwise.comparison((a, b) => a === b) },
+  NOT_EQUAL: { ...comparing((a, b) => a !== b), 'bool bool': elementwise.comparison((a, b) => a !== b) },
   GREATER: comparing((a, b) => a > b),
   GREATER_EQUAL: comparing((a, b) => a >= b),
   LESS: comparing((a, b) => a < b),
