@@ -119,7 +119,7 @@ export async function requireBootable(
 }
 
 /**
- * Checks that nobody can read a secret from the flash of a locked board. Flash encryption covers neither NVS, which is encrypted with its
+ * Checks that the flash of a locked board contains no readable secret. Flash encryption covers neither NVS, which is encrypted with its
  * own keys, nor partitions that were written before it was enabled.
  * @param stored reads bytes as they are in the flash, not decrypted
  * @throws AIOT_LOCK_REFUSED
