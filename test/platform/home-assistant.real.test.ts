@@ -1,4 +1,6 @@
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, connect as connectSocket, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import {
@@ -122,6 +124,65 @@ describeReal('mosquitto', 'Home Assistant and a user whose rights are limited to
     }
   }, 60_000);
 });
+
+describeReal('mosquitto', 'a Mosquitto whose packets arrive together', () => {
+  it('can deliver an install command with its acknowledgment of the discovery message', async () => {
+    const [broker, own] = [await startMosquitto(), await testPlatform()];
+    const slow = await gatherAnswers(broker.port);
+    const client = await connect(`mqtt://127.0.0.1:${broker.port}`, {});
+    try {
+      const out = join(own.folder, 'lamp');
+      await provisionDevice({ client: own.client, name: 'lamp', type: 'virtual', out });
+      const assistant = await home(client);
+      const definition = definitionOf({ broker: `mqtt://127.0.0.1:${slow.port}` });
+      await own.platform.applyHomeAssistant({ project: 'home', definition });
+      await expect.poll(() => discoveries(assistant).size, waitLong).toBe(1);
+      const [status = ''] = [...assistant.now.keys()].filter((topic) => topic.endsWith('/status'));
+      await client.publishAsync(status.replace(/status$/, 'devices/lamp/install/model'), 'install', { qos: 1 });
+      const denials = async () => {
+        const { entries } = await own.client.audit.log({ limit: 1000, type: 'access.deny' });
+        return JSON.stringify(entries.map(({ who }) => who));
+      };
+      await expect.poll(denials, waitLong).toContain('nobody');
+    } finally {
+      await client.endAsync(true);
+      await own.stop();
+      await slow.stop();
+      await broker.stop();
+    }
+  }, 60_000);
+});
+
+/** A proxy to a local port that collects everything that the server sends, and delivers it twice a second. */
+async function gatherAnswers(port: number): Promise<{ port: number; stop(): Promise<void> }> {
+  const sockets = new Set<Socket>();
+  const server = createServer((near) => {
+    const far = connectSocket(port, '127.0.0.1');
+    near.pipe(far);
+    const gathered: Buffer[] = [];
+    far.on('data', (bytes) => gathered.push(bytes));
+    const timer = setInterval(() => near.write(Buffer.concat(gathered.splice(0))), 500);
+    far.on('close', () => clearInterval(timer));
+    for (const [socket, other] of [[near, far] as const, [far, near] as const]) {
+      sockets.add(socket);
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        sockets.delete(socket);
+        other.destroy();
+      });
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    async stop() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
 
 describeReal('mosquitto', 'a Mosquitto that loses its messages', () => {
   it('gets all of them again, and the devices are unavailable while the platform is offline', async () => {

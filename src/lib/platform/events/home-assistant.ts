@@ -223,7 +223,7 @@ interface Announced {
   from: Origin;
   /** Digest of the discovery message. */
   digest: string;
-  /** Time from which a state may be published, ms of `performance.now`. */
+  /** Time from which a state may be published, ms of `performance.now`; infinite = the discovery message is not acknowledged yet. */
   due: number;
   availability: string;
   state: string;
@@ -401,13 +401,15 @@ class Announcer {
       const device = await this.deviceOf(record, releases);
       const discovery = discoveryOf(device, this.definition, place);
       const wanted = sha256Hex(JSON.stringify(discovery));
-      if (digest !== wanted) {
-        await this.replace(topic, discovery, (payload) => tell(topic, payload));
+      if (before && digest === wanted) {
+        this.announced.set(name, { ...before, device, from });
+        continue;
       }
-      const due = performance.now() + settleMs;
-      const anew = { due, availability: '', state: '', updates: {} };
-      const rest = before && digest === wanted ? before : anew;
-      this.announced.set(name, { ...rest, device, from, digest: wanted });
+      const anew = { device, from, digest: wanted, availability: '', state: '', updates: {} };
+      // Home Assistant may send an install command before the broker has acknowledged the discovery message.
+      this.announced.set(name, { ...anew, due: Number.POSITIVE_INFINITY });
+      if (digest !== wanted) await this.replace(topic, discovery, (payload) => tell(topic, payload));
+      this.announced.set(name, { ...anew, due: performance.now() + settleMs });
     }
     for (const map of [this.problems, this.installs])
       for (const key of map.keys()) if (!names.has(key.split('/')[0] ?? '')) map.delete(key);
@@ -465,6 +467,7 @@ class Announcer {
     for (const [name, announced] of this.announced) {
       if (signal.aborted) return;
       const { device } = announced;
+      if (announced.due === Number.POSITIVE_INFINITY) continue;
       const topics = homeTopics(name, { platform, prefix });
       const availability = devices.online(name) ? 'online' : 'offline';
       if (availability !== announced.availability) await tell(topics.availability, availability, true);
