@@ -138,7 +138,9 @@ describeReal('mosquitto', 'a Mosquitto whose packets arrive together', () => {
       await own.platform.applyHomeAssistant({ project: 'home', definition });
       await expect.poll(() => discoveries(assistant).size, waitLong).toBe(1);
       const [status = ''] = [...assistant.now.keys()].filter((topic) => topic.endsWith('/status'));
-      await client.publishAsync(status.replace(/status$/, 'devices/lamp/install/model'), 'install', { qos: 1 });
+      await client.publishAsync(status.replace(/status$/, 'devices/lamp/install/model'), 'install', {
+        qos: 1,
+      });
       const denials = async () => {
         const { entries } = await own.client.audit.log({ limit: 1000, type: 'access.deny' });
         return JSON.stringify(entries.map(({ who }) => who));
