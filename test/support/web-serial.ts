@@ -3,17 +3,22 @@ import type { SimulatedChip } from '../../src/lib/flash/rom/chip.js';
 import { simulatedLine } from '../../src/lib/flash/rom/serve.js';
 
 /** A request of the page's stand-in, and what the browser's own implementation would do with it. */
-type Request =
+type Request = { port: number } & (
   | { op: 'choose' | 'close' | 'read' }
   | { op: 'open'; baud: number }
   | { op: 'write'; bytes: string }
-  | { op: 'signals'; dtr: boolean; rts: boolean };
+  | { op: 'signals'; dtr: boolean; rts: boolean }
+);
 
 export interface PluggedBoard {
   /** Plugs another chip into the same cable; null = none. The page must choose its port again. */
   plug(chip: SimulatedChip | null): void;
   /** Whether another program holds the port. */
   busy: boolean;
+  /** Whether the browser has another port object for a board that returns after a reset, as for boards without a serial number. */
+  returnsAsOther: boolean;
+  /** Whether the page receives no event when the board returns. */
+  silentReturn: boolean;
   /** Speeds with which the page has opened the port. */
   readonly bauds: number[];
 }
@@ -37,12 +42,16 @@ export async function plugInto(
   let line: ReturnType<typeof simulatedLine> | null = null;
   let received: Uint8Array[] = [];
   let state: 'closed' | 'open' | 'lost' = 'closed';
+  /** The page's port object that has opened the line. */
+  let owner = 0;
   let wake = () => {};
   const board: PluggedBoard = {
     plug: (other) => {
       chip = other;
     },
     busy: false,
+    returnsAsOther: false,
+    silentReturn: false,
     bauds: [],
   };
   const close = async () => {
@@ -53,11 +62,14 @@ export async function plugInto(
     wake();
   };
   await page.exposeBinding('simulatedBoard', async (_source, request: Request) => {
+    if (request.op !== 'choose' && request.op !== 'open' && request.port !== owner)
+      return request.op === 'read' ? { bytes: '', state: 'lost' } : 'lost';
     switch (request.op) {
       case 'choose':
         return chip !== null;
       case 'open': {
-        if (board.busy || chip === null) return 'busy';
+        if (board.busy || chip === null || chip.isAbsent) return 'busy';
+        owner = request.port;
         board.bauds.push(request.baud);
         line = simulatedLine(chip, { baud: request.baud });
         received = [];
@@ -85,16 +97,24 @@ export async function plugInto(
         await line.write(Buffer.from(request.bytes, 'base64'));
         return 'written';
       case 'read': {
-        while (received.length === 0 && state === 'open')
+        while (received.length === 0 && state === 'open' && request.port === owner)
           await new Promise<void>((resolve) => {
             wake = resolve;
           });
+        if (request.port !== owner) return { bytes: '', state: 'lost' };
         const bytes = Buffer.concat(received.splice(0)).toString('base64');
         return { bytes, state };
       }
     }
   });
   await page.addInitScript(standIn, usb);
+  first?.onPlugged(() => {
+    const returned = (asOther: boolean) =>
+      (globalThis as unknown as { simulatedReturn: (asOther: boolean) => void }).simulatedReturn(asOther);
+    if (board.silentReturn) return;
+    // The page may have been closed meanwhile.
+    void page.evaluate(returned, board.returnsAsOther).catch(() => undefined);
+  });
   return board;
 }
 
@@ -103,13 +123,16 @@ function standIn(usb: { usbVendorId: number; usbProductId: number }): void {
   const own = globalThis as unknown as {
     navigator: object;
     simulatedBoard: (request: unknown) => Promise<never>;
+    simulatedReturn: (asOther: boolean) => void;
   };
   const bridge = own.simulatedBoard;
   const toText = (bytes: Uint8Array) => btoa(String.fromCharCode(...bytes));
   const toBytes = (text: string) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   const networkError = (message: string) => new DOMException(message, 'NetworkError');
 
+  let made = 0;
   class SimulatedPort extends EventTarget {
+    readonly #id = ++made;
     readable: ReadableStream<Uint8Array> | null = null;
     writable: WritableStream<Uint8Array> | null = null;
     #lines = { dtr: false, rts: false };
@@ -121,12 +144,15 @@ function standIn(usb: { usbVendorId: number; usbProductId: number }): void {
 
     async open({ baudRate }: { baudRate: number }) {
       if (this.#isOpen) throw new DOMException('The port is already open.', 'InvalidStateError');
-      const state = (await bridge({ op: 'open', baud: baudRate })) as string;
+      const state = (await bridge({ port: this.#id, op: 'open', baud: baudRate })) as string;
       if (state === 'busy') throw networkError('Failed to open serial port.');
       this.#isOpen = true;
       this.readable = new ReadableStream<Uint8Array>({
         pull: async (controller) => {
-          const { bytes, state } = (await bridge({ op: 'read' })) as { bytes: string; state: string };
+          const { bytes, state } = (await bridge({ port: this.#id, op: 'read' })) as {
+            bytes: string;
+            state: string;
+          };
           if (bytes !== '') controller.enqueue(toBytes(bytes));
           else if (state === 'lost') {
             controller.error(networkError('The device has been lost.'));
@@ -136,7 +162,7 @@ function standIn(usb: { usbVendorId: number; usbProductId: number }): void {
       });
       this.writable = new WritableStream<Uint8Array>({
         write: async (chunk) => {
-          if ((await bridge({ op: 'write', bytes: toText(chunk) })) === 'lost')
+          if ((await bridge({ port: this.#id, op: 'write', bytes: toText(chunk) })) === 'lost')
             throw networkError('The device has been lost.');
         },
       });
@@ -153,7 +179,7 @@ function standIn(usb: { usbVendorId: number; usbProductId: number }): void {
       if (!this.#isOpen) throw new DOMException('The port is closed.', 'InvalidStateError');
       this.#lines.dtr = given.dataTerminalReady ?? this.#lines.dtr;
       this.#lines.rts = given.requestToSend ?? this.#lines.rts;
-      if ((await bridge({ op: 'signals', ...this.#lines })) === 'lost')
+      if ((await bridge({ port: this.#id, op: 'signals', ...this.#lines })) === 'lost')
         throw networkError('Failed to set control signals.');
     }
 
@@ -164,16 +190,25 @@ function standIn(usb: { usbVendorId: number; usbProductId: number }): void {
       this.#isOpen = false;
       this.readable = null;
       this.writable = null;
-      await bridge({ op: 'close' });
+      await bridge({ port: this.#id, op: 'close' });
     }
   }
 
+  let chosen = new SimulatedPort();
   const serial = Object.assign(new EventTarget(), {
     requestPort: async () => {
-      if (!(await bridge({ op: 'choose' }))) throw new DOMException('No port selected.', 'NotFoundError');
-      return new SimulatedPort();
+      if (!(await bridge({ port: 0, op: 'choose' })))
+        throw new DOMException('No port selected.', 'NotFoundError');
+      chosen = new SimulatedPort();
+      return chosen;
     },
     getPorts: async () => [],
   });
+  own.simulatedReturn = (asOther) => {
+    if (asOther) chosen = new SimulatedPort();
+    const event = new Event('connect', { bubbles: true });
+    Object.defineProperty(event, 'target', { value: chosen });
+    serial.dispatchEvent(event);
+  };
   Object.defineProperty(own.navigator, 'serial', { value: serial, configurable: true });
 }

@@ -6,6 +6,7 @@ import { basename, extname, join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { SimulatedChip, type SimulatedChipOptions } from '../../src/lib/flash/rom/chip.js';
+import type { Fault } from '../../src/lib/flash/rom/faults.js';
 import type { SimulatedChipName } from '../../src/lib/flash/rom/identity.js';
 import { wifiBoard } from '../../src/lib/flash/rom/wifi-board.js';
 import { parsePartitionsCsv, writePartitionTable } from '../../src/lib/formats/partitions.js';
@@ -191,6 +192,48 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
     const [, , app = ''] = images;
     const data = await readFile(app.split('@')[0] ?? '');
     expect(Buffer.from(chip.flash.bytes.subarray(0x10000, 0x10000 + data.length)).equals(data)).toBe(true);
+    await page.context().close();
+  });
+
+  it.each([
+    ['the same port', false],
+    ['another port', true],
+  ])(
+    'installs on a board whose USB port disappears at each reset and returns as %s',
+    {
+      timeout: 90_000,
+    },
+    async (_name, returnsAsOther) => {
+      const faults: Fault[] = [{ kind: 're-enumerate' }];
+      const chip = chipWith({ bridge: 'usb-jtag', boot: 'run', faults, program: wifiBoard(networks) });
+      const { page, board, troubles } = await open(chip, site, usbIds.chip);
+      board.returnsAsOther = returnsAsOther;
+      await connect(page);
+      await page.getByText('Connected to 303a:1001.').waitFor();
+      await install(page);
+      await page.getByText('pump 1.2.0 is installed on the ESP32-S3').waitFor();
+      const [, , app = ''] = images;
+      const data = await readFile(app.split('@')[0] ?? '');
+      expect(Buffer.from(chip.flash.bytes.subarray(0x10000, 0x10000 + data.length)).equals(data)).toBe(true);
+      // The port disappeared again when the program was started.
+      await page.getByLabel('Network').selectOption('plant');
+      await page.getByLabel('Password').fill('correct horse');
+      await page.getByRole('button', { name: 'Join' }).click();
+      await page.getByText('The board has joined plant.').waitFor();
+      expect(troubles).toEqual([]);
+      await page.context().close();
+    },
+  );
+
+  it('reports a board whose USB port does not return after the reset', { timeout: 60_000 }, async () => {
+    const chip = chipWith({ bridge: 'usb-jtag', boot: 'run', faults: [{ kind: 're-enumerate' }] });
+    const { page, board } = await open(chip, site, usbIds.chip);
+    await connect(page);
+    await page.getByText('Connected to 303a:1001.').waitFor();
+    chip.onUnplugged(() => board.plug(null));
+    board.silentReturn = true;
+    await install(page);
+    expect(await fault(page)).toBe('unplugged');
     await page.context().close();
   });
 

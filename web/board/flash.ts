@@ -11,7 +11,7 @@ import {
   wrongChip,
 } from './faults.js';
 import { md5 } from './md5.js';
-import { type BoardPort, consoleBaud, pause } from './port.js';
+import { type BoardPort, consoleBaud, pause, settleMs } from './port.js';
 
 export interface Part {
   offset: number;
@@ -75,8 +75,6 @@ export async function writeBoard(board: BoardPort, steps: WriteSteps): Promise<F
   }
 }
 
-const settleMs = 300;
-
 function lossOf(board: BoardPort): Promise<never> {
   return new Promise((_, reject) => {
     if (board.lost.aborted) reject(unplugged());
@@ -85,16 +83,9 @@ function lossOf(board: BoardPort): Promise<never> {
 }
 
 async function write(board: BoardPort, steps: WriteSteps, changing: () => void): Promise<FoundChip> {
-  const transport = new QuietTransport(board.port as never);
-  const loader = new ESPLoader({
-    transport,
-    baudrate: writeBaud,
-    romBaudrate: consoleBaud,
-    terminal: silent,
-  });
+  steps.progress('connecting', null);
+  const { found, loader, transport } = await connect(board);
   try {
-    steps.progress('connecting', null);
-    const found = await connect(loader);
     if (!steps.families.includes(found.family)) throw wrongChip(found.family, steps.families);
     if (await isLocked(loader)) throw locked();
     steps.progress('preparing', null);
@@ -119,7 +110,7 @@ async function write(board: BoardPort, steps: WriteSteps, changing: () => void):
     await writeParts(loader, parts, (share) => steps.progress('writing', share));
     return found;
   } finally {
-    await Promise.race([transport.disconnect().catch(() => undefined), pause(2000)]);
+    await release(transport);
   }
 }
 
@@ -130,11 +121,52 @@ class QuietTransport extends Transport {
 
 const silent = { clean: () => undefined, write: () => undefined, writeLine: () => undefined };
 
-async function connect(loader: ESPLoader): Promise<FoundChip> {
+interface Connected {
+  found: FoundChip;
+  loader: ESPLoader;
+  transport: Transport;
+}
+
+/** Resets the chip into its loader. If its port disappears meanwhile, the chip is then already in the loader. @throws BoardFault */
+async function connect(board: BoardPort): Promise<Connected> {
+  board.resetting(true);
+  const first = loaderAt(board);
   try {
-    await loader.main();
+    return await identify(first, 'default_reset');
+  } catch (error) {
+    await release(first.transport);
+    if (!(await board.hasReturned())) throw error;
+    const second = loaderAt(board);
+    try {
+      return await identify(second, 'no_reset');
+    } catch (error) {
+      await release(second.transport);
+      throw error;
+    }
+  } finally {
+    board.resetting(false);
+  }
+}
+
+function loaderAt(board: BoardPort): Omit<Connected, 'found'> {
+  const transport = new QuietTransport(board.port as never);
+  const speeds = { baudrate: writeBaud, romBaudrate: consoleBaud };
+  return { transport, loader: new ESPLoader({ transport, ...speeds, terminal: silent }) };
+}
+
+async function release(transport: Transport): Promise<void> {
+  await Promise.race([transport.disconnect().catch(() => undefined), pause(2000)]);
+}
+
+async function identify(
+  { loader, transport }: Omit<Connected, 'found'>,
+  mode: 'default_reset' | 'no_reset',
+): Promise<Connected> {
+  try {
+    await loader.main(mode);
     const mac = loader.secureDownloadMode ? '' : await loader.chip.readMac(loader);
-    return { family: loader.chip.CHIP_NAME, mac, flashBytes: await flashSize(loader) };
+    const found = { family: loader.chip.CHIP_NAME, mac, flashBytes: await flashSize(loader) };
+    return { found, loader, transport };
   } catch (error) {
     // An error of the browser is about the port, any other one about the chip.
     throw error instanceof DOMException ? notOpened(error) : noAnswer();

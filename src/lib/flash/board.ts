@@ -45,12 +45,13 @@ const firstBaud = 115_200;
 
 /** Opens the port and brings its chip into the loader. @throws AIOT_SERIAL_…, AIOT_CHIP_… after closing the port */
 async function openBoard(port: string, options: LoaderOptions): Promise<Loader> {
-  const [{ openLoader }, { openLine }] = await Promise.all([
+  const [{ openLoader }, { openLine }, { returnMs }] = await Promise.all([
     import('./loader/open-loader.js'),
     import('./port/open-line.js'),
+    import('./port/returning-line.js'),
   ]);
   const { signal } = options;
-  const line = await openLine(port, { baud: firstBaud, ...(signal && { signal }) });
+  const line = await openLine(port, { baud: firstBaud, returnMs, ...(signal && { signal }) });
   const { trace } = options;
   if (!trace) return await openLoader(line, options);
   const { tracedLine } = await import('./port/traced-line.js');

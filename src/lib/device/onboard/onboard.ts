@@ -4,6 +4,7 @@ import { hex } from '../../core/figures.js';
 import { openLoader } from '../../flash/loader/open-loader.js';
 import type { ChipInfo, Loader, LoaderOptions, RegionResult } from '../../flash/loader/types.js';
 import { openLine } from '../../flash/port/open-line.js';
+import { returnMs } from '../../flash/port/returning-line.js';
 import { programOn } from '../../flash/write/flash-board.js';
 import { chipNames } from '../../formats/esp-image/chips.js';
 import type { BirthChip } from '../../formats/manifest/birth.js';
@@ -73,7 +74,7 @@ const firstBaud = 115_200;
 
 async function openBoard(port: string, options: LoaderOptions): Promise<Loader> {
   const { signal } = options;
-  return await openLoader(await openLine(port, { baud: firstBaud, ...(signal && { signal }) }), options);
+  return await openLoader(await openLine(port, { baud: firstBaud, returnMs, ...(signal && { signal }) }), options);
 }
 
 /**

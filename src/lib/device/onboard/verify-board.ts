@@ -4,6 +4,7 @@ import { readBytes } from '../../core/files.js';
 import { openLoader } from '../../flash/loader/open-loader.js';
 import type { LoaderOptions } from '../../flash/loader/types.js';
 import { openLine } from '../../flash/port/open-line.js';
+import { returnMs } from '../../flash/port/returning-line.js';
 import type { Birth } from '../../formats/manifest/birth.js';
 import type { Found } from '../../provision/birth.js';
 import { imageNames } from '../../provision/chip-image.js';
@@ -12,7 +13,7 @@ import { imageNames } from '../../provision/chip-image.js';
 export async function foundOnBoard(port: string, options: LoaderOptions, birth: Birth): Promise<Found> {
   const { signal } = options;
   const loader = await openLoader(
-    await openLine(port, { baud: 115_200, ...(signal && { signal }) }),
+    await openLine(port, { baud: 115_200, returnMs, ...(signal && { signal }) }),
     options,
   );
   const images = new Map<string, Uint8Array>();

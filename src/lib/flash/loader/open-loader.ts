@@ -433,7 +433,10 @@ export async function connect(
     }
     const by = await greet(wire, attempt);
     // A late answer may belong to a greeting at the previous speed. Only a second answer confirms that the chip uses this speed.
-    if (by && (attempt === 0 || resets.length > 0 || (await sync(wire, confirmMs)))) return by;
+    if (by && (attempt === 0 || resets.length > 0 || (await sync(wire, confirmMs)))) {
+      line.resetting?.(false);
+      return by;
+    }
     const where = baud === romBaud ? 'atRomBaud' : 'elsewhere';
     heard[where] = Buffer.concat([heard[where], wire.stray]);
   }

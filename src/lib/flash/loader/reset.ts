@@ -55,6 +55,7 @@ export async function runSteps(
   steps: readonly Step[],
   pause: (ms: number) => Promise<void>,
 ): Promise<void> {
+  line.resetting?.(true);
   for (const step of steps) {
     if (typeof step === 'number') await pause(step);
     else await line.setControlLines(step);

@@ -8,6 +8,7 @@ import { resetBoard } from '../loader/reset.js';
 import type { SerialLine, UsbIdentity } from '../port/line.js';
 import { choosePort, holdersOf, listPorts } from '../port/list.js';
 import { openLine } from '../port/open-line.js';
+import { pathOfReturned } from '../port/returning-line.js';
 import { BoardText } from './board-text.js';
 import { type CrashDecoder, noDecoder } from './crashes.js';
 import type { Level, MonitorEnd, MonitorEvent } from './events.js';
@@ -356,13 +357,7 @@ async function mayCome(error: unknown, port: string | null, settlingNow: boolean
 async function whereIs(port: string | undefined, board: UsbIdentity | null): Promise<string> {
   if (port === undefined) return choosePort();
   if (!board?.serialNumber || (await stat(port).catch(() => null))) return port;
-  const same = (await listPorts()).find(
-    ({ usb }) =>
-      usb?.serialNumber === board.serialNumber &&
-      Number.parseInt(usb.vendorId, 16) === board.vendorId &&
-      Number.parseInt(usb.productId, 16) === board.productId,
-  );
-  return same?.path ?? port;
+  return pathOfReturned(port, board, await listPorts()) ?? port;
 }
 
 /** The reason why a monitor ended. */

@@ -42,6 +42,11 @@ export interface SerialLine {
   /** Changes the speed for bytes that are sent after the promise resolves. @throws AIOT_SERIAL_LOST, AIOT_SERIAL_BAUD */
   setBaud(baud: number): Promise<void>;
   setControlLines(lines: ControlLines): Promise<void>;
+  /**
+   * Called with true before the board is reset, and with false once it answers. In between, a port that disappears is reopened. Absent if
+   * the port cannot disappear.
+   */
+  resetting?(on: boolean): void;
   /** Closes the line and releases the port. May be called repeatedly. */
   close(): Promise<void>;
 }

@@ -12,12 +12,18 @@ import {
   type SerialLine,
   type UsbIdentity,
 } from './line.js';
-import { holdersOf, usbIdentity } from './list.js';
+import { holdersOf, listPorts, usbIdentity } from './list.js';
+import { opened, pathOfReturned, returningLine } from './returning-line.js';
 import { openSocketLine } from './socket.js';
 
 export interface OpenLineOptions {
   /** Initial speed in bits per second. */
   baud: number;
+  /**
+   * Maximum time to wait for a port of this machine that this process has opened before, ms (default 0). A board that was reset may be
+   * absent for a moment, or return under another name.
+   */
+  returnMs?: number;
   signal?: AbortSignal;
 }
 
@@ -58,16 +64,40 @@ export async function openLine(address: string, options: OpenLineOptions): Promi
   }
 }
 
+/** The USB devices of the ports that this process has opened, by path. */
+const boards = new Map<string, UsbIdentity>();
+
 /**
- * Opens a serial port of this machine, or a pty, through `serialport`, and locks it against programs that respect locks.
+ * Opens a serial port of this machine, or a pty. If it belongs to a USB device, the line survives resets of the board.
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_DENIED, AIOT_SERIAL_BUSY (with the holder), AIOT_SERIAL_BAUD
  */
-async function openSerialLine(
-  path: string,
-  options: { baud: number; signal?: AbortSignal },
-): Promise<SerialLine> {
+async function openSerialLine(path: string, options: OpenLineOptions): Promise<SerialLine> {
+  const { signal } = options;
+  const reopen = (baud: number) => openReturned(path, { baud, ...(signal && { signal }) });
+  const isBack = !boards.has(path) || (await stat(path).catch(() => null)) !== null;
+  const line = isBack
+    ? await openNow(path, options)
+    : await opened(() => reopen(options.baud), { withinMs: options.returnMs ?? 0, signal });
+  if (line.usb === null) return line;
+  boards.set(path, line.usb);
+  return returningLine(line, { reopen, signal });
+}
+
+/** Opens the port of a board that was opened as `path` before, even if it has another name now. */
+async function openReturned(path: string, options: OpenLineOptions): Promise<SerialLine> {
+  const board = boards.get(path);
+  const found = board ? pathOfReturned(path, board, await listPorts()) : path;
+  if (found === null) throw notFound(path, 'the board has not returned to');
+  return openNow(found, options, path);
+}
+
+/**
+ * Opens a port through `serialport`, and locks it against programs that respect locks.
+ * @param address name of the line, if it differs from the port's path
+ */
+async function openNow(path: string, options: OpenLineOptions, address = path): Promise<SerialLine> {
   await requireSerialPort(path);
-  const port = await opened(path, options.baud);
+  const port = await openPort(path, options.baud);
   try {
     options.signal?.throwIfAborted();
     const real = await realpath(path).catch(() => path);
@@ -75,14 +105,14 @@ async function openSerialLine(
     const hasControlLines = await new Promise<boolean>((resolve) => port.get((error) => resolve(!error)));
     const pty = /^\/dev\/(pts\/\d+|ttys\d+|ttyp\w+)$/.test(real);
     const usb = pty ? null : await usbIdentity(real);
-    return new LocalLine(path, port, { kind: pty ? 'pty' : 'serial', hasControlLines, usb });
+    return new LocalLine(address, port, { kind: pty ? 'pty' : 'serial', hasControlLines, usb });
   } catch (error) {
     await closed(port);
     throw error;
   }
 }
 
-async function opened(path: string, baud: number): Promise<SerialPort> {
+async function openPort(path: string, baud: number): Promise<SerialPort> {
   const { SerialPort } = await nativePart('serialport', () => import('serialport'));
   const open = (baudRate: number) =>
     new Promise<SerialPort>((resolve, reject) => {

@@ -104,6 +104,7 @@ export function tracedLine(
       say(`DTR=${Number(lines.dtr)} RTS=${Number(lines.rts)}`);
       await line.setControlLines(lines);
     },
+    resetting: (on: boolean) => line.resetting?.(on),
     close: () => {
       text.end();
       return line.close();

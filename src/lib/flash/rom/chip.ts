@@ -79,6 +79,9 @@ const crystalHz = 40_000_000;
 /** Time from the release of RTS until the boot pin is sampled, ms. Caused by the capacitor at EN. */
 const enableRiseMs = 2;
 
+/** How long a USB port is absent with the fault `re-enumerate`, ms. */
+const absentMs = 400;
+
 /**
  * An ESP32-family chip as seen from its serial line: mask ROM, flasher stub, NOR flash, straps, and
  * faults. No processor is simulated: only the entry point of an uploaded stub is examined. Use `receive` and `setControlLines` for input.
@@ -105,6 +108,8 @@ export class SimulatedChip {
   private told: ChipState | null = null;
   /** Whether the cable is unplugged. */
   unplugged = false;
+  /** Whether its USB port has disappeared at a reset and not returned yet. */
+  isAbsent = false;
   /** The program that a host has loaded into RAM and started; null after a reset. */
   ramProgram: RamProgram | null = null;
   private loader: FrameProgram | null = null;
@@ -180,7 +185,7 @@ export class SimulatedChip {
     return this.outputs.add(listener);
   }
 
-  /** Called when the fault `unplugged` occurs. */
+  /** Called when the fault `unplugged` or `re-enumerate` occurs. */
   onUnplugged(listener: () => void): () => void {
     return this.pulled.add(listener);
   }
@@ -269,7 +274,14 @@ export class SimulatedChip {
   private async release(): Promise<void> {
     const { epoch } = this;
     await this.clock.sleep(enableRiseMs);
-    if (epoch === this.epoch && this.held) this.boot('power');
+    if (epoch !== this.epoch || !this.held) return;
+    this.boot('power');
+    if (!this.faults.strike('re-enumerate')) return;
+    this.isAbsent = true;
+    this.pulled.tell();
+    await this.clock.sleep(absentMs);
+    this.isAbsent = false;
+    this.pluggedIn.tell();
   }
 
   private boot(cause: ResetCause): void {

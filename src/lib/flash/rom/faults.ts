@@ -17,6 +17,8 @@ export type Fault = Trigger &
     | { kind: 'noise' | 'lost-bytes' | 'doubled-bytes'; rate: number; direction?: 'in' | 'out' }
     /** The line is lost. */
     | { kind: 'unplugged' }
+    /** The board's USB port disappears at each reset over DTR and RTS, and returns a moment later. */
+    | { kind: 're-enumerate' }
     /** SYNC is answered this many times instead of 8. */
     | { kind: 'stuck-sync'; answers?: number }
     /** The board sends nothing, not even boot text, as if it had no power or were wired to the wrong pins. */
@@ -60,6 +62,7 @@ const kinds: Record<FaultKind, 'lasts' | 'happens'> = {
   'lost-bytes': 'lasts',
   'doubled-bytes': 'lasts',
   unplugged: 'happens',
+  're-enumerate': 'lasts',
   'stuck-sync': 'lasts',
   silent: 'lasts',
   deaf: 'lasts',

@@ -5,8 +5,9 @@ import { AiotError } from '../../core/errors.js';
 import { readBytes, requireWritable, writeFileAtomic } from '../../core/files.js';
 import { timeLimit } from '../../core/tasks.js';
 import { didYouMean } from '../../core/text.js';
-import type { SerialLine } from '../port/line.js';
+import { lineLost, type SerialLine } from '../port/line.js';
 import { withoutPasswords } from '../port/list.js';
+import { returningLine } from '../port/returning-line.js';
 import { SimulatedChip } from './chip.js';
 import { parseStartFaults, serveControl } from './control.js';
 import { type SimulatedChipName, simulatedChipNames } from './identity.js';
@@ -170,7 +171,15 @@ export async function openChipLine(address: string, baud: number): Promise<Seria
     fuses,
     ...(networks.length > 0 && { preloaded: wifiBoard(networks) }),
   });
-  const line = simulatedLine(chip, { address: withoutPasswords(address), baud });
+  const open = (baud: number) => simulatedLine(chip, { address: withoutPasswords(address), baud });
+  const line = faults.some(({ kind }) => kind === 're-enumerate')
+    ? returningLine(open(baud), {
+        reopen: async (baud) => {
+          if (chip.isAbsent) throw lineLost(address, 'the port is absent');
+          return open(baud);
+        },
+      })
+    : open(baud);
   // Unlike any other port, a chip in this process has no system handle.
   const release = keepAlive();
   const close = line.close.bind(line);

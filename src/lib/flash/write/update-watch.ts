@@ -10,6 +10,7 @@ import { resetBoard } from '../loader/reset.js';
 import type { Loader, Region } from '../loader/types.js';
 import type { SerialLine } from '../port/line.js';
 import { openLine } from '../port/open-line.js';
+import { returnMs } from '../port/returning-line.js';
 import type { FlashBoardOptions } from './flash-board.js';
 import { type Switched, toPrevious } from './result.js';
 
@@ -159,7 +160,7 @@ interface WatchBoardOptions {
  */
 export async function watchBoard(port: string, options: WatchBoardOptions): Promise<Verdict> {
   const { signal } = options;
-  const line = await openLine(port, { baud: logBaud, ...(signal && { signal }) });
+  const line = await openLine(port, { baud: logBaud, returnMs, ...(signal && { signal }) });
   try {
     const restart = async () => {
       if (line.hasControlLines) await resetBoard(line, 'hard-reset');
