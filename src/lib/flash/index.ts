@@ -97,6 +97,7 @@ export { type BoardDrive, driveSchema, listDrives } from './port/drives.js';
 export type { SerialLine } from './port/line.js';
 export { choosePort, listPorts, type PortInfo, portSchema, withoutPasswords } from './port/list.js';
 export { openLine } from './port/open-line.js';
+export { returnMs } from './port/returning-line.js';
 export { describeServeEvent, serveEventSchema, servePort } from './port/rfc2217-server.js';
 export { startFaultNames } from './rom/control.js';
 export { type SimulatedChipName, simulatedChipNames } from './rom/identity.js';
