@@ -12,6 +12,11 @@ export const floatOpGraphs: { readonly [Name in OperatorName]?: (random: Random)
   SQUARE: (random) => unaryGraph(random, 'SQUARE', false),
   EXP: (random) => unaryGraph(random, 'EXP', false),
   LOG: (random) => unaryGraph(random, 'LOG', true),
+  SIN: (random) => unaryGraph(random, 'SIN', false),
+  COS: (random) => unaryGraph(random, 'COS', false),
+  FLOOR: (random) => unaryGraph(random, 'FLOOR', false),
+  CEIL: (random) => unaryGraph(random, 'CEIL', false),
+  ROUND: (random) => unaryGraph(random, 'ROUND', false),
   RSQRT: (random) => unaryGraph(random, 'RSQRT', true),
   DIV: (random) => {
     const b = new GraphBuilder(random);
@@ -27,7 +32,7 @@ export const floatOpGraphs: { readonly [Name in OperatorName]?: (random: Random)
 
 function unaryGraph(
   random: Random,
-  op: 'NEG' | 'SQRT' | 'SQUARE' | 'EXP' | 'LOG' | 'RSQRT',
+  op: 'NEG' | 'SQRT' | 'SQUARE' | 'EXP' | 'LOG' | 'RSQRT' | 'SIN' | 'COS' | 'FLOOR' | 'CEIL' | 'ROUND',
   positive: boolean,
 ): Graph {
   const b = new GraphBuilder(random);

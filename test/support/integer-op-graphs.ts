@@ -290,10 +290,21 @@ const moved: Readonly<Record<Kind, readonly OperatorName[]>> = {
       'MINIMUM',
       'READ_VARIABLE',
       'ASSIGN_VARIABLE',
+      'BROADCAST_TO',
+      'REVERSE_V2',
     ] as const),
     ...(['ADD', 'SUB', 'MUL', 'SQUARED_DIFFERENCE'] as const),
   ],
-  bool: ['RESHAPE', 'SQUEEZE', 'SLICE', 'CONCATENATION', 'STRIDED_SLICE', 'READ_VARIABLE'],
+  bool: [
+    'BROADCAST_TO',
+    'REVERSE_V2',
+    'RESHAPE',
+    'SQUEEZE',
+    'SLICE',
+    'CONCATENATION',
+    'STRIDED_SLICE',
+    'READ_VARIABLE',
+  ],
 };
 
 const comparisons = ['LESS', 'LESS_EQUAL', 'GREATER', 'GREATER_EQUAL', 'EQUAL', 'NOT_EQUAL'] as const;

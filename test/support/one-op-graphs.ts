@@ -131,6 +131,14 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
       b.op({ op: 'SOFTMAX', inputs: [x], outputs: [y], options: { beta: b.pick(1, 1, 0.5) } }),
     );
   },
+  LOG_SOFTMAX: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [b.integer(1, 3), b.integer(1, 40)];
+    const x = b.activation(shape, b.scale(0.001, 1));
+    const quantization = { scale: [1 / 16], zeroPoint: [type === 'int16' ? 0 : 127], axis: 0 };
+    const y = b.add({ type: b.type, shape, quantization });
+    return b.graph(x, b.op({ op: 'LOG_SOFTMAX', inputs: [x], outputs: [y], options: {} }));
+  },
   LOGISTIC: (random, type) => everyByte(new GraphBuilder(random, type), 'LOGISTIC'),
   TANH: (random, type) => everyByte(new GraphBuilder(random, type), 'TANH'),
   RELU: (random, type) => everyByte(new GraphBuilder(random, type), 'RELU'),
@@ -333,6 +341,38 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
   },
   PAD: (random, type) => padGraph(new GraphBuilder(random, type), false),
   PADV2: (random, type) => padGraph(new GraphBuilder(random, type), true),
+  MIRROR_PAD: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [1, b.integer(2, 5), b.integer(2, 5), b.integer(2, 4)].slice(b.integer(0, 2));
+    const mode = b.pick('reflect', 'symmetric');
+    const most = (size: number) => (mode === 'reflect' ? size - 1 : size);
+    const paddings = shape.map((size) => [b.integer(0, most(size)), b.integer(0, most(size))] as const);
+    const x = b.activation(shape);
+    const y = b.like(
+      x,
+      shape.map((size, k) => size + paddings[k]![0] + paddings[k]![1]),
+    );
+    const list = { type: 'int32', shape: [shape.length, 2], data: Int32Array.from(paddings.flat()) } as const;
+    return b.graph(x, b.op({ op: 'MIRROR_PAD', inputs: [x, b.add(list)], outputs: [y], options: { mode } }));
+  },
+  BROADCAST_TO: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const full = [b.integer(1, 3), b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)];
+    const shape = full.map((size) => b.pick(size, size, 1)).slice(b.integer(0, 3));
+    const x = b.activation(shape);
+    const inputs = [x, b.int32s(...full)];
+    return b.graph(x, b.op({ op: 'BROADCAST_TO', inputs, outputs: [b.like(x, full)], options: {} }));
+  },
+  REVERSE_V2: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [b.integer(1, 3), b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)].slice(b.integer(0, 3));
+    const x = b.activation(shape);
+    // LiteRT supports only neighboring axes.
+    const first = b.integer(0, shape.length - 1);
+    const axes = Array.from({ length: b.integer(1, shape.length - first) }, (_, k) => first + k);
+    const inputs = [x, b.int32s(...axes)];
+    return b.graph(x, b.op({ op: 'REVERSE_V2', inputs, outputs: [b.like(x, shape)], options: {} }));
+  },
   TRANSPOSE: (random, type) => {
     const b = new GraphBuilder(random, type);
     const shape = [1, b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)].slice(b.integer(0, 2));

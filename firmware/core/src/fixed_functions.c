@@ -67,6 +67,28 @@ int32_t aiot_reciprocal_of_one_plus(int32_t a) {
   return aiot_saturating_shift_left(half_denominator_inverse(a), 1);
 }
 
+/* Number of bits by which x can be shifted left. */
+static int headroom_of(int32_t x) {
+  int bits = 0;
+  while ((uint32_t)x << bits < (uint32_t)1 << 30) bits++;
+  return bits;
+}
+
+/* The power of two whose quotient is closest to 1 is split off, and a rational function yields the logarithm of the rest. */
+int32_t aiot_logarithm(int32_t x) {
+  /* The square root of 1/2, and its square root, in Q0.31. */
+  const int32_t half_root = 1518500250, quarter_root = 1805811301, quarter = 1 << 23;
+  const int first = headroom_of(x), second = headroom_of(times(x, half_root));
+  const int32_t a = aiot_saturating_shift_left(times(x << first, half_root), 1), b = aiot_saturating_shift_left(x, second);
+  const int32_t power_a = (11 - first) * (1 << 25) + quarter, power_b = (12 - second) * (1 << 25) - quarter;
+  const int32_t r = a < b ? a : b, power = power_a > power_b ? power_a : power_b;
+  const int32_t p = (int32_t)(((int64_t)r + quarter_root + 1) / 2), q = 2 * (r - quarter_root), square = times(q, q);
+  const int32_t above = times(q, r) + times(times(q, square), 117049297);
+  const int32_t below = times(p, 1057819769 + q + times(127690142, square)) + times(638450708, q);
+  const int32_t rest = times(aiot_rounding_shift_right(above, 6), aiot_reciprocal_of_one_plus(below));
+  return aiot_saturating_shift_left(times(power, 1488522236) + rest, 1);
+}
+
 int32_t aiot_logistic(int32_t v) {
   if (v == 0) return 1 << 30;
   const int32_t positive = aiot_reciprocal_of_one_plus(aiot_exponential(v < 0 ? v : -v, 4));

@@ -10,6 +10,8 @@ int32_t aiot_exponential(int32_t a, int integer_bits);
 int32_t aiot_inverse_square_root(int32_t x, int *shift);
 /* 1/(1 + a) of a in [0, 1], Q0.31 -> Q0.31. */
 int32_t aiot_reciprocal_of_one_plus(int32_t a);
+/* ln x for x of at least 1: Q12.19 -> Q5.26. */
+int32_t aiot_logarithm(int32_t x);
 /* 1/(1 + e^-v) and tanh(v) of v in Q4.27, as Q0.31. v must not be INT32_MIN. */
 int32_t aiot_logistic(int32_t v);
 int32_t aiot_tanh(int32_t v);

@@ -38,11 +38,15 @@ aiot_code aiot_prepare_table(const aiot_operator *operator);
 /* DEQUANTIZE from int8 or int16 to float32. */
 aiot_code aiot_prepare_dequantize(const aiot_operator *operator);
 aiot_code aiot_prepare_softmax(const aiot_operator *operator);
+aiot_code aiot_prepare_log_softmax(const aiot_operator *operator);
 aiot_code aiot_prepare_reshape(const aiot_operator *operator);
 aiot_code aiot_prepare_expand_dims(const aiot_operator *operator);
 aiot_code aiot_prepare_squeeze(const aiot_operator *operator);
 aiot_code aiot_prepare_concatenation(const aiot_operator *operator);
 aiot_code aiot_prepare_pad(const aiot_operator *operator);
+aiot_code aiot_prepare_mirror_pad(const aiot_operator *operator);
+aiot_code aiot_prepare_broadcast(const aiot_operator *operator);
+aiot_code aiot_prepare_reverse(const aiot_operator *operator);
 aiot_code aiot_prepare_transpose(const aiot_operator *operator);
 aiot_code aiot_prepare_split(const aiot_operator *operator);
 aiot_code aiot_prepare_split_sizes(const aiot_operator *operator);

@@ -190,6 +190,99 @@ aiot_code aiot_prepare_pad(const aiot_operator *operator) {
   return AIOT_OK;
 }
 
+/* Places of a mirrored tensor: for each axis, whether the copy is before, in or after the input (0, 1, 2). */
+static bool mirrored(const aiot_operand *x, const aiot_operand *y, const aiot_operand *paddings, int32_t skipped, const uint8_t *parts,
+                     copy_plan *plan) {
+  const aiot_extent own = aiot_extent_of(x), whole = aiot_extent_of(y);
+  const aiot_places from = aiot_places_in(&own), to = aiot_places_in(&whole);
+  plan->extent = own;
+  plan->source = from;
+  plan->target = to;
+  for (int32_t axis = 0; axis < x->rank; axis++) {
+    const int32_t before = aiot_operand_i32(paddings, 2 * axis), after = aiot_operand_i32(paddings, 2 * axis + 1), size = x->size[axis];
+    const int32_t count[3] = {before, size, after}, first[3] = {before - 1 + skipped, 0, size - 1 - skipped}, at[3] = {0, before, before + size};
+    const int32_t part = parts[axis];
+    if (count[part] == 0) return false;
+    plan->extent.size[axis] = count[part];
+    plan->source.start += first[part] * from.step[axis];
+    plan->source.step[axis] = part == 1 ? from.step[axis] : -from.step[axis];
+    plan->target.start += at[part] * to.step[axis];
+  }
+  return true;
+}
+
+/* MIRROR_PAD repeats the elements at the border in reverse. The mode REFLECT (0) skips the outermost one. */
+aiot_code aiot_prepare_mirror_pad(const aiot_operator *operator) {
+  const aiot_operand *x, *y, *paddings = aiot_operator_input(operator, 1);
+  if (!ends_of(operator, 0, 0, NARROW, &x, &y) || x->rank != y->rank) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_operand_constant(paddings, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  const int32_t mode = aiot_flatbuffer_i8(&operator->network->file, operator->options, 0, 0);
+  if (mode < 0 || mode > 1) return AIOT_MODEL_UNSUPPORTED;
+  if (paddings->count != 2 * x->rank) return AIOT_BUNDLE_MALFORMED;
+  const int32_t skipped = mode == 0 ? 1 : 0;
+  for (int32_t axis = 0; axis < x->rank; axis++) {
+    const int64_t before = aiot_operand_i32(paddings, 2 * axis), after = aiot_operand_i32(paddings, 2 * axis + 1);
+    const int64_t most = x->size[axis] - skipped;
+    if (before < 0 || after < 0 || before > most || after > most || x->size[axis] + before + after != y->size[axis])
+      return AIOT_BUNDLE_MALFORMED;
+  }
+  uint8_t parts[AIOT_RANK_MAX] = {0};
+  for (;;) {
+    copy_plan made = {0};
+    if (mirrored(x, y, paddings, skipped, parts, &made)) {
+      copy_plan *plan = add_copy(operator, 0, 0);
+      if (plan == NULL) return AIOT_MEMORY_SHORT;
+      made.bytes = plan->bytes;
+      *plan = made;
+    }
+    int32_t axis = x->rank - 1;
+    while (axis >= 0 && ++parts[axis] == 3) parts[axis--] = 0;
+    if (axis < 0) return AIOT_OK;
+  }
+}
+
+/* BROADCAST_TO repeats axes of size 1. Shapes are aligned at their last axis. */
+aiot_code aiot_prepare_broadcast(const aiot_operator *operator) {
+  const aiot_operand *x, *y, *shape = aiot_operator_input(operator, 1);
+  if (!ends_of(operator, 0, 0, ANY, &x, &y)) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_operand_constant(shape, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  const int32_t missing = y->rank - x->rank;
+  if (missing < 0 || shape->count != y->rank) return AIOT_BUNDLE_MALFORMED;
+  copy_plan *plan = add_copy(operator, 0, 0);
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  const aiot_extent own = aiot_extent_of(x);
+  const aiot_places places = aiot_places_in(&own);
+  plan->extent = aiot_extent_of(y);
+  plan->target = aiot_places_in(&plan->extent);
+  for (int32_t axis = 0; axis < y->rank; axis++) {
+    const int32_t size = axis < missing ? 1 : x->size[axis - missing];
+    if (aiot_operand_i32(shape, axis) != y->size[axis] || (size != 1 && size != y->size[axis])) return AIOT_BUNDLE_MALFORMED;
+    plan->source.step[axis] = size == 1 ? 0 : places.step[axis - missing];
+  }
+  return AIOT_OK;
+}
+
+/* REVERSE_V2 reverses the listed axes. */
+aiot_code aiot_prepare_reverse(const aiot_operator *operator) {
+  const aiot_operand *x, *y, *axes = aiot_operator_input(operator, 1);
+  if (!ends_of(operator, 0, 0, ANY, &x, &y) || !aiot_operand_shaped(y, x->rank, x->size)) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_operand_constant(axes, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  copy_plan *plan = add_copy(operator, 0, 0);
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  plan->extent = aiot_extent_of(x);
+  plan->source = aiot_places_in(&plan->extent);
+  plan->target = plan->source;
+  uint32_t seen = 0;
+  for (int32_t i = 0; i < axes->count; i++) {
+    const int32_t axis = aiot_operand_axis(x, aiot_operand_i32(axes, i));
+    if (axis < 0 || seen >> axis & 1) return AIOT_BUNDLE_MALFORMED;
+    seen |= (uint32_t)1 << axis;
+    plan->source.start += (x->size[axis] - 1) * plan->target.step[axis];
+    plan->source.step[axis] = -plan->target.step[axis];
+  }
+  return AIOT_OK;
+}
+
 /* Axis k of the output is axis permutation[k] of the input. */
 aiot_code aiot_prepare_transpose(const aiot_operator *operator) {
   const aiot_operand *x, *y, *permutation = aiot_operator_input(operator, 1);

@@ -1,10 +1,10 @@
-/* SOFTMAX over the last axis on int8: differences in Q5.26, their sum in Q12.19. */
+/* SOFTMAX and LOG_SOFTMAX over the last axis on int8: differences in Q5.26, their sum in Q12.19. */
 #include "aiot/fixed_point.h"
 #include "fixed_functions.h"
 #include "kernels.h"
 #include "quantized.h"
 
-enum { DIFFERENCE_BITS = 26, SUM_SHIFT = 12, CLASSES_MAX = 511 };
+enum { DIFFERENCE_BITS = 26, SUM_SHIFT = 12, CLASSES_MAX = 511, LOG_CLASSES_MAX = 4094 };
 
 typedef struct {
   int32_t rows, classes;
@@ -70,5 +70,61 @@ aiot_code aiot_prepare_softmax(const aiot_operator *operator) {
   plan->furthest = (int32_t)(((int64_t)31 << DIFFERENCE_BITS) >> plan->ratio.shift);
   plan->rows = x->count / classes;
   plan->classes = classes;
+  return AIOT_OK;
+}
+
+typedef struct {
+  softmax_plan softmax;
+  /* Converts Q5.26 to a difference of inputs. */
+  aiot_ratio back;
+} log_plan;
+
+static int32_t difference_of(const log_plan *plan, int32_t below) {
+  return aiot_ratio_times(-below, plan->softmax.ratio);
+}
+
+static void run_log_softmax(const aiot_step *step) {
+  const log_plan *plan = step->plan;
+  const aiot_range whole = {INT8_MIN, INT8_MAX};
+  const int32_t classes = plan->softmax.classes, furthest = plan->softmax.furthest;
+  const int8_t *x = step->x;
+  int8_t *y = step->y;
+  for (int32_t row = 0; row < plan->softmax.rows; row++, x += classes, y += classes) {
+    int32_t most = INT8_MIN;
+    for (int32_t i = 0; i < classes; i++)
+      if (x[i] > most) most = x[i];
+    int32_t sum = 0;
+    for (int32_t i = 0; i < classes; i++)
+      if (most - x[i] <= furthest) sum += aiot_rounding_shift_right(aiot_exponential(difference_of(plan, most - x[i]), 5), SUM_SHIFT);
+    const int32_t log = aiot_logarithm(sum), least = aiot_ratio_times(log + INT32_MIN, plan->back);
+    for (int32_t i = 0; i < classes; i++) {
+      const int32_t below = most - x[i];
+      y[i] = INT8_MIN;
+      if (below > furthest || -below <= least) continue;
+      const int32_t value = (int32_t)((uint32_t)difference_of(plan, below) - (uint32_t)log);
+      y[i] = aiot_range_clamp(whole, aiot_rounding_shift_right(value, DIFFERENCE_BITS - 4) + 127);
+    }
+  }
+}
+
+aiot_code aiot_prepare_log_softmax(const aiot_operator *operator) {
+  aiot_flatbuffer *file = &operator->network->file;
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
+  if (x == NULL || y == NULL || x->rank < 1 || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
+  aiot_scale input;
+  if (!aiot_scale_of(file, x, &input) || !aiot_scale_is(file, y, 1.0 / 16, 127)) return AIOT_BUNDLE_MALFORMED;
+  const int32_t classes = x->size[x->rank - 1];
+  if (classes > LOG_CLASSES_MAX) return AIOT_MODEL_UNSUPPORTED;
+  const double wide = input.scale * (1 << DIFFERENCE_BITS), real = wide > 2147483647.0 ? 2147483647.0 : wide;
+  log_plan *plan = aiot_network_step(operator->network, run_log_softmax, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
+                                     aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  if (!(real > 1.0)) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_ratio_of(real, &plan->softmax.ratio)) return AIOT_MODEL_UNSUPPORTED;
+  const int shift = plan->softmax.ratio.shift;
+  if (!aiot_ratio_of((double)((int64_t)1 << (31 - shift)) / plan->softmax.ratio.multiplier, &plan->back)) return AIOT_BUNDLE_MALFORMED;
+  plan->softmax.furthest = (int32_t)(((int64_t)31 << DIFFERENCE_BITS) >> shift);
+  plan->softmax.rows = x->count / classes;
+  plan->softmax.classes = classes;
   return AIOT_OK;
 }

@@ -52,6 +52,14 @@ export function roundHalfAway(x: number): number {
   return x < 0 ? whole - 1 : whole + 1;
 }
 
+/** Rounds to the nearest integer, and halves to the even one, like Python's round(). */
+export function roundHalfEven(x: number): number {
+  const down = Math.floor(x);
+  const rest = x - down;
+  if (rest !== 0.5) return rest < 0.5 ? down : down + 1;
+  return down % 2 === 0 ? down : down + 1;
+}
+
 /**
  * Quantile of ascending values, interpolated linearly between the two nearest (numpy's default; Hyndman and Fan's type 7). 0 if there are
  * no values.

@@ -249,6 +249,12 @@ const operations: { readonly [Name in RealOperatorName]: Write<Name> } = {
   EXP: unary('Exp'),
   LOG: unary('Log'),
   ELU: unary('Elu'),
+  SIN: unary('Sin'),
+  COS: unary('Cos'),
+  FLOOR: unary('Floor'),
+  CEIL: unary('Ceil'),
+  ROUND: unary('Round'),
+  LOG_SOFTMAX: unary('LogSoftmax'),
   ADD: binary('AddV2'),
   SUB: binary('Sub'),
   MUL: binary('Mul'),
@@ -261,6 +267,12 @@ const operations: { readonly [Name in RealOperatorName]: Write<Name> } = {
   PAD: (use) => use.node('Pad', [use.input(0), use.input(1)]),
   // TFLite also accepts one-element lists for scalars, here and in SPLIT.
   PADV2: (use) => use.node('PadV2', [use.input(0), use.input(1), use.constant('value', [], use.weights(2))]),
+  MIRROR_PAD: (use) =>
+    use.node('MirrorPad', [use.input(0), use.input(1)], {
+      mode: attribute.text(use.options.mode.toUpperCase()),
+    }),
+  BROADCAST_TO: (use) => use.node('BroadcastTo', [use.input(0), use.input(1)]),
+  REVERSE_V2: (use) => use.node('ReverseV2', [use.input(0), use.input(1)]),
   TRANSPOSE: (use) => use.node('Transpose', [use.input(0), use.input(1)]),
   SPLIT: (use) => {
     const { numSplits } = use.options;

@@ -128,6 +128,7 @@ function arenaPieces(graph: Graph): ArenaPiece[] {
 /** Sizes of the scratch buffers that an operator requests (reference kernels), bytes. */
 function scratchBytes({ op, inputs, outputs, options }: Operator, tensors: readonly Tensor[]): number[] {
   if (op === 'SIGNAL_RFFT') return [elementBytes(tensors[inputs[0]!]!.type) * options.fftLength];
+  if (op === 'MIRROR_PAD') return [inputs, outputs].map(([index]) => 4 * tensors[index!]!.shape.length);
   if (op === 'TRANSPOSE_CONV') {
     const { type, shape } = tensors[outputs[0]!]!;
     return type === 'float32' ? [] : [(type === 'int16' ? 8 : 4) * elementCount(shape)];

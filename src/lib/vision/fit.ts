@@ -1,3 +1,4 @@
+import { roundHalfEven } from '../core/numbers.js';
 import type { Picture, Region } from './picture.js';
 
 /** Size that a model expects, in pixels, and how pictures with other proportions are fitted into it. */
@@ -86,13 +87,6 @@ export function cropPicture({ width, data }: Picture, region: Region): Picture {
     out.set(data.subarray(from, from + row), y * row);
   }
   return { width: region.width, height: region.height, data: out };
-}
-
-/** Rounds like Python's round(), which Pillow uses. */
-function roundHalfEven(value: number): number {
-  const low = Math.floor(value);
-  const part = value - low;
-  return part === 0.5 ? low + (low % 2) : Math.round(value);
 }
 
 /** Pillow's conversion to L: 16-bit fixed point. */

@@ -51,6 +51,7 @@ export interface Tensor {
 export type Activation = 'none' | 'relu' | 'relu_n1_to_1' | 'relu6';
 
 export type Padding = 'same' | 'valid';
+export type MirrorMode = 'reflect' | 'symmetric';
 
 interface Pool {
   padding: Padding;
@@ -157,6 +158,12 @@ export interface OperatorOptions {
   PAD: Record<never, never>;
   /** Inputs: x, int32 paddings [rank, 2], the fill value (a scalar of x's type and scale). */
   PADV2: Record<never, never>;
+  /** Inputs: x, int32 paddings [rank, 2]. `reflect` does not repeat the elements at the border; `symmetric` does. */
+  MIRROR_PAD: { mode: MirrorMode };
+  /** Inputs: x and the int32 shape of the output. */
+  BROADCAST_TO: Record<never, never>;
+  /** Inputs: x and the int32 axes along which it is reversed. */
+  REVERSE_V2: Record<never, never>;
   /** Inputs: x and the int32 permutation. */
   TRANSPOSE: Record<never, never>;
   /** Inputs: the axis (an int32 scalar) and x. There is one output for each split. */
@@ -196,6 +203,7 @@ export interface OperatorOptions {
   EXPAND_DIMS: Record<never, never>;
   SQUEEZE: { squeezeDims: number[] };
   SOFTMAX: { beta: number };
+  LOG_SOFTMAX: Record<never, never>;
   LOGISTIC: Record<never, never>;
   TANH: Record<never, never>;
   RELU: Record<never, never>;
@@ -208,6 +216,12 @@ export interface OperatorOptions {
   EXP: Record<never, never>;
   LOG: Record<never, never>;
   ELU: Record<never, never>;
+  SIN: Record<never, never>;
+  COS: Record<never, never>;
+  FLOOR: Record<never, never>;
+  CEIL: Record<never, never>;
+  /** Rounds halves to the nearest even number. */
+  ROUND: Record<never, never>;
   HARD_SWISH: Record<never, never>;
   /**
    * A custom operator in aiot, which sums the leaves that a row reaches in an ensemble of decision trees. Inputs: x, and the constant int32

@@ -2,7 +2,7 @@ import type { Builder } from 'flatbuffers';
 import { builder as mapBuilder, toReference } from 'flatbuffers/js/flexbuffers.js';
 import { malformed, unsupported } from './errors.js';
 import { tensorTypeCode, tensorTypeOf } from './graph.js';
-import { activations, paddings, type Table } from './schema.js';
+import { activations, mirrorModes, paddings, type Table } from './schema.js';
 
 /** A field of an operator's options table: its position, and how to read and write it. */
 export interface OptionField {
@@ -31,6 +31,7 @@ function enumeration(slot: number, name: string, names: readonly string[]): Opti
 }
 
 export const padding = (slot: number) => enumeration(slot, 'padding', paddings);
+export const mirrorMode = (slot: number) => enumeration(slot, 'mode', mirrorModes);
 export const activation = (slot: number) => enumeration(slot, 'activation', activations);
 
 /** An i32 that must be at least 1: strides, dilations, filter sizes. */

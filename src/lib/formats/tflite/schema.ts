@@ -55,6 +55,7 @@ export const slotCounts = {
 } as const;
 
 export const paddings = ['same', 'valid'] as const;
+export const mirrorModes = ['reflect', 'symmetric'] as const;
 export const activations = ['none', 'relu', 'relu_n1_to_1', 'relu6'] as const;
 
 /** Value of the one-byte operator code field for all codes that do not fit in one byte. Such codes are in the other field. */

@@ -198,7 +198,8 @@ function inferredShape(operator: Operator, tensors: readonly Tensor[]): number[]
     case 'AVERAGE_POOL_2D':
       return windowShape(operator as Windowed, first, second, tensors[operator.outputs[0]!]!.shape);
     case 'PAD':
-    case 'PADV2': {
+    case 'PADV2':
+    case 'MIRROR_PAD': {
       const sizes = integersOf(tensors[inputs[1] ?? -1]);
       return sizes && first.map((size, axis) => size + (sizes[2 * axis] ?? 0) + (sizes[2 * axis + 1] ?? 0));
     }
@@ -212,6 +213,8 @@ function inferredShape(operator: Operator, tensors: readonly Tensor[]): number[]
       const along = shapes.reduce((sum, shape) => sum + (shape[axis] ?? 0), 0);
       return first.map((size, k) => (k === axis ? along : size));
     }
+    case 'BROADCAST_TO':
+      return integersOf(tensors[inputs[1] ?? -1]);
     case 'TRANSPOSE':
       return integersOf(tensors[inputs[1] ?? -1])?.map((axis) => first[axis] ?? 0);
     default: {
@@ -374,7 +377,6 @@ const others: Readonly<Record<number, Other>> = {
   77: { instead: fixedBatch }, // SHAPE
   78: { instead: 'use MUL' }, // POW
   81: { instead: fixedBatch }, // REDUCE_PROD
-  130: { instead: 'use ADD and MUL, which broadcast implicitly' }, // BROADCAST_TO
   150: { instead: 'use RELU or LEAKY_RELU' }, // GELU
 };
 

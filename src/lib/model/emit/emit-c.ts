@@ -43,6 +43,7 @@ import {
   gather,
   l2,
   logical,
+  logSoftmax,
   lookup,
   moved,
   nearest,
@@ -605,6 +606,22 @@ static inline int32_t inverse(int32_t a) {
   for (int step = 0; step < 3; step++) x += times_saturated(product(x, 536870912 - product(half, x)), 4);
   return times_saturated(x, 2);
 }`,
+  naturalLog: `/* ln(x) in Q5.26, for x of at least 1 in Q12.19. The nearest power of 2 is split off; a rational function yields the rest. */
+static inline int32_t natural_log(int32_t x) {
+  const int32_t shrunk = product(x, 1518500250);
+  int first = 0, second = 0;
+  while ((uint32_t)x << first < 1073741824u) first++;
+  while ((uint32_t)shrunk << second < 1073741824u) second++;
+  const int32_t a = times_saturated(product((int32_t)((uint32_t)x << first), 1518500250), 2);
+  const int32_t b = times_saturated(x, (int32_t)1 << second);
+  const int32_t power_a = (11 - first) * 33554432 + 8388608, power_b = (12 - second) * 33554432 - 8388608;
+  const int32_t r = a < b ? a : b, power = power_a > power_b ? power_a : power_b;
+  const int32_t p = (int32_t)(((int64_t)r + 1805811301 + 1) / 2), q = 2 * (r - 1805811301), square = product(q, q);
+  const int32_t above = product(q, r) + product(product(q, square), 117049297);
+  const int32_t below = product(p, 1057819769 + q + product(127690142, square)) + product(638450708, q);
+  const int32_t rest = product((((above + (above >> 31)) >> 5) + 1) >> 1, inverse(below));
+  return times_saturated(product(power, 1488522236) + rest, 2);
+}`,
   sigmoid: `/* 65536 / (1 + e^-t) at t = i / 24, each moved by half of the error of linear interpolation in the middle of its segment. */
 ${table('uint16_t', 'sigmoid_table', sigmoidTable)}
 
@@ -661,6 +678,7 @@ function helperTexts(used: ReadonlySet<Helper>): string[] {
     'product',
     'saturated',
     'inverse',
+    'naturalLog',
     'inverseRoot',
     'sigmoid',
     'shares',
@@ -743,8 +761,12 @@ const makers: { readonly [Name in OperatorName]?: (site: Site<never>) => Piece |
   SPACE_TO_DEPTH: moved,
   SPACE_TO_BATCH_ND: moved,
   BATCH_TO_SPACE_ND: moved,
+  MIRROR_PAD: moved,
+  BROADCAST_TO: moved,
+  REVERSE_V2: moved,
   FILL: fill,
   SOFTMAX: softmax,
+  LOG_SOFTMAX: logSoftmax,
   CONCATENATION: concatenation,
   PAD: pad,
   PADV2: pad,

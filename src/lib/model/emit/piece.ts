@@ -20,6 +20,7 @@ export type Helper =
   | 'product'
   | 'saturated'
   | 'inverse'
+  | 'naturalLog'
   | 'inverseRoot'
   | 'sigmoid'
   | 'shares'

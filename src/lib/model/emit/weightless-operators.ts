@@ -4,7 +4,9 @@ import { gatherPlan, type Moves, movesOf } from '../../runtime/interpreter/copie
 import {
   doublingHighMultiply,
   exponential,
+  multiplyByQuantized,
   quantizeMultiplier,
+  roundingShiftRight,
 } from '../../runtime/interpreter/fixed-point.js';
 import { floatRange } from '../../runtime/interpreter/float.js';
 import { axisOf } from '../../runtime/interpreter/geometry.js';
@@ -15,6 +17,7 @@ import {
   resizeOf,
   transposeConvOf,
 } from '../../runtime/interpreter/images.js';
+import { logSoftmaxPlan } from '../../runtime/interpreter/int8.js';
 import { nodeAt } from '../../runtime/interpreter/interpreter.js';
 import type { Node } from '../../runtime/interpreter/node.js';
 import { cFloat } from './c-text.js';
@@ -403,6 +406,46 @@ ${near ? `  ${skip}\n` : ''}  y[i] = (int8_t)clamped(scaled_down(${name}[below],
     body,
     helpers: ['clamped', 'scaledDown', 'inverse'],
     about: `${rows === 1 ? '' : `${rows} × `}${classes} classes`,
+  });
+}
+
+/** LOG_SOFTMAX over the last axis: two tables by the difference from the largest input. */
+export function logSoftmax(site: Site): Piece {
+  const { shape } = site.input(0);
+  const plan = logSoftmaxPlan(nodeAt(site.graph, site.at));
+  const { classes, multiplier, shift, furthest, back } = plan;
+  const differences = Array.from({ length: 256 }, (_, below) =>
+    multiplyByQuantized(-below, multiplier, shift),
+  );
+  const name = site.own('differences');
+  const shares = site.own('shares');
+  const near = Math.min(furthest, 255) + 1;
+  return pieceOf(site, {
+    constants: [
+      table('int32_t', name, differences),
+      table(
+        'int32_t',
+        shares,
+        differences.slice(0, near).map((difference) => roundingShiftRight(exponential(difference, 5), 12)),
+      ),
+    ],
+    helpers: ['clamped', 'scaled', 'inverse', 'naturalLog'],
+    body: `for (int row = 0; row < ${elementCount(shape) / classes}; row++, x += ${classes}, y += ${classes}) {
+  int most = -128;
+  for (int i = 0; i < ${classes}; i++)
+    if (x[i] > most) most = x[i];
+  int32_t sum = 0;
+  for (int i = 0; i < ${classes}; i++)
+    if (most - x[i] < ${near}) sum += ${shares}[most - x[i]];
+  const int32_t whole = natural_log(sum), least = scaled(whole + INT32_MIN, ${back.multiplier}, ${back.shift});
+  const int32_t lowest = least > ${-furthest - 1} ? least : ${-furthest - 1};
+  for (int i = 0; i < ${classes}; i++) {
+    const int below = most - x[i];
+    const int32_t log = (int32_t)((uint32_t)${name}[below] - (uint32_t)whole);
+    y[i] = (int8_t)(-below > lowest ? clamped(((((log + (log >> 31)) >> 21) + 1) >> 1) + 127, -128, 127) : -128);
+  }
+}`,
+    about: `${classes} classes`,
   });
 }
 

@@ -99,6 +99,63 @@ export const movesOf = {
     node.expectOutput(batches, height, width, channels * blockSize * blockSize);
     return { copies: [blocked([batches, height, width, channels], blockSize, false)], filled: false };
   },
+  MIRROR_PAD: (node: Node<OperatorOptions['MIRROR_PAD']>): Moves => {
+    const { shape } = node.input(0).tensor;
+    const paddings = node.int32Constant(1);
+    const skipped = node.options.mode === 'reflect' ? 1 : 0;
+    if (paddings.length !== 2 * shape.length)
+      throw node.malformed(`paddings of ${paddings.length} values do not fit [${shape}]`);
+    if (paddings.some((count, i) => count < 0 || count > shape[i >> 1]! - skipped))
+      throw node.malformed(`paddings of [${paddings}] exceed [${shape}]`);
+    const output = shape.map((size, axis) => size + paddings[2 * axis]! + paddings[2 * axis + 1]!);
+    node.expectOutput(...output);
+    const [own, wide] = [stridesOf(shape), stridesOf(output)];
+    const whole: Copy = { input: 0, output: 0, sizes: [], x: [], y: [], from: 0, to: 0 };
+    const copies = shape.reduce(
+      (all, size, axis) => {
+        const [before, after] = [paddings[2 * axis]!, paddings[2 * axis + 1]!];
+        const parts = [
+          { count: before, first: before - 1 + skipped, step: -1, at: 0 },
+          { count: size, first: 0, step: 1, at: before },
+          { count: after, first: size - 1 - skipped, step: -1, at: before + size },
+        ].filter(({ count }) => count > 0);
+        return all.flatMap((copy) =>
+          parts.map(({ count, first, step, at }) => ({
+            ...copy,
+            sizes: [...copy.sizes, count],
+            x: [...copy.x, step * own[axis]!],
+            y: [...copy.y, wide[axis]!],
+            from: copy.from + first * own[axis]!,
+            to: copy.to + at * wide[axis]!,
+          })),
+        );
+      },
+      [whole],
+    );
+    return { copies, filled: false };
+  },
+  BROADCAST_TO: (node: Node): Moves => {
+    const { shape } = node.input(0).tensor;
+    const output = [...node.int32Constant(1)];
+    const missing = output.length - shape.length;
+    if (missing < 0 || shape.some((size, axis) => size !== 1 && size !== output[axis + missing]))
+      throw node.malformed(`[${shape}] cannot be broadcast to [${output}]`);
+    node.expectOutput(...output);
+    const own = stridesOf(shape);
+    const x = output.map((_, axis) => ((shape[axis - missing] ?? 1) === 1 ? 0 : own[axis - missing]!));
+    const copy = { input: 0, output: 0, sizes: output, x, y: stridesOf(output), from: 0, to: 0 };
+    return { copies: [copy], filled: false };
+  },
+  REVERSE_V2: (node: Node): Moves => {
+    const { shape } = node.input(0).tensor;
+    const axes = new Set([...node.int32Constant(1)].map((axis) => node.axis(axis, shape)));
+    if (axes.size !== node.int32Constant(1).length) throw node.malformed(`an axis is listed twice`);
+    node.expectOutput(...shape);
+    const own = stridesOf(shape);
+    const x = own.map((stride, axis) => (axes.has(axis) ? -stride : stride));
+    const from = shape.reduce((sum, size, axis) => sum + (axes.has(axis) ? (size - 1) * own[axis]! : 0), 0);
+    return { copies: [{ input: 0, output: 0, sizes: shape, x, y: own, from, to: 0 }], filled: false };
+  },
   SPACE_TO_BATCH_ND: (node: Node): Moves => {
     // TFLite Micro's Prepare function does not set the fill value; LiteRT fills with the zero point.
     const { copies, filled } = batchBlocks(node, node.input(0).tensor.shape, node.output.tensor.shape);

@@ -1,4 +1,5 @@
 import { AiotError } from '../../core/errors.js';
+import { roundHalfEven } from '../../core/numbers.js';
 import type { OperatorOptions } from '../../formats/tflite/graph.js';
 import {
   inverseSquareRoot,
@@ -294,6 +295,11 @@ export const floatUnary = {
   EXP: elementwise(Math.exp),
   LOG: elementwise(Math.log),
   ELU: elementwise((x) => (x < 0 ? Math.expm1(x) : x)),
+  SIN: elementwise(Math.sin),
+  COS: elementwise(Math.cos),
+  FLOOR: elementwise(Math.floor),
+  CEIL: elementwise(Math.ceil),
+  ROUND: elementwise(roundHalfEven),
   HARD_SWISH: elementwise((x) => fround(x * Math.min(6, Math.max(0, fround(x + 3)))) / 6),
 };
 

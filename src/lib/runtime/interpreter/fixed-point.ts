@@ -198,6 +198,31 @@ export function reciprocalOfOnePlus(a: number): number {
 }
 
 /**
+ * ln x for x of at least 1: Q12.19 → Q5.26 (TFLite's log_x_for_x_greater_than_or_equal_to_1). The power of two whose quotient is closest to
+ * 1 is split off, and a rational function yields the logarithm of the rest.
+ */
+export function logarithm(x: number): number {
+  const product = doublingHighMultiply;
+  const [halfRoot, quarterRoot] = [1518500250, 1805811301];
+  const headroom = Math.clz32(x) - 1;
+  // The power is rounded in two ways, which differ by half; the larger result is exact.
+  const first = saturatingShiftLeft(product(saturatingShiftLeft(x, headroom), halfRoot), 1);
+  const firstPower = saturatingShiftLeft(11 - headroom, 25) + (1 << 23);
+  const room = Math.clz32(product(x, halfRoot)) - 1;
+  const secondPower = saturatingShiftLeft(12 - room, 25) - (1 << 23);
+  const r = Math.min(first, saturatingShiftLeft(x, room));
+  const power = Math.max(firstPower, secondPower);
+  const sum = r + quarterRoot;
+  const p = Math.trunc((sum + (sum >= 0 ? 1 : -1)) / 2);
+  const q = 2 * (r - quarterRoot);
+  const square = product(q, q);
+  const above = product(q, r) + product(product(q, square), 117049297);
+  const below = product(p, 1057819769 + q + product(127690142, square)) + product(638450708, q);
+  const rest = product(roundingShiftRight(above, 6), reciprocalOfOnePlus(below));
+  return saturatingShiftLeft(product(power, 1488522236) + rest, 1);
+}
+
+/**
  * 1/√x for a positive integer, as multiplier · 2^(shift − 31). Five Newton-Raphson steps with three integer bits are computed with x
  * shifted to [1/4, 1) (TFLite's GetInvSqrtQuantizedMultiplierExp). 0 is treated as 1.
  */

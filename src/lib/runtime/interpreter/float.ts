@@ -206,6 +206,23 @@ export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
   };
 }
 
+/** LOG_SOFTMAX over the last axis on float32. */
+export function logSoftmax(node: Node): () => void {
+  const [x, y] = [node.float32(0), node.float32Output];
+  node.expectOutputSize(x.length);
+  const classes = node.input(0).tensor.shape.at(-1) ?? 1;
+  return () => {
+    for (let start = 0; start < x.length; start += classes) {
+      let max = Number.NEGATIVE_INFINITY;
+      for (let i = start; i < start + classes; i++) if (x[i]! > max) max = x[i]!;
+      let sum = 0;
+      for (let i = start; i < start + classes; i++) sum += Math.exp(x[i]! - max);
+      const whole = Math.log(sum);
+      for (let i = start; i < start + classes; i++) y[i] = x[i]! - max - whole;
+    }
+  };
+}
+
 /** A float32 operator that processes one element at a time. */
 export function elementwise(output: (x: number) => number): (node: Node) => () => void {
   return (node) => {

@@ -5,6 +5,7 @@ import {
   doublingHighMultiply,
   exponential,
   frexp,
+  logarithm,
   logistic as logisticOf,
   multiplyByQuantized,
   quantizeMultiplier,
@@ -248,6 +249,59 @@ export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
         const below = max - x[i]!;
         const value = roundingShiftRight(doublingHighMultiply(exponentials[below]!, inverse), exponent) - 128;
         y[i] = -below < least ? -128 : value < -128 ? -128 : value > 127 ? 127 : value;
+      }
+    }
+  };
+}
+
+/** What LOG_SOFTMAX on int8 computes before it runs. Differences from the largest input, and logarithms, are in Q5.26. */
+export interface LogSoftmaxPlan {
+  classes: number;
+  /** Converts a difference of inputs to Q5.26. */
+  multiplier: number;
+  shift: number;
+  /** Inputs that are further below the largest input do not count. */
+  furthest: number;
+  /** Converts Q5.26 to a difference of inputs. */
+  back: { multiplier: number; shift: number };
+}
+
+export function logSoftmaxPlan(node: Node): LogSoftmaxPlan {
+  const classes = node.input(0).tensor.shape.at(-1);
+  if (classes === undefined) throw node.malformed('expected an input of at least one dimension');
+  if (classes > 4094) throw node.unsupported(`a log softmax over ${classes} classes (at most 4094)`);
+  const real = Math.min(scaleOf(node, node.input(0)).scale * 2 ** differenceBits, 2 ** 31 - 1);
+  if (!(real > 1)) throw node.malformed(`its input scale is too small (${real} · 2^−26)`);
+  const { multiplier, shift } = quantizeMultiplier(real);
+  if (shift > 30) throw node.unsupported(`an input scale of ${real / 2 ** differenceBits}`);
+  const back = quantizeMultiplier(2 ** (31 - shift) / multiplier);
+  return { classes, multiplier, shift, furthest: Math.floor((31 * 2 ** differenceBits) / 2 ** shift), back };
+}
+
+/** LOG_SOFTMAX over the last axis on int8. The output always has the scale 1/16 and the zero point 127. */
+export function logSoftmax(node: Node): () => void {
+  const [x, y] = [node.int8(0), node.int8Output];
+  node.expectOutputSize(x.length);
+  const { classes, multiplier, shift, furthest, back } = logSoftmaxPlan(node);
+  const differences = Int32Array.from({ length: 256 }, (_, below) =>
+    multiplyByQuantized(-below, multiplier, shift),
+  );
+  const terms = differences.map((difference, below) =>
+    below > furthest ? 0 : roundingShiftRight(exponential(difference, 5), accumulationShift),
+  );
+  return () => {
+    for (let start = 0; start < x.length; start += classes) {
+      let max = -128;
+      for (let i = start; i < start + classes; i++) if (x[i]! > max) max = x[i]!;
+      let sum = 0;
+      for (let i = start; i < start + classes; i++) sum += terms[max - x[i]!]!;
+      const whole = logarithm(sum);
+      const least = multiplyByQuantized(whole - 2 ** 31, back.multiplier, back.shift);
+      const lowest = Math.max(-furthest - 1, least);
+      for (let i = start; i < start + classes; i++) {
+        const below = max - x[i]!;
+        const value = roundingShiftRight((differences[below]! - whole) | 0, 22) + 127;
+        y[i] = -below <= lowest || value < -128 ? -128 : value > 127 ? 127 : value;
       }
     }
   };

@@ -22,7 +22,7 @@ import * as float from './float.js';
 import * as floats from './float.js';
 import { binary, leakyRelu as floatLeakyRelu } from './float.js';
 import * as images from './images.js';
-import { convolution, depthwise, fullyConnected, logistic, softmax, tanh } from './int8.js';
+import { convolution, depthwise, fullyConnected, logistic, logSoftmax, softmax, tanh } from './int8.js';
 import * as int16 from './int16.js';
 import { logistic as logistic16, softmax as softmax16, tanh as tanh16 } from './int16.js';
 import {
@@ -418,6 +418,11 @@ const kernels: {
   SQUARE: { 'float32 float32': floatUnary.SQUARE },
   EXP: { 'float32 float32': floatUnary.EXP },
   LOG: { 'float32 float32': floatUnary.LOG },
+  SIN: { 'float32 float32': floatUnary.SIN },
+  COS: { 'float32 float32': floatUnary.COS },
+  FLOOR: { 'float32 float32': floatUnary.FLOOR },
+  CEIL: { 'float32 float32': floatUnary.CEIL },
+  ROUND: { 'float32 float32': floatUnary.ROUND },
   TRANSPOSE_CONV: {
     'int8 int8': images.transposeConv,
     'int16 int16': images.wideTransposeConv,
@@ -444,6 +449,9 @@ const kernels: {
     'int32 int32': moves.pad(() => 0),
   },
   PADV2: movingWide(moves.pad(moves.padValue)),
+  MIRROR_PAD: narrow(copies.moving(movesOf.MIRROR_PAD)),
+  BROADCAST_TO: movingAll(copies.moving(movesOf.BROADCAST_TO)),
+  REVERSE_V2: movingAll(copies.moving(movesOf.REVERSE_V2)),
   TRANSPOSE: moving(moves.transpose),
   SPLIT: movingWide(moves.split),
   SPLIT_V: movingWide(moves.splitSizes),
@@ -451,6 +459,7 @@ const kernels: {
   ASSIGN_VARIABLE: movingAll(moves.assign),
   STRIDED_SLICE: movingAll(moves.stridedSlice),
   SOFTMAX: { 'int8 int8': softmax, 'int16 int16': softmax16, 'float32 float32': floats.softmax },
+  LOG_SOFTMAX: { 'int8 int8': logSoftmax, 'float32 float32': floats.logSoftmax },
   LOGISTIC: {
     'int8 int8': logistic,
     'int16 int16': logistic16,

@@ -1,6 +1,14 @@
 import type { OperatorName } from '../graph.js';
 import { activation, float, optionalType, unlessFalse } from '../option-fields.js';
-import { byType, type FixedScale, micro, quantizedSince, type Row, type SharedRow } from './row.js';
+import {
+  byType,
+  type Cost,
+  type FixedScale,
+  micro,
+  quantizedSince,
+  type Row,
+  type SharedRow,
+} from './row.js';
 
 const unit: FixedScale = { int8: [1 / 256, -128], int16: [2 ** -15, 0] };
 
@@ -20,6 +28,10 @@ const unary = (
   shape: 'first',
   ...rest,
 });
+
+/** An operator with one output element for each input element, on float32 only. */
+const real = (code: number, optionsType: number, since: string, method: string, cost: Cost): SharedRow =>
+  unary(code, optionsType, { 1: since }, { version: () => 1, scale: 'own', cost, micro: micro(method) });
 
 /** An operator whose two inputs are broadcast by NumPy's rules. */
 const binary = (
@@ -177,6 +189,12 @@ export const elementwiseRows = {
     cost: 'transcendental',
     micro: micro('AddSoftmax', 80, 8),
   },
+  LOG_SOFTMAX: unary(
+    50,
+    36,
+    { 1: '1.14.0', 2: '1.14.0' },
+    { scale: { int8: [16 / 256, 127] }, cost: 'transcendental', micro: micro('AddLogSoftmax', 48) },
+  ),
   LOGISTIC: unary(
     14,
     0,
@@ -292,6 +310,11 @@ export const elementwiseRows = {
     { 1: '1.14.0' },
     { version: () => 1, scale: 'own', cost: 'transcendental', micro: micro('AddLog') },
   ),
+  SIN: real(66, 0, '1.9.0', 'AddSin', 'transcendental'),
+  COS: real(108, 84, '1.14.0', 'AddCos', 'transcendental'),
+  FLOOR: real(8, 0, '1.9.0', 'AddFloor', 'activation'),
+  CEIL: real(104, 0, '1.14.0', 'AddCeil', 'activation'),
+  ROUND: real(116, 0, '1.14.0', 'AddRound', 'activation'),
   QUANTIZE: {
     code: 114,
     optionsType: 89,

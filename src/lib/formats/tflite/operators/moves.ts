@@ -1,5 +1,14 @@
 import type { OperatorName } from '../graph.js';
-import { activation, flag, integer, integers, optionalType, positive, zero } from '../option-fields.js';
+import {
+  activation,
+  flag,
+  integer,
+  integers,
+  mirrorMode,
+  optionalType,
+  positive,
+  zero,
+} from '../option-fields.js';
 import { byRank, byType, micro, quantizedSince, type Row, type SharedRow } from './row.js';
 
 const reduction = (
@@ -122,6 +131,40 @@ export const movingRows = {
   },
   PAD: pad(34, 22, 2, '1.5.0', 'AddPad'),
   PADV2: pad(60, 43, 3, '1.9.0', 'AddPadV2'),
+  MIRROR_PAD: {
+    code: 100,
+    optionsType: 77,
+    fields: [mirrorMode(0)],
+    inputs: [2, 2],
+    version: byType(2),
+    since: { 1: '1.13.1', 2: '2.3.0' },
+    scale: 'input',
+    cost: 'copy',
+    micro: micro('AddMirrorPad', 32, 8),
+  },
+  BROADCAST_TO: {
+    code: 130,
+    optionsType: 104,
+    fields: [],
+    inputs: [2, 2],
+    version: ({ output }) => (output.type === 'int8' || output.type === 'int16' ? 3 : 2),
+    since: { 2: '2.5.0', 3: '2.5.0' },
+    scale: 'input',
+    cost: 'copy',
+    micro: micro('AddBroadcastTo'),
+  },
+  REVERSE_V2: {
+    code: 105,
+    optionsType: 81,
+    fields: [],
+    inputs: [2, 2],
+    version: ({ inputs }) => (inputs[0]?.type === 'bool' ? 2 : 1),
+    since: { 1: '1.14.0', 2: '2.2.0' },
+    scale: 'input',
+    shape: 'first',
+    cost: 'copy',
+    micro: micro('AddReverseV2'),
+  },
   TRANSPOSE: {
     code: 39,
     optionsType: 26,

@@ -1,3 +1,4 @@
+import { roundHalfEven } from '../../../core/numbers.js';
 import { elementCount } from '../../../formats/tflite/graph.js';
 import { malformed } from '../errors.js';
 import {
@@ -79,13 +80,6 @@ const unary: Readonly<Record<string, (x: number) => number>> = {
   Sqrt: Math.sqrt,
   Tanh: Math.tanh,
 };
-
-export function roundHalfEven(x: number): number {
-  const down = Math.floor(x);
-  const rest = x - down;
-  if (rest !== 0.5) return rest < 0.5 ? down : down + 1;
-  return down % 2 === 0 ? down : down + 1;
-}
 
 type Two = (a: number, b: number, whole: boolean) => number;
 

@@ -288,32 +288,35 @@ const softsign: Lower = (call) => {
   return plainBinary(maker, 'DIV', x, maker.two('ADD', size, scalar(1)));
 };
 
-/** Softmax over one axis, or before opset 13 over all axes starting at `axis`. */
-const softmax: Lower = (call) => {
-  const { maker, attributes, opset } = call;
-  const x = call.x();
-  const rank = x.shape.length;
-  if (rank === 0) throw malformed(`${call.where}: expected at least one dimension, got a single number`);
-  const given = attributes.integer('axis', opset < 13 ? 1 : -1);
-  const axis = given < 0 ? given + rank : given;
-  if (!(axis >= 0 && axis < Math.max(rank, 1)))
-    throw malformed(`${call.where}: axis ${given} does not exist: the tensor has ${rank} dimensions`);
-  if (opset < 13 && x.shape.slice(axis + 1).some((size) => size > 1)) {
-    const flat = [elementCount(x.shape.slice(0, axis)), elementCount(x.shape.slice(axis))];
-    return maker.reshaped(softmaxOf(maker, maker.reshaped(x, flat), 1), x.shape);
-  }
-  return softmaxOf(maker, x, axis);
-};
+/** Softmax or LogSoftmax over one axis, or before opset 13 over all axes starting at `axis`. */
+const shares =
+  (op: Shares): Lower =>
+  (call) => {
+    const { maker, attributes, opset } = call;
+    const x = call.x();
+    const rank = x.shape.length;
+    if (rank === 0) throw malformed(`${call.where}: expected at least one dimension, got a single number`);
+    const given = attributes.integer('axis', opset < 13 ? 1 : -1);
+    const axis = given < 0 ? given + rank : given;
+    if (!(axis >= 0 && axis < Math.max(rank, 1)))
+      throw malformed(`${call.where}: axis ${given} does not exist: the tensor has ${rank} dimensions`);
+    if (opset < 13 && x.shape.slice(axis + 1).some((size) => size > 1)) {
+      const flat = [elementCount(x.shape.slice(0, axis)), elementCount(x.shape.slice(axis))];
+      return maker.reshaped(softmaxOf(maker, maker.reshaped(x, flat), 1, op), x.shape);
+    }
+    return softmaxOf(maker, x, axis, op);
+  };
 
-export function softmaxOf(maker: OnnxMaker, x: Activation, axis: number): Activation {
+type Shares = 'SOFTMAX' | 'LOG_SOFTMAX';
+
+export function softmaxOf(maker: OnnxMaker, x: Activation, axis: number, op: Shares = 'SOFTMAX'): Activation {
   const y = maker.withLast(x, axis);
   const shape = maker.shape(y.tensor);
   const from = shape.length === 1 ? maker.reshape(y.tensor, [1, shape[0]!]) : y.tensor;
-  const made = maker.op('SOFTMAX', [from], maker.shape(from), { beta: 1 });
+  const options = op === 'SOFTMAX' ? { beta: 1 } : {};
+  const made = maker.op(op, [from], maker.shape(from), options as never);
   return maker.stored(shape.length === 1 ? maker.reshape(made, shape) : made, y.shape, y.order);
 }
-
-const logSoftmax: Lower = (call) => plainUnary(call.maker, 'LOG', softmax(call) as Activation);
 
 const thresholded: Lower = (call) => {
   throw unsupported(call.where, `${call.op} is not continuous at its threshold`, 'use Relu or LeakyRelu');
@@ -354,7 +357,7 @@ export const pointwiseRows: Readonly<Record<string, Lower>> = {
   Identity: same,
   LeakyRelu: leakyRelu,
   Log: named('LOG'),
-  LogSoftmax: logSoftmax,
+  LogSoftmax: shares('LOG_SOFTMAX'),
   Max: folded(maximum),
   Mean: folded(
     (maker, a, b) => maker.two('ADD', a, b),
@@ -377,7 +380,7 @@ export const pointwiseRows: Readonly<Record<string, Lower>> = {
     ),
   Sigmoid: one('LOGISTIC'),
   Sin: named('SIN'),
-  Softmax: softmax,
+  Softmax: shares('SOFTMAX'),
   Softplus: softplus,
   Softsign: softsign,
   Sqrt: named('SQRT'),
