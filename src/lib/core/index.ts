@@ -94,6 +94,7 @@ export {
   quantile,
   type Random,
   roundHalfAway,
+  roundHalfEven,
   seededRandom,
   shuffled,
   shuffledNumbers,

@@ -18,7 +18,14 @@ export {
   when,
 } from './compiled/assembler.js';
 export { gatherPlan, type Moves, movesOf } from './interpreter/copies.js';
-export { doublingHighMultiply, exponential, quantizeMultiplier, stepsOf } from './interpreter/fixed-point.js';
+export {
+  doublingHighMultiply,
+  exponential,
+  multiplyByQuantized,
+  quantizeMultiplier,
+  roundingShiftRight,
+  stepsOf,
+} from './interpreter/fixed-point.js';
 export { floatRange } from './interpreter/float.js';
 export { type Axis, axisOf } from './interpreter/geometry.js';
 export {
@@ -29,6 +36,7 @@ export {
   transposeConvOf,
 } from './interpreter/images.js';
 export { inputScale, lookupTables, sigmoidTable } from './interpreter/int16.js';
+export { logSoftmaxPlan } from './interpreter/int8.js';
 export { createInterpreter, hasKernel, hasMicroKernel, nodeAt } from './interpreter/interpreter.js';
 export type { Activations, Interpreter, Node, OnTensor } from './interpreter/node.js';
 export { floatView, type LiteRtSession, liteRtModule, openLiteRt, openLiteRtSession } from './litert.js';
