@@ -352,7 +352,7 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
       x,
       shape.map((size, k) => size + paddings[k]![0] + paddings[k]![1]),
     );
-    const list = { type: 'int32', shape: [shape.length, 2], data: Int32Array.from(paddings.flat()) } as const;
+    const list = { type: 'int32' as const, shape: [shape.length, 2], data: Int32Array.from(paddings.flat()) };
     return b.graph(x, b.op({ op: 'MIRROR_PAD', inputs: [x, b.add(list)], outputs: [y], options: { mode } }));
   },
   BROADCAST_TO: (random, type) => {
