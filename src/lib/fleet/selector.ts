@@ -53,19 +53,24 @@ export function parseSelector(text: string, now: number): Test {
 /**
  * If a selector is only a list of names, requires each device to exist, so that a mistyped name does not merely shrink
  * the selection.
- * @param names the names of all devices
+ * @param known the names of all devices
+ * @param near names to suggest for an unknown one
  * @throws AIOT_NOT_FOUND with the nearest name, AIOT_SELECTOR_INVALID
  */
-export function requireListedNames(text: string, names: () => readonly string[]): void {
-  const listed = listedNames(text);
-  if (listed === null) return;
-  const all = names();
-  const known = new Set(all);
-  const unknown = listed.find((name) => !known.has(name));
+export function requireListedNames(
+  text: string,
+  known: { has(name: string): boolean },
+  near: (name: string) => readonly string[],
+): void {
+  const unknown = listedNames(text)?.find((name) => !known.has(name));
   if (unknown === undefined) return;
-  throw new AiotError('AIOT_NOT_FOUND', `no device is named ${unknown}${didYouMean(unknown, all)}`, {
-    subject: 'device',
-  });
+  throw new AiotError(
+    'AIOT_NOT_FOUND',
+    `no device is named ${unknown}${didYouMean(unknown, near(unknown))}`,
+    {
+      subject: 'device',
+    },
+  );
 }
 
 /**

@@ -176,10 +176,10 @@ export class GuideDevices {
   async provision(id: string): Promise<Provisioned> {
     if (!/^[\x21-\x7e]{1,64}$/.test(id)) return 'malformed';
     const { devices, enrolment } = this.parts;
-    const own = devices.records().filter((device) => device.chipId === id);
+    const own = devices.withBoard({ chipId: id });
     if (own.some(({ state }) => state !== 'revoked')) return 'done';
     if (own.length > 0) return 'revoked';
-    if (devices.records().filter(({ state }) => state === 'registered').length >= mostUnknown) return 'full';
+    if (devices.select('state=registered').length >= mostUnknown) return 'full';
     const newcomer = { name: this.freeName(id), type: 'esp32', chipId: id };
     try {
       await enrolment.register(newcomer, guide);

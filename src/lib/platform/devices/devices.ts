@@ -2,7 +2,13 @@ import type { DeviceInfo } from '../../api/fields.js';
 import { AiotError } from '../../core/errors.js';
 import type { Reported } from '../../device/protocol/messages.js';
 import { type DeviceEvent, deviceStep, mayConnect } from '../../fleet/device.js';
-import type { Selectable } from '../../fleet/selector.js';
+import {
+  parseExpression,
+  requireKnownTags,
+  requireListedNames,
+  type Selectable,
+  testOf,
+} from '../../fleet/selector.js';
 import { type SettingsDrift, settingsDrift } from '../../fleet/settings.js';
 import type { Events, NewEvent } from '../events/events.js';
 import { inBatches } from '../store/batches.js';
@@ -17,6 +23,7 @@ import {
   type Turns,
 } from '../store/engine.js';
 import {
+  compact,
   DeviceMemory,
   type DeviceRecord,
   type DeviceUpdate,
@@ -24,6 +31,7 @@ import {
   type NewDevice,
   type OnReported,
   raised,
+  readAllDevices,
   readDevices,
   unknownDevice,
   unseen,
@@ -81,7 +89,8 @@ export class Devices {
     const devices = new Devices(store, now, events, turns, changes);
     // Subscribed before the read, so that changes in between are reread.
     await devices.changed(async () => {});
-    for (const device of await readDevices(store)) devices.memory.remember(device);
+    for await (const page of readAllDevices(store))
+      for (const device of page) devices.memory.remember(device);
     return devices;
   }
 
@@ -135,7 +144,7 @@ export class Devices {
       await along?.(store);
     });
     if (before) this.memory.forgetCertificates(before);
-    this.memory.remember({ ...row, reported: null, tags: {}, groups: [], revision: 1 });
+    this.memory.remember(compact({ ...row, reported: null, tags: {}, groups: [], revision: 1 }));
     return { replaced: before !== undefined };
   }
 
@@ -149,7 +158,7 @@ export class Devices {
       await along?.(store);
     });
     for (const device of devices)
-      this.memory.remember({ ...device, ...unseen, reported: null, groups: [], revision: 1 });
+      this.memory.remember(compact({ ...device, ...unseen, reported: null, groups: [], revision: 1 }));
   }
 
   find(name: string): DeviceRecord | null {
@@ -172,9 +181,7 @@ export class Devices {
 
   /** Whether this chip id, sent by a board with the guide's firmware, belongs to a device that is registered or may connect. */
   knows(chipId: string): boolean {
-    return this.records().some(
-      (device) => device.chipId === chipId && (device.state === 'registered' || mayConnect(device.state)),
-    );
+    return this.memory.withBoard({ chipId }).some(({ state }) => state === 'registered' || mayConnect(state));
   }
 
   list(): DeviceInfo[] {
@@ -184,6 +191,52 @@ export class Devices {
   /** Devices sorted by name, in code unit order. */
   records(): readonly DeviceRecord[] {
     return this.memory.records();
+  }
+
+  /** Devices that have or had this board, by MAC address or the guide's chip id. */
+  withBoard(board: Partial<Pick<DeviceRecord, 'mac' | 'chipId'>>): DeviceRecord[] {
+    return this.memory.withBoard(board);
+  }
+
+  /** Devices that a selector chooses, sorted by name. @throws AIOT_SELECTOR_INVALID */
+  select(selector: string): DeviceRecord[] {
+    const { devices, rest } = this.memory.choose(parseExpression(selector));
+    if (rest === null) return devices;
+    const matches = testOf(rest, this.now());
+    return devices.filter((device) => matches(this.selectable(device)));
+  }
+
+  /**
+   * A page of the devices that a selector chooses, sorted by name, and whether there are more.
+   * @throws AIOT_SELECTOR_INVALID
+   */
+  async page(selector: string, limit: number, after?: string) {
+    const { devices, rest } = this.memory.choose(parseExpression(selector), after, limit + 1);
+    const found: DeviceRecord[] = [];
+    const matches = rest && testOf(rest, this.now());
+    for (let i = 0; i < devices.length && found.length <= limit; i++) {
+      const device = devices[i]!;
+      // A selector with few matches tests many devices, so other requests are given a turn.
+      if (i % glance === glance - 1) await breath();
+      if (!matches || matches(this.selectable(device))) found.push(device);
+    }
+    return { found: found.slice(0, limit), more: found.length > limit };
+  }
+
+  /** Requires the names of a selector that is only a list of names. @throws AIOT_NOT_FOUND, AIOT_SELECTOR_INVALID */
+  requireListed(selector: string): void {
+    const known = { has: (name: string) => this.find(name) !== null };
+    requireListedNames(selector, known, (name) => this.memory.namesNear(name));
+  }
+
+  /** Rejects a mistyped tag; for selectors that match nothing. @throws AIOT_SELECTOR_INVALID */
+  requireTags(selector: string): void {
+    requireKnownTags(selector, () => this.memory.tagNames());
+  }
+
+  /** Error message for an unknown name. */
+  unknown(name: string): string {
+    return unknownDevice(name, this.memory.namesNear(name));
   }
 
   /** Registers a listener for changes to devices' reports; the listener is called once the report is on disk. */
@@ -431,10 +484,18 @@ export class Devices {
   record(name: string): DeviceRecord {
     const device = this.memory.find(name);
     if (device) return device;
-    throw new AiotError('AIOT_NOT_FOUND', unknownDevice(name, this.list()), {
+    throw new AiotError('AIOT_NOT_FOUND', this.unknown(name), {
       next: 'To see the devices, run `aiot device list`.',
     });
   }
+}
+
+/** Number of devices tested before yielding to other work. */
+const glance = 2000;
+
+/** Yields to other work. */
+function breath(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 interface Report {

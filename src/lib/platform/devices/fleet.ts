@@ -9,17 +9,10 @@ import type { DeviceInfo } from '../../api/fields.js';
 import type { ErrorCode } from '../../core/catalogue.js';
 import { AiotError } from '../../core/errors.js';
 import { changeDevice } from '../../fleet/device.js';
-import {
-  parseExpression,
-  parseSelector,
-  requireKnownTags,
-  requireListedNames,
-  testOf,
-} from '../../fleet/selector.js';
+import { parseExpression } from '../../fleet/selector.js';
 import { narrowed, outOfReach, type Reach } from '../access/reach.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { DeviceRecord, Devices, DeviceUpdate } from './devices.js';
-import { unknownDevice } from './records.js';
 
 interface Parts {
   devices: Devices;
@@ -39,10 +32,8 @@ interface Planned {
   event?: NewEvent;
 }
 
-/** Number of devices per transaction, and number examined before yielding to other work. */
+/** Number of devices per transaction. */
 const batch = 100;
-
-const glance = 2000;
 
 /** Receives the revision about to be changed, and throws if a different revision was expected. */
 type Check = (revision: number) => void;
@@ -53,7 +44,7 @@ type Check = (revision: number) => void;
  * @throws AIOT_SELECTOR_INVALID
  */
 export function chosenDevices(
-  { devices, now }: Pick<Parts, 'devices' | 'now'>,
+  { devices }: Pick<Parts, 'devices'>,
   selector: string | undefined,
 ): readonly string[] | undefined {
   if (selector === undefined) return undefined;
@@ -61,8 +52,7 @@ export function chosenDevices(
   if (expression.kind === 'all') return undefined;
   if (expression.kind === 'term' && expression.key === 'name' && ['in', '='].includes(expression.operator))
     return expression.values;
-  const matches = testOf(expression, now());
-  return devices.records().flatMap((device) => (matches(devices.selectable(device)) ? [device.name] : []));
+  return devices.select(selector).map(({ name }) => name);
 }
 
 /** Bulk operations on devices, which are chosen by a selector and changed by name. */
@@ -71,24 +61,13 @@ export class Fleet {
 
   /** Sorted by name, starting after `after`. @throws AIOT_SELECTOR_INVALID, AIOT_NOT_FOUND (a listed name) */
   async list({ selector = 'all', limit, after }: DeviceListQuery) {
-    const { devices, now } = this.parts;
-    const matches = parseSelector(selector, now());
-    const all = devices.records();
-    requireListedNames(selector, () => all.map(({ name }) => name));
-    const found: string[] = [];
-    for (let i = after === undefined ? 0 : firstBehind(all, after); i < all.length; i++) {
-      // A selector with few matches examines all devices, so other requests are given a turn.
-      if (i % glance === glance - 1) await breath();
-      const device = all[i]!;
-      if (!matches(devices.selectable(device))) continue;
-      found.push(device.name);
-      if (found.length > limit) break;
-    }
-    if (found.length === 0 && after === undefined)
-      requireKnownTags(selector, () => new Set(all.flatMap(({ tags }) => Object.keys(tags))));
-    const shown = found.slice(0, limit).filter((name) => devices.find(name) !== null);
-    const next = found.length > limit ? (found[limit - 1] as string) : null;
-    return { devices: shown.map((name) => devices.info(name)), next };
+    const { devices } = this.parts;
+    devices.requireListed(selector);
+    const { found, more } = await devices.page(selector, limit, after);
+    if (found.length === 0 && after === undefined) devices.requireTags(selector);
+    const shown = found.filter(({ name }) => devices.find(name) !== null);
+    const next = more ? found.at(-1)!.name : null;
+    return { devices: shown.map(({ name }) => devices.info(name)), next };
   }
 
   /** With a `reach`, only devices in it. @see chosenDevices @throws AIOT_NOT_ALLOWED for a listed name out of reach */
@@ -203,7 +182,7 @@ export class Fleet {
   private plan(name: string, change: DeviceChange, who: string): Planned {
     const device = this.parts.devices.find(name);
     if (!device) {
-      const error = { code: 'AIOT_NOT_FOUND', message: unknownDevice(name, this.parts.devices.list()) };
+      const error = { code: 'AIOT_NOT_FOUND', message: this.parts.devices.unknown(name) };
       return { answer: { name, type: null, outcome: 'refused', before: null, after: null, error } };
     }
     const before: Changeable = { state: device.state, tags: device.tags, groups: device.groups };
@@ -249,16 +228,4 @@ function changed(device: DeviceRecord, after: Changeable): Partial<DeviceRecord>
 /** Yields to other work. SQLite calls block this thread, so nothing else would run until all devices are processed. */
 function breath(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
-}
-
-/** Index of the first device whose name comes after `after`. */
-function firstBehind(devices: readonly DeviceRecord[], after: string): number {
-  let low = 0;
-  let high = devices.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (devices[middle]!.name > after) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

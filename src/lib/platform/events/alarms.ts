@@ -639,9 +639,9 @@ export class Alarms {
     this.fleetSeen = at;
     for (const alarm of alarms) {
       if (!alarm.definition.offline) continue;
-      const chosen = [...devices.records()].filter(
-        ({ name, state, lastSeen }) => mayConnect(state) && lastSeen !== null && alarm.wants(name, devices),
-      );
+      const chosen = devices
+        .select(alarm.definition.selector)
+        .filter(({ state, lastSeen }) => mayConnect(state) && lastSeen !== null);
       const away = chosen.filter(({ name }) => !devices.online(name)).map(({ name }) => name);
       const [offline, total] = [away.length, chosen.length];
       const share = total === 0 ? 0 : offline / total;

@@ -365,17 +365,14 @@ class Announcer {
   /** Publishes the discovery messages that differ from those on the broker. */
   private async announce(link: HomeLink, signal: AbortSignal): Promise<void> {
     const { prefix, installs } = this.definition;
-    const { devices, platform, version, url, now } = this.parts;
+    const { devices, platform, version, url } = this.parts;
     if (this.again) {
       this.again = false;
       for (const known of this.known.values()) known.digest = '';
     }
     const canInstall = link.knowsUsers || installs !== null;
     const place: HomePlace = { platform, prefix, version, url: url(), canInstall };
-    const matches = parseSelector(this.definition.selector, now());
-    const shown = devices
-      .records()
-      .filter((device) => isShown(device) && matches(devices.selectable(device)));
+    const shown = devices.select(this.definition.selector).filter(isShown);
     const releases = await this.releases();
     const topics = new Set(shown.map(({ name }) => homeTopics(name, place).config));
     await this.remove(

@@ -15,7 +15,6 @@ import {
   splitIntoWaves,
   unpackOffline,
 } from '../../fleet/rollout/waves.js';
-import { parseSelector, requireKnownTags, requireListedNames } from '../../fleet/selector.js';
 import { type Manifest, peekManifest } from '../../formats/manifest/manifest.js';
 import { similarType } from '../../provision/chip-options.js';
 import { isTimeless } from '../../signal/spec.js';
@@ -104,20 +103,19 @@ export class Planner {
     const request = rolloutRequestSchema.parse(value);
     requireShadowable(request);
     await this.requireWholeWindow(request);
-    const matches = parseSelector(request.selector, this.parts.now());
     const manifests: Manifest[] = [];
     for (const release of request.releases) manifests.push(await this.released(release));
     if (request.rollback) await this.released(request.rollback);
     const takes = (device: DeviceRecord) =>
       mayConnect(device.state) && manifests.every(({ deviceTypes }) => deviceTypes.includes(device.type));
     const { devices } = this.parts;
-    const all = devices.records();
-    requireListedNames(request.selector, () => all.map(({ name }) => name));
-    const found = all.filter((device) => takes(device) && matches(devices.selectable(device)));
+    devices.requireListed(request.selector);
+    const chosen = devices.select(request.selector);
+    const found = chosen.filter(takes);
     if (found.length === 0) {
-      requireKnownTags(request.selector, () => new Set(all.flatMap(({ tags }) => Object.keys(tags))));
+      devices.requireTags(request.selector);
       const types = manifests.map(({ deviceTypes }) => deviceTypes.join(', ')).join('; ');
-      const others = all.filter((device) => mayConnect(device.state) && matches(devices.selectable(device)));
+      const others = chosen.filter(({ state }) => mayConnect(state));
       throw noDevice(request.selector, manifests.at(-1)!, types, others);
     }
     const names = found.map(({ name }) => name);

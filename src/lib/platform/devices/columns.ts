@@ -1,0 +1,193 @@
+import { type Expression, type Selectable, type Term, testOf } from '../../fleet/selector.js';
+import type { DeviceRecord } from './records.js';
+
+/** Tests a device by its slot. */
+type SlotTest = (slot: number) => boolean;
+
+/** A selector in two parts, both of which a device must match. */
+export interface Split {
+  /** Answered by columns; null = every device matches. */
+  test: SlotTest | null;
+  /** Must be tested device by device; null = nothing is left. */
+  rest: Expression | null;
+}
+
+/** How a column is made from devices. */
+interface Source {
+  /** Identifies the value; null = the device has none. */
+  text(device: DeviceRecord): string | null;
+  /** The properties that a selector's term reads. */
+  sample(device: DeviceRecord): Partial<Selectable>;
+}
+
+const sources: Readonly<Record<string, Source>> = {
+  type: { text: ({ type }) => type, sample: ({ type }) => ({ type }) },
+  state: { text: ({ state }) => state, sample: ({ state }) => ({ state }) },
+  group: {
+    text: ({ groups }) => (groups.length === 0 ? null : groups.join('\0')),
+    sample: ({ groups }) => ({ groups }),
+  },
+  model: {
+    text({ reported }) {
+      const model = reported?.model;
+      return model ? `${model.name}@${model.version}` : null;
+    },
+    sample: ({ reported }) => ({ model: reported?.model ?? null }),
+  },
+  fw: {
+    text: ({ reported }) => reported?.firmware?.version ?? null,
+    sample: ({ reported }) => ({ firmware: reported?.firmware?.version ?? null }),
+  },
+};
+
+function sourceOf(key: string): Source | null {
+  if (Object.hasOwn(sources, key)) return sources[key] ?? null;
+  if (!key.startsWith('tag.')) return null;
+  const tag = key.slice('tag.'.length);
+  return {
+    text: ({ tags }) => (Object.hasOwn(tags, tag) ? (tags[tag] ?? null) : null),
+    sample: ({ tags }) => ({ tags }),
+  };
+}
+
+/** A device without any of the values that columns hold. */
+const bare: Partial<Selectable> = { type: '', state: '', groups: [], model: null, firmware: null, tags: {} };
+
+/** Columns in memory at a time. Anyone who may read devices can ask for tags that no device has. */
+const mostColumns = 64;
+
+/** One field of all devices. Each different value has a number, because a fleet has many devices, but few values. */
+class Column {
+  private codes: Int32Array;
+  private readonly codeOf = new Map<string, number>();
+  /** A device's properties for each code; those for code 0 are absent. */
+  readonly samples: Partial<Selectable>[] = [bare];
+
+  constructor(
+    private readonly source: Source,
+    devices: readonly (DeviceRecord | undefined)[],
+  ) {
+    this.codes = new Int32Array(devices.length);
+    for (let slot = 0; slot < devices.length; slot++) {
+      const device = devices[slot];
+      if (device) this.codes[slot] = this.code(device);
+    }
+  }
+
+  set(slot: number, device: DeviceRecord): void {
+    if (slot >= this.codes.length) {
+      const longer = new Int32Array(Math.max(1024, 2 * slot));
+      longer.set(this.codes);
+      this.codes = longer;
+    }
+    this.codes[slot] = this.code(device);
+  }
+
+  /** A term's result is computed once for each value. */
+  test(term: Term): SlotTest {
+    const { codes, samples } = this;
+    // Columns hold no times, so the time does not matter.
+    const test = testOf(term, 0);
+    const results = Uint8Array.from(samples, (sample) => (test(sample as Selectable) ? 1 : 0));
+    return (slot) => results[codes[slot]!] === 1;
+  }
+
+  private code(device: DeviceRecord): number {
+    const text = this.source.text(device);
+    if (text === null) return 0;
+    const known = this.codeOf.get(text);
+    if (known !== undefined) return known;
+    const code = this.samples.length;
+    this.codeOf.set(text, code);
+    this.samples.push({ ...bare, ...this.source.sample(device) });
+    return code;
+  }
+}
+
+/**
+ * The fields of devices that selectors test, as columns, so that a selector does not visit each device. Names, boards and times are not held,
+ * because they differ between all devices. Columns are made when a selector first needs them.
+ */
+export class DeviceColumns {
+  private readonly columns = new Map<string, Column>();
+
+  /** @param devices the devices by slot; undefined = a free slot */
+  constructor(private readonly devices: readonly (DeviceRecord | undefined)[]) {}
+
+  /** Must be called when a device was added to a slot or has changed. */
+  changed(slot: number): void {
+    const device = this.devices[slot];
+    if (!device) return;
+    for (const [key, column] of this.columns) {
+      column.set(slot, device);
+      // Values that no device has any more are not removed one by one.
+      if (column.samples.length > 1000 + 2 * this.devices.length) this.columns.delete(key);
+    }
+  }
+
+  /** The returned test is valid until a device changes. */
+  split(expression: Expression): Split {
+    if (expression.kind === 'all') return { test: null, rest: null };
+    const whole = this.testOf(expression);
+    if (whole) return { test: whole, rest: null };
+    if (expression.kind !== 'and') return { test: null, rest: expression };
+    const tests: SlotTest[] = [];
+    const rest: Expression[] = [];
+    for (const part of expression.of) {
+      const test = this.testOf(part);
+      if (test) tests.push(test);
+      else rest.push(part);
+    }
+    return { test: tests.length > 0 ? every(tests) : null, rest: { kind: 'and', of: rest } };
+  }
+
+  /** Null if columns cannot answer the expression. */
+  private testOf(expression: Expression): SlotTest | null {
+    switch (expression.kind) {
+      case 'all':
+        return () => true;
+      case 'not': {
+        const inner = this.testOf(expression.of);
+        return inner && ((slot) => !inner(slot));
+      }
+      case 'and':
+      case 'or': {
+        const parts = expression.of.map((part) => this.testOf(part));
+        const tests = parts.filter((part) => part !== null);
+        if (tests.length < parts.length) return null;
+        return expression.kind === 'and' ? every(tests) : some(tests);
+      }
+      case 'term':
+        return this.column(expression.key)?.test(expression) ?? null;
+    }
+  }
+
+  private column(key: string): Column | null {
+    const source = sourceOf(key);
+    if (!source) return null;
+    const known = this.columns.get(key);
+    // The columns used last are kept.
+    this.columns.delete(key);
+    const column = known ?? new Column(source, this.devices);
+    this.columns.set(key, column);
+    for (const oldest of this.columns.keys()) {
+      if (this.columns.size <= mostColumns) break;
+      this.columns.delete(oldest);
+    }
+    return column;
+  }
+}
+
+function every(tests: readonly SlotTest[]): SlotTest {
+  const [one, two] = tests;
+  if (one && tests.length === 1) return one;
+  if (one && two && tests.length === 2) return (slot) => one(slot) && two(slot);
+  return (slot) => tests.every((test) => test(slot));
+}
+
+function some(tests: readonly SlotTest[]): SlotTest {
+  const [one, two] = tests;
+  if (one && tests.length === 1) return one;
+  if (one && two && tests.length === 2) return (slot) => one(slot) || two(slot);
+  return (slot) => tests.some((test) => test(slot));
+}

@@ -1,0 +1,156 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Reported } from '../../src/lib/device/protocol/messages.js';
+import { parseExpression, type Selectable, testOf } from '../../src/lib/fleet/selector.js';
+import { DeviceMemory, type DeviceRecord } from '../../src/lib/platform/devices/records.js';
+import { runs } from '../support/property.js';
+
+const now = Date.UTC(2026, 10, 20);
+const names = ['a', 'b', 'motor-1', 'motor-10', 'motor-2', 'Ä'];
+
+function viewOf(device: DeviceRecord): Selectable {
+  const { reported, ...rest } = device;
+  const firmware = reported?.firmware?.version ?? null;
+  return { ...rest, online: device.revision % 2 === 0, model: reported?.model ?? null, firmware };
+}
+
+const record: fc.Arbitrary<DeviceRecord> = fc
+  .record({
+    name: fc.constantFrom(...names),
+    type: fc.constantFrom('esp32', 'pi'),
+    state: fc.constantFrom('registered' as const, 'active' as const, 'revoked' as const),
+    mac: fc.constantFrom(null, '24:0a:c4:12:34:56', '24:0a:c4:12:34:57'),
+    chipId: fc.constantFrom(null, '1', '2'),
+    revision: fc.integer({ min: 1, max: 4 }),
+    groups: fc.subarray(['canary', 'lab']),
+    tags: fc.dictionary(fc.constantFrom('site', 'line', 'toString'), fc.constantFrom('hall-1', '2', '10')),
+    version: fc.option(fc.integer({ min: 1, max: 3 }), { nil: null }),
+    key: fc.nat(1000),
+  })
+  .map(({ version, key, ...rest }) => {
+    const model = { name: 'har', version: version ?? 1, sequence: 1, digest: 'sha256:0' };
+    const firmware = { name: 'fw', version: `1.${version}.0` };
+    const reported = version === null ? null : ({ type: rest.type, model, firmware } as Reported);
+    return {
+      ...{ ...rest, id: `id-${rest.name}`, fingerprint: `f-${key}`, expires: now, created: now - key },
+      ...{ nextFingerprint: null, nextExpires: null, lastSeen: null, settings: null, reported },
+    };
+  });
+
+const selectors = [
+  ...['all', 'type=esp32', 'not type=esp32', 'state in (active, registered)', 'group=canary', 'has group'],
+  ...['model=har', 'model=har@2', 'fw<1.3', 'fw>=1.2 and type=pi', 'site=hall-1', 'line>3', 'has line'],
+  ...['site~hall* or line=2', 'name~motor* and type=esp32', 'online=true', 'online=true and site=hall-1'],
+  ...[
+    'mac=24:0a:c4:12:34:56',
+    'mac in (24:0a:c4:12:34:56, 24:0a:c4:12:34:57) and type=pi',
+    'name=a or name=b',
+  ],
+  ...[
+    'a,motor-1',
+    'name in (motor-2, b) and site=hall-1',
+    'not (type=esp32 and online=true)',
+    'has toString',
+  ],
+];
+
+const change = fc.record({
+  what: fc.constantFrom('comes', 'goes', 'changes', 'reports', 'is chosen'),
+  record,
+  selector: fc.constantFrom(...selectors),
+});
+
+describe('devices in memory', () => {
+  it('are chosen as by a test of each device, whatever is added, changed and removed', () => {
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 40 }), (changes) => {
+        const memory = new DeviceMemory();
+        const expected = new Map<string, DeviceRecord>();
+        const plain = () => [...expected.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+        for (const { what, record, selector } of [
+          ...changes,
+          ...selectors.map((selector) => ({ ...changes[0]!, what: 'is chosen', selector })),
+        ]) {
+          if (record === undefined && what !== 'is chosen') continue;
+          const known = record && memory.find(record.name);
+          if (what === 'comes') {
+            memory.remember(structuredClone(record));
+            expected.set(record.name, record);
+          } else if (what === 'goes' && known) {
+            memory.forget(known);
+            expected.delete(record.name);
+          } else if ((what === 'changes' || what === 'reports') && known) {
+            const { reported, state, tags, groups, mac, chipId } = record;
+            const parts = what === 'reports' ? { reported } : { state, tags, groups, mac, chipId };
+            memory.assign(known, structuredClone(parts));
+            expected.set(record.name, { ...expected.get(record.name)!, ...parts });
+          } else if (what === 'is chosen') {
+            const expression = parseExpression(selector);
+            const all = plain().filter((device) => testOf(expression, now)(viewOf(device)));
+            for (const after of [undefined, 'b', 'motor-1']) {
+              const { devices, rest } = memory.choose(expression, after);
+              const test = rest && testOf(rest, now);
+              const chosen = devices.filter((device) => test === null || test(viewOf(device)));
+              const later = all.filter(({ name }) => after === undefined || name > after);
+              expect(chosen).toEqual(later);
+              const some = memory.choose(expression, after, 1);
+              if (some.rest === null) expect(some.devices).toEqual(later.slice(0, 1));
+            }
+          }
+          expect(memory.records()).toEqual(plain());
+          for (const mac of ['24:0a:c4:12:34:56', '24:0a:c4:12:34:57']) {
+            const these = plain().filter((device) => device.mac === mac);
+            expect(
+              memory
+                .withBoard({ mac })
+                .map(({ name }) => name)
+                .sort(),
+            ).toEqual(these.map(({ name }) => name).sort());
+          }
+        }
+      }),
+      { numRuns: runs(200) },
+    );
+  });
+
+  it('share equal parts of reports, so that a fleet does not need the memory of its copies', () => {
+    const memory = new DeviceMemory();
+    const model = { name: 'har', version: 1, sequence: 1, digest: 'sha256:0' };
+    const of = (name: string) =>
+      structuredClone({
+        ...{
+          name,
+          tags: { site: 'hall-1' },
+          fingerprint: null,
+          nextFingerprint: null,
+          mac: null,
+          chipId: null,
+        },
+        ...{
+          groups: ['lab'],
+          type: 'esp32',
+          reported: { t: 1, model, vitals: { uptimeMs: 1, boot: { reason: 'x' } } },
+        },
+      }) as unknown as DeviceRecord;
+    memory.remember(of('a'));
+    memory.remember(of('b'));
+    const [a, b] = [memory.find('a')!, memory.find('b')!];
+    expect(a).toEqual({ ...of('b'), name: 'a' });
+    expect(a.tags).toBe(b.tags);
+    expect(a.groups).toBe(b.groups);
+    expect(a.reported?.model).toBe(b.reported?.model);
+    expect(a.reported).not.toBe(b.reported);
+    memory.assign(a, { reported: { ...structuredClone(a.reported!), t: 2 } });
+    expect(a.reported?.model).toBe(b.reported?.model);
+    expect([a.reported?.t, b.reported?.t]).toEqual([2, 1]);
+  });
+
+  it('suggest a name among many without comparing all of them', () => {
+    const memory = new DeviceMemory();
+    for (let i = 0; i < 30_000; i++)
+      memory.remember({ name: `motor-${String(i).padStart(5, '0')}`, fingerprint: null } as DeviceRecord);
+    expect(memory.namesNear('motor-20000x')).toContain('motor-20000');
+    expect(memory.namesNear('motor-20000x')).toHaveLength(10_000);
+    expect(memory.namesNear('zzz')).toContain('motor-29999');
+  });
+});
