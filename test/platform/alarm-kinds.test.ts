@@ -34,7 +34,7 @@ let online: ReadonlySet<string> = new Set();
 const names = Array.from({ length: 40 }, (_, i) => `d${i}`);
 const devices = {
   find: (name: string) => ({ name }),
-  records: () => names.map((name) => ({ name, state: 'active', lastSeen: start })),
+  select: () => names.map((name) => ({ name, state: 'active', lastSeen: start })),
   online: (name: string) => online.has(name),
 } as unknown as Devices;
 
