@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import type { DeviceListQuery } from '../../src/lib/api/contract/devices.js';
 import { AiotError } from '../../src/lib/core/errors.js';
 import type { Reported } from '../../src/lib/device/protocol/messages.js';
+import { AttentionService } from '../../src/lib/platform/devices/attention.js';
 import { Devices } from '../../src/lib/platform/devices/devices.js';
 import { Fleet } from '../../src/lib/platform/devices/fleet.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
@@ -133,6 +134,9 @@ await timed('ask for an unknown device', Math.min(calls, 20), async () => {
     if (!(error instanceof AiotError)) throw error;
   }
 });
+const attention = new AttentionService({ store: engine.store, events, devices, now });
+await timed('look for devices that need attention', 3, () => attention.pass());
+await timed('list the devices that need attention', calls, () => attention.list({ limit: 100 }));
 await timed('register a device, then list', Math.min(calls, 20), async (i) => {
   const certificate = { fingerprint: hex(count + i, 64), expires: now() + day };
   const board = { mac: null, chipId: hex(i, 6), type: 'esp32' };

@@ -20,6 +20,11 @@ import { serially } from '../store/engine.js';
 import { every, type Worker } from '../workers.js';
 import type { DeviceRecord, Devices } from './devices.js';
 
+interface Look {
+  found: DeviceHealth[];
+  counts: Attention['counts'];
+}
+
 interface Parts {
   store: Store;
   events: Events;
@@ -30,6 +35,9 @@ interface Parts {
 
 /** How often the causes are compared with the stored ones, ms. */
 const passEveryMs = 2000;
+/** From this number of devices on, the result of a look is used again, for this multiple of the time that it took. */
+const manyDevices = 20_000;
+const lookRest = 4;
 /** How often rejected messages are stored, ms. */
 const writeEveryMs = 1000;
 /** Number of events to read initially, so that a long log does not delay the first response. */
@@ -70,6 +78,8 @@ export class AttentionService {
   private readonly errorsSince = new Map<string, number>();
   private readonly bootsSince = new Map<string, number>();
   private position: number | null = null;
+  /** A look at all devices, possibly one that has not ended, and until when it is used again, ms of `performance.now`. */
+  private lastLook: { found: Promise<Look>; until: number } | undefined;
   private readonly rejections = new Map<string, Rejected>();
   private writing: NodeJS.Timeout | undefined;
   private readonly opened: number;
@@ -197,6 +207,7 @@ export class AttentionService {
         .execute();
       await events.record({ who, subject: name, ...event }, transaction);
     });
+    this.lastLook = undefined;
     return this.get(name);
   }
 
@@ -240,11 +251,31 @@ export class AttentionService {
     }
   }
 
-  private async look(reach: Reach | null = null) {
+  /** The devices with a cause, and the number in each state. Of a large fleet, the last look is used again for a while. */
+  private look(reach: Reach | null = null): Promise<Look> {
+    if (reach !== null || this.parts.devices.count() < manyDevices) return this.lookAnew(reach);
+    const { lastLook } = this;
+    if (lastLook && performance.now() < lastLook.until) return lastLook.found;
+    const begun = performance.now();
+    const found = this.lookAnew(null);
+    const look = { found, until: Number.POSITIVE_INFINITY };
+    this.lastLook = look;
+    const ended = (factor: number) => {
+      const took = performance.now() - begun;
+      look.until = performance.now() + factor * took;
+    };
+    found.then(
+      () => ended(lookRest),
+      () => ended(0),
+    );
+    return found;
+  }
+
+  private async lookAnew(reach: Reach | null): Promise<Look> {
     const { devices } = this.parts;
     await this.follow();
     const stored = await this.stored();
-    const counts: Attention['counts'] = { failing: 0, silent: 0, degraded: 0, ok: 0, unknown: 0 };
+    const counts: Look['counts'] = { failing: 0, silent: 0, degraded: 0, ok: 0, unknown: 0 };
     const found: DeviceHealth[] = [];
     const records = devices.records();
     for (let i = 0; i < records.length; i++) {

@@ -184,6 +184,10 @@ export class Devices {
     return this.memory.withBoard({ chipId }).some(({ state }) => state === 'registered' || mayConnect(state));
   }
 
+  count(): number {
+    return this.memory.count();
+  }
+
   list(): DeviceInfo[] {
     return this.records().map(({ name }) => this.info(name));
   }

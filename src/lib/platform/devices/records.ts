@@ -62,6 +62,10 @@ export class DeviceMemory {
     });
   }
 
+  count(): number {
+    return this.byName.size;
+  }
+
   /** Devices sorted by name, in code unit order. */
   records(): readonly DeviceRecord[] {
     this.sorted ??= Array.from(this.inOrder(), (slot) => this.slots[slot]!);
