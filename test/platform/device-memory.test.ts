@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Reported } from '../../src/lib/device/protocol/messages.js';
 import { parseExpression, type Selectable, testOf } from '../../src/lib/fleet/selector.js';
-import { DeviceMemory, type DeviceRecord } from '../../src/lib/platform/devices/records.js';
+import { DeviceMemory } from '../../src/lib/platform/devices/memory.js';
+import type { DeviceRecord } from '../../src/lib/platform/devices/records.js';
 import { runs } from '../support/property.js';
 
 const now = Date.UTC(2026, 10, 20);

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Reported } from '../../src/lib/device/protocol/messages.js';
 import type { RolloutState } from '../../src/lib/fleet/rollout/types.js';
-import { DeviceMemory, type DeviceRecord } from '../../src/lib/platform/devices/records.js';
+import { DeviceMemory } from '../../src/lib/platform/devices/memory.js';
+import type { DeviceRecord } from '../../src/lib/platform/devices/records.js';
 import { RolloutFigures } from '../../src/lib/platform/releases/rollouts.js';
 
 import { fc } from '../support/property.js';

@@ -22,18 +22,16 @@ import {
   type Turn,
   type Turns,
 } from '../store/engine.js';
+import { DeviceMemory, type OnReported, unknownDevice } from './memory.js';
 import {
   compact,
-  DeviceMemory,
   type DeviceRecord,
   type DeviceUpdate,
   insertDevices,
   type NewDevice,
-  type OnReported,
   raised,
   readAllDevices,
   readDevices,
-  unknownDevice,
   unseen,
   writeDevices,
 } from './records.js';
