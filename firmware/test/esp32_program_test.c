@@ -12,6 +12,7 @@
 
 #include "check.h"
 #include "driver/uart.h"
+#include "driver/usb_serial_jtag.h"
 #include "esp32.h"
 #include "esp_core_dump.h"
 #include "esp_event.h"
@@ -34,7 +35,8 @@
 typedef enum {
   NOTHING, IDENTITY, WIFI_CREDENTIALS, NETIF, EVENT_LOOP, INTERFACE, RADIO, HANDLER, RADIO_START, CONNECT, SNTP, MODELS, PROGRAMS, CONFIGS, TRUST, RECORDS, MQTT, HTTP,
   DEVICE, SAMPLER, SERVO, CONVERTER, SLEPT, NO_ADDRESS, LOST_ADDRESS, LOST_FOR_GOOD, REFUSED, CRASHED, CRASHED_LONG_AGO,
-  CRASHED_OFFLINE, CRASH_CUT, CONSOLE, NEW_NETWORK, NEW_REFUSED, NEW_BESIDE_OLD, FIXED, FIXED_REFUSED, NEW_BESIDE_FIXED, PARTS
+  CRASHED_OFFLINE, CRASH_CUT, CONSOLE, NEW_NETWORK, NEW_REFUSED, NEW_BESIDE_OLD, FIXED, FIXED_REFUSED, NEW_BESIDE_FIXED,
+  NEW_OVER_USB, NEW_OVER_USB_NOISE, PARTS
 } part;
 
 /* Results of a run, for the parent process. */
@@ -85,7 +87,10 @@ static void need_stack(void) {
 }
 
 /* Whether the console receives settings in this run, and whether the network that they name refuses the board. */
-static bool has_new(void) { return sim.part == NEW_NETWORK || sim.part == NEW_REFUSED || sim.part == NEW_BESIDE_OLD || sim.part == NEW_BESIDE_FIXED; }
+static bool over_usb(void) { return sim.part == NEW_OVER_USB || sim.part == NEW_OVER_USB_NOISE; }
+static bool has_new(void) {
+  return sim.part == NEW_NETWORK || sim.part == NEW_REFUSED || sim.part == NEW_BESIDE_OLD || sim.part == NEW_BESIDE_FIXED || over_usb();
+}
 static bool has_fixed(void) { return sim.part == FIXED || sim.part == FIXED_REFUSED || sim.part == NEW_BESIDE_FIXED; }
 static bool refuses(void) {
   return sim.part == REFUSED || (sim.part == NEW_REFUSED && strcmp((const char *)out->config.ssid, "new") == 0);
@@ -140,7 +145,7 @@ bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *
   memset(identity, 0, sizeof *identity);
   snprintf(identity->name, sizeof identity->name, "Pump_7");
   snprintf(identity->mqtts, sizeof identity->mqtts, "mqtts://platform.lan:8883");
-  if (sim.part != WIFI_CREDENTIALS && sim.part != NEW_NETWORK) snprintf(identity->network.ssid, sizeof identity->network.ssid, "hall");
+  if (sim.part != WIFI_CREDENTIALS && sim.part != NEW_NETWORK && !over_usb()) snprintf(identity->network.ssid, sizeof identity->network.ssid, "hall");
   snprintf(identity->network.password, sizeof identity->network.password, "correct horse");
   if (has_fixed()) aiot_network_fix(&identity->network, "10.0.0.7", "255.255.252.0", "10.0.0.1", "10.0.0.2");
   return sim.part != IDENTITY;
@@ -158,7 +163,7 @@ esp_err_t uart_driver_install(uart_port_t port, int receive_bytes, int send_byte
   return sim.part == CONSOLE ? -1 : ESP_OK;
 }
 /* After half a minute, Improv's command 1 arrives with the network "new", and after two minutes, a request for the state. */
-int uart_read_bytes(uart_port_t port, void *bytes, uint32_t room, uint32_t ticks) {
+static int next_request(void *bytes) {
   static const char settings[] = "\x01\x12\x03new\x0d" "correct horse";
   static const char state[] = "\x02\x00";
   const bool first = out->turns == 300, second = out->turns == 1200;
@@ -173,10 +178,45 @@ int uart_read_bytes(uart_port_t port, void *bytes, uint32_t room, uint32_t ticks
   for (size_t i = 0; i < 9 + count; i++) to[9 + count] = (uint8_t)(to[9 + count] + to[i]);
   return (int)(count + 10);
 }
-/* Keeps the type and the value of each state and error that the board reports. */
-int uart_write_bytes(uart_port_t port, const void *data, size_t bytes) {
+/* The second half of a request over USB arrives after noise on the UART. */
+static uint8_t request[64];
+static int request_bytes, request_at, noise_turn = -1;
+int uart_read_bytes(uart_port_t port, void *bytes, uint32_t room, uint32_t ticks) {
+  if (sim.part == NEW_OVER_USB_NOISE && request_bytes > request_at && noise_turn != out->turns) {
+    noise_turn = out->turns;
+    memcpy(bytes, "IMP\xff", 4);
+    return 4;
+  }
+  return over_usb() ? 0 : next_request(bytes);
+}
+esp_err_t usb_serial_jtag_driver_install(usb_serial_jtag_driver_config_t *config) {
+  return sim.part == CONSOLE || config->tx_buffer_size < AIOT_IMPROV_PACKET_BYTES + 2 || config->rx_buffer_size <= 64 ? -1 : ESP_OK;
+}
+static int usb_turn = -1;
+int usb_serial_jtag_read_bytes(void *bytes, uint32_t room, uint32_t ticks) {
+  if (!over_usb() || usb_turn == out->turns) return 0;
+  if (request_at == request_bytes) {
+    request_bytes = next_request(request);
+    request_at = 0;
+  }
+  usb_turn = out->turns;
+  const int left = request_bytes - request_at, count = left > 9 ? 9 : left;
+  memcpy(bytes, request + request_at, (size_t)count);
+  request_at += count;
+  return count;
+}
+static void say(const void *data, bool usb) {
   const uint8_t *from = data;
+  if (usb != over_usb()) out->said_bytes = sizeof out->said;
   if (out->said_bytes + 4 < sizeof out->said && from[8] < 3) out->said_bytes += (size_t)snprintf(out->said + out->said_bytes, 4, "%c%u ", from[8] == 1 ? 's' : 'e', from[10]);
+}
+/* Keeps the type and the value of each state and error that the board reports. A reply on the wrong port ends the record. */
+int uart_write_bytes(uart_port_t port, const void *data, size_t bytes) {
+  say(data, false);
+  return (int)bytes;
+}
+int usb_serial_jtag_write_bytes(const void *data, size_t bytes, uint32_t ticks) {
+  say(data, true);
   return (int)bytes;
 }
 esp_err_t esp_wifi_sta_get_ap_info(wifi_ap_record_t *record) {
@@ -445,6 +485,7 @@ static const struct {
     {SERVO, false, true},        {CONVERTER, false, true}, {SLEPT, false, true},             {NO_ADDRESS, false, false},
     {LOST_ADDRESS, false, true}, {LOST_FOR_GOOD, false, true}, {REFUSED, false, false},
     {CRASHED, false, true},      {CRASHED_LONG_AGO, false, true}, {CRASHED_OFFLINE, false, false}, {CRASH_CUT, false, true},
+    {NEW_OVER_USB, false, true}, {NEW_OVER_USB_NOISE, false, true},
     {CONSOLE, false, true},      {NEW_NETWORK, false, true}, {NEW_REFUSED, false, true},       {NEW_BESIDE_OLD, false, true},
     {FIXED, false, true},        {FIXED_REFUSED, false, false}, {NEW_BESIDE_FIXED, false, true},
 };
@@ -513,6 +554,18 @@ static void test_fixed_addresses(checks *c) {
            strcmp((const char *)out->config.ssid, "new") == 0 && !out->dhcp_stopped && out->dhcp_starts == 1);
 }
 
+/* Bytes arrive in pieces over USB, and noise on the UART neither damages a request nor receives its replies. */
+static void test_usb(checks *c) {
+  static const part parts[] = {NEW_OVER_USB, NEW_OVER_USB_NOISE};
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    aiot_networks networks;
+    check_at(c, "new network over USB", "runs", i, run(parts[i]));
+    check_at(c, "new network over USB", out->said, i, strcmp(out->said, "e0 s3 s4 e0 s4 ") == 0);
+    aiot_networks_open(&networks, out->networks, 2 + 3 + 3 + 13, NULL);
+    check_at(c, "new network over USB", "is stored", i, networks.count == 1 && strcmp(networks.known[0].ssid, "new") == 0);
+  }
+}
+
 /* A network that arrives on the console is stored only once the board has joined it; otherwise, the former one is in use again. */
 static void test_new_network(checks *c) {
   aiot_networks networks;
@@ -560,6 +613,7 @@ int main(void) {
   test_network(&c);
   test_fixed_addresses(&c);
   test_new_network(&c);
+  test_usb(&c);
   test_crashes(&c);
   return checks_end(&c);
 }

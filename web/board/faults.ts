@@ -109,12 +109,12 @@ export const notWritten = (error: unknown) =>
     'Use a shorter cable, or connect the board without a hub. Then repeat the installation.',
   );
 
-/** The fault of a board that does not answer Improv on the USB port inside its chip. aiot's firmware uses only UART 0. */
+/** The fault of a board that does not answer Improv on the USB port inside its chip. Some firmware uses only UART 0. */
 export const silentChipUsb = () =>
   new BoardFault(
     'improv-chip-usb',
     "The board does not answer on the chip's own USB port.",
-    "aiot's firmware accepts Wi-Fi settings only on UART 0. Use the board's UART connector, or write the network with aiot device provision --wifi-ssid.",
+    "Its firmware may accept Wi-Fi settings only on UART 0. Use the board's UART connector, or write the network with aiot device provision --wifi-ssid.",
   );
 
 /** Explains any error of a step. */

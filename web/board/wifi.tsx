@@ -104,12 +104,6 @@ export function BoardWifi({
   return (
     <section class="section">
       <h2>Connect it to Wi-Fi</h2>
-      {board?.isChipUsb && (
-        <p class="soft">
-          This is the chip's own USB port. aiot's firmware accepts Wi-Fi settings only on UART 0, so use the
-          board's UART connector for them, if it has one.
-        </p>
-      )}
       {known.value === null ? (
         <p>
           <button type="button" disabled={!isUsable} onClick={() => board && void find(board, contactMs)}>

@@ -71,18 +71,30 @@ function identity(name: string, encrypt: boolean): string {
   return at(name);
 }
 
-const images = () => [`${at('boot.bin')}@0x0`, `${at('table.bin')}@0x8000`, `${at('app.bin')}@0x10000`];
+type LockableChip = 'esp32s3' | 'esp32c3';
+
+/** Name of an image for a chip. Those for the ESP32-S3 have no prefix. */
+const imageOf = (name: string, chip: LockableChip) => at(chip === 'esp32s3' ? name : `${chip}-${name}`);
+
+const images = (chip: LockableChip = 'esp32s3') => [
+  `${imageOf('boot.bin', chip)}@0x0`,
+  `${at('table.bin')}@0x8000`,
+  `${imageOf('app.bin', chip)}@0x10000`,
+];
 
 beforeAll(async () => {
   keyFile('boot.pem');
   keyFile('other.pem');
-  writeFileSync(at('plain-boot.bin'), espBootloader('esp32s3'));
-  const app = { chip: 'esp32s3', address: 0x3c00_0020, starts: described('motor', '1.4.0') } as const;
-  writeFileSync(at('plain-app.bin'), espImage({ ...app, bytes: 5000 }));
   writeFileSync(at('table.bin'), writePartitionTable(parsePartitionsCsv(table)));
-  for (const name of ['boot.bin', 'app.bin']) {
-    const signing = ['--key', at('boot.pem'), '--secure-boot', 'v2', '--out', at(name)];
-    expect((await runCli(['firmware', 'sign', at(`plain-${name}`), ...signing])).code).toBe(0);
+  for (const chip of ['esp32s3', 'esp32c3'] as const) {
+    const app = { chip, address: 0x3c00_0020, starts: described('motor', '1.4.0') };
+    const plain = { 'boot.bin': espBootloader(chip), 'app.bin': espImage({ ...app, bytes: 5000 }) };
+    for (const [name, bytes] of Object.entries(plain)) {
+      const unsigned = imageOf(`plain-${name}`, chip);
+      writeFileSync(unsigned, bytes);
+      const signing = ['--key', at('boot.pem'), '--secure-boot', 'v2', '--out', imageOf(name, chip)];
+      expect((await runCli(['firmware', 'sign', unsigned, ...signing])).code).toBe(0);
+    }
   }
 });
 
@@ -92,22 +104,29 @@ const long = process.env.AIOT_LONG === '1';
 let count = 0;
 
 /** A board whose flash and fuses are kept in files. */
-function board(): { flash: string; fuses: string; port: (...faults: string[]) => string } {
+function board(chip: LockableChip = 'esp32s3'): {
+  chip: LockableChip;
+  flash: string;
+  fuses: string;
+  port: (...faults: string[]) => string;
+} {
   count++;
   const [flash, fuses] = [at(`${count}.flash`), at(`${count}.fuses`)];
   const port = (...faults: string[]) =>
-    `simulated:esp32s3?${new URLSearchParams([
+    `simulated:${chip}?${new URLSearchParams([
       ['flash', flash],
       ['fuses', fuses],
       ...faults.map((fault): [string, string] => ['fault', fault]),
     ])}`;
-  return { flash, fuses, port };
+  return { chip, flash, fuses, port };
 }
 
 const locking = ['--profile', 'production'];
 const flashed = (port: string, ...args: string[]) =>
   runCli(['flash', ...images(), ...locking, '--port', port, ...args, '--json']);
 const produce = (port: string, ...args: string[]) => flashed(port, ...keys, ...args);
+const produceFor = (chip: LockableChip, port: string) =>
+  runCli(['flash', ...images(chip), ...locking, ...keys, '--port', port, ...confirmed, '--json']);
 const keysFrom = (name: string) => ['--boot-key', at('boot.pem'), '--encryption-keys', at(name)];
 
 /** A clock that is 25 times as fast, so that a board without power is noticed quickly. */
@@ -120,10 +139,13 @@ const fast: Clock = {
 };
 
 /** As `produce`, in the library with the fast clock. Returns the code of the error, or null. */
-async function produceFast(port: string): Promise<{ error: string | null; complete: boolean }> {
+async function produceFast(
+  port: string,
+  chip: LockableChip,
+): Promise<{ error: string | null; complete: boolean }> {
   try {
     const result = await flash({
-      images: images(),
+      images: images(chip),
       ports: [port],
       loader: { clock: fast },
       lock: {
@@ -146,9 +168,17 @@ const burnedBits = (file: string) =>
   existsSync(file) ? [...readFileSync(file).subarray(0, 24)].reduce((sum, byte) => sum + byte, 0) : 0;
 
 /** Output of the chip after it starts from its flash. */
-async function started({ flash, fuses }: { flash: string; fuses: string }): Promise<string> {
+async function started({
+  chip: name,
+  flash,
+  fuses,
+}: {
+  chip: LockableChip;
+  flash: string;
+  fuses: string;
+}): Promise<string> {
   const chip = new SimulatedChip({
-    chip: 'esp32s3',
+    chip: name,
     flash: readFileSync(flash),
     fuses: readFileSync(fuses),
     boot: 'run',
@@ -185,22 +215,28 @@ const production = [
   'ENABLE_SECURITY_DOWNLOAD',
 ];
 
-describe('aiot flash --profile production', () => {
+/** The fuses of a locked board. An ESP32-C3 has no data cache that its loader could use. */
+const fusesOf = (chip: LockableChip) =>
+  chip === 'esp32s3' ? production : production.filter((fuse) => fuse !== 'DIS_DOWNLOAD_DCACHE');
+
+describe.each(['esp32s3', 'esp32c3'] as const)('aiot flash --profile production, %s', (chip) => {
+  const expected = fusesOf(chip);
+
   it('writes signed, encrypted images and locks the board, which then starts', async () => {
-    const one = board();
-    const { code, json } = await produce(one.port(), ...confirmed);
+    const one = board(chip);
+    const { code, json } = await produceFor(chip, one.port());
     expect(code).toBe(0);
-    expect(json).toMatchObject({ complete: true, burned: production.length, problem: null });
+    expect(json).toMatchObject({ complete: true, burned: expected.length, problem: null });
     const { steps } = json as BoardLocked;
-    expect(steps.map(({ fuse }) => fuse)).toEqual(production);
+    expect(steps.map(({ fuse }) => fuse)).toEqual(expected);
     const output = await started(one);
     expect(output).toContain('App version:      1.4.0');
     expect(output).toContain('Calling app_main() of app0');
     const flash = readFileSync(one.flash);
-    expect(flash.subarray(0, 0x8000).includes(readFileSync(at('plain-boot.bin')).subarray(0, 64))).toBe(
-      false,
-    );
-    const again = await produce(one.port(), ...confirmed);
+    expect(
+      flash.subarray(0, 0x8000).includes(readFileSync(imageOf('plain-boot.bin', chip)).subarray(0, 64)),
+    ).toBe(false);
+    const again = await produceFor(chip, one.port());
     expect(again).toMatchObject({ code: 0, json: { complete: true, burned: 0 } });
     const read = await runCli(['board', 'read', '0', '0x1000', '--out', at('x'), '--port', one.port()]);
     expect(read.code).not.toBe(0);
@@ -209,23 +245,25 @@ describe('aiot flash --profile production', () => {
   it('starts after the power failed during any burn, or any request, and the command was repeated', {
     timeout: 600_000,
   }, async () => {
-    const burns = long ? production.map((_, burn) => burn) : [0, 8, 18];
+    const burns = long ? expected.map((_, burn) => burn) : [0, 8, expected.length - 1];
     const cuts = burns.map((burn) => `burn-cut after=${burn}`);
     // About 600 requests write registers; the data blocks of the flash follow.
     for (let request = 7; request < 560; request += long ? 31 : 300)
       cuts.push(`brownout op=9 after=${request}`);
     cuts.push('brownout op=3 after=1');
     for (const cut of cuts) {
-      const one = board();
-      const first = await produceFast(one.port(cut));
+      const one = board(chip);
+      const first = await produceFast(one.port(cut), chip);
       expect({ cut, ...first }).toEqual({ cut, complete: false, error: expect.stringMatching(/^AIOT_/) });
-      const second = await produceFast(one.port());
+      const second = await produceFast(one.port(), chip);
       expect({ cut, ...second }).toEqual({ cut, complete: true, error: null });
       expect(await started(one), cut).toContain('Calling app_main() of app0');
       rmSync(one.flash);
     }
   });
+});
 
+describe('aiot flash --profile production', () => {
   it('burns and writes nothing without --yes, or with another MAC', async () => {
     const one = board();
     const before = existsSync(at('other-keys'));
