@@ -35,21 +35,26 @@ describeReal('esptool', 'locking compared with espefuse and espsecure', () => {
 
   beforeAll(async () => {
     await tool('espsecure', 'generate-signing-key', '--version', '2', '--scheme', 'rsa3072', at('boot.pem'));
-    writeFileSync(at('plain-boot.bin'), espBootloader('esp32s3'));
-    const app = { chip: 'esp32s3', address: 0x3c00_0020, starts: described('motor', '1.4.0') } as const;
-    writeFileSync(at('plain-app.bin'), espImage({ ...app, bytes: 5000 }));
     writeFileSync(at('table.bin'), writePartitionTable(parsePartitionsCsv(table)));
-    for (const name of ['boot.bin', 'app.bin']) {
-      const signing = ['--version', '2', '--keyfile', at('boot.pem'), '--output', at(name)];
-      await tool('espsecure', 'sign-data', ...signing, at(`plain-${name}`));
+    for (const chip of ['esp32s3', 'esp32c3'] as const) {
+      const app = { chip, address: 0x3c00_0020, starts: described('motor', '1.4.0') };
+      writeFileSync(at(`${chip}-plain-boot.bin`), espBootloader(chip));
+      writeFileSync(at(`${chip}-plain-app.bin`), espImage({ ...app, bytes: 5000 }));
+      for (const name of ['boot.bin', 'app.bin']) {
+        const signing = ['--version', '2', '--keyfile', at('boot.pem'), '--output', at(`${chip}-${name}`)];
+        await tool('espsecure', 'sign-data', ...signing, at(`${chip}-plain-${name}`));
+      }
     }
   });
 
   /** Runs espefuse on a simulated chip with these fuses, and returns the fuses afterward. */
-  async function espefuse(fuses: Uint8Array | undefined, ...args: string[]) {
-    const chip = new SimulatedChip({ chip: 'esp32s3', fuses });
+  const espefuse = (fuses: Uint8Array | undefined, ...args: string[]) =>
+    espefuseOn('esp32s3', fuses, ...args);
+
+  async function espefuseOn(name: 'esp32s3' | 'esp32c3', fuses: Uint8Array | undefined, ...args: string[]) {
+    const chip = new SimulatedChip({ chip: name, fuses });
     const served = await serveChip(chip, { port: 0 });
-    const connection = ['--chip', 'esp32s3', '--port', served.address, '--before', 'no-reset'];
+    const connection = ['--chip', name, '--port', served.address, '--before', 'no-reset'];
     try {
       const text = await tool('espefuse', ...connection, ...args);
       return { text, fuses: chip.fuses!.save() };
@@ -59,66 +64,77 @@ describeReal('esptool', 'locking compared with espefuse and espsecure', () => {
     }
   }
 
-  it('burns the fuses that espefuse then shows, and a flash that espsecure decrypts and verifies', async () => {
-    const port = `simulated:esp32s3?flash=${at('board.flash')}&fuses=${at('board.fuses')}`;
-    const images = [`${at('boot.bin')}@0x0`, `${at('table.bin')}@0x8000`, `${at('app.bin')}@0x10000`];
-    const keys = ['--boot-key', at('boot.pem'), '--encryption-keys', at('keys')];
-    // The power fails before the last step, which enables secure download mode. In that mode, espefuse could not read anything.
-    const cut = `${port}&fault=burn-cut%20after=18`;
-    const confirmed = ['--yes', '--mac', mac];
-    await runCli(['flash', ...images, '--profile', 'production', ...keys, '--port', cut, ...confirmed]);
-    const fuses = readFileSync(at('board.fuses'));
-    // The power failed during the last burn, and none of its bits is set.
-    const { text } = await espefuse(fuses, 'summary', '--format', 'json');
-    const summary = JSON.parse(text.slice(text.indexOf('{'))) as Record<string, Summary>;
-    const value = (name: string) => summary[name]?.value;
-    const digest = await tool(
-      'espsecure',
-      'digest-sbv2-public-key',
-      '--keyfile',
-      at('boot.pem'),
-      '--output',
-      at('digest'),
-    );
-    expect(digest).toContain('digest');
-    const bytes = (name: string) => String(value(name)).replaceAll(' ', '');
-    expect(bytes('BLOCK_KEY0')).toBe(readFileSync(at('digest')).toString('hex'));
-    expect(summary).toMatchObject({
-      KEY_PURPOSE_0: { value: 'SECURE_BOOT_DIGEST0', writeable: false },
-      KEY_PURPOSE_1: { value: 'XTS_AES_128_KEY', writeable: false },
-      BLOCK_KEY0: { readable: true, writeable: false },
-      BLOCK_KEY1: { readable: false, writeable: false },
-      RD_DIS: { value: 2, writeable: false },
-      SECURE_BOOT_EN: { value: true },
-      SECURE_BOOT_KEY_REVOKE0: { value: false },
-      SECURE_BOOT_KEY_REVOKE1: { value: true },
-      SECURE_BOOT_KEY_REVOKE2: { value: true },
-      DIS_DOWNLOAD_MANUAL_ENCRYPT: { value: true },
-      DIS_DOWNLOAD_ICACHE: { value: true },
-      DIS_DOWNLOAD_DCACHE: { value: true },
-      DIS_PAD_JTAG: { value: true },
-      DIS_USB_JTAG: { value: true },
-      DIS_DIRECT_BOOT: { value: true },
-      DIS_USB_SERIAL_JTAG: { value: false },
-      ENABLE_SECURITY_DOWNLOAD: { value: false },
-    });
-    expect(String(value('SPI_BOOT_CRYPT_CNT'))).toMatch(/Enable|7/);
-    expect((await espefuse(fuses, 'check-error')).text).toContain('No errors detected');
+  it.each([
+    ['esp32s3', 18],
+    ['esp32c3', 17],
+  ] as const)(
+    'burns the fuses of an %s that espefuse then shows, and a flash that espsecure decrypts and verifies',
+    async (chip, last) => {
+      const port = `simulated:${chip}?flash=${at(`${chip}.flash`)}&fuses=${at(`${chip}.fuses`)}`;
+      const images = [
+        `${at(`${chip}-boot.bin`)}@0x0`,
+        `${at('table.bin')}@0x8000`,
+        `${at(`${chip}-app.bin`)}@0x10000`,
+      ];
+      const keys = ['--boot-key', at('boot.pem'), '--encryption-keys', at('keys')];
+      // The power fails before the last step, which enables secure download mode. In that mode, espefuse could not read anything.
+      const cut = `${port}&fault=burn-cut%20after=${last}`;
+      const confirmed = ['--yes', '--mac', mac];
+      await runCli(['flash', ...images, '--profile', 'production', ...keys, '--port', cut, ...confirmed]);
+      const fuses = readFileSync(at(`${chip}.fuses`));
+      // The power failed during the last burn, and none of its bits is set.
+      const { text } = await espefuseOn(chip, fuses, 'summary', '--format', 'json');
+      const summary = JSON.parse(text.slice(text.indexOf('{'))) as Record<string, Summary>;
+      const value = (name: string) => summary[name]?.value;
+      const digest = await tool(
+        'espsecure',
+        'digest-sbv2-public-key',
+        '--keyfile',
+        at('boot.pem'),
+        '--output',
+        at('digest'),
+      );
+      expect(digest).toContain('digest');
+      const bytes = (name: string) => String(value(name)).replaceAll(' ', '');
+      expect(bytes('BLOCK_KEY0')).toBe(readFileSync(at('digest')).toString('hex'));
+      expect(summary).toMatchObject({
+        KEY_PURPOSE_0: { value: 'SECURE_BOOT_DIGEST0', writeable: false },
+        KEY_PURPOSE_1: { value: 'XTS_AES_128_KEY', writeable: false },
+        BLOCK_KEY0: { readable: true, writeable: false },
+        BLOCK_KEY1: { readable: false, writeable: false },
+        RD_DIS: { value: 2, writeable: false },
+        SECURE_BOOT_EN: { value: true },
+        SECURE_BOOT_KEY_REVOKE0: { value: false },
+        SECURE_BOOT_KEY_REVOKE1: { value: true },
+        SECURE_BOOT_KEY_REVOKE2: { value: true },
+        DIS_DOWNLOAD_MANUAL_ENCRYPT: { value: true },
+        DIS_DOWNLOAD_ICACHE: { value: true },
+        ...(chip === 'esp32s3' && { DIS_DOWNLOAD_DCACHE: { value: true } }),
+        DIS_PAD_JTAG: { value: true },
+        DIS_USB_JTAG: { value: true },
+        DIS_DIRECT_BOOT: { value: true },
+        // Not burned: for an ESP32-C3, espefuse shows the setting as text.
+        DIS_USB_SERIAL_JTAG: { value: chip === 'esp32s3' ? false : 'Enable' },
+        ENABLE_SECURITY_DOWNLOAD: { value: false },
+      });
+      expect(String(value('SPI_BOOT_CRYPT_CNT'))).toMatch(/Enable|7/);
+      expect((await espefuseOn(chip, fuses, 'check-error')).text).toContain('No errors detected');
 
-    const flash = readFileSync(at('board.flash'));
-    for (const [name, address] of [
-      ['boot.bin', 0],
-      ['app.bin', 0x10000],
-    ] as const) {
-      const signed = readFileSync(at(name));
-      writeFileSync(at('part'), flash.subarray(address, address + signed.length));
-      const key = ['--aes-xts', '--keyfile', at('keys/240ac4000110.key'), '--address', String(address)];
-      await tool('espsecure', 'decrypt-flash-data', ...key, '--output', at('decrypted'), at('part'));
-      expect(readFileSync(at('decrypted')).equals(signed)).toBe(true);
-      const verifying = ['--version', '2', '--keyfile', at('boot.pem'), at('decrypted')];
-      await tool('espsecure', 'verify-signature', ...verifying);
-    }
-  });
+      const flash = readFileSync(at(`${chip}.flash`));
+      for (const [name, address] of [
+        [`${chip}-boot.bin`, 0],
+        [`${chip}-app.bin`, 0x10000],
+      ] as const) {
+        const signed = readFileSync(at(name));
+        writeFileSync(at('part'), flash.subarray(address, address + signed.length));
+        const key = ['--aes-xts', '--keyfile', at('keys/240ac4000110.key'), '--address', String(address)];
+        await tool('espsecure', 'decrypt-flash-data', ...key, '--output', at('decrypted'), at('part'));
+        expect(readFileSync(at('decrypted')).equals(signed)).toBe(true);
+        const verifying = ['--version', '2', '--keyfile', at('boot.pem'), at('decrypted')];
+        await tool('espsecure', 'verify-signature', ...verifying);
+      }
+    },
+  );
 
   it('burns a key block exactly as espefuse does', async () => {
     const key = Buffer.alloc(32, 0).map((_, index) => (index * 37 + 11) & 0xff);
@@ -130,7 +146,11 @@ describeReal('esptool', 'locking compared with espefuse and espsecure', () => {
     mkdirSync(at('given'));
     writeFileSync(at('given/240ac4000110.key'), key);
     const keys = ['--boot-key', at('boot.pem'), '--encryption-keys', at('given'), '--yes', '--mac', mac];
-    const signed = [`${at('boot.bin')}@0x0`, `${at('table.bin')}@0x8000`, `${at('app.bin')}@0x10000`];
+    const signed = [
+      `${at('esp32s3-boot.bin')}@0x0`,
+      `${at('table.bin')}@0x8000`,
+      `${at('esp32s3-app.bin')}@0x10000`,
+    ];
     const cut = `${files}&fault=burn-cut%20after=7`;
     await runCli(['flash', ...signed, '--profile', 'production', ...keys, '--port', cut]);
     // Our key is in block 1, because block 0 contains the digest. A block has 44 bytes, including the check bytes of its code.
