@@ -74,7 +74,10 @@ const firstBaud = 115_200;
 
 async function openBoard(port: string, options: LoaderOptions): Promise<Loader> {
   const { signal } = options;
-  return await openLoader(await openLine(port, { baud: firstBaud, returnMs, ...(signal && { signal }) }), options);
+  return await openLoader(
+    await openLine(port, { baud: firstBaud, returnMs, ...(signal && { signal }) }),
+    options,
+  );
 }
 
 /**
