@@ -20,9 +20,10 @@ export interface ImageRecipe {
 export const appMagic = [0x32, 0x54, 0xcd, 0xab];
 
 /** The first bytes of an application, which contain its description. */
-export function described(project: string, version: string): number[] {
+export function described(project: string, version: string, secureVersion = 0): number[] {
   const bytes = Buffer.alloc(256);
   bytes.set(appMagic, 0);
+  bytes.writeUInt32LE(secureVersion, 4);
   bytes.write(version, 16);
   bytes.write(project, 48);
   return [...bytes];

@@ -333,6 +333,13 @@ export function lockWords(chip: ChipName): number[] {
   return [...new Set(words)].sort((a, b) => a - b);
 }
 
+/** The bits of the secure version in an ESP32's user block. */
+const esp32VersionBits = 32;
+
+/** The highest anti-rollback version that a chip's fuses can hold: one bit for each step. */
+export const highestSecureVersion = (chip: ChipName): number =>
+  chip === 'esp32' ? esp32VersionBits : (layouts[chip].secureVersion?.[2] ?? 0);
+
 /** @param words all words of block 0 (`fuseAddresses`), as unsigned or signed 32-bit numbers */
 export function securityFuses(chip: ChipName, words: readonly number[]): SecurityFuses {
   const layout = layouts[chip];

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readEspImage } from '../../../src/lib/formats/esp-image/read.js';
 import { root, runCli } from '../../support/cli.js';
+import { described, espImage } from '../../support/esp-image.js';
 
 const golden = join(root, 'test/golden/images');
 let folder = '';
@@ -188,6 +189,30 @@ describe('aiot firmware image patch', () => {
       mode: 'qout',
       size: '16MB',
       frequency: '80m',
+    });
+  });
+
+  it('sets the secure version of an app, and recomputes the checksum and the hash', async () => {
+    const app = espImage({ chip: 'esp32c3', address: 0x3c00_0020, starts: described('motor', '1.4.0', 1) });
+    writeFileSync(at('app.bin'), app);
+    const words = [at('app.bin'), '--secure-version', '6', '--out', at('app-6.bin')];
+    const { code, json } = await runCli(['firmware', 'image', 'patch', ...words, '--json']);
+    expect({ code, json }).toMatchObject({ code: 0, json: { app: { project: 'motor', secureVersion: 6 } } });
+    const expected = espImage({
+      ...{ chip: 'esp32c3', address: 0x3c00_0020, starts: described('motor', '1.4.0', 6) },
+    });
+    expect(Buffer.from(expected).equals(readFileSync(at('app-6.bin')))).toBe(true);
+  });
+
+  it.each([
+    ['app.bin', '17', 'expected a secure version from 0 to 16 for the esp32c3, got 17'],
+    ['c3-boot.bin', '1', 'has no app description'],
+  ])('rejects the secure version of %s: %s', async (name, version, text) => {
+    const words = [at(name), '--secure-version', version, '--out', at('out.bin')];
+    const { code, stderr } = await runCli(['firmware', 'image', 'patch', ...words]);
+    expect({ code, stderr: stderr.replace(/\s+/g, ' ') }).toEqual({
+      code: 2,
+      stderr: expect.stringContaining(text),
     });
   });
 

@@ -16,7 +16,7 @@ describeReal('esptool', 'locking compared with espefuse and espsecure', () => {
   const at = (name: string) => join(folder, name);
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  const tool = (name: 'espefuse' | 'espsecure', ...args: string[]) =>
+  const tool = (name: 'espefuse' | 'espsecure' | 'esptool', ...args: string[]) =>
     new Promise<string>((resolve, reject) => {
       const child = spawn(python('esptool'), ['-m', name, ...args], { timeout: 60_000 });
       let text = '';
@@ -156,6 +156,27 @@ describeReal('esptool', 'locking compared with espefuse and espsecure', () => {
     // Our key is in block 1, because block 0 contains the digest. A block has 44 bytes, including the check bytes of its code.
     const ours = readFileSync(at('b.fuses'));
     expect(ours.subarray(5 * 44, 6 * 44).equals(theirs.fuses.subarray(4 * 44, 5 * 44))).toBe(true);
+  });
+
+  it('compares the secure version that espefuse burned with that of an app, which esptool reads', async () => {
+    const burning = ['--do-not-confirm', 'burn-efuse', 'SECURE_VERSION', '7'];
+    const { fuses } = await espefuse(undefined, ...burning);
+    writeFileSync(at('version.fuses'), fuses);
+    const port = `simulated:esp32s3?fuses=${at('version.fuses')}`;
+    const { json } = await runCli(['board', 'security', '--port', port, '--json']);
+    expect(json).toMatchObject({ secureVersion: 3 });
+    const patching = [at('esp32s3-plain-app.bin'), '--secure-version', '3', '--out', at('app-3.bin')];
+    expect((await runCli(['firmware', 'image', 'patch', ...patching])).code).toBe(0);
+    const info = await tool('esptool', 'image-info', at('app-3.bin'));
+    expect(info).toMatch(/Secure version: 3/);
+    expect(info).toMatch(/Checksum: 0x[0-9a-f]{2} \(valid\)/);
+    expect(info).toMatch(/Validation hash: [0-9a-f]{64} \(valid\)/);
+    const flashing = (app: string) => runCli(['flash', `${at(app)}@0x10000`, '--port', port, '--json']);
+    expect(await flashing('esp32s3-plain-app.bin')).toMatchObject({
+      code: 6,
+      json: { error: { code: 'AIOT_FLASH_REFUSED' } },
+    });
+    expect((await flashing('app-3.bin')).code).toBe(0);
   });
 
   it('reads the fuses that espefuse burned', async () => {

@@ -452,6 +452,38 @@ describe('aiot board lock', () => {
   });
 });
 
+describe('aiot flash on a board with an anti-rollback version', () => {
+  it.each(['esp32s3', 'esp32c3'] as const)(
+    'refuses an older app on an %s before anything is written, and accepts a current one',
+    async (chip) => {
+      const one = board(chip);
+      // A secure version counts bits, from bit 14 of word 4.
+      const fuses = Buffer.alloc(484);
+      fuses.writeUInt32LE(0b111 << 14, 16);
+      for (let block = 1; block < 11; block++)
+        fuses.set(checkBytesOf(fuses.subarray(block * 44, block * 44 + 32)), block * 44 + 32);
+      writeFileSync(one.fuses, fuses);
+      const app = (version: number) => {
+        const name = at(`${chip}-${version}.bin`);
+        const starts = described('motor', '1.4.0', version);
+        writeFileSync(name, espImage({ chip, address: 0x3c00_0020, starts, bytes: 5000 }));
+        return `${name}@0x10000`;
+      };
+      const flashing = (version: number, ...args: string[]) =>
+        runCli(['flash', app(version), '--port', one.port(), ...args, '--json']);
+      const refused = await flashing(2);
+      expect(refused).toMatchObject({ code: 6, json: { error: { code: 'AIOT_FLASH_REFUSED' } } });
+      expect(refused.stdout).toContain("the chip's fuses require at least 3");
+      expect(readFileSync(one.flash).every((byte) => byte === 0xff)).toBe(true);
+      expect(await flashing(3)).toMatchObject({ code: 0, json: { overridden: [] } });
+      expect(await flashing(0, '--force')).toMatchObject({
+        code: 0,
+        json: { overridden: [{ rule: 'secure-version' }] },
+      });
+    },
+  );
+});
+
 it('the check bytes of a block are zero for zeros, and linear', () => {
   const [a, b] = [new Uint8Array(32).map((_, i) => i * 7), new Uint8Array(32).map((_, i) => i * i)];
   const sum = checkBytesOf(a.map((byte, i) => byte ^ b[i]!));

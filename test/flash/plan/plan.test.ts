@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { AiotError } from '../../../src/lib/core/errors.js';
 import type { PlanInput } from '../../../src/lib/flash/plan/plan.js';
 import type { Board, Piece } from '../../../src/lib/flash/plan/types.js';
-import { espApp, espBootloader, espImage } from '../../support/esp-image.js';
+import { described, espApp, espBootloader, espImage } from '../../support/esp-image.js';
 import { openChip, piece, plan, twoSlots, twoSlotsTable } from './support.js';
 
 function refusal(pieces: Piece[], changes: Partial<PlanInput> = {}): AiotError {
@@ -23,6 +23,16 @@ const locked = (changes: Partial<Board['security']>): Board => ({
 });
 
 describe('a flash plan', () => {
+  it.each([null, undefined, 0, 2, 3])(
+    'accepts an app with the secure version 3 if the fuses have %s',
+    (secureVersion) => {
+      const starts = described('motor', '1.4.0', 3);
+      const app = piece('app.bin', 0x10000, espImage({ chip: 'esp32c3', address: 0x3c00_0020, starts }));
+      const board = { ...openChip, chip: 'esp32c3' as const, secureVersion: secureVersion ?? null };
+      expect(plan([app], { board }).overridden).toEqual([]);
+    },
+  );
+
   it('accepts bootloader, table and app at their offsets, and any data in between', () => {
     const made = plan([
       piece('app.bin', 0x10000, espApp()),
@@ -89,6 +99,18 @@ describe('a flash plan that would make the board unbootable', () => {
       [piece('app.bin', 0x10000, espImage({ chip: 'esp32c3', address: 0x4200_0020, minRevision: 104 }))],
       { board: { ...openChip, chip: 'esp32c3', revision: 3 } },
       'app.bin needs revision 1.4 of the ESP32-C3, but the board has 0.3',
+    ],
+    [
+      'an app with a lower secure version than the fuses',
+      [
+        piece(
+          'app.bin',
+          0x10000,
+          espImage({ chip: 'esp32c3', address: 0x3c00_0020, starts: described('motor', '1.4.0', 2) }),
+        ),
+      ],
+      { board: { ...openChip, chip: 'esp32c3', secureVersion: 3 } },
+      "app.bin has the secure version 2, but the chip's fuses require at least 3 (anti-rollback)",
     ],
     [
       'data past the end of the flash',

@@ -151,13 +151,13 @@ export interface PatchOptions extends FlashParameters {
 }
 
 /**
- * Writes a copy of an image with other flash parameters and an updated SHA-256.
+ * Writes a copy of an image with other parameters, and an updated checksum and SHA-256.
  * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE
  */
 export async function patchImage({ file, out, ...parameters }: PatchOptions): Promise<ImageInfo> {
   if (Object.values(parameters).every((value) => value === undefined)) {
     throw new AiotError('AIOT_USAGE', 'no change was requested', {
-      next: 'Specify --flash-mode, --flash-size or --flash-freq.',
+      next: 'Specify --flash-mode, --flash-size, --flash-freq or --secure-version.',
     });
   }
   await refuseInputs([out], [file]);

@@ -10,6 +10,7 @@ import {
   flashSizes,
   frequenciesOf,
 } from '../../formats/esp-image/chips.js';
+import { readImageStart } from '../../formats/esp-image/read.js';
 import { type FlashParameters, patchEspImage } from '../../formats/esp-image/write.js';
 import {
   type Partition,
@@ -209,9 +210,19 @@ function imageObjections(region: Region, board: Board, known: KnownTable | null)
       const told = `${where} is a bootloader, but the bootloader's offset on the ${title(chip)} is ${hex(first)}`;
       return [['bootloader', told]];
     }
-    const misplaced = looks.kind === 'app' ? appObjection(at, known) : null;
-    return misplaced === null ? [] : [['app', `${where} is an app, but ${misplaced}`]];
+    if (looks.kind !== 'app') return [];
+    const misplaced = appObjection(at, known);
+    if (misplaced !== null) return [['app', `${where} is an app, but ${misplaced}`]];
+    const old = secureVersionObjection(region.data.subarray(at - region.offset), board);
+    return old === null ? [] : [['secure-version', `${where} ${old}`]];
   });
+}
+
+/** Rejects an app with a lower anti-rollback version than that in the fuses. A bootloader that burned them does not start it. */
+function secureVersionObjection(image: Uint8Array, { secureVersion }: Board): string | null {
+  const own = readImageStart(image)?.app?.secureVersion ?? 0;
+  if (secureVersion == null || own >= secureVersion) return null;
+  return `has the secure version ${own}, but the chip's fuses require at least ${secureVersion} (anti-rollback)`;
 }
 
 /** Rejects an app at an offset that is reserved for the bootloader and the partition table, or at the start of a data partition. */

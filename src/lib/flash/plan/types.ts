@@ -23,6 +23,8 @@ export interface Board {
   /** Flash size in bytes; null = unknown. */
   flashBytes: number | null;
   security: ChipInfo['security'];
+  /** Anti-rollback version in the fuses; absent or null = unknown. */
+  secureVersion?: number | null;
 }
 
 /**
@@ -43,6 +45,7 @@ export const rules = [
   'bootloader',
   'table',
   'locked',
+  'secure-version',
   'sequence',
   'release',
   'app',

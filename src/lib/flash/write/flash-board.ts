@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/errors.js';
 import { hex } from '../../core/figures.js';
+import { securityFuses } from '../../formats/efuse.js';
 import { espChips } from '../../formats/esp-image/chips.js';
 import { readEspImage } from '../../formats/esp-image/read.js';
 import { blankOtadata, otadataSector } from '../../formats/otadata.js';
@@ -77,9 +78,9 @@ async function writeJob(
   options: FlashBoardOptions,
 ): Promise<Omit<Flashed, 'port' | 'seconds'>> {
   const { chip, mac, flash } = loader.chip;
-  const board = boardOf(loader);
-  const boardTable = await tableOf(loader, job);
   const { pieces, header, erase, force, verify, device } = job;
+  const board = await boardFor(loader, pieces);
+  const boardTable = await tableOf(loader, job);
   const existing = device ? await existingIdentity(loader) : null;
   // An identity among the pieces contains its own NVS. With --erase, nothing on the board is preserved.
   const stranded = device || erase ? null : await strandedIdentity(loader, pieces);
@@ -142,6 +143,17 @@ export function boardOf({ chip }: Pick<Loader, 'chip'>): Board {
   const revision = major === undefined ? null : Number(major) * 100 + Number(minor);
   const { mac } = chip;
   return { chip: chip.chip, mac, revision, flashBytes: chip.flash.bytes, security: chip.security };
+}
+
+/** As `boardOf`, with the anti-rollback version if these pieces contain a program. @throws AIOT_CHIP_*, AIOT_SERIAL_* */
+export async function boardFor(
+  loader: Pick<Loader, 'chip' | 'fuseWords'>,
+  pieces: readonly Pick<Piece, 'data'>[],
+): Promise<Board> {
+  const board = boardOf(loader);
+  if (!pieces.some(({ data }) => looksLike(data) !== null)) return board;
+  const words = await loader.fuseWords();
+  return words === null ? board : { ...board, secureVersion: securityFuses(board.chip, words).secureVersion };
 }
 
 /** Whether the program runs once the port is closed. */

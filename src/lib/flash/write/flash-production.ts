@@ -17,7 +17,7 @@ import { encryptedRanges, type Range, requireSecretsEncrypted } from '../lock/co
 import { encryptionKeyOf, type LockOptions, type LockRequest, lockBoard } from '../lock/lock.js';
 import { md5Of } from '../plan/pieces.js';
 import { planWrite } from '../plan/plan.js';
-import { boardOf } from './flash-board.js';
+import { boardFor } from './flash-board.js';
 import type { ProductionFlashed } from './result.js';
 import { type BoardRow, type FlashRequest, portsOf, prepareJob } from './run-flash.js';
 
@@ -72,7 +72,7 @@ async function writeSigned(loader: Loader, job: Job, lock: LockAsked) {
   if (security.secureDownload)
     return { regions: [], device, warnings: ['nothing was written, because the board is locked'] };
   const open = { secureBoot: false, flashEncryption: false, secureDownload: false };
-  const board = { ...boardOf(loader), security: open };
+  const board = { ...(await boardFor(loader, job.pieces)), security: open };
   const { header, device: identity } = job;
   const plan = planWrite({
     pieces: job.pieces,

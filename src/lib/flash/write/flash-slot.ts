@@ -39,6 +39,7 @@ import {
   requireModelAccepted,
 } from './board-nvs.js';
 import {
+  boardFor,
   boardOf,
   type FlashBoardOptions,
   programOn,
@@ -208,7 +209,7 @@ async function writeSlot(loader: Loader, job: SlotJob, options: SlotOptions): Pr
   const slot = slots.slots[index]!;
   const plan = planWrite({
     pieces: [{ name: image.name, data: image.data, place: slot.offset }],
-    board: boardOf(loader),
+    board: await boardFor(loader, [image]),
     boardTable: table,
     header: {},
     erase: false,

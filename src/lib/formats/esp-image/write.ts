@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/errors.js';
 import { hex } from '../../core/figures.js';
+import { highestSecureVersion } from '../efuse.js';
 import { type ElfFile, type ElfMachine, readElf, sectionData, sectionTypes } from '../elf/read.js';
 import {
   type ChipName,
@@ -25,7 +26,7 @@ import {
   xorChecksum,
 } from './header.js';
 import { flashPages, isMapped, memoryTypes } from './memory.js';
-import { readAppDescription, readEspImage } from './read.js';
+import { type EspImage, readAppDescription, readEspImage } from './read.js';
 
 export interface ElfImageOptions {
   chip: ChipName;
@@ -465,10 +466,12 @@ export interface FlashParameters {
   mode?: FlashMode;
   size?: FlashSize;
   frequency?: FlashFrequency;
+  /** Anti-rollback version, in an app's description. */
+  secureVersion?: number | undefined;
 }
 
 /**
- * Returns a copy of the image with other flash parameters and an updated SHA-256. The checksum does not cover the header. Trailing bytes
+ * Returns a copy of the image with other parameters and an updated checksum and SHA-256. The checksum does not cover the header. Trailing bytes
  * are preserved. A secure-boot signature would become invalid, so patch an image before you sign it.
  * @throws AIOT_IMAGE_MALFORMED; AIOT_USAGE (the chip has no such speed)
  */
@@ -480,11 +483,36 @@ export function patchEspImage(bytes: Uint8Array, parameters: FlashParameters, wh
   const sizeCode = size === undefined ? image.header.size : flashSizes.indexOf(size);
   const speed = frequency === undefined ? image.header.frequency : requireFrequency(image.chip, frequency);
   patched[3] = (sizeCode << 4) | speed;
+  if (parameters.secureVersion !== undefined)
+    putSecureVersion(patched, image, parameters.secureVersion, what);
   if (image.hash !== null) {
     const end = image.length - hashBytes;
     patched.set(sha256(patched.subarray(0, end)), end);
   }
   return patched;
+}
+
+/** Offset of the secure version in an app's description. */
+const secureVersionAt = 4;
+
+/** @throws AIOT_USAGE if the image has no description, or the chip's fuses cannot hold the version */
+function putSecureVersion(patched: Uint8Array, image: EspImage, version: number, what: string): void {
+  const first = image.segments.find(({ address }) => address !== 0);
+  if (image.app === null || first === undefined)
+    throw new AiotError('AIOT_USAGE', `${what} has no app description, which contains the secure version`);
+  const highest = highestSecureVersion(image.chip);
+  if (!Number.isInteger(version) || version < 0 || version > highest)
+    throw new AiotError(
+      'AIOT_USAGE',
+      `expected a secure version from 0 to ${highest} for the ${image.chip}, got ${version}`,
+    );
+  const at = first.offset + secureVersionAt;
+  const field = patched.subarray(at, at + 4);
+  const before = xorChecksum(field);
+  new DataView(patched.buffer, patched.byteOffset).setUint32(at, version, true);
+  // The checksum is the XOR of all data.
+  const end = image.hash === null ? image.length : image.length - hashBytes;
+  patched[end - 1]! ^= before ^ xorChecksum(field);
 }
 
 /** @throws AIOT_USAGE */
