@@ -141,7 +141,7 @@ const fast: Clock = {
 /** As `produce`, in the library with the fast clock. Returns the code of the error, or null. */
 async function produceFast(
   port: string,
-  chip: LockableChip,
+  chip: LockableChip = 'esp32s3',
 ): Promise<{ error: string | null; complete: boolean }> {
   try {
     const result = await flash({
