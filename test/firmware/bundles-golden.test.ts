@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { checkGolden } from '../../src/lib/model/bundle/golden.js';
+import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
 import { root } from '../support/cli.js';
 import { answerTables, firmwareBundles } from '../support/firmware-bundles.js';
 
@@ -17,4 +18,12 @@ it('the firmware’s bundles and predictions match freshly generated ones (npm r
     expect(checkGolden(bundle).failures).toEqual([]);
   }
   expect(readFileSync(join(folder, 'answers.inc'), 'utf8') === answerTables(made)).toBe(true);
+});
+
+it('a quantized model with float32 inputs and outputs needs interface 11, decision trees do not', () => {
+  const needed = new Map(firmwareBundles().map(({ name, bundle }) => [name, interfaceOf(bundle)]));
+  expect(needed.get('float-ends')).toBe(11);
+  expect(needed.get('wide-float-ends')).toBe(11);
+  expect(needed.get('costs')).toBe(9);
+  expect(needed.get('trees')).toBe(3);
 });

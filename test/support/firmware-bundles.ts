@@ -10,6 +10,7 @@ import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor, distanceTo, labelsOf } from '../../src/lib/model/bundle/predictor.js';
 import { unknownProvenance } from '../../src/lib/model/bundle/schema.js';
 import type { Bundle, BundleInfo, RejectSpec } from '../../src/lib/model/bundle/types.js';
+import { floatView } from '../../src/lib/runtime/litert.js';
 import { createPipeline } from '../../src/lib/signal/pipeline.js';
 import { featureNames, type SignalSpec } from '../../src/lib/signal/spec.js';
 
@@ -34,6 +35,8 @@ interface Recipe {
   shares?: boolean;
   /** Whether the network has int16 activations and int8 weights. */
   wide?: boolean;
+  /** Whether the network's input and output are float32. */
+  floats?: boolean;
   /** Whether to use decision trees instead of a network; boosting adds the softmax of their sums. */
   trees?: 'forest' | 'boosting';
 }
@@ -318,10 +321,31 @@ function recipes(): Recipe[] {
       golden: [0, 640],
       wide: true,
     },
+    {
+      name: 'float-ends',
+      signal: { ...axes, resampleHz: 50, windowSamples: 50, strideSamples: 20, features: 'motion' },
+      answer: { kind: 'classes', costs: [0, 1, 2, 1, 0, 1, 4, 1, 0] },
+      classes: ['resting', 'walking', 'stairs'],
+      vote: 'majority:3',
+      stream: walk,
+      golden: [0, 320, 640],
+      floats: true,
+    },
+    {
+      name: 'wide-float-ends',
+      signal: { ...machine, windowSamples: 8, strideSamples: 50, features: 'raw' },
+      answer: { kind: 'reconstruction', threshold: 4 },
+      classes: ['normal', 'strange'],
+      vote: 'none',
+      stream: motor,
+      golden: [0, 80],
+      wide: true,
+      floats: true,
+    },
   ];
 }
 
-function bundleOf({ stream, bare, trees, rejects, shares, wide, ...recipe }: Recipe, seed: number): Bundle {
+function bundleOf({ stream, bare, trees, rejects, shares, wide, floats, ...recipe }: Recipe, seed: number): Bundle {
   const { signal, answer, classes } = recipe;
   const rows = featuresOf(signal, stream);
   const standardization = trees
@@ -336,9 +360,10 @@ function bundleOf({ stream, bare, trees, rejects, shares, wide, ...recipe }: Rec
   const objects = cells * (1 + classes.length);
   const counts = { classes: classes.length, probability: 1, value: 2, reconstruction: inputs, objects };
   const outputs = counts[answer.kind];
-  const graph = trees
+  const inner = trees
     ? forest(seed, rows, outputs, trees)
     : network(seed, inputs, outputs, answer.kind, { channels: 1 + classes.length, wide: wide ?? false });
+  const graph = floats ? floatView(inner) : inner;
   const metrics = { windows: 1 };
   const model = writeTflite(graph);
   const info: BundleInfo = {

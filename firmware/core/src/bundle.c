@@ -509,8 +509,6 @@ aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t byte
   if (!aiot_json_done(&json)) code = AIOT_BUNDLE_MALFORMED;
   else if (r.unable != AIOT_OK) code = r.unable;
   else if (!fits(&r)) code = AIOT_BUNDLE_MALFORMED;
-  else if ((bundle->input_type == AIOT_FLOAT32) != (bundle->output_type == AIOT_FLOAT32)) code = AIOT_MODEL_UNSUPPORTED;
-  bundle->forest = bundle->input_type == AIOT_FLOAT32;
   if (code != AIOT_OK) arena->used = before;
   return code;
 }

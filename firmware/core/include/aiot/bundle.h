@@ -113,16 +113,14 @@ typedef struct {
   /* Whether smoothing averages the outputs instead of taking the most frequent class. */
   bool average;
   aiot_span model;
-  /* Types of the model's input and output: AIOT_INT8, AIOT_INT16 or, for both, AIOT_FLOAT32. */
+  /* Types of the model's input and output: AIOT_INT8, AIOT_INT16 or AIOT_FLOAT32. */
   int32_t input_type, output_type;
-  /* Whether the model consists of decision trees, the only model with float32 inputs and outputs that the firmware runs. */
-  bool forest;
   aiot_span golden;
 } aiot_bundle;
 
 /*
  * Reads the archive at `data`, which must remain valid. Errors: AIOT_BUNDLE_MALFORMED,
- * AIOT_MODEL_UNSUPPORTED (not integers to integers, or float32 to float32), AIOT_MEMORY_SHORT.
+ * AIOT_MODEL_UNSUPPORTED (another type of input or output), AIOT_MEMORY_SHORT.
  */
 aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t bytes, aiot_arena *arena);
 

@@ -109,8 +109,8 @@ enum {
 
 /*
  * Interfaces: decision trees, rejection of inputs that belong to no class, both together, features of sound whose frames share their
- * standardization, decision trees on such features, objects in pictures, and decisions by costs or on mean outputs. The last interface adds
- * decision trees with such decisions. This firmware has the last interface.
+ * standardization, decision trees on such features, objects in pictures, decisions by costs or on mean outputs, decision
+ * trees with such decisions, and float32 inputs or outputs of a quantized network. This firmware has the last interface.
  */
 enum {
   AIOT_INTERFACE_FORESTS = 3,
@@ -120,7 +120,8 @@ enum {
   AIOT_INTERFACE_SOUND_FORESTS = 7,
   AIOT_INTERFACE_OBJECTS = 8,
   AIOT_INTERFACE_DECISIONS = 9,
-  AIOT_INTERFACE_DECIDING_FORESTS = 10
+  AIOT_INTERFACE_DECIDING_FORESTS = 10,
+  AIOT_INTERFACE_FLOAT_ENDS = 11
 };
 
 /* Properties that never change while a device runs. */

@@ -150,7 +150,7 @@ static outcome check(const checker *c, const vector *v) {
   aiot_runner_reset(r);
   aiot_runner_answer(r, features, &answer);
   /* Only the exponential after boosting depends on the C library. */
-  const double slack = r->bundle->forest && r->forest.ending != AIOT_ENDING_NONE ? tolerance : 0;
+  const double slack = r->trees && r->forest.ending != AIOT_ENDING_NONE ? tolerance : 0;
   const outcome parts[] = {compare(v->input, r, aiot_runner_input, r->inputs, 0),
                            compare(v->output, r, aiot_runner_output, r->outputs, slack),
                            compare_answer(c, v->answer, &answer)};

@@ -10,56 +10,62 @@ static bool fits(const aiot_runner *r, const aiot_tensor *input) {
     case AIOT_ANSWER_PROBABILITY: return b->classes == 2 && r->outputs == 1;
     case AIOT_ANSWER_VALUE: return r->outputs > 0;
     case AIOT_ANSWER_RECONSTRUCTION: return b->classes == 2 && r->outputs == r->inputs;
-    case AIOT_ANSWER_OBJECTS: return !b->forest && b->classes >= 1 && r->outputs == b->objects.rows * b->objects.columns * (1 + b->classes);
+    case AIOT_ANSWER_OBJECTS: return !r->trees && b->classes >= 1 && r->outputs == b->objects.rows * b->objects.columns * (1 + b->classes);
   }
   return false;
 }
 
-static bool is_quantized(int32_t type) {
-  return type == AIOT_INT8 || type == AIOT_INT16;
+static bool is_supported(int32_t type) {
+  return type == AIOT_INT8 || type == AIOT_INT16 || type == AIOT_FLOAT32;
 }
 
-/* A value of the network's input or output. */
-static int32_t integer_of(const void *values, int32_t type, size_t index) {
+/* A value of the model's input or output, which a double represents exactly. */
+static double number_of(const void *values, int32_t type, size_t index) {
+  if (type == AIOT_FLOAT32) return (double)((const float *)values)[index];
   return type == AIOT_INT16 ? ((const int16_t *)values)[index] : ((const int8_t *)values)[index];
 }
 
-static int32_t output_of(const aiot_runner *r, size_t index) {
-  return integer_of(r->output, r->bundle->output_type, index);
+/* Allocates the values of the input and output. */
+static aiot_code take_ends(aiot_runner *r, aiot_arena *arena) {
+  const size_t in = aiot_type_bytes(r->bundle->input_type), out = aiot_type_bytes(r->bundle->output_type);
+  r->input = aiot_arena_take(arena, r->inputs * in, in);
+  r->output = aiot_arena_take(arena, r->outputs * out, out);
+  return r->input && r->output ? AIOT_OK : AIOT_MEMORY_SHORT;
 }
 
 static aiot_code open_network(aiot_runner *r, aiot_arena *arena) {
   const aiot_code code = r->inference->open(r->bundle->model.data, r->bundle->model.bytes, arena, &r->model);
   if (code != AIOT_OK) return code;
   const aiot_tensor *input = r->inference->input(r->model), *output = r->inference->output(r->model);
-  if (!is_quantized(input->type) || !is_quantized(output->type)) return AIOT_MODEL_UNSUPPORTED;
+  if (!is_supported(input->type) || !is_supported(output->type)) return AIOT_MODEL_UNSUPPORTED;
+  /* Objects are found by comparing integers. */
+  if (r->bundle->answer == AIOT_ANSWER_OBJECTS && output->type == AIOT_FLOAT32) return AIOT_MODEL_UNSUPPORTED;
   if (input->type != r->bundle->input_type || output->type != r->bundle->output_type) return AIOT_BUNDLE_MALFORMED;
   r->inputs = input->count;
   r->outputs = output->count;
   if (!fits(r, input)) return AIOT_BUNDLE_MALFORMED;
-  const size_t in = aiot_type_bytes(input->type), out = aiot_type_bytes(output->type);
-  r->input = aiot_arena_take(arena, r->inputs * in, in);
-  r->output = aiot_arena_take(arena, r->outputs * out, out);
-  return r->input && r->output ? AIOT_OK : AIOT_MEMORY_SHORT;
+  return take_ends(r, arena);
 }
 
+/* AIOT_MODEL_UNSUPPORTED if the model does not consist of decision trees. */
 static aiot_code open_forest(aiot_runner *r, aiot_arena *arena) {
+  if (r->bundle->input_type != AIOT_FLOAT32 || r->bundle->output_type != AIOT_FLOAT32) return AIOT_MODEL_UNSUPPORTED;
   const aiot_code code = aiot_forest_open(r->bundle->model.data, r->bundle->model.bytes, &r->forest);
   if (code != AIOT_OK) return code;
   r->inputs = r->forest.inputs;
   r->outputs = r->forest.outputs;
+  r->trees = true;
   if (!fits(r, &(aiot_tensor){.count = r->inputs, .scale = 1})) return AIOT_BUNDLE_MALFORMED;
-  r->row = aiot_arena_take(arena, r->inputs * sizeof(float), _Alignof(float));
   r->sums = aiot_arena_take(arena, r->outputs * sizeof(int32_t), _Alignof(int32_t));
-  r->result = aiot_arena_take(arena, r->outputs * sizeof(float), _Alignof(float));
-  return r->row && r->sums && r->result ? AIOT_OK : AIOT_MEMORY_SHORT;
+  return r->sums ? take_ends(r, arena) : AIOT_MEMORY_SHORT;
 }
 
 aiot_code aiot_runner_open(aiot_runner *r, const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena *arena) {
   *r = (aiot_runner){.bundle = bundle, .inference = inference};
   aiot_code code = aiot_features_open(&bundle->signal, arena, &r->features);
   if (code != AIOT_OK) return code;
-  code = bundle->forest ? open_forest(r, arena) : open_network(r, arena);
+  code = open_forest(r, arena);
+  if (code == AIOT_MODEL_UNSUPPORTED) code = open_network(r, arena);
   if (code != AIOT_OK) return code;
   if (bundle->answer == AIOT_ANSWER_OBJECTS) return aiot_objects_open(&r->objects, &bundle->objects, bundle->classes, arena);
   return bundle->answer == AIOT_ANSWER_VALUE && r->outputs > AIOT_CLASSES_MAX ? AIOT_MODEL_UNSUPPORTED : AIOT_OK;
@@ -70,18 +76,18 @@ void aiot_runner_reset(const aiot_runner *r) {
 }
 
 double aiot_runner_input(const aiot_runner *r, size_t index) {
-  return r->bundle->forest ? (double)r->row[index] : (double)integer_of(r->input, r->bundle->input_type, index);
+  return number_of(r->input, r->bundle->input_type, index);
 }
 
 double aiot_runner_output(const aiot_runner *r, size_t index) {
-  return r->bundle->forest ? (double)r->result[index] : (double)output_of(r, index);
+  return number_of(r->output, r->bundle->output_type, index);
 }
 
 /* Real value of an output. */
 static double real(const aiot_runner *r, size_t index) {
-  if (r->bundle->forest) return aiot_runner_output(r, index);
+  if (r->bundle->output_type == AIOT_FLOAT32) return aiot_runner_output(r, index);
   const aiot_tensor *tensor = r->inference->output(r->model);
-  return tensor->scale * (double)(output_of(r, index) - tensor->zero_point);
+  return tensor->scale * (aiot_runner_output(r, index) - (double)tensor->zero_point);
 }
 
 /*
@@ -91,7 +97,7 @@ static double real(const aiot_runner *r, size_t index) {
 static int greatest(const aiot_runner *r) {
   size_t best = 0;
   for (size_t i = 1; i < r->outputs; i++) {
-    if (r->bundle->forest ? r->result[i] > r->result[best] : output_of(r, i) > output_of(r, best)) best = i;
+    if (aiot_runner_output(r, i) > aiot_runner_output(r, best)) best = i;
   }
   return (int)best;
 }
@@ -136,17 +142,17 @@ static bool is_rejected(const aiot_runner *r, int index, double share, const flo
 }
 
 static void run(const aiot_runner *r, const float *features) {
-  if (r->bundle->forest) {
-    for (size_t i = 0; i < r->inputs; i++) r->row[i] = (float)standardized(r, i, features);
-    aiot_forest_sums(&r->forest, r->row, r->sums);
-    aiot_forest_outputs(&r->forest, r->sums, r->result);
-    return;
-  }
   const aiot_input_spec *spec = &r->bundle->standardization;
-  const bool wide = r->bundle->input_type == AIOT_INT16;
+  const int32_t type = r->bundle->input_type;
   for (size_t i = 0; i < r->inputs; i++) {
-    if (wide) ((int16_t *)r->input)[i] = aiot_quantize_feature16(spec, i, (double)features[i]);
+    if (type == AIOT_FLOAT32) ((float *)r->input)[i] = (float)standardized(r, i, features);
+    else if (type == AIOT_INT16) ((int16_t *)r->input)[i] = aiot_quantize_feature16(spec, i, (double)features[i]);
     else ((int8_t *)r->input)[i] = aiot_quantize_feature(spec, i, (double)features[i]);
+  }
+  if (r->trees) {
+    aiot_forest_sums(&r->forest, r->input, r->sums);
+    aiot_forest_outputs(&r->forest, r->sums, r->output);
+    return;
   }
   r->inference->invoke(r->model, r->input, r->output);
 }

@@ -16,14 +16,13 @@ typedef struct {
   aiot_features *features;
   size_t inputs;
   size_t outputs;
-  /* Tensors of the network's last run: int8 or int16. */
+  /* Tensors of the network's last run: int8, int16 or float32. */
   void *input;
   void *output;
-  /* Decision trees, which replace the network if the bundle contains them, and the values of their last run. */
+  /* Whether decision trees replace the network. Their input and output are float32. */
+  bool trees;
   aiot_forest forest;
-  float *row;
   int32_t *sums;
-  float *result;
   /* For AIOT_ANSWER_OBJECTS. */
   aiot_objects objects;
 } aiot_runner;
@@ -43,7 +42,7 @@ size_t aiot_runner_scores(const aiot_runner *runner);
 /* The next input is the first of a recording, as in `aiot_inference`. */
 void aiot_runner_reset(const aiot_runner *runner);
 
-/* Values of the last run's input and output as in golden.json: integers of a network, float32 numbers of trees. */
+/* Values of the last run's input and output as in golden.json: integers or float32 numbers. */
 double aiot_runner_input(const aiot_runner *runner, size_t index);
 double aiot_runner_output(const aiot_runner *runner, size_t index);
 

@@ -35,12 +35,14 @@ const Resolver *resolver() {
     added = operators.AddFullyConnected() == kTfLiteOk && operators.AddConv2D() == kTfLiteOk && operators.AddDepthwiseConv2D() == kTfLiteOk &&
             operators.AddMaxPool2D() == kTfLiteOk && operators.AddAveragePool2D() == kTfLiteOk && operators.AddSoftmax() == kTfLiteOk &&
             operators.AddLogistic() == kTfLiteOk && operators.AddReshape() == kTfLiteOk && operators.AddMean() == kTfLiteOk &&
-            operators.AddAdd() == kTfLiteOk && operators.AddPad() == kTfLiteOk && operators.AddExpandDims() == kTfLiteOk;
+            operators.AddAdd() == kTfLiteOk && operators.AddPad() == kTfLiteOk && operators.AddExpandDims() == kTfLiteOk &&
+            operators.AddQuantize() == kTfLiteOk && operators.AddDequantize() == kTfLiteOk;
   }
   return added ? &operators : nullptr;
 }
 
 aiot_tensor describe(const TfLiteTensor *tensor) {
+  if (tensor->type == kTfLiteFloat32) return aiot_tensor{tensor->bytes / sizeof(float), 1, 0, AIOT_FLOAT32};
   const bool wide = tensor->type == kTfLiteInt16;
   return aiot_tensor{tensor->bytes / (wide ? 2 : 1), tensor->params.scale, tensor->params.zero_point, wide ? AIOT_INT16 : AIOT_INT8};
 }
@@ -64,7 +66,7 @@ aiot_code open_model(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aio
   const TfLiteTensor *input = model->interpreter->input(0), *output = model->interpreter->output(0);
   const TfLiteTensor *const ends[] = {input, output};
   for (const TfLiteTensor *end : ends)
-    if (end->type != kTfLiteInt8 && end->type != kTfLiteInt16) return AIOT_MODEL_UNSUPPORTED;
+    if (end->type != kTfLiteInt8 && end->type != kTfLiteInt16 && end->type != kTfLiteFloat32) return AIOT_MODEL_UNSUPPORTED;
   model->input = describe(input);
   model->output = describe(output);
   *out = model;

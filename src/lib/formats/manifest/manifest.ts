@@ -21,6 +21,8 @@ export const networkModes = ['float32', 'float16', 'dynamic', 'int8', 'int16x8',
  * prediction, and the data types that it declares. Interface 3: the firmware also runs decision trees. Interface 6: the firmware also
  * computes the micro front end, and reads one standardization per band for all frames of sound. Interface 7: it also runs decision trees on
  * these features. Interface 8: it also finds objects in pictures.
+ * Interfaces 9 and 10: it also decides by costs or on mean outputs, also with decision trees. Interface 11: inputs or outputs of a quantized
+ * network may be float32.
  */
 export const firmwareInterfaces = {
   int8Classes: 1,
@@ -33,6 +35,7 @@ export const firmwareInterfaces = {
   objects: 8,
   decisions: 9,
   decidingForests: 10,
+  floatEnds: 11,
 } as const;
 
 const digest = z.string().regex(digestPattern);

@@ -164,10 +164,16 @@ function decides({ answer, vote }: BundleInfo): boolean {
   return vote.startsWith('average:') || (answer.kind === 'classes' && answer.costs !== undefined);
 }
 
+/** Whether a quantized network has float32 inputs or outputs. */
+function hasFloatEnds({ quantization: { mode }, input, output }: BundleInfo): boolean {
+  return mode !== 'float32' && (input.type === 'float32' || output.type === 'float32');
+}
+
 /** Minimum firmware interface required to run the bundle. */
 export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
   const rejects = info.kind === 'model' && info.answer.kind === 'classes' && info.answer.reject !== undefined;
   const forest = hasForest(readTflite(model));
+  if (info.kind === 'model' && !forest && hasFloatEnds(info)) return firmwareInterfaces.floatEnds;
   if (info.kind === 'model' && decides(info))
     return forest ? firmwareInterfaces.decidingForests : firmwareInterfaces.decisions;
   if (info.kind === 'model' && needsSound(info))

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 typedef enum { kTfLiteOk, kTfLiteError } TfLiteStatus;
-typedef enum { kTfLiteNoType = 0, kTfLiteInt16 = 7, kTfLiteInt8 = 9 } TfLiteType;
+typedef enum { kTfLiteNoType = 0, kTfLiteFloat32 = 1, kTfLiteInt16 = 7, kTfLiteInt8 = 9 } TfLiteType;
 
 typedef struct TfLiteTensor {
   TfLiteType type;

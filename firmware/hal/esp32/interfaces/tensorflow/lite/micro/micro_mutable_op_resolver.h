@@ -17,6 +17,8 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddMaxPool2D();
   TfLiteStatus AddMean();
   TfLiteStatus AddPad();
+  TfLiteStatus AddQuantize();
+  TfLiteStatus AddDequantize();
   TfLiteStatus AddReshape();
   TfLiteStatus AddSoftmax();
 };
