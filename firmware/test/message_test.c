@@ -126,6 +126,20 @@ static void test_messages(checks *c) {
                  "{\"seq\":41,\"t\":1795168219000,\"model\":{\"name\":\"motion\",\"version\":3},\"window\":3,"
                  "\"label\":null,\"voted\":null,\"scores\":[12.5],\"value\":12.5,\"latencyMs\":0.42}"));
 
+  const float extra[] = {1.5f, 0.25f, 0.75f};
+  bundle.extras = 2;
+  bundle.extra[0].count = 1;
+  bundle.extra[1].count = 2;
+  memcpy(bundle.extra[0].name, "speed", 6);
+  memcpy(bundle.extra[1].name, "wear", 5);
+  answer.extra = extra;
+  bytes = aiot_inference_message(message, &news);
+  check_at(c, "inference", "extra outputs", 4,
+           wrote(out, bytes,
+                 "{\"seq\":41,\"t\":1795168219000,\"model\":{\"name\":\"motion\",\"version\":3},\"window\":3,"
+                 "\"label\":null,\"voted\":null,\"scores\":[12.5],\"value\":12.5,"
+                 "\"extra\":{\"speed\":[1.5],\"wear\":[0.25,0.75]},\"latencyMs\":0.42}"));
+
   bundle.answer = AIOT_ANSWER_OBJECTS;
   const aiot_object objects[] = {{1, 12.5, 3.07, 0.9961}, {0, 40, 8, 0.5}};
   answer = (aiot_answer){.window = 4, .label = -1, .voted = -1, .scores = 2, .score = {1, 1}, .value = 2, .objects = 2, .object = objects};

@@ -205,7 +205,8 @@ static void test_misfits(checks *c, const bundle_row *r, const aiot_bundle *bund
   bent[4].signal.set = "raw";
   /* Here, raw samples are as many as the features. */
   const bool picture = bundle->signal.set != NULL && strcmp(bundle->signal.set, "image") == 0;
-  if (bundle->answer == AIOT_ANSWER_RECONSTRUCTION || picture) bent[4].signal.set = "spectral";
+  const bool raw = bundle->signal.set != NULL && strcmp(bundle->signal.set, "raw") == 0;
+  if (raw || picture) bent[4].signal.set = "spectral";
   for (size_t i = 0; i < ROWS(bent); i++) {
     aiot_arena own = arena;
     aiot_predictor *predictor;

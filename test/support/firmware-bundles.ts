@@ -10,6 +10,7 @@ import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor, distanceTo, labelsOf } from '../../src/lib/model/bundle/predictor.js';
 import { unknownProvenance } from '../../src/lib/model/bundle/schema.js';
 import type { Bundle, BundleInfo, RejectSpec } from '../../src/lib/model/bundle/types.js';
+import { joinOutputs } from '../../src/lib/model/network/join-ends.js';
 import { floatView } from '../../src/lib/runtime/litert.js';
 import { createPipeline } from '../../src/lib/signal/pipeline.js';
 import { featureNames, type SignalSpec } from '../../src/lib/signal/spec.js';
@@ -37,6 +38,8 @@ interface Recipe {
   wide?: boolean;
   /** Whether the network's input and output are float32. */
   floats?: boolean;
+  /** Numbers of values of the outputs in addition to the prediction, by name. */
+  extra?: Record<string, number>;
   /** Whether to use decision trees instead of a network; boosting adds the softmax of their sums. */
   trees?: 'forest' | 'boosting';
 }
@@ -342,10 +345,23 @@ function recipes(): Recipe[] {
       wide: true,
       floats: true,
     },
+    {
+      name: 'two-heads',
+      signal: { ...machine, windowSamples: 20, strideSamples: 50, features: 'raw' },
+      answer: { kind: 'classes' },
+      classes: ['still', 'slow', 'fast'],
+      vote: 'none',
+      stream: motor,
+      golden: [0, 80, 300],
+      extra: { speed: 1, wear: 2 },
+    },
   ];
 }
 
-function bundleOf({ stream, bare, trees, rejects, shares, wide, floats, ...recipe }: Recipe, seed: number): Bundle {
+function bundleOf(
+  { stream, bare, trees, rejects, shares, wide, floats, extra, ...recipe }: Recipe,
+  seed: number,
+): Bundle {
   const { signal, answer, classes } = recipe;
   const rows = featuresOf(signal, stream);
   const standardization = trees
@@ -363,7 +379,10 @@ function bundleOf({ stream, bare, trees, rejects, shares, wide, floats, ...recip
   const inner = trees
     ? forest(seed, rows, outputs, trees)
     : network(seed, inputs, outputs, answer.kind, { channels: 1 + classes.length, wide: wide ?? false });
-  const graph = floats ? floatView(inner) : inner;
+  const several = extra
+    ? joinOutputs(withExtra(inner, Object.values(extra)), ['class', ...Object.keys(extra)])
+    : inner;
+  const graph = floats ? floatView(several) : several;
   const metrics = { windows: 1 };
   const model = writeTflite(graph);
   const info: BundleInfo = {
@@ -380,6 +399,7 @@ function bundleOf({ stream, bare, trees, rejects, shares, wide, floats, ...recip
     arenaBytes: trees ? 0 : 4096,
     input: endOf(graph, 'inputs'),
     output: endOf(graph, 'outputs'),
+    ...(extra && { extra: Object.entries(extra).map(([name, count]) => ({ name, count })) }),
     metrics: { float: metrics, int8: metrics, voted: null },
     gates: [],
     evaluation: digestOf('evaluation'),
@@ -396,6 +416,28 @@ function bundleOf({ stream, bare, trees, rejects, shares, wide, floats, ...recip
   const golden = recipe.golden.map((from) => goldenVector(graph, info, take(signal, stream, from, bare)));
   const lineage = unknownProvenance(digestOf(model), modeOf(graph));
   return unpackBundle(packBundle({ info, model, golden, lineage }));
+}
+
+/** More outputs, each a part of the network's own input. */
+function withExtra(graph: Graph, counts: readonly number[]): Graph {
+  const tensors = [...graph.tensors];
+  const operators = [...graph.operators];
+  const [input] = graph.inputs;
+  const added = counts.map((count, i) => {
+    const constant = (values: number[]) =>
+      tensors.push({ name: `c${tensors.length}`, type: 'int32', shape: [2], data: Int32Array.from(values) }) -
+      1;
+    const { quantization, type } = tensors[input!]!;
+    const y = tensors.push({ name: `extra${i}`, type, shape: [1, count], quantization }) - 1;
+    operators.push({
+      op: 'STRIDED_SLICE',
+      inputs: [input!, constant([0, i]), constant([1, i + count]), constant([1, 1])],
+      outputs: [y],
+      options: { beginMask: 0, endMask: 0, shrinkAxisMask: 0 },
+    });
+    return y;
+  });
+  return { ...graph, tensors, operators, outputs: [...graph.outputs, ...added] };
 }
 
 /** Centers in the mean of each class's windows, with thresholds that some windows miss. */

@@ -375,6 +375,26 @@ static size_t read_end(reading *r, aiot_json *json, double *scale, int32_t *zero
   return count;
 }
 
+static void read_extra(reading *r, aiot_json *json) {
+  aiot_bundle *b = r->bundle;
+  aiot_json_enter(json, '[');
+  for (b->extras = 0; aiot_json_element(json); b->extras++) {
+    const bool stored = b->extras < AIOT_EXTRA_MAX;
+    size_t count = 0;
+    aiot_json_enter(json, '{');
+    while (aiot_json_key(json)) {
+      if (stored && aiot_json_is(json, "name")) aiot_json_string(json, b->extra[b->extras].name, AIOT_NAME_BYTES);
+      else if (aiot_json_is(json, "count")) count = read_count(json);
+      else aiot_json_skip(json);
+    }
+    if (stored) b->extra[b->extras].count = count;
+    if (count == 0) json->failed = true;
+  }
+  if (b->extras <= AIOT_EXTRA_MAX) return;
+  b->extras = AIOT_EXTRA_MAX;
+  unable(r, AIOT_MODEL_UNSUPPORTED);
+}
+
 static void read_member(reading *r, aiot_json *json) {
   aiot_bundle *b = r->bundle;
   char text[16];
@@ -413,6 +433,8 @@ static void read_member(reading *r, aiot_json *json) {
   } else if (aiot_json_is(json, "output")) {
     r->outputs = read_end(r, json, &scale, &zero_point, &b->output_type);
     r->seen |= SEEN_OUTPUT;
+  } else if (aiot_json_is(json, "extra")) {
+    read_extra(r, json);
   } else {
     aiot_json_skip(json);
   }
@@ -468,6 +490,9 @@ static bool fits_grid(const reading *r) {
 /* Whether the parts are consistent, as in src/lib/model/bundle/pack.ts. */
 static bool fits(reading *r) {
   const aiot_bundle *b = r->bundle;
+  const size_t extra = aiot_bundle_extra_values(b);
+  if (b->extras > 0 && (b->output_type != AIOT_FLOAT32 || extra >= r->outputs)) return false;
+  r->outputs -= extra;
   if (r->seen != SEEN_ALL || !standardizes(r) || !fits_picture(&b->signal)) return false;
   switch (b->answer) {
     case AIOT_ANSWER_CLASSES:
@@ -511,6 +536,12 @@ aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t byte
   else if (!fits(&r)) code = AIOT_BUNDLE_MALFORMED;
   if (code != AIOT_OK) arena->used = before;
   return code;
+}
+
+size_t aiot_bundle_extra_values(const aiot_bundle *bundle) {
+  size_t sum = 0;
+  for (size_t i = 0; i < bundle->extras; i++) sum += bundle->extra[i].count;
+  return sum;
 }
 
 const char *aiot_bundle_label(const aiot_bundle *bundle, int index) {

@@ -58,6 +58,18 @@ static void detections_member(aiot_writer *writer, const aiot_bundle *bundle, co
   aiot_write_array_end(writer);
 }
 
+static void extra_member(aiot_writer *writer, const aiot_bundle *bundle, const float *values) {
+  aiot_write_key(writer, "extra");
+  aiot_write_object(writer);
+  for (size_t i = 0; i < bundle->extras; i++) {
+    aiot_write_key(writer, bundle->extra[i].name);
+    aiot_write_array(writer);
+    for (size_t k = 0; k < bundle->extra[i].count; k++) aiot_write_number(writer, (double)*values++);
+    aiot_write_array_end(writer);
+  }
+  aiot_write_object_end(writer);
+}
+
 size_t aiot_inference_message(aiot_message message, const aiot_inference_news *news) {
   const aiot_answer *answer = news->answer;
   aiot_writer writer = begin(message);
@@ -80,6 +92,7 @@ size_t aiot_inference_message(aiot_message message, const aiot_inference_news *n
   if (news->bundle->answer == AIOT_ANSWER_CLASSES) aiot_write_null(&writer);
   else aiot_write_number(&writer, answer->value);
   if (news->bundle->answer == AIOT_ANSWER_OBJECTS) detections_member(&writer, news->bundle, answer);
+  if (answer->extra != NULL) extra_member(&writer, news->bundle, answer->extra);
   number_member(&writer, "latencyMs", news->latency_ms);
   return end(&writer);
 }

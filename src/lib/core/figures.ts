@@ -100,6 +100,14 @@ export function detectionsText(
   return shown.length === 0 ? 'no objects' : shown.join(', ');
 }
 
+/** Values of a model's other outputs, such as `speed 1.204, wear 0.1 0.9`. */
+export function extraText(extra: Readonly<Record<string, readonly number[]>>): string {
+  const short = (value: number) => String(Number(value.toPrecision(4)));
+  return Object.entries(extra)
+    .map(([name, values]) => `${name} ${values.map(short).join(' ')}`)
+    .join(', ');
+}
+
 /** A size: 1536 becomes `1.5 KiB`. The format for file and memory sizes on the terminal, in the dashboard and in reports. */
 export function size(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;

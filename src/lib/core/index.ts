@@ -52,6 +52,7 @@ export {
   decimalOf,
   detectionsText,
   elapsed,
+  extraText,
   foldsText,
   gateValues,
   hex,

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { detectionsText, plural } from '../core/figures.js';
+import { detectionsText, extraText, plural } from '../core/figures.js';
 import { shellWord } from '../core/text.js';
 import { inferenceSchema, reportedSchema } from './protocol/messages.js';
 
@@ -78,14 +78,15 @@ export function describeEvent(event: DeviceEvent): string {
     case 'command':
       return `command ${event.command}: ${event.ok ? 'done' : 'rejected'}`;
     case 'inference': {
-      const { window, label, voted, scores, value, detections, latencyMs } = event.inference;
+      const { window, label, voted, scores, value, detections, extra, latencyMs } = event.inference;
+      const others = extra ? `${extraText(extra)}, ` : '';
       if (detections) return `window ${window}: ${detectionsText(detections)}, ${latencyMs.toFixed(2)} ms`;
       if (label === null || value !== null) {
         const said = label === null ? '' : `${label}, smoothed ${voted}, `;
-        return `window ${window}: ${said}${scores.map(short).join(' ')}, ${latencyMs.toFixed(2)} ms`;
+        return `window ${window}: ${said}${scores.map(short).join(' ')}, ${others}${latencyMs.toFixed(2)} ms`;
       }
       const best = Math.max(...scores);
-      return `window ${window}: ${label} (${(best * 100).toFixed(0)} %), smoothed ${voted}, ${latencyMs.toFixed(2)} ms`;
+      return `window ${window}: ${label} (${(best * 100).toFixed(0)} %), smoothed ${voted}, ${others}${latencyMs.toFixed(2)} ms`;
     }
     case 'log':
       return `${event.level}: ${event.message}`;

@@ -48,6 +48,8 @@ export interface Answer {
   value: number | null;
   /** Objects in a picture, strongest first; absent if the model does not find objects. */
   detections?: readonly Detection[];
+  /** Values of the model's other outputs, by name; absent if there are none. */
+  extra?: Readonly<Record<string, readonly number[]>>;
   /** Time from the arrival of the window's last sample to this prediction, ms. */
   latencyMs: number;
   /** Whether the smoothed result has changed. */

@@ -27,6 +27,9 @@ export function Inferences({ messages }: { messages: readonly DeviceMessage[] })
           label="current prediction"
         />
         {last.score !== null && <Tile value={`${(100 * last.score).toFixed(0)} %`} label="score" />}
+        {last.extra.map(({ name, text }) => (
+          <Tile key={name} value={text} label={name} />
+        ))}
         <Tile value={`${middle.toFixed(1)} ms`} label="latency, median" />
         <Tile value={predictions.length} label="predictions" />
       </div>
@@ -46,6 +49,8 @@ interface Prediction {
   latencyMs: number;
   /** Objects in a picture; null if the model does not find objects. */
   detections: Detection[] | null;
+  /** The model's other outputs. */
+  extra: { name: string; text: string }[];
 }
 
 interface Detection {
@@ -56,7 +61,7 @@ interface Detection {
 }
 
 function predictionOf({ payload }: DeviceMessage): Prediction {
-  const { t, model, label, voted, value, scores, latencyMs, detections } = payload;
+  const { t, model, label, voted, value, scores, latencyMs, detections, extra } = payload;
   const { name = '', version = '' } = (model ?? {}) as { name?: string; version?: number };
   const all = Array.isArray(scores) ? (scores as number[]) : [];
   const smoothed = voted ?? label;
@@ -68,6 +73,10 @@ function predictionOf({ payload }: DeviceMessage): Prediction {
     score: typeof smoothed === 'string' && all.length > 0 ? Math.max(...all) : null,
     latencyMs: Number(latencyMs),
     detections: Array.isArray(detections) ? (detections as Detection[]) : null,
+    extra: Object.entries((extra ?? {}) as Record<string, number[]>).map(([own, values]) => ({
+      name: own,
+      text: values.map((one) => Number(one.toPrecision(4))).join(' '),
+    })),
   };
 }
 

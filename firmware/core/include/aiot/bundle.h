@@ -17,6 +17,7 @@
 #define AIOT_NAME_BYTES 65
 #define AIOT_FIELDS_MAX 16
 #define AIOT_CLASSES_MAX 32
+#define AIOT_EXTRA_MAX 8
 
 typedef enum {
   AIOT_ANSWER_CLASSES,
@@ -113,6 +114,12 @@ typedef struct {
   /* Whether smoothing averages the outputs instead of taking the most frequent class. */
   bool average;
   aiot_span model;
+  /* Outputs that follow the prediction's in the float32 output tensor: their names, and their numbers of values. */
+  size_t extras;
+  struct {
+    char name[AIOT_NAME_BYTES];
+    size_t count;
+  } extra[AIOT_EXTRA_MAX];
   /* Types of the model's input and output: AIOT_INT8, AIOT_INT16 or AIOT_FLOAT32. */
   int32_t input_type, output_type;
   aiot_span golden;
@@ -123,6 +130,9 @@ typedef struct {
  * AIOT_MODEL_UNSUPPORTED (another type of input or output), AIOT_MEMORY_SHORT.
  */
 aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t bytes, aiot_arena *arena);
+
+/* Number of values of all extra outputs. */
+size_t aiot_bundle_extra_values(const aiot_bundle *bundle);
 
 /* Label of a prediction: the name of the class, or the label of rejected windows, whose index is the number of classes. NULL = none. */
 const char *aiot_bundle_label(const aiot_bundle *bundle, int index);

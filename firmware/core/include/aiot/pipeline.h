@@ -51,6 +51,8 @@ typedef struct {
   /* Objects in a picture, strongest first; valid until the next prediction. */
   size_t objects;
   const aiot_object *object;
+  /* Values of the extra outputs, one output after another; NULL if there are none. Valid until the next prediction. */
+  const float *extra;
 } aiot_answer;
 
 typedef struct aiot_predictor aiot_predictor;

@@ -29,7 +29,7 @@ static double number_of(const void *values, int32_t type, size_t index) {
 static aiot_code take_ends(aiot_runner *r, aiot_arena *arena) {
   const size_t in = aiot_type_bytes(r->bundle->input_type), out = aiot_type_bytes(r->bundle->output_type);
   r->input = aiot_arena_take(arena, r->inputs * in, in);
-  r->output = aiot_arena_take(arena, r->outputs * out, out);
+  r->output = aiot_arena_take(arena, (r->outputs + r->extra) * out, out);
   return r->input && r->output ? AIOT_OK : AIOT_MEMORY_SHORT;
 }
 
@@ -42,7 +42,9 @@ static aiot_code open_network(aiot_runner *r, aiot_arena *arena) {
   if (r->bundle->answer == AIOT_ANSWER_OBJECTS && output->type == AIOT_FLOAT32) return AIOT_MODEL_UNSUPPORTED;
   if (input->type != r->bundle->input_type || output->type != r->bundle->output_type) return AIOT_BUNDLE_MALFORMED;
   r->inputs = input->count;
-  r->outputs = output->count;
+  r->extra = aiot_bundle_extra_values(r->bundle);
+  if (r->extra >= output->count) return AIOT_BUNDLE_MALFORMED;
+  r->outputs = output->count - r->extra;
   if (!fits(r, input)) return AIOT_BUNDLE_MALFORMED;
   return take_ends(r, arena);
 }
@@ -170,6 +172,7 @@ void aiot_runner_answer(const aiot_runner *r, const float *features, aiot_answer
   const aiot_bundle *b = r->bundle;
   run(r, features);
   *answer = (aiot_answer){.label = -1, .voted = -1};
+  if (r->extra > 0) answer->extra = (const float *)r->output + r->outputs;
   switch (b->answer) {
     case AIOT_ANSWER_CLASSES:
     case AIOT_ANSWER_VALUE:

@@ -15,7 +15,9 @@ typedef struct {
   aiot_model *model;
   aiot_features *features;
   size_t inputs;
+  /* Number of outputs that predict. The extra outputs follow them. */
   size_t outputs;
+  size_t extra;
   /* Tensors of the network's last run: int8, int16 or float32. */
   void *input;
   void *output;

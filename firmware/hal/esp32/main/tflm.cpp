@@ -36,7 +36,8 @@ const Resolver *resolver() {
             operators.AddMaxPool2D() == kTfLiteOk && operators.AddAveragePool2D() == kTfLiteOk && operators.AddSoftmax() == kTfLiteOk &&
             operators.AddLogistic() == kTfLiteOk && operators.AddReshape() == kTfLiteOk && operators.AddMean() == kTfLiteOk &&
             operators.AddAdd() == kTfLiteOk && operators.AddPad() == kTfLiteOk && operators.AddExpandDims() == kTfLiteOk &&
-            operators.AddQuantize() == kTfLiteOk && operators.AddDequantize() == kTfLiteOk;
+            operators.AddQuantize() == kTfLiteOk && operators.AddDequantize() == kTfLiteOk &&
+            operators.AddConcatenation() == kTfLiteOk && operators.AddSplitV() == kTfLiteOk;
   }
   return added ? &operators : nullptr;
 }

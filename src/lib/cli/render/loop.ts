@@ -1,4 +1,4 @@
-import { detectionsText, elapsed, plural, size, thousands } from '../../core/figures.js';
+import { detectionsText, elapsed, extraText, plural, size, thousands } from '../../core/figures.js';
 import type { StageResult } from '../../loop/har/layout.js';
 import type { CheckedLoop } from '../../loop/operate/check.js';
 import type { InstalledLoop } from '../../loop/operate/install.js';
@@ -51,6 +51,7 @@ export function loopFrame(view: LoopView, columns: number, rows: number): string
   const below = [
     ...bars(view, width),
     answered(view),
+    ...others(view),
     measured(status),
     latency(view),
     ...outputs(status),
@@ -85,6 +86,10 @@ function bars({ classes, answer }: LoopView, width: number): string[] {
       if (share === null) return `${shown}  ${figure(value)}`;
       return `${shown}  ${name === answer.voted ? cyan(bar(share, cells)) : dim(bar(share, cells))} ${value.toFixed(2)}`;
     });
+}
+
+function others({ answer }: LoopView): string[] {
+  return answer?.extra ? [`${dim('others')}   ${extraText(answer.extra)}`] : [];
 }
 
 function answered({ answer, since, status }: LoopView): string {
@@ -132,12 +137,13 @@ function outputs({ outputs }: LoopStatus): string[] {
 }
 
 /** A prediction as a log line. */
-export function answerLine({ t, label, voted, value, scores, detections, latencyMs }: Answer): string {
+export function answerLine({ t, label, voted, value, scores, detections, extra, latencyMs }: Answer): string {
+  const others = extra ? `  ${extraText(extra)}` : '';
   if (detections)
     return `${dim(timeOfDay(t))}  ${bold(detectionsText(detections))}  ${dim(`${figure(latencyMs)} ms`)}`;
   const what = label === null ? figure(value ?? Number.NaN) : (voted ?? 'open');
   const share = label === null ? '' : `  ${dim(`${figure(Math.max(...scores))}`)}`;
-  return `${dim(timeOfDay(t))}  ${bold(what)}${share}  ${dim(`${figure(latencyMs)} ms`)}`;
+  return `${dim(timeOfDay(t))}  ${bold(what)}${share}${others}  ${dim(`${figure(latencyMs)} ms`)}`;
 }
 
 /** Summary of a finished loop, or of a finished stage of the motion system. */

@@ -73,6 +73,8 @@ export const inferenceSchema = z.looseObject({
       }),
     )
     .optional(),
+  /** Values of the model's other outputs, by name; absent if there are none. */
+  extra: z.record(z.string(), z.array(z.number())).optional(),
   /** Time from the window's last sample to the prediction, ms. */
   latencyMs: z.number().min(0),
 });

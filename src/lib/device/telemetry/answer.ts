@@ -27,9 +27,9 @@ export function inferenceOf(
   recording: string,
   t: number,
 ): Omit<Inference, 'seq'> {
-  const { window, label, voted, scores, value, detections, latencyMs } = prediction;
+  const { window, label, voted, scores, value, detections, extra, latencyMs } = prediction;
   const { name, version } = model.name;
-  const found = detections && { detections };
+  const found = { ...(detections && { detections }), ...(extra && { extra }) };
   return { t, model: { name, version }, recording, window, label, voted, scores, value, ...found, latencyMs };
 }
 

@@ -23,6 +23,7 @@ export const networkModes = ['float32', 'float16', 'dynamic', 'int8', 'int16x8',
  * these features. Interface 8: it also finds objects in pictures.
  * Interfaces 9 and 10: it also decides by costs or on mean outputs, also with decision trees. Interface 11: inputs or outputs of a quantized
  * network may be float32.
+ * Interface 12: it also reports outputs in addition to the prediction.
  */
 export const firmwareInterfaces = {
   int8Classes: 1,
@@ -36,6 +37,7 @@ export const firmwareInterfaces = {
   decisions: 9,
   decidingForests: 10,
   floatEnds: 11,
+  extraOutputs: 12,
 } as const;
 
 const digest = z.string().regex(digestPattern);

@@ -162,6 +162,18 @@ function bareOf({ label, voted, value }: Answer): string | undefined {
 }
 
 function jsonOf(answer: Answer, device: string): string {
-  const { t, window, label, voted, scores, value, detections, latencyMs, model } = answer;
-  return JSON.stringify({ t, window, label, voted, scores, value, detections, latencyMs, model, device });
+  const { t, window, label, voted, scores, value, detections, extra, latencyMs, model } = answer;
+  return JSON.stringify({
+    t,
+    window,
+    label,
+    voted,
+    scores,
+    value,
+    detections,
+    extra,
+    latencyMs,
+    model,
+    device,
+  });
 }

@@ -116,8 +116,8 @@ function createVoting({ vote: asked, holdMs }: Pick<EngineOptions, 'vote' | 'hol
       const voted = ballot && vote.push(ballot);
       const changed = ballot === null || (voted !== null && voted !== last);
       if (voted !== null) last = voted;
-      const { label, scores, value, detections } = prediction;
-      const found = detections && { detections };
+      const { label, scores, value, detections, extra } = prediction;
+      const found = { ...(detections && { detections }), ...(extra && { extra }) };
       return { t, window, label, voted, scores, value, ...found, changed, model: { name, version } };
     },
   };

@@ -15,6 +15,7 @@ import { macroF1Of } from '../evaluate/metrics.js';
 import { buildFiles, modelName, readEvaluation } from '../files.js';
 import { arenaOf, graphMacs } from '../inspect/costs.js';
 import type { DataSource } from '../material.js';
+import { extraOutputs } from '../network/join-ends.js';
 import { columnsFor, unfit } from '../train/examples/examples.js';
 import type { PartPieces } from '../train/examples/parts.js';
 import type { TrainingFile } from '../train/types.js';
@@ -80,6 +81,7 @@ interface Named {
 }
 
 function infoOf({ training, int8 }: Built, evaluation: EvaluationFile, named: Named): BundleInfo {
+  const extra = extraOutputs(int8.graph);
   const { float, int8: quantized, voted, vote, interval, intervals, groups, folds } = evaluation;
   // Gates are recomputed from the verified metrics, because those recorded in the file may have been edited.
   const gates = gatesFrom(evaluation.gates, gateFigures(evaluation));
@@ -94,6 +96,7 @@ function infoOf({ training, int8 }: Built, evaluation: EvaluationFile, named: Na
     arenaBytes: runnable(evaluation),
     input: endOf(int8.graph, 'inputs'),
     output: endOf(int8.graph, 'outputs'),
+    ...(extra.length > 0 && { extra }),
     metrics: { float, int8: { ...quantized, groups, interval, intervals }, voted, ...(folds && { folds }) },
     gates,
     evaluation: named.evaluationDigest,

@@ -16,7 +16,7 @@ export function endOf(graph: Graph, side: 'inputs' | 'outputs'): End {
   const what = side.slice(0, -1);
   if (!tensor || others.length > 0) {
     throw unfit(`expected a model with one ${what}, got ${graph[side].length}`, {
-      next: `A bundle, and therefore a device, supports one ${what}: join several in the model, or run the model as C code with \`aiot model quantize FILE --emit c\`.`,
+      next: `Import the model into a project, which joins several ${what}s into one: \`aiot model import FILE --project DIR\`. Or run it as C code: \`aiot model quantize FILE --emit c\`.`,
     });
   }
   const { type, shape, quantization } = tensor;

@@ -12,7 +12,10 @@ interface GoldenCheck {
   failures: { vector: number; recording: string; reason: string }[];
 }
 
-type Parts = Pick<BundleInfo, 'answer' | 'classes' | 'input' | 'output' | 'signal' | 'standardization'>;
+type Parts = Pick<
+  BundleInfo,
+  'answer' | 'classes' | 'input' | 'output' | 'extra' | 'signal' | 'standardization'
+>;
 
 /** Relative tolerance of a float32 output between machines, which may sum in a different order. Integers are exact on every machine. */
 const floatTolerance = 1e-4;

@@ -199,7 +199,10 @@ function checkBundle(bundle: Bundle | NetworkBundle): void {
     return;
   }
   const features = read(() => featureNames(info.signal), 'bundle.json: signal').length;
-  const outputs = outputsOf(info, features);
+  const extra = (info.extra ?? []).reduce((sum, { count }) => sum + count, 0);
+  if (extra > 0 && info.output.type !== 'float32')
+    throw malformed(`bundle.json: extra: expected an output of float32, got ${info.output.type}`);
+  const outputs = outputsOf(info, features) + extra;
   for (const [side, count] of [
     ['input', features],
     ['output', outputs],

@@ -28,6 +28,8 @@ export interface Prediction {
   scores: number[];
   /** The probability, the first value, the reconstruction error, or the number of objects; null for classes. */
   value: number | null;
+  /** Values of the model's other outputs, by name; absent if there are none. */
+  extra?: Record<string, number[]>;
   /** Objects in a picture, strongest first; absent if the model does not find objects. */
   detections?: Detection[];
   /** Time from the sample that completed the window to this prediction, ms. */
@@ -50,7 +52,10 @@ export interface Predictor {
 
 /** The parts of a bundle that predictions depend on. */
 interface Predictable {
-  info: Pick<BundleInfo, 'signal' | 'standardization' | 'classes' | 'answer' | 'vote' | 'input' | 'output'>;
+  info: Pick<
+    BundleInfo,
+    'signal' | 'standardization' | 'classes' | 'answer' | 'vote' | 'input' | 'output' | 'extra'
+  >;
   /** The quantized .tflite file. */
   model: Uint8Array;
 }
@@ -70,7 +75,7 @@ export function createPredictor({ info, model }: Predictable | Bundle, runs?: In
   let window = 0;
   const predict = (features: Float32Array, started: number): Prediction => {
     const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
-    const { index, scores, value, objects } = answerOf(info, output, features);
+    const { index, scores, value, objects, extra } = answerOf(info, output, features);
     return {
       window: window++,
       index,
@@ -79,6 +84,7 @@ export function createPredictor({ info, model }: Predictable | Bundle, runs?: In
       scores,
       value,
       ...(objects && { detections: namedDetections(objects, info.classes) }),
+      ...(extra && { extra }),
       latencyMs: performance.now() - started,
     };
   };
@@ -108,6 +114,7 @@ interface Answer {
   /** The probability, the first value, the reconstruction error, or the number of objects; null for classes. */
   value: number | null;
   objects?: Found[];
+  extra?: Record<string, number[]>;
 }
 
 /** Detections with the names of their classes, and centers to a hundredth of a pixel. */
@@ -119,13 +126,26 @@ export function namedDetections(objects: readonly Found[], classes: readonly str
   }));
 }
 
-type Parts = Pick<BundleInfo, 'answer' | 'output' | 'standardization'>;
+type Parts = Pick<BundleInfo, 'answer' | 'output' | 'standardization' | 'extra'>;
 
 /**
  * Decodes the prediction from an output, given the input's features before standardization.
  * @param output in the network's own type
  */
-export function answerOf(
+export function answerOf(parts: Parts, output: ArrayLike<number>, features: ArrayLike<number>): Answer {
+  const { extra, ...rest } = parts;
+  if (!extra) return mainAnswerOf(rest, output, features);
+  const values = Array.from(output);
+  let at = values.length - extra.reduce((sum, { count }) => sum + count, 0);
+  const main = mainAnswerOf(rest, values.slice(0, at), features);
+  const named = extra.map(({ name, count }): [string, number[]] => {
+    at += count;
+    return [name, decode(values.slice(at - count, at), parts.output)];
+  });
+  return { ...main, extra: Object.fromEntries(named) };
+}
+
+function mainAnswerOf(
   { answer, output: end, standardization }: Parts,
   output: ArrayLike<number>,
   features: ArrayLike<number>,

@@ -79,6 +79,10 @@ export const bundleInfoSchema = z.object({
   arenaBytes: z.int(),
   input: end,
   output: end,
+  extra: z
+    .array(z.object({ name: z.string().min(1).max(48), count: z.int().min(1) }))
+    .min(1)
+    .optional(),
   metrics: z.object({
     float: figuresSchema,
     int8: figuresSchema,

@@ -1,6 +1,7 @@
 import type { FoldsFigures } from '../../api/api.js';
 import type { NetworkMode } from '../../formats/manifest/manifest.js';
 import type { SignalSpec, Standardization } from '../../signal/spec.js';
+import type { ExtraOutput } from '../network/join-ends.js';
 import type { ObjectGrid } from './detections.js';
 import type { Provenance } from './schema.js';
 
@@ -121,6 +122,8 @@ export interface BundleInfo {
   arenaBytes: number;
   input: End;
   output: End;
+  /** Outputs that follow those of `answer` in the output tensor, which is then float32; absent if there are none. */
+  extra?: ExtraOutput[] | undefined;
   /** `int8` is the quantized network, in any quantization mode; `voted` is null without smoothing. */
   metrics: { float: Figures; int8: Figures; voted: Figures | null; folds?: FoldsFigures | undefined };
   /** The limits that applied to the evaluation. */

@@ -2,6 +2,7 @@ import { canonicalJson } from '../../core/crypto.js';
 import { writeJsonAtomic } from '../../core/files.js';
 import type { Project } from '../../core/project.js';
 import { elementCount, type Graph, hasForest } from '../../formats/tflite/graph.js';
+import { writeTflite } from '../../formats/tflite/write.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
 import type { ObjectPoint } from '../bundle/detections.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
@@ -11,6 +12,7 @@ import type { RejectSpec } from '../bundle/types.js';
 import { buildFiles, readFolds } from '../files.js';
 import { arenaOf, graphMacs, precisionOf, refusalOfDevice, refuseOffDevice } from '../inspect/costs.js';
 import type { DataSource } from '../material.js';
+import { mainOutput } from '../network/join-ends.js';
 import { unfit } from '../train/examples/examples.js';
 import type { PartPieces } from '../train/examples/parts.js';
 import { partLetters } from '../train/examples/row-split.js';
@@ -247,9 +249,9 @@ async function runBuilt(
 ): Promise<BuiltOutputs> {
   const { training, float, int8, rows } = built;
   const opened: RunningNetwork[] = [];
-  const device = onDevice ? asDevice(int8.graph, training.standardization, signal) : null;
+  const device = onDevice ? asDevice(mainOutput(int8.graph), training.standardization, signal) : null;
   try {
-    opened.push(await openNetwork(float.bytes), await openNetwork(int8.bytes, 'litert'));
+    opened.push(await openNetwork(mainBytes(float)), await openNetwork(mainBytes(int8), 'litert'));
     const width = opened[0]!.outputs;
     const reconstructs = training.network.output.kind === 'reconstruction';
     const room = () => (reconstructs ? new Float64Array(count) : new Float32Array(count * width));
@@ -329,6 +331,12 @@ function validationStream(
   });
 }
 
+/** A file of the output that predicts, which is the only one with labels. */
+function mainBytes({ bytes, graph }: { bytes: Uint8Array; graph: Graph }): Uint8Array {
+  const main = mainOutput(graph);
+  return main === graph ? bytes : writeTflite(main);
+}
+
 /** Calls `use` with a function that runs the quantized network as a device does, or on LiteRT if no device can run it. */
 async function withOutputs<T>(
   { training, int8 }: Built,
@@ -337,11 +345,12 @@ async function withOutputs<T>(
   use: (outputsOf: Outputs) => T,
 ): Promise<T> {
   if (onDevice) {
-    const run = asDevice(int8.graph, training.standardization, signal);
-    const width = elementCount(endOf(int8.graph, 'outputs').shape);
+    const graph = mainOutput(int8.graph);
+    const run = asDevice(graph, training.standardization, signal);
+    const width = elementCount(endOf(graph, 'outputs').shape);
     return use((piece) => run(piece, width));
   }
-  const network = await openNetwork(int8.bytes, 'litert');
+  const network = await openNetwork(mainBytes(int8), 'litert');
   try {
     return use((piece) => predictRows(network, standardizeAll(piece, training.standardization), signal, 0));
   } finally {

@@ -11,6 +11,7 @@ import { endOf } from '../bundle/ends.js';
 import { answeringOf, createPredictor, type Predictor } from '../bundle/predictor.js';
 import type { AnswerSpec, RejectSpec } from '../bundle/types.js';
 import { refuseOffDevice } from '../inspect/costs.js';
+import { extraOutputs } from '../network/join-ends.js';
 import { columnsFor, unfit } from '../train/examples/examples.js';
 import { bestClass, createVote } from '../vote.js';
 
@@ -394,7 +395,12 @@ function partOf({ rateHz }: SignalSpec, { events, others, isEvent }: Pool, rando
 function predictorOf({ int8, training }: Built, reject: RejectSpec | undefined): Predictor {
   refuseOffDevice(int8.graph);
   const { signal, standardization } = training;
-  const ends = { input: endOf(int8.graph, 'inputs'), output: endOf(int8.graph, 'outputs') };
+  const extra = extraOutputs(int8.graph);
+  const ends = {
+    input: endOf(int8.graph, 'inputs'),
+    output: endOf(int8.graph, 'outputs'),
+    ...(extra.length > 0 && { extra }),
+  };
   const distances = reject && { ...reject, minimum: reject.minimum.map(() => 0) };
   return createPredictor({
     info: { signal, standardization, ...ends, ...answeringOf(training, { vote: 'none', reject: distances }) },

@@ -1,9 +1,24 @@
 import { AiotError } from '../../core/errors.js';
 import type { Project } from '../../core/project.js';
-import { type Graph, type Operator, type Tensor, withoutUnused } from '../../formats/tflite/graph.js';
+import {
+  elementCount,
+  type Graph,
+  type Operator,
+  type Tensor,
+  withoutUnused,
+} from '../../formats/tflite/graph.js';
+import type { SignalSpec } from '../../signal/spec.js';
 import { type OtherOrder, orderWarning, otherOrder } from '../evaluate/labels.js';
 import { confusionOf } from '../evaluate/metrics.js';
-import type { NetworkSpec } from '../network/layers.js';
+import {
+  extraOutputs,
+  joinInputs,
+  joinOutputs,
+  mainOutput,
+  plainName,
+  type WindowSize,
+} from '../network/join-ends.js';
+import { type NetworkSpec, outputSize } from '../network/layers.js';
 import { standardizationFor } from '../train/examples/standardize.js';
 import type { learn } from '../train/learn.js';
 import { checkEnds, measured, partOf } from '../train/outside-trainer.js';
@@ -26,16 +41,22 @@ interface Adopted {
 export async function adoptNetwork(
   graph: Graph,
   project: Project,
-  { data, label, classes, inputs = 'raw', force, signal, from }: ImportOptions,
+  { data, label, classes, inputs = 'raw', force, signal, from, output }: ImportOptions,
 ): Promise<Adopted> {
   let examplesMeasured = 0;
   const notes: string[] = [];
   const trainer: typeof learn = async ({ train, validation }, options) => {
-    const { network, classes: known } = options.plan;
-    checkEnds(graph, from, network);
+    const { network, classes: known, signal: spec } = options.plan;
+    const arranged = arrange(graph, { from, network, output: output?.[0], window: windowOf(spec) });
+    checkEnds(mainOutput(joinOutputs(arranged)), from, network);
     const { kind } = network.output;
     const named = classes ?? known.names;
-    const own = classes === undefined ? graph : inOrderOf(graph, classes, known.names, kind);
+    const own = joinOutputs(
+      classes === undefined ? arranged : inOrderOf(arranged, classes, known.names, kind),
+    );
+    const extra = extraOutputs(own);
+    if (extra.length > 0)
+      notes.push(`each prediction also contains ${extra.map((one) => one.name).join(', ')}`);
     // Copied, because the evaluation standardizes inputs in place, and the predictions below need the original inputs.
     const asked = { ...validation, inputs: validation.inputs.slice() };
     const standardization =
@@ -53,6 +74,48 @@ export async function adoptNetwork(
   const { metrics, file } = await trainProject({ project, data, label, force, signal, trainer });
   const { valLoss, valAccuracy } = metrics;
   return { file, notes, validation: { examples: examplesMeasured, loss: valLoss, accuracy: valAccuracy } };
+}
+
+/** The window that a raw input contains; null for features. */
+function windowOf({ features, windowSamples, fields }: SignalSpec): WindowSize | null {
+  return features === 'raw' ? { samples: windowSamples, fields: fields.length } : null;
+}
+
+interface Joining {
+  /** The imported file, for messages. */
+  from: string;
+  network: NetworkSpec;
+  /** Name of the output that predicts; default: the only one with the project's number of values. */
+  output: string | undefined;
+  window: WindowSize | null;
+}
+
+/**
+ * The network with one input, and with the output that predicts first.
+ * @throws AIOT_MODEL_UNFIT if no output, or more than one, could be the prediction
+ */
+function arrange(graph: Graph, { from, network, output, window }: Joining): Graph {
+  const one = joinInputs(graph, window);
+  if (one.outputs.length === 1) return one;
+  const own = one.outputs.map((index, place) => {
+    const { name, shape } = one.tensors[index]!;
+    return { index, name, plain: plainName(name, place), count: elementCount(shape) };
+  });
+  const wanted = outputSize(network);
+  const fits = own.filter(({ name, plain, count }) =>
+    output === undefined ? count === wanted : name === output || plain === output,
+  );
+  const [main] = fits;
+  if (main === undefined || fits.length > 1) {
+    const listed = own.map(({ plain, count }) => `${plain} (${count})`).join(', ');
+    throw new AiotError(
+      'AIOT_MODEL_UNFIT',
+      `${from}: expected one output of ${wanted} values for the project's prediction, got ${fits.length} among ${listed}`,
+      { next: `Name the output that predicts: --output ${own[0]!.plain}` },
+    );
+  }
+  const order = [main, ...own.filter((each) => each !== main)];
+  return { ...one, outputs: order.map(({ index }) => index) };
 }
 
 /** Converts the proposed order of the project's outputs to an order of the file's outputs. */

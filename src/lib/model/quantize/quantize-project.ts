@@ -9,6 +9,7 @@ import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js'
 import { isStandardizing, metadataOf } from '../file-metadata.js';
 import { buildFiles, type QuantizationFile, readNetwork } from '../files.js';
 import type { DataSource } from '../material.js';
+import { joinedOutputs, joinOutputs, separateOutputs } from '../network/join-ends.js';
 import { standardizeAll } from '../train/examples/standardize.js';
 import { type Answer, type Evaluation, evaluationOf, evaluationOfObjects, noAnswer } from './evaluation.js';
 import { prepareGraph } from './graph/quantize-graph.js';
@@ -45,7 +46,8 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
   const folder = join(project.dir, 'build', 'c');
   const { file, source } = placesOf(emit, options.out, { file: build, folder });
   await refuseInputs([file], [buildFiles(project).float]);
-  const prepared = prepareGraph(float.graph);
+  const outputs = joinedOutputs(float.graph);
+  const prepared = prepareGraph(separateOutputs(float.graph));
   const { rows, note } = affordableOf(prepared, trained.part('train'), training.standardization);
   const material = materialOf(rows, null);
   const { quantized, steps, loss } =
@@ -53,7 +55,8 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
       ? await searchQuantization(prepared, material, settings)
       : await withinLoss(project, trained, { prepared, material }, settings);
   options.onFound?.(quantized, rows);
-  const graph = { ...quantized.graph, description: float.graph.description };
+  const names = outputs.map(({ name }) => name);
+  const graph = { ...joinOutputs(quantized.graph, names), description: float.graph.description };
   const { contents, ...outcome } = outcomeOf({ ...quantized, graph }, { steps, loss }, metadataOf(training));
   const about = { out: source, graph, contents, name: training.model, classes: training.classes, rows };
   const sources = emit === undefined ? new Map<string, string>() : emitted(emit, about);
@@ -105,7 +108,7 @@ async function withinLoss(
   const { bytes, graph } = await readNetwork(file, 'train');
   if (!training.chosen || digestOf(bytes) !== training.chosen.digest)
     throw stale(`${basename(file)} is not the model described in training.json`);
-  const prepared = prepareGraph(graph);
+  const prepared = prepareGraph(separateOutputs(graph));
   const { standardization } = training.chosen;
   const { rows } = affordableOf(prepared, trained.part('train'), standardization);
   const material = materialOf(rows, validationOf(trained, standardization));

@@ -10,6 +10,7 @@ import { readTflite } from '../../formats/tflite/read.js';
 import { writeTflite } from '../../formats/tflite/write.js';
 import { featureNames, type Standardization } from '../../signal/spec.js';
 import { openNetwork } from '../evaluate/predict.js';
+import { mainOutput } from '../network/join-ends.js';
 import { type NetworkSpec, outputSize } from '../network/layers.js';
 import { simplifyGraph } from '../network/simplify.js';
 import { standardizationFor, standardizeInPlace } from './examples/standardize.js';
@@ -80,7 +81,7 @@ export async function measured(
   { plan: { network }, train: { quantile } }: Pick<LearnOptions, 'plan' | 'train'>,
   backend: string,
 ): Promise<Learned> {
-  const runtime = await openNetwork(writeTflite(graph));
+  const runtime = await openNetwork(writeTflite(mainOutput(graph)));
   const forward = (inputs: Float32Array) => {
     const size = runtime.inputs;
     const outputs = new Float32Array((inputs.length / size) * runtime.outputs);

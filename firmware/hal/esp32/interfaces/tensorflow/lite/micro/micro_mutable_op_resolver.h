@@ -19,6 +19,8 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddPad();
   TfLiteStatus AddQuantize();
   TfLiteStatus AddDequantize();
+  TfLiteStatus AddConcatenation();
+  TfLiteStatus AddSplitV();
   TfLiteStatus AddReshape();
   TfLiteStatus AddSoftmax();
 };

@@ -1,0 +1,144 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
+import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
+import { checkGolden } from '../../src/lib/model/bundle/golden.js';
+import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
+import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
+import { openModelProject } from '../../src/lib/model/material.js';
+import {
+  extraOutputs,
+  joinInputs,
+  joinOutputs,
+  mainOutput,
+  separateOutputs,
+} from '../../src/lib/model/network/join-ends.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { runCli } from '../support/cli.js';
+import { FloatNetwork } from '../support/float-network.js';
+import { temporaryFolder } from './support.js';
+
+let folder: string;
+let rows: string;
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  rows = join(folder, 'rows.csv');
+  const names = ['ant', 'bee', 'cat'];
+  const lines = Array.from({ length: 150 }, (_, i) => {
+    const cells = [0, 0, 0].map((_, c) => (i % 3 === c ? 3 + (i % 7) / 10 : (i % 5) / 10));
+    return `${cells.join(',')},${(i % 11) / 10},${names[i % 3]}`;
+  });
+  writeFileSync(rows, `x,y,z,w,label\n${lines.join('\n')}\n`);
+});
+
+/** Two inputs (x, y, z and w), a class with the largest of x, y and z, and a head that computes 2 x + w. */
+function twoHeads(): Graph {
+  const n = new FloatNetwork(seededRandom(4));
+  const [xyz, w] = [n.float([1, 3]), n.float([1, 1])];
+  const named = (name: string, count: number) =>
+    n.tensors.push({ name, type: 'float32', shape: [1, count] }) - 1;
+  const dense = (x: number, weights: number[][], name: string) => {
+    const [outputs, inputs] = [weights.length, weights[0]!.length];
+    const constant = (shape: number[], data: number[]) =>
+      n.add({ type: 'float32', shape, data: Float32Array.from(data) });
+    const y = named(name, outputs);
+    const own = [
+      x,
+      constant([outputs, inputs], weights.flat()),
+      constant(
+        [outputs],
+        weights.map(() => 0),
+      ),
+    ];
+    return n.op({
+      op: 'FULLY_CONNECTED',
+      inputs: own,
+      outputs: [y],
+      options: { activation: 'none', keepNumDims: false },
+    });
+  };
+  const eye = [
+    [2, 0, 0],
+    [0, 2, 0],
+    [0, 0, 2],
+  ];
+  const kind = n.softmax(dense(xyz, eye, 'logits'));
+  const doubled = dense(xyz, [[2, 0, 0]], 'doubled');
+  const speed = named('speed', 1);
+  n.op({ op: 'ADD', inputs: [doubled, w], outputs: [speed], options: { activation: 'none' } });
+  const graph = n.graph(xyz, kind);
+  return { ...graph, inputs: [xyz, w], outputs: [speed, kind] };
+}
+
+describe('joining inputs and outputs', () => {
+  it('computes the same values, in order', () => {
+    const graph = twoHeads();
+    const joined = joinOutputs(joinInputs(graph, null));
+    const inputs = Float32Array.of(1, 2, 3, 0.5);
+    const [speed, kind] = createInterpreter(graph).run([inputs.slice(0, 3), inputs.slice(3)]);
+    const all = Array.from(createInterpreter(joined).invoke(inputs));
+    expect(all).toEqual([...speed!, ...kind!]);
+    expect(extraOutputs(joined)).toMatchObject([{ count: 3 }]);
+    const file = readTflite(writeTflite(joined));
+    expect(Array.from(createInterpreter(mainOutput(file)).invoke(inputs))).toEqual(Array.from(speed!));
+    expect(createInterpreter(separateOutputs(file)).outputTensors).toHaveLength(2);
+  });
+
+  it('gives each input of a raw window its fields', () => {
+    const n = new FloatNetwork(seededRandom(1));
+    const [a, b] = [n.float([1, 4, 2]), n.float([1, 4, 1])];
+    const y = n.float([1, 4, 3]);
+    n.op({ op: 'CONCATENATION', inputs: [b, a], outputs: [y], options: { axis: 2, activation: 'none' } });
+    const joined = joinInputs({ ...n.graph(a, y), inputs: [a, b] }, { samples: 4, fields: 3 });
+    const window = Float32Array.from({ length: 12 }, (_, i) => i);
+    expect(Array.from(createInterpreter(joined).invoke(window))).toEqual([
+      ...[2, 0, 1, 5, 3, 4, 8, 6, 7, 11, 9, 10],
+    ]);
+  });
+});
+
+describe('a model with two inputs and two outputs in a project', () => {
+  it('is imported, quantized, evaluated and bundled, and predicts both outputs', async () => {
+    const [file, project] = [join(folder, 'heads.tflite'), join(folder, 'insects')];
+    writeFileSync(file, writeTflite(twoHeads()));
+    mkdirSync(project);
+    const run = async (...args: string[]) => await runCli([...args, '--data', rows, '--json']);
+    const imported = await run('model', 'import', file, '--project', project);
+    expect(imported.json).toMatchObject({ validation: { accuracy: 1 } });
+    expect((imported.json as { notes: string[] }).notes.join()).toContain('speed');
+    expect((await run('model', 'quantize', '--project', project)).json).toMatchObject({ mode: 'int8' });
+    expect((await run('model', 'evaluate', '--project', project)).json).toMatchObject({
+      float: { accuracy: 1 },
+      int8: { accuracy: 1 },
+    });
+    const opened = await openModelProject(project, rows);
+    const bundle = unpackBundle((await bundleProject({ project: opened, data: rows })).bytes);
+    expect(bundle.info.extra).toEqual([{ name: 'speed', count: 1 }]);
+    expect(interfaceOf(bundle)).toBe(12);
+    expect(checkGolden(bundle)).toMatchObject({ failures: [] });
+    const { label, extra, scores } = createPredictor(bundle).push([0.1, 3.2, 0.3, 0.9])!;
+    expect(label).toBe('bee');
+    expect(scores).toHaveLength(3);
+    expect(Math.abs(extra!.speed![0]! - 1.1)).toBeLessThan(0.1);
+  }, 60_000);
+
+  it('asks for the output that predicts if none has the project’s number of values', async () => {
+    const [file, project] = [join(folder, 'odd.tflite'), join(folder, 'odd')];
+    const graph = twoHeads();
+    const doubled = graph.tensors.findIndex(({ name }) => name === 'doubled');
+    writeFileSync(file, writeTflite({ ...graph, outputs: [graph.outputs[0]!, doubled] }));
+    mkdirSync(project);
+    const { json, code } = await runCli([
+      ...['model', 'import', file, '--project', project, '--data', rows, '--json'],
+    ]);
+    expect(json).toMatchObject({ error: { code: 'AIOT_MODEL_UNFIT' } });
+    expect((json as { error: { next: string } }).error.next).toContain('--output speed');
+    expect(code).toBe(2);
+  });
+});
