@@ -9,7 +9,7 @@ import {
   hasMicroKernel,
 } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures, inputSize, quantizedOf, severalEnds } from '../support/architectures.js';
-import { runEmittedC } from '../support/emitted-c.js';
+import { runEmittedC, runJoinedC } from '../support/emitted-c.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
 import { GraphBuilder } from '../support/graph-builder.js';
@@ -21,7 +21,7 @@ import { describeReal } from '../support/real.js';
 import { runInPythonAsync } from '../support/tflite.js';
 
 const makers = { ...architectures, ...severalEnds, ...engineKinds };
-const [files, networks, runs] = long ? [60, 12, 500] : [2, 1, 100];
+const [files, networks, runs] = long ? [60, 12, 500] : [20, 1, 100];
 const bounded = { timeout: long ? 1_200_000 : 180_000 };
 
 type Job = {
@@ -199,7 +199,7 @@ describeReal('cc', 'generated C in a C compiler', () => {
 
   it('matches the interpreter bit for bit on every operator', bounded, async () => {
     const jobs = operatorJobs();
-    expectSame(jobs, await runEmittedC(jobs, sanitized), jobs.map(answersOf));
+    expectSame(jobs, await runJoinedC(jobs, sanitized), jobs.map(answersOf));
   });
 
   it.each(['', ' -DMODEL_WIDE=0'])(
@@ -207,7 +207,7 @@ describeReal('cc', 'generated C in a C compiler', () => {
     bounded,
     async (flags) => {
       const jobs = [...wideJobs(), ...conversionJobs()];
-      const ours = await runEmittedC(jobs, [...sanitized, ...flags.split(' ').filter(Boolean)]);
+      const ours = await runJoinedC(jobs, [...sanitized, ...flags.split(' ').filter(Boolean)]);
       expectSame(jobs, ours, jobs.map(answersOf));
     },
   );
@@ -215,12 +215,12 @@ describeReal('cc', 'generated C in a C compiler', () => {
   it('matches the interpreter bit for bit on float32 inputs and outputs', bounded, async () => {
     const jobs = [...realEndJobs(), ...realJobs()];
     expect(jobs.length).toBeGreaterThan(Object.keys(makers).length);
-    expectSame(jobs, await runEmittedC(jobs, sanitized), jobs.map(answersOf));
+    expectSame(jobs, await runJoinedC(jobs, sanitized), jobs.map(answersOf));
   });
 
   it('matches the interpreter bit for bit on indices and conditions', bounded, async () => {
     const jobs = integerJobs();
-    expectSame(jobs, await runEmittedC(jobs, sanitized), jobs.map(answersOf));
+    expectSame(jobs, await runJoinedC(jobs, sanitized), jobs.map(answersOf));
   });
 
   it('takes the nearest element in place of an index that does not exist', bounded, async () => {
@@ -258,7 +258,7 @@ describeReal('cc', 'generated C in a C compiler', () => {
 
   it('matches the interpreter bit for bit on every operator without vector extensions', bounded, async () => {
     const jobs = operatorJobs();
-    expectSame(jobs, await runEmittedC(jobs, ['-O0', '-DMODEL_WIDE=0']), jobs.map(answersOf));
+    expectSame(jobs, await runJoinedC(jobs, ['-O0', '-DMODEL_WIDE=0']), jobs.map(answersOf));
   });
 
   it.each([
@@ -289,17 +289,17 @@ describeReal('cc', 'generated C in a C compiler', () => {
     it('matches bit for bit on every operator', bounded, async () => {
       const jobs = operatorJobs();
       const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
-      expectSame(jobs, await runEmittedC(jobs, ['-O1']), theirs);
+      expectSame(jobs, await runJoinedC(jobs, ['-O1']), theirs);
       const graphs = jobs.map(({ graph }) => graph);
-      await expectRecorded('c.TFLM.one-operator', operatorsOn('int8', graphs, 2));
+      await expectRecorded('c.TFLM.one-operator', operatorsOn('int8', graphs, 20));
     });
 
     it('matches bit for bit on every operator on int16', bounded, async () => {
       const jobs = wideJobs().filter(({ op }) => hasMicroKernel(op, 'int16'));
       const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
-      expectSame(jobs, await runEmittedC(jobs, ['-O1']), theirs);
+      expectSame(jobs, await runJoinedC(jobs, ['-O1']), theirs);
       const graphs = jobs.map(({ graph }) => graph);
-      await expectRecorded('c.TFLM.int16', operatorsOn('int16', graphs, 2));
+      await expectRecorded('c.TFLM.int16', operatorsOn('int16', graphs, 20));
     });
 
     it.each(['-O2', '-O3 -static', '-Os'])(
@@ -316,7 +316,7 @@ describeReal('cc', 'generated C in a C compiler', () => {
       const jobs = realEndJobs();
       const all = [...jobs, ...realJobs()];
       const theirs = (await runInPythonAsync('tflm', all)).map(({ output }) => output);
-      expectSame(all, await runEmittedC(all, ['-O2']), theirs);
+      expectSame(all, await runJoinedC(all, ['-O2']), theirs);
       const graphs = jobs.map(({ graph }) => graph);
       await expectRecorded('c.TFLM.float-ends', operatorsOn('float32', graphs, 20));
     });
@@ -324,10 +324,10 @@ describeReal('cc', 'generated C in a C compiler', () => {
     it('matches bit for bit on indices and conditions', bounded, async () => {
       const jobs = integerJobs().filter(({ name }) => name in integerOpGraphs);
       const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
-      expectSame(jobs, await runEmittedC(jobs, ['-O1']), theirs);
+      expectSame(jobs, await runJoinedC(jobs, ['-O1']), theirs);
       const graphs = jobs.map(({ graph }) => graph);
       const types = ['int8', 'int32', 'bool'] as const;
-      const listed = types.flatMap((type) => operatorsReading(type, graphs, 2));
+      const listed = types.flatMap((type) => operatorsReading(type, graphs, 20));
       await expectRecorded('c.TFLM.integers', listed);
     });
 

@@ -56,6 +56,78 @@ export async function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Promi
   }
 }
 
+/** Models in one file. More would need longer lists of arguments. */
+const mostJoined = 10;
+
+/**
+ * Like `runEmittedC`, but compiles up to 10 consecutive models as one model with all their inputs and outputs, because a compiler needs
+ * almost the same time for 1 model of one operator as for 10. Models are joined only if their ends have the same type.
+ */
+export async function runJoinedC(jobs: readonly Job[], flags: string[] = ['-O1']): Promise<Int8Array[]> {
+  const groups: Job[][] = [];
+  const kindOf = ({ graph }: Job) =>
+    [...graph.inputs, ...graph.outputs].map((index) => graph.tensors[index]!.type).join();
+  for (const job of jobs) {
+    const last = groups.at(-1);
+    const fits = last !== undefined && last.length < mostJoined && kindOf(last[0]!) === kindOf(job);
+    if (fits && countOf(last[0]!) === countOf(job)) last.push(job);
+    else groups.push([job]);
+  }
+  const outputs = await runEmittedC(groups.map(joinedJob), flags);
+  return groups.flatMap((group, index) => {
+    const rows = rowsOf(
+      new Uint8Array(outputs[index]!.buffer),
+      group.map(({ graph }) => bytesOf(graph, graph.outputs)),
+    );
+    return rows.map((parts) => new Int8Array(Buffer.concat(parts)));
+  });
+}
+
+const bytesOf = ({ tensors }: Graph, indices: readonly number[]) =>
+  indices.reduce(
+    (sum, index) => sum + elementCount(tensors[index]!.shape) * elementBytes(tensors[index]!.type),
+    0,
+  );
+
+const countOf = ({ graph, input }: Job) => input.byteLength / bytesOf(graph, graph.inputs);
+
+/** For each of several models, its part of every run. @param sizes bytes of each model in a run */
+function rowsOf(bytes: Uint8Array, sizes: readonly number[]): Uint8Array[][] {
+  const rows = sizes.map((): Uint8Array[] => []);
+  for (let at = 0; at < bytes.length; )
+    sizes.forEach((size, index) => {
+      rows[index]!.push(bytes.subarray(at, at + size));
+      at += size;
+    });
+  return rows;
+}
+
+/** The models of several jobs as one, with the inputs of each run side by side. */
+function joinedJob(jobs: readonly Job[]): Job {
+  const graph: Graph = { ...jobs[0]!.graph, tensors: [], operators: [], inputs: [], outputs: [] };
+  for (const { graph: own } of jobs) {
+    const moved = (index: number) => (index === -1 ? -1 : index + graph.tensors.length);
+    graph.operators.push(
+      ...own.operators.map((operator) => ({
+        ...operator,
+        inputs: operator.inputs.map(moved),
+        outputs: operator.outputs.map(moved),
+      })),
+    );
+    graph.inputs.push(...own.inputs.map(moved));
+    graph.outputs.push(...own.outputs.map(moved));
+    graph.tensors.push(...own.tensors);
+  }
+  const parts: Uint8Array[] = [];
+  for (let run = 0; run < countOf(jobs[0]!); run++)
+    for (const { graph: own, input } of jobs) {
+      const size = bytesOf(own, own.inputs);
+      parts.push(new Uint8Array(input.buffer, input.byteOffset + run * size, size));
+    }
+  const whole = Buffer.concat(parts);
+  return { graph, input: new Int8Array(whole.buffer, whole.byteOffset, whole.length) };
+}
+
 /** Returns the files emitted for a model, by path. */
 export function emittedC(graph: Graph, out: string): Map<string, string> {
   return emitted('c', { out, graph, contents: writeTflite(graph), name: 'test', classes: ['a', 'b "c"'] });

@@ -140,6 +140,60 @@ def branches():
             yield f"{mode}-{kind}", helper.make_model(graph, opset_imports=opsets, ir_version=8), rows
 
 
+def ensembles(models):
+    """TreeEnsemble of ONNX-ML 5, with the trees of TreeEnsembleRegressor nodes, and with several targets."""
+    from onnx import TensorProto, helper
+
+    numbers = {"BRANCH_LEQ": 0, "BRANCH_LT": 1, "BRANCH_GTE": 2, "BRANCH_GT": 3}
+    for own, model, rows in models:
+        node = model.graph.node[0]
+        if len(model.graph.node) != 1 or node.op_type != "TreeEnsembleRegressor":
+            continue
+        old = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        if any(old.get("base_values", [])) and not own.startswith("BRANCH"):
+            continue
+        nodes = list(zip(old["nodes_treeids"], old["nodes_nodeids"]))
+        modes = [mode.decode() for mode in old["nodes_modes"]]
+        branch = {key: i for i, key in enumerate(key for key, mode in zip(nodes, modes) if mode != "LEAF")}
+        leaf = {key: i for i, key in enumerate(zip(old["target_treeids"], old["target_nodeids"]))}
+        inner = [i for i, mode in enumerate(modes) if mode != "LEAF"]
+        if {tree for tree, _ in branch} != set(old["nodes_treeids"]):
+            continue
+
+        def side(which):
+            keys = [(nodes[i][0], old[f"nodes_{which}nodeids"][i]) for i in inner]
+            return [int(key in leaf) for key in keys], [leaf[key] if key in leaf else branch[key] for key in keys]
+
+        (true_leaf, true_id), (false_leaf, false_id) = side("true"), side("false")
+        several = own.startswith("BRANCH")
+        targets = [i % 3 if several else 0 for i in range(len(leaf))]
+        for transform in range(3) if several else (0,):
+            made = helper.make_node(
+                "TreeEnsemble",
+                ["x"],
+                ["y"],
+                domain="ai.onnx.ml",
+                n_targets=3 if several else 1,
+                aggregate_function=0 if old.get("aggregate_function") == b"AVERAGE" else 1,
+                post_transform=transform,
+                tree_roots=[min(branch[key] for key in branch if key[0] == tree) for tree in sorted(set(old["nodes_treeids"]))],
+                nodes_modes=helper.make_tensor("m", TensorProto.UINT8, [len(inner)], [numbers[modes[i]] for i in inner]),
+                nodes_splits=helper.make_tensor("s", TensorProto.FLOAT, [len(inner)], [old["nodes_values"][i] for i in inner]),
+                nodes_featureids=[old["nodes_featureids"][i] for i in inner],
+                nodes_truenodeids=true_id,
+                nodes_trueleafs=true_leaf,
+                nodes_falsenodeids=false_id,
+                nodes_falseleafs=false_leaf,
+                leaf_targetids=targets,
+                leaf_weights=helper.make_tensor("w", TensorProto.FLOAT, [len(leaf)], old["target_weights"]),
+            )
+            given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, rows.shape[1]])
+            out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 3 if several else 1])
+            opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 5)]
+            graph = helper.make_graph([made], "trees", [given], [out])
+            yield f"five-{own}-{transform}", helper.make_model(graph, opset_imports=opsets, ir_version=8), rows
+
+
 def write():
     import onnxruntime
     from skl2onnx import to_onnx
@@ -153,6 +207,7 @@ def write():
         if own == "forest":
             models.append(("forest-zipmap", to_onnx(model, rows[:1], target_opset=17), rows))
     models.extend(branches())
+    models.extend(ensembles(models[:]))
     for own, model, rows in models:
         # Adds rows whose values are the float32 numbers next to those of the training rows, in a random direction.
         random = np.random.default_rng(5)
@@ -161,8 +216,18 @@ def write():
         path = os.path.join(name, own)
         with open(path + ".onnx", "wb") as file:
             file.write(model.SerializeToString())
+        transform = 0
+        for attribute in model.graph.node[0].attribute:
+            # In TreeEnsemble, ONNX Runtime 1.32 confuses SOFTMAX (1) with LOGISTIC (2), and onnx's evaluator ignores both.
+            if own.startswith("five") and attribute.name == "post_transform":
+                transform, attribute.i = attribute.i, 0
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
         found = session.run(None, {session.get_inputs()[0].name: rows})
+        if transform == 1:
+            powers = np.exp(found[0].astype(np.float64))
+            found = [powers / powers.sum(axis=1, keepdims=True)]
+        elif transform == 2:
+            found = [1 / (1 + np.exp(-found[0].astype(np.float64)))]
         labels, outputs = (found[0], found[1]) if len(found) > 1 else (None, found[0])
         if isinstance(outputs, list):
             outputs = np.array([list(row.values()) for row in outputs])

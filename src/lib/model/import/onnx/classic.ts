@@ -30,9 +30,11 @@ function linearScores(call: NodeCall, targets: number): Activation {
 }
 
 /** The scores after the model's `post_transform`. */
-export function transformed(call: NodeCall, y: Activation): Activation {
-  const { maker, attributes, where } = call;
-  const kind = attributes.text('post_transform', 'NONE');
+export function transformed(
+  { maker, attributes, where }: NodeCall,
+  y: Activation,
+  kind = attributes.text('post_transform', 'NONE'),
+): Activation {
   if (kind === 'NONE') return y;
   if (kind === 'LOGISTIC') return unary(maker, 'LOGISTIC', y);
   if (kind === 'SOFTMAX') return softmaxOf(maker, y, y.shape.length - 1);

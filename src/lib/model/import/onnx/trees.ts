@@ -165,11 +165,15 @@ function baseOf(call: NodeCall, outputs: number): number[] {
   return Array.from({ length: outputs }, (_, o) => given[o] ?? 0);
 }
 
+function targetsOf({ attributes, where }: NodeCall): number {
+  const targets = attributes.integer('n_targets', 1);
+  if (targets >= 1 && targets <= 4096) return targets;
+  throw malformed(`${where}: expected 1 to 4096 targets, got ${targets}`);
+}
+
 const regressor: Lower = (call) => {
   const { attributes, where } = call;
-  const targets = attributes.integer('n_targets', 1);
-  if (!(targets >= 1 && targets <= 4096))
-    throw malformed(`${where}: expected 1 to 4096 targets, got ${targets}`);
+  const targets = targetsOf(call);
   const how = attributes.text('aggregate_function', 'SUM');
   if (how !== 'SUM' && how !== 'AVERAGE')
     throw unsupported(where, `aggregate_function ${how} is not supported`, 'use SUM or AVERAGE');
@@ -220,7 +224,96 @@ function pair(call: NodeCall): Activation {
   return transformed(call, forest(call, trees, isShare ? [1 - base, base] : [-base, base]));
 }
 
+/** Comparisons and transformations of ONNX-ML 5, by number. */
+const modes = [
+  'BRANCH_LEQ',
+  'BRANCH_LT',
+  'BRANCH_GTE',
+  'BRANCH_GT',
+  'BRANCH_EQ',
+  'BRANCH_NEQ',
+  'BRANCH_MEMBER',
+];
+const transformations = ['NONE', 'SOFTMAX', 'LOGISTIC', 'SOFTMAX_ZERO', 'PROBIT'];
+
+/** A tensor attribute of numbers. */
+function tensorOf({ attributes, where }: NodeCall, name: string): ArrayLike<number> {
+  const found = attributes.tensor(name)?.data;
+  if (found === undefined) throw malformed(`${where}: the attribute ${name} is missing`);
+  return found;
+}
+
+/** The trees of a TreeEnsemble. Each branch leads to a node or to a leaf, which adds to one output. @param factor multiplies all weights */
+function ensembleTrees(call: NodeCall, outputs: number, factor: number): RealTree[] {
+  const { attributes, where } = call;
+  const kinds = tensorOf(call, 'nodes_modes');
+  const thresholds = tensorOf(call, 'nodes_splits');
+  const weights = tensorOf(call, 'leaf_weights');
+  const targets = integers(call, 'leaf_targetids', weights.length);
+  const [features, yes, no, yesIsLeaf, noIsLeaf] = [
+    'nodes_featureids',
+    'nodes_truenodeids',
+    'nodes_falsenodeids',
+    'nodes_trueleafs',
+    'nodes_falseleafs',
+  ].map((name) => integers(call, name, kinds.length)) as [number[], number[], number[], number[], number[]];
+  if (thresholds.length !== kinds.length)
+    throw malformed(
+      `${where}: expected ${kinds.length} thresholds, one for each node, got ${thresholds.length}`,
+    );
+  const used = new Set<number>();
+  return (attributes.integers('tree_roots') ?? []).map((root): RealTree => {
+    const made = { feature: [] as number[], key: [] as number[], low: [] as number[], high: [] as number[] };
+    const leaves: number[] = [];
+    const own = [root];
+    const leafAt = (id: number): number => {
+      const output = targets[id];
+      if (output === undefined || !(output >= 0 && output < outputs))
+        throw malformed(`${where}: leaf ${id} of target ${output} does not exist`);
+      call.maker.reserve(outputs);
+      leaves.push(...Array.from({ length: outputs }, (_, o) => (o === output ? weights[id]! * factor : 0)));
+      return -leaves.length / outputs;
+    };
+    const next = (id: number, isLeaf: number) => (isLeaf ? leafAt(id) : own.push(id) - 1);
+    for (let at = 0; at < own.length; at++) {
+      const i = own[at]!;
+      if (!(i >= 0 && i < kinds.length) || used.has(i))
+        throw malformed(`${where}: node ${i} does not exist, or belongs to two branches`);
+      used.add(i);
+      const mode = modes[kinds[i]!] ?? String(kinds[i]);
+      const condition = conditions[mode];
+      if (condition === undefined)
+        throw unsupported(
+          where,
+          `nodes of mode ${mode} are not supported`,
+          'train with numeric thresholds only',
+        );
+      const [ifTrue, ifFalse] = [next(yes[i]!, yesIsLeaf[i]!), next(no[i]!, noIsLeaf[i]!)];
+      made.feature.push(features[i]!);
+      made.key.push(condition.key(thresholds[i]!, where));
+      made.low.push(condition.isBelow ? ifTrue : ifFalse);
+      made.high.push(condition.isBelow ? ifFalse : ifTrue);
+    }
+    return { ...made, leaves, root: 0 };
+  });
+}
+
+/** TreeEnsemble, which replaces the classifier and the regressor in ONNX-ML 5. */
+const ensemble: Lower = (call) => {
+  const { attributes, where } = call;
+  const targets = targetsOf(call);
+  const how = attributes.integer('aggregate_function', 1);
+  if (how !== 0 && how !== 1)
+    throw unsupported(where, `aggregate_function ${how} is not supported`, 'use SUM (1) or AVERAGE (0)');
+  const number = attributes.integer('post_transform', 0);
+  const count = (attributes.integers('tree_roots') ?? []).length;
+  const trees = ensembleTrees(call, targets, how === 0 ? 1 / count : 1);
+  const scores = forest(call, trees, new Array<number>(targets).fill(0));
+  return transformed(call, scores, transformations[number] ?? String(number));
+};
+
 export const treeRows: Readonly<Record<string, Lower>> = {
+  'ai.onnx.ml:TreeEnsemble': ensemble,
   'ai.onnx.ml:TreeEnsembleClassifier': classifier,
   'ai.onnx.ml:TreeEnsembleRegressor': regressor,
 };
