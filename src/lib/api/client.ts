@@ -21,6 +21,7 @@ import { pathOf, queryOf } from './contract/endpoint.js';
 import { bodyOf } from './errors.js';
 import type { EventPage } from './events/api.js';
 import { everyPage } from './page.js';
+import { openRemote, type RemoteQuery } from './remote.js';
 import type { Rollout, RolloutCommand } from './rollouts/schema.js';
 import {
   type EventsQuery,
@@ -102,6 +103,9 @@ export function createClient(options: ClientOptions) {
     webhooks: callsOf(transport, contract.webhooks),
     labels: callsOf(transport, contract.labels),
     retention: callsOf(transport, contract.retention),
+    /** Opens a remote session on a device. */
+    openRemote: (device: string, query: RemoteQuery, signal?: AbortSignal) =>
+      openRemote(options, device, query, signal),
     close: () => transport.close(),
   };
 }

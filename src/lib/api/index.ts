@@ -387,6 +387,24 @@ export { numberOf, type PageQuery, pageOfRows } from './page.js';
 export { type Problem, problemOf, problemSchema, problemType } from './problem.js';
 export { type ModelId, parseModelReference, parseVersion, promoteModel, resolveModel } from './reference.js';
 export type { RelayStatus } from './relay-api.js';
+export {
+  mostCopyBytes,
+  openSocket,
+  type RemoteOpen,
+  type RemoteOpened,
+  type RemoteQuery,
+  type RemoteRequest,
+  remoteCloseCodes,
+  remoteConsentMs,
+  remoteEnded,
+  remoteMessageBytes,
+  remoteOpenedSchema,
+  remoteOpenSchema,
+  remoteRefusalSchema,
+  remoteRequestSchema,
+  remoteTarget,
+  remoteTimeMs,
+} from './remote.js';
 export { type Amount, amountSchema, shareOf } from './rollouts/amount.js';
 export {
   type Deployed,

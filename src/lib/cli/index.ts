@@ -51,6 +51,7 @@ export {
   networkFlags,
   networkOf,
   oneDevice,
+  remoteTime,
   selector,
   selectorTexts,
   settingWordsOf,
@@ -246,14 +247,17 @@ export {
   commandsAppliedText,
   commandsTable,
   conformityText,
+  copiedText,
   deviceCalledText,
   deviceHistoryText,
   deviceMessagesText,
   deviceSecretText,
   devicesTable,
   deviceText,
+  forwardText,
   settingsAppliedText,
   settingsText,
+  shellText,
 } from './render/fleet.js';
 export { endPairs, fileStep, fitText, inspectionText } from './render/inspection.js';
 export { checkedLoopText, installedLoopText, loopsNext, loopsText, loopText } from './render/loop.js';

@@ -371,8 +371,8 @@ function listOf(name: string, value: unknown): string[] {
 
 /**
  * Permission class of a command. `read`: reads files of this machine and the current platform, and changes nothing. `never`: asks
- * questions, never ends, or prints a secret. All others are `write` and require an approval, because they change something, contact an
- * address given in the arguments, access a board, or start programs.
+ * questions, never ends, prints a secret, or opens a remote session. All others are `write` and require an approval, because they
+ * change something, contact an address given in the arguments, access a board, or start programs.
  */
 type ToolClass = 'read' | 'write' | 'never';
 
@@ -387,7 +387,8 @@ webhook list, webhook show
 `;
 
 const never = `
-board image follow, board lock, board monitor, board share, board simulate, completion, dashboard, device claim, device secret, device simulate, events tail,
+board image follow, board lock, board monitor, board share, board simulate, completion, dashboard, device agent, device claim, device copy, device forward, device secret, device shell, device simulate,
+events tail,
 fleet simulate, login, logout, loop run, mcp, mcp approve, pipeline watch, platform logs, stream bridge, stream login, stream route run, stream tail,
 token create, token rotate, trust init, trust rotate, up, user add, webhook add, webhook rotate
 `;

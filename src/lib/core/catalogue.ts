@@ -1226,6 +1226,26 @@ export const catalogue = {
       "A recording does not have the fields or the rate that the device's model expects, or two models that are being compared expect different fields or rates.",
     next: "Record with the fields and the rate in the project's aiot.yaml.",
   },
+  AIOT_REMOTE_ENDED: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'A remote session ended before its work was complete: its time was over, the platform stopped, or the user or the device lost its rights.',
+    next: 'Open a new session. `aiot device history NAME` shows why earlier ones ended.',
+  },
+  AIOT_REMOTE_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about: 'The device could not carry out a remote session, for example because a file does not exist.',
+    next: 'Check the path or the program that the message names on the device.',
+  },
+  AIOT_REMOTE_REFUSED: {
+    exit: 5,
+    family: 'user',
+    about:
+      'The device refused a remote session, because of its agent’s settings, or because its consent program did not agree.',
+    next: 'On the device, run `aiot device agent` with an --allow that includes the session.',
+  },
   AIOT_REQUEST_INVALID: {
     exit: 2,
     family: 'user',

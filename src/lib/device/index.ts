@@ -55,6 +55,18 @@ export {
   type UpdateState,
 } from './protocol/messages.js';
 export { checkProof, type Proof } from './protocol/proof.js';
+export { agentEventSchema, describeAgentEvent, runAgent } from './remote/agent.js';
+export {
+  type Copied,
+  copiedSchema,
+  copyFile,
+  type ForwardEvent,
+  forwardEventSchema,
+  forwardPort,
+  type RemoteShell,
+  remoteShell,
+  remoteShellSchema,
+} from './remote/operate.js';
 export { simulateDevice } from './simulate.js';
 export { parseSpeed, suitableSource } from './telemetry/sensor.js';
 export { createVirtualDevice } from './virtual/device.js';

@@ -36,6 +36,7 @@ import { DeviceCommands } from './devices/calls.js';
 import { Deltas, DesiredStates, type PublishRetained } from './devices/desired.js';
 import { Fleet } from './devices/fleet.js';
 import { SharedPresence } from './devices/presence.js';
+import { RemoteAccess } from './devices/remote.js';
 import { keepRevocationList } from './devices/revocations.js';
 import { DeviceSettingsService } from './devices/settings.js';
 import { type LiveHub, liveHub } from './devices/talk.js';
@@ -228,6 +229,15 @@ const platformParts = new PartTable<Ground>()
   .part('live', ({ state, log }) => liveHub(state.telemetry.reader, log), close)
   .part('commands', ({ state, broker, live, now }) => new DeviceCommands({ ...state, broker, live, now }))
   .part('settings', ({ state, desired, now }) => new DeviceSettingsService({ ...state, desired, now }))
+  .part(
+    'remote',
+    async ({ options: { dataDir }, state, log, now }) => {
+      const remote = new RemoteAccess({ ...state, dataDir, log, now });
+      await whenSound(state.engine, () => remote.recover());
+      return remote;
+    },
+    close,
+  )
   .part('homeAssistant', homeAssistantOf)
   .part('begun', ({ state, outgoing }) => whenSound(state.engine, outgoing.begin))
   .part('replicas', replicasOf)
@@ -551,6 +561,7 @@ async function startApp(
     settings: DeviceSettingsService;
     datasets: Datasets;
     live: LiveHub;
+    remote: RemoteAccess;
     fleet: Fleet;
     ddi: Ddi;
     workers: WorkerStates;
@@ -560,7 +571,7 @@ async function startApp(
 ): Promise<FastifyInstance> {
   const { options, urls, log, now, disk, later, state, certificates, outgoing, broker } = started;
   const { alarms, commands, desired, rollouts, connections, datasets, live, fleet, ddi, workers } = started;
-  const { replicas, settings, objectives } = started;
+  const { replicas, settings, objectives, remote } = started;
   const { jobs, webhooks, alarmTargets, relay, sender } = outgoing;
   return createApp(
     {
@@ -584,6 +595,7 @@ async function startApp(
         connections,
         replicas,
         objectives,
+        remote,
       },
       ...{ dataDir: options.dataDir, ca: state.authority.certificate, disk, workers, log, now },
       ...{ started: now(), version: aiotVersion(), rates: options.rates, drainMs: options.drainMs },

@@ -29,6 +29,8 @@ export const scopeNouns = {
   webhooks: ['read', 'write'],
   users: ['read', 'write'],
   platform: ['read', 'write'],
+  /** Allows shells, port forwarding and copying on devices, for operators. No other scope includes it. */
+  remote: ['open'],
   /** Allows a gateway to act for every device in the Direct Device Integration API, and nothing else. */
   ddi: ['gateway'],
   /** Allows an external broker to ask who may connect, publish and subscribe, and nothing else. */

@@ -215,6 +215,29 @@ export const eventTypes = {
       ms: z.number().nullable(),
     }),
   ),
+  'device.remote': kind(
+    'device',
+    'A user opened a remote session on the device.',
+    z.object({ session: z.string(), kind: z.string(), target: z.string(), until: z.number() }),
+  ),
+  'device.remote-ended': kind(
+    'device',
+    'A remote session ended. The bytes are null if the platform was killed.',
+    z.object({
+      session: z.string(),
+      kind: z.string(),
+      target: z.string(),
+      reason: z.string(),
+      ms: z.number(),
+      bytesFrom: z.number().nullable(),
+      bytesTo: z.number().nullable(),
+    }),
+  ),
+  'device.remote-refused': kind(
+    'device',
+    'The device refused a remote session that a user asked for.',
+    z.object({ session: z.string(), kind: z.string(), target: z.string(), reason: z.string() }),
+  ),
   'device.settings': kind(
     'device',
     "The device's own settings were changed.",

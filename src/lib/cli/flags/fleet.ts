@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 import type { ChangeDevices, ChangeSettings } from '../../api/change-devices.js';
 import { type DeviceChange, groupName, tagName, tagValue } from '../../api/contract/devices.js';
+import { remoteTimeMs } from '../../api/remote.js';
 import { AiotError } from '../../core/errors.js';
 import { motorStates } from '../../data/motor.js';
 import { simulatedBoards } from '../../device/board.js';
@@ -17,6 +18,12 @@ export const selectorTexts = {
 };
 
 export const selector = Flags.string(selectorTexts);
+
+/** How long a remote session may last. */
+export const remoteTime = duration({
+  ...{ summary: 'End the session after this time.', env: 'AIOT_FOR', default: remoteTimeMs.usual },
+  ...{ min: remoteTimeMs.min, max: remoteTimeMs.max },
+});
 
 /** Flags of commands that change one or more devices. */
 export const fleetFlags = { selector, 'dry-run': shared['dry-run'], context: shared.context };

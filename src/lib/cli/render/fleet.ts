@@ -14,6 +14,7 @@ import { shownData } from '../../api/rollouts/words.js';
 import { lasting, plural, readable, size } from '../../core/figures.js';
 import { formatDuration } from '../../core/time.js';
 import type { Conformity } from '../../device/conform/conform.js';
+import type { Copied, ForwardEvent, RemoteShell } from '../../device/remote/operate.js';
 import {
   ago,
   appliedText,
@@ -379,4 +380,20 @@ export function conformityText({ device, conforms, checks, ...counted }: Conform
   const said = conforms ? `${green('conforms')} to protocol v1` : `${red('does not conform')} to protocol v1`;
   const line = `${bold(device)} ${said}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds.toFixed(1)} s.`;
   return `${table(['', 'check', 'aiot docs protocol', ''], rows)}\n\n${line}`;
+}
+
+export function shellText({ device, exit, signal, ms }: RemoteShell): string {
+  const how = signal === null ? `exit code ${exit}` : signal;
+  return `The session on ${bold(device)} ended after ${formatDuration(Math.round(ms / 1000) * 1000)} (${how}).`;
+}
+
+export function forwardText({ event, device, from, to, until, reason }: ForwardEvent): string {
+  if (event === 'listening')
+    return `${bold(from)} is ${to} of ${device}${until === undefined ? '' : dim(` until ${minute(until)}`)}. Press Ctrl-C to stop.`;
+  if (event === 'resumed') return `${green('resumed')} ${from}`;
+  return `${yellow(event)} ${from}: ${reason ?? ''}`;
+}
+
+export function copiedText({ from, to, bytes }: Copied): string {
+  return `Copied ${from} to ${bold(to)} (${size(bytes)}).`;
 }

@@ -19,9 +19,10 @@ import {
   limitServer,
   longestTarget,
 } from './limits.js';
-import { liveRoute } from './live.js';
+import { liveRoute, routeUpgrades } from './live.js';
 import { HttpFigures, metricsOf } from './metrics.js';
 import type { ApiParts } from './parts.js';
+import { remoteRoutes } from './remote.js';
 import { sessionRoutes, tokenRoutes, userRoutes } from './routes/access.js';
 import { blobRoutes, uploadRoutes } from './routes/blobs.js';
 import { brokerRoutes } from './routes/broker.js';
@@ -91,7 +92,9 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   await describeApi(app, parts.version);
   await app.register(named('health', healthRoutes(http)(parts)));
   await app.register(named('web', webRoutes));
-  await app.register(named('live', liveRoute(parts)));
+  const heads = routeUpgrades(app);
+  await app.register(named('live', liveRoute(parts, heads)));
+  await app.register(named('remote', remoteRoutes(parts, heads)));
   const nouns = [
     ...[
       statusRoutes,

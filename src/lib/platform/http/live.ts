@@ -73,9 +73,8 @@ type Parts = Pick<
  * requests. Plain MQTT would not suffice, because it has neither events nor the times of stored messages. This
  * connection also works with an external broker and with replicas.
  */
-export function liveRoute(parts: Parts): FastifyPluginAsync {
+export function liveRoute(parts: Parts, heads: UpgradeHeads): FastifyPluginAsync {
   return async (app) => {
-    const heads = routeUpgrades(app);
     const open = new Set<LiveConnection>();
     app.get(
       '/live',
@@ -110,12 +109,15 @@ export function liveRoute(parts: Parts): FastifyPluginAsync {
   };
 }
 
+/** The bytes that followed the head of each upgrade request. */
+export type UpgradeHeads = WeakMap<IncomingMessage, Buffer>;
+
 /**
  * Passes upgrade requests to the routes, so that all of the routes' checks apply. Without this, Node would treat them as ordinary requests.
  * Returns the bytes that followed each request's head.
  */
-function routeUpgrades(app: FastifyInstance): WeakMap<IncomingMessage, Buffer> {
-  const heads = new WeakMap<IncomingMessage, Buffer>();
+export function routeUpgrades(app: FastifyInstance): UpgradeHeads {
+  const heads: UpgradeHeads = new WeakMap<IncomingMessage, Buffer>();
   app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     socket.on('error', () => socket.destroy());
     // Node's parser no longer reads from this connection, so a body could not be read.

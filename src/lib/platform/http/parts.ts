@@ -24,6 +24,7 @@ import type { DesiredStates } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
 import type { Births, Claims, Enrolment, Simulated } from '../devices/enrolment.js';
 import type { Fleet } from '../devices/fleet.js';
+import type { RemoteAccess } from '../devices/remote.js';
 import type { DeviceSettingsService } from '../devices/settings.js';
 import type { CrashSymbols } from '../devices/symbols.js';
 import type { LiveHub } from '../devices/talk.js';
@@ -101,6 +102,7 @@ export interface ApiParts {
   workers: WorkerStates;
   /** Reason why devices cannot connect at present; null = devices can connect. */
   brokerTrouble: () => string | null;
+  remote: RemoteAccess;
   removal: Removal;
   retention: RetentionService;
   rollouts: Rollouts;

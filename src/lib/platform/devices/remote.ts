@@ -1,0 +1,417 @@
+import { randomUUID } from 'node:crypto';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { WebSocket } from 'ws';
+import * as z from 'zod';
+import {
+  type RemoteOpen,
+  type RemoteRequest,
+  remoteCloseCodes,
+  remoteConsentMs,
+  remoteRefusalSchema,
+  remoteTarget,
+} from '../../api/remote.js';
+import { AiotError } from '../../core/errors.js';
+import { makeFolder, readJson, writeJsonAtomic } from '../../core/files.js';
+import { deferred, onAbort } from '../../core/tasks.js';
+import { formatDuration } from '../../core/time.js';
+import type { Sessions } from '../access/users.js';
+import type { UserIdentity } from '../broker/identity.js';
+import type { Events } from '../events/events.js';
+import type { Devices } from './devices.js';
+
+interface Parts {
+  /** The platform's folder. */
+  dataDir: string;
+  devices: Devices;
+  events: Events;
+  sessions: Sessions;
+  log: Logger;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** Maximum number of open sessions: of one device, of one token, and in all. */
+const mostSessions = { device: 8, token: 16, all: 256 };
+/** How often sessions are checked, and how often the two connections must show that they are alive, ms. */
+const tickMs = 500;
+const beatMs = 15_000;
+/** How much may be pending for a slow receiver before its sender is paused, bytes. */
+const pendingBytes = 512 * 1024;
+/** Fastest rate of a session in each direction, bytes per second. */
+export const remoteBytesPerSecond = 16 * 1024 * 1024;
+/** How long a client may take to answer the close frame, ms. */
+const partingMs = 1000;
+
+/** The agent on a device: its connection, and the sessions that wait for its consent. */
+interface Agent {
+  device: string;
+  fingerprint: string;
+  socket: WebSocket;
+  isAlive: boolean;
+  waiting: Map<string, { resolve(socket: WebSocket): void; reject(error: AiotError): void }>;
+}
+
+/** A session as the audit log and the file of open sessions describe it. */
+const recordSchema = z.object({
+  session: z.string(),
+  device: z.string(),
+  who: z.string(),
+  kind: z.enum(['shell', 'forward', 'copy']),
+  target: z.string(),
+  opened: z.number(),
+  until: z.number(),
+});
+type Record = z.output<typeof recordSchema>;
+
+interface OpenSession extends Record {
+  user: UserIdentity;
+  agent: Agent;
+  sides: { user: Side; device: Side };
+  end(reason: string, code?: number): void;
+}
+
+interface Side {
+  socket: WebSocket;
+  bytes: number;
+  /** Bytes that may still be received in this tick. */
+  budget: number;
+  isAlive: boolean;
+}
+
+/**
+ * Remote access to devices. An agent keeps a connection to the platform and opens another one for each session that it accepts; the
+ * platform passes messages between that connection and the user's. Sessions are limited in time, and end when the user, the token, the
+ * device or its certificate loses its rights.
+ */
+export class RemoteAccess {
+  private readonly agents = new Map<string, Agent>();
+  private readonly open = new Map<string, OpenSession>();
+  /** Sessions that wait for consent. */
+  private readonly asked = new Set<{ token: string; device: string }>();
+  /** Ends that are being recorded. */
+  private readonly ending = new Set<Promise<void>>();
+  private readonly timer: NodeJS.Timeout;
+  private sinceBeatMs = 0;
+
+  constructor(private readonly parts: Parts) {
+    this.timer = setInterval(() => this.tick(), tickMs);
+    this.timer.unref();
+  }
+
+  private get folder(): string {
+    return join(this.parts.dataDir, 'remote');
+  }
+
+  /** Records the end of sessions that were open when the platform was killed. */
+  async recover(): Promise<void> {
+    const names = await readdir(this.folder).catch((): string[] => []);
+    for (const name of names.filter((each) => each.endsWith('.json'))) {
+      const file = join(this.folder, name);
+      const record = recordSchema.safeParse(await readJson(file).catch(() => null)).data;
+      if (record) await this.recordEnd(record, 'the platform stopped unexpectedly', { from: null, to: null });
+      await rm(file, { force: true });
+    }
+  }
+
+  /** The agent of a device is connected. An older connection of the same device ends. */
+  connect(device: string, fingerprint: string, socket: WebSocket): void {
+    const agent: Agent = { device, fingerprint, socket, isAlive: true, waiting: new Map() };
+    this.agents
+      .get(device)
+      ?.socket.close(remoteCloseCodes.replaced, 'another agent of this device connected');
+    this.agents.set(device, agent);
+    socket.on('error', () => socket.terminate());
+    socket.on('pong', () => {
+      agent.isAlive = true;
+    });
+    socket.on('message', (data) => {
+      const refusal = refusalIn(data as Buffer);
+      if (!refusal) socket.close(1008, 'an invalid message');
+      else
+        agent.waiting
+          .get(refusal.refuse)
+          ?.reject(new AiotError('AIOT_REMOTE_REFUSED', `${device}: ${refusal.reason}`));
+    });
+    socket.once('close', () => {
+      if (this.agents.get(device) === agent) this.agents.delete(device);
+      for (const { reject } of agent.waiting.values()) reject(noAgent(device));
+    });
+  }
+
+  /** Whether a session of the device waits for its agent. */
+  isAwaited(device: string, session: string): boolean {
+    return this.agents.get(device)?.waiting.has(session) ?? false;
+  }
+
+  /** The agent accepts a session with this connection. */
+  join(device: string, session: string, socket: WebSocket): void {
+    socket.on('error', () => socket.terminate());
+    socket.pause();
+    const waiting = this.agents.get(device)?.waiting.get(session);
+    if (waiting) waiting.resolve(socket);
+    else socket.close(1008, 'the session is no longer awaited');
+  }
+
+  /**
+   * Asks a device for a session, and records it in the audit log. Returns a function that connects the user.
+   * @throws AIOT_NOT_FOUND, AIOT_DEVICE_OFFLINE, AIOT_RATE_LIMITED, AIOT_REMOTE_REFUSED
+   */
+  async ask(device: string, request: RemoteRequest, user: UserIdentity, signal: AbortSignal) {
+    const { devices, events, now } = this.parts;
+    devices.record(device);
+    const agent = this.agents.get(device);
+    if (!agent) throw noAgent(device);
+    this.requireRoom(device, user);
+    const opened = now();
+    const record: Record = {
+      ...{ session: randomUUID(), device, who: user.name, kind: request.kind },
+      ...{ target: remoteTarget(request), opened, until: opened + request.forMs },
+    };
+    const { session, who, kind, target, until } = record;
+    const asked = { token: user.token, device };
+    this.asked.add(asked);
+    let socket: WebSocket;
+    try {
+      socket = await this.consent(agent, { open: session, who, until, request }, signal);
+    } catch (error) {
+      if (error instanceof AiotError && error.code === 'AIOT_REMOTE_REFUSED')
+        await events.record({
+          ...{ who, type: 'device.remote-refused', subject: device },
+          data: { session, kind, target, reason: error.message },
+        });
+      throw error;
+    } finally {
+      this.asked.delete(asked);
+    }
+    try {
+      await makeFolder(this.folder, 0o700);
+      await writeJsonAtomic(join(this.folder, `${session}.json`), record, 0o600);
+      const data = { session, kind, target, until };
+      await events.record({ who, type: 'device.remote', subject: device, data });
+    } catch (error) {
+      socket.terminate();
+      await rm(join(this.folder, `${session}.json`), { force: true });
+      throw error;
+    }
+    return {
+      connect: (own: WebSocket) => this.begin(record, user, agent, { user: own, device: socket }),
+      /** The user is gone. */
+      abandon: () => {
+        socket.terminate();
+        this.finish(record, 'the user disconnected', { from: 0, to: 0 });
+      },
+    };
+  }
+
+  /** Ends all sessions and connections because the platform is stopping; resolves once the ends are recorded. */
+  async close(): Promise<void> {
+    clearInterval(this.timer);
+    for (const session of [...this.open.values()]) session.end('the platform is stopping', 1001);
+    const agents = [...this.agents.values()].map(({ socket }) => socket);
+    for (const socket of agents) socket.close(1001, 'the platform is stopping');
+    const timer = setTimeout(() => {
+      for (const socket of agents) socket.terminate();
+    }, partingMs);
+    await Promise.all(
+      agents.map((socket) =>
+        socket.readyState === socket.CLOSED ? null : new Promise((resolve) => socket.once('close', resolve)),
+      ),
+    );
+    clearTimeout(timer);
+    await Promise.all(this.ending);
+  }
+
+  private requireRoom(device: string, { token }: UserIdentity): void {
+    const taken = [
+      ...this.asked,
+      ...[...this.open.values()].map((each) => ({ token: each.user.token, device: each.device })),
+    ];
+    const ofDevice = taken.filter((each) => each.device === device).length;
+    const ofToken = taken.filter((each) => each.token === token).length;
+    const most = mostSessions;
+    const full =
+      ofDevice >= most.device
+        ? `${device} has ${ofDevice} remote sessions`
+        : ofToken >= most.token
+          ? `this token has ${ofToken} remote sessions`
+          : taken.length >= most.all
+            ? `the platform has ${taken.length} remote sessions`
+            : null;
+    if (full !== null)
+      throw new AiotError('AIOT_RATE_LIMITED', `${full}, which is the maximum`, { retryable: true });
+  }
+
+  /** Waits until the agent accepts. @throws AIOT_REMOTE_REFUSED, AIOT_DEVICE_OFFLINE */
+  private async consent(agent: Agent, request: RemoteOpen, signal: AbortSignal): Promise<WebSocket> {
+    const { device, socket, waiting } = agent;
+    const accepted = deferred<WebSocket>();
+    waiting.set(request.open, accepted);
+    const fail = (code: 'AIOT_REMOTE_REFUSED' | 'AIOT_DEVICE_OFFLINE', message: string) => () =>
+      accepted.reject(new AiotError(code, message));
+    const patience = formatDuration(remoteConsentMs);
+    const timer = setTimeout(
+      fail('AIOT_REMOTE_REFUSED', `${device} did not accept the session within ${patience}`),
+      remoteConsentMs,
+    );
+    const leave = onAbort(signal, fail('AIOT_DEVICE_OFFLINE', 'the caller did not wait'));
+    try {
+      socket.send(JSON.stringify(request));
+      return await accepted.promise;
+    } finally {
+      clearTimeout(timer);
+      leave();
+      waiting.delete(request.open);
+    }
+  }
+
+  /** Passes messages between the two connections until one of them closes, or the session loses its right to exist. */
+  private begin(
+    record: Record,
+    user: UserIdentity,
+    agent: Agent,
+    sockets: { user: WebSocket; device: WebSocket },
+  ): void {
+    const side = (socket: WebSocket): Side => ({
+      ...{ socket, bytes: 0, budget: (remoteBytesPerSecond * tickMs) / 1000, isAlive: true },
+    });
+    const sides = { user: side(sockets.user), device: side(sockets.device) };
+    let ended = false;
+    const end = (reason: string, code: number = remoteCloseCodes.ended) => {
+      if (ended) return;
+      ended = true;
+      endOfToken();
+      this.open.delete(record.session);
+      for (const { socket } of Object.values(sides)) closeSocket(socket, code, reason);
+      this.finish(record, reason, { from: sides.device.bytes, to: sides.user.bytes });
+    };
+    const endOfToken = this.parts.sessions.begin(user, () =>
+      end('the token was revoked or expired, or its rights changed'),
+    );
+    this.open.set(record.session, { ...record, user, agent, sides, end });
+    for (const [from, to, name] of [
+      [sides.user, sides.device, 'the user'],
+      [sides.device, sides.user, 'the device'],
+    ] as const) {
+      forward(from, to);
+      from.socket.on('error', () => from.socket.terminate());
+      from.socket.on('pong', () => {
+        from.isAlive = true;
+      });
+      from.socket.once('close', (code, reason) => {
+        const isClean = code === 1000;
+        const told = reason.toString('utf8');
+        end(
+          isClean ? `${name} closed it` : `${name} disconnected${told === '' ? '' : ` (${told})`}`,
+          isClean ? 1000 : remoteCloseCodes.ended,
+        );
+      });
+    }
+    const { session, until } = record;
+    sides.user.socket.send(JSON.stringify({ session, until }));
+    for (const { socket } of Object.values(sides)) socket.resume();
+    // Both the rights and the connections may have ended while the device was asked.
+    for (const [name, { socket }] of Object.entries(sides))
+      if (socket.readyState !== socket.OPEN) end(`the ${name} disconnected`);
+    const begun = this.open.get(session);
+    if (begun) this.check(begun);
+  }
+
+  private tick(): void {
+    for (const session of [...this.open.values()]) this.check(session);
+    for (const agent of this.agents.values())
+      if (this.parts.devices.authenticated(agent.fingerprint) === null)
+        agent.socket.close(1008, 'not allowed');
+    this.sinceBeatMs += tickMs;
+    if (this.sinceBeatMs < beatMs) return;
+    this.sinceBeatMs = 0;
+    const ends = [...this.open.values()].flatMap(({ sides }) => Object.values(sides));
+    for (const one of [...this.agents.values(), ...ends]) {
+      if (!one.isAlive) one.socket.terminate();
+      else one.socket.ping();
+      one.isAlive = false;
+    }
+  }
+
+  private check(session: OpenSession): void {
+    const { devices, now } = this.parts;
+    const { device, agent, user, sides } = session;
+    if (now() >= session.until) session.end('its time is over', remoteCloseCodes.expired);
+    else if (devices.authenticated(agent.fingerprint)?.name !== device)
+      session.end("the device's certificate is no longer valid");
+    else if (user.reach !== null && !user.reach.has(device))
+      session.end('the device is no longer among the devices of the token');
+    for (const one of Object.values(sides)) {
+      const most = (remoteBytesPerSecond * tickMs) / 1000;
+      if (one.budget <= 0 && one.socket.readyState === one.socket.OPEN) one.socket.resume();
+      one.budget = Math.min(most, one.budget + most);
+    }
+  }
+
+  /** Records that a session has ended. */
+  private finish(record: Record, reason: string, bytes: { from: number; to: number }): void {
+    const recording = this.recordEnd(record, reason, bytes)
+      .then(() => rm(join(this.folder, `${record.session}.json`), { force: true }))
+      // The file remains, and the end is recorded at the next start.
+      .catch((err: unknown) => this.parts.log.error({ err }, 'could not record the end of a remote session'))
+      .finally(() => this.ending.delete(recording));
+    this.ending.add(recording);
+  }
+
+  private async recordEnd(
+    { session, device, who, kind, target, opened }: Record,
+    reason: string,
+    { from, to }: { from: number | null; to: number | null },
+  ): Promise<void> {
+    const { events, now } = this.parts;
+    const data = {
+      session,
+      kind,
+      target,
+      reason,
+      ms: Math.max(0, now() - opened),
+      bytesFrom: from,
+      bytesTo: to,
+    };
+    await events.record({ who, type: 'device.remote-ended', subject: device, data });
+  }
+}
+
+/** Passes messages on. The sender is paused while the receiver is slow, or while the sender exceeds its rate. */
+function forward(from: Side, to: Side): void {
+  from.socket.on('message', (data, isBinary) => {
+    if (to.socket.readyState !== to.socket.OPEN) return;
+    const { length } = data as Buffer;
+    from.bytes += length;
+    from.budget -= length;
+    const slow = to.socket.bufferedAmount > pendingBytes;
+    if (slow || from.budget <= 0) from.socket.pause();
+    to.socket.send(data, { binary: isBinary }, () => {
+      if (slow && from.budget > 0 && from.socket.readyState === from.socket.OPEN) from.socket.resume();
+    });
+  });
+}
+
+function closeSocket(socket: WebSocket, code: number, reason: string): void {
+  if (socket.readyState === socket.CLOSED) return;
+  // A paused connection would never read the other side's close frame.
+  if (socket.readyState === socket.OPEN) socket.resume();
+  socket.close(code, reason.slice(0, 100));
+  const timer = setTimeout(() => socket.terminate(), partingMs);
+  socket.once('close', () => clearTimeout(timer));
+}
+
+function noAgent(device: string): AiotError {
+  return new AiotError('AIOT_DEVICE_OFFLINE', `no agent for remote access is connected from ${device}`, {
+    next: 'Start `aiot device agent FOLDER --allow shell` on the device.',
+  });
+}
+
+function refusalIn(data: Buffer): z.output<typeof remoteRefusalSchema> | null {
+  try {
+    return remoteRefusalSchema.parse(JSON.parse(data.toString('utf8')));
+  } catch {
+    return null;
+  }
+}
