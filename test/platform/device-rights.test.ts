@@ -644,3 +644,25 @@ describe('over MQTT, a token limited to a selector', () => {
     await closed;
   });
 });
+
+describe('a command that waits for an offline device', () => {
+  it('is not sent once the device has left the limits of the token', async () => {
+    const name = 'press-10';
+    const out = join(own.folder, name);
+    await provisionDevice({ client: own.client, name, type: 'virtual', out });
+    await tag(name, 'hall-3');
+    const called = client.commands.call(
+      name,
+      { command: 'ping', offline: 'wait', timeoutMs: 20_000 },
+      { limitMs: 20_000 },
+    );
+    const refused = expect(called).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
+    await delay(300);
+    await tag(name, 'hall-4');
+    await refused;
+    const arrived = await fakeDevice(own.platform.urls.mqtts, out, name);
+    const { events } = await own.client.events.page({ types: ['device.call'], subject: name, limit: 10 });
+    expect(events).toEqual([]);
+    await arrived.client.endAsync(true);
+  });
+});

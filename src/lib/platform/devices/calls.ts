@@ -18,6 +18,7 @@ import { formatDuration } from '../../core/time.js';
 import { topicOf } from '../../device/protocol/codec.js';
 import { type Reply, replySchema } from '../../device/protocol/control.js';
 import { builtInCommands, compileCommand, isBuiltIn, maskSecrets } from '../../fleet/command.js';
+import type { Reach } from '../access/reach.js';
 import type { Broker } from '../broker/broker.js';
 import type { Events } from '../events/events.js';
 import type { Telemetry } from '../journal/telemetry.js';
@@ -43,6 +44,8 @@ interface Parts {
 export interface Caller {
   who: string;
   role: Role;
+  /** Devices that the caller's rights are limited to; null = all. */
+  reach: Reach | null;
   /** Idempotency-Key of the request; null = none. */
   key: string | null;
   /** Aborted when the caller no longer waits. */
@@ -264,7 +267,7 @@ export class DeviceCommands {
     row: CallRow,
     command: CommandInfo,
     params: Record<string, unknown>,
-    { signal }: Caller,
+    { reach, signal }: Caller,
   ): Promise<Outcome> {
     const { live, devices, broker, now } = this.parts;
     const { device, id, deadline } = row;
@@ -285,6 +288,9 @@ export class DeviceCommands {
       while (reply === null && now() < deadline && !signal.aborted) {
         const due = sent === null || (command.repeatable && now() - publishedAt >= resendMs);
         // A device that has just connected may not be subscribed yet, and would miss the command.
+        // The device may have left the caller's limits while the command was waiting.
+        if (sent === null && reach !== null && !reach.has(device))
+          return await this.end(row, beyondReach(device));
         if (due && devices.isHere(device) && broker.hears(device, topicOf(device, 'command'))) {
           const isFirst = sent === null && (await this.claim(row, command, params));
           sent ??= now();
@@ -373,6 +379,12 @@ export class DeviceCommands {
       return (known && outcomeOf(known)) ?? outcome;
     });
   }
+}
+
+/** The outcome of a call whose device left the caller's limits before anything was sent. */
+function beyondReach(device: string): Outcome {
+  const message = `${device} is no longer among the devices of this token: nothing was sent`;
+  return { code: 'AIOT_NOT_ALLOWED', message };
 }
 
 /** The outcome of a call without a reply at its deadline. */

@@ -185,7 +185,7 @@ export const commandRoutes: Routes =
         const left = new AbortController();
         reply.raw.once('close', () => left.abort());
         return commands.call(request.params.name, request.body, {
-          ...{ who: request.who, role: request.user?.role ?? 'viewer' },
+          ...{ who: request.who, role: request.user?.role ?? 'viewer', reach: request.user?.reach ?? null },
           ...{ key: idempotencyKeyOf(request), signal: left.signal },
         });
       },
