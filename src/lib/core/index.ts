@@ -121,6 +121,7 @@ export {
   preload,
   residentBytes,
   runProgram,
+  runProgramNow,
   startProgram,
   stopProgram,
   withYoungHeapKept,

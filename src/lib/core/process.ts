@@ -1,4 +1,4 @@
-import { ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { access, constants, readFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
@@ -56,6 +56,21 @@ export interface RunOptions {
    * forever.
    */
   outputMs?: number;
+}
+
+/**
+ * Runs a program to its end while this process waits, for callers that cannot be asynchronous. It is killed after `timeoutMs`.
+ * @param mostOutput maximum bytes of stdout and of stderr
+ */
+export function runProgramNow(
+  program: string,
+  args: readonly string[],
+  { input, mostOutput, timeoutMs }: { input: Uint8Array; mostOutput: number; timeoutMs: number },
+): { code: number | null; stdout: Uint8Array; stderr: string; error: Error | undefined } {
+  const { status, stdout, stderr, error } = spawnSync(program, [...args], {
+    ...{ input, maxBuffer: mostOutput, timeout: timeoutMs, killSignal: 'SIGKILL' },
+  });
+  return { code: status, stdout: stdout ?? new Uint8Array(0), stderr: String(stderr ?? ''), error };
 }
 
 export interface ProgramEnd {

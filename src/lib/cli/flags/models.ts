@@ -17,9 +17,9 @@ export const modelFlags = {
     env: 'AIOT_LABEL',
     helpValue: 'NAME',
   }),
-  runtime: Flags.option({ options: ['litert', 'device'] as const })({
+  runtime: Flags.option({ options: ['litert', 'device', 'ai-edge-litert'] as const })({
     summary:
-      "Interpreter: Google's LiteRT, or the built-in one (device), which is bit-exact with TFLite Micro [default: device for float32 and int8 models, otherwise litert].",
+      "Interpreter: Google's LiteRT, or the built-in one (device), which is bit-exact with TFLite Micro, or the Python package ai-edge-litert (AIOT_PYTHON) [default: device for float32 and int8 models, otherwise litert].",
     env: 'AIOT_RUNTIME',
   }),
   classes: Flags.string({

@@ -58,7 +58,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   const folds = await readFolds(project, training);
   const runs = refusalOfDevice(int8.graph) === null;
   const runtime = options.runtime ?? (runs ? 'device' : 'litert');
-  const outputs = await runBuilt(built, test, runs || runtime === 'device', signal);
+  const outputs = await runBuilt(built, test, { onDevice: runs || runtime === 'device', runtime }, signal);
   const verdictOf = (of: Said, resample: boolean) =>
     judge({ ...rowsOf(built, outputs), costs, outputs: of, resample });
   const onDevice = outputs.device ?? outputs.litert;
@@ -244,14 +244,17 @@ interface BuiltOutputs {
 async function runBuilt(
   built: Built,
   { count, pieces }: PartPieces,
-  onDevice: boolean,
+  { onDevice, runtime }: { onDevice: boolean; runtime: Runtime },
   signal?: AbortSignal,
 ): Promise<BuiltOutputs> {
   const { training, float, int8, rows } = built;
   const opened: RunningNetwork[] = [];
   const device = onDevice ? asDevice(mainOutput(int8.graph), training.standardization, signal) : null;
   try {
-    opened.push(await openNetwork(mainBytes(float)), await openNetwork(mainBytes(int8), 'litert'));
+    opened.push(
+      await openNetwork(mainBytes(float)),
+      await openNetwork(mainBytes(int8), runtime === 'device' ? 'litert' : runtime),
+    );
     const width = opened[0]!.outputs;
     const reconstructs = training.network.output.kind === 'reconstruction';
     const room = () => (reconstructs ? new Float64Array(count) : new Float32Array(count * width));

@@ -9,14 +9,18 @@ import {
 } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { withFloatConstants } from '../../formats/tflite/real-values.js';
+import { openEdgeLiteRt } from '../../runtime/edge-litert.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import type { Interpreter } from '../../runtime/interpreter/node.js';
 import { floatView, openLiteRt } from '../../runtime/litert.js';
 import { precisionOf, refusalOfDevice, refuseOffDevice } from '../inspect/costs.js';
 import { brokenConstant } from '../network/simplify.js';
 
-/** Google's LiteRT on this machine, or the interpreter that matches TFLite Micro on a device. */
-export type Runtime = 'litert' | 'device';
+/**
+ * Google's LiteRT as WebAssembly, the interpreter that matches TFLite Micro on a device, or LiteRT as a Python package that the user has
+ * installed.
+ */
+export type Runtime = 'litert' | 'device' | 'ai-edge-litert';
 
 /** A network with any input and output types, ready for rows of real values. */
 export interface RunningNetwork {
@@ -31,6 +35,8 @@ export interface RunningNetwork {
   graph: Graph;
   /** Takes and returns real values, quantized in between as the file requires. Returns a new array each time. */
   run(row: Float32Array): Float32Array;
+  /** Runs [rows × inputs] at once, for runtimes that are slow to start. */
+  runAll?(inputs: Float32Array, rows: number): Float32Array;
   /** Resets the variables to their initial values, so that the next row starts a recording. */
   reset(): void;
   /** Releases the network's memory. */
@@ -74,6 +80,14 @@ export async function openNetwork(bytes: Uint8Array, asked?: Runtime): Promise<R
     throw new AiotError('AIOT_TFLITE_UNSUPPORTED', 'LiteRT cannot reset the variables of this model', {
       next: 'Run it with --runtime device.',
     });
+  if (asked === 'ai-edge-litert') {
+    const runAll = openEdgeLiteRt(graph, common.outputs);
+    return {
+      ...common,
+      ...{ runtime: asked, runAll, reset: () => {}, close: () => {} },
+      run: (row) => runAll(row, 1),
+    };
+  }
   const model = await openLiteRt(bytes);
   return {
     ...common,
@@ -100,11 +114,12 @@ export function predictRows(
 ): Float32Array {
   const rows = inputs.length / network.inputs;
   const out = new Float32Array(rows * network.outputs);
+  const all = network.runAll?.(inputs, rows);
   network.reset();
   for (let row = 0; row < rows; row++) {
     if (row % 64 === 0) signal?.throwIfAborted();
     if (row > 0 && groups?.[row] !== groups?.[row - 1]) network.reset();
-    const answer = network.run(rowOf(inputs, network.inputs, row));
+    const answer = all ? rowOf(all, network.outputs, row) : network.run(rowOf(inputs, network.inputs, row));
     const wrong = answer.findIndex((value) => !Number.isFinite(value));
     if (wrong >= 0) throw noNumber(network, `row ${before + row + 1}: output ${wrong}`, answer[wrong]!);
     out.set(answer, row * network.outputs);

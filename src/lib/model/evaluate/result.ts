@@ -204,7 +204,7 @@ export const evaluateResultSchema = z.object({
   unit: z.enum(['window', 'row']),
   output: outputKindSchema,
   /** The runtime on which the metrics below were measured, for the quantized network. */
-  runtime: z.enum(['litert', 'device']),
+  runtime: z.enum(['litert', 'device', 'ai-edge-litert']),
   ...verdictShape,
   /** The float network on LiteRT; the quantized network on the device interpreter (if supported) and on LiteRT. */
   float: networkFiguresSchema,
@@ -258,7 +258,7 @@ export const fileEvaluationSchema = z.object({
   dataDigest: z.string(),
   /** Whether rows were standardized with the mean and deviation stored in the file. */
   standardized: z.boolean(),
-  runtime: z.enum(['litert', 'device']),
+  runtime: z.enum(['litert', 'device', 'ai-edge-litert']),
   /** Interpretation of the outputs. */
   output: outputKindSchema,
   ...verdictShape,

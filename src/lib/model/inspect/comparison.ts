@@ -22,7 +22,7 @@ export const comparisonSchema = z.object({
   b: sideSchema,
   /** Data on which both models ran; null = none, so only their files were compared. */
   data: z.string().nullable(),
-  runtime: z.enum(['litert', 'device']),
+  runtime: z.enum(['litert', 'device', 'ai-edge-litert']),
   output: outputKindSchema.nullable(),
   n: z.int(),
   /** B compared with A, on labeled rows with classes. */
