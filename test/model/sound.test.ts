@@ -1,6 +1,6 @@
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { loadProject, type Project } from '../../src/lib/core/project.js';
@@ -109,6 +109,38 @@ describe('a model of mel features', () => {
     expect(sent.map((line) => JSON.parse(line).payload.label)).toEqual(labels);
     expect(labels[0]).toBe('whistle');
   });
+
+  it('predicts in a loop on a microphone, which a program in place of arecord provides', async () => {
+    const folder = await temporaryFolder();
+    const heard = join(folder, 'arguments');
+    const samples = Int16Array.from(sound('whistle', 78, 8000), (value) => Math.round(value * 2 ** 15));
+    await writeFile(join(folder, 'sound.raw'), Buffer.from(samples.buffer));
+    // The sound in steps of 50 ms, over and over, until the loop ends the program.
+    const script = `#!${process.execPath}
+const { readFileSync, writeFileSync } = require('node:fs');
+writeFileSync(${JSON.stringify(heard)}, process.argv.slice(2).join(' '));
+const sound = readFileSync(${JSON.stringify(join(folder, 'sound.raw'))});
+let at = 0;
+setInterval(() => {
+  process.stdout.write(sound.subarray(at, at + 800));
+  at = (at + 800) % sound.length;
+}, 50);
+`;
+    await writeFile(join(folder, 'arecord'), script, { mode: 0o755 });
+    vi.stubEnv('PATH', `${folder}:${process.env.PATH}`);
+    const out = join(folder, 'out.ndjson');
+    const looped = await runCli([
+      ...['loop', 'run', '--project', project.dir, '--model', join(project.dir, 'build', 'model.aiot')],
+      ...['--sensor', 'alsa://default?rate=8000', '--vote', 'none', '--send', 'always'],
+      ...['--out', `file:${out}`, '--for', '2500ms', '--json'],
+    ]).finally(() => vi.unstubAllEnvs());
+    expect(looped.code, looped.stderr).toBe(0);
+    expect(await readFile(heard, 'utf8')).toContain('-r 8000');
+    const sent = (await readFile(out, 'utf8')).trim().split('\n');
+    const labels = sent.map((line) => JSON.parse(line).payload.label);
+    expect(labels.length).toBeGreaterThanOrEqual(3);
+    expect(labels.filter((label) => label === 'whistle').length).toBeGreaterThan(labels.length / 2);
+  }, 30_000);
 
   it('is rolled out to a virtual device, which predicts as the bundle does', async () => {
     const bytes = await readFile(join(project.dir, 'build', 'model.aiot'));
