@@ -100,8 +100,8 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The optional packages for TensorFlow.js (--backend, SavedModel import), ai-edge-litert (--runtime) or a Coral Edge TPU are missing or cannot be loaded, or the Edge TPU does not respond.',
-    next: 'Install the packages named in the message; or omit --backend, --runtime or --delegate to use the built-in engine.',
+      'The packages for TensorFlow.js, ai-edge-litert or a Coral Edge TPU are missing or cannot be loaded, or the Edge TPU does not respond.',
+    next: 'Install the packages named in the message; or omit --backend, --runtime or --delegate.',
   },
   AIOT_BACKUP_DAMAGED: {
     exit: 6,

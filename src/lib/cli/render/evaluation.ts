@@ -216,7 +216,8 @@ function worstTable({ worst, output }: EvaluateResult): string {
 
 /** Metrics of a model file on the rows of a table. */
 export function fileEvaluationText(result: FileEvaluation): string {
-  const where = { litert: 'LiteRT', device: 'the device interpreter' }[result.runtime];
+  const runtimes = { litert: 'LiteRT', device: 'the device interpreter', 'ai-edge-litert': 'ai-edge-litert' };
+  const where = runtimes[result.runtime];
   const lead: [string, string][] = [
     ['Network', `${result.precision}, ${size(result.bytes)}, predicts ${kinds[result.output]}`],
     [
