@@ -17,6 +17,9 @@ import { type DeviceRecord, inLockOrder, type StoredSettings } from './records.j
 /** Publishes a retained message at QoS 1; an empty payload deletes the retained message. */
 export type PublishRetained = (topic: string, payload: Buffer) => Promise<void>;
 
+/** Rows read at once when all states are published again. */
+const restoredAtOnce = 1000;
+
 /** The desired state of each device: written to the database first, then retained at the broker. */
 export class DesiredStates {
   /**
@@ -147,10 +150,21 @@ export class DesiredStates {
 
   /** Publishes all desired states, settings and reported states from the database, because the broker does not keep these messages across a restart. */
   async restore(devices: readonly Pick<DeviceRecord, 'name' | 'reported' | 'settings'>[]): Promise<void> {
-    const rows = await this.store.selectFrom('devices').select(['name', 'desired']).execute();
-    for (const { name, desired } of rows) {
-      this.told?.set(name, desired);
-      if (desired !== null) await this.publish(topicOf(name, 'desired'), Buffer.from(desired));
+    for (let last = ''; ; ) {
+      const rows = await this.store
+        .selectFrom('devices')
+        .select(['name', 'desired'])
+        .where('desired', 'is not', null)
+        .where('name', '>', last)
+        .orderBy('name')
+        .limit(restoredAtOnce)
+        .execute();
+      for (const { name, desired } of rows) {
+        this.told?.set(name, desired);
+        await this.publish(topicOf(name, 'desired'), Buffer.from(desired ?? ''));
+      }
+      if (rows.length < restoredAtOnce) break;
+      last = rows.at(-1)!.name;
     }
     await this.tellSettings(devices.filter(({ settings }) => settings?.wanted));
     for (const { name, reported } of devices) {

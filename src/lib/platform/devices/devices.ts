@@ -186,10 +186,6 @@ export class Devices {
     return this.memory.count();
   }
 
-  list(): DeviceInfo[] {
-    return this.records().map(({ name }) => this.info(name));
-  }
-
   /** Devices sorted by name, in code unit order. */
   records(): readonly DeviceRecord[] {
     return this.memory.records();
