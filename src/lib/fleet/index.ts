@@ -88,6 +88,7 @@ export {
 } from './rollout/waves.js';
 export {
   anyOf,
+  type Expression,
   everyOf,
   keysOf,
   listedNames,
@@ -97,6 +98,7 @@ export {
   requireKnownTags,
   requireListedNames,
   type Selectable,
+  type Term,
   testOf,
   withoutList,
 } from './selector.js';
