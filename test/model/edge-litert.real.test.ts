@@ -46,7 +46,7 @@ describeReal('litert', '--runtime ai-edge-litert', () => {
     };
     const [native, device] = [await outputsOf('ai-edge-litert'), await outputsOf('device')];
     expect(native.length).toBeGreaterThanOrEqual(180);
-    native.forEach((value, i) => expect(Math.abs(value - device[i]!)).toBeLessThan(1e-6));
+    for (const [i, value] of native.entries()) expect(Math.abs(value - device[i]!)).toBeLessThan(1e-6);
   });
 
   it('names the package if Python does not have it', async () => {

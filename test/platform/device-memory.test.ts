@@ -1,10 +1,9 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Reported } from '../../src/lib/device/protocol/messages.js';
 import { parseExpression, type Selectable, testOf } from '../../src/lib/fleet/selector.js';
 import { DeviceMemory } from '../../src/lib/platform/devices/memory.js';
 import type { DeviceRecord } from '../../src/lib/platform/devices/records.js';
-import { runs } from '../support/property.js';
+import { fc, runs } from '../support/property.js';
 
 const now = Date.UTC(2026, 10, 20);
 const names = ['a', 'b', 'motor-1', 'motor-10', 'motor-2', 'Ä'];

@@ -36,8 +36,8 @@ export {
   resizeOf,
   transposeConvOf,
 } from './interpreter/images.js';
-export { inputScale, lookupTables, sigmoidTable } from './interpreter/int16.js';
 export { logSoftmaxPlan } from './interpreter/int8.js';
+export { inputScale, lookupTables, sigmoidTable } from './interpreter/int16.js';
 export { createInterpreter, hasKernel, hasMicroKernel, nodeAt } from './interpreter/interpreter.js';
 export type { Activations, Interpreter, Node, OnTensor } from './interpreter/node.js';
 export { floatView, type LiteRtSession, liteRtModule, openLiteRt, openLiteRtSession } from './litert.js';
