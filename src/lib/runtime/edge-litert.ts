@@ -4,7 +4,7 @@ import type { Graph } from '../formats/tflite/graph.js';
 import { writeTflite } from '../formats/tflite/write.js';
 import { floatView } from './litert.js';
 
-/** Rows are run in the Python package `ai-edge-litert`, which the user has installed. It is native code, and thus faster than WebAssembly. */
+/** Rows are run in the Python package `ai-edge-litert`, which the user has installed. It is native code, so it is faster than WebAssembly. */
 
 /** Exit code of the program below if the package is missing. */
 const packageMissing = 97;

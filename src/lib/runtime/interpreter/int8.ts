@@ -254,7 +254,7 @@ export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
   };
 }
 
-/** What LOG_SOFTMAX on int8 computes before it runs. Differences from the largest input, and logarithms, are in Q5.26. */
+/** Multipliers and limits that LOG_SOFTMAX on int8 needs before it runs. Differences from the largest input, and logarithms, are in Q5.26. */
 export interface LogSoftmaxPlan {
   classes: number;
   /** Converts a difference of inputs to Q5.26. */
