@@ -127,11 +127,9 @@ static void test_messages(checks *c) {
                  "\"label\":null,\"voted\":null,\"scores\":[12.5],\"value\":12.5,\"latencyMs\":0.42}"));
 
   const float extra[] = {1.5f, 0.25f, 0.75f};
+  aiot_extra outputs[] = {{.name = "speed", .count = 1}, {.name = "wear", .count = 2}};
   bundle.extras = 2;
-  bundle.extra[0].count = 1;
-  bundle.extra[1].count = 2;
-  memcpy(bundle.extra[0].name, "speed", 6);
-  memcpy(bundle.extra[1].name, "wear", 5);
+  bundle.extra = outputs;
   answer.extra = extra;
   bytes = aiot_inference_message(message, &news);
   check_at(c, "inference", "extra outputs", 4,

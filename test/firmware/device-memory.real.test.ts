@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { deviceNeed } from '../../src/lib/model/bundle/device-memory.js';
 import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { root } from '../support/cli.js';
@@ -63,7 +64,7 @@ describeReal('riscv', 'the memory that a model needs on a 32-bit chip', () => {
   });
   afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-  it('is at least the calculated size, and at most 2 KiB more', () => {
+  it('is at least the calculated size, and at most 2 KiB more, and 320 bytes for each operator after the fifth', () => {
     const names = readdirSync(fixtures).sort();
     writeFileSync(join(dir, 'need.c'), program(names.map((name) => join(fixtures, name))));
     const memory = ['__flash=0x80000000', '__flash_size=0x400000', '__ram=0x80400000', '__ram_size=0x800000'];
@@ -94,10 +95,13 @@ describeReal('riscv', 'the memory that a model needs on a 32-bit chip', () => {
     }));
     expect(actual).toHaveLength(names.length);
     for (const [i, name] of names.entries()) {
-      const need = deviceNeed(unpackBundle(readFileSync(join(fixtures, name))));
+      const bundle = unpackBundle(readFileSync(join(fixtures, name)));
+      const need = deviceNeed(bundle);
+      // The structures of more than five operators.
+      const further = 320 * Math.max(0, readTflite(bundle.model).operators.length - 5);
       for (const when of ['active', 'trial'] as const) {
         expect(actual[i]![when], `${name}, ${when}`).toBeGreaterThanOrEqual(need[when]);
-        expect(actual[i]![when] - need[when], `${name}, ${when}`).toBeLessThan(2048);
+        expect(actual[i]![when] - need[when], `${name}, ${when}`).toBeLessThan(2048 + further);
       }
     }
   }, 300_000);

@@ -377,22 +377,25 @@ static size_t read_end(reading *r, aiot_json *json, double *scale, int32_t *zero
 
 static void read_extra(reading *r, aiot_json *json) {
   aiot_bundle *b = r->bundle;
+  const size_t count = count_elements(json);
+  const size_t room = count < AIOT_EXTRA_MAX ? count : AIOT_EXTRA_MAX;
+  b->extra = take(r, room * sizeof *b->extra, _Alignof(aiot_extra));
   aiot_json_enter(json, '[');
   for (b->extras = 0; aiot_json_element(json); b->extras++) {
-    const bool stored = b->extras < AIOT_EXTRA_MAX;
-    size_t count = 0;
+    const bool stored = b->extra != NULL && b->extras < room;
+    size_t values = 0;
     aiot_json_enter(json, '{');
     while (aiot_json_key(json)) {
       if (stored && aiot_json_is(json, "name")) aiot_json_string(json, b->extra[b->extras].name, AIOT_NAME_BYTES);
-      else if (aiot_json_is(json, "count")) count = read_count(json);
+      else if (aiot_json_is(json, "count")) values = read_count(json);
       else aiot_json_skip(json);
     }
-    if (stored) b->extra[b->extras].count = count;
-    if (count == 0) json->failed = true;
+    if (stored) b->extra[b->extras].count = values;
+    if (values == 0) json->failed = true;
   }
-  if (b->extras <= AIOT_EXTRA_MAX) return;
-  b->extras = AIOT_EXTRA_MAX;
-  unable(r, AIOT_MODEL_UNSUPPORTED);
+  if (b->extras > AIOT_EXTRA_MAX) unable(r, AIOT_MODEL_UNSUPPORTED);
+  // A bundle with more outputs, or without memory for them, is not opened.
+  if (!(b->extra != NULL && b->extras <= room)) b->extras = 0;
 }
 
 static void read_member(reading *r, aiot_json *json) {

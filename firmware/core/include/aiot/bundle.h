@@ -27,6 +27,12 @@ typedef enum {
   AIOT_ANSWER_OBJECTS
 } aiot_answer_kind;
 
+/* An output besides the prediction's: its name, and its number of values. */
+typedef struct {
+  char name[AIOT_NAME_BYTES];
+  size_t count;
+} aiot_extra;
+
 typedef struct {
   const uint8_t *data;
   size_t bytes;
@@ -114,12 +120,9 @@ typedef struct {
   /* Whether smoothing averages the outputs instead of taking the most frequent class. */
   bool average;
   aiot_span model;
-  /* Outputs that follow the prediction's in the float32 output tensor: their names, and their numbers of values. */
+  /* Outputs that follow the prediction's in the float32 output tensor, in the arena. */
   size_t extras;
-  struct {
-    char name[AIOT_NAME_BYTES];
-    size_t count;
-  } extra[AIOT_EXTRA_MAX];
+  aiot_extra *extra;
   /* Types of the model's input and output: AIOT_INT8, AIOT_INT16 or AIOT_FLOAT32. */
   int32_t input_type, output_type;
   aiot_span golden;

@@ -28,8 +28,8 @@ const double = 8;
 
 /**
  * Computes a lower bound of the memory that the firmware's core allocates from the memory for models. A board with less memory cannot run
- * the model. Members of structures are not included. On a 32-bit chip, the actual size is at most 2 KiB larger for networks of a few
- * layers (test/firmware/device-memory.real.test.ts). The model's file itself remains in flash.
+ * the model. Members of structures are not included. On a 32-bit chip, the actual size is at most 2 KiB larger for networks of up to five
+ * operators, plus 320 bytes for each further one (test/firmware/device-memory.real.test.ts). The model's file itself remains in flash.
  */
 export function deviceNeed({ info, model }: Pick<Bundle, 'info' | 'model'>): DeviceNeed {
   const graph = readTflite(model);
