@@ -13,7 +13,7 @@ import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { floatView, openLiteRt } from '../../src/lib/runtime/litert.js';
 import { root, runCli } from '../support/cli.js';
-import { describeReal, python } from '../support/real.js';
+import { describeReal, python, pythonPackages } from '../support/real.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-onnx-real-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -45,11 +45,6 @@ async function write<T>(
   await promisify(execFile)(python(environment), args, { maxBuffer: 2 ** 26 });
   return JSON.parse(readFileSync(join(folder, name, 'index.json'), 'utf8')) as T[];
 }
-
-const libraries = (environment: string) => {
-  const lib = join(root, '.venv', environment, 'lib');
-  return join(lib, readdirSync(lib)[0]!, 'site-packages');
-};
 
 /** The elements in the order that the imported model stores them in. */
 function stored<T>(values: T[], shape: readonly number[], axes: readonly number[] | undefined): T[] {
@@ -334,7 +329,7 @@ describeReal('tensorflow', 'keeping the integers of ONNX files that ONNX Runtime
     timeout: 600_000,
   }, async () => {
     if (!parts.onnx.ready()) return;
-    const names = await write<string>('onnx', 'quantized', 'quantized', libraries('tensorflow'));
+    const names = await write<string>('onnx', 'quantized', 'quantized', pythonPackages('tensorflow'));
     const total = { values: 0, equal: 0, near: 0 };
     for (const name of names) {
       const own = { values: 0, near: 0, most: 0 };
@@ -400,7 +395,7 @@ function roundHalfEven(value: number): number {
 describeReal('tensorflow', 'importing ONNX files of Keras models', () => {
   it('match ONNX Runtime to 1e-5; a loop is rejected by name', { timeout: 300_000 }, async () => {
     if (!parts.onnx.ready()) return;
-    await write('tensorflow', 'keras', 'keras', libraries('onnx'));
+    await write('tensorflow', 'keras', 'keras', pythonPackages('onnx'));
     const names = await write<string>('onnx', 'answers', 'keras');
     const off = [];
     for (const name of names.filter((each) => each !== 'keras-gru'))
@@ -420,7 +415,7 @@ describeReal('silero', 'importing a real speech detector', () => {
       'onnx',
       'silero',
       'silero',
-      join(libraries('silero'), 'silero_vad/data'),
+      join(pythonPackages('silero'), 'silero_vad/data'),
     );
     for (const name of names)
       expect(await difference(join(folder, 'silero'), name, { shapes: { input: [1, 576] } })).toBeLessThan(
@@ -433,7 +428,7 @@ describeReal('silero', 'importing a real speech detector', () => {
 describeReal('magika', 'importing a real classifier of files', () => {
   it('matches ONNX Runtime to 1e-5 on a file’s bytes', { timeout: 120_000 }, async () => {
     if (!parts.onnx.ready()) return;
-    const models = join(libraries('magika'), 'magika/models');
+    const models = join(pythonPackages('magika'), 'magika/models');
     const [name] = await write<string>(
       'onnx',
       'magika',

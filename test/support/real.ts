@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
 import { type Part, parts } from '../../scripts/parts/table.js';
@@ -69,6 +70,12 @@ export const qemuFolder = process.env.AIOT_ESP_QEMU ?? '';
 
 /** The program `garage`, or ''. */
 export const garageProgram = process.env.AIOT_GARAGE ?? '';
+
+/** The folder of the packages in a Python environment. */
+export function pythonPackages(environment: string): string {
+  const lib = join(root, '.venv', environment, 'lib');
+  return join(lib, readdirSync(lib)[0]!, 'site-packages');
+}
 
 export function python(
   environment:

@@ -1,30 +1,39 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Random } from '../../src/lib/core/numbers.js';
-import { root } from './cli.js';
+import { pythonPackages } from './real.js';
 
 /** Number of consecutive runs of a model in a comparison. */
 export const steps = 300;
+
+export interface WakeWord {
+  name: string;
+  file: Uint8Array;
+  settings: {
+    word: string;
+    /** The word is detected where the mean of the last `window` probabilities exceeds this. */
+    threshold: number;
+    window: number;
+  };
+}
 
 /**
  * The streaming models in the wheel pymicro-wakeword, which are int8 and have six variables each and one step of
  * three spectra per run.
  */
-export function wakeWords(): { name: string; file: Uint8Array }[] {
-  const [version = ''] = readdirSync(join(root, '.venv', 'wakeword', 'lib'));
-  const folder = join(
-    root,
-    '.venv',
-    'wakeword',
-    'lib',
-    version,
-    'site-packages',
-    'pymicro_wakeword',
-    'models',
-  );
+export function wakeWords(): WakeWord[] {
+  const folder = join(pythonPackages('wakeword'), 'pymicro_wakeword', 'models');
   return readdirSync(folder)
     .filter((name) => name.endsWith('.tflite'))
-    .map((name) => ({ name, file: readFileSync(join(folder, name)) }));
+    .map((name) => {
+      const about = JSON.parse(readFileSync(join(folder, name.replace('.tflite', '.json')), 'utf8'));
+      const { probability_cutoff: threshold, sliding_window_size: window } = about.micro;
+      return {
+        name,
+        file: readFileSync(join(folder, name)),
+        settings: { word: about.wake_word, threshold, window },
+      };
+    });
 }
 
 /** Steps of three spectra of 40 bands that change slowly, like those of speech, as int8, row-major. */
