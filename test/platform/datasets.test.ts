@@ -1,6 +1,9 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { datasetsOf } from '../../src/lib/platform/datasets/datasets.js';
+import type { Labels } from '../../src/lib/platform/datasets/labels.js';
+import type { Telemetry } from '../../src/lib/platform/journal/telemetry.js';
 import { runCli } from '../support/cli.js';
 import { motionDataset } from '../support/motion-dataset.js';
 import type { TestPlatform } from '../support/platform.js';
@@ -174,5 +177,41 @@ describe('retention', () => {
     const anew = await own.client.datasets.show('motion', 'm1', 'r3');
     expect(anew).toMatchObject({ label: null, parts: [], history: [] });
     expect((await own.client.datasets.show('motion', 'm1', 'r1')).history.length).toBeGreaterThan(0);
+  });
+});
+
+describe('an export by a user limited to some devices', () => {
+  it('ends with an error once a device has left the limits, instead of as a shorter file', async () => {
+    const take = { device: 'm1', recording: 'r1', startedAt: 0 };
+    let isIn = true;
+    const telemetry = {
+      stream: async () => ({ name: 'motion', fields: ['x'] }),
+      takes: async () => [take],
+      settled: async () => {},
+      take: async () => take,
+      async *read() {
+        for (let seq = 0; seq < 3; seq++) {
+          yield { channel: 'telemetry', at: 0, stream: 'motion', payload: { seq, t: seq, x: [seq] } };
+          isIn = false;
+        }
+      },
+    };
+    const labels = { ofDevices: async () => new Map() };
+    const datasets = datasetsOf(telemetry as unknown as Telemetry, labels as unknown as Labels);
+    const reach = { selectors: ['site=lab'], text: 'site=lab', has: () => isIn, matches: () => isIn };
+    const read = async (chunks: AsyncIterable<Buffer | string>) => {
+      let text = '';
+      for await (const chunk of chunks) text += chunk;
+      return text;
+    };
+    for (const open of [
+      () => datasets.export('motion', 'csv', { devices: ['m1'], reach }),
+      () => datasets.csv('motion', 'm1', 'r1', reach),
+    ]) {
+      isIn = true;
+      await expect(read(await open())).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
+    }
+    const whole = await datasets.csv('motion', 'm1', 'r1');
+    expect(await read(whole)).toBe('x\n0\n1\n2\n');
   });
 });

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { DeviceAction, DeviceChange } from '../../src/lib/api/contract/devices.js';
 import { type DeviceState, mayConnect } from '../../src/lib/fleet/device.js';
+import { reachOf } from '../../src/lib/platform/access/reach.js';
+import { secretsIn } from '../../src/lib/platform/access/secrets.js';
 import { Devices, type NewDevice } from '../../src/lib/platform/devices/devices.js';
 import { Fleet } from '../../src/lib/platform/devices/fleet.js';
 import { deviceHistory } from '../../src/lib/platform/devices/talk.js';
@@ -179,6 +181,27 @@ describe('the fleet', () => {
     await expect(deviceHistory({ store, devices }, 'never', { limit: 1 })).rejects.toMatchObject({
       code: 'AIOT_NOT_FOUND',
     });
+  });
+
+  it('is not changed for a user from whose limits it was moved while the change waited', async () => {
+    const reach = reachOf(['site=lab'], devices);
+    const secrets = secretsIn({ store, devices, events: eventsIn(store, now), now });
+    const back = { action: 'tag' as const, set: { site: 'lab' }, remove: [] };
+    await add('a');
+    for (const attempt of [
+      () => fleet.patch('a', { tags: { site: 'lab' } }, 'ann', undefined, reach),
+      () => fleet.change(['a'], back, false, 'ann', undefined, reach),
+      () => fleet.changeOne('a', { action: 'suspend' }, 'ann', undefined, reach),
+      () => secrets.make('a', 'ann', reach),
+    ]) {
+      await fleet.patch('a', { tags: { site: 'lab' } }, 'operator');
+      const moved = fleet.patch('a', { tags: { site: 'hall' } }, 'operator');
+      await expect(attempt()).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
+      await moved;
+      expect(devices.info('a')).toMatchObject({ state: 'active', tags: { site: 'hall' } });
+    }
+    const row = await store.selectFrom('devices').select('secret').executeTakeFirst();
+    expect(row).toEqual({ secret: null });
   });
 
   it('limits a device’s tags, and keeps the existing ones', async () => {

@@ -75,6 +75,7 @@ export type {
   RolloutStore,
   RolloutWave,
   Wish,
+  World,
 } from './rollout/types.js';
 export {
   inRolloutOrder,

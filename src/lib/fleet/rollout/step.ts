@@ -72,6 +72,10 @@ function crash(draft: Draft, { device: name, t }: Extract<RolloutEvent, { type: 
 const whyOut = {
   superseded: { code: 'AIOT_ROLLOUT_SUPERSEDED', message: 'a newer rollout took over the device' },
   revoked: { code: 'AIOT_NOT_ALLOWED', message: 'the device was suspended or revoked' },
+  left: {
+    code: 'AIOT_NOT_ALLOWED',
+    message: 'the device is no longer among those of the user who started the rollout',
+  },
 };
 
 function takeOut(draft: Draft, name: string, error: RolloutReason): void {
@@ -297,6 +301,10 @@ function offerTo(draft: Draft, wave: number): void {
   const asShadow = isShadowing(draft.wave(wave));
   for (const device of draft.devicesOf(wave, ({ due }) => due <= draft.at)) {
     if (!isDue(draft, device, asShadow)) continue;
+    if (draft.world.permits?.(device.name) === false) {
+      takeOut(draft, device.name, whyOut.left);
+      continue;
+    }
     if (!take(draft)) return;
     draft.offer(device, draft.head.releases[device.item]!, 'offered', asShadow);
   }

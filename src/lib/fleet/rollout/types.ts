@@ -79,6 +79,8 @@ export interface RolloutHead {
   policy: RolloutPolicy;
   /** User who started the rollout. */
   by: string;
+  /** Selectors that limited the rights of that user; absent = no limit. */
+  limit?: readonly string[];
   created: number;
   ended: number | null;
   state: RolloutPhase;
@@ -147,6 +149,8 @@ export interface World {
   returning?: boolean;
   /** Whether the device can run a model as a shadow; absent = no device can. */
   shadows?(device: string): boolean;
+  /** Whether the user who started the rollout may still change the device; absent = all devices. */
+  permits?: ((device: string) => boolean) | undefined;
 }
 
 /** The release that a device must run from now on; null = the desired release with this name is recalled. */

@@ -21,6 +21,8 @@ export interface StartRollout {
   /** Devices that already run the last release and need no update. */
   current?: readonly string[];
   by: string;
+  /** Selectors that limit the rights of that user; absent = no limit. */
+  limit?: readonly string[];
   /** ms since 1970 */
   created: number;
 }
@@ -29,7 +31,7 @@ export interface StartRollout {
  * Creates a rollout that has not sent anything to devices yet. Its first tick opens the waves whose conditions are met.
  */
 export function startRollout(start: StartRollout): RolloutState {
-  const { id, releases, rollback, selector, policy, by, created } = start;
+  const { id, releases, rollback, selector, policy, by, limit, created } = start;
   const members = splitIntoWaves(start.devices, policy.waves);
   const current = new Set(start.current);
   const devices = members.flatMap((names, wave) =>
@@ -37,7 +39,7 @@ export function startRollout(start: StartRollout): RolloutState {
   );
   return {
     head: {
-      ...{ id, releases, rollback, selector, policy, by, created },
+      ...{ id, releases, rollback, selector, policy, by, ...(limit && { limit }), created },
       ...{ ended: null, reason: null, approvals: [], wave: -1, budget: null, revision: 0 },
       state: policy.approval ? 'awaitingApproval' : 'scheduled',
       waves: members.map((names) => newWave(names.length, names.filter((name) => current.has(name)).length)),

@@ -6,6 +6,7 @@ import { deviceStep, mayConnect } from '../../fleet/device.js';
 import type { Devices } from '../devices/devices.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
+import { type Reach, requireInReach } from './reach.js';
 
 const derive = promisify<string, Buffer, number, { N: number; r: number; p: number }, Buffer>(scrypt);
 
@@ -31,11 +32,12 @@ const mostWaiting = 100;
 export interface DeviceSecrets {
   /**
    * Creates a secret that replaces the previous one. The secret is returned once and cannot be retrieved later.
-   * @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE
+   * @param reach devices that the requester's rights are limited to; null = all
+   * @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE, AIOT_NOT_ALLOWED (the device has left the reach)
    */
-  make(device: string, who: string): Promise<string>;
-  /** Removes the secret. Returns whether there was one. @throws AIOT_NOT_FOUND */
-  remove(device: string, who: string): Promise<boolean>;
+  make(device: string, who: string, reach?: Reach | null): Promise<string>;
+  /** Removes the secret. Returns whether there was one. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
+  remove(device: string, who: string, reach?: Reach | null): Promise<boolean>;
   /**
    * Whether this is the secret of a device that may connect. Wrong attempts are limited per address. `secure`: whether
    * the secret arrived over TLS. Without TLS, only simulated devices are accepted.
@@ -69,8 +71,14 @@ export function secretsIn({ store, devices, events, now }: SecretParts): DeviceS
   const wrong = createTally(now);
   const inTurn = createTurns();
 
-  const write = (name: string, hash: string | null, type: NewEvent['type'], who: string) =>
+  const write = (
+    name: string,
+    hash: string | null,
+    type: NewEvent['type'],
+    { who, reach }: { who: string; reach: Reach | null },
+  ) =>
     devices.inTurn(async () => {
+      requireInReach(reach, [name]);
       const device = devices.record(name);
       // A registered device may connect once it has its first secret or certificate.
       const first = hash !== null && device.state === 'registered';
@@ -90,7 +98,7 @@ export function secretsIn({ store, devices, events, now }: SecretParts): DeviceS
   };
 
   return {
-    async make(device, who) {
+    async make(device, who, reach = null) {
       const { state } = devices.record(device);
       if (state === 'revoked') {
         throw new AiotError('AIOT_DEVICE_STATE', `the device ${device} is revoked and cannot get a secret`, {
@@ -101,13 +109,13 @@ export function secretsIn({ store, devices, events, now }: SecretParts): DeviceS
       const salt = randomBytes(16);
       const derived = await derive(secret, salt, keyBytes, cost);
       const hash = `scrypt$${Math.log2(cost.N)}$${cost.r}$${cost.p}$${salt.toString('base64')}$${derived.toString('base64')}`;
-      await write(device, hash, 'device.secret', who);
+      await write(device, hash, 'device.secret', { who, reach });
       return secret;
     },
-    async remove(device, who) {
+    async remove(device, who, reach = null) {
       devices.record(device);
       if ((await hashOf(device)) === null) return false;
-      await write(device, null, 'device.secret-removed', who);
+      await write(device, null, 'device.secret-removed', { who, reach });
       return true;
     },
     async isRight(device, secret, address, secure) {

@@ -136,7 +136,10 @@ export class Tokens {
   /** Creates a token with no more rights than the requester. @throws AIOT_NOT_ALLOWED, AIOT_NOT_FOUND (the owner) */
   async create(request: NewToken, by: Grantor): Promise<MadeToken> {
     const { store, events, now } = this.parts;
-    const owner = request.owner === undefined ? (await this.get(by.token)).owner : request.owner;
+    const own = (await this.get(by.token)).owner;
+    const owner = request.owner === undefined ? own : request.owner;
+    // Checked first, so that errors do not reveal other users' names and roles.
+    requireOwn(by, owner, own);
     const user = owner === null ? null : await this.user(owner);
     const role = request.role ?? (user ? (user.role as Role) : by.role);
     if (user && !atLeast(user.role as Role, role)) {
@@ -150,7 +153,7 @@ export class Tokens {
     const { name, scopes = null, validMs } = request;
     const selector = reachSelector(request.selector);
     const selectors = [...new Set([...(by.reach?.selectors ?? []), ...(selector ? [selector] : [])])];
-    checkGrant(by, { owner, role, scopes, selectors }, (await this.get(by.token)).owner);
+    checkGrant(by, { owner, role, scopes, selectors }, own);
     const { secret, row } = freshToken(now(), {
       ...{ name, owner, role, scopes, selectors },
       ...(validMs ? { validMs } : {}),
@@ -270,9 +273,7 @@ interface Right {
  * @throws AIOT_NOT_ALLOWED
  */
 function checkGrant(by: Grantor, right: Right, own: string | null): void {
-  if ((by.role !== 'operator' || by.reach !== null) && right.owner !== own) {
-    throw refused("only operators for all devices can manage other users' tokens");
-  }
+  requireOwn(by, right.owner, own);
   if (!withinReach(by.reach, right.selectors))
     throw refused(
       `this token is limited to devices (${by.reach?.text}), but the other one is not limited to them`,
@@ -288,6 +289,12 @@ function checkGrant(by: Grantor, right: Right, own: string | null): void {
     );
   const beyond = right.scopes.filter((wanted) => !scopes.some((scope) => scopeCovers(scope, wanted)));
   if (beyond.length > 0) throw refused(`${beyond.join(', ')} exceeds the scopes of this token`);
+}
+
+/** Requires a token of the grantor's own user, except for operators for all devices. @throws AIOT_NOT_ALLOWED */
+function requireOwn(by: Grantor, owner: string | null, own: string | null): void {
+  if (owner === own || (by.role === 'operator' && by.reach === null)) return;
+  throw refused("only operators for all devices can manage other users' tokens");
 }
 
 function refused(message: string): AiotError {

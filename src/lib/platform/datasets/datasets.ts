@@ -12,7 +12,7 @@ import { type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import { thousands } from '../../core/figures.js';
 import { didYouMean } from '../../core/text.js';
-import type { Reach } from '../access/reach.js';
+import { type Reach, requireInReach } from '../access/reach.js';
 import type { Entry } from '../journal/entry.js';
 import { type LostMessage, lostOf as lostTelemetry, Tallies } from '../journal/lost.js';
 import { fieldsOf, missingIn, type Take } from '../journal/takes.js';
@@ -27,6 +27,8 @@ interface SampleQuery {
   label?: string | undefined;
   from?: number | undefined;
   to?: number | undefined;
+  /** Devices that the reader's rights are limited to; absent or null = all. */
+  reach?: Reach | null;
 }
 
 /** Recorded telemetry as datasets: one per stream. */
@@ -61,9 +63,11 @@ export interface Datasets {
     stream: string,
     device: string,
     recording: string,
+    reach?: Reach | null,
   ): Promise<AsyncIterable<string> & Pick<DatasetExport, 'summary'>>;
   /**
-   * A stream's samples, as the bytes of a file. Once all are read, `summary` lists the unreadable ones.
+   * A stream's samples, as the bytes of a file. Once all are read, `summary` lists the unreadable ones. The bytes end with an error when a
+   * device leaves the reach, because a shorter file would look complete.
    * @throws AIOT_NOT_FOUND
    */
   export(stream: string, format: ExportFormat, query: SampleQuery): Promise<DatasetExport>;
@@ -216,7 +220,7 @@ export function datasetsOf(
     query: SampleQuery,
     lost: (message: LostMessage) => void = () => {},
   ): AsyncGenerator<Samples> {
-    const { devices, recording, label, from, to } = query;
+    const { devices, recording, label, from, to, reach = null } = query;
     const one = oneOf(query);
     const all = one ? await labelled(stream, [await findTake(stream, ...one)]) : recordings(stream, devices);
     for await (const { take, said } of all) {
@@ -226,6 +230,7 @@ export function datasetsOf(
         continue;
       const filter = { from, to, label, labelAt: (t: number) => labelAt(said, t) };
       for await (const entry of telemetry.read(take, { from, to }, lost)) {
+        requireInReach(reach, [take.device]);
         const some = samplesOf(take, entry, filter);
         if (some) yield some;
       }
@@ -287,11 +292,17 @@ export function datasetsOf(
       const batches = samples(stream, { devices: [device], recording, from, to });
       return { fields, ...(await pointsOf(fields, batches, { most, rateHz })) };
     },
-    async csv(stream, device, recording) {
+    async csv(stream, device, recording, reach = null) {
       const { fields } = await find(stream);
       const take = await findTake(stream, device, recording);
       const query = { devices: [device], recording };
-      return summed(stream, query, (lost) => plainCsv(fields, telemetry.read(take, {}, lost)));
+      const entries = async function* (lost: (message: LostMessage) => void) {
+        for await (const entry of telemetry.read(take, {}, lost)) {
+          requireInReach(reach, [device]);
+          yield entry;
+        }
+      };
+      return summed(stream, query, (lost) => plainCsv(fields, entries(lost)));
     },
     async export(stream, format, query) {
       const { fields } = await find(stream, query.devices);

@@ -3,6 +3,7 @@ import { AiotError } from '../../core/errors.js';
 import type { Reported } from '../../device/protocol/messages.js';
 import { type DeviceEvent, deviceStep, mayConnect } from '../../fleet/device.js';
 import {
+  keysOf,
   parseExpression,
   requireKnownTags,
   requireListedNames,
@@ -10,6 +11,7 @@ import {
   testOf,
 } from '../../fleet/selector.js';
 import { type SettingsDrift, settingsDrift } from '../../fleet/settings.js';
+import type { Reach } from '../access/reach.js';
 import type { Events, NewEvent } from '../events/events.js';
 import { inBatches } from '../store/batches.js';
 import type { Store } from '../store/database.js';
@@ -171,10 +173,15 @@ export class Devices {
   /**
    * Requires that no other device has this board. Call only from a task passed to `inTurn`.
    * @param name name of the device that may already have the board
+   * @param reach devices that the error may name
    * @throws AIOT_ALREADY_EXISTS
    */
-  requireFreeBoard(board: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
-    this.memory.requireFreeBoard(board, name);
+  requireFreeBoard(
+    board: Pick<DeviceRecord, 'mac' | 'chipId'>,
+    name: string,
+    reach: Reach | null = null,
+  ): void {
+    this.memory.requireFreeBoard(board, name, (other) => reach?.has(other) !== false);
   }
 
   /** Whether this chip id, sent by a board with the guide's firmware, belongs to a device that is registered or may connect. */
@@ -221,20 +228,33 @@ export class Devices {
     return { found: found.slice(0, limit), more: found.length > limit };
   }
 
-  /** Requires the names of a selector that is only a list of names. @throws AIOT_NOT_FOUND, AIOT_SELECTOR_INVALID */
-  requireListed(selector: string): void {
-    const known = { has: (name: string) => this.find(name) !== null };
-    requireListedNames(selector, known, (name) => this.memory.namesNear(name));
+  /**
+   * Requires the names of a selector that is only a list of names. With a `reach`, other devices count as unknown, and are not suggested.
+   * @throws AIOT_NOT_FOUND, AIOT_SELECTOR_INVALID
+   */
+  requireListed(selector: string, reach: Reach | null = null): void {
+    const known = { has: (name: string) => this.find(name) !== null && reach?.has(name) !== false };
+    requireListedNames(selector, known, (name) => this.namesNear(name, reach));
   }
 
-  /** Rejects a mistyped tag; for selectors that match nothing. @throws AIOT_SELECTOR_INVALID */
-  requireTags(selector: string): void {
-    requireKnownTags(selector, () => this.memory.tagNames());
+  /**
+   * Rejects a mistyped tag; for selectors that match nothing. With a `reach`, only tags of its devices and of the limit itself are known.
+   * @throws AIOT_SELECTOR_INVALID
+   */
+  requireTags(selector: string, reach: Reach | null = null): void {
+    const ofLimit = (reach?.selectors ?? []).flatMap((text) => [...keysOf(text)]);
+    const tags = ofLimit.flatMap((key) => (key.startsWith('tag.') ? key.slice('tag.'.length) : []));
+    const ofDevices = () => this.memory.tagNames(({ name }) => reach?.has(name) !== false);
+    requireKnownTags(selector, () => new Set([...tags, ...ofDevices()]));
   }
 
   /** Error message for an unknown name. */
-  unknown(name: string): string {
-    return unknownDevice(name, this.memory.namesNear(name));
+  unknown(name: string, reach: Reach | null = null): string {
+    return unknownDevice(name, this.namesNear(name, reach));
+  }
+
+  private namesNear(name: string, reach: Reach | null): string[] {
+    return this.memory.namesNear(name).filter((each) => reach?.has(each) !== false);
   }
 
   /** Registers a listener for changes to devices' reports; the listener is called once the report is on disk. */

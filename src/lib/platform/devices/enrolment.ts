@@ -10,6 +10,7 @@ import { verifyBirth } from '../../formats/manifest/birth.js';
 import type { Envelope } from '../../formats/manifest/envelope.js';
 import { type Authority, describeCertificate } from '../../provision/authority.js';
 import { requestKey } from '../../provision/certificates.js';
+import { type Reach, requireInReach } from '../access/reach.js';
 import { simulatedSecret } from '../access/secrets.js';
 import type { Events } from '../events/events.js';
 import type { Trust } from '../releases/trust.js';
@@ -43,6 +44,8 @@ interface ClaimedRequest {
 interface Asked {
   /** PEM */
   csr: string;
+  /** Devices that the requester's rights are limited to; absent or null = all. */
+  reach?: Reach | null;
   /** Fingerprint of the device's last certificate, as known to the requester; absent = not compared. */
   latest?: string | null | undefined;
 }
@@ -137,9 +140,10 @@ export class Enrolment {
    * Issues a new certificate for the same device. With `now`, the current one ends immediately. @throws AIOT_NOT_FOUND,
    * AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_CHANGED
    */
-  rotate(name: string, { csr, now, latest }: Rotation, who: string): Promise<Enrolled> {
+  rotate(name: string, { csr, now, latest, reach = null }: Rotation, who: string): Promise<Enrolled> {
     const { devices, authority, events } = this.parts;
     return devices.inTurn(async () => {
+      requireInReach(reach, [name]);
       const device = devices.record(name);
       deviceStep(device.state, 'certified');
       requireLatest(device, latest, 'rotated');
@@ -157,9 +161,10 @@ export class Enrolment {
   }
 
   /** Invalidates the previous certificate, because the one issued by `rotate` is installed. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID */
-  settle(name: string, fingerprint: string, who: string): Promise<DeviceInfo> {
+  settle(name: string, fingerprint: string, who: string, reach: Reach | null = null): Promise<DeviceInfo> {
     const { devices, events } = this.parts;
     return devices.inTurn(async () => {
+      requireInReach(reach, [name]);
       const device = devices.record(name);
       if (device.fingerprint !== fingerprint) {
         if (device.nextFingerprint !== fingerprint) {
@@ -181,14 +186,15 @@ export class Enrolment {
    * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board belongs to another
    * device), AIOT_DEVICE_CHANGED
    */
-  replace(name: string, { csr, mac, latest }: Replacement, who: string): Promise<Enrolled> {
+  replace(name: string, { csr, mac, latest, reach = null }: Replacement, who: string): Promise<Enrolled> {
     const { devices, authority, events, now } = this.parts;
     return devices.inTurn(async () => {
+      requireInReach(reach, [name]);
       const device = devices.record(name);
       deviceStep(device.state, 'certified');
       requireLatest(device, latest, 'replaced');
       const board = { mac: mac ?? null, chipId: mac === undefined ? null : chipIdOf(mac) };
-      devices.requireFreeBoard(board, name);
+      devices.requireFreeBoard(board, name, reach);
       const id = newId('dev', now());
       const signed = await authority.device({ csr, name, id });
       const data = { fingerprint: signed.fingerprint, before: device.id, id };

@@ -10,7 +10,7 @@ import type { ErrorCode } from '../../core/catalogue.js';
 import { AiotError } from '../../core/errors.js';
 import { changeDevice } from '../../fleet/device.js';
 import { parseExpression } from '../../fleet/selector.js';
-import { narrowed, outOfReach, type Reach } from '../access/reach.js';
+import { narrowed, outOfReach, type Reach, requireInReach } from '../access/reach.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { DeviceRecord, Devices, DeviceUpdate } from './devices.js';
 
@@ -59,12 +59,16 @@ export function chosenDevices(
 export class Fleet {
   constructor(private readonly parts: Parts) {}
 
-  /** Sorted by name, starting after `after`. @throws AIOT_SELECTOR_INVALID, AIOT_NOT_FOUND (a listed name) */
-  async list({ selector = 'all', limit, after }: DeviceListQuery) {
+  /**
+   * Sorted by name, starting after `after`. With a `reach`, only devices in it.
+   * @throws AIOT_SELECTOR_INVALID, AIOT_NOT_FOUND (a listed name), AIOT_NOT_ALLOWED (a listed name out of reach)
+   */
+  async list({ selector: asked = 'all', limit, after }: DeviceListQuery, reach: Reach | null = null) {
     const { devices } = this.parts;
-    devices.requireListed(selector);
+    const selector = narrowed(reach, asked);
+    devices.requireListed(selector, reach);
     const { found, more } = await devices.page(selector, limit, after);
-    if (found.length === 0 && after === undefined) devices.requireTags(selector);
+    if (found.length === 0 && after === undefined) devices.requireTags(selector, reach);
     const shown = found.filter(({ name }) => devices.find(name) !== null);
     const next = more ? found.at(-1)!.name : null;
     return { devices: shown.map(({ name }) => devices.info(name)), next };
@@ -77,7 +81,9 @@ export class Fleet {
 
   /**
    * Changes each device separately, in name order; if one change is rejected, the others still take effect. With `dryRun`, nothing is
-   * changed. `check` receives the revision about to be changed, while no other change can run.
+   * changed. `check` receives the revision about to be changed, while no other change can run. With a `reach`, devices are changed only
+   * while they are in it.
+   * @throws AIOT_NOT_ALLOWED
    */
   async change(
     names: readonly string[],
@@ -97,11 +103,17 @@ export class Fleet {
   }
 
   /** Changes one device. @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE, AIOT_REQUEST_INVALID */
-  async changeOne(name: string, change: DeviceChange, who: string, check?: Check): Promise<DeviceInfo> {
+  async changeOne(
+    name: string,
+    change: DeviceChange,
+    who: string,
+    check?: Check,
+    reach: Reach | null = null,
+  ): Promise<DeviceInfo> {
     const { devices } = this.parts;
     const last = devices.info(name);
     changeDevice(devices.record(name), change);
-    const [answer] = await this.change([name], change, false, who, check);
+    const [answer] = await this.change([name], change, false, who, check, reach);
     if (answer?.error) throw new AiotError(answer.error.code as ErrorCode, answer.error.message);
     return answer?.after === null ? last : devices.info(name);
   }
@@ -116,6 +128,8 @@ export class Fleet {
   ): Promise<DeviceInfo> {
     const { devices, events } = this.parts;
     return devices.inTurn(async () => {
+      // The device may have left the reach while others made their changes.
+      requireInReach(reach, [name]);
       const device = devices.record(name);
       check?.(device.revision);
       const told: NewEvent[] = [];
@@ -147,6 +161,7 @@ export class Fleet {
   ) {
     const { devices, events } = this.parts;
     const planned = await devices.inTurn(async () => {
+      requireInReach(reach, names);
       if (check) for (const name of names) check(devices.record(name).revision);
       const plans = names.map((name) => this.plan(name, change, who));
       for (const { answer, update } of plans)

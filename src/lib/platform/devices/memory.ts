@@ -116,11 +116,12 @@ export class DeviceMemory {
     return Array.from(order.subarray(from, from + mostSimilar), (slot) => this.slots[slot]!.name);
   }
 
-  /** The names of all devices' tags. */
-  tagNames(): ReadonlySet<string> {
+  /** The names of devices' tags. @param isMeant whether a device's tags count */
+  tagNames(isMeant: (device: DeviceRecord) => boolean = () => true): ReadonlySet<string> {
     // Equal tags are one object.
     const different = new Set<DeviceRecord['tags']>();
-    for (const device of this.slots) if (device) different.add(device.tags);
+    for (const device of this.slots)
+      if (device && !different.has(device.tags) && isMeant(device)) different.add(device.tags);
     return new Set([...different].flatMap((tags) => Object.keys(tags)));
   }
 
@@ -192,14 +193,21 @@ export class DeviceMemory {
   /**
    * Requires that no other device has this board. Call only from a task passed to `Devices.inTurn`.
    * @param name name of the device that may already have the board
+   * @param mayName whether the error may name this other device
    * @throws AIOT_ALREADY_EXISTS
    */
-  requireFreeBoard({ mac, chipId }: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
+  requireFreeBoard(
+    { mac, chipId }: Pick<DeviceRecord, 'mac' | 'chipId'>,
+    name: string,
+    mayName: (other: string) => boolean = () => true,
+  ): void {
     const isOther = (device: DeviceRecord) => device.state !== 'revoked' && device.name !== name;
     const same = this.withBoard({ mac }).find(isOther);
+    const alike = same ?? this.withBoard({ chipId }).find(isOther);
+    if (!alike) return;
+    if (!mayName(alike.name)) throw boardOfOther(same ? `the board ${mac}` : `the chip id ${chipId}`);
     if (same) throw boardTaken(`the board ${mac} is already registered as ${same.name}`, same.name);
-    const alike = this.withBoard({ chipId }).find(isOther);
-    if (alike) throw boardTaken(`the chip id ${chipId} already belongs to ${alike.name}`, alike.name);
+    throw boardTaken(`the chip id ${chipId} already belongs to ${alike.name}`, alike.name);
   }
 
   /**
@@ -331,6 +339,14 @@ function boardTaken(message: string, name: string): AiotError {
   return new AiotError('AIOT_ALREADY_EXISTS', message, {
     subject: 'device',
     next: `To renew its certificate, run \`aiot device rotate ${name} --port PORT\`. To rename it, run \`aiot device revoke ${name}\`, then repeat the command.`,
+  });
+}
+
+/** As `boardTaken`, for users who must not learn the other device's name. */
+function boardOfOther(what: string): AiotError {
+  return new AiotError('AIOT_ALREADY_EXISTS', `${what} already belongs to another device`, {
+    subject: 'device',
+    next: 'Use another board, or ask an operator for all devices to revoke the device that has this one.',
   });
 }
 

@@ -13,6 +13,7 @@ import {
   type SettingsChange,
   type SettingsLayer,
 } from '../../fleet/settings.js';
+import { type Reach, requireInReach } from '../access/reach.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import { every, type Worker } from '../workers.js';
@@ -124,10 +125,19 @@ export class DeviceSettingsService {
     return result;
   }
 
-  /** Changes a device's own overrides. @throws AIOT_NOT_FOUND, AIOT_SETTINGS_UNKNOWN, AIOT_SETTINGS_INVALID */
-  async change(name: string, change: SettingsChange, who: string): Promise<DeviceSettings> {
+  /**
+   * Changes a device's own overrides.
+   * @throws AIOT_NOT_FOUND, AIOT_SETTINGS_UNKNOWN, AIOT_SETTINGS_INVALID, AIOT_NOT_ALLOWED (the device has left the reach)
+   */
+  async change(
+    name: string,
+    change: SettingsChange,
+    who: string,
+    reach: Reach | null = null,
+  ): Promise<DeviceSettings> {
     const { devices, events } = this.parts;
     await devices.inTurn(async () => {
+      requireInReach(reach, [name]);
       const device = devices.record(name);
       const definition = await this.definitionOf(device.type, name);
       const before = device.settings ?? { own: {}, wanted: null };

@@ -174,6 +174,69 @@ function eventsGone(asked: number, pruned: number): AiotError {
   );
 }
 
+/** Types of the events that may concern a device; see `concerns`. */
+const typesOfDevices = ['device.*', 'alarm.raise', 'alarm.clear'];
+
+/** Number of events that a request of a user limited to some devices examines at most. */
+const mostExamined = 20_000;
+
+/**
+ * A page of the events that a user limited to some devices may see, and the id up to which the log was searched. The filter is applied
+ * after the limit. Otherwise, positions would reveal whether hidden events match the filter.
+ * @param sees whether the user may see an event
+ */
+export async function visibleEvents(
+  store: Store,
+  { after, limit, ...filter }: EventFilter & { after: number; limit: number },
+  sees: (event: PlatformEvent) => boolean,
+): Promise<Page & { more: boolean }> {
+  const { latest } = await extentOf(store);
+  const isWanted = wants(filter);
+  const found: PlatformEvent[] = [];
+  let position = after;
+  for (let examined = 0; examined < mostExamined; examined += batch) {
+    const some = await eventsAfter(store, { after: position, limit: batch, types: typesOfDevices });
+    for (const event of some) {
+      if (!sees(event) || !isWanted(event)) continue;
+      found.push(event);
+      if (found.length === limit) return { events: found, last: event.id, more: true };
+    }
+    position = some.at(-1)?.id ?? position;
+    if (some.length < batch) return { events: found, last: Math.max(latest, position), more: false };
+  }
+  return { events: found, last: position, more: true };
+}
+
+/** ID just before the newest `count` matching events that a user limited to some devices may see. @see visibleEvents */
+export async function beforeNewestVisible(
+  store: Store,
+  { newest, ...filter }: EventFilter & { newest: number },
+  sees: (event: PlatformEvent) => boolean,
+): Promise<number> {
+  const { latest } = await extentOf(store);
+  const isWanted = wants(filter);
+  let [position, left] = [latest + 1, newest];
+  let oldest = latest;
+  for (let examined = 0; examined < mostExamined; examined += batch) {
+    const rows = await store
+      .selectFrom('events')
+      .selectAll()
+      .where('id', '<', position)
+      .where((is) => wanted(is, { types: typesOfDevices }))
+      .orderBy('id', 'desc')
+      .limit(batch)
+      .execute();
+    for (const event of rows.map(eventOf)) {
+      if (!sees(event) || !isWanted(event)) continue;
+      oldest = event.id - 1;
+      if (--left === 0) return oldest;
+    }
+    position = Number(rows.at(-1)?.id ?? position);
+    if (rows.length < batch) break;
+  }
+  return oldest;
+}
+
 /** ID just before the newest `count` matching events. */
 async function beforeNewest(store: Store, filter: EventFilter, count: number): Promise<number> {
   const rows = await store
@@ -206,7 +269,10 @@ function eventOf({
 }
 
 /** Whether an event matches: by type (`device.connect`, `device.*`, `*`), and by subject (`har` includes all of its versions). */
-function wants({ types, subject }: EventFilter): (event: Pick<PlatformEvent, 'type' | 'subject'>) => boolean {
+export function wants({
+  types,
+  subject,
+}: EventFilter): (event: Pick<PlatformEvent, 'type' | 'subject'>) => boolean {
   const tests = types?.map(testOf);
   return (event) =>
     (tests === undefined || tests.some((test) => test(event.type))) &&

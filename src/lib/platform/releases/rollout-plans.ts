@@ -18,6 +18,7 @@ import {
 import { type Manifest, peekManifest } from '../../formats/manifest/manifest.js';
 import { similarType } from '../../provision/chip-options.js';
 import { isTimeless } from '../../signal/spec.js';
+import type { Reach } from '../access/reach.js';
 import type { BlobStore } from '../blobs/store.js';
 import { type DeltaPair, type Deltas, mostBases, patienceMs } from '../devices/desired.js';
 import type { DeviceRecord, Devices } from '../devices/devices.js';
@@ -65,8 +66,15 @@ export class Planner {
 
   constructor(private readonly parts: PlannerParts) {}
 
-  /** @param running unfinished rollouts */
-  async plan(value: unknown, running: readonly RolloutState[]): Promise<RolloutPlan> {
+  /**
+   * @param running unfinished rollouts
+   * @param reach devices that errors may name; the selector is already limited to them
+   */
+  async plan(
+    value: unknown,
+    running: readonly RolloutState[],
+    reach: Reach | null = null,
+  ): Promise<RolloutPlan> {
     const {
       request,
       devices,
@@ -74,7 +82,7 @@ export class Planner {
       current,
       warnings: unfit,
       deltas,
-    } = await this.prepare(value, running);
+    } = await this.prepare(value, running, reach);
     const made = await this.parts.deltas.ready(deltas, patienceMs.plan);
     const left = devices.length - current.length;
     const waves = splitIntoWaves(devices, request.policy.waves);
@@ -99,7 +107,11 @@ export class Planner {
     };
   }
 
-  async prepare(value: unknown, running: readonly RolloutState[]): Promise<Prepared> {
+  async prepare(
+    value: unknown,
+    running: readonly RolloutState[],
+    reach: Reach | null = null,
+  ): Promise<Prepared> {
     const request = rolloutRequestSchema.parse(value);
     requireShadowable(request);
     await this.requireWholeWindow(request);
@@ -109,11 +121,11 @@ export class Planner {
     const takes = (device: DeviceRecord) =>
       mayConnect(device.state) && manifests.every(({ deviceTypes }) => deviceTypes.includes(device.type));
     const { devices } = this.parts;
-    devices.requireListed(request.selector);
+    devices.requireListed(request.selector, reach);
     const chosen = devices.select(request.selector);
     const found = chosen.filter(takes);
     if (found.length === 0) {
-      devices.requireTags(request.selector);
+      devices.requireTags(request.selector, reach);
       const types = manifests.map(({ deviceTypes }) => deviceTypes.join(', ')).join('; ');
       const others = chosen.filter(({ state }) => mayConnect(state));
       throw noDevice(request.selector, manifests.at(-1)!, types, others);

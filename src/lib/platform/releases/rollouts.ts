@@ -25,10 +25,11 @@ import type {
   RolloutState,
   RolloutStep,
   RolloutStore,
+  World,
 } from '../../fleet/rollout/types.js';
 import { startRollout, waveOutcome } from '../../fleet/rollout/waves.js';
 import type { CrashReport } from '../../formats/crash.js';
-import { outOfReach, type Reach } from '../access/reach.js';
+import { outOfReach, type Reach, reachOf } from '../access/reach.js';
 import type { BlobStore } from '../blobs/store.js';
 import { type Deltas, type DesiredStates, patienceMs } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
@@ -181,26 +182,30 @@ export class Rollouts {
   }
 
   /** @throws AIOT_NOT_FOUND, AIOT_MODEL_UNTRUSTED, AIOT_REQUEST_INVALID, AIOT_SELECTOR_INVALID, AIOT_ROLLOUT_EMPTY */
-  async plan(value: unknown): Promise<RolloutPlan> {
+  async plan(value: unknown, reach: Reach | null = null): Promise<RolloutPlan> {
     await this.follow();
-    return this.planner.plan(value, [...this.running.values()]);
+    return this.planner.plan(value, [...this.running.values()], reach);
   }
 
-  /** @throws those of `plan`, AIOT_ROLLOUT_PLAN, AIOT_ROLLOUT_OVERLAP */
-  async start(value: unknown, who: string): Promise<Rollout> {
+  /**
+   * @param reach devices that the rights of the user who starts it are limited to; the selector is already limited to them
+   * @throws those of `plan`, AIOT_ROLLOUT_PLAN, AIOT_ROLLOUT_OVERLAP
+   */
+  async start(value: unknown, who: string, reach: Reach | null = null): Promise<Rollout> {
     await this.follow();
-    const planned = await this.planner.prepare(value, [...this.running.values()]);
+    const planned = await this.planner.prepare(value, [...this.running.values()], reach);
     await this.parts.deltas.ready(planned.deltas, patienceMs.start);
     // Serialized with removals, so that the release cannot be removed in the meantime, and with other starts, which may need the same devices.
     return this.parts.models.inTurn(async () => {
       await this.follow();
       const running = [...this.running.values()];
-      const { request, devices, current, warnings } = await this.planner.prepare(value, running);
+      const { request, devices, current, warnings } = await this.planner.prepare(value, running, reach);
       const { releases, rollback, selector, policy } = request;
       const created = this.parts.now();
       this.planner.requireFree(this.running.values(), devices, policy.priority);
       const rollout = { id: newId('ro', created), releases, rollback, selector, policy, created };
-      const state = startRollout({ ...rollout, devices, current, by: who });
+      const limit = reach === null ? {} : { limit: [...reach.selectors] };
+      const state = startRollout({ ...rollout, ...limit, devices, current, by: who });
       await this.supersede(devices);
       await this.parts.store.insert(state, who);
       this.note(state);
@@ -446,11 +451,13 @@ export class Rollouts {
     const { devices, now } = this.parts;
     // Only an operator continues a rollout that has ended.
     if (rolloutHasEnded(before.head) && !events.some((event) => 'who' in event)) return null;
-    const world = {
+    const reach = reachOf(before.head.limit ?? [], devices);
+    const world: World = {
       at: now(),
       online: (name: string) => devices.online(name),
       returning: this.isReturning(before),
       shadows: (name: string) => devices.find(name)?.reported?.features?.includes('shadow') ?? false,
+      permits: reach === null ? undefined : (name: string) => reach.has(name),
     };
     const step = rolloutStep(before, events, world);
     if (!isNews(before, step)) return null;

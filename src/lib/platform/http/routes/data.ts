@@ -28,14 +28,18 @@ export const dataRoutes: Routes =
       export: async ({ params, query, user }, reply) => {
         const { format, selector, ...filter } = query;
         const devices = fleet.chosen(selector, reachFor(user));
-        const bytes = await datasets.export(params.stream, format, { ...filter, devices });
+        const bytes = await datasets.export(params.stream, format, {
+          ...filter,
+          devices,
+          reach: reachFor(user),
+        });
         return summed(reply, bytes)
           .type(types[format])
           .header('content-disposition', `attachment; filename="${params.stream}.${format}"`)
           .send(Readable.from(bytes));
       },
-      csv: async ({ params }, reply) => {
-        const rows = await datasets.csv(params.stream, params.device, params.recording);
+      csv: async ({ params: { stream, device, recording }, user }, reply) => {
+        const rows = await datasets.csv(stream, device, recording, reachFor(user));
         return summed(reply, rows).type('text/csv; charset=utf-8').send(Readable.from(rows));
       },
       show: ({ params }) => datasets.show(params.stream, params.device, params.recording),

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { contract } from '../../../api/contract/contract.js';
 import { AiotError } from '../../../core/errors.js';
-import { narrowed, type Reach, requireInReach } from '../../access/reach.js';
+import { type Reach, requireInReach } from '../../access/reach.js';
 import type { Enrolled } from '../../devices/enrolment.js';
 import { deviceHistory, deviceMessages, type LiveHub } from '../../devices/talk.js';
 import type { Entry } from '../../journal/entry.js';
@@ -13,8 +13,7 @@ import { reachFor, serve } from '../serve.js';
 export const deviceRoutes: Routes = (parts) => async (app) => {
   const { desired, devices, fleet, simulated } = parts;
   serve(app, contract.devices, {
-    list: ({ query, user }) =>
-      fleet.list({ ...query, selector: narrowed(reachFor(user), query.selector ?? 'all') }),
+    list: ({ query, user }) => fleet.list(query, reachFor(user)),
     change: async ({ body: { names, change, dryRun }, who, user }) => {
       requireInReach(reachFor(user), names);
       return { devices: await fleet.change(names, change, dryRun, who, undefined, reachFor(user)) };
@@ -34,9 +33,11 @@ export const deviceRoutes: Routes = (parts) => async (app) => {
     },
     remove: (request) => {
       const check = (revision: number) => checkRevision(request, revision);
-      return fleet.changeOne(request.params.name, { action: 'remove' }, request.who, check);
+      const { params, who, user } = request;
+      return fleet.changeOne(params.name, { action: 'remove' }, who, check, reachFor(user));
     },
-    act: ({ params: { name }, body: { action }, who }) => fleet.changeOne(name, { action }, who),
+    act: ({ params: { name }, body: { action }, who, user }) =>
+      fleet.changeOne(name, { action }, who, undefined, reachFor(user)),
     state: async ({ params: { name } }) => {
       const { reported, lastSeen } = devices.record(name);
       return { desired: await desired.get(name), reported, lastSeen };
@@ -86,24 +87,24 @@ export const enrolmentRoutes: Routes = (parts) => async (app) => {
   serve(app, contract.enrolment, {
     provision: async ({ body: { csr, ...newcomer }, who }) =>
       answer(await enrolment.provision(newcomer, csr, who)),
-    rotate: async ({ params: { name }, body: { csr, now, latest }, who, device }) => {
+    rotate: async ({ params: { name }, body: { csr, now, latest }, who, device, user }) => {
       if (device !== null && device !== name) {
         throw new AiotError(
           'AIOT_NOT_ALLOWED',
           `the device ${device} cannot change the certificate of ${name}`,
         );
       }
-      const enrolled = await enrolment.rotate(name, { csr, now, latest }, who);
+      const enrolled = await enrolment.rotate(name, { csr, now, latest, reach: reachFor(user) }, who);
       if (now) broker.disconnect(name);
       return answer(enrolled);
     },
-    settle: async ({ params: { name }, body: { fingerprint }, who }) => {
-      const device = await enrolment.settle(name, fingerprint, who);
+    settle: async ({ params: { name }, body: { fingerprint }, who, user }) => {
+      const device = await enrolment.settle(name, fingerprint, who, reachFor(user));
       broker.disconnect(name);
       return device;
     },
-    replace: async ({ params: { name }, body: { csr, mac, latest }, who }) => {
-      const enrolled = await enrolment.replace(name, { csr, mac, latest }, who);
+    replace: async ({ params: { name }, body: { csr, mac, latest }, who, user }) => {
+      const enrolled = await enrolment.replace(name, { csr, mac, latest, reach: reachFor(user) }, who);
       broker.disconnect(name);
       const whole = await answer(enrolled);
       // Clears the old board's report. The new board gets the same desired state.
@@ -142,14 +143,14 @@ export const secretRoutes: Routes =
   ({ broker, secrets }) =>
   async (app) =>
     serve(app, contract.secrets, {
-      make: async ({ params: { name }, who }) => {
-        const secret = await secrets.make(name, who);
+      make: async ({ params: { name }, who, user }) => {
+        const secret = await secrets.make(name, who, reachFor(user));
         // A connection with the previous secret must be re-established.
         broker.disconnect(name);
         return { device: name, secret, removed: false };
       },
-      remove: async ({ params: { name }, who }) => {
-        const removed = await secrets.remove(name, who);
+      remove: async ({ params: { name }, who, user }) => {
+        const removed = await secrets.remove(name, who, reachFor(user));
         if (removed) broker.disconnect(name);
         return { device: name, secret: null, removed };
       },
@@ -199,7 +200,7 @@ export const settingsRoutes: Routes =
       list: async () => ({ settings: await settings.list() }),
       apply: ({ body, who }) => settings.apply(body, who),
       of: ({ params: { name } }) => settings.of(name),
-      change: ({ params: { name }, body, who }) => settings.change(name, body, who),
+      change: ({ params: { name }, body, who, user }) => settings.change(name, body, who, reachFor(user)),
       changeGroup: ({ params: { type, group }, body, who }) => settings.changeGroup(type, group, body, who),
     });
 

@@ -5,7 +5,15 @@ import type { EventFilter, PlatformEvent } from '../../../api/events/api.js';
 import { AiotError } from '../../../core/errors.js';
 import { onAbort } from '../../../core/tasks.js';
 import { concerns, type Reach } from '../../access/reach.js';
-import { type EventFeed, eventsAfter, extentOf, startOf } from '../../events/events.js';
+import {
+  beforeNewestVisible,
+  type EventFeed,
+  eventsAfter,
+  extentOf,
+  startOf,
+  visibleEvents,
+  wants,
+} from '../../events/events.js';
 import type { Routes } from '../parts.js';
 import { reachFor, serve } from '../serve.js';
 
@@ -16,11 +24,17 @@ export const eventRoutes: Routes =
   async (app) => {
     serve(app, contract.events, {
       page: async (request, reply) => {
-        const { type: types, subject, limit } = request.query;
-        const after = await startOf(store, { ...request.query, ...lastEventOf(request) });
+        const { type: types, subject, limit, newest } = request.query;
+        const reach = reachFor(request.user);
+        const start = { ...request.query, ...lastEventOf(request) };
+        const sees = (event: PlatformEvent) => concerns(reach, event);
+        const isNewest = newest !== undefined && start.after === undefined && start.from === undefined;
+        const after =
+          reach !== null && isNewest
+            ? await beforeNewestVisible(store, { newest, types, subject }, sees)
+            : await startOf(store, start);
         if (!wantsPage(request)) {
           reply.hijack();
-          const reach = reachFor(request.user);
           await streamEvents(events.feed, { after, limit, types, subject, reach }, reply.raw).catch(
             (err: unknown) => {
               log.warn({ err }, 'could not continue reading events');
@@ -28,16 +42,18 @@ export const eventRoutes: Routes =
           );
           return reply;
         }
+        const most = limit ?? usualPage;
+        if (reach !== null) {
+          const page = await visibleEvents(store, { after, limit: most, types, subject }, sees);
+          return { events: page.events, next: page.more ? String(page.last) : null, last: page.last };
+        }
         // The extent is read first, so that events that arrive meanwhile are in the next page.
         const { latest } = await extentOf(store);
-        const most = limit ?? usualPage;
         const found = await eventsAfter(store, { after, limit: most + 1, types, subject });
         const page = found.slice(0, most);
         const more = found.length > most;
         const last = more ? (page.at(-1)?.id ?? after) : Math.max(after, latest, page.at(-1)?.id ?? 0);
-        const reach = reachFor(request.user);
-        const shown = reach === null ? page : page.filter((event) => concerns(reach, event));
-        return { events: shown, next: more ? String(last) : null, last };
+        return { events: page, next: more ? String(last) : null, last };
       },
     });
   };
@@ -155,10 +171,12 @@ async function streamEvents(
   const beat = setInterval(() => {
     if (!response.writableNeedDrain) response.write(`: still here\nid: ${position}\n\n`);
   }, heartbeatMs);
+  // For a limited user, the feed does not apply the filter. Otherwise, positions would reveal whether hidden events match it.
+  const isWanted = reach === null ? () => true : wants(filter);
   try {
-    for await (const { events, last } of feed.follow(after, ended.signal, filter)) {
+    for await (const { events, last } of feed.follow(after, ended.signal, reach === null ? filter : {})) {
       for (const event of events) {
-        if (!concerns(reach, event)) continue;
+        if (!concerns(reach, event) || !isWanted(event)) continue;
         if (!response.write(frameOf(event)) && !(await drained(response, ended.signal))) return;
         position = event.id;
         if (--left <= 0) return;

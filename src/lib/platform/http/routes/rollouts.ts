@@ -35,8 +35,8 @@ export const rolloutRoutes: Routes =
         await within(request);
         return rollouts.devices(request.params.id, request.query);
       },
-      plan: ({ body, user }) => rollouts.plan(narrow(body, user)),
-      start: ({ body, who, user }) => rollouts.start(narrow(body, user), who),
+      plan: ({ body, user }) => rollouts.plan(narrow(body, user), reachFor(user)),
+      start: ({ body, who, user }) => rollouts.start(narrow(body, user), who, reachFor(user)),
       approve: command('approve'),
       pause: command('pause'),
       resume: command('resume'),
