@@ -14,6 +14,7 @@
 #include "esp_adc/adc_cali_scheme.h"
 #include "esp_adc/adc_continuous.h"
 #include "esp_core_dump.h"
+#include "esp_efuse.h"
 #include "esp_heap_caps.h"
 #include "esp_http_client.h"
 #include "esp_log.h"
@@ -275,6 +276,7 @@ esp_err_t esp_core_dump_image_check(void) { return ESP_ERR_INVALID_SIZE; }
 esp_err_t esp_core_dump_image_erase(void) { return ESP_OK; }
 esp_err_t esp_core_dump_get_summary(esp_core_dump_summary_t *summary) { return summary == NULL; }
 esp_reset_reason_t esp_reset_reason(void) { return ESP_RST_POWERON; }
+uint32_t esp_efuse_read_secure_version(void) { return 0; }
 size_t heap_caps_get_free_size(uint32_t kind) { return kind; }
 size_t heap_caps_get_largest_free_block(uint32_t kind) { return kind; }
 size_t heap_caps_get_minimum_free_size(uint32_t kind) { return kind; }

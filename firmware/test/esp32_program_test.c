@@ -15,6 +15,7 @@
 #include "driver/usb_serial_jtag.h"
 #include "esp32.h"
 #include "esp_core_dump.h"
+#include "esp_efuse.h"
 #include "esp_event.h"
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -49,6 +50,7 @@ typedef struct {
   char crash[128];
   /* Fields of the samples, as they are named in messages. */
   char fields[AIOT_NAME_BYTES];
+  int64_t secure_version;
   int erased, turns, trials, connects, disconnects, starts, nvs, kept;
   uint8_t networks[AIOT_NETWORKS_BYTES];
   char said[400];
@@ -77,7 +79,7 @@ const aiot_inference aiot_interpreter;
 esp_event_base_t const WIFI_EVENT = "WIFI_EVENT";
 esp_event_base_t const IP_EVENT = "IP_EVENT";
 
-enum { TURN_MS = 100, TURNS = 6000, HOUR = 36000, ADDRESS_MS = 2000 };
+enum { TURN_MS = 100, TURNS = 6000, HOUR = 36000, ADDRESS_MS = 2000, SECURE_VERSION = 3 };
 
 /* The vendor's stack fails an assertion if its own task is not running. */
 static void need_stack(void) {
@@ -286,6 +288,7 @@ void aiot_esp32_servo_answer(const char *json, size_t bytes, uint64_t now_ms) {}
 void aiot_esp32_servo_step(uint64_t now_ms) {}
 void aiot_esp32_guide_run(void *context) {}
 aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup) {
+  out->secure_version = setup->secure_version;
   return sim.part == DEVICE ? AIOT_MEMORY_SHORT : AIOT_OK;
 }
 void aiot_device_close(aiot_device *device, uint32_t wait_ms) {}
@@ -406,6 +409,9 @@ esp_err_t esp_netif_sntp_start(void) {
   out->starts++;
   return ESP_OK;
 }
+uint32_t esp_efuse_read_secure_version(void) {
+  return SECURE_VERSION;
+}
 uint32_t esp_random(void) {
   return 0;
 }
@@ -507,6 +513,7 @@ static void test_parts(checks *c) {
 
 static void test_network(checks *c) {
   check_at(c, "network", "runs", 0, run(NOTHING));
+  check_equal(c, "secure version of the fuses", 0, SECURE_VERSION, out->secure_version);
   check_at(c, "samples", "are sent under the project's name of the sensor's field", 0, strcmp(out->fields, "level") == 0);
   check_at(c, "network", "one attempt", 0, out->connects == 1 && out->disconnects == 0);
   check_at(c, "network", "the driver writes nothing into NVS", 0, out->nvs == 0);

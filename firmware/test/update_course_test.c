@@ -309,6 +309,34 @@ static void test_dead(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
+/* A commit raises the secure version, which survives a restart; an earlier program is then refused. */
+static void test_secure_version(checks *c) {
+  bench *b = bench_open(c, AIOT_KIND_FIRMWARE);
+  sim_device *d = &b->device;
+  b->v2.more = "\"secureVersion\":4,";
+  b->second[0] = SIM_BAD;
+  offer_release(b, &b->v2);
+  wish(b, "fails");
+  ends(b, "a program that fails its trial", to(b, 'R'), AIOT_PHASE_ROLLED_BACK, AIOT_UPDATE_TRIAL, 1);
+  check_equal(c, "a failed trial does not raise it", 0, 0, d->store.record.secure_version);
+  b->second[0] = 0;
+  offer_release(b, &b->v2);
+  wish(b, "raises");
+  ends(b, "a program of secure version 4", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  check_at(c, "restarts", "", 0, sim_device_boot(d));
+  check_equal(c, "the committed secure version", 0, 4, d->store.record.secure_version);
+  const release second = b->v2;
+  b->v2.version = 3;
+  b->v2.sequence = 7;
+  b->v2.more = "\"secureVersion\":3,";
+  offer_release(b, &b->v2);
+  wish(b, "lower");
+  check_at(c, "a lower one is refused", d->update.error.code, 0,
+           d->update.phase == AIOT_PHASE_IDLE && strcmp(d->update.error.code, "AIOT_UPDATE_SECURE_VERSION") == 0);
+  check_equal(c, "the program is kept", 0, second.sequence, d->store.record.sequence);
+  bench_close(b);
+}
+
 int main(void) {
   checks c = {0};
   for (aiot_kind kind = AIOT_KIND_MODEL; kind <= AIOT_KIND_CONFIG; kind++) {
@@ -323,6 +351,7 @@ int main(void) {
     test_damaged(&c, kind);
     test_dead(&c, kind);
   }
+  test_secure_version(&c);
   test_slow(&c);
   return checks_end(&c);
 }

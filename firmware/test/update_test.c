@@ -72,10 +72,19 @@ static void test_refused(checks *c, aiot_kind kind) {
   refused(b, "12: larger than a slot", AIOT_UPDATE_SIZE);
   OFFER(r->bytes = 0);
   refused(b, "12: empty", AIOT_UPDATE_SIZE);
+  if (kind == AIOT_KIND_FIRMWARE) {
+    OFFER(r->more = "\"secureVersion\":2,");
+    d->update.setup.traits.secure_version = 3;
+    refused(b, "13: a secure version below that of the chip", AIOT_UPDATE_SECURE_VERSION);
+    d->update.setup.traits.secure_version = 0;
+    d->store.record.secure_version = 3;
+    refused(b, "13: a secure version below the committed one", AIOT_UPDATE_SECURE_VERSION);
+    d->store.record.secure_version = 0;
+  }
   d->platform.blob_bytes -= 1;
-  refused(b, "13: truncated", AIOT_UPDATE_DOWNLOAD);
+  refused(b, "14: truncated", AIOT_UPDATE_DOWNLOAD);
   d->platform.endless = 'b';
-  refused(b, "13: endless", AIOT_UPDATE_SIZE);
+  refused(b, "14: endless", AIOT_UPDATE_SIZE);
   d->platform.refused = 1;
   refused(b, "the manifest request is denied", AIOT_UPDATE_DOWNLOAD);
 

@@ -33,6 +33,7 @@ static void read_standing(aiot_json *json, aiot_standing *s) {
     else if (aiot_json_is(json, "sequence")) s->sequence = aiot_json_integer(json);
     else if (aiot_json_is(json, "newestSigned")) s->newest_signed = aiot_json_integer(json);
     else if (aiot_json_is(json, "slotBytes")) s->slot_bytes = aiot_json_integer(json);
+    else if (aiot_json_is(json, "secureVersion")) s->secure_version = aiot_json_integer(json);
     else aiot_json_skip(json);
   }
 }
@@ -70,7 +71,7 @@ static aiot_code judge(const char *line, size_t bytes, char *envelope_text) {
   if (code != AIOT_OK) return code;
   aiot_envelope envelope;
   aiot_manifest manifest;
-  const aiot_traits traits = {"virtual", AIOT_INTERFACE_FORESTS, AIOT_MODE_INT8};
+  const aiot_traits traits = {"virtual", AIOT_INTERFACE_FORESTS, AIOT_MODE_INT8, 0};
   code = aiot_envelope_open(&envelope, envelope_text, envelope_bytes, "manifest", &aiot_crypto_openssl, &error);
   if (code != AIOT_OK) return code;
   aiot_envelope_signers(&envelope, &trust, AIOT_ROLE_TARGETS);

@@ -8,10 +8,13 @@ import { firmwareListSchemas, firmwareVersionSchema } from '../../src/lib/api/co
 import { fetchFirmware, pulledFirmwareSchema } from '../../src/lib/api/firmware/fetch.js';
 import { pushedFirmwareSchema } from '../../src/lib/api/firmware/push.js';
 import { digestOf, generateKeyPair } from '../../src/lib/core/crypto.js';
-import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { peekManifest, signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
-import { espApp, espBootloader } from '../support/esp-image.js';
+import { described, espApp, espBootloader, espImage } from '../support/esp-image.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
+
+/** An app of the secure version 3. */
+const secureApp = espImage({ address: 0x3f40_0020, starts: described('vault', '1.0.0', 3) });
 
 let own: UpForTests;
 let client: RegistryClient;
@@ -22,6 +25,7 @@ beforeAll(async () => {
   await writeFile(at('app.bin'), espApp('esp32'));
   await writeFile(at('app2.bin'), espApp('esp32', 4096));
   await writeFile(at('c3.bin'), espApp('esp32c3'));
+  await writeFile(at('secure.bin'), secureApp);
   await writeFile(at('boot.bin'), espBootloader('esp32'));
   await writeFile(at('cut.bin'), espApp('esp32').subarray(0, 1500));
 });
@@ -60,12 +64,31 @@ describe('the firmware registry', () => {
     expect(digestOf(bytes)).toBe(digestOf(espApp('esp32')));
   });
 
+  it("signs an image's secure version into the manifest, also when it is signed again", async () => {
+    const pushed = await ok(pushedFirmwareSchema, ['firmware', 'push', at('secure.bin')]);
+    expect(pushed).toMatchObject({ name: 'vault', secureVersion: 3 });
+    const signed = await client.firmware.manifest('vault', 1);
+    expect(peekManifest(signed)).toMatchObject({ secureVersion: 3 });
+    const key = await operatorKey((await contextFor()).name);
+    const { sequence } = await client.firmware.next('vault');
+    const { secureVersion: _, ...without } = { ...peekManifest(signed), sequence };
+    await expect(client.firmware.sign('vault', 1, signManifest(without, key))).rejects.toMatchObject({
+      code: 'AIOT_REQUEST_INVALID',
+    });
+  });
+
   it.each([
     ['a damaged image', ['push', 'cut.bin', '--name', 'x'], 'AIOT_IMAGE_MALFORMED', 2],
     ['a missing image', ['push', 'no.bin'], 'AIOT_FILE_NOT_FOUND', 4],
     ['a bootloader without a name', ['push', 'boot.bin'], 'AIOT_USAGE', 2],
     ['an invalid name', ['push', 'app.bin', '--name', 'a/b'], 'AIOT_USAGE', 2],
     ['an invalid type', ['push', 'app.bin', '--name', 'x', '--types', 'a b'], 'AIOT_USAGE', 2],
+    [
+      "a secure version that differs from the image's",
+      ['push', 'secure.bin', '--secure-version', '4'],
+      'AIOT_USAGE',
+      2,
+    ],
     ['a malformed version', ['show', 'motor@one'], 'AIOT_USAGE', 2],
     ['an unknown version', ['show', 'motor@9'], 'AIOT_NOT_FOUND', 4],
     ['unknown firmware', ['pull', 'nothing', '--out', 'x.bin'], 'AIOT_NOT_FOUND', 4],
@@ -117,6 +140,7 @@ describe('the firmware registry', () => {
     await client.blobs.put(digestOf(noImage), noImage);
     const junk = [{ name: 'app.bin', digest: digestOf(noImage), bytes: noImage.length }];
     await refused({ artifacts: junk }, 'AIOT_IMAGE_MALFORMED');
+    await refused({ secureVersion: 1 }, 'AIOT_REQUEST_INVALID');
     await refused({}, 'AIOT_SIGNATURE_INVALID', generateKeyPair().privatePem);
     const envelope = signManifest(manifest, key);
     const first = await client.firmware.push('motor', envelope);

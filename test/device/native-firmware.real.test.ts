@@ -41,7 +41,7 @@ describeReal('native', 'over-the-air firmware for a self-replacing program', () 
     runCli(['firmware', 'deploy', what, '--selector', 'name=native-1', '--json']);
 
   /** Pushes this program as the next version and rolls it out; returns the device's part of the rollout. */
-  async function update(program: NativeProgram) {
+  async function update(program: NativeProgram, ...more: string[]) {
     const file = await nativeProgram(program);
     const pushed = await runCli([
       'firmware',
@@ -52,6 +52,7 @@ describeReal('native', 'over-the-air firmware for a self-replacing program', () 
       '--types',
       'virtual',
       '--json',
+      ...more,
     ]);
     expect(pushed).toMatchObject({
       code: 0,
@@ -203,6 +204,18 @@ describeReal('native', 'over-the-air firmware for a self-replacing program', () 
     expect(await update('aiot-device-next')).toMatchObject({ code: 0, state: 'committed' });
     await start('aiot-device-unfit');
     expect(running()?.version).toMatch(/-next$/);
+  }, 300_000);
+
+  it('raises the secure version, below which no rollout starts', async () => {
+    expect(running()).toMatchObject({ secureVersion: 0 });
+    const committed = { code: 0, state: 'committed', error: null };
+    expect(await update('aiot-device', '--secure-version', '2')).toMatchObject(committed);
+    expect(running()).toMatchObject({ secureVersion: 2 });
+    const refused = await deploy('aiot-device@1');
+    expect(refused).toMatchObject({ code: 5, json: { error: { code: 'AIOT_UPDATE_SECURE_VERSION' } } });
+    await device.stop();
+    await device.connect();
+    await expect.poll(() => running()?.secureVersion, { timeout: 10_000 }).toBe(2);
   }, 300_000);
 
   it('is rejected by a device that accepts only models', async () => {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf, generateKeyPair } from '../../src/lib/core/crypto.js';
 import { AiotError } from '../../src/lib/core/errors.js';
+import { lowestSecureVersion } from '../../src/lib/device/update/record.js';
 import type { BundleSource } from '../../src/lib/device/update/types.js';
+import { ownFirmware } from '../../src/lib/device/virtual/firmware.js';
 import { createFlash, type Flash } from '../../src/lib/device/virtual/flash.js';
 import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
 import type { Manifest } from '../../src/lib/formats/manifest/manifest.js';
@@ -76,6 +78,23 @@ describe('an update', () => {
     await take(flash, release(bytes(1), 5));
     const { last } = await take(flash, release(bytes(2), 6, { version: 1 }));
     expect(last).toMatchObject({ state: 'COMMITTED', model: { version: 1, sequence: 6 } });
+  });
+
+  it('raises the lowest secure version when firmware is committed, and rejects firmware below it', async () => {
+    const flash = newFlash();
+    const firmware = { ...ownFirmware, kind: 'firmware' as const, secureVersion: 1 };
+    const install = async (seed: number, sequence: number, secureVersion?: number) => {
+      const wanted = release(bytes(seed), sequence, { kind: 'firmware', secureVersion });
+      const desired = { ...wanted.desired, kind: 'firmware' as const };
+      const { updater, last } = await take(flash, { ...wanted, desired }, { firmware });
+      const { state, error } = last;
+      return { state, code: error?.code, lowest: lowestSecureVersion(updater.state) };
+    };
+    const code = 'AIOT_UPDATE_SECURE_VERSION';
+    expect(await install(1, 1)).toEqual({ state: 'IDLE', code, lowest: 1 });
+    expect(await install(1, 2, 3)).toEqual({ state: 'COMMITTED', code: undefined, lowest: 3 });
+    expect(await install(2, 3, 2)).toEqual({ state: 'IDLE', code, lowest: 3 });
+    expect(await install(2, 4, 3)).toEqual({ state: 'COMMITTED', code: undefined, lowest: 3 });
   });
 
   const stranger = generateKeyPair().privatePem;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { modelMisfits } from '../../src/lib/fleet/rollout/fit.js';
+import { firmwareMisfits, modelMisfits } from '../../src/lib/fleet/rollout/fit.js';
 import { boardMemory, modelMemoryOf } from '../../src/lib/model/bundle/board-memory.js';
 import { root } from '../support/cli.js';
 
@@ -98,4 +98,29 @@ it('the memory of each board is that of settings.h', () => {
   expect(text).toContain(`#define AIOT_CHIP_BATCH_VALUES ${boardMemory.esp32s3!.batchValues}u`);
   expect(modelMemoryOf('esp32')).toBe(15_104);
   expect(modelMemoryOf('virtual')).toBeNull();
+});
+
+describe('the fit of firmware', () => {
+  const device = (name: string, firmware: object) => ({ name, reported: { firmware } });
+  const devices = [
+    device('old', { version: '1.0.0', release: null }),
+    device('open', { version: '2.0.0', release: null, secureVersion: 0 }),
+    device('locked', { version: '2.0.0', release: null, secureVersion: 3 }),
+    device('model-only', { version: '2.0.0' }),
+    { name: 'new', reported: null },
+  ];
+
+  it('names the devices that require a higher secure version', () => {
+    const rollback =
+      'motor@4 has the secure version 2, but 1 device requires a higher one: locked (at least 3)';
+    expect(firmwareMisfits({ name: 'motor@4', secureVersion: 2 }, devices)).toMatchObject({ rollback });
+    expect(firmwareMisfits({ name: 'motor@4', secureVersion: 3 }, devices).rollback).toBeNull();
+  });
+
+  it('warns about devices whose firmware does not report a secure version', () => {
+    expect(firmwareMisfits({ name: 'motor@4', secureVersion: 3 }, devices).warnings).toEqual([
+      'AIOT_MANIFEST_MALFORMED is likely on 1 device whose firmware does not support secure versions: deploy newer firmware with the secure version 0 first. Affected: old (1.0.0)',
+    ]);
+    expect(firmwareMisfits({ name: 'motor@4', secureVersion: 0 }, [devices[0]!]).warnings).toEqual([]);
+  });
 });

@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ModelVersion } from '../../src/lib/api/api.js';
 import { pushConfig } from '../../src/lib/api/config/push.js';
+import { type PushedFirmware, pushFirmware } from '../../src/lib/api/firmware/push.js';
 import { deploy } from '../../src/lib/api/rollouts/deploy.js';
 import { releaseOf } from '../../src/lib/api/rollouts/release.js';
 import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny } from '../support/bundle.js';
 import { root } from '../support/cli.js';
+import { described, espImage } from '../support/esp-image.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { oneWave } from '../support/rollout.js';
@@ -55,6 +57,33 @@ it('a model that needs more memory than a device reports is not rolled out', asy
   await expect(own.client.rollouts.start(request(large, 'all'))).rejects.toMatchObject(refused);
   expect((await own.client.rollouts.plan(request(tiny, 'name=small'))).warnings.join()).not.toContain(
     'AIOT_',
+  );
+});
+
+it('firmware below the secure version of a device is not rolled out', async () => {
+  const [small] = devices as [FakeDevice, FakeDevice];
+  const push = async (project: string, secureVersion: number) => {
+    const path = join(own.folder, `${project}.bin`);
+    const starts = described(project, '1.0.0', secureVersion);
+    await writeFile(path, espImage({ address: 0x3f40_0020, starts }));
+    return pushFirmware({ client: own.client, path, privatePem: own.key });
+  };
+  const request = ({ name, version, sequence }: PushedFirmware) =>
+    oneWave({ kind: 'firmware', name, version, sequence, selector: 'name=small' });
+  const [two, three] = [await push('vault-2', 2), await push('vault-3', 3)];
+  const firmware = { version: '1.0.0', release: null };
+  const memory = { bytes: 15_104, free: 12_000 };
+  await small.report('IDLE', { type: 'esp32', memory, firmware: { ...firmware, secureVersion: 3 } });
+  const refused = {
+    code: 'AIOT_UPDATE_SECURE_VERSION',
+    message: 'vault-2@1 has the secure version 2, but 1 device requires a higher one: small (at least 3)',
+  };
+  await expect(own.client.rollouts.plan(request(two))).rejects.toMatchObject(refused);
+  await expect(own.client.rollouts.start(request(two))).rejects.toMatchObject(refused);
+  expect((await own.client.rollouts.plan(request(three))).warnings.join()).not.toContain('AIOT_');
+  await small.report('IDLE', { type: 'esp32', memory, firmware });
+  expect((await own.client.rollouts.plan(request(three))).warnings.join()).toContain(
+    'AIOT_MANIFEST_MALFORMED is likely on 1 device',
   );
 });
 

@@ -18,7 +18,9 @@ export interface ManifestCase {
   trust: TrustRoot;
   envelope: string;
   desired: ReturnType<typeof release>['desired'];
-  standing: Pick<DeviceRecord, 'floor' | 'sequence' | 'newestSigned'> & { slotBytes: number };
+  standing: Pick<DeviceRecord, 'floor' | 'sequence' | 'newestSigned' | 'secureVersion'> & {
+    slotBytes: number;
+  };
   now: number | null;
 }
 
@@ -26,6 +28,7 @@ const digest = digestOf('anything');
 const payload = {
   ...verifyManifest(release(new Uint8Array(100), 7).envelope, trust),
   floor: 2,
+  secureVersion: 2,
   expires: 1_800_000_000_000 as number | null,
   model: {
     kind: 'model',
@@ -45,6 +48,9 @@ const payload = {
 };
 const standing = { floor: 2, sequence: 6, newestSigned: 1_600_000_000_000, slotBytes: 4096 };
 const { desired } = release(new Uint8Array(100), 7);
+const { model: _, secureVersion: __, ...withoutModel } = payload;
+const firmware = { ...withoutModel, kind: 'firmware' as const };
+const firmwareDesired = { ...desired, kind: 'firmware' as const };
 
 const signed = (value: unknown) => JSON.stringify(signPayload(value as { spec: string }, operator));
 
@@ -61,7 +67,9 @@ const madeCase = (what: string, changes: Partial<ManifestCase> = {}): ManifestCa
 /** Returns the first check that fails in the TypeScript implementation. */
 export function manifestVerdict({ trust, envelope, desired, standing, now }: ManifestCase): string {
   const record = { ...blankRecord, ...standing };
-  const traits = { type: 'virtual', interface: 3, modes: ['int8' as const], slotBytes: standing.slotBytes };
+  const { kind } = desired;
+  const { slotBytes } = standing;
+  const traits = { type: 'virtual', kind, interface: 3, modes: ['int8' as const], slotBytes };
   try {
     if (envelope.length > 64 * 1024) return 'AIOT_MANIFEST_MALFORMED';
     let parsed: unknown;
@@ -113,6 +121,16 @@ export function manifestCases(): ManifestCase[] {
       { envelope: signed({ ...payload, interface: 3, model: { ...payload.model, quantization: float } }) },
     ],
     ['a newer interface', { envelope: signed({ ...payload, interface: 4 }) }],
+    ['a model, whose secure version does not count', { standing: { ...standing, secureVersion: 3 } }],
+    ...([undefined, 0, 2, 3, 4] as const).map((secureVersion): [string, Partial<ManifestCase>] => [
+      `firmware of secure version ${secureVersion} for a device that requires 3`,
+      {
+        envelope: signed({ ...firmware, secureVersion }),
+        desired: firmwareDesired,
+        standing: { ...standing, secureVersion: 3 },
+      },
+    ]),
+    ['firmware without secure versions', { envelope: signed(firmware), desired: firmwareDesired }],
     ['an unknown key', { envelope: JSON.stringify(signPayload(payload, other)) }],
     ['one of two signatures', { trust: both }],
     ['two of two', { trust: both, envelope: twice([operator, other]) }],

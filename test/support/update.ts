@@ -3,7 +3,7 @@ import { AiotError } from '../../src/lib/core/errors.js';
 import type { Clock } from '../../src/lib/core/time.js';
 import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
 import type { ModelRuntime } from '../../src/lib/device/runtime.js';
-import type { BundleSource } from '../../src/lib/device/update/types.js';
+import type { BundleSource, DeviceTraits } from '../../src/lib/device/update/types.js';
 import { startUpdater, type Updater } from '../../src/lib/device/update/updater.js';
 import { type FirmwareTraits, ownFirmware } from '../../src/lib/device/virtual/firmware.js';
 import type { Flash } from '../../src/lib/device/virtual/flash.js';
@@ -115,7 +115,7 @@ export async function testUpdater(
     runtime?: ModelRuntime;
     trust?: typeof trust | null;
     clock?: Clock;
-    firmware?: FirmwareTraits;
+    firmware?: FirmwareTraits & Pick<DeviceTraits, 'kind' | 'secureVersion'>;
   },
 ): Promise<TestUpdater> {
   const reports: Reported[] = [];

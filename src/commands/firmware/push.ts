@@ -33,6 +33,11 @@ export default class FirmwarePush extends PlatformCommand {
         'Validity period of the version, such as 720h; devices reject it afterward [default: unlimited].',
       env: 'AIOT_EXPIRES',
     }),
+    'secure-version': Flags.integer({
+      summary: "Anti-rollback version of a program or bundle [default: the image's, otherwise 0].",
+      env: 'AIOT_SECURE_VERSION',
+      min: 0,
+    }),
     context: shared.context,
   };
   static override result = pushedFirmwareSchema;
@@ -43,10 +48,11 @@ export default class FirmwarePush extends PlatformCommand {
     const context = await contextFor(flags.context);
     const privatePem = await operatorKey(context.name);
     const deviceTypes = flags.types?.split(',').map((type) => type.trim());
-    const asked = { privatePem, deviceTypes, path: args.image, name: flags.name, validMs: flags.expires };
+    const secureVersion = flags['secure-version'];
+    const asked = { privatePem, deviceTypes, secureVersion, path: args.image, name: flags.name };
     return this.ask(
       input,
-      (client) => pushFirmware({ client, ...asked }),
+      (client) => pushFirmware({ client, ...asked, validMs: flags.expires }),
       (pushed) =>
         `Pushed ${bold(`${pushed.name}@${pushed.version}`)} to ${context.url}.\n${firmwareFacts(pushed)}`,
       ({ name, version, chip }) => [

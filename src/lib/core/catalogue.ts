@@ -1868,6 +1868,13 @@ export const catalogue = {
       'A manifest is not the one that was expected or requested, or does not describe exactly one artifact.',
     next: 'Start the rollout again. If the error persists, push the release again.',
   },
+  AIOT_UPDATE_SECURE_VERSION: {
+    exit: 5,
+    family: 'user',
+    about:
+      'Firmware has a lower secure version than a device requires (anti-rollback), so the device could not start it.',
+    next: 'Deploy firmware with a secure version that is at least as high. To set it in an image, run `aiot firmware image patch IMAGE --secure-version N`, then sign the image.',
+  },
   AIOT_UPDATE_SEQUENCE: {
     exit: 5,
     family: 'user',

@@ -61,7 +61,7 @@ export {
 export { countInference, emptyCounts, type LiveCounts, liveFigures } from './live.js';
 export { type Rehearsals, type RehearseOptions, rehearsalsSchema, rehearseAll } from './rehearse.js';
 export { parseWish } from './rollout/draft.js';
-export { type ModelNeeds, modelMisfits } from './rollout/fit.js';
+export { firmwareMisfits, type ModelNeeds, modelMisfits } from './rollout/fit.js';
 export { runningOf } from './rollout/report.js';
 export { afterStep, rolloutStep } from './rollout/step.js';
 export { DeviceTable } from './rollout/table.js';

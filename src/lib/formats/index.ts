@@ -45,6 +45,7 @@ export {
 } from './device-config.js';
 export {
   fuseAddresses,
+  highestSecureVersion,
   type JtagState,
   lockWords,
   purposeName,

@@ -52,6 +52,8 @@ typedef struct {
   const char *type;
   const char *firmware_name;
   const char *firmware_version;
+  /* Lowest secure version of a program that the chip boots (anti-rollback); 0 = any. */
+  int64_t secure_version;
   aiot_encoding encoding;
 
   const aiot_clock *clock;

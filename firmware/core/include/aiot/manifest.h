@@ -133,6 +133,8 @@ typedef struct {
   int64_t interface;
   /* AIOT_MODE_* */
   uint32_t modes;
+  /* Lowest secure version of a program that the chip boots; 0 = any. */
+  int64_t secure_version;
 } aiot_traits;
 
 /* The fields of a manifest that determine whether it is accepted. Times are in ms since 1970. */
@@ -146,6 +148,8 @@ typedef struct {
   bool has_expires;
   int64_t expires;
   int64_t interface;
+  /* Anti-rollback version of a program. */
+  int64_t secure_version;
   /* Whether this device's type is among `deviceTypes`. */
   bool for_type;
   /* The network's type, AIOT_MODE_*; 0 = the manifest describes no model. */
@@ -199,9 +203,10 @@ typedef struct {
   int64_t sequence;
   int64_t newest_signed;
   int64_t slot_bytes;
+  int64_t secure_version;
 } aiot_standing;
 
-/* Makes checks 4 to 12 of docs/reference/protocol.md. `now_ms` -1 = the clock was never set. */
+/* Makes checks 4 to 13 of docs/reference/protocol.md. `now_ms` -1 = the clock was never set. */
 aiot_code aiot_manifest_judge(const aiot_manifest *manifest, const aiot_desired *desired, const aiot_standing *standing,
                               const aiot_traits *traits, int64_t now_ms, aiot_error *error);
 

@@ -50,6 +50,8 @@ typedef struct {
    * values. 0 = the first root.
    */
   int64_t epoch;
+  /* Highest secure version of a committed program. It is reset with the values above. */
+  int64_t secure_version;
   /* 0, 1 or AIOT_NO_SLOT. `download` and `trial` have a slot only while they are in progress. */
   int8_t active;
   aiot_content slot[2];
@@ -61,6 +63,7 @@ typedef struct {
     int8_t slot;
     char rollout[AIOT_ROLLOUT_BYTES];
     int64_t floor;
+    int64_t secure_version;
     int64_t tries;
   } trial;
   struct {

@@ -19,7 +19,10 @@ static void write_firmware(aiot_writer *writer, const aiot_device *device) {
   aiot_write_text_member(writer, "name", setup->firmware_name);
   aiot_write_text_member(writer, "version", setup->firmware_version);
   if (setup->flash[AIOT_KIND_FIRMWARE] != NULL) {
+    const int64_t committed = device->store[AIOT_KIND_FIRMWARE].record.secure_version;
+    const int64_t booted = setup->secure_version;
     aiot_device_write_content(writer, "release", active(device, AIOT_KIND_FIRMWARE));
+    aiot_write_integer_member(writer, "secureVersion", committed > booted ? committed : booted);
   }
   aiot_write_object_end(writer);
 }

@@ -131,6 +131,7 @@ static aiot_pace verified(aiot_update *u) {
   r->trial.slot = u->slot;
   memcpy(r->trial.rollout, u->job_rollout, sizeof r->trial.rollout);
   r->trial.floor = m->floor;
+  r->trial.secure_version = m->secure_version;
   r->trial.tries = 0;
   u->phase = AIOT_PHASE_STAGED;
   if (!aiot_persist(u)) return LATER;

@@ -75,7 +75,7 @@ static bool is_published(aiot_update *u) {
 static void enter_epoch(aiot_record *r, int64_t epoch) {
   if (epoch <= r->epoch) return;
   r->epoch = epoch;
-  r->floor = r->sequence = r->newest_signed = 0;
+  r->floor = r->sequence = r->newest_signed = r->secure_version = 0;
 }
 
 static aiot_pace check_signature(aiot_update *u) {
@@ -92,7 +92,7 @@ static aiot_pace check_signature(aiot_update *u) {
   const aiot_keeper *keeper = u->setup.keeper;
   if (keeper != NULL) enter_epoch(r, keeper->kept.epoch);
   const int64_t time = keeper != NULL ? aiot_keeper_now(keeper) : clock->now_ms(clock->context);
-  const aiot_standing standing = {r->floor, r->sequence, r->newest_signed, aiot_store_slot_bytes(u->setup.store)};
+  const aiot_standing standing = {r->floor, r->sequence, r->newest_signed, aiot_store_slot_bytes(u->setup.store), r->secure_version};
   code = aiot_manifest_judge(m, &u->desired, &standing, traits, time, error);
   /* The time is recorded even if the manifest is rejected, because signed times form a clock that cannot be set back. */
   if (m->issued > r->newest_signed) r->newest_signed = m->issued;

@@ -166,6 +166,7 @@ aiot_pace aiot_commit(aiot_update *u) {
   r->active = r->trial.slot;
   if (content->sequence > r->sequence) r->sequence = content->sequence;
   if (r->trial.floor > r->floor) r->floor = r->trial.floor;
+  if (r->trial.secure_version > r->secure_version) r->secure_version = r->trial.secure_version;
   r->trial.slot = AIOT_NO_SLOT;
   r->last.present = true;
   memcpy(r->last.rollout, u->job_rollout, sizeof r->last.rollout);

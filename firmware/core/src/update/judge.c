@@ -27,7 +27,7 @@ static bool unable(const aiot_manifest *m, const aiot_traits *traits, aiot_error
   return true;
 }
 
-static int64_t later(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
 
 aiot_code aiot_manifest_judge(const aiot_manifest *m, const aiot_desired *desired, const aiot_standing *standing,
                               const aiot_traits *traits, int64_t now_ms, aiot_error *error) {
@@ -60,8 +60,8 @@ aiot_code aiot_manifest_judge(const aiot_manifest *m, const aiot_desired *desire
     return AIOT_UPDATE_FLOOR;
   }
   /* A clock behind the newest signed time is wrong. */
-  const int64_t time = later(later(standing->newest_signed, m->issued), now_ms);
-  if (m->has_expires && m->expires <= later(time, 0)) {
+  const int64_t time = greater(greater(standing->newest_signed, m->issued), now_ms);
+  if (m->has_expires && m->expires <= greater(time, 0)) {
     aiot_error_set(error, AIOT_UPDATE_EXPIRED, "expected a manifest valid at %" PRId64 ", got one that expired %" PRId64, time,
                    m->expires);
     return AIOT_UPDATE_EXPIRED;
@@ -73,6 +73,12 @@ aiot_code aiot_manifest_judge(const aiot_manifest *m, const aiot_desired *desire
   if (m->bytes < 1 || m->bytes > standing->slot_bytes) {
     aiot_error_set(error, AIOT_UPDATE_SIZE, "expected 1 to %" PRId64 " bytes, got %" PRId64, standing->slot_bytes, m->bytes);
     return AIOT_UPDATE_SIZE;
+  }
+  const int64_t lowest = greater(standing->secure_version, traits->secure_version);
+  if (m->kind == AIOT_KIND_FIRMWARE && m->secure_version < lowest) {
+    aiot_error_set(error, AIOT_UPDATE_SECURE_VERSION, "expected a secure version of at least %" PRId64 ", got %" PRId64, lowest,
+                   m->secure_version);
+    return AIOT_UPDATE_SECURE_VERSION;
   }
   return AIOT_OK;
 }

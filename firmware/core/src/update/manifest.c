@@ -170,8 +170,8 @@ static void read_model(aiot_json *json, aiot_manifest *m) {
 static void read_member(aiot_json *json, aiot_manifest *m, const char *type, unsigned *seen) {
   static const char *const members[] = {"spec",      "role",   "kind",    "name",        "version",   "sequence",
                                         "floor",     "issued", "expires", "deviceTypes", "artifacts", "interface",
-                                        "model",     "files"};
-  enum { SPEC, ROLE, KIND, NAME, VERSION, SEQUENCE, FLOOR, ISSUED, EXPIRES, TYPES, ARTIFACTS, INTERFACE, MODEL, FILES, MEMBERS };
+                                        "model",     "files",  "secureVersion"};
+  enum { SPEC, ROLE, KIND, NAME, VERSION, SEQUENCE, FLOOR, ISSUED, EXPIRES, TYPES, ARTIFACTS, INTERFACE, MODEL, FILES, SECURE, MEMBERS };
   size_t count = 0;
   unsigned member = 0;
   while (member < MEMBERS && !aiot_json_is(json, members[member])) member++;
@@ -221,13 +221,16 @@ static void read_member(aiot_json *json, aiot_manifest *m, const char *type, uns
     case FILES:
       read_files(json);
       return;
+    case SECURE:
+      m->secure_version = aiot_read_integer(json, 0);
+      return;
     default:
       json->failed = true;
   }
 }
 
 aiot_code aiot_manifest_read(aiot_manifest *manifest, const aiot_envelope *envelope, const char *type, aiot_error *error) {
-  /* All members except interface, model and files are required. */
+  /* All members except interface, model, files and secureVersion are required. */
   const unsigned needed = (1u << 11) - 1;
   unsigned seen = 0;
   aiot_json json;

@@ -99,6 +99,8 @@ static void read_trial(aiot_json *json, aiot_record *record) {
     } else if (aiot_json_is(json, "tries")) {
       record->trial.tries = aiot_json_integer(json);
       seen |= 8;
+    } else if (aiot_json_is(json, "secureVersion")) {
+      record->trial.secure_version = aiot_json_integer(json);
     } else {
       aiot_json_skip(json);
     }
@@ -174,6 +176,8 @@ bool aiot_record_read(aiot_record *record, const void *text, size_t bytes) {
       seen |= 4;
     } else if (aiot_json_is(&json, "epoch")) {
       record->epoch = aiot_json_integer(&json);
+    } else if (aiot_json_is(&json, "secureVersion")) {
+      record->secure_version = aiot_json_integer(&json);
     } else if (aiot_json_is(&json, "active")) {
       record->active = aiot_json_null(&json) ? AIOT_NO_SLOT : read_slot(&json);
       seen |= 8;

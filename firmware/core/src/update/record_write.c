@@ -53,6 +53,7 @@ static void write_trial(aiot_writer *w, const aiot_record *r) {
   write_text(w, "rollout", r->trial.rollout);
   write_integer(w, "floor", r->trial.floor);
   write_integer(w, "tries", r->trial.tries);
+  if (r->trial.secure_version != 0) write_integer(w, "secureVersion", r->trial.secure_version);
   aiot_write_object_end(w);
 }
 
@@ -78,6 +79,7 @@ size_t aiot_record_write(const aiot_record *r, char *out, size_t room) {
   write_integer(&w, "sequence", r->sequence);
   write_integer(&w, "newestSigned", r->newest_signed);
   if (r->epoch != 0) write_integer(&w, "epoch", r->epoch);
+  if (r->secure_version != 0) write_integer(&w, "secureVersion", r->secure_version);
   aiot_write_key(&w, "active");
   if (r->active == AIOT_NO_SLOT) aiot_write_null(&w);
   else aiot_write_integer(&w, r->active);

@@ -5,6 +5,7 @@
 
 #include "aiot/own_commands.h"
 #include "esp32.h"
+#include "esp_efuse.h"
 #include "esp_log.h"
 #include "esp_sleep.h"
 #include "esp_system.h"
@@ -112,6 +113,7 @@ static const char *open_device(program *self) {
       .type = self->identity.type,
       .firmware_name = AIOT_FIRMWARE_NAME,
       .firmware_version = AIOT_FIRMWARE_VERSION,
+      .secure_version = (int64_t)esp_efuse_read_secure_version(),
       .encoding = AIOT_ENCODING_CBOR,
       .clock = &aiot_esp32_clock,
       .mqtt = open_mqtt(self),

@@ -25,6 +25,8 @@ export const firmwareVersionSchema = z.object({
   bundle: z.enum(bundleKinds).optional(),
   /** The application description in the image; null if the image has none. */
   app: z.object({ project: z.string(), version: z.string(), built: z.string(), idf: z.string() }).nullable(),
+  /** Anti-rollback version: devices that require a higher one reject the firmware. Absent = 0. */
+  secureVersion: z.int().optional(),
 });
 export type FirmwareVersion = z.output<typeof firmwareVersionSchema>;
 

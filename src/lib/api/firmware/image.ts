@@ -1,3 +1,4 @@
+import { highestSecureVersion } from '../../formats/efuse.js';
 import { readProgram } from '../../formats/elf/read.js';
 import { readEspImage } from '../../formats/esp-image/read.js';
 import type { FirmwareVersion } from '../contract/releases.js';
@@ -6,6 +7,8 @@ import { bundleKind } from './bundle.js';
 /** Properties of firmware, as read from its bytes. */
 export interface FirmwareImage extends Pick<FirmwareVersion, 'chip' | 'app' | 'bundle'> {
   bootloader: boolean;
+  /** Anti-rollback version in an app's description; absent = the format has none. */
+  secureVersion?: number;
 }
 
 /** Reads an application image of a chip, a program for a computer, or a bundle of an update client. @throws AIOT_IMAGE_MALFORMED */
@@ -15,5 +18,7 @@ export function readFirmware(bytes: Uint8Array, what: string): FirmwareImage {
   if (bundle !== null) return { chip: null, app: null, bootloader: false, bundle };
   const { chip, app, kind } = readEspImage(bytes, what);
   const told = app && { project: app.project, version: app.version, built: app.built, idf: app.idf };
-  return { chip, app: told, bootloader: kind === 'bootloader' };
+  // A version that the chip's fuses cannot hold is no secure version: no chip could require it.
+  const secureVersion = app && app.secureVersion <= highestSecureVersion(chip) ? app.secureVersion : 0;
+  return { chip, app: told, bootloader: kind === 'bootloader', ...(app ? { secureVersion } : {}) };
 }

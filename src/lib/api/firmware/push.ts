@@ -28,6 +28,8 @@ export interface PushFirmwareOptions {
   name?: string | undefined;
   /** Device types for which the firmware is released; default: derived from the image. */
   deviceTypes?: string[] | undefined;
+  /** Anti-rollback version of a program or bundle; default: that of the image, or 0. */
+  secureVersion?: number | undefined;
   /** The operator's signing key, PKCS#8 PEM. It is used for signing here and never sent. */
   privatePem: string;
   /** Time after which devices reject the manifest, ms from now; absent = no expiry. */
@@ -36,7 +38,7 @@ export interface PushFirmwareOptions {
 
 /**
  * Checks an application image, uploads it, and pushes a manifest of kind `firmware`, which is signed here, as the next version.
- * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE (a missing or invalid name; a bootloader), AIOT_VERSION_CONFLICT
+ * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE (a missing or invalid name; a bootloader; another secure version than the image's), AIOT_VERSION_CONFLICT
  */
 export async function pushFirmware(options: PushFirmwareOptions): Promise<PushedFirmware> {
   const { client, path, privatePem, validMs } = options;
@@ -45,6 +47,7 @@ export async function pushFirmware(options: PushFirmwareOptions): Promise<Pushed
   const name = nameOf(options, image);
   const deviceTypes = options.deviceTypes ?? [usualType(image)];
   checkTypes(deviceTypes);
+  const secureVersion = secureVersionOf(options, image);
   const artifact = {
     name: image.bundle ? `bundle.${image.bundle}` : 'app.bin',
     digest: digestOf(content),
@@ -70,6 +73,8 @@ export async function pushFirmware(options: PushFirmwareOptions): Promise<Pushed
         expires: validMs === undefined ? null : issued + validMs,
         deviceTypes,
         artifacts: [artifact],
+        // Devices with older firmware accept no manifest with this member.
+        ...(secureVersion > 0 ? { secureVersion } : {}),
       },
       privatePem,
     );
@@ -109,6 +114,19 @@ function nameOf({ name, path }: PushFirmwareOptions, image: FirmwareImage): stri
     `expected a name of letters, digits, dot, dash or underscore, got ${got}`,
     {
       next: 'Specify a name: --name NAME',
+    },
+  );
+}
+
+function secureVersionOf({ secureVersion, path }: PushFirmwareOptions, image: FirmwareImage): number {
+  const own = image.secureVersion;
+  if (own === undefined || secureVersion === undefined || own === secureVersion)
+    return secureVersion ?? own ?? 0;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `${path} has the secure version ${own}, which differs from ${secureVersion}`,
+    {
+      next: 'Omit --secure-version. To change an image, run `aiot firmware image patch`, then sign the image.',
     },
   );
 }

@@ -151,6 +151,7 @@ export function firmwareFacts({
   bundle,
   sequence,
   pushed,
+  secureVersion,
 }: FirmwareVersion): string {
   return facts([
     ['image', `${size(bytes)}, ${digest}`],
@@ -160,6 +161,7 @@ export function firmwareFacts({
       'program',
       app ? `${app.project} ${app.version}, built ${app.built} with ESP-IDF ${app.idf}` : 'unknown',
     ],
+    ...(secureVersion ? ([['secure version', String(secureVersion)]] as [string, string][]) : []),
     ['signed', signedText(sequence)],
     ['pushed', `${minute(pushed)} UTC`],
   ]);

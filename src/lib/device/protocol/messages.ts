@@ -189,6 +189,8 @@ export const reportedSchema = z.looseObject({
        * updated over the air.
        */
       release: runningSchema.nullable().optional(),
+      /** Lowest secure version of firmware that the device accepts. Absent if it cannot be updated over the air. */
+      secureVersion: z.int().min(0).optional(),
     })
     .optional(),
   /** The kind of update that `state` refers to; absent = `model`. */

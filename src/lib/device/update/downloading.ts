@@ -2,7 +2,7 @@ import type { ErrorCode } from '../../core/catalogue.js';
 import { firmwareInterfaces, type Manifest } from '../../formats/manifest/manifest.js';
 import type { Desired } from '../protocol/messages.js';
 import { refuse } from './ending.js';
-import { type DeviceRecord, type Refusal, withSlot } from './record.js';
+import { type DeviceRecord, lowestSecureVersion, type Refusal, withSlot } from './record.js';
 import type { Delta, DeviceTraits, JobEvent, UpdateCheck, UpdateMachine, UpdateStep } from './types.js';
 
 /** The download phase: manifest, erased slot and bytes, until the slot is complete. */
@@ -94,7 +94,8 @@ function takeManifest(state: UpdateMachine, event: Extract<JobEvent, { type: 'ma
  */
 function inEpoch(record: DeviceRecord, epoch: number): DeviceRecord {
   if (epoch <= (record.epoch ?? 0)) return record;
-  return { ...record, epoch, floor: 0, sequence: 0, newestSigned: 0 };
+  const { secureVersion: _, ...kept } = record;
+  return { ...kept, epoch, floor: 0, sequence: 0, newestSigned: 0 };
 }
 
 /**
@@ -110,7 +111,7 @@ export function verified(state: UpdateMachine, digest: string): UpdateStep {
     if (job.byDelta) return deltaFailed(state, artifact, { code: 'AIOT_DELTA_RESULT', message });
     return refuse(state, { code: 'AIOT_DIGEST_MISMATCH', message });
   }
-  const { name, version, sequence, floor } = job.manifest;
+  const { name, version, sequence, floor, secureVersion } = job.manifest;
   const content = { name, version, sequence, digest, bytes: artifact.bytes };
   const record = {
     ...state.record,
@@ -119,6 +120,7 @@ export function verified(state: UpdateMachine, digest: string): UpdateStep {
     trial: {
       ...{ slot: job.slot, rollout: job.rollout, floor, tries: 0 },
       ...(job.desired?.shadow ? { shadow: true as const } : {}),
+      ...(secureVersion ? { secureVersion } : {}),
     },
   };
   return {
@@ -264,6 +266,13 @@ export function judgeManifest(
     return {
       code: 'AIOT_UPDATE_SIZE',
       message: `expected 1 to ${traits.slotBytes} bytes, got ${artifact.bytes}`,
+    };
+  }
+  const [secureVersion, lowest] = [manifest.secureVersion ?? 0, lowestSecureVersion({ traits, record })];
+  if (manifest.kind === 'firmware' && secureVersion < lowest && checked('secureVersion')) {
+    return {
+      code: 'AIOT_UPDATE_SECURE_VERSION',
+      message: `expected a secure version of at least ${lowest}, got ${secureVersion}`,
     };
   }
   return null;

@@ -44,6 +44,9 @@ export function commit(state: UpdateMachine): UpdateStep {
     active: trial.slot,
     sequence: Math.max(record.sequence, content.sequence),
     floor: Math.max(record.floor, trial.floor),
+    ...(trial.secureVersion
+      ? { secureVersion: Math.max(record.secureVersion ?? 0, trial.secureVersion) }
+      : {}),
     trial: null,
     last: { rollout: job.rollout, state: 'COMMITTED' as const, error: null },
   };

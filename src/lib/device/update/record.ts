@@ -42,6 +42,8 @@ export const deviceRecordSchema = z.object({
    * Absent = the first root.
    */
   epoch: z.int().optional(),
+  /** Highest secure version of committed firmware; absent = 0. It is reset with the values above. */
+  secureVersion: z.int().optional(),
   active: slotSchema.nullable(),
   slots: z.tuple([contentSchema.nullable(), contentSchema.nullable()]),
   /** A slot that was erased for this blob and contains part of it. */
@@ -54,6 +56,7 @@ export const deviceRecordSchema = z.object({
     .object({
       ...{ slot: slotSchema, rollout: z.string(), floor: z.int(), tries: z.int() },
       shadow: z.literal(true).optional(),
+      secureVersion: z.int().optional(),
     })
     .nullable(),
   /** Result of the last update. Prevents a finished rollout from being restarted. */
@@ -114,7 +117,11 @@ export function reportOfAll(
   t: number,
 ): Reported {
   const told = reportOf({ model, config, firmware }[speaks] ?? model, t);
-  const program = firmware && told.firmware && { ...told.firmware, release: runningOf(firmware) };
+  const program = firmware &&
+    told.firmware && {
+      ...told.firmware,
+      ...{ release: runningOf(firmware), secureVersion: lowestSecureVersion(firmware) },
+    };
   return {
     ...told,
     ...(program ? { firmware: program } : {}),
@@ -122,6 +129,11 @@ export function reportOfAll(
     model: runningOf(model),
     config: runningOf(config),
   };
+}
+
+/** Lowest secure version of firmware that a device accepts. */
+export function lowestSecureVersion({ traits, record }: Pick<UpdateMachine, 'traits' | 'record'>): number {
+  return Math.max(traits.secureVersion ?? 0, record.secureVersion ?? 0);
 }
 
 /** The `reported` message for this state. @param t ms since 1970 */

@@ -23,6 +23,8 @@ export interface DeviceTraits {
   features?: Reported['features'];
   /** Name and version reported by the device's firmware. */
   firmware?: Reported['firmware'];
+  /** Lowest secure version of firmware that the chip boots; absent = any. */
+  secureVersion?: number;
   /** Whether the device applies deltas. */
   deltas?: boolean;
   /** Disabled checks, for tests only; see `updateChecks`. */
@@ -156,6 +158,8 @@ const updateChecks = [
   'expiry',
   /** A manifest has exactly one artifact. */
   'artifacts',
+  /** Firmware is not below the secure version of the chip, or of firmware committed before. */
+  'secureVersion',
   /** Manifests and bundles have the promised number of bytes. */
   'length',
   'digest',

@@ -52,6 +52,33 @@ export function modelMisfits(needs: ModelNeeds, devices: readonly Candidate[]): 
   };
 }
 
+/**
+ * Compares the secure version of firmware with the lowest that devices accept. `rollback`: devices that would reject it; null = none.
+ */
+export function firmwareMisfits(
+  { name, secureVersion }: { name: string; secureVersion: number },
+  devices: readonly { name: string; reported: Pick<Reported, 'firmware'> | null }[],
+): { rollback: string | null; warnings: string[] } {
+  const lowest = (device: (typeof devices)[number]) => device.reported?.firmware?.secureVersion ?? null;
+  const above = devices.filter((device) => (lowest(device) ?? 0) > secureVersion);
+  const silent = devices.filter(
+    (device) => device.reported?.firmware?.release !== undefined && lowest(device) === null,
+  );
+  const require = above.length === 1 ? 'requires' : 'require';
+  return {
+    rollback:
+      above.length === 0
+        ? null
+        : `${name} has the secure version ${secureVersion}, but ${plural(above.length, 'device')} ${require} a higher one: ${listed(above, (device) => `at least ${lowest(device)}`)}`,
+    warnings:
+      secureVersion === 0 || silent.length === 0
+        ? []
+        : [
+            `AIOT_MANIFEST_MALFORMED is likely on ${plural(silent.length, 'device')} whose firmware does not support secure versions: deploy newer firmware with the secure version 0 first. Affected: ${listed(silent, ({ reported }) => reported?.firmware?.version ?? 'unknown')}`,
+          ],
+  };
+}
+
 function isEnough({ active, trial }: ModelNeeds, { bytes, free }: { bytes: number; free: number }): boolean {
   return active <= bytes && trial <= free;
 }
@@ -95,7 +122,10 @@ function sensorText(needs: ModelNeeds, devices: readonly Candidate[]): string {
   return `AIOT_RECORDING_UNFIT on ${plural(devices.length, 'device')}, which will commit ${needs.name} but predict nothing: it expects ${needs.fields.join(', ')}${rate}. Unfit: ${list}`;
 }
 
-function listed(devices: readonly Candidate[], detail: (device: Candidate) => string): string {
+function listed<Device extends { name: string }>(
+  devices: readonly Device[],
+  detail: (device: Device) => string,
+): string {
   const first = devices.slice(0, named).map((device) => `${device.name} (${detail(device)})`);
   return first.join(', ') + (devices.length > named ? ', …' : '');
 }

@@ -97,6 +97,8 @@ export const manifestSchema = z.strictObject({
   artifacts: z.array(artifactSchema).min(1),
   /** Minimum interface version of a device's firmware; see docs/reference/protocol.md. */
   interface: z.int().min(1).default(1),
+  /** Anti-rollback version of firmware: devices that require a higher one reject it. Absent = 0. */
+  secureVersion: z.int().min(0).optional(),
   /** Description of a model; absent for other kinds. */
   model: modelPartSchema.optional(),
   /** The files in the artifact with their hashes, which reveal the file that contains a changed byte. */

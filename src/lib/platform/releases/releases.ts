@@ -327,7 +327,7 @@ export class Releases<Info extends object> extends ReleaseService<ReleaseRow, Bl
   constructor(
     parts: ReleaseParts,
     private readonly blob: Omit<ReleaseKind, 'turn' | 'kind'> & { kind: 'firmware' | 'config' },
-    private readonly read: (bytes: Uint8Array, what: string) => Info,
+    private readonly read: (bytes: Uint8Array, what: string, manifest: Manifest) => Info,
   ) {
     super(parts, { ...blob, turn: 'firmware' });
   }
@@ -375,27 +375,30 @@ export class Releases<Info extends object> extends ReleaseService<ReleaseRow, Bl
     return { name, version, sequence, digest, bytes, pushed, ...told };
   }
 
-  protected async content({ artifacts, deviceTypes }: Manifest): Promise<Content> {
+  protected async content(manifest: Manifest): Promise<Content> {
+    const { artifacts, deviceTypes } = manifest;
     const [artifact, ...more] = artifacts;
     if (!artifact || more.length > 0) {
       throw new AiotError('AIOT_REQUEST_INVALID', `expected one artifact, got ${artifacts.length}`);
     }
     const { digest, bytes, name } = artifact;
     await requireBlobs(this.parts.blobs, [artifact]);
-    const info = this.read(await this.parts.blobs.bytes(digest), name);
+    const info = this.read(await this.parts.blobs.bytes(digest), name, manifest);
     return { digest, bytes, info: { ...info, deviceTypes } };
   }
 
-  /** Requires that a re-signed manifest covers the same bytes for the same device types. */
-  protected async resigned({ version, artifacts, deviceTypes }: Manifest, row: ReleaseRow): Promise<null> {
+  /** Requires that a re-signed manifest covers the same bytes for the same device types, with the same secure version. */
+  protected async resigned(manifest: Manifest, row: ReleaseRow): Promise<null> {
+    const { version, artifacts, deviceTypes } = manifest;
     const [artifact, ...more] = artifacts;
-    const types = (JSON.parse(row.info) as { deviceTypes: string[] }).deviceTypes;
+    const before = JSON.parse(row.info) as { deviceTypes: string[]; secureVersion?: number };
     const isSame =
       version === row.version &&
       more.length === 0 &&
       artifact?.digest === row.digest &&
       artifact.bytes === row.bytes &&
-      deviceTypes.join() === types.join();
+      deviceTypes.join() === before.deviceTypes.join() &&
+      (manifest.secureVersion ?? 0) === (before.secureVersion ?? 0);
     if (isSame) return null;
     throw new AiotError(
       'AIOT_REQUEST_INVALID',
@@ -449,12 +452,20 @@ export class Configs extends Releases<Pick<ConfigVersion, 'config'>> {
 }
 
 /** The registry of firmware: application images and their signed manifests. @throws AIOT_IMAGE_MALFORMED on push */
-export class Firmware extends Releases<Pick<FirmwareVersion, 'chip' | 'app' | 'bundle'>> {
+export class Firmware extends Releases<Pick<FirmwareVersion, 'chip' | 'app' | 'bundle' | 'secureVersion'>> {
   constructor(parts: ReleaseParts) {
     const kind = { kind: 'firmware', table: 'firmware', noun: 'firmware' } as const;
-    super(parts, { ...kind, list: 'aiot firmware list' }, (bytes, what) => {
-      const { chip, app, bundle } = readFirmware(bytes, what);
-      return { chip, app, ...(bundle ? { bundle } : {}) };
+    super(parts, { ...kind, list: 'aiot firmware list' }, (bytes, what, manifest) => {
+      const { chip, app, bundle, secureVersion: own } = readFirmware(bytes, what);
+      const { secureVersion = 0 } = manifest;
+      if (own !== undefined && own !== secureVersion) {
+        throw new AiotError(
+          'AIOT_REQUEST_INVALID',
+          `the manifest has the secure version ${secureVersion}, but ${what} has ${own}`,
+          { next: 'Push the image with a newer version of aiot.' },
+        );
+      }
+      return { chip, app, ...(bundle ? { bundle } : {}), ...(secureVersion ? { secureVersion } : {}) };
     });
   }
 }

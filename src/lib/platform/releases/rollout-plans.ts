@@ -5,7 +5,7 @@ import { AiotError, unless } from '../../core/errors.js';
 import type { Reported, SignedProof } from '../../device/protocol/messages.js';
 import { checkProof, type Proof } from '../../device/protocol/proof.js';
 import { mayConnect } from '../../fleet/device.js';
-import { type ModelNeeds, modelMisfits } from '../../fleet/rollout/fit.js';
+import { firmwareMisfits, type ModelNeeds, modelMisfits } from '../../fleet/rollout/fit.js';
 import { runningOf } from '../../fleet/rollout/report.js';
 import type { CheckedProof, RolloutState } from '../../fleet/rollout/types.js';
 import {
@@ -141,7 +141,10 @@ export class Planner {
     const isCurrent = (device: DeviceRecord) =>
       request.releases.every((release, i) => runs(device, release, manifests[i])) && !isBusy(device);
     const [current, others] = [found.filter(isCurrent), found.filter((device) => !isCurrent(device))];
-    const warnings = await this.requireRoom(request.releases, manifests, others);
+    const warnings = [
+      ...requireSecureVersion(request.releases, manifests, others),
+      ...(await this.requireRoom(request.releases, manifests, others)),
+    ];
     const deltas = await this.pairsOf(found, request.releases, manifests);
     const offline = this.offlineOf(names, request);
     const ordered = inRolloutOrder(names, request.releases, offline);
@@ -294,6 +297,27 @@ function requireShadowable({ releases, policy }: Request): void {
   if (policy.shadow === null || (only?.kind === 'model' && others.length === 0)) return;
   throw new AiotError('AIOT_REQUEST_INVALID', 'a shadow rollout must contain only a model', {
     next: 'Roll out the firmware and the configuration first, then the model with --shadow.',
+  });
+}
+
+/**
+ * Rejects firmware whose secure version is below that of a device, and returns a warning about devices that may not know secure versions.
+ * @throws AIOT_UPDATE_SECURE_VERSION
+ */
+function requireSecureVersion(
+  releases: readonly Release[],
+  manifests: readonly Manifest[],
+  devices: readonly DeviceRecord[],
+): string[] {
+  const at = releases.findIndex(({ kind }) => kind === 'firmware');
+  const release = releases[at];
+  if (!release) return [];
+  const { name, version } = release;
+  const about = { name: `${name}@${version}`, secureVersion: manifests[at]?.secureVersion ?? 0 };
+  const { rollback, warnings } = firmwareMisfits(about, devices);
+  if (rollback === null) return warnings;
+  throw new AiotError('AIOT_UPDATE_SECURE_VERSION', rollback, {
+    next: 'Deploy firmware with a higher secure version, or exclude these devices with --selector.',
   });
 }
 
