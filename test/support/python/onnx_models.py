@@ -9,6 +9,7 @@ package.
 onnx_models.py ends FOLDER: networks with several inputs and outputs.
 onnx_models.py quantized FOLDER LIBRARIES: networks quantized with ONNX Runtime's static quantization, in the formats QDQ and QOperator;
 LIBRARIES is the folder of the ml_dtypes package, which it imports.
+onnx_models.py stream FOLDER DATA WAV: the forms of Silero VAD in DATA over the frames of an 8 kHz sound at twice its rate, and of a second of silence, with their states carried.
 onnx_models.py answers FOLDER: adds ONNX Runtime's outputs to the models that `keras` wrote.
 """
 import glob
@@ -541,6 +542,37 @@ def answers():
     return names
 
 
+def stream():
+    """Each form with the sound's frames of 576 samples, which overlap by 64, and ONNX Runtime's probability and states after each."""
+    import wave
+
+    import onnxruntime
+
+    with wave.open(sys.argv[4]) as file:
+        words = np.frombuffer(file.readframes(4 * 8000), np.int16).astype(np.float32) / 32768
+    sound = np.interp(np.arange(2 * len(words)) / 2, np.arange(len(words)), words).astype(np.float32)
+    sound = np.concatenate([sound, np.zeros(16000, np.float32)])
+    frames = [sound[start : start + 576] for start in range(0, len(sound) - 576, 512)]
+    names = []
+    for path in sorted(glob.glob(f"{sys.argv[3]}/*.onnx")):
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        ends = [each.name for each in session.get_outputs()]
+        states = [each.name for each in session.get_inputs() if each.name not in ("input", "sr")]
+        shapes = {name: [2, 1, 128] if name == "state" else [1, 1, 128] for name in states}
+        rate = {"sr": np.array(16000, np.int64)} if "sr" in [each.name for each in session.get_inputs()] else {}
+        carried = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        results = []
+        for frame in frames:
+            probability, *after = session.run(ends, {"input": frame[None], **carried, **rate})
+            carried = dict(zip(states, after))
+            results.append({"probability": float(probability.ravel()[0]), "states": [numbers_of(value) for value in after]})
+        names.append(os.path.basename(path)[: -len(".onnx")])
+        about = {"shapes": {"input": [1, 576], **shapes}, "rate": bool(rate), "ends": ends, "frames": [numbers_of(x) for x in frames], "results": results}
+        with open(f"{folder}/{names[-1]}.json", "w") as out:
+            json.dump(about, out)
+    return names
+
+
 def silero():
     path = sys.argv[3]
     # Silero VAD in the six forms that its wheel contains: each with an output, and the values of the other inputs.
@@ -572,6 +604,7 @@ made = {
     "keras": keras_models,
     "answers": answers,
     "silero": silero,
+    "stream": stream,
     "magika": magika,
 }[kind]()
 with open(f"{folder}/index.json", "w") as file:
