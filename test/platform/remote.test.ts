@@ -7,7 +7,9 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
+import * as z from 'zod';
 import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
+import { remoteSessionSchema } from '../../src/lib/api/contract/devices.js';
 import { openSocket, type RemoteQuery } from '../../src/lib/api/remote.js';
 import { writeContexts } from '../../src/lib/core/contexts.js';
 import { AiotError } from '../../src/lib/core/errors.js';
@@ -23,6 +25,7 @@ import {
   type ShellOptions,
 } from '../../src/lib/device/remote/operate.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { runCli } from '../support/cli.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { ok, refusal } from '../support/up.js';
 
@@ -597,6 +600,55 @@ describe('copying', () => {
     expect(existsSync(target)).toBe(false);
     expect(await codeOf(copy('a', 'b'))).toBe('AIOT_USAGE');
     expect(await codeOf(copy(join(own.folder, 'absent'), `pi-1:${shared}/x`))).toBe('AIOT_FILE_NOT_FOUND');
+  });
+});
+
+describe('open sessions', () => {
+  const sessionsSchema = z.array(remoteSessionSchema);
+  const list = (...argv: string[]) => ok(sessionsSchema, ['device', 'sessions', 'list', ...argv]);
+
+  it('are listed with their users and bytes, and closed by other users', async () => {
+    expect(await list()).toEqual([]);
+    const { pid, result, stdin } = await runningShell();
+    const [opened, ...others] = await list('--device', 'pi-1');
+    expect(others).toEqual([]);
+    expect(opened).toMatchObject({ device: 'pi-1', kind: 'shell', target: 'commands' });
+    expect(opened?.bytesFrom).toBeGreaterThan(5);
+    expect(opened?.until).toBe((opened?.opened ?? 0) + 60_000);
+    expect(await list('--device', 'pi-2')).toEqual([]);
+    const { stdout } = await runCli(['device', 'sessions', 'list']);
+    expect(stdout).toContain(opened?.id);
+    const closed = await ok(remoteSessionSchema, ['device', 'sessions', 'close', opened?.id ?? '']);
+    expect(closed).toMatchObject({ id: opened?.id, device: 'pi-1' });
+    expect(await messageOf(result)).toMatch(/^the session ended: .*closed by /);
+    await expect.poll(() => isAlive(pid), { timeout: 5000 }).toBe(false);
+    await expect.poll(async () => (await lastEnd())?.data.session).toBe(opened?.id);
+    expect((await lastEnd())?.data.reason).toMatch(/^closed by operator /);
+    expect(await list()).toEqual([]);
+    expect(await refusal(['device', 'sessions', 'close', opened?.id ?? ''])).toMatchObject({
+      ...{ code: 'AIOT_NOT_FOUND', exit: 4 },
+    });
+    stdin.end();
+  });
+
+  it('of other devices are hidden from users limited to some devices', async () => {
+    const { result, stop } = await runningShell();
+    const [opened] = await list();
+    const id = opened?.id ?? '';
+    await withToken({ role: 'operator', selector: 'pi-2' }, async (client) => {
+      expect(await client.remoteSessions.list({})).toEqual([]);
+      expect(await codeOf(client.remoteSessions.list({ device: 'pi-1' }))).toBe('AIOT_NOT_ALLOWED');
+      for (const each of [id, 'another'])
+        expect(await messageOf(client.remoteSessions.close(each))).toBe(
+          `no open remote session has the ID ${each}`,
+        );
+    });
+    await withToken({ role: 'viewer', selector: 'pi-1' }, async (client) => {
+      expect(await client.remoteSessions.list({})).toMatchObject([{ id }]);
+      expect(await codeOf(client.remoteSessions.close(id))).toBe('AIOT_NOT_ALLOWED');
+    });
+    stop();
+    await result.catch(() => {});
   });
 });
 

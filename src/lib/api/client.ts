@@ -65,6 +65,7 @@ export function createClient(options: ClientOptions) {
     attention: callsOf(transport, contract.attention),
     crashes: callsOf(transport, contract.crashes),
     secrets: callsOf(transport, contract.secrets),
+    remoteSessions: callsOf(transport, contract.remoteSessions),
     broker: callsOf(transport, contract.broker),
     claims: callsOf(transport, contract.claims),
     firmware: callsOf(transport, contract.firmware),

@@ -217,6 +217,8 @@ export {
   type Latest,
   mostSimulated,
   mostTags,
+  type RemoteSession,
+  remoteSessionSchema,
   type SimulatedReply,
   type SimulatedRequest,
   type StoredBirth,

@@ -244,6 +244,7 @@ export {
   webInstallerText,
 } from './render/firmware.js';
 export {
+  closedSessionText,
   commandsAppliedText,
   commandsTable,
   conformityText,
@@ -255,6 +256,7 @@ export {
   devicesTable,
   deviceText,
   forwardText,
+  remoteSessionsText,
   settingsAppliedText,
   settingsText,
   shellText,

@@ -7,7 +7,7 @@ import { broker } from './broker.js';
 import { commands } from './commands.js';
 import { crashes } from './crashes.js';
 import { datasets, labels, retention } from './data.js';
-import { births, claims, devices, enrolment, secrets, talk } from './devices.js';
+import { births, claims, devices, enrolment, remoteSessions, secrets, talk } from './devices.js';
 import { audit, events } from './events.js';
 import { jobs, pipelines } from './jobs.js';
 import { manifests, models } from './models.js';
@@ -32,6 +32,7 @@ export const contract = {
   claims,
   births,
   secrets,
+  remoteSessions,
   broker,
   talk,
   commands,

@@ -405,6 +405,40 @@ export const secrets = {
   }),
 };
 
+/** A remote session that is open at the platform's process that answers. */
+export const remoteSessionSchema = z.object({
+  id: z.string(),
+  device: z.string(),
+  who: z.string(),
+  kind: z.enum(['shell', 'forward', 'copy']),
+  /** The purpose, such as `127.0.0.1:80` or `from /var/log/syslog`. */
+  target: z.string(),
+  opened: time,
+  until: time,
+  /** Bytes received from the device, and sent to it. */
+  bytesFrom: z.int(),
+  bytesTo: z.int(),
+});
+export type RemoteSession = z.output<typeof remoteSessionSchema>;
+
+export const remoteSessionListSchema = z.object({ sessions: z.array(remoteSessionSchema) });
+
+/** Open shells, forwarded ports and copies. They are opened with a WebSocket, GET /devices/{name}/remote. */
+export const remoteSessions = {
+  list: endpoint('GET /remote-sessions', {
+    reach: 'filtered',
+    summary: 'Open remote sessions, oldest first',
+    query: z.object({ device: name.optional() }),
+    result: remoteSessionListSchema,
+    list: 'sessions',
+  }),
+  close: endpoint('DELETE /remote-sessions/:id', {
+    reach: 'filtered',
+    summary: 'End a remote session',
+    result: remoteSessionSchema,
+  }),
+};
+
 /** Devices' live and past messages. */
 export const talk = {
   messages: endpoint('GET /devices/:name/messages', {

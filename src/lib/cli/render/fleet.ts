@@ -7,6 +7,7 @@ import type {
   DeviceHistoryEntry,
   DeviceMessage,
   DeviceSecret,
+  RemoteSession,
 } from '../../api/contract/devices.js';
 import type { DeviceSettings, SettingsApplied, SettingsInfo } from '../../api/contract/settings.js';
 import type { DeviceInfo } from '../../api/fields.js';
@@ -385,6 +386,25 @@ export function conformityText({ device, conforms, checks, ...counted }: Conform
 export function shellText({ device, exit, signal, ms }: RemoteShell): string {
   const how = signal === null ? `exit code ${exit}` : signal;
   return `The session on ${bold(device)} ended after ${formatDuration(Math.round(ms / 1000) * 1000)} (${how}).`;
+}
+
+/** Open remote sessions, one row each. */
+export function remoteSessionsText(sessions: readonly RemoteSession[], now = Date.now()): string {
+  const rows = sessions.map(({ id, device, who, kind, target, opened, until, bytesFrom, bytesTo }) => [
+    id,
+    device,
+    who,
+    `${kind} ${dim(target)}`,
+    ago(opened, now),
+    minute(until),
+    `${size(bytesFrom)} / ${size(bytesTo)}`,
+  ]);
+  const head = ['id', 'device', 'user', 'session', 'opened', 'until (UTC)', 'from / to device'];
+  return table(head, rows, 'No open sessions.');
+}
+
+export function closedSessionText({ device, who, kind }: RemoteSession): string {
+  return `The ${kind} session of ${who} on ${bold(device)} is closed.`;
 }
 
 export function forwardText({ event, device, from, to, until, reason }: ForwardEvent): string {

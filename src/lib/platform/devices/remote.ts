@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { WebSocket } from 'ws';
 import * as z from 'zod';
+import type { RemoteSession } from '../../api/contract/devices.js';
 import {
   type RemoteOpen,
   type RemoteRequest,
@@ -16,6 +17,7 @@ import { AiotError } from '../../core/errors.js';
 import { makeFolder, readJson, writeJsonAtomic } from '../../core/files.js';
 import { deferred, onAbort } from '../../core/tasks.js';
 import { formatDuration } from '../../core/time.js';
+import type { Reach } from '../access/reach.js';
 import type { Sessions } from '../access/users.js';
 import type { UserIdentity } from '../broker/identity.js';
 import type { Events } from '../events/events.js';
@@ -205,6 +207,26 @@ export class RemoteAccess {
     };
   }
 
+  /** Open sessions, oldest first. @param reach only sessions of these devices; null = all @param device only sessions of this one */
+  list(reach: Reach | null, device?: string): RemoteSession[] {
+    const wanted = [...this.open.values()].filter(
+      (each) => (device === undefined || each.device === device) && reach?.has(each.device) !== false,
+    );
+    return wanted.map(shown).sort((a, b) => a.opened - b.opened);
+  }
+
+  /** Ends a session. @returns the session as it was @throws AIOT_NOT_FOUND, also for a session of a device out of reach */
+  end(id: string, who: string, reach: Reach | null): RemoteSession {
+    const session = this.open.get(id);
+    if (!session || reach?.has(session.device) === false)
+      throw new AiotError('AIOT_NOT_FOUND', `no open remote session has the ID ${id.slice(0, 64)}`, {
+        next: 'To see the open sessions, run `aiot device sessions list`.',
+      });
+    const before = shown(session);
+    session.end(`closed by ${who}`);
+    return before;
+  }
+
   /** Ends all sessions and connections because the platform is stopping; resolves once the ends are recorded. */
   async close(): Promise<void> {
     clearInterval(this.timer);
@@ -376,6 +398,11 @@ export class RemoteAccess {
     };
     await events.record({ who, type: 'device.remote-ended', subject: device, data });
   }
+}
+
+function shown({ session: id, device, who, kind, target, opened, until, sides }: OpenSession): RemoteSession {
+  const bytes = { bytesFrom: sides.device.bytes, bytesTo: sides.user.bytes };
+  return { id, device, who, kind, target, opened, until, ...bytes };
 }
 
 /** Passes messages on. The sender is paused while the receiver is slow, or while the sender exceeds its rate. */

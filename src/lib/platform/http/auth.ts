@@ -190,6 +190,7 @@ const nouns: Record<string, ScopeNoun> = {
     groups: 'devices',
     attention: 'devices',
     crashes: 'devices',
+    'remote-sessions': 'devices',
     commands: 'devices',
     settings: 'devices',
   },

@@ -29,6 +29,7 @@ const tagged: Record<string, string> = {
     groups: 'devices',
     attention: 'devices',
     crashes: 'devices',
+    'remote-sessions': 'devices',
     alarms: 'devices',
     broker: 'devices',
     manifests: 'models',

@@ -156,6 +156,18 @@ export const secretRoutes: Routes =
       },
     });
 
+/** Lists and ends remote sessions. They are opened by WebSockets; see `remoteRoutes`. */
+export const remoteSessionRoutes: Routes =
+  ({ remote }) =>
+  async (app) =>
+    serve(app, contract.remoteSessions, {
+      list: async ({ query: { device }, user }) => {
+        requireInReach(reachFor(user), device === undefined ? [] : [device]);
+        return { sessions: remote.list(reachFor(user), device) };
+      },
+      close: async ({ params: { id }, who, user }) => remote.end(id, who, reachFor(user)),
+    });
+
 const heartbeatMs = 15_000;
 
 /** Devices' live and past messages. */
