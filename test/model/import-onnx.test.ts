@@ -227,6 +227,44 @@ describe('importing an ONNX file', () => {
     expect(await outputs(model, [1, 10])).toEqual([2 - 30]);
   });
 
+  it('multiplies two computed matrices, one of them transposed without moving its elements', async () => {
+    const model: OnnxText = {
+      inputs: { x: [2, 3] },
+      outputs: ['y'],
+      nodes: [
+        node('Transpose', 'x', 't', { perm: [1, 0] }),
+        node('MatMul', 'x t', 'm'),
+        node('Gemm', 'm m c', 'y', { transB: 1, alpha: { float: 0.5 } }),
+      ],
+      constants: { c: { shape: [2], values: [1, 2] } },
+    };
+    const { graph } = await imported(model);
+    expect(graph.operators.map(({ op, options }) => [op, options])).toEqual([
+      ['BATCH_MATMUL', { adjX: false, adjY: true }],
+      ['BATCH_MATMUL', { adjX: false, adjY: true }],
+      ['MUL', expect.anything()],
+      ['ADD', expect.anything()],
+    ]);
+    // x xᵀ = [[14, 32], [32, 77]]
+    const products = [14 * 14 + 32 * 32, 14 * 32 + 32 * 77, 14 * 32 + 32 * 77, 32 * 32 + 77 * 77];
+    expect(await outputs(model, [1, 2, 3, 4, 5, 6])).toEqual(
+      products.map((value, i) => value / 2 + 1 + (i % 2)),
+    );
+  });
+
+  it('rejects a product of matrices that do not fit', async () => {
+    const model: OnnxText = {
+      inputs: { x: [2, 3] },
+      outputs: ['y'],
+      nodes: [node('MatMul', 'x x', 'y')],
+      constants: {},
+    };
+    await expect(imported(model)).rejects.toMatchObject({
+      code: 'AIOT_FILE_MALFORMED',
+      message: expect.stringContaining('[2, 3] cannot be multiplied by [2, 3]'),
+    });
+  });
+
   it('keeps negative values if only output_dtype states that integers are signed', async () => {
     const quantizedTo = (output_dtype: number): OnnxText => ({
       inputs: { x: [1, 3] },

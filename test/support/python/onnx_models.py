@@ -360,12 +360,54 @@ def torch_networks():
     n = Net([1, 5])
     n.add("Sub", "x", n.weight(5)), n.add("Div", n.last, n.constant(np.full(5, 2.5, np.float32))), n.dense(4, 5), n.add("HardSwish"), n.dense(1, 4), n.add("Sigmoid")
     yield n.save("standardized")
+    yield from attention_networks()
     n = Net([1, 3, 7, 9], batch=1)
     shape = n.add("Shape")
     first = n.add("Unsqueeze", n.add("Gather", shape, n.constant(np.int64(0)), axis=0), n.ints(0))
     x = n.conv(4, 3, (3, 2), x="x", auto_pad="SAME_UPPER", strides=[2, 2])
     n.add("Reshape", x, n.add("Concat", first, n.ints(-1), axis=0)), n.dense(2, 4 * 4 * 5)
     yield n.save("shape-arithmetic")
+
+
+def attention(n, width, heads, steps, x):
+    """Self-attention as PyTorch exports it: the heads' queries, keys and values are parts of one product."""
+    size = width // heads
+    whole = n.add("Add", n.add("MatMul", x, n.weight(width, 3 * width)), n.weight(3 * width))
+    parts = n.add("Split", whole, n.ints(width, width, width), outputs=3, axis=-1)
+    split = lambda part, perm: n.add("Transpose", n.add("Reshape", part, n.ints(1, steps, heads, size)), perm=perm)
+    query, key, value = split(parts[0], [0, 2, 1, 3]), split(parts[1], [0, 2, 3, 1]), split(parts[2], [0, 2, 1, 3])
+    scores = n.add("Div", n.add("MatMul", query, key), n.constant(np.float32(np.sqrt(size))))
+    mixed = n.add("MatMul", n.add("Softmax", scores, axis=-1), value)
+    merged = n.add("Reshape", n.add("Transpose", mixed, perm=[0, 2, 1, 3]), n.ints(1, steps, width))
+    return n.add("Add", n.add("MatMul", merged, n.weight(width, width)), n.weight(width))
+
+
+def attention_networks():
+    n = Net([1, 6, 8])
+    x = n.add("LayerNormalization", n.add("Add", "x", attention(n, 8, 2, 6, "x")), n.weight(8), n.weight(8), axis=-1)
+    n.add("MatMul", x, n.weight(8, 16)), n.add("Relu"), n.add("MatMul", n.last, n.weight(16, 8))
+    n.add("LayerNormalization", n.add("Add", x, n.last), n.weight(8), n.weight(8), axis=-1)
+    n.add("ReduceMean", axes=[1], keepdims=0), n.dense(3, 8)
+    yield n.save("transformer")
+    # Patches of an image, and the first one's result, as in a vision transformer.
+    n = Net([1, 3, 12, 12])
+    n.conv(8, 3, (4, 4), strides=[4, 4]), n.add("Reshape", n.last, n.ints(1, 8, 9)), n.add("Transpose", perm=[0, 2, 1])
+    x = n.add("Add", n.last, n.weight(1, 9, 8))
+    n.add("Add", x, attention(n, 8, 2, 9, x)), n.add("Gather", n.last, n.constant(np.int64(0)), axis=1), n.dense(4, 8)
+    yield n.save("patches")
+    # One head, with a transposed product, over the time steps of a convolution.
+    n = Net([1, 3, 16])
+    n.conv(6, 3, (3,), pads=[1, 1]), n.add("Relu")
+    steps = n.add("Transpose", perm=[0, 2, 1])
+    key = n.add("Transpose", n.add("MatMul", steps, n.weight(6, 6)), perm=[0, 2, 1])
+    weights = n.add("Softmax", n.add("MatMul", steps, key), axis=-1)
+    n.add("MatMul", weights, steps), n.add("ReduceMax", axes=[1], keepdims=0), n.dense(2, 6)
+    yield n.save("attention-conv1d")
+    # Correlations of channels.
+    n = Net([1, 4, 6, 6])
+    rows = n.add("Reshape", n.conv(5, 4, (3, 3), pads=[1, 1, 1, 1]), n.ints(5, 36))
+    n.add("Gemm", rows, rows, transB=1, alpha=1 / 36), n.add("Reshape", n.last, n.ints(1, 25)), n.dense(3, 25)
+    yield n.save("gram")
 
 
 def text_networks():
@@ -415,6 +457,18 @@ def several_ends():
     n = Net([5, 1, 4], batch=5)
     made = n.add("LSTM", "x", n.weight(1, 24, 4), n.weight(1, 24, 6), n.weight(1, 48), "", "h", "c", hidden_size=6, outputs=3)
     yield save_ends("lstm-states", n.model([("h", [1, 1, 6]), ("c", [1, 1, 6])], made))
+    # Products of computed matrices: repeated along axes, with vectors, of five axes, and transposed.
+    for name, left, right in (
+        ("repeated", [2, 1, 3, 4], [3, 4, 5]),
+        ("vector-left", [4], [3, 4, 5]),
+        ("vector-right", [2, 3, 4], [4]),
+        ("five-axes", [1, 2, 3, 2, 4], [1, 2, 3, 4, 3]),
+    ):
+        n = Net(left, batch=left[0])
+        yield save_ends(f"product-{name}", n.model([("b", right)], [n.add("MatMul", "x", "b")]))
+    n = Net([4, 3], batch=4)
+    product = n.add("Gemm", "x", n.add("Tanh", "b"), n.weight(5), transA=1, transB=1, alpha=0.3, beta=2.0)
+    yield save_ends("product-gemm", n.model([("b", [5, 4])], [product]))
 
 
 def quantized_networks():
@@ -512,6 +566,12 @@ def keras_models():
 
     keras.utils.set_random_seed(5)
     chain = lambda shape, *layers: keras.Sequential([keras.Input(shape), *layers])
+
+    def attentive():
+        x = inputs = keras.Input((6, 8))
+        x = L.LayerNormalization()(L.Add()([x, L.MultiHeadAttention(2, 4)(x, x)]))
+        return keras.Model(inputs, L.Dense(2)(L.GlobalAveragePooling1D()(x)))
+
     models = {
         "mlp": chain((7,), L.Dense(9, activation="relu"), L.Dense(5), L.LeakyReLU(negative_slope=0.1), L.Dense(3, activation="softmax")),
         "conv1d": chain((20, 3), L.Conv1D(6, 5, padding="same"), L.BatchNormalization(), L.ReLU(), L.MaxPooling1D(), L.Flatten(), L.Dense(2)),
@@ -522,6 +582,9 @@ def keras_models():
         "upsample": chain((6, 6, 2), L.Conv2D(3, 3, padding="same"), L.UpSampling2D(2), L.Conv2D(1, 3, padding="same", activation="sigmoid")),
         "transposed": chain((5, 5, 2), L.Conv2DTranspose(3, 3, strides=2, padding="same"), L.GlobalMaxPooling2D(), L.Dense(2)),
         "norm": chain((6, 8), L.LayerNormalization(), L.Dense(4, activation="elu"), L.GlobalAveragePooling1D()),
+        "dilated": chain((24, 3), L.Conv1D(6, 3, padding="causal", dilation_rate=2, activation="relu"), L.SeparableConv1D(5, 3, activation="relu"), L.GlobalMaxPooling1D(), L.Dense(3)),
+        "bidirectional": chain((6, 4), L.Bidirectional(L.LSTM(4)), L.Dense(2, activation="softmax")),
+        "attention": attentive(),
     }
     names = []
     for name, model in models.items():
@@ -529,7 +592,10 @@ def keras_models():
         call = tf.function(lambda x, model=model: model(x), input_signature=signature)
         exported, _ = tf2onnx.convert.from_function(call, signature, opset=17)
         onnx.save(exported, f"{folder}/keras-{name}.onnx")
-        names.append(f"keras-{name}")
+        # Keras's own export.
+        model(np.zeros([1, *model.input_shape[1:]], np.float32))
+        model.export(f"{folder}/keras-export-{name}.onnx", format="onnx", verbose=False)
+        names += [f"keras-{name}", f"keras-export-{name}"]
     return names
 
 

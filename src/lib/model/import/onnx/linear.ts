@@ -47,7 +47,7 @@ export function dense(maker: OnnxMaker, x: Activation, w: Constant, bias?: Const
 
 const matMul: Lower = (call) => product(call, call.value(0), call.value(1));
 
-/** A matrix product; either operand may be a constant matrix. */
+/** A matrix product; one operand may be a constant matrix. */
 export function product(call: NodeCall, a: Value, b: Value): Activation {
   const { maker, where } = call;
   if (b.kind === 'constant' && a.kind === 'activation') {
@@ -78,11 +78,50 @@ export function product(call: NodeCall, a: Value, b: Value): Activation {
     if (b.shape.length === 1) return dense(maker, b, w);
     return swapped(maker, dense(maker, swapped(maker, b), w));
   }
-  throw unsupported(
-    where,
-    'a product of two computed matrices is not supported',
-    'use a layer with constant weights',
-  );
+  if (a.kind === 'activation' && b.kind === 'activation') return computedProduct(maker, a, b);
+  throw unsupported(where, 'both matrices are constants');
+}
+
+/** Largest number of axes that a BATCH_MATMUL may have in every kernel. */
+const mostAxes = 4;
+
+/** The product of two computed matrices, or of stacks of them, such as those of an attention layer. Either may be a vector. */
+function computedProduct(maker: OnnxMaker, a: Activation, b: Activation): Activation {
+  if (a.shape.length === 1) {
+    const y = computedProduct(maker, maker.reshaped(a, [1, ...a.shape]), b);
+    return maker.reshaped(y, [...y.shape.slice(0, -2), ...y.shape.slice(-1)]);
+  }
+  if (b.shape.length === 1) {
+    const y = computedProduct(maker, a, maker.reshaped(b, [...b.shape, 1]));
+    return maker.reshaped(y, y.shape.slice(0, -1));
+  }
+  const [rows = 0, depth = 0] = a.shape.slice(-2);
+  const [inputs = 0, columns = 0] = b.shape.slice(-2);
+  const batch = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2), maker.where);
+  if (depth !== inputs)
+    throw malformed(
+      `${maker.where}: [${a.shape.join(', ')}] cannot be multiplied by [${b.shape.join(', ')}]`,
+    );
+  const rank = batch.length + 2;
+  if (rank > mostAxes) {
+    const isWhole = (x: Activation) => elementCount(x.shape.slice(0, -2)) === elementCount(batch);
+    if (!isWhole(a) || !isWhole(b))
+      throw unsupported(maker.where, `it repeats matrices along some of ${rank} axes`, 'use four axes');
+    const flat = (x: Activation) => maker.reshaped(x, [elementCount(batch), ...x.shape.slice(-2)]);
+    return maker.reshaped(computedProduct(maker, flat(a), flat(b)), [...batch, rows, columns]);
+  }
+  const [left, right] = [operandOf(maker, a, rank), operandOf(maker, b, rank)];
+  const shape = [...batch, rows, columns];
+  const options = { adjX: left.transposed, adjY: right.transposed };
+  return maker.plain(maker.op('BATCH_MATMUL', [left.tensor, right.tensor], shape, options), shape);
+}
+
+/** The tensor of a matrix; `transposed`: its last two axes are stored the other way around, so that no elements have to move. */
+function operandOf(maker: OnnxMaker, x: Activation, rank: number): { tensor: number; transposed: boolean } {
+  const y = maker.settled(maker.ranked(x, rank));
+  const order = [...identity(rank - 2), rank - 1, rank - 2];
+  const transposed = y.order.join() === order.join();
+  return { tensor: maker.arranged(y, transposed ? order : identity(rank)).tensor, transposed };
 }
 
 function swapped(maker: OnnxMaker, x: Activation): Activation {
@@ -156,7 +195,11 @@ export const gemm: Lower = (call) => {
     return c === undefined || bias ? y : maker.two('ADD', y, weighted(call, c, beta));
   }
   const left = a.kind === 'constant' ? scaled(a, alpha) : a;
-  const y = product(call, left, b);
+  const whole = product(call, left, b);
+  const y =
+    a.kind === 'constant' || alpha === 1
+      ? whole
+      : maker.two('MUL', whole, constantOf('float32', [], [alpha]));
   return c === undefined ? y : maker.two('ADD', y, weighted(call, c, beta));
 };
 
