@@ -104,4 +104,19 @@ describeReal('chromium', 'problems on the overview page', () => {
     expect(troubles).toEqual([]);
     await page.context().close();
   });
+
+  it('shows the objectives that have had outcomes, and whether they are met', async () => {
+    const { page, troubles, context } = await own.open('#/');
+    await page.getByRole('heading', { name: 'Objectives' }).waitFor();
+    const entry = page.locator('dl div').filter({ hasText: 'stored in time' });
+    const text = (await entry.textContent()) ?? '';
+    const [, good, total] = /in the last hour: ([\d,]+) of ([\d,]+) \(target 99 %\)$/.exec(text) ?? [];
+    const [first] = (await own.platform.client.status()).objectives;
+    expect(Number(total)).toBeGreaterThan(0);
+    expect(Number(total)).toBeLessThanOrEqual(first?.total ?? 0);
+    expect(text).toContain(Number(good) / Number(total) >= 0.99 ? 'met' : 'missed');
+    await expectAccessible(page);
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
 });

@@ -92,6 +92,7 @@ export function Start() {
           ]}
         />
       </Section>
+      <Objectives objectives={value.objectives} />
       {replicas.length > 1 && (
         <Section title="Replicas" note={plural(replicas.length, 'replica')}>
           <Facts
@@ -104,6 +105,42 @@ export function Start() {
       )}
     </Page>
   );
+}
+
+const objectiveNames = {
+  ingest: 'stored in time',
+  presence: 'devices online',
+  updates: 'updates',
+} as const;
+
+/** Service level objectives that have had outcomes. */
+function Objectives({ objectives }: Pick<Status, 'objectives'>) {
+  const facts = objectives.flatMap(({ name, share, good, total, target, windowMs, met }) =>
+    share === null
+      ? []
+      : [
+          [
+            objectiveNames[name],
+            <>
+              <Badge tone={met ? 'good' : 'warn'}>{met ? 'met' : 'missed'}</Badge> {percent(share, 1)} in the
+              last {windowMs < 86_400_000 ? 'hour' : '7 days'}: {good.toLocaleString('en')} of{' '}
+              {total.toLocaleString('en')} (target {percent(target, 0)})
+            </>,
+          ] as const,
+        ],
+  );
+  if (facts.length === 0) return null;
+  return (
+    <Section title="Objectives">
+      <Facts facts={facts} />
+    </Section>
+  );
+}
+
+/** Rounded down, so that a missed target is never shown as reached. */
+function percent(share: number, digits: number): string {
+  const scale = 100 * 10 ** digits;
+  return `${(Math.floor(share * scale + 1e-6) / 10 ** digits).toFixed(digits)} %`;
 }
 
 function FirstSteps({ counts, next }: { counts: Status['counts']; next: number }) {
