@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { Reported } from '../../src/lib/device/protocol/messages.js';
 import { firmwareMisfits, modelMisfits } from '../../src/lib/fleet/rollout/fit.js';
 import { boardMemory, modelMemoryOf } from '../../src/lib/model/bundle/board-memory.js';
 import { root } from '../support/cli.js';
@@ -101,7 +102,7 @@ it('the memory of each board is that of settings.h', () => {
 });
 
 describe('the fit of firmware', () => {
-  const device = (name: string, firmware: object) => ({ name, reported: { firmware } });
+  const device = (name: string, firmware: Reported['firmware']) => ({ name, reported: { firmware } });
   const devices = [
     device('old', { version: '1.0.0', release: null }),
     device('open', { version: '2.0.0', release: null, secureVersion: 0 }),

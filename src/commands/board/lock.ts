@@ -12,7 +12,7 @@ import { lockParts } from '../../lib/flash/lock/plan.js';
 export default class BoardLock extends AiotCommand {
   static override summary = 'Plan and burn the fuses that lock a board.';
   static override description =
-    "Shows the fuses that lock the board, in order, with the effect of each and the abilities that are lost permanently. Nothing is burned without --yes and the board's MAC. The flash must contain a bootloader and an app that are signed with --boot-key and encrypted with the board's own key, as `aiot flash --profile production` writes them. If the command is interrupted, repeat it. It supports the ESP32-S3 and the ESP32-C3.";
+    "Shows the fuses that lock the board, in order, with the effect of each and the abilities that are lost permanently. Nothing is burned without --yes and the board's MAC. The flash must contain a bootloader and an app that are signed with --boot-key and encrypted with the board's own key, as `aiot flash --profile production` writes them. If the command is interrupted, repeat it. It supports the ESP32-S2, S3, C3, C6 and H2.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --boot-key secure.pem --encryption-keys board-keys --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> --only jtag --port simulated:esp32s3',

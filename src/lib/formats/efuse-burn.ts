@@ -7,6 +7,7 @@ export type FuseName =
   | 'DIS_DOWNLOAD_ICACHE'
   | 'DIS_DOWNLOAD_DCACHE'
   | 'DIS_PAD_JTAG'
+  | 'HARD_DIS_JTAG'
   | 'DIS_USB_JTAG'
   | 'DIS_DOWNLOAD_MANUAL_ENCRYPT'
   | 'SPI_BOOT_CRYPT_CNT'
@@ -14,6 +15,7 @@ export type FuseName =
   | `KEY_PURPOSE_${0 | 1 | 2 | 3 | 4 | 5}`
   | 'SECURE_BOOT_EN'
   | 'DIS_DIRECT_BOOT'
+  | 'DIS_LEGACY_SPI_BOOT'
   | 'ENABLE_SECURITY_DOWNLOAD';
 
 /** A fuse in block 0. */
@@ -25,13 +27,20 @@ export interface BurnField {
   lock: number | null;
 }
 
+/** Bits of one of the controller's registers. */
+export interface TimingField {
+  offset: number;
+  mask: number;
+  value: number;
+}
+
 /** The controller with which a chip burns its own fuses. */
 export interface BurnLayout {
   /** Address of the controller's first register. */
   controller: number;
-  fields: Partial<Record<FuseName, BurnField>>;
-  /** Offsets of the two registers for the timing of a burn. */
-  timing: readonly [number, number];
+  fields: Partial<Record<FuseName, BurnField | undefined>>;
+  /** Fields of registers that set the timing of a burn. */
+  timing: readonly TimingField[];
   /** A key block that cannot hold a key for flash encryption, because of a defect of the chip. */
   notForEncryption: number;
 }
@@ -61,21 +70,66 @@ const shared = {
   ENABLE_SECURITY_DOWNLOAD: field(4, 5, 18),
 } as const satisfies BurnLayout['fields'];
 
+/** Timing for a 40 MHz crystal, or 32 MHz on an ESP32-H2. @param powerOn offset of the first of two registers */
+const newerTiming = (powerOn: number): TimingField[] => [
+  { offset: 0x1e8, mask: (0xff << 9) | 0xff, value: (0xff << 9) | 0x28 },
+  { offset: powerOn, mask: 0xffff << 8, value: 0x3000 << 8 },
+  { offset: powerOn + 4, mask: 0xffff, value: 0x190 },
+];
+
+const {
+  DIS_PAD_JTAG: padJtag,
+  DIS_DOWNLOAD_MANUAL_ENCRYPT: manualEncryption,
+  DIS_DIRECT_BOOT: directBoot,
+  ...sharedWithS2
+} = shared;
+
 /**
- * The chips whose fuses aiot can burn. Source: ESP32-S3 and ESP32-C3 technical reference manuals, "eFuse Controller"; block 9 of both
- * cannot hold a key for flash encryption (errata).
+ * The chips whose fuses aiot can burn. Source: the chips' technical reference manuals, "eFuse Controller". Block 9 of an ESP32-S3 and
+ * ESP32-C3 cannot hold a key for flash encryption (errata); on the others, it is not used for one either.
  */
 export const burnLayouts: Partial<Record<ChipName, BurnLayout>> = {
+  esp32s2: {
+    controller: 0x3f41_a000,
+    timing: [
+      { offset: 0x1e8, mask: 0xff, value: 0x50 },
+      { offset: 0x1ec, mask: 0xffff, value: (2 << 8) | 1 },
+      { offset: 0x1f0, mask: 0xffff_ffff, value: (0x190 << 16) | (2 << 8) | 1 },
+      { offset: 0x1f4, mask: 0xff_ffff, value: (0x5100 << 8) | 1 },
+      { offset: 0x1f8, mask: 0xffff, value: 0x80 },
+    ],
+    fields: {
+      ...sharedWithS2,
+      DIS_DOWNLOAD_DCACHE: field(1, 11, 2),
+      HARD_DIS_JTAG: { ...padJtag, bit: 18 },
+      DIS_DOWNLOAD_MANUAL_ENCRYPT: { ...manualEncryption, bit: 19 },
+      DIS_LEGACY_SPI_BOOT: directBoot,
+    },
+    notForEncryption: 5,
+  },
   esp32s3: {
     controller: 0x6000_7000,
-    timing: [0x1f4, 0x1f8],
+    timing: newerTiming(0x1f4),
     fields: { ...shared, DIS_DOWNLOAD_DCACHE: field(1, 11, 2), DIS_USB_JTAG: field(3, 22, 2) },
     notForEncryption: 5,
   },
   esp32c3: {
     controller: 0x6000_8800,
-    timing: [0x1f0, 0x1f4],
+    timing: newerTiming(0x1f0),
     fields: { ...shared, DIS_USB_JTAG: field(1, 9, 2) },
+    notForEncryption: 5,
+  },
+  esp32c6: {
+    controller: 0x600b_0800,
+    timing: newerTiming(0x1f0),
+    fields: { ...shared, DIS_USB_JTAG: field(1, 9, 2) },
+    notForEncryption: 5,
+  },
+  // It has no fuse that disables a cache for the loader.
+  esp32h2: {
+    controller: 0x600b_0800,
+    timing: newerTiming(0x1f0),
+    fields: { ...shared, DIS_USB_JTAG: field(1, 9, 2), DIS_DOWNLOAD_ICACHE: undefined },
     notForEncryption: 5,
   },
 };
@@ -90,7 +144,6 @@ export const fuseRegisters = {
   codeErrors: 0x1c0,
   configuration: 0x1cc,
   command: 0x1d4,
-  dacConfiguration: 0x1e8,
   end: 0x200,
 } as const;
 

@@ -8,6 +8,7 @@ import { serveChip } from '../../../src/lib/flash/rom/serve.js';
 import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/partitions.js';
 import { runCli } from '../../support/cli.js';
 import { described, espBootloader, espImage } from '../../support/esp-image.js';
+import { fuseChip } from '../../support/fuse-loader.js';
 import { describeReal, python } from '../../support/real.js';
 
 /** PyPI's espefuse reads and burns the fuses of the simulated chip, and espsecure decrypts and verifies its flash. */
@@ -132,6 +133,55 @@ describeReal('esptool', 'locking compared with espefuse and espsecure', () => {
         expect(readFileSync(at('decrypted')).equals(signed)).toBe(true);
         const verifying = ['--version', '2', '--keyfile', at('boot.pem'), at('decrypted')];
         await tool('espsecure', 'verify-signature', ...verifying);
+      }
+    },
+  );
+
+  it.each([
+    ['esp32s2', ['DIS_DOWNLOAD_DCACHE', 'DIS_DOWNLOAD_ICACHE', 'DIS_LEGACY_SPI_BOOT', 'HARD_DIS_JTAG']],
+    ['esp32c6', ['DIS_DIRECT_BOOT', 'DIS_DOWNLOAD_ICACHE', 'DIS_PAD_JTAG', 'DIS_USB_JTAG']],
+    ['esp32h2', ['DIS_DIRECT_BOOT', 'DIS_PAD_JTAG', 'DIS_USB_JTAG']],
+  ] as const)(
+    'burns the fuses of an %s through its controller, whose registers espefuse then shows',
+    async (chip, own) => {
+      const digesting = ['digest-sbv2-public-key', '--keyfile', at('boot.pem'), '--output', at('digest')];
+      await tool('espsecure', ...digesting);
+      const digest = readFileSync(at('digest'));
+      const board = fuseChip(chip);
+      try {
+        await board.lock(digest);
+        writeFileSync(at(`${chip}.registers`), board.registerFile());
+        const virtual = ['--chip', chip, '--virt', '--path-efuse-file', at(`${chip}.registers`)];
+        const text = await tool('espefuse', ...virtual, 'summary', '--format', 'json');
+        const summary = JSON.parse(text.slice(text.indexOf('{'))) as Record<string, Summary>;
+        const value = (name: string) => summary[name]?.value;
+        expect(String(value('BLOCK_KEY0')).replaceAll(' ', '')).toBe(digest.toString('hex'));
+        expect(summary).toMatchObject({
+          KEY_PURPOSE_0: { value: 'SECURE_BOOT_DIGEST0', writeable: false },
+          KEY_PURPOSE_1: { value: 'XTS_AES_128_KEY', writeable: false },
+          KEY_PURPOSE_2: { value: 'USER', writeable: true },
+          BLOCK_KEY0: { readable: true, writeable: false },
+          BLOCK_KEY1: { readable: false, writeable: false },
+          RD_DIS: { value: 2, writeable: false },
+          SECURE_BOOT_EN: { value: true },
+          SECURE_BOOT_KEY_REVOKE0: { value: false },
+          SECURE_BOOT_KEY_REVOKE1: { value: true },
+          SECURE_BOOT_KEY_REVOKE2: { value: true },
+          DIS_DOWNLOAD_MANUAL_ENCRYPT: { value: true },
+          DIS_DOWNLOAD_MODE: { value: false },
+          ENABLE_SECURITY_DOWNLOAD: { value: true },
+        });
+        expect(String(value('SPI_BOOT_CRYPT_CNT'))).toMatch(/Enable|7/);
+        // No other fuse is burned.
+        const changed = Object.keys(summary).filter((name) => summary[name]!.value === true);
+        expect(changed.sort()).toEqual(
+          [
+            ...['DIS_DOWNLOAD_MANUAL_ENCRYPT', 'ENABLE_SECURITY_DOWNLOAD', 'SECURE_BOOT_EN', ...own],
+            ...['SECURE_BOOT_KEY_REVOKE1', 'SECURE_BOOT_KEY_REVOKE2'],
+          ].sort(),
+        );
+      } finally {
+        board.remove();
       }
     },
   );

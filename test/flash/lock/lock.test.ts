@@ -27,6 +27,7 @@ import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/format
 import { deviceImage } from '../../../src/lib/provision/device-image.js';
 import { runCli } from '../../support/cli.js';
 import { described, espBootloader, espImage } from '../../support/esp-image.js';
+import { fuseChip } from '../../support/fuse-loader.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-lock-'));
 const at = (name: string) => join(folder, name);
@@ -483,6 +484,29 @@ describe('aiot flash on a board with an anti-rollback version', () => {
     },
   );
 });
+
+it.each([
+  ['esp32s2', 18],
+  ['esp32c6', 18],
+  ['esp32h2', 17],
+] as const)(
+  'an %s, whose power fails during any burn, has the same fuses after the lock is repeated',
+  async (chip, burns) => {
+    const digest = new Uint8Array(32).map((_, index) => index + 1);
+    const whole = fuseChip(chip);
+    const { burned } = await whole.lock(digest);
+    expect(burned).toBe(burns);
+    for (let cut = 0; cut < burns; cut++) {
+      const board = fuseChip(chip);
+      copyFileSync(whole.keyFile, board.keyFile);
+      await expect(board.lock(digest, cut)).rejects.toThrow('power failed');
+      expect((await board.lock(digest)).complete).toBe(true);
+      expect(Buffer.compare(board.array.save(), whole.array.save())).toBe(0);
+      board.remove();
+    }
+    whole.remove();
+  },
+);
 
 it('the check bytes of a block are zero for zeros, and linear', () => {
   const [a, b] = [new Uint8Array(32).map((_, i) => i * 7), new Uint8Array(32).map((_, i) => i * i)];

@@ -115,9 +115,9 @@ async function digestsOf({ parts, bootKeys, encryptionKeys }: LockOptions): Prom
     bootKeys.map(async (path) => {
       const key = await publicKeyOf(path);
       const digest = bootKeyDigest(key, path);
-      // The two chips that aiot can lock verify only RSA signatures.
+      // An ESP32-S3 and an ESP32-C3 verify only RSA signatures.
       if (key.asymmetricKeyType !== 'rsa')
-        throw new AiotError('AIOT_USAGE', `${path}: an ESP32-S3 or ESP32-C3 accepts only RSA 3072 keys`);
+        throw new AiotError('AIOT_USAGE', `${path}: expected an RSA 3072 key, the only kind that aiot burns`);
       return digest;
     }),
   );
@@ -234,7 +234,8 @@ async function requireLocked(loader: Loader, parts: readonly LockPart[], keys: n
   });
 }
 
-async function readFuses(loader: Loader, registers: RegisterAccess): Promise<FuseState> {
+/** The fuses of a chip, as its controller shows them. */
+async function readFuses(loader: BurnLoader, registers: RegisterAccess): Promise<FuseState> {
   const layout = layoutOf(loader);
   if (layout === null) return { words: (await loader.fuseWords()) ?? [], keys: [] };
   const block = async (index: number) => {
@@ -254,9 +255,17 @@ async function readFuses(loader: Loader, registers: RegisterAccess): Promise<Fus
   return { words: await block(0), keys };
 }
 
-async function burnAll(
-  loader: Loader,
-  request: LockRequest,
+type BurnLoader = Pick<Loader, 'chip' | 'registers' | 'fuseWords' | 'securityInfo'>;
+
+/**
+ * Burns the steps of a plan that are not done, and checks each.
+ * @throws AIOT_LOCK_REFUSED (another board), AIOT_LOCK_FAILED, AIOT_CHIP_*, AIOT_SERIAL_*
+ */
+export async function burnAll(
+  loader: BurnLoader,
+  request: Pick<LockRequest, 'parts' | 'encryptionKeys' | 'onStep'> & {
+    loader: { signal?: AbortSignal | undefined };
+  },
   { digests, plan }: { digests: readonly Uint8Array[]; plan: BoardLocked },
 ): Promise<BoardLocked> {
   const { registers } = loader;
@@ -291,9 +300,6 @@ async function requireSecureDownload(registers: RegisterAccess): Promise<void> {
     throw new AiotError('AIOT_LOCK_FAILED', 'the chip does not report secure download mode');
 }
 
-/** Timing of a burn for the 40 MHz crystal, which both chips have. Source: technical reference manuals, "eFuse Controller". */
-const burnTimes = { dac: (0xff << 9) | 0x28, powerOn: 0x3000 << 8, powerOff: 0x190 };
-
 /**
  * Burns one step. The data is read back from the controller before the burn, because the ROM's requests for registers have no checksum.
  * @throws AIOT_LOCK_FAILED, AIOT_CHIP_*, AIOT_SERIAL_*
@@ -311,9 +317,10 @@ async function burn(registers: RegisterAccess, layout: BurnLayout, { burn: wante
     const { word, bit } = fields[wanted.fuse]!;
     data.writeUInt32LE((wanted.value * 2 ** bit) >>> 0, 4 * word);
   }
-  await set(fuseRegisters.dacConfiguration, burnTimes.dac);
-  await set(timing[0], burnTimes.powerOn);
-  await set(timing[1], burnTimes.powerOff);
+  for (const { offset, mask, value } of timing) {
+    const before = await registers.read(controller + offset);
+    await set(offset, ((before & ~mask) | value) >>> 0);
+  }
   for (let at = 0; at < data.length; at += 4) await set(fuseRegisters.data + at, data.readUInt32LE(at));
   for (let at = 0; at < data.length; at += 4) {
     const found = await registers.read(controller + fuseRegisters.data + at);

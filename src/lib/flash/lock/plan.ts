@@ -56,7 +56,7 @@ export function planLock(chip: ChipName, state: FuseState, request: LockRequest)
   const layout = burnLayouts[chip];
   if (layout === undefined)
     throw new AiotError('AIOT_LOCK_REFUSED', `aiot cannot burn the fuses of an ${espChips[chip].title}`, {
-      next: `It supports ${Object.keys(burnLayouts).join(' and ')}. For other chips, use espefuse.`,
+      next: `It supports ${Object.keys(burnLayouts).join(', ')}. For other chips, use espefuse.`,
     });
   const plan = new Planner(chip, layout, state);
   const { parts, digests, secret } = request;
@@ -228,11 +228,17 @@ class Planner {
 
   jtag(): void {
     const lost = 'debugging over JTAG';
-    this.set('jtag', 'DIS_PAD_JTAG', 1, { reason: 'no debugger can be connected to the pins', lost });
+    const pins = { reason: 'no debugger can be connected to the pins', lost };
+    this.set('jtag', 'DIS_PAD_JTAG', 1, pins);
+    this.set('jtag', 'HARD_DIS_JTAG', 1, pins);
     this.set('jtag', 'DIS_USB_JTAG', 1, { reason: 'no debugger can be connected over USB', lost });
     this.set('jtag', 'DIS_DIRECT_BOOT', 1, {
       reason: 'the chip does not start code without an image header',
       lost: 'direct boot',
+    });
+    this.set('jtag', 'DIS_LEGACY_SPI_BOOT', 1, {
+      reason: 'the chip does not start from flash in the older mode',
+      lost: 'legacy SPI boot',
     });
   }
 

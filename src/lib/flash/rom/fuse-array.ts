@@ -9,7 +9,7 @@ import {
   fuseRegisters,
   keyBlockCount,
 } from '../../formats/efuse-burn.js';
-import type { SimulatedChipName } from './identity.js';
+import type { ChipName } from '../../formats/esp-image/chips.js';
 import { putWord, wordAt } from './protocol.js';
 
 /** Bytes of a block as they are stored: the data, and the check bytes, which all blocks except the first have. */
@@ -18,7 +18,7 @@ const storedBytes = 44;
 const dataBytes = 32;
 
 /**
- * The fuses of a simulated ESP32-S3 or ESP32-C3, and the controller that burns them. A fuse can only change from 0 to 1. The chip sees
+ * The fuses of a chip that aiot can lock, and the controller that burns them. A fuse can only change from 0 to 1. The chip sees
  * the fuses as they were at its reset, or at the controller's last read. Source: technical reference manuals, "eFuse Controller".
  */
 export class FuseArray {
@@ -33,7 +33,7 @@ export class FuseArray {
    * @param powerFails called before bits are burned; returns whether the power fails then, so that only some bits are burned
    */
   constructor(
-    readonly chip: SimulatedChipName,
+    readonly chip: ChipName,
     private readonly controller: number,
     words: ReadonlyMap<number, number>,
     saved: Uint8Array | undefined,
@@ -139,7 +139,9 @@ export class FuseArray {
   private dropLocked(wanted: Uint8Array): void {
     const locks = wordAt(this.stored[0]!, 0);
     wanted.fill(0, 4 * blockWords[0]);
-    for (const { word, bit, bits, lock } of Object.values(burnLayouts[this.chip]?.fields ?? {})) {
+    for (const field of Object.values(burnLayouts[this.chip]?.fields ?? {})) {
+      if (field === undefined) continue;
+      const { word, bit, bits, lock } = field;
       if (lock === null || ((locks >>> lock) & 1) === 0) continue;
       const mask = (2 ** bits - 1) * 2 ** bit;
       putWord(wanted, 4 * word, (wordAt(wanted, 4 * word) & ~mask) >>> 0);
