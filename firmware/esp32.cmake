@@ -147,7 +147,7 @@ if(esp32_sources)
   add_executable(esp32_program_test test/esp32_program_test.c hal/esp32/main/program.c hal/esp32/main/wifi.c hal/esp32/main/clock.c hal/esp32/main/watch.c
     hal/esp32/main/dump.c hal/esp32/main/portable.c hal/esp32/main/console.c core/src/improv.c core/src/networks.c)
   set_target_properties(esp32_program_test PROPERTIES C_EXTENSIONS ON)
-  target_compile_definitions(esp32_program_test PRIVATE "AIOT_FIELD_NAMES={{\"other\",\"another\"},{\"x\",\"level\"}}")
+  target_compile_definitions(esp32_program_test PRIVATE CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK=1 "AIOT_FIELD_NAMES={{\"other\",\"another\"},{\"x\",\"level\"}}")
   target_include_directories(esp32_program_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces ${sdkconfig_ESP32C3})
   target_link_libraries(esp32_program_test PRIVATE aiot_options)
   add_test(NAME esp32_program COMMAND esp32_program_test)

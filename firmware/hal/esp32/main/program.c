@@ -97,6 +97,15 @@ static const aiot_mqtt *open_mqtt(program *self) {
   return aiot_esp32_mqtt_open(&self->identity, topic, will, bytes);
 }
 
+/* Lowest secure version that the bootloader starts. Without anti-rollback, an ESP32's fuses may have another use. */
+static int64_t secure_version(void) {
+#if CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK
+  return (int64_t)esp_efuse_read_secure_version();
+#else
+  return 0;
+#endif
+}
+
 /* Opens the device. Returns a description of the failure, or NULL. */
 static const char *open_device(program *self) {
   const aiot_flash *models = aiot_esp32_models(), *programs = aiot_esp32_programs(), *configs = aiot_esp32_configs();
@@ -113,7 +122,7 @@ static const char *open_device(program *self) {
       .type = self->identity.type,
       .firmware_name = AIOT_FIRMWARE_NAME,
       .firmware_version = AIOT_FIRMWARE_VERSION,
-      .secure_version = (int64_t)esp_efuse_read_secure_version(),
+      .secure_version = secure_version(),
       .encoding = AIOT_ENCODING_CBOR,
       .clock = &aiot_esp32_clock,
       .mqtt = open_mqtt(self),
