@@ -86,7 +86,7 @@ async function replica(url: string, index: number, replicas: number): Promise<vo
   desired.watch(engine.changes);
   devices.watch(() => {});
   for (const { name } of devices.records()) if (isOwn(name)) await devices.connected(name);
-  await desired.restore([]);
+  await desired.restore([], false);
   await rollouts.load();
   rollouts.watch();
   process.send?.('ready');

@@ -210,8 +210,8 @@ const platformParts = new PartTable<Ground>()
   .part('broker', startBroker, close)
   .part('ingest', startIngest, (it) => it?.close())
   .part('otherReplicas', followReplicas, call)
-  .part('restored', async ({ desired, rollouts, state: { devices } }) => {
-    await desired.restore(devices.records());
+  .part('restored', async ({ desired, rollouts, options: { engines }, state: { devices } }) => {
+    await desired.restore(devices.records(), engines?.broker !== undefined);
     await rollouts.load();
   })
   .part('cutOff', ({ broker, state }) => state.devices.watch((name) => broker.disconnect(name)), call)

@@ -53,8 +53,12 @@ function sourceOf(key: string): Source | null {
 /** A device without any of the values that columns hold. */
 const bare: Partial<Selectable> = { type: '', state: '', groups: [], model: null, firmware: null, tags: {} };
 
-/** Columns in memory at a time. Anyone who may read devices can ask for tags that no device has. */
+/** Columns in memory at a time, and columns made for one selector, because each visits all devices. */
 const mostColumns = 64;
+const mostNewColumns = 8;
+
+/** A column with more different values, such as serial numbers, would need more memory than it saves time. */
+const mostValues = 50_000;
 
 /** One field of all devices. Each different value has a number, because a fleet has many devices, but few values. */
 class Column {
@@ -71,6 +75,7 @@ class Column {
     for (let slot = 0; slot < devices.length; slot++) {
       const device = devices[slot];
       if (device) this.codes[slot] = this.code(device);
+      if (this.samples.length > mostValues) break;
     }
   }
 
@@ -110,9 +115,19 @@ class Column {
  */
 export class DeviceColumns {
   private readonly columns = new Map<string, Column>();
+  /** Keys with too many different values. */
+  private readonly excluded = new Set<string>();
+  /** Columns that may still be made for the current selector. */
+  private left = 0;
 
-  /** @param devices the devices by slot; undefined = a free slot */
-  constructor(private readonly devices: readonly (DeviceRecord | undefined)[]) {}
+  /**
+   * @param devices the devices by slot; undefined = a free slot
+   * @param tagged number of devices with each tag; tags of no device are absent
+   */
+  constructor(
+    private readonly devices: readonly (DeviceRecord | undefined)[],
+    private readonly tagged: ReadonlyMap<string, number>,
+  ) {}
 
   /** Must be called when a device was added to a slot or has changed. */
   changed(slot: number): void {
@@ -121,13 +136,14 @@ export class DeviceColumns {
     for (const [key, column] of this.columns) {
       column.set(slot, device);
       // Values that no device has any more are not removed one by one.
-      if (column.samples.length > 1000 + 2 * this.devices.length) this.columns.delete(key);
+      if (column.samples.length > mostValues) this.exclude(key);
     }
   }
 
   /** The returned test is valid until a device changes. */
   split(expression: Expression): Split {
     if (expression.kind === 'all') return { test: null, rest: null };
+    this.left = mostNewColumns;
     const whole = this.testOf(expression);
     if (whole) return { test: whole, rest: null };
     if (expression.kind !== 'and') return { test: null, rest: expression };
@@ -157,19 +173,37 @@ export class DeviceColumns {
         if (tests.length < parts.length) return null;
         return expression.kind === 'and' ? every(tests) : some(tests);
       }
-      case 'term':
-        return this.column(expression.key)?.test(expression) ?? null;
+      case 'term': {
+        const { key } = expression;
+        if (key.startsWith('tag.') && !this.tagged.has(key.slice('tag.'.length))) {
+          const result = testOf(expression, 0)(bare as Selectable);
+          return () => result;
+        }
+        return this.column(key)?.test(expression) ?? null;
+      }
     }
   }
 
+  private exclude(key: string): void {
+    this.columns.delete(key);
+    if (this.excluded.size >= mostColumns) this.excluded.clear();
+    this.excluded.add(key);
+  }
+
   private column(key: string): Column | null {
-    const source = sourceOf(key);
+    const source = this.excluded.has(key) ? null : sourceOf(key);
     if (!source) return null;
     const known = this.columns.get(key);
+    if (!known && this.left === 0) return null;
+    if (!known) this.left--;
     // The columns used last are kept.
     this.columns.delete(key);
     const column = known ?? new Column(source, this.devices);
     this.columns.set(key, column);
+    if (column.samples.length > mostValues) {
+      this.exclude(key);
+      return null;
+    }
     for (const oldest of this.columns.keys()) {
       if (this.columns.size <= mostColumns) break;
       this.columns.delete(oldest);

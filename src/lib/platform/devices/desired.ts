@@ -17,8 +17,8 @@ import { type DeviceRecord, inLockOrder, type StoredSettings } from './records.j
 /** Publishes a retained message at QoS 1; an empty payload deletes the retained message. */
 export type PublishRetained = (topic: string, payload: Buffer) => Promise<void>;
 
-/** Rows read at once when all states are published again. */
-const restoredAtOnce = 1000;
+/** Messages that are published at once, and then compared with the database. */
+const toldAtOnce = 100;
 
 /** The desired state of each device: written to the database first, then retained at the broker. */
 export class DesiredStates {
@@ -86,23 +86,27 @@ export class DesiredStates {
    * an older one. A device's state is therefore read again after its message, and published again if it has changed.
    */
   async tell(wishes: readonly Wish[]): Promise<void> {
-    for (let i = 0; i < wishes.length; i += 100) {
-      let left = new Map(wishes.slice(i, i + 100).map((wish) => [wish.device, textOf(wish)]));
-      while (left.size > 0) {
-        await Promise.all(
-          [...left].map(([device, text]) =>
-            this.publish(topicOf(device, 'desired'), Buffer.from(text ?? '')),
-          ),
-        );
-        const published = left;
-        const rows = await this.store
-          .selectFrom('devices')
-          .select(['name', 'desired'])
-          .where('name', 'in', [...published.keys()])
-          .execute();
-        const changed = rows.filter(({ name, desired }) => desired !== published.get(name));
-        left = new Map(changed.map(({ name, desired }) => [name, desired]));
-      }
+    for (let i = 0; i < wishes.length; i += toldAtOnce)
+      await this.publishLatest(
+        new Map(wishes.slice(i, i + toldAtOnce).map((wish) => [wish.device, textOf(wish)])),
+      );
+  }
+
+  /** @param texts the stored desired state of each device; null = none */
+  private async publishLatest(texts: ReadonlyMap<string, string | null>): Promise<void> {
+    let left = texts;
+    while (left.size > 0) {
+      await Promise.all(
+        [...left].map(([device, text]) => this.publish(topicOf(device, 'desired'), Buffer.from(text ?? ''))),
+      );
+      const published = left;
+      const rows = await this.store
+        .selectFrom('devices')
+        .select(['name', 'desired'])
+        .where('name', 'in', [...published.keys()])
+        .execute();
+      const changed = rows.filter(({ name, desired }) => desired !== published.get(name));
+      left = new Map(changed.map(({ name, desired }) => [name, desired]));
     }
   }
 
@@ -148,8 +152,14 @@ export class DesiredStates {
     }
   }
 
-  /** Publishes all desired states, settings and reported states from the database, because the broker does not keep these messages across a restart. */
-  async restore(devices: readonly Pick<DeviceRecord, 'name' | 'reported' | 'settings'>[]): Promise<void> {
+  /**
+   * Publishes all desired states, settings and reported states from the database, because the platform's broker does not keep these messages
+   * across a restart. An external broker may have lost them too, except reported states, which the platform would take for new ones.
+   */
+  async restore(
+    devices: readonly Pick<DeviceRecord, 'name' | 'reported' | 'settings'>[],
+    isExternal: boolean,
+  ): Promise<void> {
     for (let last = ''; ; ) {
       const rows = await this.store
         .selectFrom('devices')
@@ -157,16 +167,15 @@ export class DesiredStates {
         .where('desired', 'is not', null)
         .where('name', '>', last)
         .orderBy('name')
-        .limit(restoredAtOnce)
+        .limit(toldAtOnce)
         .execute();
-      for (const { name, desired } of rows) {
-        this.told?.set(name, desired);
-        await this.publish(topicOf(name, 'desired'), Buffer.from(desired ?? ''));
-      }
-      if (rows.length < restoredAtOnce) break;
+      for (const { name, desired } of rows) this.told?.set(name, desired);
+      await this.publishLatest(new Map(rows.map(({ name, desired }) => [name, desired])));
+      if (rows.length < toldAtOnce) break;
       last = rows.at(-1)!.name;
     }
     await this.tellSettings(devices.filter(({ settings }) => settings?.wanted));
+    if (isExternal) return;
     for (const { name, reported } of devices) {
       if (reported !== null) await this.publish(topicOf(name, 'reported'), encodeMessage(reported));
     }

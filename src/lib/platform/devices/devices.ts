@@ -547,7 +547,10 @@ export function ofReports(all: readonly Report[], known: Known, lastSeen: number
   for (const { name, reported } of all) {
     const device = known.find(name);
     if (!device) continue;
-    const data = reportChange(last.get(device) ?? device.reported, reported);
+    const before = last.get(device) ?? device.reported;
+    // A broker delivers its retained reports again to each new session. They do not show that the device was there.
+    if (JSON.stringify(before) === JSON.stringify(reported)) continue;
+    const data = reportChange(before, reported);
     last.set(device, reported);
     if (data) told.push({ who: `device ${name}`, type: 'device.report', subject: name, data });
   }

@@ -22,7 +22,7 @@ export interface Found {
 type Boards = Map<string, DeviceRecord | Set<DeviceRecord>>;
 
 /** Names that are compared with an unknown one, to suggest the nearest. */
-const mostSimilar = 10_000;
+const mostSimilar = 1000;
 
 /** The database's devices, indexed for lookup. */
 export class DeviceMemory {
@@ -35,7 +35,9 @@ export class DeviceMemory {
   private freed: number[] = [];
   /** The devices in order; undefined = to be made. Replaced, so that a caller can keep it. */
   private sorted: readonly DeviceRecord[] | undefined;
-  private readonly columns = new DeviceColumns(this.slots);
+  /** Number of devices with each tag. */
+  private readonly tagged = new Map<string, number>();
+  private readonly columns = new DeviceColumns(this.slots, this.tagged);
   private readonly sharing = new Sharing();
   private readonly byName = new Map<string, number>();
   private readonly byFingerprint = new Map<string, DeviceRecord>();
@@ -116,8 +118,9 @@ export class DeviceMemory {
     return Array.from(order.subarray(from, from + mostSimilar), (slot) => this.slots[slot]!.name);
   }
 
-  /** The names of devices' tags. @param isMeant whether a device's tags count */
-  tagNames(isMeant: (device: DeviceRecord) => boolean = () => true): ReadonlySet<string> {
+  /** The names of devices' tags. @param isMeant whether a device's tags count; absent = all */
+  tagNames(isMeant?: (device: DeviceRecord) => boolean): ReadonlySet<string> {
+    if (!isMeant) return new Set(this.tagged.keys());
     // Equal tags are one object.
     const different = new Set<DeviceRecord['tags']>();
     for (const device of this.slots)
@@ -132,14 +135,15 @@ export class DeviceMemory {
   /** Changes a cached device. */
   assign(device: DeviceRecord, change: Partial<DeviceRecord>): void {
     const before = device.reported;
-    if (hasBoard(change)) this.forgetBoard(device);
+    const slot = this.byName.get(device.name);
+    const isHere = slot !== undefined && this.slots[slot] === device;
+    if (isHere && hasBoard(change)) this.forgetBoard(device);
+    if (isHere && change.tags !== undefined) this.countTags(device, -1);
     Object.assign(device, change);
     this.share(device, change);
-    const slot = this.byName.get(device.name);
-    if (slot !== undefined && this.slots[slot] === device) {
-      if (hasBoard(change)) this.rememberBoard(device);
-      this.columns.changed(slot);
-    }
+    if (isHere && hasBoard(change)) this.rememberBoard(device);
+    if (isHere && change.tags !== undefined) this.countTags(device, 1);
+    if (isHere && inColumns.some((field) => change[field] !== undefined)) this.columns.changed(slot);
     this.tell(device.name, before, device.reported);
   }
 
@@ -149,12 +153,14 @@ export class DeviceMemory {
     const before = this.slots[slot];
     if (before !== device) {
       if (before) this.forgetBoard(before);
+      if (before) this.countTags(before, -1);
       this.share(device);
       this.slots[slot] = device;
       this.sorted = undefined;
       if (known === undefined) this.added.push(slot);
       this.byName.set(device.name, slot);
       this.rememberBoard(device);
+      this.countTags(device, 1);
       this.columns.changed(slot);
       this.tell(device.name, before?.reported ?? null, device.reported);
     }
@@ -168,6 +174,7 @@ export class DeviceMemory {
     const known = slot === undefined ? undefined : this.slots[slot];
     if (slot !== undefined && known) {
       this.forgetBoard(known);
+      this.countTags(known, -1);
       this.slots[slot] = undefined;
       this.sorted = undefined;
       this.freed.push(slot);
@@ -279,6 +286,14 @@ export class DeviceMemory {
     if (changed.reported !== undefined) device.reported = sharing.report(device.reported);
   }
 
+  private countTags({ tags }: DeviceRecord, change: 1 | -1): void {
+    for (const tag of Object.keys(tags ?? {})) {
+      const count = (this.tagged.get(tag) ?? 0) + change;
+      if (count > 0) this.tagged.set(tag, count);
+      else this.tagged.delete(tag);
+    }
+  }
+
   private rememberBoard(device: DeviceRecord): void {
     for (const [index, board] of this.boardsOf(device)) {
       const found = index.get(board);
@@ -308,6 +323,9 @@ export class DeviceMemory {
     for (const listener of this.listeners) listener(name, before, after);
   }
 }
+
+/** Fields that columns hold. */
+const inColumns = ['type', 'state', 'groups', 'tags', 'reported'] satisfies (keyof DeviceRecord)[];
 
 function hasBoard(change: Partial<DeviceRecord>): boolean {
   return change.mac !== undefined || change.chipId !== undefined;

@@ -1,10 +1,12 @@
 import type { Reported } from '../../device/protocol/messages.js';
 
-/** Different values that are remembered. Beyond that, all are forgotten, and equal values are stored twice at most. */
+/** Different values that are remembered. Beyond that, all are forgotten, and equal values are stored once more. */
 const most = 20_000;
 
 /** Fields of a report that differ between all devices, or change with each report. */
-const own: ReadonlySet<string> = new Set(['t', 'download', 'shadow', 'proof'] satisfies (keyof Reported)[]);
+const own: ReadonlySet<string> = new Set([
+  ...(['t', 'download', 'shadow', 'proof', 'heap', 'memory'] satisfies (keyof Reported)[]),
+]);
 
 /**
  * Stores equal parts of devices once. The devices of a fleet run the same few releases and have the same sensors, and otherwise most of a

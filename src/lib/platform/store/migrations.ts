@@ -344,15 +344,16 @@ const roleLeases = `
   CREATE TABLE roleLeases (role TEXT PRIMARY KEY, holder TEXT, epoch INTEGER NOT NULL) STRICT;
 `;
 
-/**
- * Logins with the accounts of a login provider: the users of its accounts, logins that are not complete yet (`data`: sealed), and the tokens
- * of logins. `sealed`: the provider's refresh token; empty = none. `checked`: when the provider last confirmed the login.
- */
+/** Selectors that limit the rights of users and tokens. */
 const deviceRights = `
   ALTER TABLE users ADD COLUMN selector TEXT;
   ALTER TABLE tokens ADD COLUMN selectors TEXT;
 `;
 
+/**
+ * Logins with the accounts of a login provider: the users of its accounts, logins that are not complete yet (`data`: sealed), and the tokens
+ * of logins. `sealed`: the provider's refresh token; empty = none. `checked`: when the provider last confirmed the login.
+ */
 const oidc = `
   CREATE TABLE oidcUsers (
     name TEXT PRIMARY KEY, issuer TEXT NOT NULL, subject TEXT NOT NULL, UNIQUE (issuer, subject)
@@ -361,6 +362,11 @@ const oidc = `
   CREATE TABLE oidcTokens (
     token TEXT PRIMARY KEY, sealed TEXT NOT NULL, checked INTEGER NOT NULL, ends INTEGER NOT NULL
   ) STRICT;
+`;
+
+/** Replicas read the devices of a rollout that have changed since a revision, several times a second. */
+const rolloutRevisions = `
+  CREATE INDEX rolloutDevicesByRevision ON rolloutDevices (rollout, revision);
 `;
 
 /** On PostgreSQL, events that have no id in `events` yet; see store/postgres-schema.ts. */
@@ -474,6 +480,7 @@ export const migrations: string[] = [
   trainingRuns,
   newEvents,
   deviceRights,
+  rolloutRevisions,
 ];
 
 /**

@@ -91,7 +91,7 @@ function neededOf(parts: Parts): Looks {
   return {
     async database() {
       await parts.store.selectFrom('meta').select('key').limit(1).execute();
-      return (await parts.condition()).ready ? null : 'it cannot be used';
+      return (await parts.engine.trouble()) === null ? null : 'it cannot be used';
     },
     async disk() {
       await access(parts.dataDir, constants.W_OK);
