@@ -56,6 +56,30 @@ describeReal('mosquitto', 'a platform on an external broker', () => {
     device.end(true);
   });
 
+  it('does not take stored reports for new ones after a restart', async () => {
+    const { platform, url } = await start();
+    const device = await connect(url, {});
+    const heard: string[] = [];
+    device.on('message', (_, payload, { retain }) => heard.push(`${retain} ${payload.toString()}`));
+    const report = JSON.stringify({
+      ...{ t: 5, type: 'virtual', state: 'IDLE', rollout: null, model: null, floor: 0 },
+      ...{ download: null, golden: null, error: null },
+    });
+    await device.publishAsync('aiot/v1/dev/reported', report, { qos: 1, retain: true });
+    const dev = () => platform.client.devices.get('dev');
+    await expect.poll(async () => (await dev()).updateState).toBe('IDLE');
+    const before = await dev();
+    await platform.platform.stop();
+    await device.subscribeAsync('aiot/v1/dev/reported', { qos: 1 });
+    await platform.restart();
+    // Arrives after everything that the platform sends when it starts.
+    await device.publishAsync('aiot/v1/dev/telemetry/s', sample(1), { qos: 1 });
+    await expect.poll(async () => (await platform.client.datasets.list()).length).toBe(1);
+    expect(heard).toEqual([`true ${report}`]);
+    expect(await dev()).toEqual(before);
+    await device.endAsync(true);
+  });
+
   it('suggests commands that start it on the same broker again', async () => {
     mosquitto = await startMosquitto();
     const folder = await mkdtemp(join(tmpdir(), 'aiot-suggested-'));
