@@ -50,6 +50,9 @@ const againMs = 1000;
 /** How long a start waits for the session, ms. If another process leads, that process uses the session. */
 const patienceMs = 2000;
 
+/** How long a broker may take to send the retained presence of all devices, ms. */
+const retainedMs = 10_000;
+
 const presence = 'aiot/v1/+/presence';
 
 /**
@@ -71,6 +74,8 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
   };
   try {
     const online = new Set<string>();
+    // Every replica sees the presence of all devices. The one that stores the messages records it.
+    devices.leaveRecording();
     const away = new Set<string>();
     /** Adds a connection to `away` while the connection is down. */
     const watched = (what: string) => ({
@@ -121,10 +126,15 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
         if (ended !== null) await endSession(base, ended);
         const messages = await openSource(`${base}/${led.filter}`, { ...session, ...watched('messages') });
         onAbort(signal, () => void messages.close());
+        const settled = delay(retainedMs, undefined, { signal, ref: false }).catch(() => {});
+        devices
+          .takeRecording(settled)
+          .catch((err: unknown) => log.error({ err }, 'could not save which devices are connected'));
         begun();
         try {
           await each(messages, (delivery) => void store(delivery, signal));
         } finally {
+          devices.leaveRecording();
           away.delete('messages');
           await messages.close();
         }

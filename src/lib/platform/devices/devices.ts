@@ -12,7 +12,7 @@ import {
 } from '../../fleet/selector.js';
 import { type SettingsDrift, settingsDrift } from '../../fleet/settings.js';
 import type { Reach } from '../access/reach.js';
-import type { Events, NewEvent } from '../events/events.js';
+import { type Events, type NewEvent, settle } from '../events/events.js';
 import { inBatches } from '../store/batches.js';
 import type { Store } from '../store/database.js';
 import {
@@ -48,6 +48,10 @@ export class Devices {
   private readonly memory = new DeviceMemory();
   /** Open connections per device. */
   private readonly connections = new Map<string, number>();
+  /** Whether this process records connections. */
+  private isRecording = true;
+  /** Devices that were connected according to the last records, and whose presence is not known yet. */
+  private recorded = new Set<string>();
   /** When each device's first open connection began, ms since 1970. */
   private readonly connectedAt = new Map<string, number>();
   /** Time until which a polling device counts as online, ms since 1970. */
@@ -244,7 +248,7 @@ export class Devices {
   requireTags(selector: string, reach: Reach | null = null): void {
     const ofLimit = (reach?.selectors ?? []).flatMap((text) => [...keysOf(text)]);
     const tags = ofLimit.flatMap((key) => (key.startsWith('tag.') ? key.slice('tag.'.length) : []));
-    const ofDevices = () => this.memory.tagNames(({ name }) => reach?.has(name) !== false);
+    const ofDevices = () => this.memory.tagNames(reach ? ({ name }) => reach.has(name) : undefined);
     requireKnownTags(selector, () => new Set([...tags, ...ofDevices()]));
   }
 
@@ -433,13 +437,40 @@ export class Devices {
     const before = this.connections.get(name) ?? 0;
     this.connections.set(name, before + 1);
     if (before === 0) this.connectedAt.set(name, this.now());
-    await this.seen(name, before === 0 ? 'device.connect' : undefined);
+    if (!this.isRecording) return;
+    const isNew = before === 0 && !this.recorded.delete(name);
+    await this.seen(name, isNew ? 'device.connect' : undefined);
   }
 
   async disconnected(name: string): Promise<void> {
     const left = Math.max(0, (this.connections.get(name) ?? 0) - 1);
     this.connections.set(name, left);
-    if (this.memory.find(name)) await this.seen(name, left === 0 ? 'device.disconnect' : undefined);
+    if (!this.isRecording || !this.memory.find(name)) return;
+    await this.seen(name, left === 0 ? 'device.disconnect' : undefined);
+  }
+
+  /** From now on, connections are counted but not recorded, because another replica sees and records them too. */
+  leaveRecording(): void {
+    this.isRecording = false;
+    this.recorded.clear();
+  }
+
+  /**
+   * From now on, this replica records connections. It also records those that began or ended while no replica did.
+   * @param settled resolves when the broker has reported the devices that are connected
+   */
+  async takeRecording(settled: Promise<unknown>): Promise<void> {
+    this.isRecording = true;
+    const here = this.connectedHere();
+    const recorded = await connectedIn(this.store);
+    this.recorded = recorded;
+    const begun = here.filter((name) => !recorded.delete(name) && this.find(name));
+    await Promise.all(begun.map((name) => this.seen(name, 'device.connect')));
+    await settled;
+    if (!this.isRecording || this.recorded !== recorded) return;
+    const ended = [...recorded].filter((name) => !this.isHere(name) && this.find(name));
+    recorded.clear();
+    await Promise.all(ended.map((name) => this.seen(name, 'device.disconnect')));
   }
 
   /** Stores a report; resolves once it is on disk. */
@@ -514,6 +545,22 @@ const glance = 2000;
 /** Yields to other work. */
 function breath(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Names of the devices whose last recorded presence is a connection. */
+async function connectedIn(store: Store): Promise<Set<string>> {
+  await settle(store);
+  const lastOf = async (type: 'device.connect' | 'device.disconnect') => {
+    const rows = await store
+      .selectFrom('events')
+      .select(['subject', (is) => is.fn.max('id').as('last')])
+      .where('type', '=', type)
+      .groupBy('subject')
+      .execute();
+    return new Map(rows.map(({ subject, last }) => [subject, Number(last)]));
+  };
+  const [begun, ended] = [await lastOf('device.connect'), await lastOf('device.disconnect')];
+  return new Set([...begun].filter(([name, id]) => id > (ended.get(name) ?? 0)).map(([name]) => name));
 }
 
 interface Report {
