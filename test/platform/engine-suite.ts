@@ -6,6 +6,7 @@ import type { RolloutState } from '../../src/lib/fleet/rollout/types.js';
 import { startRollout } from '../../src/lib/fleet/rollout/waves.js';
 import { Tokens } from '../../src/lib/platform/access/tokens.js';
 import { Sessions } from '../../src/lib/platform/access/users.js';
+import { namesIn } from '../../src/lib/platform/devices/crashes.js';
 import { Deltas, DesiredStates } from '../../src/lib/platform/devices/desired.js';
 import { Devices, type NewDevice } from '../../src/lib/platform/devices/devices.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
@@ -59,6 +60,21 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       engine = await open();
       return engine;
     };
+
+    it('selects by any number of names', async () => {
+      const { store } = engine;
+      const rows = ['name-a', 'name-b "c"', 'name-d'].map((key) => ({ key, value: '' }));
+      await store.insertInto('meta').values(rows).execute();
+      const keys = store.selectFrom('meta').select('key').orderBy('key');
+      const chosen = (names: readonly string[] | undefined) =>
+        keys.where('key', 'in', namesIn(store, names)).execute();
+      const many = Array.from({ length: 100_000 }, (_, i) => `name-${i}`);
+      expect(await chosen([...many, 'name-b "c"', 'name-d'])).toEqual([
+        { key: 'name-b "c"' },
+        { key: 'name-d' },
+      ]);
+      expect(await chosen([])).toEqual([]);
+    });
 
     it('pages models, their versions, firmware and rollouts: each entry once, one page at a time', async () => {
       const { store } = engine;

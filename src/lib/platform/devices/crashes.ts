@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { sql } from 'kysely';
 import type { z } from 'zod';
 import type {
   CrashFrame,
@@ -12,7 +13,7 @@ import { newId } from '../../core/names.js';
 import { crashPlace, crashSignature, maskedCrash } from '../../fleet/crash.js';
 import { type CrashPlace, type CrashReport, crashSchema } from '../../formats/crash.js';
 import type { Events } from '../events/events.js';
-import type { Store } from '../store/database.js';
+import { locksRows, type Store } from '../store/database.js';
 import { every, type Worker } from '../workers.js';
 import type { Devices } from './devices.js';
 import type { CrashSymbols } from './symbols.js';
@@ -217,7 +218,7 @@ export class Crashes {
     const id = await this.movedTo(asked);
     const own = store
       .selectFrom('crashes')
-      .$if(devices !== undefined, (select) => select.where('device', 'in', namesIn(devices)));
+      .$if(devices !== undefined, (select) => select.where('device', 'in', namesIn(store, devices)));
     const row = await own
       .selectAll()
       .where((is) => is.or([is('id', '=', id), is('signature', '=', id)]))
@@ -275,7 +276,9 @@ export class Crashes {
       .execute();
     const newest = await store
       .selectFrom('crashes')
-      .$if(query.devices !== undefined, (select) => select.where('device', 'in', namesIn(query.devices)))
+      .$if(query.devices !== undefined, (select) =>
+        select.where('device', 'in', namesIn(store, query.devices)),
+      )
       .select((is) => ['signature', is.fn.max('id').as('id')])
       .where('signature', 'in', signatures)
       .groupBy('signature')
@@ -331,16 +334,19 @@ export class Crashes {
   }
 }
 
-/** The names for an SQL list, which PostgreSQL does not accept without entries; no device has an empty name. */
-export function namesIn(devices: readonly string[] | undefined): readonly string[] {
-  return devices === undefined || devices.length === 0 ? [''] : devices;
+/** A subquery that returns the names. It has one parameter, because databases limit their number. */
+export function namesIn(store: Store, devices: readonly string[] | undefined) {
+  const names = JSON.stringify(devices ?? []);
+  return locksRows(store)
+    ? sql<string>`(SELECT jsonb_array_elements_text(${names}::jsonb))`
+    : sql<string>`(SELECT value FROM json_each(${names}))`;
 }
 
 /** Counts of crashes that a query selects. */
 function selection(store: Store, { devices, version, since }: Partial<Query>) {
   return store
     .selectFrom('crashCounts')
-    .$if(devices !== undefined, (select) => select.where('device', 'in', namesIn(devices)))
+    .$if(devices !== undefined, (select) => select.where('device', 'in', namesIn(store, devices)))
     .$if(version !== undefined, (select) => select.where('version', '=', version ?? ''))
     .$if(since !== undefined, (select) => select.where('last', '>=', since ?? 0));
 }

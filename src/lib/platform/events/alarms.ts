@@ -277,7 +277,7 @@ export class Alarms {
         .distinct()
         .where('alarm', '=', name)
         .where('cleared', 'is', null)
-        .$if(devices !== undefined, (query) => query.where('device', 'in', namesIn(devices)))
+        .$if(devices !== undefined, (query) => query.where('device', 'in', namesIn(transaction, devices)))
         .execute();
       if (open.length === 0)
         throw new AiotError(
@@ -291,7 +291,7 @@ export class Alarms {
         .where('alarm', '=', name)
         .where('cleared', 'is', null)
         .where('acknowledged', 'is', null)
-        .$if(devices !== undefined, (query) => query.where('device', 'in', namesIn(devices)))
+        .$if(devices !== undefined, (query) => query.where('device', 'in', namesIn(transaction, devices)))
         .executeTakeFirst();
       const incidents = Number(changed.numUpdatedRows);
       if (incidents === 0) return 0;
