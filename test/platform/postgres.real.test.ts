@@ -365,6 +365,7 @@ describeReal('postgres', 'PostgreSQL', () => {
           }
         }
       })();
+      await expect.poll(() => acknowledged.length, { timeout: 10_000 }).toBeGreaterThan(0);
       await delay(150);
       await server.kill();
       killed = true;

@@ -321,6 +321,12 @@ export class Devices {
     return [...names].filter((name) => this.isHere(name));
   }
 
+  /** Names of the devices that are connected to any replica. */
+  onlineNames(): string[] {
+    const names = new Set([...this.connectedHere(), ...this.elsewhere]);
+    return [...names].filter((name) => this.find(name) !== null);
+  }
+
   /** Replaces the names of the devices that are connected to other replicas. */
   connectedElsewhere(names: readonly string[]): void {
     const before = this.elsewhere;

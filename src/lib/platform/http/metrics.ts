@@ -27,9 +27,8 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
     'Whether this process is the leader for this role.',
     engine.leader.roles().map(({ role, leads }) => [{ role }, leads ? 1 : 0]),
   );
-  const all = devices.records();
-  out.gauge('aiot_devices', 'Registered devices.', all.length);
-  const online = all.filter(({ name }) => devices.isHere(name)).length;
+  out.gauge('aiot_devices', 'Registered devices.', devices.count());
+  const online = devices.connectedHere().filter((name) => devices.find(name) !== null).length;
   out.gauge('aiot_devices_online', 'Devices with an open connection.', online);
   const health = await parts.attention.counts();
   out.family(

@@ -171,7 +171,7 @@ export const statusRoutes: Routes = (parts) => async (app) =>
     get: async ({ user }) => {
       const { version, started, urls, condition, devices, models, datasets, rollouts } = parts;
       const reach = reachFor(user);
-      const all = devices.records().filter(({ name }) => reach?.has(name) !== false);
+      const online = devices.onlineNames().filter((name) => reach?.has(name) !== false);
       const found = await condition();
       // Damage names the devices and streams that it concerns.
       const warnings = found.warnings.filter(({ about }) => !['damage', 'blobs', 'devices'].includes(about));
@@ -184,8 +184,8 @@ export const statusRoutes: Routes = (parts) => async (app) =>
         objectives: reach === null ? await parts.objectives.list() : [],
         ...(parts.relay ? { relay: await parts.relay.status() } : {}),
         counts: {
-          devices: all.length,
-          online: all.filter(({ name }) => devices.online(name)).length,
+          devices: reach === null ? devices.count() : devices.select(reach.text).length,
+          online: online.length,
           ...(await models.counts()),
           datasets: await datasets.count(),
           rollouts: reach === null ? await rollouts.count() : await rollouts.countWithin(reach),
