@@ -98,7 +98,9 @@ export async function compileSettings(schema: Values): Promise<CompiledSettings>
   const results = new Map<string, ReturnType<typeof resolveOnce>>();
   const resolve: CompiledSettings['resolve'] = (layers) => {
     const key = JSON.stringify(layers);
-    const result = results.get(key) ?? resolveOnce(layers);
+    const known = results.get(key);
+    if (known) return known;
+    const result = resolveOnce(layers);
     if (results.size >= mostCompiled) results.clear();
     results.set(key, result);
     return result;

@@ -207,6 +207,12 @@ export class Devices {
     return this.memory.withBoard(board);
   }
 
+  async withId(id: string): Promise<DeviceRecord | null> {
+    const row = await this.store.selectFrom('devices').select('name').where('id', '=', id).executeTakeFirst();
+    const device = row ? this.find(row.name) : null;
+    return device?.id === id ? device : null;
+  }
+
   /** Devices that a selector chooses, sorted by name. @throws AIOT_SELECTOR_INVALID */
   select(selector: string): DeviceRecord[] {
     const { devices, rest } = this.memory.choose(parseExpression(selector));

@@ -280,7 +280,7 @@ export class Claims {
     const { devices, enrolment, now } = this.parts;
     return await devices.inTurn(async () => {
       const claim = await this.find(token);
-      const device = devices.records().find(({ id }) => id === claim.device);
+      const device = await devices.withId(claim.device);
       if (!device || device.state === 'revoked') throw invalid('its device is no longer registered');
       if (claim.certificate !== null) {
         if (claim.publicKey !== publicKey) throw invalid('it was used by another device');
