@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { AiotError } from '../../src/lib/core/errors.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
+import { elementCount, type Graph, type Tensor } from '../../src/lib/formats/tflite/graph.js';
 import { importTflite, readTflite } from '../../src/lib/formats/tflite/read.js';
 import { CheckedBuffer, slots } from '../../src/lib/formats/tflite/schema.js';
+import { foldShapes } from '../../src/lib/formats/tflite/shapes.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { GraphBuilder } from '../support/graph-builder.js';
@@ -204,6 +205,38 @@ describe('a damaged or foreign file', () => {
     const rows = ['1 2 3 1 2 3', '4 5 6 4 5 6'];
     const want = [...rows, ...rows, ...rows].flatMap((row) => row.split(' ').map(Number));
     expect([...createInterpreter(graph).invoke(Float32Array.of(1, 2, 3, 4, 5, 6))]).toEqual(want);
+  });
+
+  it.each([
+    ['float32', 'ADD_N', ['ADD', 'ADD'], [12, 15]],
+    ['int32', 'ADD_N', ['ADD', 'ADD'], [12, 15]],
+    ['float32', 'FLOOR_DIV', ['DIV', 'FLOOR'], [0, 0]],
+  ] as const)('computes %s %s with %j', (type, op, replacements, expected) => {
+    const values = op === 'ADD_N' ? [0, 1, 2] : [0, 1];
+    const tensors = [...values, 3].map((index): Tensor => ({ name: `t${index}`, type, shape: [1, 2] }));
+    const y = values.length;
+    const own = foldShapes(tensors, [{ op, inputs: values, outputs: [y], options: {} }]);
+    expect(own.operators.map((operator) => operator.op)).toEqual(replacements);
+    const graph: Graph = { ...own, name: '', description: '', inputs: values, outputs: [y] };
+    const rows = [
+      [1, 2],
+      [4, 5],
+      [7, 8],
+    ].slice(0, values.length);
+    const given = rows.map((row) => (type === 'int32' ? Int32Array.from(row) : Float32Array.from(row)));
+    expect([...createInterpreter(graph).run(given)[0]!]).toEqual(expected);
+  });
+
+  it('stores the zeros of a ZEROS_LIKE, and rejects it on int8', () => {
+    const fold = (type: 'float32' | 'int8') => {
+      const tensor = (name: string): Tensor => ({ name, type, shape: [1, 3] });
+      const operator = { op: 'ZEROS_LIKE' as const, inputs: [0], outputs: [1], options: {} };
+      return foldShapes([tensor('x'), tensor('y')], [operator]);
+    };
+    expect(fold('float32')).toMatchObject({ operators: [], tensors: [{}, { data: new Float32Array(3) }] });
+    expect(refusal(() => fold('int8'))).toBe(
+      'AIOT_TFLITE_UNSUPPORTED: operator 0: ZEROS_LIKE is not supported',
+    );
   });
 
   it('is rejected with the name, index and possible replacement of an unknown operator', () => {

@@ -31,6 +31,9 @@ def compared(compare):
 OPERATORS = {
     "ABS": tf.abs,
     "ADD": lambda x: x + weights(4),
+    "ADD_N": lambda x: tf.add_n([x, tf.square(x), x * weights(4), tf.abs(x)]),
+    "FLOOR_DIV": lambda x: tf.math.floordiv(x, weights(4)),
+    "ZEROS_LIKE": lambda x: tf.raw_ops.ZerosLike(x=x) - x,
     "ARG_MIN": lambda x: tf.cast(tf.argmin(x * weights(4), axis=3, output_type=tf.int32), tf.float32),
     "CAST": lambda x: tf.cast(tf.cast(x * 3, tf.int32), tf.float32),
     "LOGICAL_AND": lambda x: tf.where(tf.logical_and(x > 0.1, x < 0.8), x, -x),

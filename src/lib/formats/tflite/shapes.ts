@@ -1,5 +1,5 @@
 import { malformed, unsupported } from './errors.js';
-import { elementCount, type Operator, type OperatorOptions, type Tensor } from './graph.js';
+import { elementCount, type Operator, type OperatorOptions, type Tensor, zeros } from './graph.js';
 import { rowOf } from './operators.js';
 import { flag, type MapField, type OptionField, optionalType } from './option-fields.js';
 import { builtinName } from './schema.js';
@@ -44,7 +44,16 @@ export function foldShapes(
       dense += 1;
     } else if (operator.op === 'TILE' && isActivation(output)) left.push(...joined(operator, known, index));
     else if (operator.op === 'SELECT') left.push(...selected(operator, known));
-    else if (isShapeOperator(operator)) throw otherOperator(index, shapeRows[operator.op].code, '');
+    else if (operator.op === 'ADD_N' && isNumber(output)) {
+      setShape(known, { ...operator, op: 'ADD', options: { activation: 'none' } }, isOpen);
+      left.push(...added(operator, known));
+    } else if (operator.op === 'FLOOR_DIV' && output?.type === 'float32') {
+      setShape(known, { ...operator, op: 'DIV', options: { activation: 'none' } }, isOpen);
+      left.push(...dividedDown(operator, known));
+    } else if (operator.op === 'ZEROS_LIKE' && isNumber(output)) {
+      const { shape } = known[operator.inputs[0]!] ?? output;
+      known[operator.outputs[0]!] = { ...output, shape, data: zeros({ ...output, shape }) };
+    } else if (isShapeOperator(operator)) throw otherOperator(index, shapeRows[operator.op].code, '');
     else {
       left.push(operator);
       setShape(known, operator, isOpen);
@@ -114,6 +123,33 @@ function selected({ inputs, outputs }: ShapeOperator, tensors: Tensor[]): Operat
   return known.data
     ? [chosen(reshaped)]
     : [{ op: 'RESHAPE', inputs: [condition], outputs: [reshaped], options }, chosen(reshaped)];
+}
+
+function isNumber(tensor: Tensor | undefined): tensor is Tensor {
+  return tensor?.type === 'float32' || tensor?.type === 'int32';
+}
+
+/** Converts an ADD_N to ADDs in the same order, so that the sums are the same. */
+function added({ inputs: [first = -1, ...others], outputs }: ShapeOperator, tensors: Tensor[]): Operator[] {
+  const output = tensors[outputs[0]!]!;
+  let sum = first;
+  return others.map((x, at): Operator => {
+    const isLast = at === others.length - 1;
+    const next = isLast ? outputs[0]! : tensors.push({ ...output, name: `${output.name}/sum${at}` }) - 1;
+    const inputs = [sum, x];
+    sum = next;
+    return { op: 'ADD', inputs, outputs: [next], options: { activation: 'none' } };
+  });
+}
+
+/** Converts a FLOOR_DIV on float32 to a DIV and a FLOOR. */
+function dividedDown({ inputs, outputs }: ShapeOperator, tensors: Tensor[]): Operator[] {
+  const output = tensors[outputs[0]!]!;
+  const quotient = tensors.push({ ...output, name: `${output.name}/quotient` }) - 1;
+  return [
+    { op: 'DIV', inputs, outputs: [quotient], options: { activation: 'none' } },
+    { op: 'FLOOR', inputs: [quotient], outputs, options: {} },
+  ];
 }
 
 /** Maximum number of inputs of an integer CONCATENATION in TFLite Micro. */
@@ -315,9 +351,17 @@ export function sliceAxes(
 
 /**
  * Operators that are replaced while a file is read: operators that compute shapes for a dynamic batch become constants, a TILE becomes
- * CONCATENATIONs, and a SELECT becomes a SELECT_V2.
+ * CONCATENATIONs, a SELECT becomes a SELECT_V2, an ADD_N becomes ADDs, a FLOOR_DIV a DIV and a FLOOR, and a ZEROS_LIKE a constant.
  */
-export type ShapeOperatorName = 'SHAPE' | 'REDUCE_PROD' | 'TILE' | 'SELECT' | 'DENSIFY';
+export type ShapeOperatorName =
+  | 'SHAPE'
+  | 'REDUCE_PROD'
+  | 'TILE'
+  | 'SELECT'
+  | 'DENSIFY'
+  | 'ADD_N'
+  | 'FLOOR_DIV'
+  | 'ZEROS_LIKE';
 
 export interface ShapeOperator {
   op: ShapeOperatorName;
@@ -345,6 +389,9 @@ export const shapeRows: Readonly<Record<ShapeOperatorName, ReadRow>> = {
   SELECT: { code: 64, optionsType: 47, fields: [], inputs: [3, 3] },
   DENSIFY: { code: 124, optionsType: 99, fields: [], inputs: [1, 1] },
   REDUCE_PROD: { code: 81, optionsType: 27, fields: [flag(0, 'keepDims')], inputs: [2, 2] },
+  ADD_N: { code: 106, optionsType: 82, fields: [], inputs: [2, 1024] },
+  FLOOR_DIV: { code: 90, optionsType: 65, fields: [], inputs: [2, 2] },
+  ZEROS_LIKE: { code: 93, optionsType: 67, fields: [], inputs: [1, 1] },
 };
 
 const byCode = new Map((Object.keys(shapeRows) as ShapeOperatorName[]).map((op) => [shapeRows[op].code, op]));
