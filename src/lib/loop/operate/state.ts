@@ -16,6 +16,9 @@ export const loopsFolder = (env: Environment = process.env) => join(dataFolder(e
 /** Path of the folder with a loop's files: its lock, its state, and the spools of its outputs. */
 export const loopFolder = (name: string, env: Environment = process.env) => join(loopsFolder(env), name);
 
+/** Folder with the reports of a loop's crashes. */
+export const crashesFolder = (name: string) => join(loopFolder(name), 'crashes');
+
 export const statusName = 'status.json';
 export const lockName = '.lock';
 

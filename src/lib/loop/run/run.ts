@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { AiotError } from '../../core/errors.js';
 import { requireWritable } from '../../core/files.js';
 import { namePattern } from '../../core/names.js';
 import { collectGarbage, keepHeapSmall } from '../../core/process.js';
@@ -12,8 +13,9 @@ import type { SampleBatch, SampleField } from '../../sensor/types.js';
 import { deliveriesOf } from '../../stream/message.js';
 import { openSource } from '../../stream/open.js';
 import type { StageResult } from '../har/layout.js';
+import { type CrashWatch, sendCrashes, watchCrashes } from '../operate/crashes.js';
 import { operate } from '../operate/operate.js';
-import { loopFolder } from '../operate/state.js';
+import { crashesFolder, loopFolder } from '../operate/state.js';
 import type { Teacher } from '../teach.js';
 import { createVote } from '../vote.js';
 import { limitOf, untilEnd, within } from './ending.js';
@@ -59,18 +61,52 @@ export async function runLoop(options: LoopOptions): Promise<LoopResult> {
   };
   const monitor = watchLoop(name, running, tally, clock);
   const operation = await operate(monitor, { name, listen: options.listen, transient, onEvent: tell });
+  const crashes = transient ? null : await followCrashes(name, options, tally, tell);
   try {
     const around = { running, tally, tell, monitor, limitMs };
     if (project.config.loop.through === undefined) return await runParts(options, project, around);
     const { runPictures } = await import('./pictures.js');
     return await runPictures(options, project, around);
+  } catch (error) {
+    if (!(error instanceof AiotError) && !options.signal?.aborted) crashes?.note(error);
+    throw error;
   } finally {
     running.stopped = true;
     const { keeper, sensing, outputs } = running;
     await within(closingMs, Promise.allSettled([sensing?.close(), keeper?.close(), outputs?.close()]));
+    await crashes?.close();
     await operation.close();
     if (transient) await rm(spool, { recursive: true, force: true });
   }
+}
+
+/** Records crashes of the loop, and sends those of earlier runs. Null if they cannot be stored; the loop runs all the same. */
+async function followCrashes(
+  name: string,
+  { context }: Pick<LoopOptions, 'context'>,
+  { events }: Tally,
+  tell: (text: string) => void,
+): Promise<(Pick<CrashWatch, 'note'> & { close(): Promise<void> }) | null> {
+  const folder = crashesFolder(name);
+  let watch: CrashWatch;
+  try {
+    watch = await watchCrashes(folder, () => events.map(({ text }) => text));
+  } catch (error) {
+    tell(`crashes are not recorded: ${error instanceof Error ? error.message : String(error)}`);
+    return null;
+  }
+  const ending = new AbortController();
+  const sending = sendCrashes({ folder, loop: name, context, tell, signal: ending.signal }).catch((error) =>
+    tell(`could not send the report of a crash: ${error instanceof Error ? error.message : String(error)}`),
+  );
+  return {
+    note: watch.note,
+    async close() {
+      ending.abort();
+      await within(closingMs, sending);
+      watch.close();
+    },
+  };
 }
 
 /** Services around a loop while its parts run. */
