@@ -5,15 +5,20 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parts } from '../../scripts/parts/table.js';
-import { elementCount, type Tensor } from '../../src/lib/formats/tflite/graph.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { elementCount, type Graph, type Tensor } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { readSource } from '../../src/lib/model/import/open.js';
+import { refusalOfMicro } from '../../src/lib/model/inspect/costs.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { floatView, openLiteRt } from '../../src/lib/runtime/litert.js';
 import { root, runCli } from '../support/cli.js';
+import { runEmittedC } from '../support/emitted-c.js';
+import { chanceInputs } from '../support/every-tensor.js';
 import { describeReal, python, pythonPackages } from '../support/real.js';
+import { runInPythonAsync } from '../support/tflite.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-onnx-real-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -265,33 +270,25 @@ describeReal('onnx', 'importing ONNX files', () => {
       expect(networks.length).toBeGreaterThanOrEqual(42);
     });
 
+    const quantized = new Map<string, Promise<Quantized>>();
+    /** The network in int8, imported and quantized by our commands once. */
+    const quantizedOf = (network: { folder: string; name: string }): Promise<Quantized> => {
+      const known = quantized.get(network.name) ?? quantizedBy(network.folder, network.name);
+      quantized.set(network.name, known);
+      return known;
+    };
+
     it('in int8 stay close to ONNX Runtime’s results, each of them', { timeout: 300_000 }, async () => {
       const decibels = new Map<string, number>();
-      for (const { folder: origin, name } of networks) {
-        const [out, int8, rows] = ['float.tflite', 'int8.tflite', 'rows.csv'].map((file) =>
-          join(folder, `${name}.${file}`),
-        ) as [string, string, string];
-        const source = join(origin, name);
-        const about = JSON.parse(readFileSync(`${source}.json`, 'utf8')) as Answers;
-        const imported = await runCli(['model', 'import', `${source}.onnx`, '--out', out, '--json']);
-        expect(imported, name).toMatchObject({ code: 0, json: { format: 'onnx', file: out } });
-        type Ends = { axes?: number[] }[];
-        const { inputs, outputs } = imported.json as { inputs: Ends; outputs: Ends };
-        const given = about.inputs.map((input) => stored(input as number[], about.shape, inputs[0]!.axes));
-        const header = given[0]!.map((_, k) => `f${k}`).join(',');
-        writeFileSync(rows, [header, ...given.map((row) => row.join(','))].join('\n'));
-        const quantized = await runCli([
-          ...['model', 'quantize', out, '--data', rows],
-          ...['--out', int8, '--json'],
-        ]);
-        expect(quantized, name).toMatchObject({ code: 0, json: { mode: 'int8' } });
-        const interpreter = createInterpreter(floatView(readTflite(readFileSync(int8))));
+      for (const network of networks) {
+        const { name } = network;
+        const { file, rows, wanted } = await quantizedOf(network);
+        const interpreter = createInterpreter(floatView(readTflite(file)));
         const [signal, noise] = [{ power: 0 }, { power: 0 }];
-        given.forEach((row, at) => {
+        rows.forEach((row, at) => {
           const got = interpreter.invoke(Float32Array.from(row));
-          const want = stored(about.outputs[at] as number[], about.outputShape, outputs[0]!.axes);
-          expect(got, name).toHaveLength(want.length);
-          want.forEach((value, i) => {
+          expect(got, name).toHaveLength(wanted[at]!.length);
+          wanted[at]!.forEach((value, i) => {
             signal.power += value ** 2;
             noise.power += (value - got[i]!) ** 2;
           });
@@ -303,8 +300,82 @@ describeReal('onnx', 'importing ONNX files', () => {
       expect([...decibels].filter(([, value]) => !(value >= leastDecibels))).toEqual([]);
       expect(decibels.size).toBe(networks.length);
     });
+
+    describeReal('tflm', 'in int8', () => {
+      it('yield the same bits in TFLite Micro and, where a compiler is installed, in C', {
+        timeout: 300_000,
+      }, async () => {
+        const jobs: { name: string; graph: Graph; file: Uint8Array; input: Int8Array }[] = [];
+        const others: string[] = [];
+        for (const network of networks) {
+          const { file } = await quantizedOf(network);
+          const graph = readTflite(file);
+          const [input] = graph.inputs.map((index) => graph.tensors[index]!.type);
+          if (input !== 'int8' || refusalOfMicro(graph) !== null) others.push(network.name);
+          else {
+            const values = chanceInputs(graph, seededRandom(jobs.length), 20) as Int8Array;
+            jobs.push({ name: network.name, graph, file, input: values });
+          }
+        }
+        const outputs = (
+          await runInPythonAsync(
+            'tflm',
+            jobs.map(({ file, input }) => ({ graph: file, input })),
+          )
+        ).map(({ output }) => output);
+        // C code computes only with integers. A few networks have parts in float32, such as a SQRT.
+        const whole = jobs.filter(({ graph }) => graph.tensors.every(({ type }) => type !== 'float32'));
+        const results = parts.cc.ready() ? await runEmittedC(whole) : [];
+        const inC = new Map(results.map((result, at) => [whole[at]!.name, result]));
+        jobs.forEach(({ name, graph, input }, at) => {
+          const interpreter = createInterpreter(graph);
+          const size = input.length / 20;
+          const ours = Array.from({ length: 20 }, (_, run) => [
+            ...interpreter.invoke(input.subarray(run * size, (run + 1) * size)),
+          ]).flat();
+          expect(Int8Array.from(ours), name).toEqual(outputs[at]);
+          if (inC.has(name)) expect(inC.get(name), `${name} in C`).toEqual(outputs[at]);
+        });
+        process.stderr.write(
+          `${jobs.length} networks in TFLite Micro, ${inC.size} in C; not: ${others.join(', ')}\n`,
+        );
+        expect(jobs.length).toBeGreaterThanOrEqual(36);
+        expect(jobs.map(({ name }) => name)).toEqual(
+          expect.arrayContaining(['transformer', 'patches', 'attention-conv1d', 'gram']),
+        );
+      });
+    });
   });
 });
+
+interface Quantized {
+  /** The int8 model. */
+  file: Uint8Array;
+  /** Inputs and ONNX Runtime's outputs, stored in the order of the model's axes. */
+  rows: number[][];
+  wanted: number[][];
+}
+
+async function quantizedBy(origin: string, name: string): Promise<Quantized> {
+  const [out, int8, csv] = ['float.tflite', 'int8.tflite', 'rows.csv'].map((file) =>
+    join(folder, `${name}.${file}`),
+  ) as [string, string, string];
+  const source = join(origin, name);
+  const about = JSON.parse(readFileSync(`${source}.json`, 'utf8')) as Answers;
+  const imported = await runCli(['model', 'import', `${source}.onnx`, '--out', out, '--json']);
+  expect(imported, name).toMatchObject({ code: 0, json: { format: 'onnx', file: out } });
+  type Ends = { axes?: number[] }[];
+  const { inputs, outputs } = imported.json as { inputs: Ends; outputs: Ends };
+  const rows = about.inputs.map((input) => stored(input as number[], about.shape, inputs[0]!.axes));
+  const header = rows[0]!.map((_, k) => `f${k}`).join(',');
+  writeFileSync(csv, [header, ...rows.map((row) => row.join(','))].join('\n'));
+  const ran = await runCli(['model', 'quantize', out, '--data', csv, '--out', int8, '--json']);
+  expect(ran, name).toMatchObject({ code: 0, json: { mode: 'int8' } });
+  const wanted = about.outputs.map((output) =>
+    stored(output as number[], about.outputShape, outputs[0]!.axes),
+  );
+  return { file: new Uint8Array(readFileSync(int8)), rows, wanted };
+}
 
 interface SeveralEnds {
   rows: Record<'inputs' | 'outputs', { name: string; shape: number[]; values: number[] }[]>[];
