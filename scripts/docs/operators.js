@@ -120,8 +120,8 @@ See [TFLite operators](reference/tflite-operators.md) for their rules and for li
 
 ## Changes that aiot makes when it reads a file
 
-- SHAPE and REDUCE_PROD must compute constants. TILE becomes CONCATENATION, with at most 10 repetitions per axis. SELECT becomes SELECT_V2. DENSIFY must read a sparse constant, which aiot stores with its zeros.
-- On float32 and int32, ADD_N becomes ADD, and ZEROS_LIKE a constant. FLOOR_DIV on float32 becomes DIV and FLOOR.
+- SHAPE, REDUCE_PROD and FLOOR_MOD must compute constants. TILE becomes CONCATENATION, with at most 10 repetitions per axis. SELECT becomes SELECT_V2. DENSIFY must read a sparse constant, which aiot stores with its zeros.
+- On float32 and int32, ADD_N becomes ADD, and ZEROS_LIKE a constant. FLOOR_DIV on float32 becomes DIV and FLOOR; on int32, it must compute a constant.
 - SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become the convolution's dilation.
 - If an output is the position of the largest value (ARG_MAX), aiot outputs the values instead.
 - Loops with a maximum number of steps are unrolled, and branches become selections ([loops](reference/tflite-operators.md#loops)).

@@ -227,6 +227,28 @@ describe('a damaged or foreign file', () => {
     expect([...createInterpreter(graph).run(given)[0]!]).toEqual(expected);
   });
 
+  it.each([
+    ['FLOOR_DIV', [-4, 3, -2, 1]],
+    ['FLOOR_MOD', [1, 1, -1, 0]],
+  ] as const)(
+    'computes constants with %s, and rejects it on values and with a divisor of 0',
+    (op, expected) => {
+      const fold = (divisors: number[], x?: Int32Array) => {
+        const tensor = (name: string, data?: Int32Array): Tensor => ({
+          ...{ name, type: 'int32', shape: [4] },
+          ...(data && { data }),
+        });
+        const tensors = [tensor('x', x), tensor('by', Int32Array.from(divisors)), tensor('y')];
+        return foldShapes(tensors, [{ op, inputs: [0, 1], outputs: [2], options: {} }]).tensors[2]!.data;
+      };
+      const x = Int32Array.of(-7, 7, 5, 6);
+      expect([...fold([2, 2, -3, 6], x)!]).toEqual(expected);
+      const rejected = `AIOT_TFLITE_UNSUPPORTED: operator 0: ${op} is not supported`;
+      expect(refusal(() => fold([2, 2, 0, 6], x))).toBe(rejected);
+      expect(refusal(() => fold([2, 2, -3, 6]))).toBe(rejected);
+    },
+  );
+
   it('stores the zeros of a ZEROS_LIKE, and rejects it on int8', () => {
     const fold = (type: 'float32' | 'int8') => {
       const tensor = (name: string): Tensor => ({ name, type, shape: [1, 3] });

@@ -44,7 +44,15 @@ def settled(x):
     return tf.while_loop(keep, body, [tf.constant(0), x, tf.reduce_max(tf.abs(x))])[1]
 
 
+def alternating(x):
+    changed = lambda y: tf.cond(tf.reduce_sum(y) > 0.0, lambda: tf.tanh(y), lambda: y * 0.9)
+    # The counter's remainder and half are known in each step.
+    body = lambda i, y: (i + 1, tf.cond(tf.equal(i % 2, 0), lambda: changed(y), lambda: y - tf.cast(i // 2, tf.float32) * 0.1))
+    return tf.while_loop(lambda i, y: i < 5, body, [tf.constant(0), x])[1]
+
+
 MODELS = {
+    "alternating": alternating,
     "branch": lambda x: tf.cond(tf.reduce_sum(x) > 0.0, lambda: tf.tanh(x) * 2.0, lambda: tf.matmul(x, W[3])),
     "nested": nested,
     "several": several,

@@ -199,6 +199,15 @@ export function valuesOf(
       return first.map((value, i) => value + second[i % second.length]!);
     case 'MUL':
       return first.map((value, i) => value * second[i % second.length]!);
+    case 'FLOOR_DIV':
+    case 'FLOOR_MOD': {
+      if (second.includes(0)) return undefined;
+      const divisor = (i: number) => second[i % second.length]!;
+      const quotients = first.map((value, i) => Math.floor(value / divisor(i)));
+      return operator.op === 'FLOOR_DIV'
+        ? quotients
+        : first.map((value, i) => value - quotients[i]! * divisor(i));
+    }
     case 'RESHAPE':
     case 'EXPAND_DIMS':
     case 'SQUEEZE':
@@ -361,6 +370,7 @@ export type ShapeOperatorName =
   | 'DENSIFY'
   | 'ADD_N'
   | 'FLOOR_DIV'
+  | 'FLOOR_MOD'
   | 'ZEROS_LIKE';
 
 export interface ShapeOperator {
@@ -391,6 +401,7 @@ export const shapeRows: Readonly<Record<ShapeOperatorName, ReadRow>> = {
   REDUCE_PROD: { code: 81, optionsType: 27, fields: [flag(0, 'keepDims')], inputs: [2, 2] },
   ADD_N: { code: 106, optionsType: 82, fields: [], inputs: [2, 1024] },
   FLOOR_DIV: { code: 90, optionsType: 65, fields: [], inputs: [2, 2] },
+  FLOOR_MOD: { code: 95, optionsType: 72, fields: [], inputs: [2, 2] },
   ZEROS_LIKE: { code: 93, optionsType: 67, fields: [], inputs: [1, 1] },
 };
 
