@@ -3,10 +3,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { datasetsOf } from '../../src/lib/platform/datasets/datasets.js';
 import type { Labels } from '../../src/lib/platform/datasets/labels.js';
+import { RetentionService } from '../../src/lib/platform/datasets/retention.js';
 import type { Telemetry } from '../../src/lib/platform/journal/telemetry.js';
+import { localTurns } from '../../src/lib/platform/store/engine.js';
 import { runCli } from '../support/cli.js';
 import { motionDataset } from '../support/motion-dataset.js';
 import type { TestPlatform } from '../support/platform.js';
+
+type RetentionParts = ConstructorParameters<typeof RetentionService>[0];
 
 let own: TestPlatform;
 let folder: string;
@@ -213,5 +217,30 @@ describe('an export by a user limited to some devices', () => {
     }
     const whole = await datasets.csv('motion', 'm1', 'r1');
     expect(await read(whole)).toBe('x\n0\n1\n2\n');
+  });
+});
+
+describe('removing recordings by a user limited to some devices', () => {
+  it('is rejected if the device has left the limits while the removal waited', async () => {
+    const turns = localTurns();
+    const asked: string[] = [];
+    const telemetry = {
+      takes: async ({ stream }: { stream: string }) => {
+        asked.push(stream);
+        return [];
+      },
+    };
+    const retention = new RetentionService({ turns, telemetry } as unknown as RetentionParts);
+    let isIn = true;
+    const reach = { selectors: ['site=lab'], text: 'site=lab', has: () => isIn, matches: () => isIn };
+    const remove = () =>
+      retention.remove('motion', { device: 'm1', labelled: false, dryRun: false }, 'ann', reach);
+    await expect(remove()).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    const others = turns.of('retention')(async () => {
+      isIn = false;
+    });
+    await expect(remove()).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
+    await others;
+    expect(asked).toEqual(['motion']);
   });
 });

@@ -1,6 +1,7 @@
 import type { RemovedRecordings, Retention, RetentionRequest } from '../../api/contract/data.js';
 import { type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
+import { type Reach, requireInReach } from '../access/reach.js';
 import type { Events } from '../events/events.js';
 import type { Take } from '../journal/takes.js';
 import { cursorOf, type Telemetry } from '../journal/telemetry.js';
@@ -107,14 +108,16 @@ export class RetentionService {
     };
   }
 
-  /** Removes recordings of one device. @throws AIOT_NOT_FOUND if it has none */
+  /** Removes recordings of one device. @throws AIOT_NOT_FOUND if it has none, AIOT_NOT_ALLOWED if it has left the reach */
   async remove(
     stream: string,
     query: { device: string; recording?: string | undefined; labelled: boolean; dryRun: boolean },
     who: string,
+    reach: Reach | null = null,
   ): Promise<RemovedRecordings> {
     const { device, recording, labelled, dryRun } = query;
     return this.parts.turns.of('retention')(async () => {
+      requireInReach(reach, [device]);
       const takes = (await this.all(stream, device)).filter(
         (take) => recording === undefined || take.recording === recording,
       );

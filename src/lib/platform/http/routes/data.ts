@@ -46,7 +46,7 @@ export const dataRoutes: Routes =
       points: ({ params, query }) => datasets.points(params.stream, params.device, params.recording, query),
       remove: ({ params, query, who, user }) => {
         requireInReach(reachFor(user), [query.device ?? '']);
-        return retention.remove(params.stream, query, who);
+        return retention.remove(params.stream, query, who, reachFor(user));
       },
       label: async ({ params, body, who, user }) => {
         requireInReach(
