@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { sql } from 'kysely';
 import type { z } from 'zod';
 import type {
   CrashFrame,
@@ -337,9 +336,13 @@ export class Crashes {
 /** A subquery that returns the names. It has one parameter, because databases limit their number. */
 export function namesIn(store: Store, devices: readonly string[] | undefined) {
   const names = JSON.stringify(devices ?? []);
-  return locksRows(store)
-    ? sql<string>`(SELECT jsonb_array_elements_text(${names}::jsonb))`
-    : sql<string>`(SELECT value FROM json_each(${names}))`;
+  return store
+    .selectFrom((is) =>
+      locksRows(store)
+        ? is.fn<{ value: string }>('jsonb_array_elements_text', [is.cast(is.val(names), 'jsonb')]).as('each')
+        : is.fn<{ value: string }>('json_each', [is.val(names)]).as('each'),
+    )
+    .select('each.value');
 }
 
 /** Counts of crashes that a query selects. */
