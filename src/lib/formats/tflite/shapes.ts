@@ -359,7 +359,7 @@ export function sliceAxes(
 }
 
 /**
- * Operators that are replaced while a file is read: operators that compute shapes for a dynamic batch become constants, a TILE becomes
+ * Operators that are replaced while a file is read. Operators that compute shapes for a dynamic batch become constants. A TILE becomes
  * CONCATENATIONs, a SELECT becomes a SELECT_V2, an ADD_N becomes ADDs, a FLOOR_DIV a DIV and a FLOOR, and a ZEROS_LIKE a constant.
  */
 export type ShapeOperatorName =
