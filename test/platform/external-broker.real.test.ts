@@ -14,6 +14,7 @@ import { connect, connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal } from '../support/real.js';
 import { brokerSuite } from './broker-suite.js';
+import { conformSuite } from './conform-suite.js';
 
 let own: TestPlatform | undefined;
 let mosquitto: Mosquitto | undefined;
@@ -156,6 +157,22 @@ describeReal('mosquitto', 'a platform with Mosquitto', () => {
       await mosquitto?.stop();
       mosquitto = undefined;
     },
+  });
+});
+
+describeReal('mosquitto', 'a virtual device that connects to Mosquitto with TLS', () => {
+  conformSuite(async (file) => {
+    const port = await freePort();
+    const { stop } = await startMosquitto({
+      settings: [
+        // If root runs the tests, Mosquitto would switch to a user that cannot read the key.
+        'user root',
+        `listener ${port} 127.0.0.1`,
+        ...[`cafile ${file('ca.crt')}`, `certfile ${file('server.crt')}`, `keyfile ${file('server.key')}`],
+      ],
+    });
+    const mqtts = `mqtts://127.0.0.1:${port}`;
+    return { mqtts, broker: mqtts, stop };
   });
 });
 

@@ -1,16 +1,8 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { addContext } from '../../src/lib/core/contexts.js';
-import { conformitySchema } from '../../src/lib/device/conform/conform.js';
-import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
-import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { runCli } from '../support/cli.js';
+import { afterAll, beforeAll, it } from 'vitest';
 import { Lab } from '../support/mqtt-lab.js';
 import { type NatsServer, startNatsWithMqtt } from '../support/nats.js';
-import { type TestPlatform, testPlatform } from '../support/platform.js';
-import { push } from '../support/push.js';
 import { describeReal } from '../support/real.js';
+import { conformSuite } from './conform-suite.js';
 import { numbersOf } from './mqtt-statements/statement.js';
 import { statements } from './mqtt-statements/statements.js';
 
@@ -70,58 +62,10 @@ describeReal('nats-server', 'the MQTT listener of NATS', () => {
 });
 
 describeReal('nats-server', 'a virtual device that connects to NATS with TLS', () => {
-  let own: TestPlatform;
-  let nats: NatsServer & { mqtt: string; broker: string };
-  beforeAll(async () => {
-    // The platform's CA issues the server's certificate at the first start.
-    own = await testPlatform();
-    const file = (name: string) => join(own.folder, 'data', 'pki', name);
-    nats = await startNatsWithMqtt({ tls: { cert: file('server.crt'), key: file('server.key') } });
-    vi.stubEnv('AIOT_CONFIG_DIR', join(own.folder, 'config'));
-    const login = await runCli(['stream', 'login', nats.mqtt, '--ca', file('ca.crt'), '--json']);
-    expect(login.code, login.stdout + login.stderr).toBe(0);
-    await own.restart({ engines: { broker: nats.broker } });
-    const { urls, ca } = own.platform;
-    await addContext('own', { url: urls.http, mqtt: urls.mqtts, ca, token: own.token }, { use: true });
-    await push(own, 1);
-    await push(own, 2);
-    await push(own, 3, ['esp32']);
-  }, 120_000);
-  afterAll(async () => {
-    vi.unstubAllEnvs();
-    await own.stop();
-    await nats.stop();
+  conformSuite(async (file) => {
+    const { mqtt, broker, stop } = await startNatsWithMqtt({
+      tls: { cert: file('server.crt'), key: file('server.key') },
+    });
+    return { mqtts: mqtt, broker, stop };
   });
-
-  it('conforms to protocol v1, including a complete update', async () => {
-    const identityDir = join(own.folder, 'whole');
-    await mkdir(identityDir, { recursive: true });
-    await provisionDevice({ client: own.client, name: 'whole', type: 'virtual', out: identityDir });
-    const device = await createVirtualDevice({ identityDir });
-    await device.connect();
-    try {
-      // The presence arrives through NATS.
-      await expect
-        .poll(async () => (await own.client.devices.get('whole')).online, { timeout: 20_000 })
-        .toBe(true);
-      const words = [
-        'device',
-        'conform',
-        '--selector',
-        'whole',
-        '--model',
-        'motion@2',
-        '--for',
-        '1ms',
-        '--json',
-      ];
-      const { json, stdout, stderr } = await runCli(words);
-      const result = conformitySchema.safeParse(json);
-      expect(result.success, stdout + stderr).toBe(true);
-      expect(result.data?.checks.filter(({ state }) => state === 'failed')).toEqual([]);
-      expect(await own.client.devices.get('whole')).toMatchObject({ model: { name: 'motion', version: 2 } });
-    } finally {
-      await device.stop();
-    }
-  }, 120_000);
 });

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { statusSchema } from '../../src/lib/api/api.js';
 import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
 import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
@@ -14,10 +15,14 @@ import type { Platform } from '../../src/lib/platform/options.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny } from '../support/bundle.js';
+import { root } from '../support/cli.js';
 import { ask, formOf } from '../support/guide.js';
-import { type Mosquitto, startMosquitto } from '../support/mosquitto.js';
+import { freePort, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
 import { connect } from '../support/mqtt.js';
+import { startNatsWithMqtt } from '../support/nats.js';
+import { replicaRoles } from '../support/platform.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
+import { runProgram } from '../support/programs.js';
 import { describeReal } from '../support/real.js';
 import { type S3Server, startVersitygw } from '../support/s3.js';
 
@@ -180,3 +185,74 @@ describeReal('postgres', 'on PostgreSQL', () =>
     describeReal('mosquitto', 'and an external broker', () => describe('two platforms', servers)),
   ),
 );
+
+describeReal('postgres', 'on PostgreSQL, started by command', () =>
+  describeReal('versitygw', 'with S3', () =>
+    describeReal('nats-server', 'and NATS', () => describe('three platforms', commands)),
+  ),
+);
+
+/** Each platform is a separate process of the built program. */
+function commands() {
+  let folder: string;
+  let env: Record<string, string>;
+  const stops: (() => Promise<unknown>)[] = [];
+  const aiot = async (...words: string[]) => {
+    const { code, stdout, stderr } = await runProgram(
+      process.execPath,
+      [join(root, 'bin', 'run.js'), ...words, '--json'],
+      { env, cwd: folder, timeoutMs: 120_000 },
+    );
+    expect(code, `aiot ${words.join(' ')}: ${stdout}${stderr}`).toBe(0);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines).toHaveLength(1);
+    return JSON.parse(lines[0] ?? '');
+  };
+
+  afterAll(async () => {
+    for (const stop of stops.reverse()) await stop();
+  }, 120_000);
+
+  it('share their roles, and `aiot status` lists each replica and the roles it leads', async () => {
+    folder = await mkdtemp(join(tmpdir(), 'aiot-commands-'));
+    stops.push(() => rm(folder, { recursive: true, force: true }));
+    const [postgres, s3, nats] = await Promise.all([startPostgres(), startVersitygw(), startNatsWithMqtt()]);
+    stops.push(...[postgres, s3, nats].map((server) => () => server.stop()));
+    await s3.makeBucket('platform');
+    env = {
+      ...{ AIOT_CONFIG_DIR: join(folder, 'config'), AIOT_PLATFORM_SECRET: 'shared by all', INIT_CWD: '' },
+      ...{ AWS_ACCESS_KEY_ID: s3.accessKey, AWS_SECRET_ACCESS_KEY: s3.secretKey },
+    };
+    const engines = [
+      ...['--database', await postgres.database()],
+      ...['--blobs', `s3://platform?endpoint=${encodeURIComponent(s3.url)}`],
+      ...['--broker', nats.broker, '--ingest', 'jetstream'],
+    ];
+    const urls: string[] = [];
+    for (const name of ['a', 'b', 'c']) {
+      const data = join(folder, name);
+      const port = String(await freePort());
+      stops.push(() => aiot('down', '--data', data));
+      const up = await aiot('up', '--data', data, '--http-port', port, ...engines, '--detach');
+      expect(up).toMatchObject({ pid: expect.any(Number), urls: { mqtts: nats.mqtt } });
+      expect(new URL(up.urls.http).port).toBe(port);
+      urls.push(up.urls.http);
+    }
+    const leads = async () => {
+      const status = statusSchema.parse(await aiot('status'));
+      expect(status).toMatchObject({
+        ready: true,
+        engines: { database: 'postgres', blobs: 's3', broker: 'external', ingest: 'jetstream' },
+      });
+      expect(status.replicas.map(({ url }) => url).sort()).toEqual([...urls].sort());
+      return status.replicas.map((replica) => replica.leads);
+    };
+    // Each of them leads in some roles, and each role has one leader.
+    await expect
+      .poll(async () => (await leads()).map((roles) => roles.length > 0), { timeout: 60_000 })
+      .toEqual([...[true, true, true]]);
+    await expect
+      .poll(async () => (await leads()).flat().sort(), { timeout: 60_000 })
+      .toEqual([...replicaRoles, 'broker'].sort());
+  }, 240_000);
+}
