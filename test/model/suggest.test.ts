@@ -136,6 +136,25 @@ describe('data suggest of a stream', () => {
     });
     const { stdout } = await runCli(at);
     expect(stdout).toContain('aiot data label motion/m1/r4 LABEL');
+    const published = await runCli([...at, '--publish', '--json']);
+    expect(published.json).toMatchObject({ published: 1, labels: ['calm', 'fast', 'slow'] });
+    const ranking = async () => stored.own.client.datasets.suggestions('motion');
+    expect(await ranking()).toMatchObject({
+      model: 'toy',
+      labels: ['calm', 'fast', 'slow'],
+      recordings: [{ device: 'm1', recording: 'r4', similarTo: null }],
+    });
+    expect((await runCli([...at, '--publish'])).stdout).toContain('dashboard lists 1 recording under');
+    // A label takes a recording off the list; removing the label puts it back.
+    const label = { stream: 'motion', device: 'm1', recording: 'r4' };
+    await stored.own.client.labels.post({ ...label, label: 'slow' });
+    expect((await ranking()).recordings).toEqual([]);
+    await stored.own.client.labels.post({ ...label, label: null });
+    expect((await ranking()).recordings).toHaveLength(1);
+    await stored.own.client.datasets.remove('motion', { device: 'm1', recording: 'r4' });
+    expect((await ranking()).recordings).toEqual([]);
+    const local = await runCli(['data', 'suggest', '--publish', '--project', project.dir, '--json']);
+    expect(local.json).toMatchObject({ error: { code: 'AIOT_USAGE' } });
     const absent = await runCli(['data', 'suggest', 'nothing', '--project', project.dir, '--json']);
     expect(absent.json).toMatchObject({ error: { code: 'AIOT_NOT_FOUND' } });
   });

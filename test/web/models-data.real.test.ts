@@ -111,6 +111,50 @@ describeReal('chromium', 'models and datasets in a browser', () => {
     await page.context().close();
   });
 
+  it('lists the recordings to label next, labels one, undoes it, and leads from one to the next', async () => {
+    const ranked = (recording: string, uncertainty: number, novelty: number, similarTo: string | null) => ({
+      ...{ device: 'wrist-1', recording, score: 1 - (1 - uncertainty) * (1 - novelty), uncertainty, novelty },
+      ...{ predicted: { class: 'still', share: 0.75 }, similarTo },
+    });
+    await own.platform.client.datasets.suggest('motion', {
+      model: 'har',
+      labels: ['still', 'shaking'],
+      recordings: [ranked('long', 0.83, 0.2, null), ranked('short', 0.4, 0.9, 'wrist-1/long')],
+    });
+    const { page, troubles } = await own.open('#/datasets/motion');
+    const items = page.locator('.suggestions li');
+    await items.nth(1).waitFor();
+    expect(await items.first().textContent()).toContain('83 % uncertain (still in 75 % of its windows)');
+    expect(await items.nth(1).textContent()).toContain(
+      '90 % of its windows are unlike the training data; 40 %',
+    );
+    await expectAccessible(page);
+    await expectFits(page);
+    await page.getByRole('button', { name: 'Label long shaking' }).click();
+    await page.getByText('Labeled long shaking.').waitFor();
+    await expect.poll(() => items.count()).toBe(1);
+    expect((await own.platform.client.datasets.show('motion', 'wrist-1', 'long')).label).toBe('shaking');
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await expect.poll(() => items.count()).toBe(2);
+    await items.first().getByRole('link').click();
+    await page.getByText('Suggestion 1 of 2').waitFor();
+    await page.getByText('The model’s labels:').waitFor();
+    await expectAccessible(page);
+    await page.getByRole('button', { name: 'still', exact: true }).click();
+    await page.getByText('Labeled still').waitFor();
+    await page.getByRole('link', { name: 'Next suggestion: short' }).click();
+    await page.getByText('Suggestion 1 of 1').waitFor();
+    await page.getByRole('button', { name: 'shaking', exact: true }).click();
+    await page.getByText('Labeled shaking').waitFor();
+    await page.goto(new URL('/#/datasets/motion', own.platform.platform.urls.http).href);
+    await page.getByText('2 recordings, 2 labeled').waitFor();
+    await expect.poll(() => page.getByRole('heading', { name: 'Label next' }).count()).toBe(0);
+    expect(troubles).toEqual([]);
+    await page.context().close();
+    for (const recording of ['long', 'short'])
+      await own.platform.client.labels.post({ stream: 'motion', device: 'wrist-1', recording, label: null });
+  });
+
   it('is accessible, including on a phone', async () => {
     const hashes = ['#/models', '#/models/har', '#/models/har/1', '#/models/har/compare?a=1&b=2'];
     const data = ['#/datasets', '#/datasets/motion', '#/datasets/motion/wrist-1/long'];

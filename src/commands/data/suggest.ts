@@ -1,23 +1,23 @@
 import { Args, Flags } from '@oclif/core';
-import type { RegistryClient } from '../../lib/api/client.js';
 import { withClient } from '../../lib/api/context.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { suggestionsText } from '../../lib/cli/render/data.js';
 import { next } from '../../lib/cli/render/text.js';
+import { AiotError } from '../../lib/core/errors.js';
 import { loadProject, type Project } from '../../lib/core/project.js';
 import { shellWord } from '../../lib/core/text.js';
 import { openDataset } from '../../lib/data/dataset/open.js';
-import { streamRecordings } from '../../lib/data/dataset/pull.js';
-import { type Candidate, suggestionsSchema, suggestRecordings } from '../../lib/model/suggest.js';
+import { suggestInStream, suggestionsSchema, suggestRecordings } from '../../lib/model/suggest.js';
 
 export default class DataSuggest extends AiotCommand {
   static override summary = 'Suggest which recordings are most worth labeling.';
   static override description =
-    "Ranks unlabeled recordings. Recordings rank highest if the project's trained model is uncertain about them, or if they resemble none of its training recordings. Recordings that resemble a higher-ranked one come last. Without STREAM, ranks the project's own recordings, or those in --data.";
+    "Ranks unlabeled recordings. Recordings rank highest if the project's trained model is uncertain about them, or if they resemble none of its training recordings. Recordings that resemble a higher-ranked one come last. Without STREAM, ranks the project's own recordings, or those in --data. With --publish, the dashboard shows the ranking on the stream's page, where you can label the recordings.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion',
+    '<%= config.bin %> <%= command.id %> motion --publish --limit 50',
     '<%= config.bin %> <%= command.id %> --data new-recordings --limit 5 --json',
   ];
   static override args = {
@@ -38,6 +38,10 @@ export default class DataSuggest extends AiotCommand {
       env: 'AIOT_LIMIT',
       helpValue: 'N',
     }),
+    publish: Flags.boolean({
+      summary: 'Show the ranking in the dashboard, in place of the previous one.',
+      env: 'AIOT_PUBLISH',
+    }),
     context: shared.context,
   };
   static override result = suggestionsSchema;
@@ -45,40 +49,36 @@ export default class DataSuggest extends AiotCommand {
   async run() {
     const input = await this.input(DataSuggest);
     const { args, flags } = input;
+    const { stream } = args;
+    if (flags.publish && stream === undefined) throw streamNeeded();
     const project = await loadProject(flags.project);
-    const suggest = (candidates?: AsyncIterable<Candidate> | Candidate[]) =>
-      suggestRecordings({
-        project,
-        candidates,
-        ...{ stream: args.stream, limit: flags.limit, signal: this.signal },
-      });
+    const options = { project, limit: flags.limit, signal: this.signal };
     const suggestions =
-      args.stream !== undefined
-        ? await withClient(flags.context, (client) => suggest(storedIn(client, args.stream!, project)))
-        : await suggest(
-            flags.data === undefined ? undefined : (await openDataset(project, flags.data)).recordings,
+      stream === undefined
+        ? await suggestRecordings({ ...options, ...(await candidatesIn(project, flags.data)) })
+        : await withClient(flags.context, (client) =>
+            suggestInStream({ ...options, client, stream, publish: flags.publish }),
           );
     this.print(suggestionsText(suggestions));
     const [best] = suggestions.recordings;
-    if (best)
-      this.print(
-        args.stream === undefined
-          ? next(`aiot data show ${shellWord(best.id)}${again(input, 'project', 'data')}`)
-          : next(
-              `aiot data show ${best.id}${again(input, 'context')}`,
-              `aiot data label ${best.id} LABEL${again(input, 'context')}`,
-            ),
-      );
+    if (best === undefined) return suggestions;
+    const context = again(input, 'context');
+    if (stream === undefined)
+      this.print(next(`aiot data show ${shellWord(best.id)}${again(input, 'project', 'data')}`));
+    else if (flags.publish) this.print(next(`aiot dashboard${context}`));
+    else
+      this.print(next(`aiot data show ${best.id}${context}`, `aiot data label ${best.id} LABEL${context}`));
     return suggestions;
   }
 }
 
-function storedIn(client: RegistryClient, stream: string, { config }: Project): AsyncIterable<Candidate> {
-  const labels = new Set(Object.values(config.model.labels).flat());
-  return streamRecordings(
-    client,
-    stream,
-    Object.keys(config.stream.fields),
-    ({ label, parts }) => parts.length === 0 && (label === null || !labels.has(label)),
-  );
+async function candidatesIn(project: Project, folder: string | undefined) {
+  return folder === undefined ? {} : { candidates: (await openDataset(project, folder)).recordings };
+}
+
+function streamNeeded(): AiotError {
+  const problem = '--publish needs a stream, because the dashboard shows only recordings on the platform';
+  return new AiotError('AIOT_USAGE', problem, {
+    next: 'Name a stream: `aiot data suggest STREAM --publish`.',
+  });
 }

@@ -135,7 +135,13 @@ export {
   type TrainingRun,
   trainingRunSchema,
 } from './runs/record.js';
-export { type Candidate, type Suggestions, suggestionsSchema, suggestRecordings } from './suggest.js';
+export {
+  type Candidate,
+  type Suggestions,
+  suggestInStream,
+  suggestionsSchema,
+  suggestRecordings,
+} from './suggest.js';
 export { configDigestOf, trainingConfig } from './train/lineage.js';
 export {
   type FoldsFile,

@@ -1,7 +1,9 @@
 import * as z from 'zod';
+import type { RegistryClient } from '../api/client.js';
 import { AiotError, hasCode } from '../core/errors.js';
 import type { Project } from '../core/project.js';
 import { openDataset } from '../data/dataset/open.js';
+import { streamRecordings } from '../data/dataset/pull.js';
 import type { Recording } from '../data/types.js';
 import type { Graph } from '../formats/tflite/graph.js';
 import { windowFeatures } from '../signal/pipeline.js';
@@ -50,6 +52,8 @@ const suggestionSchema = z.object({
 /** The result of `aiot data suggest`. */
 export const suggestionsSchema = z.object({
   model: z.string(),
+  /** Labels that the model was trained with. */
+  labels: z.array(z.string()),
   /** The stream on the platform; null for recordings in files. */
   stream: z.string().nullable(),
   /** Number of recordings without one of the model's labels. */
@@ -60,6 +64,8 @@ export const suggestionsSchema = z.object({
   skipped: z.array(z.object({ id: z.string(), reason: z.string() })),
   /** The recordings whose labels would improve the model most, best first. */
   recordings: z.array(suggestionSchema),
+  /** Number of recordings shown in the dashboard; null if they were not published. */
+  published: z.int().nullable(),
 });
 export type Suggestion = z.output<typeof suggestionSchema>;
 export type Suggestions = z.output<typeof suggestionsSchema>;
@@ -118,10 +124,54 @@ export async function suggestRecordings(options: SuggestOptions): Promise<Sugges
     }
     const unlabelled = found.length + skipped.length;
     const recordings = ranked(found, known.far, limit);
-    return { model: training.model, stream, unlabelled, labelled, skipped, recordings };
+    return {
+      ...{ model: training.model, labels: [...labels].sort(), stream, unlabelled, labelled },
+      ...{ skipped, recordings, published: null },
+    };
   } finally {
     network.close();
   }
+}
+
+interface StreamOptions extends Omit<SuggestOptions, 'candidates' | 'stream'> {
+  client: { datasets: Pick<RegistryClient['datasets'], 'get' | 'csv' | 'suggest'> };
+  stream: string;
+  /** Whether the dashboard shows the ranking. */
+  publish: boolean;
+}
+
+/** Ranks the unlabeled recordings of a stream on the platform. @throws as `suggestRecordings`, and any platform error */
+export async function suggestInStream(options: StreamOptions): Promise<Suggestions> {
+  const { client, stream, publish, project } = options;
+  const { fields } = project.config.stream;
+  const labels = new Set(Object.values(project.config.model.labels).flat());
+  const candidates = streamRecordings(
+    client,
+    stream,
+    Object.keys(fields),
+    ({ label, parts }) => parts.length === 0 && (label === null || !labels.has(label)),
+  );
+  const suggestions = await suggestRecordings({ ...options, candidates });
+  return publish ? publishSuggestions(client, stream, suggestions) : suggestions;
+}
+
+/** Replaces the ranking that the dashboard shows for the stream. */
+async function publishSuggestions(
+  client: { datasets: Pick<RegistryClient['datasets'], 'suggest'> },
+  stream: string,
+  suggestions: Suggestions,
+): Promise<Suggestions> {
+  const placeOf = (id: string) => id.slice(stream.length + 1);
+  const { recordings: published } = await client.datasets.suggest(stream, {
+    ...{ model: suggestions.model, labels: suggestions.labels },
+    recordings: suggestions.recordings.map(({ id, similarTo, ...one }) => {
+      const [device = '', recording = ''] = placeOf(id).split('/');
+      const { score, uncertainty, novelty, predicted } = one;
+      const similar = similarTo === null ? null : placeOf(similarTo);
+      return { device, recording, score, uncertainty, novelty, predicted, similarTo: similar };
+    }),
+  });
+  return { ...suggestions, published: published.length };
 }
 
 /** A recording as the model sees it. */

@@ -20,6 +20,7 @@ import { openPki } from './certificates.js';
 import { labelsIn } from './datasets/labels.js';
 import { Orphans, references } from './datasets/orphans.js';
 import { RetentionService } from './datasets/retention.js';
+import { SuggestionService } from './datasets/suggestions.js';
 import { AttentionService } from './devices/attention.js';
 import { Crashes } from './devices/crashes.js';
 import { Devices } from './devices/devices.js';
@@ -213,6 +214,11 @@ const stateParts = new PartTable<Ground>()
 
   // Recordings, and backups.
   .part('labels', ({ store, now, events }) => labelsIn(store, now, events))
+  .part(
+    'suggestions',
+    ({ store, telemetry, labels, events, now }) =>
+      new SuggestionService({ store, telemetry, labels, events, now }),
+  )
   .part(
     'retention',
     ({ store, telemetry, labels, events, engine: { turns }, now }) =>

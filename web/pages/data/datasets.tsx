@@ -10,6 +10,7 @@ import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
 import { Recording } from './recording.js';
+import { Suggestions } from './suggestions.js';
 import { duration } from './times.js';
 
 /** The pages of data sent by devices: all streams, the recordings of one stream, and one recording. */
@@ -160,6 +161,7 @@ function Stream({ stream }: { stream: string }) {
     all: 'recordings',
     events,
   });
+  const labelled = value?.filter(({ label, parts }) => label !== null || parts.length > 0).length ?? 0;
   return (
     <Page
       title={stream}
@@ -171,10 +173,10 @@ function Stream({ stream }: { stream: string }) {
       {value && (
         <>
           <p class="count">
-            {plural(value.length, 'recording')},{' '}
-            {value.filter(({ label, parts }) => label !== null || parts.length > 0).length} labeled
+            {plural(value.length, 'recording')}, {labelled} labeled
             {head.value && <> · fields {head.value.fields.join(', ')}</>}
           </p>
+          <Suggestions stream={stream} unlabelled={value.length - labelled} />
           <Table
             rows={value}
             columns={recordingColumns}

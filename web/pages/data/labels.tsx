@@ -16,6 +16,8 @@ type Part = { from: number; to: number } | null;
 interface LabelsProps {
   place: { stream: string; device: string; recording: string };
   shown: RecordingShown;
+  /** Labels of the model that suggests recordings, which are offered as buttons. */
+  words: readonly string[];
   /** Start of the recording, s. */
   start: number;
   /** The span selected by dragging, s. */
@@ -24,7 +26,7 @@ interface LabelsProps {
 }
 
 /** The labels of a recording. Users with permission can add and remove labels, and undo a change. */
-export function Labels({ place, shown, start, span, given }: LabelsProps) {
+export function Labels({ place, shown, words, start, span, given }: LabelsProps) {
   const { stream, device, recording } = place;
   const failed = useSignal<ApiError | undefined>(undefined);
   const undo = useSignal<{ what: string; part: Part; before: string | null } | null>(null);
@@ -82,7 +84,7 @@ export function Labels({ place, shown, start, span, given }: LabelsProps) {
           </>
         )}
       </p>
-      {mayChange() && <LabelForm place={place} start={start} span={span} add={label} />}
+      {mayChange() && <LabelForm place={place} words={words} start={start} span={span} add={label} />}
       {shown.history.length > 0 && (
         <details>
           <summary>Label history</summary>
@@ -106,11 +108,13 @@ export function Labels({ place, shown, start, span, given }: LabelsProps) {
 /** The form for a label. Its span is set by dragging over the plot, or entered in seconds from the start. */
 function LabelForm({
   place,
+  words: offered,
   start,
   span,
   add,
 }: {
   place: LabelsProps['place'];
+  words: readonly string[];
   start: number;
   span: Signal<Extent | null>;
   add: (part: Part, word: string) => Promise<void>;
@@ -118,7 +122,8 @@ function LabelForm({
   const word = useSignal('');
   const list = useId();
   const known = useResource(at('GET /datasets', {}), { all: 'datasets' });
-  const words = Object.keys(known.value?.find(({ name }) => name === place.stream)?.labels ?? {});
+  const given = Object.keys(known.value?.find(({ name }) => name === place.stream)?.labels ?? {});
+  const words = [...new Set([...offered, ...given])];
   const chosen = span.value;
   const part: Part = chosen && {
     from: Math.round(chosen[0] * 1000),
@@ -185,6 +190,16 @@ function LabelForm({
           Add label
         </button>
       </form>
+      {offered.length > 0 && (
+        <p class="words">
+          <span class="soft">The model’s labels:</span>
+          {offered.map((one) => (
+            <button key={one} type="button" onClick={() => void add(part, one)}>
+              {one}
+            </button>
+          ))}
+        </p>
+      )}
       {word.value.trim() !== '' && (
         <Command line={`aiot data label ${name} ${shellWord(word.value.trim())}${times}`} />
       )}

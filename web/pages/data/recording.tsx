@@ -11,6 +11,7 @@ import { Facts, Failure, Loading, Page, Section } from '../../parts/page.js';
 import { type Band, type Extent, Plot } from '../../parts/plot.js';
 import { When } from '../../parts/when.js';
 import { Labels } from './labels.js';
+import { SuggestionNote, useRanking } from './suggestions.js';
 import { duration, isClock } from './times.js';
 
 interface Place {
@@ -25,6 +26,7 @@ export function Recording(place: Place) {
   const about = useResource(at('GET /datasets/:stream/recordings/:device/:recording/about', place), {
     events: ['data.*'],
   });
+  const ranking = useRanking(stream).value;
   const view = useSignal<Extent | null>(null);
   const marking = useSignal(false);
   const span = useSignal<Extent | null>(null);
@@ -43,6 +45,7 @@ export function Recording(place: Place) {
     >
       {failed && <Failure error={failed} />}
       {!shown && !failed && <Loading />}
+      {shown && ranking && <SuggestionNote ranking={ranking} place={place} />}
       {shown && points && whole && (
         <>
           <div class="plot-tools">
@@ -90,7 +93,14 @@ export function Recording(place: Place) {
                 }
               : {})}
           />
-          <Labels place={place} shown={shown} start={whole[0]} span={span} given={about.reload} />
+          <Labels
+            place={place}
+            shown={shown}
+            words={ranking?.labels ?? []}
+            start={whole[0]}
+            span={span}
+            given={about.reload}
+          />
         </>
       )}
       {shown && <About shown={shown} />}

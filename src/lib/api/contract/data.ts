@@ -132,6 +132,46 @@ export const labelsRequestSchema = z.strictObject({
 export type LabelsRequest = z.output<typeof labelsRequestSchema>;
 export const labelsReplySchema = z.object({ labels: z.int() });
 
+/** A recording whose label would improve a model, with the reasons. */
+const rankedRecordingSchema = z.object({
+  device: name,
+  recording: name,
+  /** From 0 to 1: 1 − (1 − uncertainty) · (1 − novelty). */
+  score: z.number().min(0).max(1),
+  /** Mean entropy of the predictions, as a share of its maximum; null if the model does not predict classes. */
+  uncertainty: z.number().min(0).max(1).nullable(),
+  /** Share of the windows that are unlike all training windows. */
+  novelty: z.number().min(0).max(1),
+  /** The most frequent prediction, and its share of the windows; null if the model does not predict classes. */
+  predicted: z.object({ class: z.string().max(256), share: z.number().min(0).max(1) }).nullable(),
+  /** `DEVICE/RECORDING` that ranks higher and resembles this one; null = none. */
+  similarTo: z.string().max(200).nullable(),
+});
+export type RankedRecording = z.output<typeof rankedRecordingSchema>;
+
+/** PUT /datasets/{stream}/suggestions: replaces the stream's ranking. */
+export const rankingRequestSchema = z.strictObject({
+  /** Name of the model that ranked the recordings. */
+  model: name,
+  /** Labels that the model was trained with. */
+  labels: z.array(z.string().min(1).max(256)).max(1000),
+  /** Best first. */
+  recordings: z.array(rankedRecordingSchema).max(1000),
+});
+export type RankingRequest = z.output<typeof rankingRequestSchema>;
+
+/** GET /datasets/{stream}/suggestions */
+export const rankingSchema = z.object({
+  /** Name of the model that ranked the recordings; null = the stream has no ranking. */
+  model: name.nullable(),
+  at: time.nullable(),
+  who: z.string().nullable(),
+  labels: z.array(z.string()),
+  /** Recordings that still exist and have no label, best first. */
+  recordings: z.array(rankedRecordingSchema),
+});
+export type Ranking = z.output<typeof rankingSchema>;
+
 /** The columns of an export that precede the stream's fields. */
 export const exportColumns = ['device', 'recording', 'seq', 't', 'label'] as const;
 export const exportFormats = ['csv', 'ndjson', 'parquet'] as const;
@@ -253,6 +293,17 @@ export const datasets = {
     list: 'labels',
     // A label takes about 100 bytes, at most 600.
     largestBody: 8 * 1024 ** 2,
+  }),
+  suggestions: endpoint('GET /datasets/:stream/suggestions', {
+    reach: 'filtered',
+    summary: 'Recordings to label next, as ranked by `data suggest --publish`',
+    result: rankingSchema,
+  }),
+  suggest: endpoint('PUT /datasets/:stream/suggestions', {
+    summary: "Replace a stream's ranking of recordings to label next",
+    body: rankingRequestSchema,
+    result: rankingSchema,
+    largestBody: 2 * 1024 ** 2,
   }),
 };
 

@@ -123,6 +123,11 @@ export const eventTypes = {
     'The retention policy of the stream was set; null means no limit.',
     z.object({ days: z.number().nullable(), bytes: z.int().nullable(), labelled: z.boolean() }),
   ),
+  'data.suggest': kind(
+    'stream',
+    'Recordings to label next were published: the model that ranked them, and their number.',
+    z.object({ model: z.string(), recordings: z.int() }),
+  ),
   'dataset.create': kind('stream', 'The first telemetry of a stream was stored.'),
   'device.acknowledge': kind(
     'device',

@@ -538,7 +538,8 @@ export function leftOutTexts({ unlabelled, rejected, malformed }: Extracted): st
 }
 
 /** Suggested recordings, best first, with the reasons. */
-export function suggestionsText({ recordings, unlabelled, labelled, skipped }: Suggestions): string {
+export function suggestionsText(suggestions: Suggestions): string {
+  const { recordings, unlabelled, labelled, skipped, published, stream } = suggestions;
   const without = plural(unlabelled, 'recording');
   const lines = [`${without} without a label, ${thousands(labelled)} with a label of the model`, ''];
   const cells = recordings.map(({ id, windows, score, uncertainty, novelty, predicted, similarTo }, at) => [
@@ -557,5 +558,10 @@ export function suggestionsText({ recordings, unlabelled, labelled, skipped }: S
   for (const { id, reason } of skipped.slice(0, mostFiles)) lines.push(dim(`skipped ${id}: ${reason}`));
   if (skipped.length > mostFiles)
     lines.push(dim(`and ${skipped.length - mostFiles} more; use --json for all`));
+  if (published !== null)
+    lines.push(
+      '',
+      `Published: the dashboard lists ${plural(published, 'recording')} under Datasets, ${stream}`,
+    );
   return lines.join('\n');
 }

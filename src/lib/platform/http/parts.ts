@@ -16,6 +16,7 @@ import type { Datasets } from '../datasets/datasets.js';
 import type { Labels } from '../datasets/labels.js';
 import type { Orphans } from '../datasets/orphans.js';
 import type { RetentionService } from '../datasets/retention.js';
+import type { SuggestionService } from '../datasets/suggestions.js';
 import type { Ddi } from '../ddi/ddi.js';
 import type { AttentionService } from '../devices/attention.js';
 import type { DeviceCommands } from '../devices/calls.js';
@@ -108,6 +109,7 @@ export interface ApiParts {
   rollouts: Rollouts;
   sender: WebhookSender;
   simulated: Simulated;
+  suggestions: SuggestionService;
   symbols: CrashSymbols;
   stages: Stages;
   store: Store;

@@ -377,6 +377,11 @@ const newEvents = `
   ) STRICT;
 `;
 
+/** Recordings to label next, by stream: the newest ranking that a user published. `data`: JSON, see api/contract/data.ts. */
+const suggestions = `
+  CREATE TABLE suggestions (stream TEXT PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, data TEXT NOT NULL) STRICT;
+`;
+
 /**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
@@ -481,6 +486,7 @@ export const migrations: string[] = [
   newEvents,
   deviceRights,
   rolloutRevisions,
+  suggestions,
 ];
 
 /**

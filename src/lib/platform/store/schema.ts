@@ -431,6 +431,8 @@ export interface Schema {
   logFiles: LogFileRow;
   /** Retention of telemetry; null = no limit. `labelled`: 1 = labeled recordings are removed too. */
   retention: { stream: string; days: number | null; bytes: number | null; labelled: number };
+  /** Rankings of recordings to label next. `data`: JSON of a RankingRequest. */
+  suggestions: { stream: string; at: number; who: string; data: string };
 }
 
 /** Unrepaired damage to stored data. `lost`: JSON; `acknowledged`: when an operator acknowledged it. */

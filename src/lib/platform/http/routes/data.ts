@@ -19,7 +19,7 @@ function summed(reply: FastifyReply, { summary }: Pick<DatasetExport, 'summary'>
 }
 
 export const dataRoutes: Routes =
-  ({ datasets, fleet, labels, retention }) =>
+  ({ datasets, fleet, labels, retention, suggestions }) =>
   async (app) => {
     serve(app, contract.datasets, {
       list: ({ query, user }) => datasets.list(query, reachFor(user)),
@@ -57,6 +57,8 @@ export const dataRoutes: Routes =
         await labels.give(params.stream, body.labels, who);
         return { labels: body.labels.length };
       },
+      suggestions: ({ params, user }) => suggestions.get(params.stream, reachFor(user)),
+      suggest: ({ params, body, who }) => suggestions.set(params.stream, body, who),
     });
     serve(app, contract.labels, {
       post: async ({ body, who, user }) => {
