@@ -20,6 +20,7 @@ import {
   copyFile,
   type ForwardEvent,
   forwardPort,
+  forwardPortsOf,
   remoteShell,
   remoteShellSchema,
   type ShellOptions,
@@ -493,11 +494,18 @@ describe('a device that breaks the protocol', () => {
 });
 
 describe('port forwarding', () => {
+  it('reads ports, also without a platform, and rejects anything else', () => {
+    expect(forwardPortsOf('0:192.168.1.20:502')).toEqual({ local: 0, host: '192.168.1.20', port: 502 });
+    expect(forwardPortsOf('8080:80')).toEqual({ local: 8080, host: '127.0.0.1', port: 80 });
+    for (const text of ['80', '80:x', '65536:80', '80:0', '80:65536', '80:a b:80', ':80', '80:'])
+      expect(() => forwardPortsOf(text), text).toThrow('expected LOCAL:REMOTE');
+  });
+
   const forward = async (more: { forMs?: number } = {}) => {
     const events: ForwardEvent[] = [];
     const ending = new AbortController();
     const result = forwardPort({
-      ...{ client: own.client, device: 'pi-1', ports: `0:${echoPort}`, forMs: 60_000 },
+      ...{ client: own.client, device: 'pi-1', ports: forwardPortsOf(`0:${echoPort}`), forMs: 60_000 },
       onEvent: (event) => events.push(event),
       signal: ending.signal,
       ...more,
@@ -553,7 +561,13 @@ describe('port forwarding', () => {
     const events: ForwardEvent[] = [];
     const ending = new AbortController();
     const result = forwardPort({
-      ...{ client: own.client, device: 'pi-1', ports: '0:9', forMs: 60_000, signal: ending.signal },
+      ...{
+        client: own.client,
+        device: 'pi-1',
+        ports: forwardPortsOf('0:9'),
+        forMs: 60_000,
+        signal: ending.signal,
+      },
       onEvent: (event) => events.push(event),
     });
     await expect.poll(() => events.length).toBe(1);

@@ -4,7 +4,7 @@ import { AiotCommand } from '../../lib/cli/command.js';
 import { remoteTime } from '../../lib/cli/flags/fleet.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { forwardText } from '../../lib/cli/render/fleet.js';
-import { forwardEventSchema, forwardPort } from '../../lib/device/remote/operate.js';
+import { forwardEventSchema, forwardPort, forwardPortsOf } from '../../lib/device/remote/operate.js';
 
 export default class DeviceForward extends AiotCommand {
   static override summary = 'Forward a local port to a port of a device.';
@@ -26,9 +26,10 @@ export default class DeviceForward extends AiotCommand {
 
   async run() {
     const { args, flags } = await this.input(DeviceForward);
+    const ports = forwardPortsOf(args.ports);
     await withClient(flags.context, (client) =>
       forwardPort({
-        ...{ client, device: args.name, ports: args.ports, forMs: flags.for, signal: this.signal },
+        ...{ client, device: args.name, ports, forMs: flags.for, signal: this.signal },
         onEvent: (event) => this.item(event, () => forwardText(event)),
       }),
     );

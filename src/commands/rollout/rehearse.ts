@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Args } from '@oclif/core';
 import { readPlan } from '../../lib/api/rollouts/request.js';
 import { AiotCommand } from '../../lib/cli/command.js';
@@ -30,7 +31,7 @@ export default class RolloutRehearse extends AiotCommand {
       ...rehearsalOf(flags),
       onRun: async (done) => {
         told({ text: 'rehearsed', done, total: flags.runs });
-        await new Promise((resolve) => setImmediate(resolve));
+        await nextTurn();
         this.signal.throwIfAborted();
       },
     });

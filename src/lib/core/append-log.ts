@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 // Shared by every append-only log. Appends whole blocks, syncs once for everything that arrived in the meantime, and leaves the file
 // unchanged if a write fails. Each log has its own framing and checksums, because these formats are already in use: NDJSON with a CRC-32
@@ -100,7 +101,7 @@ export class GroupCommit<T> {
 
   private async run(): Promise<void> {
     // The first batch includes everything that arrives in this turn of the event loop.
-    await new Promise(setImmediate);
+    await nextTurn();
     while (this.items.length > 0) {
       const batch = this.items;
       this.items = [];

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import * as z from 'zod';
 import { AiotError, hasCode } from '../core/errors.js';
 import { writeFileAtomic } from '../core/files.js';
@@ -187,9 +188,15 @@ class LoopTeacher implements Teacher {
     const model = keeper.current();
     if (!model.bundle)
       throw new AiotError('AIOT_MODEL_UNFIT', `${model.name} does not support teaching here`);
-    const lesson = await this.lessons.of(model.info, breathe);
+    const lesson = await this.lessons.of(model.info, nextTurn);
     const now = Math.round(this.clock.now());
-    const taught = await retrainLastLayer({ from: model.digest, bundle: model.bundle, lesson, now, breathe });
+    const taught = await retrainLastLayer({
+      from: model.digest,
+      bundle: model.bundle,
+      lesson,
+      now,
+      breathe: nextTurn,
+    });
     if (keeper.current().digest !== model.digest) {
       throw new AiotError('AIOT_MODEL_STALE', 'another model became active in the meantime', {
         next: `To teach that model, press ${retrainKey}.`,
@@ -227,9 +234,6 @@ class LoopTeacher implements Teacher {
     this.options.onEvent?.({ kind, text });
   }
 }
-
-/** Yields to the event loop, so that samples that have arrived are processed. */
-const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export interface TeacherOptions {
   /** The project to which the recordings belong. */

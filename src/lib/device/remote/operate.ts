@@ -183,11 +183,27 @@ export const forwardEventSchema = z.object({
 });
 export type ForwardEvent = z.output<typeof forwardEventSchema>;
 
+export interface ForwardPorts {
+  /** Port of 127.0.0.1 on this machine; 0 = a free one. */
+  local: number;
+  /** As seen from the device. */
+  host: string;
+  port: number;
+}
+
+/** Reads `LOCAL:REMOTE` or `LOCAL:HOST:REMOTE`. @throws AIOT_USAGE */
+export function forwardPortsOf(text: string): ForwardPorts {
+  const [, local = '', host = '127.0.0.1', port = ''] =
+    /^(\d{1,5}):(?:([a-z0-9.-]+):)?(\d{1,5})$/i.exec(text) ?? [];
+  if (port === '' || Number(local) > 65_535 || Number(port) < 1 || Number(port) > 65_535)
+    throw new AiotError('AIOT_USAGE', `expected LOCAL:REMOTE such as 8080:80, got ${text}`);
+  return { local: Number(local), host, port: Number(port) };
+}
+
 export interface ForwardOptions {
   client: Client;
   device: string;
-  /** `LOCAL:REMOTE` or `LOCAL:HOST:REMOTE`; a local port of 0 is a free one. */
-  ports: string;
+  ports: ForwardPorts;
   forMs: number;
   onEvent(event: ForwardEvent): void;
   signal: AbortSignal;
@@ -196,17 +212,14 @@ export interface ForwardOptions {
 /**
  * Listens on a local port, and connects each connection to a port as seen from the device, until the time is over or the signal is
  * aborted. If the platform restarts, open connections end, and a new session is opened for further ones.
- * @throws AIOT_USAGE, AIOT_PORT_IN_USE, AIOT_DEVICE_OFFLINE, AIOT_REMOTE_REFUSED, AIOT_REMOTE_ENDED
+ * @throws AIOT_PORT_IN_USE, AIOT_DEVICE_OFFLINE, AIOT_REMOTE_REFUSED, AIOT_REMOTE_ENDED
  */
 export async function forwardPort(options: ForwardOptions): Promise<void> {
   const { client, device, forMs, onEvent, signal } = options;
-  const [, local = '', host = '127.0.0.1', port = ''] =
-    /^(\d{1,5}):(?:([a-z0-9.-]+):)?(\d{1,5})$/i.exec(options.ports) ?? [];
-  if (port === '' || Number(local) > 65_535 || Number(port) < 1 || Number(port) > 65_535)
-    throw new AiotError('AIOT_USAGE', `expected LOCAL:REMOTE such as 8080:80, got ${options.ports}`);
+  const { local, host, port } = options.ports;
   const until = Date.now() + forMs;
   const opening = (ms: number) =>
-    openSession(client, device, { kind: 'forward', forMs: ms, host, port: Number(port) }, signal);
+    openSession(client, device, { kind: 'forward', forMs: ms, host, port }, signal);
   let current = await opening(forMs);
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -219,7 +232,7 @@ export async function forwardPort(options: ForwardOptions): Promise<void> {
     onEvent({ t: Date.now(), event, device, from, to: `${host}:${port}`, ...more });
   const leave = onAbort(signal, () => current.tunnel.close());
   try {
-    from = await listen(server, Number(local));
+    from = await listen(server, local);
     tell('listening', { session: current.session, until: current.until });
     while (!signal.aborted) {
       const end = await current.tunnel.closed;

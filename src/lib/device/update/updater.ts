@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ErrorCode } from '../../core/catalogue.js';
 import { AiotError, errorMaker } from '../../core/errors.js';
 import { timeLimit } from '../../core/tasks.js';
@@ -125,7 +125,7 @@ export async function startUpdater(ports: UpdatePorts): Promise<Updater> {
         before = tail;
         await before;
         await job;
-        await turn();
+        await nextTurn();
       }
     },
     async stop() {

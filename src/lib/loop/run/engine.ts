@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AiotError } from '../../core/errors.js';
 import type { Prediction, Predictor } from '../../model/bundle/predictor.js';
 import type { BundleInfo } from '../../model/bundle/types.js';
@@ -83,7 +83,7 @@ export async function runEngine(options: EngineOptions): Promise<void> {
     }
     if (pace.given >= mostAhead) await catchUp(outputs, pace);
     if (performance.now() - turned < longestTurnMs) continue;
-    await turn();
+    await nextTurn();
     turned = performance.now();
   }
 }

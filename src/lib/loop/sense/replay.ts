@@ -1,5 +1,5 @@
 import { isAbsolute, join } from 'node:path';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import type { Clock } from '../../core/time.js';
@@ -157,7 +157,7 @@ export async function* paced(options: PacedOptions): AsyncGenerator<SampleBatch>
   let sent = 0;
   for (;;) {
     let room = mostSamples;
-    if (speed === 'max') await turn();
+    if (speed === 'max') await nextTurn();
     else {
       const elapsed = (monotonicMs() - started) * speed;
       const due = Math.floor((elapsed * rateHz) / 1000) + 1 - sent;

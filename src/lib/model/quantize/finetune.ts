@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errorMaker } from '../../core/errors.js';
 import { seededRandom, shuffled } from '../../core/numbers.js';
 import { type Graph, type Operator, withoutUnused } from '../../formats/tflite/graph.js';
@@ -120,7 +121,7 @@ async function oneEpoch(
     engine.step(of(train), of(targets), null, some.length);
     if (at % (64 * batch) !== 0) continue;
     // Yields so that signals and progress output are handled.
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     signal?.throwIfAborted();
   }
 }

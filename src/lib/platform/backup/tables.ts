@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AiotError, hasCode } from '../../core/errors.js';
 import { nativePart } from '../../core/process.js';
 import type { Store } from '../store/database.js';
@@ -85,7 +86,7 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
       await once(out, 'drain');
     }
     // Lets the process handle other requests between pages.
-    await new Promise(setImmediate);
+    await nextTurn();
   }
   out.end();
   await finished(out);

@@ -1,4 +1,4 @@
-import { setImmediate as breath } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type {
   Attention,
   AttentionRequest,
@@ -21,7 +21,10 @@ import { every, type Worker } from '../workers.js';
 import type { DeviceRecord, Devices } from './devices.js';
 
 interface Look {
-  found: DeviceHealth[];
+  /** Every device with a cause, the most urgent first, then by name. */
+  found: readonly DeviceHealth[];
+  /** Those of `found` that are neither acknowledged nor snoozed. */
+  loud: readonly DeviceHealth[];
   counts: Attention['counts'];
 }
 
@@ -151,16 +154,14 @@ export class AttentionService {
     { limit, after, all = false }: PageQuery & { all?: boolean | undefined },
     reach: Reach | null = null,
   ): Promise<Attention> {
-    const { found, counts } = await this.look(reach);
-    const now = this.parts.now();
-    const unwell = found.filter(({ causes }) => causes.length > 0);
-    const shown = unwell.filter((health) => all || !isQuiet(health, now)).sort(byUrgency);
-    const start = after === undefined ? 0 : shown.findIndex((health) => keyOf(health) > after);
-    const page = start < 0 ? [] : shown.slice(start, start + limit);
+    const { found, loud, counts } = await this.look(reach);
+    const shown = all ? found : loud;
+    const start = after === undefined ? 0 : firstBehind(shown, after);
+    const page = shown.slice(start, start + limit);
     const last = page.at(-1);
     return {
       counts,
-      quiet: unwell.filter((health) => isQuiet(health, now)).length,
+      quiet: found.length - loud.length,
       // An alarm's failures name devices of the whole fleet.
       alarms: reach === null ? await failingAlarms(this.parts.store) : [],
       devices: page as Attention['devices'],
@@ -169,7 +170,7 @@ export class AttentionService {
   }
 
   /** All devices with a cause, including acknowledged and snoozed ones. */
-  async unwell(): Promise<DeviceHealth[]> {
+  async unwell(): Promise<readonly DeviceHealth[]> {
     return (await this.look()).found;
   }
 
@@ -219,7 +220,7 @@ export class AttentionService {
     const changes: { device: string; causes: string | null; event: NewEvent | null }[] = [];
     const records = devices.records();
     for (let i = 0; i < records.length; i++) {
-      if (i % glance === glance - 1) await breath();
+      if (i % glance === glance - 1) await nextTurn();
       const device = records[i]!;
       const before = stored.get(device.id);
       stored.delete(device.id);
@@ -272,22 +273,25 @@ export class AttentionService {
   }
 
   private async lookAnew(reach: Reach | null): Promise<Look> {
-    const { devices } = this.parts;
+    const { devices, now } = this.parts;
     await this.follow();
     const stored = await this.stored();
+    const unwell = new Map(healthStates.map((state) => [state, [] as DeviceHealth[]]));
     const counts: Look['counts'] = { failing: 0, silent: 0, degraded: 0, ok: 0, unknown: 0 };
-    const found: DeviceHealth[] = [];
+    // They are sorted by name, and so are the devices of each state.
     const records = devices.records();
     for (let i = 0; i < records.length; i++) {
-      if (i % glance === glance - 1) await breath();
+      if (i % glance === glance - 1) await nextTurn();
       const device = records[i]!;
       if (device.state === 'suspended' || device.state === 'revoked') continue;
       if (reach?.has(device.name) === false) continue;
       const health = this.healthOf(device, stored.get(device.id));
       counts[health.state]++;
-      if (health.causes.length > 0) found.push(health);
+      if (health.causes.length > 0) unwell.get(health.state)?.push(health);
     }
-    return { found, counts };
+    const found = healthStates.flatMap((state) => unwell.get(state) ?? []);
+    const at = now();
+    return { found, loud: found.filter((health) => !isQuiet(health, at)), counts };
   }
 
   private healthOf(device: DeviceRecord, stored: Stored | undefined): DeviceHealth {
@@ -466,8 +470,15 @@ function keyOf({ state, name }: { state: HealthState; name: string }): string {
   return `${healthStates.indexOf(state)}/${name}`;
 }
 
-function byUrgency(a: DeviceHealth, b: DeviceHealth): number {
-  return keyOf(a) < keyOf(b) ? -1 : 1;
+/** Index of the first device behind a cursor, in order of their keys. */
+function firstBehind(sorted: readonly DeviceHealth[], cursor: string): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (keyOf(sorted[middle]!) > cursor) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** How a device's settings differ from those that it should use; null = it should use none. */

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Release } from '../../api/rollouts/schema.js';
 import { digestOf } from '../../core/crypto.js';
 import { encodeMessage, topicOf } from '../../device/protocol/codec.js';
@@ -382,7 +382,7 @@ export class Deltas {
       const { done, value } = steps.next();
       if (done) return value;
       if (performance.now() - since < sliceMs) continue;
-      await turn();
+      await nextTurn();
       since = performance.now();
     }
     return null;

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DeviceInfo } from '../../api/fields.js';
 import { AiotError } from '../../core/errors.js';
 import type { Reported } from '../../device/protocol/messages.js';
@@ -232,7 +233,7 @@ export class Devices {
     for (let i = 0; i < devices.length && found.length <= limit; i++) {
       const device = devices[i]!;
       // A selector with few matches tests many devices, so other requests are given a turn.
-      if (i % glance === glance - 1) await breath();
+      if (i % glance === glance - 1) await nextTurn();
       if (!matches || matches(this.selectable(device))) found.push(device);
     }
     return { found: found.slice(0, limit), more: found.length > limit };
@@ -553,11 +554,6 @@ export class Devices {
 
 /** Number of devices tested before yielding to other work. */
 const glance = 2000;
-
-/** Yields to other work. */
-function breath(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
 
 /** Names of the devices whose last recorded presence is a connection. */
 async function connectedIn(store: Store): Promise<Set<string>> {

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type {
   Changeable,
   ChangedDevice,
@@ -96,7 +97,8 @@ export class Fleet {
     const answers: ChangedDevice[] = [];
     const all = [...new Set(names)];
     for (let i = 0; i < all.length; i += batch) {
-      if (i > 0) await breath();
+      // SQLite calls block this thread, so nothing else would run until all devices are processed.
+      if (i > 0) await nextTurn();
       answers.push(...(await this.changeSome(all.slice(i, i + batch), change, dryRun, who, check, reach)));
     }
     return answers;
@@ -238,9 +240,4 @@ function changed(device: DeviceRecord, after: Changeable): Partial<DeviceRecord>
     ...(tags === device.tags ? {} : { tags }),
     ...(groups === device.groups ? {} : { groups }),
   };
-}
-
-/** Yields to other work. SQLite calls block this thread, so nothing else would run until all devices are processed. */
-function breath(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { storageError } from '../errors.js';
@@ -424,7 +425,7 @@ export class TableTelemetry implements Telemetry {
 
   private async flush(): Promise<void> {
     // Waits, so that the first transaction includes everything that arrived in this turn of the event loop.
-    await new Promise(setImmediate);
+    await nextTurn();
     while (this.waiting.length > 0) {
       const batch = this.waiting.splice(0, mostTogether);
       const begun = performance.now();

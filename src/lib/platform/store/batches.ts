@@ -1,12 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /**
  * Lets the event loop read pending data from all sockets. Because SQLite's commits block the loop, a writer that
  * continued immediately would commit messages one by one.
  */
 export async function gather(): Promise<void> {
-  await setImmediate();
+  await nextTurn();
 }
 
 /**

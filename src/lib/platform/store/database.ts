@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { CompiledQuery, Dialect, Kysely } from 'kysely';
 import { AiotError, systemCode } from '../../core/errors.js';
@@ -175,7 +175,7 @@ async function closeLog(database: Database): Promise<void> {
   if (logRemoved(database)) return;
   collectGarbage();
   // Finalizers of native objects run after the current turn of the event loop.
-  await setImmediate();
+  await nextTurn();
   logRemoved(database);
 }
 

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Msg, MsgHdrs } from 'nats';
 import { AiotError } from '../../core/errors.js';
 import { plural } from '../../core/figures.js';
@@ -244,7 +245,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
     }
     await nc.flush();
     // nats.js passes on a rejection through a queue, so the rejection may arrive later than the response to `flush`.
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     if (refusal) throw refusal;
   };
   const publishAll = async (messages: readonly Published[]) => {

@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Random, seededRandom, shuffledNumbers } from '../../../core/numbers.js';
 import { orderKey, type RealTree } from '../../../formats/tflite/forest.js';
 import { columnsOf, type ForestRows, Grower, type GrowOptions } from './grow-forest.js';
@@ -43,7 +43,7 @@ export async function boostForest(rows: ForestRows, options: GrowOptions): Promi
   const trees: RealTree[] = [];
   for (let round = 0; round < options.trees; round++) {
     options.onTree?.(round + 1);
-    await setImmediate();
+    await nextTurn();
     options.signal?.throwIfAborted();
     const random = seededRandom(options.seed + 7919 * round);
     const drawn = subsampled(weights, options.subsample ?? boostingDefaults.subsample, random);

@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Random, seededRandom } from '../../../core/numbers.js';
 import type { ProjectConfig } from '../../../core/project-schema.js';
 import { orderKey, type RealTree } from '../../../formats/tflite/forest.js';
@@ -52,7 +52,7 @@ export async function growForest(rows: ForestRows, options: GrowOptions): Promis
   const trees: RealTree[] = [];
   for (let t = 0; t < options.trees; t++) {
     options.onTree?.(t + 1);
-    await setImmediate();
+    await nextTurn();
     options.signal?.throwIfAborted();
     const random = seededRandom(options.seed + 7919 * t);
     const weights = drawnWeights(rows, columns.count, options.trees, random);
