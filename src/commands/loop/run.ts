@@ -27,7 +27,7 @@ export default class LoopRun extends AiotCommand {
 
   async run() {
     const { flags } = await this.input(LoopRun);
-    const { for: forMs, hold: holdMs, 'teach-from': teachFrom, ...asked } = flags;
+    const { for: forMs, hold: holdMs, 'teach-from': teachFrom, runtime, ...asked } = flags;
     const shown = !this.jsonEnabled() && !this.quiet;
     const screen = new LoopScreen({
       stdout: shown ? process.stdout : null,
@@ -38,6 +38,7 @@ export default class LoopRun extends AiotCommand {
       const result = await startLoop({
         ...asked,
         ...{ forMs, holdMs, teachFrom },
+        delegate: runtime === 'device' ? asked.delegate : runtime,
         ...screen.wiring,
         stream: await brokerOptions(flags),
         patient: process.env.NOTIFY_SOCKET !== undefined,

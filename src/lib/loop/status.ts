@@ -29,7 +29,7 @@ export const loopStatusSchema = z.object({
       version: z.int().nullable(),
       digest: z.string(),
       source: z.enum(['platform', 'cache', 'file', 'trained']),
-      delegate: z.enum(['cpu', 'coral']),
+      delegate: z.enum(['cpu', 'coral', 'ai-edge-litert']),
       swaps: z.number(),
       refused: z.array(z.string()),
       lastError: z.string().nullable(),

@@ -79,6 +79,9 @@ export interface OutputState {
   lastError: string | null;
 }
 
+/** Backend that runs the model: the built-in interpreter, a Coral Edge TPU, or the Python package ai-edge-litert. */
+export type Delegate = 'cpu' | 'coral' | 'ai-edge-litert';
+
 /** A bundle that reproduced its golden vectors on this machine. */
 export interface LoadedModel {
   name: string;
@@ -86,9 +89,10 @@ export interface LoadedModel {
   version: number | null;
   digest: string;
   info: BundleInfo;
-  /** Processor that runs the model; `coral` = Edge TPU. */
-  delegate: 'cpu' | 'coral';
+  delegate: Delegate;
   createPredictor(): Predictor;
+  /** Ends a process that runs the model. The next prediction starts it again. Absent if there is no such process. */
+  release?(): void;
   /** The bundle from which the model was loaded. Teaching starts with it, so a model without a bundle cannot be taught. */
   bundle?: Bundle;
 }
@@ -115,7 +119,7 @@ export interface ModelState {
   version: number | null;
   digest: string;
   source: 'platform' | 'cache' | 'file' | 'trained';
-  delegate: 'cpu' | 'coral';
+  delegate: Delegate;
   /** Number of model changes since the loop began. */
   swaps: number;
   /** Digests of models that were rolled back, or that failed their golden vectors. */

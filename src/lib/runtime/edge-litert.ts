@@ -1,10 +1,14 @@
+import { Worker } from 'node:worker_threads';
 import { AiotError, systemCode } from '../core/errors.js';
-import { runProgramNow } from '../core/process.js';
-import type { Graph } from '../formats/tflite/graph.js';
+import { runProgramNow, withYoungHeapKept } from '../core/process.js';
+import { elementCount, type Graph, hasState, type Tensor } from '../formats/tflite/graph.js';
 import { writeTflite } from '../formats/tflite/write.js';
+import type { Activations } from './interpreter/node.js';
 import { floatView } from './litert.js';
 
-/** Rows are run in the Python package `ai-edge-litert`, which the user has installed. It is native code, so it is faster than WebAssembly. */
+/**
+ * Models are run in the Python package `ai-edge-litert`, which the user has installed. It is native code, so it is faster than WebAssembly.
+ */
 
 /** Exit code of the program below if the package is missing. */
 const packageMissing = 97;
@@ -50,32 +54,225 @@ const messageBytes = 1 << 20;
 export function openEdgeLiteRt(
   graph: Graph,
   outputs: number,
-  python = process.env.AIOT_PYTHON || 'python3',
+  python = pythonInUse(),
 ): (inputs: Float32Array, rows: number) => Float32Array {
-  const file = writeTflite(floatView(graph));
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(file.length);
+  const file = precededByLength(writeTflite(floatView(graph)));
   return (inputs, rows) => {
     const bytes = Buffer.from(inputs.buffer, inputs.byteOffset, inputs.byteLength);
     const { code, stdout, stderr, error } = runProgramNow(python, ['-c', program], {
-      input: Buffer.concat([length, file, bytes]),
+      input: Buffer.concat([file, bytes]),
       mostOutput: 4 * rows * outputs + messageBytes,
       timeoutMs,
     });
-    if (systemCode(error) === 'ENOENT') throw missing(`the program ${python} does not exist`);
-    const last = stderr.trim().split('\n').at(-1);
-    if (code === packageMissing) throw missing(`${python}: ${last}`);
     if (error || code !== 0 || stdout.length !== 4 * rows * outputs)
-      throw new AiotError(
-        'AIOT_LITERT_FAILED',
-        `ai-edge-litert could not run the model: ${error?.message ?? (last || `exit code ${code}`)}`,
-      );
+      throw failure(python, { code, stderr, reason: error?.message, system: systemCode(error) });
     return new Float32Array(Uint8Array.from(stdout).buffer);
   };
+}
+
+const pythonInUse = () => process.env.AIOT_PYTHON || 'python3';
+
+/** How the program ended. */
+interface Ending {
+  code: number | null;
+  stderr: string;
+  /** The system's error, if the program could not be started. */
+  reason?: string | undefined;
+  system?: string | undefined;
+}
+
+function failure(python: string, { code, stderr, reason, system }: Ending): AiotError {
+  if (system === 'ENOENT') return missing(`the program ${python} does not exist`);
+  const last = stderr.trim().split('\n').at(-1);
+  if (code === packageMissing) return missing(`${python}: ${last}`);
+  const why = reason ?? (last || `exit code ${code}`);
+  return new AiotError('AIOT_LITERT_FAILED', `ai-edge-litert could not run the model: ${why}`);
 }
 
 function missing(reason: string): AiotError {
   return new AiotError('AIOT_BACKEND_MISSING', `ai-edge-litert is missing: ${reason}`, {
     next: 'Run `pip install ai-edge-litert`, and set AIOT_PYTHON to that Python. Or omit --runtime.',
   });
+}
+
+/** A model in `ai-edge-litert` that runs one input after another. */
+export interface EdgeLiteRtSession {
+  /**
+   * Runs the model once, as `Interpreter.invoke` does, and returns a new array. The first run starts Python.
+   * @throws AIOT_BACKEND_MISSING, AIOT_LITERT_FAILED
+   */
+  invoke<Data extends Activations>(input: Data): Data;
+  /** Resets variables to their initial values. */
+  reset(): void;
+  /** Ends Python. The next run starts it again. */
+  close(): void;
+}
+
+/**
+ * Reads a file, preceded by its length (uint32, little-endian), and then requests until the end. `i` is followed by the values of all inputs,
+ * and returns those of all outputs; `r` opens the model again and returns one byte.
+ */
+const server = `
+import struct, sys
+try:
+    import numpy
+    from ai_edge_litert.interpreter import Interpreter
+except ImportError as error:
+    print(error, file=sys.stderr)
+    sys.exit(${packageMissing})
+size = struct.unpack("<I", sys.stdin.buffer.read(4))[0]
+file = sys.stdin.buffer.read(size)
+def opened():
+    interpreter = Interpreter(model_content=file, num_threads=1)
+    interpreter.allocate_tensors()
+    return interpreter
+interpreter = opened()
+given = interpreter.get_input_details()
+made = interpreter.get_output_details()
+while request := sys.stdin.buffer.read(1):
+    if request == b"r":
+        interpreter = opened()
+        sys.stdout.buffer.write(b"r")
+    else:
+        for each in given:
+            kind = numpy.dtype(each["dtype"])
+            part = sys.stdin.buffer.read(int(numpy.prod(each["shape"])) * kind.itemsize)
+            interpreter.set_tensor(each["index"], numpy.frombuffer(part, dtype=kind).reshape(each["shape"]))
+        interpreter.invoke()
+        for each in made:
+            sys.stdout.buffer.write(interpreter.get_tensor(each["index"]).tobytes())
+    sys.stdout.buffer.flush()
+`;
+
+/** Characters of Python's messages that an error can quote, and bytes that the longest error needs. */
+const messageChars = 1000;
+const failureBytes = 8192;
+
+/** Maximum time for one run, including the start of Python, ms. */
+const runMs = 120_000;
+
+/**
+ * Program of the thread that exchanges bytes with Python while the caller waits. `shared` is the state (0 = busy, 1 = done, 2 = failed), the
+ * length of a message, and the bytes themselves.
+ */
+const relay = `
+  const { spawn } = require('node:child_process');
+  const { parentPort, workerData } = require('node:worker_threads');
+  const { python, server, shared } = workerData;
+  const state = new Int32Array(shared, 0, 2);
+  const bytes = new Uint8Array(shared, 8);
+  let expected = 0;
+  let got = 0;
+  let stderr = '';
+  let over = null;
+  const answer = (how, length) => {
+    expected = 0;
+    Atomics.store(state, 1, length);
+    Atomics.store(state, 0, how);
+    Atomics.notify(state, 0);
+  };
+  const report = () => {
+    const { written } = new TextEncoder().encodeInto(JSON.stringify(over), bytes);
+    answer(2, written);
+  };
+  const end = (ending) => {
+    over ??= { stderr: stderr.slice(-${messageChars}), ...ending };
+    if (expected > 0) report();
+  };
+  const child = spawn(python, ['-c', server], { stdio: ['pipe', 'pipe', 'pipe'] });
+  child.on('error', ({ code, message }) => end({ code: null, reason: message, system: code }));
+  child.on('close', (code) => end({ code }));
+  child.stdin.on('error', () => {});
+  child.stderr.setEncoding('utf8').on('data', (text) => { stderr = (stderr + text).slice(-${messageChars}); });
+  child.stdout.on('data', (part) => {
+    bytes.set(part.subarray(0, Math.max(0, expected - got)), got);
+    got += part.length;
+    if (expected > 0 && got >= expected) answer(1, expected);
+  });
+  parentPort.on('message', ({ request, length }) => {
+    expected = length;
+    got = 0;
+    if (over) report();
+    else child.stdin.write(request);
+  });
+`;
+
+/**
+ * Opens a model for one input at a time, for callers that cannot be asynchronous. All inputs have one type, and all outputs another.
+ * @param python program with the package; default: AIOT_PYTHON, or `python3`
+ */
+export function openEdgeLiteRtSession(graph: Graph, python = pythonInUse()): EdgeLiteRtSession {
+  const [inputs, outputs] = [graph.inputs, graph.outputs].map((ends) => bytesOf(graph, ends));
+  const shared = new SharedArrayBuffer(8 + Math.max(outputs!, failureBytes));
+  const state = new Int32Array(shared, 0, 2);
+  const bytes = new Uint8Array(shared, 8);
+  let thread: Worker | null = null;
+  const close = () => {
+    // Python ends when its input does.
+    void thread?.terminate();
+    thread = null;
+  };
+  const ask = (request: Uint8Array, expected: number): Uint8Array<ArrayBuffer> => {
+    Atomics.store(state, 0, 0);
+    const first = thread === null;
+    thread ??= startRelay(python, shared);
+    const whole = first ? Buffer.concat([precededByLength(writeTflite(graph)), request]) : request;
+    thread.postMessage({ request: whole, length: expected });
+    if (Atomics.wait(state, 0, 0, runMs) === 'timed-out') {
+      close();
+      throw failure(python, { code: null, stderr: '', reason: `no result within ${runMs} ms` });
+    }
+    const answer = Uint8Array.from(bytes.subarray(0, state[1]!));
+    if (state[0] === 1) return answer;
+    close();
+    throw failure(python, JSON.parse(Buffer.from(answer).toString('utf8')) as Ending);
+  };
+  return {
+    invoke<Data extends Activations>(input: Data): Data {
+      if (input.byteLength !== inputs)
+        throw new AiotError(
+          'AIOT_TFLITE_INPUT',
+          `expected ${inputs} bytes of input, got ${input.byteLength}`,
+        );
+      const values = Buffer.from(input.buffer, input.byteOffset, input.byteLength);
+      const answer = ask(Buffer.concat([Buffer.from('i'), values]), outputs!);
+      return arrayOf(graph.tensors[graph.outputs[0]!]!, answer.buffer) as unknown as Data;
+    },
+    // LiteRT cannot reset variables, so the model is opened again. Without a process, the next run begins with initial values anyway.
+    reset: () => {
+      if (thread && hasState(graph)) ask(Buffer.from('r'), 1);
+    },
+    close,
+  };
+}
+
+function startRelay(python: string, shared: SharedArrayBuffer): Worker {
+  const thread = new Worker(relay, { eval: true, workerData: { python, server, shared } });
+  thread.unref();
+  return withYoungHeapKept(thread);
+}
+
+function precededByLength(file: Uint8Array): Uint8Array {
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(file.length);
+  return Buffer.concat([length, file]);
+}
+
+const arrays = { float32: Float32Array, int8: Int8Array, int16: Int16Array };
+
+function kindOf({ name, type }: Tensor) {
+  const kind = Object.entries(arrays).find(([known]) => known === type)?.[1];
+  if (kind) return kind;
+  throw new AiotError('AIOT_TFLITE_UNSUPPORTED', `ai-edge-litert: no support for ${type} (${name})`);
+}
+
+const arrayOf = (tensor: Tensor, buffer: ArrayBuffer) => new (kindOf(tensor))(buffer);
+
+/** Bytes of all inputs or of all outputs. */
+function bytesOf({ tensors }: Graph, ends: readonly number[]): number {
+  const sizes = ends.map((index) => {
+    const tensor = tensors[index]!;
+    return elementCount(tensor.shape) * kindOf(tensor).BYTES_PER_ELEMENT;
+  });
+  return sizes.reduce((sum, size) => sum + size, 0);
 }

@@ -17,7 +17,7 @@ export {
   webAssembly,
   when,
 } from './compiled/assembler.js';
-export { openEdgeLiteRt } from './edge-litert.js';
+export { type EdgeLiteRtSession, openEdgeLiteRt, openEdgeLiteRtSession } from './edge-litert.js';
 export { gatherPlan, type Moves, movesOf } from './interpreter/copies.js';
 export {
   doublingHighMultiply,

@@ -59,6 +59,12 @@ export const runFlags = {
     default: 'cpu',
     env: 'AIOT_DELEGATE',
   }),
+  runtime: Flags.option({ options: ['device', 'ai-edge-litert'] as const })({
+    summary: 'Interpreter: the built-in one (device), or the Python package ai-edge-litert (AIOT_PYTHON).',
+    default: 'device',
+    env: 'AIOT_RUNTIME',
+    exclusive: ['delegate'],
+  }),
   for: duration({ summary: 'Stop after this time, such as 30s.', env: 'AIOT_FOR', exclusive: ['until'] }),
   until: Flags.string({
     summary: 'Stop at this time, such as 17:30 or 2026-01-31T17:30.',

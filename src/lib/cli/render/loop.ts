@@ -65,7 +65,8 @@ export function loopFrame(view: LoopView, columns: number, rows: number): string
 function heading({ name, sensor, model, at, startedAt, state }: LoopStatus): string {
   const paint = state === 'running' ? green : yellow;
   const version = model?.version == null ? '' : `@${model.version}`;
-  const of = model ? `${model.name}${version}${model.delegate === 'coral' ? ' on the Edge TPU' : ''}` : name;
+  const places = { cpu: '', coral: ' on the Edge TPU', 'ai-edge-litert': ' in ai-edge-litert' };
+  const of = model ? `${model.name}${version}${places[model.delegate]}` : name;
   return `${paint('●')} ${bold(of)}  ${dim(`${sensor.endpoint}  ${duration(at - startedAt)}`)}${state === 'running' ? '' : `  ${paint(state)}`}`;
 }
 

@@ -43,6 +43,7 @@ export function keeperOf(keep: Keep, settings: Settings, contract: Contract, ren
       ending.abort();
       await renewal.close();
       await renewing;
+      keep.close();
     },
   };
 }
@@ -99,6 +100,7 @@ export class Keep {
   replace(next: Held): void {
     const { model } = this.now;
     if (model.digest === next.model.digest && model.version === next.model.version) return;
+    model.release?.();
     this.held.unshift(next);
     this.held.length = Math.min(this.held.length, depth);
     this.swaps++;
@@ -117,6 +119,7 @@ export class Keep {
       this.complain(model, reason);
       return;
     }
+    model.release?.();
     this.taken.add(model.digest);
     this.held.splice(0, this.held.length, ...before);
     this.swaps++;
@@ -125,6 +128,10 @@ export class Keep {
       'back',
       `${titleOf(back.model)} is active again: ${titleOf(model)} misbehaved (${reason})`,
     );
+  }
+
+  close(): void {
+    for (const { model } of this.held) model.release?.();
   }
 
   state(): ModelState {

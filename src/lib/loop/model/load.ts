@@ -1,8 +1,10 @@
 import { AiotError } from '../../core/errors.js';
 import type { Project } from '../../core/project.js';
+import { readTflite } from '../../formats/tflite/read.js';
 import { checkGolden } from '../../model/bundle/golden.js';
 import { createPredictor, type Invoker } from '../../model/bundle/predictor.js';
 import type { Bundle, BundleInfo } from '../../model/bundle/types.js';
+import { type EdgeLiteRtSession, openEdgeLiteRtSession } from '../../runtime/edge-litert.js';
 import type { LoadedModel } from '../types.js';
 import { openCoral } from './coral.js';
 import type { Settings } from './options.js';
@@ -19,8 +21,8 @@ interface LoadOptions {
   settings: Settings;
 }
 
-/** Maximum difference in quantization steps. The Edge TPU rounds differently from the interpreter, but its predictions must be the same. */
-const coralSteps = 2;
+/** Maximum difference in quantization steps. Other backends round differently from the interpreter, but predictions must be the same. */
+const roundingSteps = 2;
 
 /** `har@3`, or for a local file its name and the first digits of its digest. */
 export function titleOf({ name, version, digest }: Pick<LoadedModel, 'name' | 'version' | 'digest'>): string {
@@ -28,8 +30,8 @@ export function titleOf({ name, version, digest }: Pick<LoadedModel, 'name' | 'v
 }
 
 /**
- * Loads a bundle and verifies it: it must fit the contract, and reproduce its golden vectors on this machine. If it fails on the requested
- * accelerator, it runs on the CPU, and an event reports that.
+ * Loads a bundle and verifies it: it must fit the contract, and reproduce its golden vectors on this machine. If it fails in the requested
+ * backend, it runs in the interpreter, and an event reports that.
  * @throws AIOT_MODEL_UNFIT, AIOT_GOLDEN_MISMATCH, AIOT_TFLITE_UNSUPPORTED
  */
 export async function loadModel(
@@ -41,14 +43,19 @@ export async function loadModel(
   const what = titleOf({ name: info.name, version, digest });
   if (contract) requireContract(info, contract, what);
   requireGolden(bundle, what);
-  const coral = settings.delegate === 'coral' ? await coralOf(bundle, what, settings) : null;
+  const backend = settings.delegate === 'cpu' ? null : await backendOf(bundle, what, settings);
   return {
     name: info.name,
     version,
     digest,
     info,
-    delegate: coral ? 'coral' : 'cpu',
-    createPredictor: () => createPredictor(bundle, coral ?? undefined),
+    delegate: backend ? settings.delegate : 'cpu',
+    createPredictor: () => {
+      // Variables still have the values of the golden vectors, or of an earlier predictor.
+      backend?.reset?.();
+      return createPredictor(bundle, backend ?? undefined);
+    },
+    ...(backend?.close && { release: backend.close }),
     bundle,
   };
 }
@@ -62,15 +69,25 @@ function requireGolden(bundle: Bundle, what: string, runs?: Invoker & { steps: n
   throw new AiotError('AIOT_GOLDEN_MISMATCH', `${what}: ${why}`);
 }
 
-/** Opens the model on the Edge TPU. Returns null if it has to run on the CPU, after reporting the reason. */
-async function coralOf(bundle: Bundle, what: string, settings: Settings): Promise<Invoker | null> {
+/** Opens the model in the requested backend. Returns null if it has to run in the interpreter, after reporting the reason. */
+async function backendOf(
+  bundle: Bundle,
+  what: string,
+  settings: Settings,
+): Promise<(Invoker & { close?: () => void }) | null> {
+  const coral = settings.delegate === 'coral';
+  let opened: EdgeLiteRtSession | undefined;
   try {
-    const coral = await openCoral(bundle, settings, settings.importPackage);
-    requireGolden(bundle, `${what} on the Edge TPU`, { ...coral, steps: coralSteps });
-    return coral;
+    if (!coral) opened = openEdgeLiteRtSession(readTflite(bundle.model));
+    const backend = opened ?? (await openCoral(bundle, settings, settings.importPackage));
+    const place = coral ? 'on the Edge TPU' : 'in ai-edge-litert';
+    requireGolden(bundle, `${what} ${place}`, { ...backend, steps: roundingSteps });
+    return backend;
   } catch (error) {
+    opened?.close();
     const next = error instanceof AiotError ? ` ${error.next}` : '';
-    settings.tell('note', `${what} runs on the CPU instead of coral: ${told(error)}.${next}`);
+    const instead = coral ? 'on the CPU instead of coral' : 'in the interpreter instead of ai-edge-litert';
+    settings.tell('note', `${what} runs ${instead}: ${told(error)}.${next}`);
     return null;
   }
 }

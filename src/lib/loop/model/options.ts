@@ -2,7 +2,7 @@ import { cacheFolder } from '../../core/folders.js';
 import type { Project } from '../../core/project.js';
 import { type Clock, systemClock } from '../../core/time.js';
 import type { TrustRoot } from '../../formats/manifest/envelope.js';
-import type { ModelEvent } from '../types.js';
+import type { Delegate, ModelEvent } from '../types.js';
 
 export interface ModelOptions {
   /**
@@ -14,7 +14,7 @@ export interface ModelOptions {
   project: Project | null;
   /** If there is neither model nor platform, train the project's model into the cache folder. */
   simulate?: boolean | undefined;
-  delegate?: 'cpu' | 'coral' | undefined;
+  delegate?: Delegate | undefined;
   /** Platform context; default: the current one. */
   context?: string | undefined;
   /** Trusted keys; null = the keys in the platform's trust root. */

@@ -10,7 +10,7 @@ import type { MessageOutputs, OutputsOptions } from '../output/outputs.js';
 import type { SensingContract, SensingOptions } from '../sense/types.js';
 import type { LoopMonitor } from '../status.js';
 import type { Teacher } from '../teach.js';
-import type { ModelKeeper, Outputs, Sensing } from '../types.js';
+import type { Delegate, ModelKeeper, Outputs, Sensing } from '../types.js';
 import type { LoopTap } from './engine.js';
 
 /** Options of a loop. Defaults come from the project's `loop:` section. */
@@ -23,7 +23,7 @@ export interface LoopOptions {
   simulate?: boolean | undefined;
   /** `NAME@STAGE`, or a file. */
   model?: string | undefined;
-  delegate?: 'cpu' | 'coral' | undefined;
+  delegate?: Delegate | undefined;
   vote?: string | undefined;
   /** Minimum time that a smoothed class is held, ms. */
   holdMs?: number | undefined;

@@ -7,6 +7,8 @@ const model = z.object({
   version: z.int().nullable(),
   digest: z.string(),
   source: z.enum(['platform', 'cache', 'file', 'trained']),
+  /** Backend that ran the model. */
+  delegate: z.enum(['cpu', 'coral', 'ai-edge-litert']),
   /** Number of times that the model was replaced. */
   swaps: z.int(),
 });

@@ -160,13 +160,13 @@ function resultOf(
 ): Omit<LoopResult, 'rssMb' | 'ended'> {
   const { samples, lost, gaps, rateHz, jitterP99Ms } = sensing.rates();
   const { windows, predictions, changes, classes, latency } = tally;
-  const { name, version, digest, source, swaps } = keeper.state();
+  const { name, version, digest, source, delegate, swaps } = keeper.state();
   return {
     ...{ samples, lost, rateHz: rounded(rateHz), jitterP99Ms: rounded(jitterP99Ms), windows, predictions },
     latencyMs: { p50: latency.percentile(0.5), p99: latency.percentile(0.99) },
     ...{ gaps, changes },
     classes: Object.fromEntries(classes),
-    model: { name, version, digest, source, swaps },
+    model: { name, version, digest, source, delegate, swaps },
     outputs: outputs
       .states()
       .map(({ endpoint, sent, waiting, dropped }) => ({ endpoint, sent, waiting, dropped })),
