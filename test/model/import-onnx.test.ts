@@ -191,6 +191,58 @@ describe('importing an ONNX file', () => {
     expect(await outputs(model, [1, 2], { values: new Map([['rate', 8000]]) })).toEqual([3, 6]);
   });
 
+  it('unrolls a Loop with a known number of steps, and collects a value of each step', async () => {
+    expect(await outputs(repeated(3), [1, 2])).toEqual([8, 16, 4, 8, 8, 16, 16, 32]);
+    // The condition ends it before the last step.
+    expect(await outputs(repeated(50, 2), [1, 2])).toEqual([4, 8, 4, 8, 8, 16]);
+  });
+
+  it('rejects a Loop whose number of steps the model computes', async () => {
+    const model = repeated(3);
+    const [loop, ...rest] = model.nodes;
+    const nodes = [{ ...loop!, inputs: ['x', '', 'x'] }, ...rest];
+    await expect(imported({ ...model, nodes })).rejects.toMatchObject({
+      code: 'AIOT_LAYER_UNSUPPORTED',
+      message: expect.stringMatching(
+        /^node 0 \(Loop\): its number of steps is computed by the model; export/,
+      ),
+    });
+  });
+
+  it('computes Erf and Gelu', async () => {
+    // Values of the error function from tables.
+    const table = [
+      [0, 0],
+      [0.5, 0.5204998778],
+      [-1, -0.8427007929],
+      [2, 0.995322265],
+      [-7, -1],
+    ] as const;
+    const x = table.map(([value]) => value);
+    const model = (op: string): OnnxText => ({
+      inputs: { x: [1, 5] },
+      outputs: ['y'],
+      nodes: [node(op, 'x', 'y')],
+      opset: 20,
+    });
+    const got = await outputs(model('Erf'), x);
+    table.forEach(([, value], i) => {
+      expect(Math.abs(got[i]! - value)).toBeLessThan(1e-6);
+    });
+    const scaled = x.map((value) => value * Math.SQRT2);
+    (await outputs(model('Gelu'), scaled)).forEach((value, i) => {
+      expect(value).toBeCloseTo((scaled[i]! / 2) * (1 + table[i]![1]), 5);
+    });
+    const added: OnnxText = {
+      ...model('Erf'),
+      nodes: [node('Erf', 'c', 'e'), node('Add', 'x e', 'y')],
+      constants: { c: { shape: [1, 5], values: x } },
+    };
+    (await outputs(added, [0, 0, 0, 0, 0])).forEach((value, i) => {
+      expect(value).toBeCloseTo(table[i]![1], 7);
+    });
+  });
+
   it('reads weights from a data file beside the model', async () => {
     writeFileSync(join(folder, 'weights.bin'), new Uint8Array(Float32Array.of(9, 3, -2).buffer));
     const tensors = [externalTensor('w', [2], { location: 'weights.bin', offset: '4', length: '8' })];
@@ -564,6 +616,43 @@ function repeatedMul(count: number): OnnxText {
   };
 }
 
+/** A Loop that doubles x in each step, and collects the doubles of the result. Its body ends it after step `last`. */
+function repeated(steps: number, last = steps): OnnxText {
+  const body = graphMessage({
+    inputs: { i: [], go: [], x_in: [1, 2] },
+    outputs: ['more', 'x_out', 'each'],
+    nodes: [
+      node('Add', 'x_in x_in', 'x_out'),
+      node('Mul', 'x_out two', 'each'),
+      node('Add', 'i one', 'next'),
+      node('Less', 'next last', 'more'),
+    ],
+    constants: {
+      two: { shape: [1], values: [2] },
+      one: { shape: [], values: [1], type: 'int64' },
+      last: { shape: [], values: [last], type: 'int64' },
+    },
+  });
+  return {
+    inputs: { x: [1, 2] },
+    outputs: ['y'],
+    nodes: [
+      {
+        op: 'Loop',
+        inputs: ['steps', '', 'x'],
+        outputs: ['z', 'all'],
+        attributes: { body: { graph: body } },
+      },
+      node('Reshape', 'all wide', 'flat'),
+      node('Concat', 'z flat', 'y', { axis: 1 }),
+    ],
+    constants: {
+      steps: { shape: [], values: [steps], type: 'int64' },
+      wide: { shape: [2], values: [1, -1], type: 'int64' },
+    },
+  };
+}
+
 interface Bomb {
   model: OnnxText | Uint8Array;
   message: RegExp;
@@ -630,6 +719,10 @@ const bombs: Readonly<Record<string, () => Bomb>> = {
       constants: { w: { shape: [32, 32, 3, 3], values: new Array(9216).fill(0.1) } },
     },
     message: /more than \d+ numbers as weights/,
+  }),
+  'a loop of a billion steps': () => ({
+    model: repeated(1e9),
+    message: /^node 0 \(Loop\): it has too many steps \(4096 reached\)|more than 10000 operators/,
   }),
   'a recurrent layer with a million time steps': () => ({
     model: {

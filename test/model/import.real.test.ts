@@ -29,7 +29,7 @@ describeReal('tensorflow', 'importing Keras files', () => {
 
   const names = [
     ...['mlp', 'conv1d', 'conv2d', 'steps', 'grouped1d', 'grouped2d'],
-    ...['branches', 'nested', 'shared', 'normalized'],
+    ...['branches', 'nested', 'shared', 'normalized', 'gelu'],
   ];
   it.each(names.flatMap((name) => [`${name}.keras`, `${name}.h5`]))(
     '%s matches Keras to 1e-5',
@@ -57,7 +57,7 @@ describeReal('tensorflow', 'importing Keras files', () => {
 
   it.each([
     ['recurrent.keras', /layer 1 \(lstm, LSTM\): LSTM is not supported; use Conv1D/],
-    ['gelu.keras', /layer 1 \(conv1d\w*, Conv1D\): the activation "gelu" is not supported; use relu or silu/],
+    ['softplus.keras', /layer 1 \(conv1d\w*, Conv1D\): the activation "softplus" is not supported; use relu/],
     ['open.keras', /its shape is \[null,null,2\]/],
   ])('%s is rejected, naming the unsupported layer or shape and any replacement', async (file, message) => {
     await expect(readSource(join(folder, file))).rejects.toMatchObject({

@@ -114,6 +114,13 @@ models = {
     "nested": nested(),
     "shared": shared(),
     "normalized": normalized(),
+    "gelu": sequential(
+        (20, 3),
+        L.Conv1D(8, 3, activation="gelu"),
+        L.GlobalAveragePooling1D(),
+        L.Dense(5, activation="gelu"),
+        L.Dense(2),
+    ),
 }
 
 for name, model in models.items():
@@ -141,6 +148,6 @@ for name, model in models.items():
 
 # Models that the reader rejects.
 sequential((6, 2), L.LSTM(3), L.Dense(2)).save(f"{folder}/recurrent.keras")
-sequential((6, 2), L.Conv1D(3, 2, activation="gelu"), L.Flatten(), L.Dense(2)).save(f"{folder}/gelu.keras")
+sequential((6, 2), L.Conv1D(3, 2, activation="softplus"), L.Flatten(), L.Dense(2)).save(f"{folder}/softplus.keras")
 sequential((None, 2), L.GlobalAveragePooling1D(), L.Dense(2)).save(f"{folder}/open.keras")
 print(keras.__version__)

@@ -361,6 +361,7 @@ def torch_networks():
     n.add("Sub", "x", n.weight(5)), n.add("Div", n.last, n.constant(np.full(5, 2.5, np.float32))), n.dense(4, 5), n.add("HardSwish"), n.dense(1, 4), n.add("Sigmoid")
     yield n.save("standardized")
     yield from attention_networks()
+    yield from gelu_networks()
     n = Net([1, 3, 7, 9], batch=1)
     shape = n.add("Shape")
     first = n.add("Unsqueeze", n.add("Gather", shape, n.constant(np.int64(0)), axis=0), n.ints(0))
@@ -408,6 +409,29 @@ def attention_networks():
     rows = n.add("Reshape", n.conv(5, 4, (3, 3), pads=[1, 1, 1, 1]), n.ints(5, 36))
     n.add("Gemm", rows, rows, transB=1, alpha=1 / 36), n.add("Reshape", n.last, n.ints(1, 25)), n.dense(3, 25)
     yield n.save("gram")
+
+
+def gelu(n, x):
+    """The function as PyTorch exports it before operator set 20."""
+    curve = n.add("Add", n.add("Erf", n.add("Div", x, n.constant(np.float32(np.sqrt(2))))), n.constant(np.float32(1)))
+    return n.add("Mul", n.add("Mul", x, curve), n.constant(np.float32(0.5)))
+
+
+def gelu_networks():
+    n = Net([1, 10])
+    gelu(n, n.dense(16, 10)), n.dense(8, 16), gelu(n, n.last), n.dense(3, 8)
+    yield n.save("gelu-mlp")
+    n = Net([1, 6, 8])
+    x = n.add("LayerNormalization", n.add("Add", "x", attention(n, 8, 2, 6, "x")), n.weight(8), n.weight(8), axis=-1)
+    gelu(n, n.add("MatMul", x, n.weight(8, 16))), n.add("MatMul", n.last, n.weight(16, 8)), n.add("Add", x, n.last)
+    n.add("ReduceMean", axes=[1], keepdims=0), n.dense(3, 8)
+    yield n.save("gelu-transformer")
+    for approximate in ("none", "tanh"):
+        n = Net([1, 3, 12, 12], 20)
+        n.conv(8, 3, (4, 4), strides=[4, 4]), n.add("Gelu", approximate=approximate), n.norm(8)
+        n.conv(8, 8, (3, 3), pads=[1, 1, 1, 1], group=8), n.add("Gelu", approximate=approximate)
+        n.add("GlobalAveragePool"), n.add("Flatten"), n.dense(4, 8)
+        yield n.save(f"gelu-{approximate}")
 
 
 def text_networks():

@@ -67,6 +67,7 @@ function list(call: FoldCall, place: number): number[] | undefined {
 const unary: Readonly<Record<string, (x: number) => number>> = {
   Abs: Math.abs,
   Ceil: Math.ceil,
+  Erf: errorFunction,
   Exp: Math.exp,
   Floor: Math.floor,
   Log: Math.log,
@@ -80,6 +81,17 @@ const unary: Readonly<Record<string, (x: number) => number>> = {
   Sqrt: Math.sqrt,
   Tanh: Math.tanh,
 };
+
+/** 2/√π · e^(−x²) · Σ 2ⁿ x²ⁿ⁺¹ / (1·3·5·…·(2n + 1)); all terms have one sign. Beyond 6, the result is ±1 in double precision. */
+function errorFunction(x: number): number {
+  if (!(Math.abs(x) < 6)) return Number.isNaN(x) ? x : Math.sign(x);
+  let [term, sum] = [x, x];
+  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
+    term *= (2 * x * x) / (2 * n + 1);
+    sum += term;
+  }
+  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+}
 
 type Two = (a: number, b: number, whole: boolean) => number;
 

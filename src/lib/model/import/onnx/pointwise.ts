@@ -324,11 +324,8 @@ const thresholded: Lower = (call) => {
 
 const gelu: Lower = (call) => {
   const { maker } = call;
-  const tanh = call.attributes.text('approximate', 'none') === 'tanh';
-  requireOperator(maker, 'GELU');
-  return maker.each(call.x(), (tensor) =>
-    maker.op('GELU' as OperatorName, [tensor], maker.shape(tensor), { approximate: tanh } as never),
-  );
+  const approximate = call.attributes.text('approximate', 'none') === 'tanh';
+  return maker.each(call.x(), (tensor) => maker.gelu(tensor, approximate));
 };
 
 export const pointwiseRows: Readonly<Record<string, Lower>> = {
@@ -343,6 +340,7 @@ export const pointwiseRows: Readonly<Record<string, Lower>> = {
   Dropout: same,
   Elu: elu,
   Equal: equal,
+  Erf: (call) => call.maker.each(call.x(), (tensor) => call.maker.erf(tensor)),
   Exp: named('EXP'),
   Floor: named('FLOOR'),
   Gelu: gelu,

@@ -90,6 +90,9 @@ const leastNumbers = 2 ** 22;
  */
 const mostInlined = 100_000;
 
+/** Maximum number of steps of a loop. */
+const mostSteps = 4096;
+
 /** Versions of the default operator set whose semantics are implemented. Versions 22 and 23 only add element types and operators. */
 const opsets = { oldest: 11, newest: 23 };
 
@@ -309,6 +312,7 @@ class ModelWalk {
   /** Names that a node reads, including names in the branch that an If with a known condition takes. */
   private needs(scope: Scope, node: OnnxNode): string[] {
     const own = node.inputs.filter((name) => name !== '');
+    if (isLoop(node)) return [...own, ...freeNames(new Attributes(node, '').graph('body'))];
     if (node.op !== 'If' || own.length !== 1) return own;
     const test = this.lookup(scope, own[0]!);
     if (test?.kind !== 'constant') return own;
@@ -349,6 +353,7 @@ class ModelWalk {
     const attributes = new Attributes(node, where);
     if (op === 'Constant' && domain === '') return [constantNode(attributes, where)];
     if (op === 'If' && domain === '') return this.branchOutputs(scope, node, inputs[0], where);
+    if (isLoop(node)) return this.loopOutputs(scope, node, inputs, where);
     const inlined = this.functions.get(`${domain}:${op}`);
     if (inlined !== undefined) return this.inline(scope, node, inlined, inputs, where);
     const key = domain === '' || domain === 'ai.onnx' ? op : `${domain}:${op}`;
@@ -401,6 +406,82 @@ class ModelWalk {
     const names = branch.outputs.map(({ name }) => name);
     this.resolve(inner, names);
     return names.map((name) => inner.find(name)!);
+  }
+
+  /**
+   * Repeats a loop's body for each step. The number of steps must be known, because its condition is evaluated here. Values that are
+   * collected from each step are joined along a new first axis.
+   */
+  private loopOutputs(
+    scope: Scope,
+    node: OnnxNode,
+    [count, test, ...initial]: (Value | undefined)[],
+    where: string,
+  ): Value[] {
+    const body = new Attributes(node, where).graph('body');
+    const known = (value: Value | undefined, role: string): Constant | undefined => {
+      if (value?.kind !== 'activation') return value;
+      throw unsupported(where, `its ${role} is computed by the model`, replacements.Loop);
+    };
+    const steps = known(count, 'number of steps')?.data[0] ?? Number.POSITIVE_INFINITY;
+    const [stepName, testName, ...names] = body.inputs.map(({ name }) => name);
+    const [nextTest, ...results] = body.outputs.map(({ name }) => name);
+    if (stepName === undefined || testName === undefined || nextTest === undefined)
+      throw malformed(`${where}: its body needs two inputs and an output`);
+    if (names.length !== initial.length || results.length < names.length)
+      throw malformed(`${where}: its body has ${names.length} values, expected ${initial.length}`);
+    // The constants of the body are the same in every step.
+    const fixed = new Scope([], body.initializers, scope, '');
+    const isConstant = ({ op, domain, outputs }: OnnxNode) =>
+      op === 'Constant' && domain === '' && outputs.length === 1;
+    for (const inner of body.nodes.filter(isConstant))
+      fixed.values.set(inner.outputs[0]!, constantNode(new Attributes(inner, where), where));
+    const nodes = body.nodes.filter((inner) => !isConstant(inner));
+    const size = nodes.reduce((sum, inner) => sum + sizeOfNode(inner), 1);
+    let carried = initial;
+    let goesOn: Value | undefined = test ?? constantOf('bool', [], [1]);
+    const collected = results.slice(names.length).map((): Value[] => []);
+    for (let step = 0; step < steps && known(goesOn, 'condition')?.data[0] !== 0; step++) {
+      this.inlined += size;
+      if (step >= mostSteps || this.inlined > mostInlined)
+        throw unsupported(where, `it has too many steps (${step} reached)`, 'use fewer time steps or layers');
+      const inner = new Scope(nodes, [], fixed, `${where.slice(5).split(' ')[0]}.`);
+      inner.values.set(stepName, constantOf('int64', [], [step]));
+      inner.values.set(testName, goesOn!);
+      names.forEach((name, place) => {
+        if (carried[place] !== undefined) inner.values.set(name, carried[place]);
+      });
+      this.resolve(inner, [nextTest, ...results]);
+      goesOn = inner.find(nextTest);
+      carried = results.slice(0, names.length).map((name) => inner.find(name)!);
+      for (const [place, values] of collected.entries())
+        values.push(inner.find(results[names.length + place]!)!);
+    }
+    this.maker.where = where;
+    return [...(carried as Value[]), ...collected.map((values) => this.joined(values, where))];
+  }
+
+  /** The values of all steps, along a new first axis. */
+  private joined(values: readonly Value[], where: string): Value {
+    const [first] = values;
+    if (first === undefined) throw unsupported(where, 'it has no steps, so an output is empty');
+    if (values.some(({ shape }) => shape.join() !== first.shape.join()))
+      throw malformed(`${where}: the shapes of an output differ between steps`);
+    const shape = [values.length, ...first.shape];
+    const { maker, budget } = this;
+    budget.spend(shape, where);
+    const constants = values.flatMap((value) => (value.kind === 'constant' ? [value] : []));
+    if (constants.length === values.length)
+      return constantOf(
+        constants[0]!.type,
+        shape,
+        constants.flatMap(({ data }) => [...data]),
+      );
+    const parts = values.map((value) => {
+      const x = value.kind === 'constant' ? maker.plain(maker.weights(value), value.shape) : value;
+      return maker.inFileOrder(maker.reshaped(x, [1, ...first.shape]));
+    });
+    return maker.plain(maker.concatenated(parts, 0), shape);
   }
 
   private inlineDepth = 0;
@@ -609,6 +690,8 @@ function constantNode(attributes: Attributes, where: string): Constant {
   if (whole !== undefined) return constantOf('int64', [whole.length], whole);
   throw unsupported(where, 'its value is not a dense tensor of numbers');
 }
+
+const isLoop = ({ op, domain }: OnnxNode) => op === 'Loop' && domain === '';
 
 /** Names that any of these nodes, or any node in their inner graphs, reads. */
 function* namesRead(nodes: readonly OnnxNode[]): Generator<string> {

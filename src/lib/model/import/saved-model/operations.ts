@@ -100,6 +100,7 @@ export const operations: Readonly<Record<string, Maker>> = {
   },
   Conv2D: convolution,
   DepthwiseConv2dNative: convolution,
+  Erf: ({ maker, tensor }) => maker.erf(tensor(0)),
   ExpandDims: reshaped,
   FusedBatchNormV3: ({ maker, node, tensor, constant }) => {
     const [gamma, beta, mean, variance] = [1, 2, 3, 4].map((place) => constant(place).data) as Float32Array[];
@@ -191,7 +192,6 @@ export const operations: Readonly<Record<string, Maker>> = {
 export const insteadOf: Readonly<Record<string, string>> = {
   Einsum: 'use Dense or Conv1D',
   Elu: 'use ReLU or LeakyReLU',
-  Erf: 'use relu in place of gelu',
   Selu: 'use relu and batch normalization',
   Softplus: 'use relu',
   StatelessWhile: 'use Conv1D over the window in place of recurrent layers',
