@@ -470,6 +470,17 @@ export const parts = {
     apt: ['strace'],
     ready: () => works('strace', ['-qq', '-o', '/dev/null', 'true']),
   },
+  sparkplug: {
+    for: "Sparkplug clients for Python: pysparkplug, and Eclipse Tahu's classes",
+    mb: 22,
+    ...environment('sparkplug', [
+      '--no-binary=paho-mqtt,mqtt-spb-wrapper',
+      'pysparkplug==0.3.2',
+      'mqtt-spb-wrapper==2.1.2',
+      'paho-mqtt==1.6.1',
+      'protobuf==3.20.3',
+    ]),
+  },
   streams: {
     for: 'independent implementations of Parquet, Avro, CBOR, MessagePack, Protobuf, webhooks, S3 (moto) and a NATS client',
     mb: 485,

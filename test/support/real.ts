@@ -96,6 +96,7 @@ export function python(
     | 'platform'
     | 'prometheus'
     | 'smtp'
+    | 'sparkplug'
     | 'streams'
     | 'tensorflow'
     | 'tflm'

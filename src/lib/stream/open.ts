@@ -44,6 +44,17 @@ const redis: Adapter = {
   admin: async (url, options) => (await import('./redis/admin.js')).openRedisAdmin(url, options),
 };
 
+/** Its broker is `mqtt:` or, for `sparkplugs:`, `mqtts:`. Without a host, it is the platform's. */
+const sparkplug: Adapter = {
+  source: async (url, options) =>
+    (await import('./sparkplug/source.js')).openSparkplugSource(
+      url,
+      ...(await sparkplugBroker(url, options)),
+    ),
+  sink: async (url, options) =>
+    (await import('./sparkplug/sink.js')).openSparkplugSink(url, ...(await sparkplugBroker(url, options))),
+};
+
 /** Adapters by scheme. No other table lists the schemes. */
 const adapters: Record<string, Adapter> = {
   aiot: {
@@ -95,6 +106,8 @@ const adapters: Record<string, Adapter> = {
     source: async (url, options) => (await import('./serial/source.js')).openSerialSource(url, options),
     sink: async (url, options) => (await import('./serial/sink.js')).openSerialSink(url, options),
   },
+  sparkplug,
+  sparkplugs: sparkplug,
   stdin: {
     source: async (url, options) => (await import('./file/source.js')).openStdinSource(url, options),
   },
@@ -178,6 +191,14 @@ export async function platformBroker(
   }
   const { path, query } = url;
   return [{ ...parseStreamUrl(context.mqtt), path, query }, await credentialsOf(context, options)];
+}
+
+/** The MQTT address of a Sparkplug broker, with the credentials stored for that address. @throws AIOT_CONTEXT_NOT_FOUND */
+async function sparkplugBroker(url: StreamUrl, options: StreamOptions): Promise<[StreamUrl, StreamOptions]> {
+  if (url.host === '') return platformBroker(url, options);
+  const scheme = url.scheme === 'sparkplugs' ? 'mqtts' : 'mqtt';
+  const broker = { ...url, scheme, endpoint: `${scheme}://${url.host}` };
+  return [broker, await knownBroker(broker, await withKeptCredentials(broker, options))];
 }
 
 /**

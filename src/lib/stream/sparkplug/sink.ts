@@ -1,0 +1,185 @@
+import type { MqttClient } from 'mqtt';
+import { AiotError } from '../../core/errors.js';
+import { decodeAuto } from '../decode/values.js';
+import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
+import { connectBroker, disconnectBroker, refusalOf } from '../mqtt/connect.js';
+import type { StreamUrl } from '../url.js';
+import { sinkAddress } from './address.js';
+import { EdgeNode, type MetricValue } from './edge-node.js';
+import { levelPattern, sparkplugCodec } from './payload.js';
+
+/** How long `close` waits for messages in flight, ms. */
+const closeMs = 5000;
+
+/** Number of connections on which the same messages are sent. */
+const mostAttempts = 3;
+
+/** Maximum number of metrics of one edge node, because each birth contains all metrics of its device. */
+const mostMetrics = 100_000;
+
+/**
+ * Publishes as a Sparkplug edge node. The members of a message's JSON object become metrics of a device: the one in the URL, or else
+ * the last level of the message's topic. Data is sent at QoS 0, as the specification requires, and confirmed by the broker's answer
+ * to a later packet.
+ * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL; while writing AIOT_STREAM_MESSAGE_REFUSED
+ * @param broker the broker's MQTT address
+ */
+export async function openSparkplugSink(
+  url: StreamUrl,
+  broker: StreamUrl,
+  options: StreamOptions,
+): Promise<Sink> {
+  const { endpoint } = url;
+  const { group, node: name, device: fixed, aliases, clientId, keepalive } = sinkAddress(url, options);
+  const node = new EdgeNode({ codec: await sparkplugCodec(), group, node: name, aliases, now: Date.now });
+  const { ca, cert, key, username, password, connectTimeoutMs, signal } = options;
+  const client = await connectBroker(broker, {
+    ...{ will: willOf(node), clientId, ca, cert, key, username, password },
+    ...(keepalive === undefined ? {} : { keepalive }),
+    ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const known = new Set<string>();
+  let isClosed = false;
+  let why: AiotError | undefined;
+  const begin = () => {
+    client.subscribe(node.commands, { qos: 1 });
+    send(client, node.births());
+  };
+  client.on('reconnect', () => {
+    client.options.will = willOf(node);
+  });
+  client.on('message', (_topic, payload) => send(client, node.answer(payload)));
+  client.on('connect', () => {
+    options.onState?.('connected');
+    begin();
+  });
+  const lost = () => {
+    options.onState?.('disconnected', why);
+    why = undefined;
+  };
+  client.on('close', lost);
+  client.on('error', (error) => {
+    why = refusalOf(error, endpoint) ?? why;
+  });
+  begin();
+
+  const measured = (message: OutgoingMessage) => {
+    const device = fixed ?? deviceOf(message, url.path);
+    if (device !== null && !levelPattern.test(device))
+      throw refused(endpoint, `the message's topic names no device: "${device}"`);
+    const values = valuesOf(message, endpoint);
+    for (const metric of values.keys()) known.add(`${device ?? ''}/${metric}`);
+    if (known.size > mostMetrics)
+      throw refused(endpoint, `the edge node would have more than ${mostMetrics} metrics`);
+    return { device, values, time: message.time };
+  };
+
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    endpoint,
+    write(messages) {
+      const written = last.then(async () => {
+        const updates = messages.filter(({ tombstone }) => !tombstone).map(measured);
+        for (let attempt = 1; ; attempt++) {
+          await whileDisconnected();
+          for (const { device, values, time } of updates) send(client, node.update(device, values, time));
+          if (await isConfirmed(client, node.commands)) return;
+          // A broker also closes the connection on a message that it does not accept.
+          if (attempt === mostAttempts)
+            throw unreachable('the broker closes the connection on these messages');
+        }
+      });
+      last = written.catch(() => {});
+      return written;
+    },
+    async close() {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, client.connected ? closeMs : 0);
+      });
+      await Promise.race([last, late]);
+      clearTimeout(timer);
+      isClosed = true;
+      client.off('close', lost);
+      if (client.connected) send(client, [node.death()]);
+      await disconnectBroker(client);
+      client.emit('close');
+      await last;
+    },
+  };
+
+  function unreachable(problem: string): AiotError {
+    return new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: ${problem}`, { endpoint });
+  }
+
+  async function whileDisconnected(): Promise<void> {
+    while (!client.connected) {
+      if (isClosed) throw unreachable('closed before the message was sent');
+      await new Promise<void>((resolve) => {
+        const settle = () => {
+          client.off('connect', settle).off('close', settle);
+          resolve();
+        };
+        client.on('connect', settle).on('close', settle);
+      });
+    }
+  }
+}
+
+function willOf(node: EdgeNode) {
+  const { topic, payload, qos } = node.will();
+  return { topic, payload: Buffer.from(payload), qos, retain: false };
+}
+
+/** Sends at once, or not at all: messages that waited for the next connection would precede its births. */
+function send(client: MqttClient, messages: ReturnType<EdgeNode['births']>): void {
+  if (!client.connected) return;
+  for (const { topic, payload, qos } of messages) client.publish(topic, Buffer.from(payload), { qos });
+}
+
+/**
+ * Whether the broker has received everything sent so far. QoS 0 has no acknowledgment, but a broker reads a connection's packets in
+ * order. Its answer to an UNSUBSCRIBE, of a subscription that need not exist, therefore confirms the packets before it.
+ */
+function isConfirmed(client: MqttClient, commands: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const settle = (isReceived: boolean) => {
+      client.off('close', lost);
+      resolve(isReceived);
+    };
+    const lost = () => settle(false);
+    client.on('close', lost);
+    if (!client.connected) return settle(false);
+    client.unsubscribe(`${commands}/none`, (error) => settle(!error));
+  });
+}
+
+function refused(endpoint: string, problem: string): AiotError {
+  return new AiotError('AIOT_STREAM_MESSAGE_REFUSED', `${endpoint}: ${problem}`, {
+    endpoint,
+    next: 'Set the device with `topic`, and its metrics with `map`.',
+  });
+}
+
+/** The device of a message; null = the edge node itself. */
+function deviceOf({ topic }: OutgoingMessage, path: string): string | null {
+  return topic === '' || topic === path ? null : topic.slice(topic.lastIndexOf('/') + 1);
+}
+
+/** The metrics of a JSON object; nested members are named like `motor/speed`. */
+function valuesOf({ payload }: OutgoingMessage, endpoint: string): Map<string, MetricValue> {
+  const values = new Map<string, MetricValue>();
+  const add = (value: object, prefix: string, depth: number) => {
+    for (const [name, member] of Object.entries(value))
+      if (typeof member === 'object' && member !== null && !Array.isArray(member) && depth < 8)
+        add(member as object, `${prefix}${name}/`, depth + 1);
+      else values.set(`${prefix}${name}`, { value: member });
+  };
+  const decoded = decodeAuto(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength));
+  const isObject = typeof decoded === 'object' && decoded !== null;
+  if (!isObject || Array.isArray(decoded) || decoded instanceof Uint8Array)
+    throw refused(endpoint, 'expected a message with a JSON object');
+  add(decoded, '', 0);
+  return values;
+}
