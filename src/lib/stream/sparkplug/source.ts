@@ -223,7 +223,8 @@ export class HostReader {
     state.next = read.seq === undefined ? undefined : (read.seq + 1) % 256;
     if (isBirth) this.born(device, read.metrics, state);
     const known = device === null ? state.own : state.devices.get(device);
-    const values = of === 'DDEATH' ? [{ ...head, time: read.time ?? arrival, metrics: {} }] : [];
+    const values: SparkplugValue[] =
+      of === 'DDEATH' ? [{ ...head, time: read.time ?? arrival, metrics: {} }] : [];
     if (of === 'DDEATH' && device !== null) {
       this.forget(known);
       state.devices.delete(device);
