@@ -34,6 +34,11 @@ const python = (name: string, environment: string) => made(name, `${environment}
 
 export const parts = {
   mosquitto: program('mosquitto', 'mosquitto'),
+  postgres: {
+    name: 'postgresql',
+    install: 'apt-get install postgresql',
+    isThere: () => existsSync('/usr/lib/postgresql'),
+  },
   mosquittoSub: program('mosquitto_sub', 'mosquitto-clients'),
   nginx: program('nginx', 'nginx'),
   redis: program('redis-server', 'redis-server'),

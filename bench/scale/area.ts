@@ -1,15 +1,68 @@
 // A rollout over a million simulated devices, described in docs/background/scale.md (npx tsx bench/scale/rollout.ts), and the cost of the
 // engine itself. Devices and time are simulated; the engine and the devices' update state machine are real. The same seed yields the same
 // traffic.
+
+import { startPostgres } from '../../test/support/postgres.js';
 import type { Area, Bench } from '../harness/area.js';
 import { exponent, type Figure, growth } from '../harness/figure.js';
+import { parts } from '../harness/parts.js';
+import { storedDevices } from './devices.js';
 import { engineFigures } from './engine.js';
+import { bigStep } from './replicas.js';
 import { simulatedRollout } from './rollout.js';
 
 export const area: Area = {
   about: 'a simulated rollout to a million devices',
-  cases: { rollout: { run: rollout }, engine: { run: engine } },
+  cases: {
+    rollout: { run: rollout },
+    engine: { run: engine },
+    stored: { needs: [parts.postgres], run: stored },
+    step: { needs: [parts.postgres], run: step },
+  },
 };
+
+/** Lists and selectors on devices stored in PostgreSQL. A quick run has as many devices as one platform of the documents at most. */
+async function stored({ quick, folder }: Bench): Promise<Figure[]> {
+  const count = quick ? 50_000 : 1_000_000;
+  const server = await startPostgres();
+  try {
+    const found = await storedDevices(count, 100, folder(), await server.database());
+    const reads = found.timed.filter(({ isRead }) => isRead);
+    const slowest = reads.reduce((a, b) => (b.p99 > a.p99 ? b : a));
+    const told = found.timed.map(({ what, p99 }) => `${what}: ${p99.toFixed(1)} ms`).join(', ');
+    const of = `${count.toLocaleString('en')} devices`;
+    return [
+      {
+        ...{ name: `${of}: slowest list or selector, p99`, unit: 'ms', ours: slowest.p99, goal: 200 },
+        note: `${slowest.what}; all p99: ${told}`,
+      },
+      { name: `${of}: heap by device`, unit: 'bytes', ours: found.bytes, goal: 2000 },
+      {
+        ...{ name: `${of}: read at startup`, unit: 's', ours: found.read, goal: 120 },
+        note: `${found.memory.toFixed(0)} MB in total, peak ${found.peak.toFixed(0)} MB`,
+      },
+    ];
+  } finally {
+    await server.stop();
+  }
+}
+
+/** The steps of a rollout that offers a release to 10,000 devices at once, and takes in their reports. */
+async function step({ quick }: Bench): Promise<Figure[]> {
+  const devices = quick ? 2000 : 10_000;
+  const server = await startPostgres();
+  try {
+    const rounds = [];
+    for (let i = 0; i < (quick ? 1 : 5); i++) rounds.push(await bigStep(server, devices));
+    const of = `rollout to ${devices.toLocaleString('en')} devices`;
+    return [
+      { name: `${of}: offers`, unit: 's', ours: rounds.map(({ offered }) => offered), goal: 5 },
+      { name: `${of}: reports`, unit: 's', ours: rounds.map(({ committed }) => committed), goal: 5 },
+    ];
+  } finally {
+    await server.stop();
+  }
+}
 
 async function rollout({ quick }: Bench): Promise<Figure[]> {
   const [devices, rate] = [quick ? 20_000 : 1_000_000, 12_000];

@@ -3,6 +3,7 @@
 import { chmodSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { DeviceListQuery } from '../../src/lib/api/contract/devices.js';
 import { AiotError } from '../../src/lib/core/errors.js';
@@ -68,91 +69,147 @@ async function fill(store: Store, count: number): Promise<void> {
 const percentile = (all: readonly number[], share: number) =>
   all.toSorted((a, b) => a - b)[Math.min(all.length - 1, Math.floor(all.length * share))] ?? Number.NaN;
 
-/** Calls a function in sequence, and prints its times. */
-async function timed(what: string, calls: number, call: (i: number) => Promise<unknown>): Promise<void> {
+/** Times of the calls of one kind, ms. */
+export interface Timed {
+  what: string;
+  /** Whether it is a list or a selection, which must be fast. */
+  isRead: boolean;
+  median: number;
+  p99: number;
+  first: number;
+}
+
+export interface StoredDevices {
+  count: number;
+  /** Time to write all rows, and to read them at startup, with its CPU time, s. */
+  written: number;
+  read: number;
+  cpu: number;
+  /** Heap by device, bytes; memory of the process with all devices, and its peak so far, MB. */
+  bytes: number;
+  memory: number;
+  peak: number;
+  timed: Timed[];
+}
+
+/** Calls a function in sequence, and returns its times. */
+async function timed(
+  what: string,
+  calls: number,
+  call: (i: number) => Promise<unknown>,
+  isRead = false,
+): Promise<Timed> {
   const took: number[] = [];
   for (let i = 0; i < calls; i++) {
     const begun = performance.now();
     await call(i);
     took.push(performance.now() - begun);
   }
-  const [median, p99] = [percentile(took, 0.5), percentile(took, 0.99)];
-  console.log(
-    `${what}: median ${median.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms, first ${took[0]?.toFixed(1)} ms`,
-  );
+  const first = took[0] ?? Number.NaN;
+  return { what, isRead, median: percentile(took, 0.5), p99: percentile(took, 0.99), first };
 }
 
-const { values } = parseArgs({
-  options: {
-    devices: { type: 'string', default: '100000' },
-    database: { type: 'string', default: 'sqlite' },
-    calls: { type: 'string', default: '100' },
-  },
-});
-const [count, calls] = [Number(values.devices), Number(values.calls)];
-const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-'));
-// PostgreSQL runs as another user if this is root.
-chmodSync(folder, 0o711);
-tidyAtEnd(folder);
-const server = values.database === 'postgres' ? await startPostgres([], folder) : null;
-const engine = await openEngine(join(folder, 'platform.db'), server ? await server.database() : undefined);
-const now = () => Date.now();
-const filled = performance.now();
-await fill(engine.store, count);
-console.log(`${count} devices written in ${((performance.now() - filled) / 1000).toFixed(1)} s`);
-global.gc?.();
-const before = process.memoryUsage();
-const [begun, cpu] = [performance.now(), process.cpuUsage()];
-const events = eventsIn(engine.store, now, engine.changes);
-const devices = await Devices.open(engine.store, now, events, engine.turns, engine.changes);
-const { user, system } = process.cpuUsage(cpu);
-console.log(
-  `read in ${((performance.now() - begun) / 1000).toFixed(1)} s (CPU ${((user + system) / 1e6).toFixed(1)} s), peak ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`,
-);
-const ended = async () => {};
-const fleet = new Fleet({ devices, events, now, ended, removed: ended });
-const list = (query: Partial<DeviceListQuery>) => fleet.list({ limit: 100, ...query } as DeviceListQuery);
-await list({});
-global.gc?.();
-const after = process.memoryUsage();
-const growth = (after.heapUsed + after.external - before.heapUsed - before.external) / count;
-console.log(`${growth.toFixed(0)} bytes of heap a device; ${(after.rss / 2 ** 20).toFixed(0)} MB in total`);
-await timed('list the first 100', calls, () => list({}));
-await timed('list 100 from the middle', calls, () => list({ after: nameOf(count >> 1) }));
-await timed('list 100 of type=esp32', calls, () => list({ selector: 'type=esp32' }));
-await timed('select a tag (1 in 20)', calls, (i) => list({ selector: `tag.site=hall-${i % 20}` }));
-await timed('select a group (1 in 1000)', calls, () => list({ selector: 'group=canary', limit: 1000 }));
-await timed('select one device by its board', calls, (i) =>
-  list({ selector: `mac=${rowOf((i * 7919) % count).mac}` }),
-);
-await timed('count fw<1.1', calls, async () => fleet.chosen('fw<1.1'));
-await timed('a selector that matches nothing', calls, () =>
-  list({ selector: 'type=nothing and tag.site=hall-1' }),
-);
-await timed('show one device', calls, async (i) => devices.info(nameOf((i * 7919) % count)));
-await timed('ask for an unknown device', Math.min(calls, 20), async () => {
-  try {
-    devices.info('motor-x');
-  } catch (error) {
-    if (!(error instanceof AiotError)) throw error;
-  }
-});
-const attention = new AttentionService({ store: engine.store, events, devices, now });
-await timed('look for devices that need attention', 3, () => attention.pass());
-await timed('list the devices that need attention', calls, () => attention.list({ limit: 100 }));
-await timed('register a device, then list', Math.min(calls, 20), async (i) => {
-  const certificate = { fingerprint: hex(count + i, 64), expires: now() + day };
-  const board = { mac: null, chipId: hex(i, 6), type: 'esp32' };
-  const device = {
-    name: `new-${i}`,
-    id: `n-${i}`,
-    state: 'registered',
-    created: now(),
-    ...board,
-    ...certificate,
-  };
-  await devices.inTurn(() => devices.insert(device as never));
+/** @param url of an empty PostgreSQL database; absent = SQLite in the folder */
+export async function storedDevices(
+  count: number,
+  calls: number,
+  folder: string,
+  url?: string,
+): Promise<StoredDevices> {
+  const engine = await openEngine(join(folder, 'platform.db'), url);
+  const now = () => Date.now();
+  const filled = performance.now();
+  await fill(engine.store, count);
+  const written = (performance.now() - filled) / 1000;
+  global.gc?.();
+  const before = process.memoryUsage();
+  const [begun, used] = [performance.now(), process.cpuUsage()];
+  const events = eventsIn(engine.store, now, engine.changes);
+  const devices = await Devices.open(engine.store, now, events, engine.turns, engine.changes);
+  const read = (performance.now() - begun) / 1000;
+  const { user, system } = process.cpuUsage(used);
+  const cpu = (user + system) / 1e6;
+  const peak = process.resourceUsage().maxRSS / 1024;
+  const ended = async () => {};
+  const fleet = new Fleet({ devices, events, now, ended, removed: ended });
+  const list = (query: Partial<DeviceListQuery>) => fleet.list({ limit: 100, ...query } as DeviceListQuery);
   await list({});
-});
-await engine.close();
-await server?.stop();
+  global.gc?.();
+  const after = process.memoryUsage();
+  const bytes = (after.heapUsed + after.external - before.heapUsed - before.external) / count;
+  const times: Timed[] = [];
+  const reads = async (what: string, call: (i: number) => Promise<unknown>) => {
+    times.push(await timed(what, calls, call, true));
+  };
+  const other = async (what: string, most: number, call: (i: number) => Promise<unknown>) => {
+    times.push(await timed(what, Math.min(calls, most), call));
+  };
+  await reads('list the first 100', () => list({}));
+  await reads('list 100 from the middle', () => list({ after: nameOf(count >> 1) }));
+  await reads('list 100 of type=esp32', () => list({ selector: 'type=esp32' }));
+  await reads('select a tag (1 in 20)', (i) => list({ selector: `tag.site=hall-${i % 20}` }));
+  await reads('select a group (1 in 1000)', () => list({ selector: 'group=canary', limit: 1000 }));
+  await reads('select one device by its board', (i) =>
+    list({ selector: `mac=${rowOf((i * 7919) % count).mac}` }),
+  );
+  await reads('select by firmware (fw<1.1)', () => list({ selector: 'fw<1.1' }));
+  await reads('a selector that matches nothing', () =>
+    list({ selector: 'type=nothing and tag.site=hall-1' }),
+  );
+  // These test each device, and let other requests pass in between.
+  await other('select online devices (none)', 20, () => list({ selector: 'online=true' }));
+  await other('select by name (name~)', 20, () => list({ selector: 'name~*-0000001' }));
+  await other('select by time (lastSeen<1d)', 20, () => list({ selector: 'lastSeen<1d' }));
+  await other('choose fw<1.1 for a rollout', 20, async () => fleet.chosen('fw<1.1'));
+  await reads('show one device', async (i) => devices.info(nameOf((i * 7919) % count)));
+  await other('ask for an unknown device', 20, async () => {
+    try {
+      devices.info('motor-x');
+    } catch (error) {
+      if (!(error instanceof AiotError)) throw error;
+    }
+  });
+  const attention = new AttentionService({ store: engine.store, events, devices, now });
+  await other('look for devices that need attention', 3, () => attention.pass());
+  await reads('list the devices that need attention', () => attention.list({ limit: 100 }));
+  await other('register a device, then list', 20, async (i) => {
+    const certificate = { fingerprint: hex(count + i, 64), expires: now() + day };
+    const board = { mac: null, chipId: hex(i, 6), type: 'esp32' };
+    const device = {
+      ...{ name: `new-${i}`, id: `n-${i}`, state: 'registered', created: now() },
+      ...{ ...board, ...certificate },
+    };
+    await devices.inTurn(() => devices.insert(device as never));
+    await list({});
+  });
+  await engine.close();
+  return { count, written, read, cpu, bytes, memory: after.rss / 2 ** 20, peak, timed: times };
+}
+
+function print({ count, written, read, cpu, bytes, memory, peak, timed: times }: StoredDevices): void {
+  console.log(`${count} devices written in ${written.toFixed(1)} s`);
+  console.log(`read in ${read.toFixed(1)} s (CPU ${cpu.toFixed(1)} s), peak ${peak.toFixed(0)} MB`);
+  console.log(`${bytes.toFixed(0)} bytes of heap a device; ${memory.toFixed(0)} MB in total`);
+  for (const { what, median, p99, first } of times)
+    console.log(
+      `${what}: median ${median.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms, first ${first.toFixed(1)} ms`,
+    );
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values } = parseArgs({
+    options: {
+      devices: { type: 'string', default: '100000' },
+      database: { type: 'string', default: 'sqlite' },
+      calls: { type: 'string', default: '100' },
+    },
+  });
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-'));
+  // PostgreSQL runs as another user if this is root.
+  chmodSync(folder, 0o711);
+  tidyAtEnd(folder);
+  const server = values.database === 'postgres' ? await startPostgres([], folder) : null;
+  const url = server ? await server.database() : undefined;
+  print(await storedDevices(Number(values.devices), Number(values.calls), folder, url));
+  await server?.stop();
+}

@@ -53,6 +53,24 @@ const environment = (name, requirements) => ({
   ready: () => stampOf(name) === environmentStamp(name),
 });
 
+/**
+ * The commit before the newest change of the database's schema; empty in a shallow clone, or without git. AIOT_UPGRADE_FROM names
+ * another one.
+ * @returns {string}
+ */
+export function earlierCommit() {
+  const git = (/** @type {string[]} */ ...args) => {
+    const { status, stdout } = spawnSync('git', args, { cwd: root, encoding: 'utf8' });
+    return status === 0 ? stdout.trim() : '';
+  };
+  const named = process.env.AIOT_UPGRADE_FROM;
+  if (named) return git('rev-parse', '--verify', '--quiet', `${named}^{commit}`);
+  const [parent = ''] = git('log', '-1', '--format=%P', '--', 'src/lib/platform/store/migrations.ts').split(
+    ' ',
+  );
+  return parent && git('cat-file', '-t', `${parent}:package.json`) === 'blob' ? parent : '';
+}
+
 /** @satisfies {Record<string, Part>} */
 export const parts = {
   aarch64: {
@@ -186,6 +204,13 @@ export const parts = {
       'PyWavelets==1.9.0',
       'statsmodels==0.15.0',
     ]),
+  },
+  history: {
+    for: 'an earlier version of aiot, from which the tests upgrade',
+    mb: 0,
+    elsewhere: 'a clone with its history: git fetch --unshallow',
+    optional: true,
+    ready: () => earlierCommit() !== '',
   },
   'home-assistant': {
     for: "Home Assistant's MQTT schemas and templates",

@@ -34,7 +34,9 @@ let online: ReadonlySet<string> = new Set();
 const names = Array.from({ length: 40 }, (_, i) => `d${i}`);
 const devices = {
   find: (name: string) => ({ name }),
-  select: () => names.map((name) => ({ name, state: 'active', lastSeen: start })),
+  visit: async (look: (device: object) => void) => {
+    for (const name of names) look({ name, state: 'active', lastSeen: start });
+  },
   online: (name: string) => online.has(name),
 } as unknown as Devices;
 

@@ -1,16 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { MqttClient } from 'mqtt';
 import { afterEach, expect, it } from 'vitest';
-import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
-import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
-import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
-import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
+import type { RegistryClient } from '../../src/lib/api/client.js';
+import type { Desired } from '../../src/lib/device/protocol/messages.js';
 import { migrations } from '../../src/lib/platform/store/migrations.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny } from '../support/bundle.js';
@@ -19,8 +13,8 @@ import { mosquittoPub } from '../support/mosquitto.js';
 import { connect } from '../support/mqtt.js';
 import { natsClient, startNatsWithMqtt } from '../support/nats.js';
 import { replicaRoles, type TestPlatform, testPlatform } from '../support/platform.js';
-import { startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
+import { type Replicas, report, sample, startReplicas } from '../support/replicas.js';
 import { oneWave } from '../support/rollout.js';
 import { brokerSuite } from './broker-suite.js';
 
@@ -83,7 +77,7 @@ describeReal('nats-server', 'three replicas that share the messages of NATS', ()
     it('lose nothing and store nothing twice when two of them are killed', async () => {
       nats = await startNatsWithMqtt();
       const { mqtt, broker } = nats;
-      const group = await startReplicas({ broker });
+      const group = await startReplicas({ broker }, endings);
       const { last } = group;
       const leaders = async () => (await last.status()).replicas.flatMap(({ leads }) => leads).sort();
       await expect.poll(leaders, { timeout: 20_000 }).toEqual([...replicaRoles, 'broker'].sort());
@@ -112,7 +106,7 @@ describeReal('kafka', 'three replicas that share a Kafka topic', () =>
       const kafka = await startKafka();
       endings.push(() => kafka.stop());
       await kafka.createTopic('aiot', 4);
-      const group = await startReplicas({ ingest: `kafka://${kafka.address}/aiot` });
+      const group = await startReplicas({ ingest: `kafka://${kafka.address}/aiot` }, endings);
       const { last } = group;
       expect((await last.status()).engines).toMatchObject({ broker: 'embedded', ingest: 'kafka' });
       const producer = kafkaPeer(kafka.address).producer();
@@ -156,7 +150,7 @@ describeReal('nats-server', 'three replicas of one version', () =>
     it('are replaced one at a time by the next version, while messages flow and a rollout continues', async () => {
       nats = await startNatsWithMqtt();
       const { mqtt, broker } = nats;
-      const group = await startReplicas({ broker });
+      const group = await startReplicas({ broker }, endings);
       const { children, clients, start, query } = group;
       const schema = () => query('SELECT "version" FROM "aiotSchema"');
       expect(Number(await schema())).toBe(migrations.length);
@@ -225,76 +219,9 @@ describeReal('nats-server', 'three replicas of one version', () =>
   }),
 );
 
-async function report(device: MqttClient, name: string, own: Partial<Reported>): Promise<void> {
-  const rest = { model: null, floor: 0, download: null, golden: null, error: null };
-  const message = { t: Date.now(), type: 'virtual', ...rest, ...own };
-  await device.publishAsync(`aiot/v1/${name}/reported`, JSON.stringify(message), { qos: 1, retain: true });
-}
-
 const names = Array.from({ length: 8 }, (_, i) => `dev-${i}`);
 /** Number of messages of each device. */
 const messages = 150;
-
-function sample(seq: number): string {
-  return JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
-}
-
-/** The next version has another migration. */
-type Version = 'current' | 'next';
-
-interface Replicas {
-  children: ChildProcess[];
-  /** A client of each replica, in the order of their start. */
-  clients: RegistryClient[];
-  /** Clients of the first and the last replica of the start. */
-  first: RegistryClient;
-  last: RegistryClient;
-  /** Starts another replica. */
-  start: (version?: Version) => Promise<RegistryClient>;
-  /** Signs models that the devices trust. */
-  key: string;
-  /** The result of a query on the database. */
-  query: (sql: string) => Promise<string>;
-  /** The numbers of stored messages and of distinct messages. */
-  stored: () => Promise<string>;
-  folder: string;
-}
-
-/** Starts three replicas on one database, each in its own process. */
-async function startReplicas(engines: { broker?: string; ingest?: string }): Promise<Replicas> {
-  const postgres = await startPostgres();
-  const folder = await mkdtemp(join(tmpdir(), 'aiot-ingest-'));
-  const children: ChildProcess[] = [];
-  const clients: RegistryClient[] = [];
-  endings.push(
-    () => rm(folder, { recursive: true, force: true }),
-    () => postgres.stop(),
-    () => children.map((child) => child.kill('SIGKILL')),
-    () => Promise.all(clients.map((client) => client.close())),
-  );
-  const database = await postgres.database();
-  let token = '';
-  const start = async (version: Version = 'current') => {
-    const dataDir = join(folder, String(children.length));
-    const options = { dataDir, httpPort: 0, mqttPort: 0, secret: 'shared' };
-    const child = startReplica({ ...options, engines: { ...engines, database } }, version);
-    children.push(child);
-    const started = await replicaOf(child);
-    token ||= started.token ?? '';
-    const ca = await readFile(started.ca, 'utf8');
-    const client = createClient({ url: started.urls.http, ca, token });
-    clients.push(client);
-    return client;
-  };
-  const first = await start();
-  await start();
-  const last = await start();
-  const key = generateKeyPair().privatePem;
-  await first.trust.put(trustRootOf(publicKeyOf(key)));
-  const query = (sql: string) => postgres.psql(database.split('/').at(-1) as string, sql);
-  const rows = `SELECT count(*) || ' ' || count(DISTINCT ("take", "seq")) FROM "telemetryMessages"`;
-  return { children, clients, first, last, start, key, query, stored: () => query(rows), folder };
-}
 
 /**
  * Lets all devices send at the same time, and kills two replicas meanwhile.
@@ -322,25 +249,4 @@ async function speakAndKill(
   expect(await stored()).toBe(`${all} ${all}`);
   const { recordings } = await last.datasets.get('s');
   expect(recordings.map((take) => [take.samples, take.missing])).toEqual(names.map(() => [messages, 0]));
-}
-
-function startReplica(options: object, version: Version): ChildProcess {
-  const program = join(import.meta.dirname, 'kills', 'child.mjs');
-  return spawn(process.execPath, [program, JSON.stringify(options), version], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-}
-
-async function replicaOf(
-  child: ChildProcess,
-): Promise<{ urls: { http: string }; ca: string; token?: string }> {
-  let log = '';
-  child.stderr?.on('data', (chunk) => {
-    log += chunk;
-  });
-  const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
-  const ended = once(child, 'exit').then(() => Promise.reject(new Error(`the replica ended: ${log}`)));
-  const [line] = await Promise.race([once(lines, 'line'), ended]);
-  ended.catch(() => {});
-  return JSON.parse(String(line));
 }

@@ -5,6 +5,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * them at its end while cores are idle. They mostly wait for brokers and chips, so other files can run in parallel.
  */
 export const longest = [
+  'platform/upgrade.real.test.ts',
   'platform/openapi.real.test.ts',
   'flash/judges.real.test.ts',
   'stream/kafka/faults.real.test.ts',

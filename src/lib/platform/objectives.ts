@@ -35,19 +35,20 @@ export class Objectives {
   /** Takes a sample every minute until the returned function is called. */
   start(): () => void {
     this.note();
-    const timer = setInterval(() => this.sample(), minuteMs);
+    const timer = setInterval(() => void this.sample(), minuteMs);
     timer.unref();
     return () => clearInterval(timer);
   }
 
   /** Counts the devices that are online, of those that have ever connected and may still do so. */
-  sample(): void {
+  async sample(): Promise<void> {
     const { devices } = this.parts;
-    for (const { name, state, lastSeen } of devices.records()) {
-      if (!mayConnect(state) || lastSeen === null) continue;
-      this.presence.total++;
-      if (devices.online(name)) this.presence.good++;
-    }
+    const { presence } = this;
+    await devices.visit(({ name, state, lastSeen }) => {
+      if (!mayConnect(state) || lastSeen === null) return;
+      presence.total++;
+      if (devices.online(name)) presence.good++;
+    });
     this.note();
   }
 

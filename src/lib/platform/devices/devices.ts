@@ -223,6 +223,25 @@ export class Devices {
   }
 
   /**
+   * Calls a function for each device that a selector chooses, sorted by name, and gives other requests a turn in between. Devices that are
+   * removed meanwhile may be included.
+   * @param selector absent = all devices
+   * @throws AIOT_SELECTOR_INVALID
+   */
+  async visit(look: (device: DeviceRecord) => void, selector?: string): Promise<void> {
+    const { devices, rest } =
+      selector === undefined
+        ? { devices: this.records(), rest: null }
+        : this.memory.choose(parseExpression(selector));
+    const matches = rest && testOf(rest, this.now());
+    for (let i = 0; i < devices.length; i++) {
+      if (i % glance === glance - 1) await nextTurn();
+      const device = devices[i]!;
+      if (!matches || matches(this.selectable(device))) look(device);
+    }
+  }
+
+  /**
    * A page of the devices that a selector chooses, sorted by name, and whether there are more.
    * @throws AIOT_SELECTOR_INVALID
    */
@@ -335,9 +354,9 @@ export class Devices {
   }
 
   /** Replaces the names of the devices that are connected to other replicas. */
-  connectedElsewhere(names: readonly string[]): void {
+  connectedElsewhere(names: ReadonlySet<string>): void {
     const before = this.elsewhere;
-    this.elsewhere = new Set(names);
+    this.elsewhere = names;
     for (const name of before) if (!this.elsewhere.has(name)) this.seenElsewhere.set(name, this.now());
   }
 

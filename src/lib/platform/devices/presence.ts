@@ -14,6 +14,8 @@ interface Parts {
 }
 
 const rowsAtOnce = 200;
+/** Number of other replicas' rows read at once, so that requests get a turn in between. */
+const readAtOnce = 5000;
 
 /**
  * Shares which devices are connected to which replica, for replicas that each have a broker of their own. The rows of a replica that was
@@ -86,8 +88,26 @@ export class SharedPresence {
       await transaction.deleteFrom('presences').where('replica', 'not in', known).execute();
     });
     this.shared = here;
-    const others = store.selectFrom('presences').select('device').where('replica', '!=', replica);
-    devices.connectedElsewhere((await others.execute()).map(({ device }) => device));
+    devices.connectedElsewhere(await this.others());
+  }
+
+  /** Names of the devices that are connected to other replicas. */
+  private async others(): Promise<Set<string>> {
+    const found = new Set<string>();
+    for (let last = ''; ; ) {
+      const rows = await this.parts.store
+        .selectFrom('presences')
+        .select('device')
+        .distinct()
+        .where('replica', '!=', this.id)
+        .where('device', '>', last)
+        .orderBy('device')
+        .limit(readAtOnce)
+        .execute();
+      for (const { device } of rows) found.add(device);
+      if (rows.length < readAtOnce) return found;
+      last = rows.at(-1)?.device ?? last;
+    }
   }
 
   private async withdraw(): Promise<void> {

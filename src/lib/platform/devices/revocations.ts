@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { writeFileAtomic } from '../../core/files.js';
 import type { Authority, IssuedCertificate } from '../../provision/authority.js';
@@ -33,6 +34,9 @@ interface Parts {
  */
 const leastMs = 1000;
 
+/** Number of certificates read at once, so that other requests get a turn. */
+const rowsAtOnce = 5000;
+
 /** How often to check for changes by other processes and for expired certificates, ms. */
 const lookMs = 60_000;
 
@@ -48,13 +52,21 @@ export async function keepRevocationList(parts: Parts) {
   let running: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
   const write = async () => {
-    const rows = await store
-      .selectFrom('certificates')
-      .select(['serial', 'fingerprint'])
-      .where('expires', '>', now())
-      .orderBy('serial')
-      .execute();
-    const serials = rows.filter(({ fingerprint }) => !devices.holds(fingerprint)).map(({ serial }) => serial);
+    const serials: string[] = [];
+    for (let last = ''; ; ) {
+      const rows = await store
+        .selectFrom('certificates')
+        .select(['serial', 'fingerprint'])
+        .where('expires', '>', now())
+        .where('serial', '>', last)
+        .orderBy('serial')
+        .limit(rowsAtOnce)
+        .execute();
+      for (const { serial, fingerprint } of rows) if (!devices.holds(fingerprint)) serials.push(serial);
+      if (rows.length < rowsAtOnce) break;
+      last = rows.at(-1)?.serial ?? last;
+      await nextTurn();
+    }
     if (serials.join() === written) return;
     writtenAt = Math.max(now(), writtenAt + leastMs);
     await writeFileAtomic(file, await authority.revocationList(serials, writtenAt), 0o644);

@@ -37,6 +37,17 @@ interface Definition extends SettingsInfo {
   compiled: CompiledSettings;
 }
 
+type Definitions = ReadonlyMap<string, Definition | undefined>;
+
+/** A change of definitions: the changed ones by type, undefined = removed. */
+interface DefinitionChange {
+  after: Definitions;
+  /** Whether a device is an error if its overrides do not fit. */
+  isStrict: (device: DeviceRecord) => boolean;
+  /** Writes the change; null = nothing is to be written. */
+  save: ((store: Store) => Promise<void>) | null;
+}
+
 /** How often the settings of new devices, and of devices whose groups have changed, are updated, ms. */
 const passEveryMs = 1000;
 /** Number of devices whose settings are written in one transaction. */
@@ -79,13 +90,14 @@ export class DeviceSettingsService {
    * @throws AIOT_ALREADY_EXISTS (a type of another project, or the same type twice), AIOT_SETTINGS_SCHEMA, AIOT_SETTINGS_INVALID
    */
   async apply({ project, settings, dryRun = false }: ApplySettings, who: string): Promise<SettingsApplied> {
-    const { devices, events, now } = this.parts;
+    const { events, now } = this.parts;
     const lists: Pick<SettingsApplied, 'created' | 'changed' | 'removed' | 'unchanged'> = {
       ...{ created: [], changed: [], removed: [], unchanged: [] },
     };
     const result = { project, dryRun, ...lists };
-    await devices.inTurn(async () => {
-      const before = new Map((await this.definitions()).map((each) => [each.type, each]));
+    await this.changeDefinitions(async (all) => {
+      for (const list of Object.values(lists)) list.length = 0;
+      const before = new Map(all.map((each) => [each.type, each]));
       const wanted = new Map<string, Definition>();
       for (const each of settings) {
         const { type, schema } = newSettingsSchema.parse(each);
@@ -105,10 +117,8 @@ export class DeviceSettingsService {
         if (owner === project && !wanted.has(type)) lists.removed.push(type);
       for (const list of Object.values(lists)) list.sort();
       const types = [...lists.created, ...lists.changed, ...lists.removed];
-      const updates = types.flatMap((type) => this.updatesOf(type, wanted.get(type), true));
-      if (dryRun || types.length === 0) return;
       const { unchanged: _, ...data } = lists;
-      await this.write(updates, async (store) => {
+      const save = async (store: Store) => {
         for (const type of lists.removed)
           await store.deleteFrom('settings').where('type', '=', type).execute();
         for (const type of [...lists.created, ...lists.changed]) {
@@ -120,7 +130,9 @@ export class DeviceSettingsService {
             .execute();
         }
         await events.record({ who, type: 'settings.apply', subject: project, data }, store);
-      });
+      };
+      const after = new Map(types.map((type) => [type, wanted.get(type)]));
+      return { after, isStrict: () => true, save: dryRun || types.length === 0 ? null : save };
     });
     return result;
   }
@@ -163,23 +175,24 @@ export class DeviceSettingsService {
     who: string,
   ): Promise<SettingsInfo> {
     const { devices, events } = this.parts;
-    await devices.inTurn(async () => {
-      const definition = await this.definitionOf(type);
+    await this.changeDefinitions(async (all) => {
+      const definition = this.definitionIn(all, type);
       const before = definition.groups.find((each) => each.group === group);
       const values = changedSettings(before?.values ?? {}, change);
       const priority = asked ?? before?.priority ?? 0;
       const others = definition.groups.filter((each) => each !== before);
       const isEmpty = Object.keys(values).length === 0;
       const groups = isEmpty ? others : [...others, { group, priority, values }];
-      const members = devices.records().filter((device) => device.type === type);
-      if (!members.some((device) => device.groups.includes(group))) {
+      const isMember = (device: DeviceRecord) => device.groups.includes(group);
+      let hasMembers = false;
+      await devices.visit((device) => {
+        hasMembers ||= device.type === type && isMember(device);
+      });
+      if (!hasMembers) {
         const resolved = definition.compiled.resolve([{ from: group, priority, values }]);
         if ('problem' in resolved) throw invalid(`group ${group}`, resolved.problem);
       }
-      const updates = this.updatesOf(type, { ...definition, groups }, (device) =>
-        device.groups.includes(group),
-      );
-      await this.write(updates, async (store) => {
+      const save = async (store: Store) => {
         const row = { type, groupName: group, priority, overrides: JSON.stringify(values), who };
         await store
           .deleteFrom('groupSettings')
@@ -189,9 +202,31 @@ export class DeviceSettingsService {
         if (!isEmpty) await store.insertInto('groupSettings').values(row).execute();
         const data = { group, priority, set: change.set ?? {}, unset: [...(change.unset ?? [])] };
         await events.record({ who, type: 'settings.group', subject: type, data }, store);
-      });
+      };
+      return { after: new Map([[type, { ...definition, groups }]]), isStrict: isMember, save };
     });
     return (await this.list()).find((each) => each.type === type) as SettingsInfo;
+  }
+
+  /**
+   * Changes definitions. All devices are compared with the new ones before the turn, so that other changes of devices do not wait for it.
+   * The settings of a few devices are written in the same transaction; the worker writes those of many, some at a time.
+   * @param plan called again if another change of the definitions came first
+   */
+  private async changeDefinitions(plan: (all: Definition[]) => Promise<DefinitionChange>): Promise<void> {
+    const { devices } = this.parts;
+    for (let isDone = false; !isDone; ) {
+      const before = await this.definitions();
+      const { after, isStrict, save } = await plan(before);
+      const stale = await this.stale(after, isStrict, devicesAtOnce + 1);
+      if (save === null) return;
+      isDone = await devices.inTurn(async () => {
+        if (textOf(await this.definitions()) !== textOf(before)) return false;
+        const few = stale.length <= devicesAtOnce ? stale : [];
+        await this.write(this.updatesOf(few, after), save);
+        return true;
+      });
+    }
   }
 
   /** Updates the settings of new devices, and of devices whose groups have changed. */
@@ -201,38 +236,47 @@ export class DeviceSettingsService {
 
   async pass(): Promise<void> {
     const { devices } = this.parts;
-    const definitions = await this.definitions();
-    const isStale = definitions.some((definition) => this.updatesOf(definition.type, definition).length > 0);
-    if (!isStale) return;
-    await devices.inTurn(async () => {
-      const updates = (await this.definitions()).flatMap((definition) =>
-        this.updatesOf(definition.type, definition),
-      );
-      for (let i = 0; i < updates.length; i += devicesAtOnce)
-        await this.write(updates.slice(i, i + devicesAtOnce));
-    });
+    const known = byType(await this.definitions());
+    if (known.size === 0) return;
+    const stale = await this.stale(known, () => false);
+    for (let i = 0; i < stale.length; i += devicesAtOnce) {
+      const part = stale.slice(i, i + devicesAtOnce);
+      await devices.inTurn(async () => this.write(this.updatesOf(part, byType(await this.definitions()))));
+    }
   }
 
   /**
-   * The devices of a type whose settings differ from those that they should have.
-   * @param definition absent = the type no longer has settings
-   * @param isStrict whether a device whose overrides are invalid is an error; otherwise, it keeps its settings
+   * Names of the devices whose settings differ from those that they should have.
+   * @param definitions those of the types to look at; undefined = the type no longer has settings
+   * @param isStrict whether a device is an error if its overrides are invalid; otherwise, it keeps its settings
+   * @param most further names are left out, but all devices are checked
+   * @throws AIOT_SETTINGS_INVALID
    */
-  private updatesOf(
-    type: string,
-    definition: Definition | undefined,
-    isStrict: boolean | ((device: DeviceRecord) => boolean) = false,
-  ): DeviceUpdate[] {
-    const updates: DeviceUpdate[] = [];
-    for (const device of this.parts.devices.records()) {
-      if (device.type !== type || device.state === 'revoked') continue;
-      const before = device.settings ?? { own: {}, wanted: null };
-      const strict = typeof isStrict === 'boolean' ? isStrict : isStrict(device);
-      const after = this.resolved(device, before, definition, strict);
-      if (after.wanted?.digest !== before.wanted?.digest)
-        updates.push({ device, change: { settings: after } });
-    }
-    return updates;
+  private async stale(
+    definitions: Definitions,
+    isStrict: (device: DeviceRecord) => boolean,
+    most = Number.POSITIVE_INFINITY,
+  ): Promise<string[]> {
+    const names: string[] = [];
+    await this.parts.devices.visit((device) => {
+      if (this.updateOf(device, definitions, isStrict(device)) && names.length < most)
+        names.push(device.name);
+    });
+    return names;
+  }
+
+  private updatesOf(names: readonly string[], definitions: Definitions): DeviceUpdate[] {
+    return names.flatMap((name) => {
+      const device = this.parts.devices.find(name);
+      return (device && this.updateOf(device, definitions, false)) ?? [];
+    });
+  }
+
+  private updateOf(device: DeviceRecord, definitions: Definitions, isStrict: boolean): DeviceUpdate | null {
+    if (device.state === 'revoked' || !definitions.has(device.type)) return null;
+    const before = device.settings ?? { own: {}, wanted: null };
+    const settings = this.resolved(device, before, definitions.get(device.type), isStrict);
+    return settings.wanted?.digest === before.wanted?.digest ? null : { device, change: { settings } };
   }
 
   /** @throws AIOT_SETTINGS_INVALID if `isStrict` */
@@ -277,7 +321,10 @@ export class DeviceSettingsService {
   }
 
   private async definitionOf(type: string, device?: string): Promise<Definition> {
-    const all = await this.definitions();
+    return this.definitionIn(await this.definitions(), type, device);
+  }
+
+  private definitionIn(all: readonly Definition[], type: string, device?: string): Definition {
     const definition = all.find((each) => each.type === type);
     if (definition) return definition;
     const known = all.length === 0 ? 'no type' : all.map((each) => each.type).join(', ');
@@ -285,6 +332,12 @@ export class DeviceSettingsService {
     throw new AiotError('AIOT_SETTINGS_UNKNOWN', `${what} has no settings; known: ${known}`);
   }
 }
+
+const byType = (all: readonly Definition[]): Definitions => new Map(all.map((each) => [each.type, each]));
+
+/** The stored parts of definitions, to notice changes. */
+const textOf = (all: readonly Definition[]) =>
+  JSON.stringify(all.map(({ compiled: _, ...definition }) => definition));
 
 /**
  * A device's own overrides come after those of all its groups. Devices without own overrides have the same layers if they are in the

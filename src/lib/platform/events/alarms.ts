@@ -639,13 +639,17 @@ export class Alarms {
     this.fleetSeen = at;
     for (const alarm of alarms) {
       if (!alarm.definition.offline) continue;
-      const chosen = devices
-        .select(alarm.definition.selector)
-        .filter(({ state, lastSeen }) => mayConnect(state) && lastSeen !== null);
-      const away = chosen.filter(({ name }) => !devices.online(name)).map(({ name }) => name);
-      const [offline, total] = [away.length, chosen.length];
+      const away: string[] = [];
+      let [offline, total] = [0, 0];
+      await devices.visit(({ name, state, lastSeen }) => {
+        if (!mayConnect(state) || lastSeen === null) return;
+        total++;
+        if (devices.online(name)) return;
+        offline++;
+        if (away.length < offlineShown) away.push(name);
+      }, alarm.definition.selector);
       const share = total === 0 ? 0 : offline / total;
-      const values = { share, offline, total, devices: away.slice(0, offlineShown) };
+      const values = { share, offline, total, devices: away };
       await this.advance(
         alarm,
         wholeFleet,

@@ -76,6 +76,8 @@ interface Stored {
   ended: Pick<HomeAssistant, 'broker' | 'prefix'>[];
 }
 
+/** Maximum number of devices. The service compares the state of each device every second, and Home Assistant is made for fewer. */
+const mostDevices = 10_000;
 /** Maximum number of discovery messages per second, because Home Assistant creates a device's entities for each. */
 const devicesPerSecond = 50;
 /** Maximum number of states per second. */
@@ -100,14 +102,18 @@ export class HomeAssistantService {
   constructor(private readonly parts: Parts) {}
 
   /**
-   * Sets the integration that a project defines; null = none. @throws AIOT_ALREADY_EXISTS (another project), AIOT_SELECTOR_INVALID
+   * Sets the integration that a project defines; null = none.
+   * @throws AIOT_ALREADY_EXISTS (another project), AIOT_SELECTOR_INVALID, AIOT_REQUEST_INVALID (too many devices)
    */
   async apply(
     { project, definition }: { project: string; definition: HomeAssistant | null },
     who: string,
   ): Promise<HomeAssistantApplied> {
     const { store, events, now } = this.parts;
-    if (definition) parseSelector(definition.selector, now());
+    if (definition) {
+      parseSelector(definition.selector, now());
+      await shownDevices(this.parts.devices, definition.selector);
+    }
     return store.transaction().execute(async (transaction) => {
       const before = await storedIn(transaction);
       const old = before.definition;
@@ -192,6 +198,23 @@ const nothing: HomeAssistant = {
 
 function isSamePlace(a: Pick<HomeAssistant, 'broker' | 'prefix'>, b: typeof a): boolean {
   return a.broker === b.broker && a.prefix === b.prefix;
+}
+
+/** The devices that a selector chooses, sorted by name. @throws AIOT_SELECTOR_INVALID, AIOT_REQUEST_INVALID (too many) */
+async function shownDevices(devices: Parts['devices'], selector: string): Promise<DeviceRecord[]> {
+  const shown: DeviceRecord[] = [];
+  let count = 0;
+  await devices.visit((device) => {
+    if (!isShown(device)) return;
+    count++;
+    if (count <= mostDevices) shown.push(device);
+  }, selector);
+  if (count <= mostDevices) return shown;
+  throw new AiotError(
+    'AIOT_REQUEST_INVALID',
+    `the Home Assistant integration selects ${count} devices; the limit is ${mostDevices}`,
+    { next: 'Select fewer with `selector` in integrations.homeAssistant.' },
+  );
 }
 
 async function storedIn(store: Store): Promise<Stored> {
@@ -372,7 +395,7 @@ class Announcer {
     }
     const canInstall = link.knowsUsers || installs !== null;
     const place: HomePlace = { platform, prefix, version, url: url(), canInstall };
-    const shown = devices.select(this.definition.selector).filter(isShown);
+    const shown = await shownDevices(devices, this.definition.selector);
     const releases = await this.releases();
     const topics = new Set(shown.map(({ name }) => homeTopics(name, place).config));
     await this.remove(

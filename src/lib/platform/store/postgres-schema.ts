@@ -97,7 +97,10 @@ async function requireServer(session: Session, shown: string): Promise<void> {
   });
 }
 
-/** Continues each sequence above the highest id, because rows inserted with explicit ids do not advance it. */
+/**
+ * Continues each sequence above the highest id, because rows inserted with explicit ids do not advance it. Other sequences are left alone:
+ * replicas of an earlier version may have drawn ids for rows that they have not committed.
+ */
 async function drawOn(session: Session): Promise<void> {
   const columns = await session.query<{ table: string; column: string }>(
     `SELECT table_name AS "table", column_name AS "column" FROM information_schema.columns
@@ -105,8 +108,10 @@ async function drawOn(session: Session): Promise<void> {
   );
   for (const { table, column } of columns) {
     await session.query(
-      `SELECT setval(pg_get_serial_sequence('"${table}"', '${column}'), max("${column}")) FROM "${table}"
-       HAVING max("${column}") IS NOT NULL`,
+      `SELECT setval(sequence, highest)
+       FROM (SELECT pg_get_serial_sequence('"${table}"', '${column}')::regclass AS sequence) AS s,
+         (SELECT max("${column}") AS highest FROM "${table}") AS h
+       WHERE highest > coalesce(pg_sequence_last_value(sequence), 0)`,
     );
   }
 }
