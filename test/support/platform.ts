@@ -11,7 +11,7 @@ import { startPlatform } from '../../src/lib/platform/start.js';
 /** The roles of every platform, sorted. */
 export const platformRoles = [
   ...['alarm-notices', 'alarm-targets', 'alarms', 'audit', 'blobs', 'calls', 'crashes', 'events', 'health'],
-  ...['home-assistant', 'jobs', 'retention', 'rollouts', 'scrub', 'settings', 'webhooks'],
+  ...['home-assistant', 'jobs', 'retention', 'rollouts', 'scrub', 'settings', 'sparkplug', 'webhooks'],
 ];
 
 /** The roles of a platform whose replicas share a database, sorted. */

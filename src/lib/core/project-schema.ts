@@ -489,9 +489,35 @@ const homeAssistant = z.strictObject({
   classes: z.record(z.string(), z.string().min(1)).default({}),
 });
 
+/** A level of a Sparkplug topic. */
+const sparkplugLevel = z
+  .string()
+  .regex(/^[^/+#\p{Cc}]+$/u, 'expected a name without /, + and #')
+  .max(100);
+
+/** The platform's devices as devices of a Sparkplug edge node: `aiot up --project`. */
+const sparkplug = z.strictObject({
+  /** Sparkplug group of the edge node. */
+  group: sparkplugLevel,
+  /** Name of the edge node; absent = the project's. */
+  node: sparkplugLevel.optional(),
+  /** Address of the broker; absent = the platform's own broker. `$AIOT_NOTIFY_…` stands for a variable of the platform's environment. */
+  broker: z
+    .string()
+    .regex(/^mqtts?:\/\/\S+$/, 'expected a URL such as mqtt://HOST:1883')
+    .optional(),
+  /** Selector of the devices. */
+  selector: z.string().min(1).max(4000).default('all'),
+  /** Minimum time between two messages with the values of a device. */
+  every: span.default('10s'),
+  /** Whether data contains numbers (aliases) instead of names. */
+  aliases: z.boolean().default(true),
+});
+
 /** Other systems that show the platform's devices. */
 const integrations = z.strictObject({
   homeAssistant: z.union([z.boolean(), homeAssistant]).optional(),
+  sparkplug: sparkplug.optional(),
 });
 
 /** A JSON Schema (draft 2020-12) of an object. */

@@ -113,4 +113,5 @@ export {
   type SettingsLayer,
   settingsDrift,
 } from './settings.js';
+export { metricsOf, type Sparkplug, sparkplugSchema } from './sparkplug.js';
 export { compareVersions } from './version.js';

@@ -2,12 +2,13 @@ import type { PlatformUrls } from '../api/api.js';
 import type { ApplyAlarmTargets, ProjectAlarmsApplied } from '../api/contract/alarm-targets.js';
 import type { ApplyAlarms } from '../api/contract/alarms.js';
 import type { ApplyCommands, CommandsApplied } from '../api/contract/commands.js';
-import type { ApplySettings, HomeAssistantApplied, SettingsApplied } from '../api/contract/settings.js';
+import type { ApplySettings, IntegrationApplied, SettingsApplied } from '../api/contract/settings.js';
 import type { Sync } from '../core/append-log.js';
 import type { OtlpOptions } from '../core/otlp-options.js';
 import type { Clock } from '../core/time.js';
 import type { Tracer } from '../core/trace.js';
 import type { HomeAssistant } from '../fleet/home-assistant.js';
+import type { Sparkplug } from '../fleet/sparkplug.js';
 import type { ProviderOptions } from './access/provider.js';
 import type { BrokerLimits } from './broker/limits.js';
 import type { BoardListener } from './broker/listeners.js';
@@ -142,7 +143,12 @@ export interface Platform {
   applyHomeAssistant(request: {
     project: string;
     definition: HomeAssistant | null;
-  }): Promise<HomeAssistantApplied | null>;
+  }): Promise<IntegrationApplied | null>;
+  /** Replaces the Sparkplug edge node of a project (null = none); null in the same cases as for alarms. */
+  applySparkplug(request: {
+    project: string;
+    definition: Sparkplug | null;
+  }): Promise<IntegrationApplied | null>;
   /** Creates a link that logs one browser into the dashboard with this token's rights; null for an invalid token. */
   loginLink(token: string): Promise<string | null>;
   /** Records the steps of messages in this process; absent = no traces are recorded. */

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { PlatformUrls } from '../api/api.js';
 import { type ProjectAlarmsApplied, withTargets } from '../api/contract/alarm-targets.js';
 import type { CommandsApplied } from '../api/contract/commands.js';
-import type { HomeAssistantApplied, SettingsApplied } from '../api/contract/settings.js';
+import type { IntegrationApplied, SettingsApplied } from '../api/contract/settings.js';
 import { sha256Hex } from '../core/crypto.js';
 import { aiotVersion } from '../core/folders.js';
 import { preload } from '../core/process.js';
@@ -43,6 +43,7 @@ import { type LiveHub, liveHub } from './devices/talk.js';
 import { openingError } from './errors.js';
 import { Alarms } from './events/alarms.js';
 import { HomeAssistantService } from './events/home-assistant.js';
+import { SparkplugService } from './events/sparkplug.js';
 import { openEvents } from './events/start.js';
 import { createApp } from './http/app.js';
 import { datasetsSeen, ingest } from './ingest.js';
@@ -81,7 +82,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   try {
     const started = await startParts(options, parts);
     const { urls, ca, token, figures, streams, loginLink } = started;
-    const { applyAlarms, applyCommands, applySettings, applyHomeAssistant } = started;
+    const { applyAlarms, applyCommands, applySettings, applyHomeAssistant, applySparkplug } = started;
     let stopped: Promise<void> | undefined;
     return {
       urls,
@@ -92,6 +93,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       applyCommands,
       applySettings,
       applyHomeAssistant,
+      applySparkplug,
       loginLink,
       tracer: started.tracer,
       ...(token === undefined ? {} : { token }),
@@ -117,7 +119,8 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
   ingestPlanOf(options.engines, '');
   const ground = { options, lifecycle, host, urls, log, now, otlp, disk: new DiskFigures(), later: {} };
   const started = await platformParts.start(ground, lifecycle);
-  const { folder, state, broker, alarms, commands, settings, homeAssistant, outgoing, token } = started;
+  const { folder, state, broker, alarms, commands, settings, outgoing, token } = started;
+  const { homeAssistant, sparkplug } = started;
   folder.keep();
   log.debug({ urls }, 'ready');
   preload(() => import('../model/index.js'));
@@ -150,13 +153,20 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
     return applied;
   };
   const applyHomeAssistant: Platform['applyHomeAssistant'] = async (request) => {
-    let applied: HomeAssistantApplied | null = null;
+    let applied: IntegrationApplied | null = null;
     await whenSound(state.engine, async () => {
       applied = await homeAssistant.apply(request, 'platform');
     });
     return applied;
   };
-  const apply = { applyAlarms, applyCommands, applySettings, applyHomeAssistant };
+  const applySparkplug: Platform['applySparkplug'] = async (request) => {
+    let applied: IntegrationApplied | null = null;
+    await whenSound(state.engine, async () => {
+      applied = await sparkplug.apply(request, 'platform');
+    });
+    return applied;
+  };
+  const apply = { applyAlarms, applyCommands, applySettings, applyHomeAssistant, applySparkplug };
   return { urls, ca: authority.file, token, figures, streams, ...apply, loginLink, tracer: otlp?.tracer };
 }
 
@@ -239,6 +249,7 @@ const platformParts = new PartTable<Ground>()
     close,
   )
   .part('homeAssistant', homeAssistantOf)
+  .part('sparkplug', ({ state, broker, log, now }) => new SparkplugService({ ...state, broker, log, now }))
   .part('begun', ({ state, outgoing }) => whenSound(state.engine, outgoing.begin))
   .part('replicas', replicasOf)
   .part(
@@ -484,10 +495,12 @@ async function startBackground(
     commands: DeviceCommands;
     settings: DeviceSettingsService;
     homeAssistant: HomeAssistantService;
+    sparkplug: SparkplugService;
     workers: WorkerStates;
   },
 ) {
-  const { log, state, rollouts, outgoing, alarms, commands, settings, homeAssistant, workers } = started;
+  const { log, state, rollouts, outgoing, alarms, commands, settings, workers } = started;
+  const { homeAssistant, sparkplug } = started;
   const { audit, engine, retention, orphans, scrub, attention, crashes } = state;
   const all = [
     ...rollouts.workers(),
@@ -500,6 +513,7 @@ async function startBackground(
     commands.worker(),
     settings.worker(),
     homeAssistant.worker(),
+    sparkplug.worker(),
     audit.worker(),
   ];
   let end: () => Promise<void> | undefined = () => undefined;

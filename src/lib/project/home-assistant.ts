@@ -6,8 +6,8 @@ import { parseSelector } from '../fleet/selector.js';
 import { hasSecret } from './alarms.js';
 
 /** Limits of `every`, ms. */
-const shortestMs = 1000;
-const longestMs = 3_600_000;
+export const shortestMs = 1000;
+export const longestMs = 3_600_000;
 
 /** The integration with Home Assistant in a project's aiot.yaml; null = none. @throws AIOT_PROJECT_INVALID */
 export function homeAssistantOf({ config, file }: Project): HomeAssistant | null {

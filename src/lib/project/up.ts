@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { ProjectAlarmsApplied } from '../api/contract/alarm-targets.js';
 import type { CommandsApplied } from '../api/contract/commands.js';
-import type { HomeAssistantApplied, SettingsApplied } from '../api/contract/settings.js';
+import type { IntegrationApplied, SettingsApplied } from '../api/contract/settings.js';
 import { AiotError } from '../core/errors.js';
 import { loadProject, type Project } from '../core/project.js';
 import { deferred } from '../core/tasks.js';
@@ -18,6 +18,7 @@ import { parseStreamUrl } from '../stream/url.js';
 import { alarmsOf, targetsOf } from './alarms.js';
 import { commandsOf, settingsOf } from './commands.js';
 import { homeAssistantOf } from './home-assistant.js';
+import { sparkplugOf } from './sparkplug.js';
 
 export interface UpProjectOptions extends Omit<UpOptions, 'boards' | 'readers' | 'project'> {
   /** Folder of aiot.yaml. */
@@ -36,7 +37,7 @@ const patienceMs = 3000;
 
 /**
  * Starts a platform and, in the same process, the services of a project: a listener for its boards, and its routes, each of which is
- * supervised separately. The project's alarms, notification targets, commands, settings and Home Assistant integration on the platform are
+ * supervised separately. The project's alarms, notification targets, commands, settings and integrations on the platform are
  * synchronized with the file. If anything in the project is invalid, nothing is started.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_ROUTE_INVALID, as `up`, and permanent errors of a route
  */
@@ -49,6 +50,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
   const commands = await commandsOf(project);
   const settings = await settingsOf(project);
   const definition = homeAssistantOf(project);
+  const edgeNode = sparkplugOf(project);
   const readers = Object.fromEntries(routes.flatMap(readersOf));
   const { boardPort } = options;
   const restart = restartOf({ ...options, project: { dir: options.project, set: given, boardPort } });
@@ -66,7 +68,8 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
   let applied: ProjectAlarmsApplied | null;
   let appliedCommands: CommandsApplied | null;
   let appliedSettings: SettingsApplied | null;
-  let homeAssistant: HomeAssistantApplied | null;
+  let homeAssistant: IntegrationApplied | null;
+  let sparkplug: IntegrationApplied | null;
   try {
     for (const route of routes) {
       const open = localOpener(platform.streams, route.name);
@@ -78,6 +81,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
     appliedCommands = await platform.applyCommands({ project: project.config.name, commands });
     appliedSettings = await platform.applySettings({ project: project.config.name, settings });
     homeAssistant = await platform.applyHomeAssistant({ project: project.config.name, definition });
+    sparkplug = await platform.applySparkplug({ project: project.config.name, definition: edgeNode });
     const ready = Promise.all([...running.values()].map((one) => one.ready));
     await Promise.race([ready, clock.sleep(patienceMs)]);
   } catch (error) {
@@ -90,6 +94,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
     project: {
       ...{ name: project.config.name, dir: project.dir, routes: states },
       ...{ alarms: applied, commands: appliedCommands, settings: appliedSettings, homeAssistant },
+      sparkplug,
     },
   };
   return { ...platform, result, stop };

@@ -98,6 +98,9 @@ export {
 } from './route/types.js';
 export { runWatched } from './route/watch.js';
 export { type Bucket, openBucket } from './s3/client.js';
+export { connectEdgeNode } from './sparkplug/connection.js';
+export { EdgeNode, type MetricValue } from './sparkplug/edge-node.js';
+export { dataType, sparkplugCodec } from './sparkplug/payload.js';
 export { openSpool, type Spool, spoolState } from './spool/spool.js';
 export {
   missingSentences,

@@ -46,14 +46,14 @@ export type ApplySettings = z.input<typeof applySettingsSchema>;
 export const settingsAppliedSchema = appliedSchema;
 export type SettingsApplied = z.output<typeof settingsAppliedSchema>;
 
-/** How a project's definition changed the Home Assistant integration. */
-export const homeAssistantAppliedSchema = z.object({
+/** How a project's definition changed an integration, such as the one with Home Assistant. */
+export const integrationAppliedSchema = z.object({
   project: name,
   change: z.enum(['created', 'changed', 'removed', 'unchanged']),
   /** Address without credentials; `own` = the platform's broker; null = nothing is published. */
   broker: z.string().nullable(),
 });
-export type HomeAssistantApplied = z.output<typeof homeAssistantAppliedSchema>;
+export type IntegrationApplied = z.output<typeof integrationAppliedSchema>;
 
 const change = {
   /** Values to set: objects are merged, lists and other values are replaced. */

@@ -424,6 +424,11 @@ export const eventTypes = {
   ),
   'session.end': kind('token id', 'A browser was logged out of the dashboard.'),
   'session.link': kind('token id', 'A one-time login link was created.'),
+  'sparkplug.apply': kind(
+    'project',
+    'The Sparkplug edge node was created, changed or removed; `broker` contains no credentials.',
+    z.object({ change: z.string(), broker: z.string().nullable() }),
+  ),
   'token.create': kind('token', 'A token was created.'),
   'token.revoke': kind('token', 'A token was revoked.'),
   'token.rotate': kind(

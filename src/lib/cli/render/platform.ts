@@ -277,12 +277,16 @@ export function platformText({
   if (commands !== '') lines.push(['commands', commands]);
   const settings = project?.settings ? appliedNames(project.settings) : '';
   if (settings !== '') lines.push(['device settings', settings]);
-  const home = project?.homeAssistant ?? null;
-  if (home !== null && (home.broker !== null || home.change === 'removed'))
+  for (const [name, applied] of [
+    ['Home Assistant', project?.homeAssistant ?? null],
+    ['Sparkplug', project?.sparkplug ?? null],
+  ] as const) {
+    if (applied === null || (applied.broker === null && applied.change !== 'removed')) continue;
     lines.push([
-      'Home Assistant',
-      home.broker === null ? 'removed' : home.broker === 'own' ? 'this broker' : home.broker,
+      name,
+      applied.broker === null ? 'removed' : applied.broker === 'own' ? 'this broker' : applied.broker,
     ]);
+  }
   lines.push(['context', context ?? 'none']);
   if (token !== undefined) lines.push(['token', token], ['', dim('shown once; stored in the context')]);
   const switched = replaced === undefined ? '' : `\nSwitched to the context ${context} (was ${replaced})`;

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { atLeast, scopeCovers } from '../../api/contract/access.js';
-import type { HomeAssistantApplied } from '../../api/contract/settings.js';
+import type { IntegrationApplied } from '../../api/contract/settings.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError, unless } from '../../core/errors.js';
 import { onAbort } from '../../core/tasks.js';
@@ -108,7 +108,7 @@ export class HomeAssistantService {
   async apply(
     { project, definition }: { project: string; definition: HomeAssistant | null },
     who: string,
-  ): Promise<HomeAssistantApplied> {
+  ): Promise<IntegrationApplied> {
     const { store, events, now } = this.parts;
     if (definition) {
       parseSelector(definition.selector, now());
@@ -551,14 +551,7 @@ class Announcer {
     const key = `${name}@${version}`;
     const cached = this.answers.get(key);
     if (cached !== undefined) return cached;
-    const model = await unless('AIOT_NOT_FOUND', this.parts.models.get(name, version));
-    const kind = model?.answer?.kind;
-    const answer =
-      kind === 'classes' || kind === 'probability' || kind === 'reconstruction'
-        ? kind
-        : kind === undefined
-          ? null
-          : 'value';
+    const answer = await answerOf(this.parts.models, { name, version });
     if (this.answers.size > 1000) this.answers.clear();
     this.answers.set(key, answer);
     return answer;
@@ -666,8 +659,19 @@ class Announcer {
   }
 }
 
+/** Kind of a model's output; null = the model is unknown. */
+export async function answerOf(
+  models: Pick<Models, 'get'>,
+  { name, version }: { name: string; version: number },
+): Promise<HomeDevice['answer']> {
+  const model = await unless('AIOT_NOT_FOUND', models.get(name, version));
+  const kind = model?.answer?.kind;
+  if (kind === undefined) return null;
+  return kind === 'classes' || kind === 'probability' || kind === 'reconstruction' ? kind : 'value';
+}
+
 /** The part of an inference that Home Assistant shows: of the scores, only the first and the highest, because a message may have 1 MiB. */
-function summaryOf({ label, voted, scores = [], value }: Inference): HomeState['inference'] {
+export function summaryOf({ label, voted, scores = [], value }: Inference): HomeState['inference'] {
   const [first] = scores;
   return { label, voted, value, scores: first === undefined ? [] : [first, highest(scores)] };
 }
@@ -678,7 +682,7 @@ function sameReleases(a: Newest, b: Newest): boolean {
 }
 
 /** Repeats a task after a pause until the signal is aborted. */
-async function repeat(signal: AbortSignal, task: () => Promise<void>): Promise<void> {
+export async function repeat(signal: AbortSignal, task: () => Promise<void>): Promise<void> {
   while (!signal.aborted) {
     await task();
     await delay(tickMs, undefined, { signal }).catch(() => {});
@@ -686,7 +690,7 @@ async function repeat(signal: AbortSignal, task: () => Promise<void>): Promise<v
 }
 
 /** Waits until all tasks have ended. The first failure ends the others, and is thrown. */
-async function together(tasks: Promise<void>[], ending: AbortController): Promise<void> {
+export async function together(tasks: Promise<void>[], ending: AbortController): Promise<void> {
   const failures: unknown[] = [];
   const settled = tasks.map((task) =>
     task.catch((error: unknown) => {

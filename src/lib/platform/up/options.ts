@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { platformUrlsSchema } from '../../api/api.js';
 import { projectAlarmsAppliedSchema } from '../../api/contract/alarm-targets.js';
 import { commandsAppliedSchema } from '../../api/contract/commands.js';
-import { homeAssistantAppliedSchema, settingsAppliedSchema } from '../../api/contract/settings.js';
+import { integrationAppliedSchema, settingsAppliedSchema } from '../../api/contract/settings.js';
 import { dataFolder } from '../../core/folders.js';
 import { formatDuration } from '../../core/time.js';
 import { secretIn } from '../../stream/url.js';
@@ -92,7 +92,9 @@ export const upResultSchema = z.object({
       /** Changes to the settings of the project's devices; null while the database is being checked. */
       settings: settingsAppliedSchema.nullable(),
       /** Change to what is published for Home Assistant; null while the database is being checked. */
-      homeAssistant: homeAssistantAppliedSchema.nullable(),
+      homeAssistant: integrationAppliedSchema.nullable(),
+      /** Change to the Sparkplug edge node; null while the database is being checked. */
+      sparkplug: integrationAppliedSchema.nullable(),
     })
     .optional(),
 });

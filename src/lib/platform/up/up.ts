@@ -26,6 +26,7 @@ export interface UpPlatform {
   applyCommands: Platform['applyCommands'];
   applySettings: Platform['applySettings'];
   applyHomeAssistant: Platform['applyHomeAssistant'];
+  applySparkplug: Platform['applySparkplug'];
   tracer: Platform['tracer'];
   stop(): Promise<void>;
 }
@@ -106,8 +107,10 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       await platform.stop();
       boundless();
     };
-    const { streams, applyAlarms, applyCommands, applySettings, applyHomeAssistant, tracer } = platform;
-    return { result, streams, applyAlarms, applyCommands, applySettings, applyHomeAssistant, tracer, stop };
+    const { streams, applyAlarms, applyCommands, applySettings, tracer } = platform;
+    const { applyHomeAssistant, applySparkplug } = platform;
+    const apply = { applyAlarms, applyCommands, applySettings, applyHomeAssistant, applySparkplug };
+    return { result, streams, ...apply, tracer, stop };
   } catch (error) {
     await platform.stop();
     throw error;

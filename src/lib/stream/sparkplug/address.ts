@@ -48,6 +48,5 @@ export function sinkAddress(url: StreamUrl, options: Pick<StreamOptions, 'client
       'AIOT_STREAM_URL',
       `${url.endpoint}: expected the names of an edge node, and optionally a device: ${url.endpoint}/GROUP/NODE/DEVICE`,
     );
-  // The broker ends an earlier connection of the same client, and publishes its will, before it accepts the new one.
-  return { group, node, device, aliases, clientId: clientId ?? `aiot-${group}-${node}`, keepalive };
+  return { group, node, device, aliases, clientId, keepalive };
 }

@@ -4,6 +4,8 @@ import { dataType, type Metric, namespace, rebirthMetric, type SparkplugCodec, t
 /** A value for a metric; `unit` is sent with births. */
 export interface MetricValue {
   value: unknown;
+  /** Data type; absent = as the value's, which null does not have. */
+  type?: number;
   unit?: string;
 }
 
@@ -51,6 +53,14 @@ export class EdgeNode {
     },
   ) {}
 
+  get group(): string {
+    return this.parts.group;
+  }
+
+  get name(): string {
+    return this.parts.node;
+  }
+
   /** Filter of the commands to this node. */
   get commands(): string {
     return this.topic('NCMD');
@@ -94,11 +104,11 @@ export class EdgeNode {
     const known = device === null ? this.own : this.metricsOf(device);
     let needsBirth = device !== null && !this.born.has(device);
     const changed: Metric[] = [];
-    for (const [name, { value, unit }] of values) {
+    for (const [name, { value, unit, type: declared }] of values) {
       const before = known.get(name);
       // Null has no type of its own.
       const { type, value: sent } =
-        value === null ? { type: before?.type ?? dataType.string, value } : typed(value);
+        value === null ? { type: declared ?? before?.type ?? dataType.string, value } : typed(value);
       const isSame = before !== undefined && before.type === type && before.unit === unit;
       const alias = before?.alias ?? String(this.nextAlias++);
       if (!isSame) needsBirth = true;

@@ -2,9 +2,10 @@ import type { MqttClient } from 'mqtt';
 import { AiotError } from '../../core/errors.js';
 import { decodeAuto } from '../decode/values.js';
 import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
-import { connectBroker, disconnectBroker, refusalOf } from '../mqtt/connect.js';
+import { refusalOf } from '../mqtt/connect.js';
 import type { StreamUrl } from '../url.js';
 import { sinkAddress } from './address.js';
+import { connectEdgeNode } from './connection.js';
 import { EdgeNode, type MetricValue } from './edge-node.js';
 import { levelPattern, sparkplugCodec } from './payload.js';
 
@@ -33,27 +34,18 @@ export async function openSparkplugSink(
   const { group, node: name, device: fixed, aliases, clientId, keepalive } = sinkAddress(url, options);
   const node = new EdgeNode({ codec: await sparkplugCodec(), group, node: name, aliases, now: Date.now });
   const { ca, cert, key, username, password, connectTimeoutMs, signal } = options;
-  const client = await connectBroker(broker, {
-    ...{ will: willOf(node), clientId, ca, cert, key, username, password },
+  let isClosed = false;
+  let why: AiotError | undefined;
+  const connection = await connectEdgeNode(node, broker, {
+    ...{ ca, cert, key, username, password },
+    ...(clientId === undefined ? {} : { clientId }),
     ...(keepalive === undefined ? {} : { keepalive }),
     ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),
     ...(signal === undefined ? {} : { signal }),
   });
+  const { client, send } = connection;
   const known = new Set<string>();
-  let isClosed = false;
-  let why: AiotError | undefined;
-  const begin = () => {
-    client.subscribe(node.commands, { qos: 1 });
-    send(client, node.births());
-  };
-  client.on('reconnect', () => {
-    client.options.will = willOf(node);
-  });
-  client.on('message', (_topic, payload) => send(client, node.answer(payload)));
-  client.on('connect', () => {
-    options.onState?.('connected');
-    begin();
-  });
+  client.on('connect', () => options.onState?.('connected'));
   const lost = () => {
     options.onState?.('disconnected', why);
     why = undefined;
@@ -62,7 +54,6 @@ export async function openSparkplugSink(
   client.on('error', (error) => {
     why = refusalOf(error, endpoint) ?? why;
   });
-  begin();
 
   const measured = (message: OutgoingMessage) => {
     const device = fixed ?? deviceOf(message, url.path);
@@ -83,7 +74,7 @@ export async function openSparkplugSink(
         const updates = messages.filter(({ tombstone }) => !tombstone).map(measured);
         for (let attempt = 1; ; attempt++) {
           await whileDisconnected();
-          for (const { device, values, time } of updates) send(client, node.update(device, values, time));
+          for (const { device, values, time } of updates) send(node.update(device, values, time));
           if (await isConfirmed(client, node.commands)) return;
           // A broker also closes the connection on a message that it does not accept.
           if (attempt === mostAttempts)
@@ -102,8 +93,7 @@ export async function openSparkplugSink(
       clearTimeout(timer);
       isClosed = true;
       client.off('close', lost);
-      if (client.connected) send(client, [node.death()]);
-      await disconnectBroker(client);
+      await connection.close();
       client.emit('close');
       await last;
     },
@@ -125,17 +115,6 @@ export async function openSparkplugSink(
       });
     }
   }
-}
-
-function willOf(node: EdgeNode) {
-  const { topic, payload, qos } = node.will();
-  return { topic, payload: Buffer.from(payload), qos, retain: false };
-}
-
-/** Sends at once, or not at all: messages that waited for the next connection would precede its births. */
-function send(client: MqttClient, messages: ReturnType<EdgeNode['births']>): void {
-  if (!client.connected) return;
-  for (const { topic, payload, qos } of messages) client.publish(topic, Buffer.from(payload), { qos });
 }
 
 /**
