@@ -17,14 +17,24 @@ import { runInPython } from '../support/tflite.js';
 
 const runs = 20;
 /** Operators for which LiteRT has no reference kernel. */
-const optimizedOnly: OperatorName[] = ['CEIL', 'ELU', 'ROUND'];
+const optimizedOnly: string[] = ['CEIL', 'ELU', 'ROUND'];
 
 /** Operators that the reader replaces, with the operators that appear in their place. */
 const replaced: Readonly<Record<string, readonly OperatorName[]>> = {
   ADD_N: ['ADD', 'ADD', 'ADD'],
+  CUMSUM: ['UNPACK', 'ADD', 'PACK'],
+  'CUMSUM-exclusive': ['UNPACK', 'ADD', 'PACK'],
+  'CUMSUM-vector': ['UNPACK', 'ADD', 'PACK'],
+  'GATHER_ND-computed': ['MUL', 'SPLIT', 'ADD', 'GATHER'],
+  'GATHER_ND-rows': ['GATHER'],
+  GATHER_ND: ['GATHER'],
+  L2_POOL_2D: ['SQUARE', 'AVERAGE_POOL_2D', 'SQRT'],
   FLOOR_DIV: ['DIV', 'FLOOR'],
   ZEROS_LIKE: [],
 };
+
+/** The mean in an L2_POOL_2D is rounded in another place than in TFLite Micro. */
+const roundedOtherwise = new Set<string>(['L2_POOL_2D']);
 
 async function converterFiles(): Promise<{ op: OperatorName; file: Uint8Array }[]> {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-converter-operators-'));
@@ -89,7 +99,7 @@ describeReal('tensorflow', 'a file with each operator, written by TensorFlow', (
     }, 300_000);
 
     describeReal('tflm', 'and in TFLite Micro', () => {
-      it('operators that the reader replaces yield the same bits', async () => {
+      it('operators that the reader replaces yield the same bits, except for the rounding of means', async () => {
         const files = (await converterFiles()).filter(({ op }) => op in replaced);
         const jobs = files.map(({ op, file }, seed) => {
           const { graph } = importTflite(file);
@@ -105,7 +115,9 @@ describeReal('tensorflow', 'a file with each operator, written by TensorFlow', (
           const ours = Array.from({ length: runs }, (_, run) => [
             ...interpreter.invoke(input.subarray(run * size, (run + 1) * size)),
           ]).flat();
-          expect(ours, op).toEqual([...new Float32Array(outputs[index]!.output.buffer)]);
+          const theirs = new Float32Array(outputs[index]!.output.buffer);
+          if (roundedOtherwise.has(op)) expect(apart(Float32Array.from(ours), theirs), op).toBeLessThan(2e-5);
+          else expect(ours, op).toEqual([...theirs]);
         });
       }, 300_000);
     });

@@ -249,6 +249,68 @@ describe('a damaged or foreign file', () => {
     },
   );
 
+  const int32 = (name: string, shape: number[], values?: number[]): Tensor => ({
+    ...{ name, type: 'int32', shape },
+    ...(values && { data: Int32Array.from(values) }),
+  });
+
+  it.each([
+    [
+      'computed positions',
+      undefined,
+      ['RESHAPE', 'RESHAPE', 'MUL', 'SPLIT', 'ADD', 'RESHAPE', 'GATHER', 'RESHAPE'],
+    ],
+    ['constant positions', [1, 2, 0, 1], ['RESHAPE', 'GATHER', 'RESHAPE']],
+  ] as const)('reads a GATHER_ND with %s as a GATHER, on int8 too', (_, positions, names) => {
+    const scaled = { quantization: { scale: [0.5], zeroPoint: [3], axis: 0 } };
+    const tensors: Tensor[] = [
+      { name: 'x', type: 'int8', shape: [2, 3, 2], ...scaled },
+      int32('at', [2, 2], positions && [...positions]),
+      { name: 'y', type: 'int8', shape: [2, 2], ...scaled },
+    ];
+    const own = foldShapes(tensors, [{ op: 'GATHER_ND', inputs: [0, 1], outputs: [2], options: {} }]);
+    expect(own.operators.map(({ op }) => op)).toEqual(names);
+    const inputs = positions ? [0] : [0, 1];
+    const graph: Graph = { ...own, name: '', description: '', inputs, outputs: [2] };
+    const x = Int8Array.from({ length: 12 }, (_, i) => i);
+    const given = positions ? [x] : [x, Int32Array.of(1, 2, 0, 1)];
+    expect([...createInterpreter(graph).run(given)[0]!]).toEqual([10, 11, 2, 3]);
+  });
+
+  it('reads an EMBEDDING_LOOKUP as a GATHER, unless it also converts', () => {
+    const fold = (type: 'float32' | 'int8') =>
+      foldShapes(
+        [
+          int32('ids', [3]),
+          { name: 'table', type: 'float32', shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) },
+          { name: 'y', type, shape: [3, 2] },
+        ],
+        [{ op: 'EMBEDDING_LOOKUP', inputs: [0, 1], outputs: [2], options: {} }],
+      );
+    const graph: Graph = { ...fold('float32'), name: '', description: '', inputs: [0], outputs: [2] };
+    expect([...createInterpreter(graph).run([Int32Array.of(1, 0, 1)])[0]!]).toEqual([3, 4, 1, 2, 3, 4]);
+    expect(refusal(() => fold('int8'))).toBe(
+      'AIOT_TFLITE_UNSUPPORTED: operator 0: EMBEDDING_LOOKUP is not supported',
+    );
+  });
+
+  it('computes the shape of a BROADCAST_ARGS', () => {
+    const tensors = [int32('a', [2], [3, 1]), int32('b', [3], [2, 1, 5]), int32('y', [3])];
+    const own = foldShapes(tensors, [{ op: 'BROADCAST_ARGS', inputs: [0, 1], outputs: [2], options: {} }]);
+    expect(own).toMatchObject({ operators: [], tensors: [{}, {}, { data: Int32Array.of(2, 3, 5) }] });
+  });
+
+  it.each([
+    ['int8', 4],
+    ['float32', 65],
+  ] as const)('rejects a CUMSUM on %s over %i values', (type, count) => {
+    const x = (name: string): Tensor => ({ name, type, shape: [1, count] });
+    const operator = { op: 'CUMSUM' as const, inputs: [0, 1], outputs: [2], options: {} };
+    expect(refusal(() => foldShapes([x('x'), int32('axis', [], [1]), x('y')], [operator]))).toBe(
+      'AIOT_TFLITE_UNSUPPORTED: operator 0: CUMSUM is not supported: use at most 64 values, on float32',
+    );
+  });
+
   it('stores the zeros of a ZEROS_LIKE, and rejects it on int8', () => {
     const fold = (type: 'float32' | 'int8') => {
       const tensor = (name: string): Tensor => ({ name, type, shape: [1, 3] });

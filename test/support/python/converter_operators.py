@@ -33,6 +33,12 @@ OPERATORS = {
     "ADD": lambda x: x + weights(4),
     "ADD_N": lambda x: tf.add_n([x, tf.square(x), x * weights(4), tf.abs(x)]),
     "FLOOR_DIV": lambda x: tf.math.floordiv(x, weights(4)),
+    "CUMSUM": lambda x: tf.cumsum(x, axis=2),
+    "CUMSUM-exclusive": lambda x: tf.cumsum(x, axis=1, exclusive=True, reverse=True),
+    "CUMSUM-vector": lambda x: tf.cumsum(tf.reshape(x[:, :, 0, 0], [6]), reverse=True),
+    "GATHER_ND": lambda x: tf.gather_nd(x, tf.constant([[[0, 5, 1], [0, 2, 3]], [[0, 0, 0], [0, 4, 5]]])),
+    "GATHER_ND-computed": lambda x: tf.gather_nd(x, tf.cast(tf.reshape(tf.abs(x)[:, :4, 3, :3], [4, 3]) * [0.0, 1.9, 1.9], tf.int32)),
+    "GATHER_ND-rows": lambda x: tf.gather_nd(x[0], tf.cast(tf.abs(x)[0, :, 1, :1] * 1.9, tf.int32)),
     "ZEROS_LIKE": lambda x: tf.raw_ops.ZerosLike(x=x) - x,
     "ARG_MIN": lambda x: tf.cast(tf.argmin(x * weights(4), axis=3, output_type=tf.int32), tf.float32),
     "CAST": lambda x: tf.cast(tf.cast(x * 3, tf.int32), tf.float32),
@@ -187,6 +193,12 @@ def schema_files():
     options = (schema.BuiltinOptions.UnidirectionalSequenceLSTMOptions, lstm)
     code = schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM
     yield "UNIDIRECTIONAL_SEQUENCE_LSTM", by_schema(code, options, tensors, inputs, [15], ([0], [15]))
+
+    pool = schema.Pool2DOptionsT()
+    pool.padding, pool.strideH, pool.strideW, pool.filterHeight, pool.filterWidth = schema.Padding.SAME, 2, 1, 3, 2
+    options = (schema.BuiltinOptions.Pool2DOptions, pool)
+    tensors = [(IMAGE, None, False), ((1, 3, 6, 4), None, False)]
+    yield "L2_POOL_2D", by_schema(schema.BuiltinOperator.L2_POOL_2D, options, tensors, [0], [1], ([0], [1]))
 
     squeeze = schema.SqueezeOptionsT()
     squeeze.squeezeDims = [1]

@@ -53,8 +53,12 @@ export function foldShapes(
     } else if (operator.op === 'ZEROS_LIKE' && isNumber(output)) {
       const { shape } = known[operator.inputs[0]!] ?? output;
       known[operator.outputs[0]!] = { ...output, shape, data: zeros({ ...output, shape }) };
-    } else if (isShapeOperator(operator)) throw otherOperator(index, shapeRows[operator.op].code, '');
-    else {
+    } else if (isShapeOperator(operator)) {
+      const made = output && rewrites[operator.op]?.(operator, known);
+      if (made === undefined) throw otherOperator(index, shapeRows[operator.op].code, '');
+      left.push(...made.operators);
+      if (isOpen(operator.outputs[0]!)) known[operator.outputs[0]!] = { ...output!, shape: made.shape };
+    } else {
       left.push(operator);
       setShape(known, operator, isOpen);
     }
@@ -152,6 +156,192 @@ function dividedDown({ inputs, outputs }: ShapeOperator, tensors: Tensor[]): Ope
   ];
 }
 
+/** Operators in place of another one, and the shape of their output. */
+interface Rewritten {
+  operators: Operator[];
+  shape: number[];
+}
+
+/** Operators that are written with others. A function returns undefined for a use that is not supported. */
+const rewrites: {
+  [Name in ShapeOperatorName]?: (operator: ShapeOperator, tensors: Tensor[]) => Rewritten | undefined;
+} = {
+  CUMSUM: summedUp,
+  EMBEDDING_LOOKUP: lookedUp,
+  GATHER_ND: gatheredByPosition,
+  L2_POOL_2D: pooledSquares,
+};
+
+/** Adds a tensor like the given one, with another name and other fields. */
+function derived(tensors: Tensor[], from: Tensor, suffix: string, fields: Partial<Tensor>): number {
+  const { data: _, ...rest } = from;
+  return tensors.push({ ...rest, ...fields, name: `${from.name}/${suffix}` }) - 1;
+}
+
+const reshape = (x: number, y: number, newShape: number[]): Operator => ({
+  op: 'RESHAPE',
+  inputs: [x],
+  outputs: [y],
+  options: { newShape },
+});
+
+const plain = { activation: 'none' } as const;
+
+/** Converts an EMBEDDING_LOOKUP to a GATHER, whose inputs have the opposite order. */
+function lookedUp({ inputs, outputs }: ShapeOperator, tensors: Tensor[]): Rewritten | undefined {
+  const [rows, table] = [tensors[inputs[0]!], tensors[inputs[1]!]];
+  if (rows === undefined || table?.type !== tensors[outputs[0]!]!.type) return undefined;
+  const gather: Operator = {
+    op: 'GATHER',
+    inputs: [inputs[1]!, inputs[0]!],
+    outputs,
+    options: { axis: 0, batchDims: 0 },
+  };
+  return { operators: [gather], shape: [...rows.shape, ...table.shape.slice(1)] };
+}
+
+/**
+ * Converts a GATHER_ND to a GATHER from a table with one axis in place of those that are indexed. Like TFLite Micro, the kernel checks the
+ * position in this table, not the index on each axis.
+ */
+function gatheredByPosition({ inputs, outputs }: ShapeOperator, tensors: Tensor[]): Rewritten | undefined {
+  const [x, indices] = [tensors[inputs[0]!], tensors[inputs[1]!]];
+  const depth = indices?.shape.at(-1) ?? 0;
+  if (x === undefined || indices?.type !== 'int32' || depth < 1 || depth > x.shape.length) return undefined;
+  const [indexed, rest] = [x.shape.slice(0, depth), x.shape.slice(depth)];
+  const steps = indexed.map((_, k) => elementCount(indexed.slice(k + 1)));
+  const count = elementCount(indices.shape) / depth;
+  const operators: Operator[] = [];
+  const table = derived(tensors, x, 'rows', { shape: [elementCount(indexed), ...rest] });
+  if (x.data) tensors[table] = { ...tensors[table]!, data: x.data };
+  else operators.push(reshape(inputs[0]!, table, tensors[table]!.shape));
+  const places = placesOf(inputs[1]!, steps, count, tensors, operators);
+  const chosen = derived(tensors, x, 'chosen', { shape: [count, ...rest] });
+  const shape = [...indices.shape.slice(0, -1), ...rest];
+  operators.push(
+    { op: 'GATHER', inputs: [table, places], outputs: [chosen], options: { axis: 0, batchDims: 0 } },
+    reshape(chosen, outputs[0]!, shape),
+  );
+  return { operators, shape };
+}
+
+/** The tensor with the position of each index: the sum of its parts, each times its step. */
+function placesOf(
+  index: number,
+  steps: readonly number[],
+  count: number,
+  tensors: Tensor[],
+  operators: Operator[],
+): number {
+  const indices = tensors[index]!;
+  const depth = steps.length;
+  const places = derived(tensors, indices, 'places', { shape: [count] });
+  const { data } = indices;
+  if (data !== undefined) {
+    const sums = Int32Array.from({ length: count }, (_, i) =>
+      steps.reduce((sum, step, k) => sum + Number(data[i * depth + k]!) * step, 0),
+    );
+    tensors[places] = { ...tensors[places]!, data: sums };
+    return places;
+  }
+  if (depth === 1) {
+    operators.push(reshape(index, places, [count]));
+    return places;
+  }
+  const constant = (values: readonly number[], suffix: string) => {
+    const made = derived(tensors, indices, suffix, { shape: [values.length] });
+    tensors[made] = { ...tensors[made]!, data: Int32Array.from(values) };
+    return made;
+  };
+  const [flat, scaled] = ['flat', 'scaled'].map((suffix) =>
+    derived(tensors, indices, suffix, { shape: [count, depth] }),
+  ) as [number, number];
+  const parts = steps.map((_, k) => derived(tensors, indices, `part${k}`, { shape: [count, 1] }));
+  operators.push(reshape(index, flat, [count, depth]), {
+    op: 'MUL',
+    inputs: [flat, constant(steps, 'steps')],
+    outputs: [scaled],
+    options: plain,
+  });
+  operators.push({
+    op: 'SPLIT',
+    inputs: [constant([1], 'axis'), scaled],
+    outputs: parts,
+    options: { numSplits: depth },
+  });
+  const total = parts.slice(1).reduce((sum, part, k) => {
+    const next = derived(tensors, indices, `sum${k}`, { shape: [count, 1] });
+    operators.push({ op: 'ADD', inputs: [sum, part], outputs: [next], options: plain });
+    return next;
+  }, parts[0]!);
+  operators.push(reshape(total, places, [count]));
+  return places;
+}
+
+/** Converts an L2_POOL_2D on float32 to an AVERAGE_POOL_2D of squares, and a SQRT. */
+function pooledSquares(
+  { inputs, outputs, options }: ShapeOperator,
+  tensors: Tensor[],
+): Rewritten | undefined {
+  const [x, y] = [tensors[inputs[0]!], tensors[outputs[0]!]!];
+  if (x?.type !== 'float32' || (options.activation !== 'none' && options.activation !== 'relu'))
+    return undefined;
+  const pooling = { ...(options as OperatorOptions['AVERAGE_POOL_2D']), ...plain };
+  const pool: Operator = { op: 'AVERAGE_POOL_2D', inputs, outputs, options: pooling };
+  const shape = windowShape(pool as Windowed, x.shape, [], [0, 0, 0, x.shape[3] ?? 1]);
+  const squares = derived(tensors, x, 'squares', {});
+  const means = derived(tensors, y, 'means', { shape });
+  const operators: Operator[] = [
+    { op: 'SQUARE', inputs, outputs: [squares], options: {} },
+    { ...pool, inputs: [squares], outputs: [means] } as Operator,
+    { op: 'SQRT', inputs: [means], outputs, options: {} },
+  ];
+  return { operators, shape };
+}
+
+/** Converts a CUMSUM on float32 to ADDs in the same order, so that the sums are the same. */
+function summedUp({ inputs, outputs, options }: ShapeOperator, tensors: Tensor[]): Rewritten | undefined {
+  const [x, along] = [tensors[inputs[0]!], tensors[inputs[1]!]?.data];
+  if (x?.type !== 'float32' || !(along instanceof Int32Array) || along.length !== 1) return undefined;
+  const axis = along[0]! < 0 ? along[0]! + x.shape.length : along[0]!;
+  const count = x.shape[axis] ?? 0;
+  if (count < 1 || count > mostSummed) return undefined;
+  // A vector gets a second axis, so that its parts are not single numbers.
+  const wide = x.shape.length === 1 ? [count, 1] : x.shape;
+  const shape = wide.filter((_, k) => k !== axis);
+  const own = (suffix: string, of: number[]) => derived(tensors, x, suffix, { shape: of });
+  const [spread, joined] = [own('spread', wide), own('joined', wide)];
+  const parts = Array.from({ length: count }, (_, k) => own(`part${k}`, shape));
+  const operators: Operator[] = [
+    reshape(inputs[0]!, spread, wide),
+    { op: 'UNPACK', inputs: [spread], outputs: parts, options: { num: count, axis } },
+  ];
+  const ordered = options.reverse ? [...parts].reverse() : parts;
+  let sum = ordered[0]!;
+  const sums = ordered.map((part, k) => {
+    if (k === 0) return sum;
+    const next = own(`sum${k}`, shape);
+    operators.push({ op: 'ADD', inputs: [sum, part], outputs: [next], options: plain });
+    sum = next;
+    return next;
+  });
+  if (options.exclusive) {
+    const none = own('none', shape);
+    tensors[none] = { ...tensors[none]!, data: new Float32Array(elementCount(shape)) };
+    sums.unshift(none);
+    sums.pop();
+  }
+  if (options.reverse) sums.reverse();
+  operators.push(
+    { op: 'PACK', inputs: sums, outputs: [joined], options: { valuesCount: count, axis } },
+    reshape(joined, outputs[0]!, x.shape),
+  );
+  return { operators, shape: x.shape };
+}
+
+/** Maximum number of inputs of a PACK. */
+const mostSummed = 64;
+
 /** Maximum number of inputs of an integer CONCATENATION in TFLite Micro. */
 const mostTiles = 10;
 
@@ -188,6 +378,8 @@ export function valuesOf(
       const taken = second.map((at) => first[at]);
       return taken.includes(undefined) ? undefined : (taken as number[]);
     }
+    case 'BROADCAST_ARGS':
+      return inputs.length === 2 ? broadcast(first, second) : undefined;
     case 'REDUCE_PROD':
       return [first.reduce((product, value) => product * value, 1)];
     case 'STRIDED_SLICE': {
@@ -360,7 +552,8 @@ export function sliceAxes(
 
 /**
  * Operators that are replaced while a file is read. Operators that compute shapes for a dynamic batch become constants. A TILE becomes
- * CONCATENATIONs, a SELECT becomes a SELECT_V2, an ADD_N becomes ADDs, a FLOOR_DIV a DIV and a FLOOR, and a ZEROS_LIKE a constant.
+ * CONCATENATIONs, a SELECT becomes a SELECT_V2, an ADD_N becomes ADDs, a FLOOR_DIV a DIV and a FLOOR, and a ZEROS_LIKE a constant. See
+ * also `rewrites`.
  */
 export type ShapeOperatorName =
   | 'SHAPE'
@@ -371,7 +564,12 @@ export type ShapeOperatorName =
   | 'ADD_N'
   | 'FLOOR_DIV'
   | 'FLOOR_MOD'
-  | 'ZEROS_LIKE';
+  | 'ZEROS_LIKE'
+  | 'BROADCAST_ARGS'
+  | 'CUMSUM'
+  | 'EMBEDDING_LOOKUP'
+  | 'GATHER_ND'
+  | 'L2_POOL_2D';
 
 export interface ShapeOperator {
   op: ShapeOperatorName;
@@ -403,6 +601,11 @@ export const shapeRows: Readonly<Record<ShapeOperatorName, ReadRow>> = {
   FLOOR_DIV: { code: 90, optionsType: 65, fields: [], inputs: [2, 2] },
   FLOOR_MOD: { code: 95, optionsType: 72, fields: [], inputs: [2, 2] },
   ZEROS_LIKE: { code: 93, optionsType: 67, fields: [], inputs: [1, 1] },
+  BROADCAST_ARGS: { code: 145, optionsType: 0, fields: [], inputs: [2, 2] },
+  CUMSUM: { code: 128, optionsType: 102, fields: [flag(0, 'exclusive'), flag(1, 'reverse')], inputs: [2, 2] },
+  EMBEDDING_LOOKUP: { code: 7, optionsType: 0, fields: [], inputs: [2, 2] },
+  GATHER_ND: { code: 107, optionsType: 83, fields: [], inputs: [2, 2] },
+  L2_POOL_2D: { code: 12, optionsType: 5, fields: rowOf('AVERAGE_POOL_2D').fields, inputs: [1, 1] },
 };
 
 const byCode = new Map((Object.keys(shapeRows) as ShapeOperatorName[]).map((op) => [shapeRows[op].code, op]));
@@ -427,7 +630,6 @@ const recurrentPart: Other = { instead: recurrent, origin: 'part of an LSTM or G
 
 /** Unsupported operators in the schema, by code. Supported operators have a row in operators.ts. */
 const others: Readonly<Record<number, Other>> = {
-  7: { instead: 'use FULLY_CONNECTED on a one-hot input' }, // EMBEDDING_LOOKUP
   16: { instead: recurrent }, // LSTM
   20: { instead: 'fuse it into the layer before, or use TANH' }, // RELU_N1_TO_1
   24: { instead: recurrent }, // RNN
@@ -435,6 +637,7 @@ const others: Readonly<Record<number, Other>> = {
   77: { instead: fixedBatch }, // SHAPE
   78: { instead: 'use MUL' }, // POW
   81: { instead: fixedBatch }, // REDUCE_PROD
+  128: { instead: 'use at most 64 values, on float32' }, // CUMSUM
   150: { instead: 'use RELU or LEAKY_RELU' }, // GELU
 };
 
