@@ -120,8 +120,8 @@ See [TFLite operators](reference/tflite-operators.md) for their rules and for li
 
 ## Changes that aiot makes when it reads a file
 
-- SHAPE, REDUCE_PROD and FLOOR_MOD must compute constants. TILE becomes CONCATENATION, with at most 10 repetitions per axis. SELECT becomes SELECT_V2. DENSIFY must read a sparse constant, which aiot stores with its zeros.
-- On float32 and int32, ADD_N becomes ADD, and ZEROS_LIKE a constant. FLOOR_DIV on float32 becomes DIV and FLOOR; on int32, it must compute a constant.
+- SHAPE and REDUCE_PROD must compute constants, and so must FLOOR_MOD and FLOOR_DIV on int32. TILE becomes CONCATENATION, with at most 10 repetitions per axis. SELECT becomes SELECT_V2. DENSIFY must read a sparse constant, which aiot stores with its zeros.
+- On float32 and int32, ADD_N becomes ADD, and ZEROS_LIKE a constant. FLOOR_DIV on float32 becomes DIV and FLOOR.
 - GATHER_ND and EMBEDDING_LOOKUP become GATHER, and BROADCAST_ARGS must compute a constant. On float32, L2_POOL_2D becomes SQUARE, AVERAGE_POOL_2D and SQRT. CUMSUM of at most 64 values becomes UNPACK, ADD and PACK.
 - SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become the convolution's dilation.
 - If an output is the position of the largest value (ARG_MAX), aiot outputs the values instead.

@@ -53,7 +53,7 @@ function quantized(op: OperatorName, type: 'int8' | 'int16'): Graph {
     return { ...graph, tensors, operators: [position], outputs: position.outputs };
   }
   if (op === 'SELECT_V2') return constantSelectGraph(random, type);
-  const make = oneOpGraphs[op] ?? (op === 'DIV' ? oneOpGraphs.ADD! : oneOpGraphs.ABS!);
+  const make = oneOpGraphs[op] ?? (op === 'DIV' || op === 'FLOOR_MOD' ? oneOpGraphs.ADD! : oneOpGraphs.ABS!);
   const graph = make(random, type);
   return oneOpGraphs[op]
     ? graph

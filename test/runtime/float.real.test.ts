@@ -66,6 +66,7 @@ const exact: OperatorName[] = [
   'EXPAND_DIMS',
   'FILL',
   'FLOOR',
+  'FLOOR_MOD',
   'GATHER',
   'HARD_SWISH',
   'L2_NORMALIZATION',

@@ -18,6 +18,7 @@ export const floatOpGraphs: { readonly [Name in OperatorName]?: (random: Random)
   CEIL: (random) => unaryGraph(random, 'CEIL', false),
   ROUND: (random) => unaryGraph(random, 'ROUND', false),
   RSQRT: (random) => unaryGraph(random, 'RSQRT', true),
+  FLOOR_MOD: remainderGraph,
   DIV: (random) => {
     const b = new GraphBuilder(random);
     const shape = [1, b.integer(1, 6), b.integer(1, 6)];
@@ -29,6 +30,17 @@ export const floatOpGraphs: { readonly [Name in OperatorName]?: (random: Random)
     return b.graph(x, b.op({ op: 'DIV', inputs: [x, divisor], outputs: [y], options: { activation } }));
   },
 };
+
+/** FLOOR_MOD of values and divisors of either sign. */
+function remainderGraph(random: Random): Graph {
+  const b = new GraphBuilder(random);
+  const shape = [1, b.integer(1, 6), b.integer(1, 6)];
+  const x = b.add({ type: 'float32', shape });
+  const data = Float32Array.from({ length: shape[2]! }, () => b.pick(1, -1) * (0.1 + b.random()));
+  const divisor = b.add({ type: 'float32', shape: [shape[2]!], data });
+  const y = b.add({ type: 'float32', shape });
+  return b.graph(x, b.op({ op: 'FLOOR_MOD', inputs: [x, divisor], outputs: [y], options: {} }));
+}
 
 function unaryGraph(
   random: Random,

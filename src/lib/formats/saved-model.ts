@@ -226,6 +226,7 @@ const operations: { readonly [Name in RealOperatorName]: Write<Name> } = {
   REDUCE_MAX: reduction('Max'),
   REDUCE_MIN: reduction('Min'),
   DIV: binary('RealDiv'),
+  FLOOR_MOD: pair('FloorMod'),
   MAXIMUM: pair('Maximum'),
   MINIMUM: pair('Minimum'),
   SQUARED_DIFFERENCE: pair('SquaredDifference'),

@@ -39,6 +39,7 @@ OPERATORS = {
     "GATHER_ND": lambda x: tf.gather_nd(x, tf.constant([[[0, 5, 1], [0, 2, 3]], [[0, 0, 0], [0, 4, 5]]])),
     "GATHER_ND-computed": lambda x: tf.gather_nd(x, tf.cast(tf.reshape(tf.abs(x)[:, :4, 3, :3], [4, 3]) * [0.0, 1.9, 1.9], tf.int32)),
     "GATHER_ND-rows": lambda x: tf.gather_nd(x[0], tf.cast(tf.abs(x)[0, :, 1, :1] * 1.9, tf.int32)),
+    "FLOOR_MOD": lambda x: tf.math.floormod(x, weights(4)),
     "ZEROS_LIKE": lambda x: tf.raw_ops.ZerosLike(x=x) - x,
     "ARG_MIN": lambda x: tf.cast(tf.argmin(x * weights(4), axis=3, output_type=tf.int32), tf.float32),
     "CAST": lambda x: tf.cast(tf.cast(x * 3, tf.int32), tf.float32),

@@ -134,6 +134,8 @@ export interface OperatorOptions {
   SUB: Sum;
   MUL: { activation: Activation };
   DIV: { activation: Activation };
+  /** The remainder has the sign of the second input. */
+  FLOOR_MOD: Record<never, never>;
   MAXIMUM: Record<never, never>;
   MINIMUM: Record<never, never>;
   SQUARED_DIFFERENCE: Record<never, never>;

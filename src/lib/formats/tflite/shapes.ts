@@ -58,7 +58,9 @@ export function foldShapes(
       if (made === undefined) throw otherOperator(index, shapeRows[operator.op].code, '');
       left.push(...made.operators);
       if (isOpen(operator.outputs[0]!)) known[operator.outputs[0]!] = { ...output!, shape: made.shape };
-    } else {
+    } else if (operator.op === 'FLOOR_MOD' && output?.type === 'int32')
+      throw otherOperator(index, rowOf('FLOOR_MOD').code, '');
+    else {
       left.push(operator);
       setShape(known, operator, isOpen);
     }
@@ -286,7 +288,7 @@ function pooledSquares(
   const [x, y] = [tensors[inputs[0]!], tensors[outputs[0]!]!];
   if (x?.type !== 'float32' || (options.activation !== 'none' && options.activation !== 'relu'))
     return undefined;
-  const pooling = { ...(options as OperatorOptions['AVERAGE_POOL_2D']), ...plain };
+  const pooling = { ...(options as unknown as OperatorOptions['AVERAGE_POOL_2D']), ...plain };
   const pool: Operator = { op: 'AVERAGE_POOL_2D', inputs, outputs, options: pooling };
   const shape = windowShape(pool as Windowed, x.shape, [], [0, 0, 0, x.shape[3] ?? 1]);
   const squares = derived(tensors, x, 'squares', {});
@@ -563,7 +565,6 @@ export type ShapeOperatorName =
   | 'DENSIFY'
   | 'ADD_N'
   | 'FLOOR_DIV'
-  | 'FLOOR_MOD'
   | 'ZEROS_LIKE'
   | 'BROADCAST_ARGS'
   | 'CUMSUM'
@@ -599,7 +600,6 @@ export const shapeRows: Readonly<Record<ShapeOperatorName, ReadRow>> = {
   REDUCE_PROD: { code: 81, optionsType: 27, fields: [flag(0, 'keepDims')], inputs: [2, 2] },
   ADD_N: { code: 106, optionsType: 82, fields: [], inputs: [2, 1024] },
   FLOOR_DIV: { code: 90, optionsType: 65, fields: [], inputs: [2, 2] },
-  FLOOR_MOD: { code: 95, optionsType: 72, fields: [], inputs: [2, 2] },
   ZEROS_LIKE: { code: 93, optionsType: 67, fields: [], inputs: [1, 1] },
   BROADCAST_ARGS: { code: 145, optionsType: 0, fields: [], inputs: [2, 2] },
   CUMSUM: { code: 128, optionsType: 102, fields: [flag(0, 'exclusive'), flag(1, 'reverse')], inputs: [2, 2] },

@@ -305,3 +305,9 @@ export const floatUnary = {
 
 /** SQUARED_DIFFERENCE on float32. */
 export const floatSquaredDifference = binary((a, b) => fround(a - b) ** 2);
+
+/** FLOOR_MOD on float32: the remainder of a division that is rounded down. */
+export const floatFloorMod = binary((a, b) => {
+  const remainder = a % b;
+  return remainder !== 0 && b < 0 !== remainder < 0 ? remainder + b : remainder;
+});

@@ -109,6 +109,12 @@ export const elementwiseRows = {
       micro: micro('AddDiv', 28, 8),
     },
   ),
+  FLOOR_MOD: binary(
+    95,
+    72,
+    { 1: '1.13.1' },
+    { version: () => 1, scale: 'own', cost: 'transcendental', micro: micro('AddFloorMod') },
+  ),
   MAXIMUM: binary(
     55,
     39,
