@@ -50,6 +50,23 @@ const floats = (...shape: number[]) => {
 const whole = (...values: number[]) => ({ shape: [values.length], values, type: 'int64' as const });
 const small = (...values: number[]) => ({ shape: [values.length], values, type: 'int8' as const });
 
+/** The body of a Loop, which collects a row in each step. */
+function repeated(): Uint8Array {
+  return graphMessage({
+    inputs: { i: [], go: [], h: [1, 2] },
+    outputs: ['more', 'next', 'row'],
+    nodes: [
+      node('Less', 'i last', 'more'),
+      node('Erf', 'h', 'next'),
+      node('Gather', 'next zero', 'row', { axis: 0 }),
+    ],
+    constants: {
+      last: { shape: [], values: [9], type: 'int64' },
+      zero: { shape: [], values: [0], type: 'int64' },
+    },
+  });
+}
+
 /** Models with the operators that exporters write, and models that abuse the format. */
 function onnxModels(): OnnxText[] {
   const image = { x: [1, 2, 5, 5] };
@@ -152,6 +169,22 @@ function onnxModels(): OnnxText[] {
         },
       ],
       constants: { one: whole(1), two: whole(2), f: floats(1), g: floats(2) },
+    },
+    {
+      inputs: { x: [1, 2] },
+      outputs: ['y'],
+      nodes: [
+        node('Gelu', 'x', 'g'),
+        {
+          op: 'Loop',
+          inputs: ['steps', '', 'g'],
+          outputs: ['z', 'all'],
+          attributes: { body: { graph: repeated() } },
+        },
+        node('Concat', 'z all', 'y', { axis: 0 }),
+      ],
+      constants: { steps: { shape: [], values: [3], type: 'int64' } },
+      opset: 20,
     },
     {
       inputs: { x: [1, 2] },

@@ -1,7 +1,11 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
+import { describeEvent } from '../../src/lib/device/events.js';
+import { inferenceSchema } from '../../src/lib/device/protocol/messages.js';
+import { interpreterRuntime } from '../../src/lib/device/runtime.js';
+import { createAnswerer, inferenceOf } from '../../src/lib/device/telemetry/answer.js';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
@@ -126,6 +130,42 @@ describe('a model with two inputs and two outputs in a project', () => {
     expect(label).toBe('bee');
     expect(scores).toHaveLength(3);
     expect(Math.abs(extra!.speed![0]! - 1.1)).toBeLessThan(0.1);
+  }, 60_000);
+
+  it('sends both outputs of each row from a loop', async () => {
+    const project = join(folder, 'insects');
+    const opened = await openModelProject(project, rows);
+    const bundle = join(folder, 'insects.aiot');
+    writeFileSync(bundle, (await bundleProject({ project: opened, data: rows })).bytes);
+    writeFileSync(join(folder, 'live.csv'), 'x,y,z,w\n0.1,3.2,0.3,0.9\n3.1,0.2,0.1,0.4\n');
+    const { code, json, stderr } = await runCli([
+      ...['loop', 'run', '--project', project, '--model', bundle, '--vote', 'none', '--send', 'always'],
+      ...['--sensor', `file:${join(folder, 'live.csv')}?speed=max`],
+      ...['--out', `file:${join(folder, 'sent.jsonl')}`, '--json'],
+    ]);
+    expect(code, stderr).toBe(0);
+    expect(json).toMatchObject({ predictions: 2 });
+    const sent = readFileSync(join(folder, 'sent.jsonl'), 'utf8').trim().split('\n');
+    type Sent = { payload: { voted: string; extra: { speed: number[] } } };
+    const heard = sent.map((line) => (JSON.parse(line) as Sent).payload);
+    expect(heard.map(({ voted }) => voted)).toEqual(['bee', 'ant']);
+    for (const [i, speed] of [1.1, 6.6].entries())
+      expect(Math.abs(heard[i]!.extra.speed[0]! - speed)).toBeLessThan(0.1);
+  }, 60_000);
+
+  it('sends both outputs from a virtual device, and prints them', async () => {
+    const project = await openModelProject(join(folder, 'insects'), rows);
+    const loaded = await interpreterRuntime.load((await bundleProject({ project, data: rows })).bytes);
+    const name = { name: 'insects', version: 1, digest: '' } as never;
+    const samples = [[0.9, 0.1, 3.2, 0.3]];
+    const sensor = { fields: ['w', 'x', 'y', 'z'], rateHz: 10, samples: () => samples };
+    const answer = createAnswerer(sensor, { model: () => ({ loaded, name }), waits: false });
+    const message = { ...inferenceOf(answer(samples[0]!)!, 'take', 0), seq: 0 };
+    const inference = inferenceSchema.parse(message);
+    expect(inference).toMatchObject({ label: 'bee', extra: { speed: [expect.closeTo(1.1, 1)] } });
+    expect(describeEvent({ event: 'inference', inference } as never)).toMatch(
+      /^window 0: bee .*, speed 1\.\d+, /,
+    );
   }, 60_000);
 
   it('asks for the output that predicts if none has the project’s number of values', async () => {
