@@ -9,6 +9,7 @@ import { parts } from '../harness/parts.js';
 import { storedDevices } from './devices.js';
 import { engineFigures } from './engine.js';
 import { bigStep } from './replicas.js';
+import { requestFigures } from './requests.js';
 import { simulatedRollout } from './rollout.js';
 
 export const area: Area = {
@@ -18,6 +19,7 @@ export const area: Area = {
     engine: { run: engine },
     stored: { needs: [parts.postgres], run: stored },
     step: { needs: [parts.postgres], run: step },
+    requests: { needs: [parts.postgres], run: requests },
   },
 };
 
@@ -101,5 +103,25 @@ function engine({ quick }: Bench): Figure[] {
   return [
     { ...growth('engine, memory by devices', 1.1, memory, 'bytes'), ours: exponent(memory), slack: 1 },
     growth('engine, CPU time by devices', 1.25, cpu, 'µs'),
+  ];
+}
+
+/** Requests to the API at a fixed rate: most for one device, the others for lists, selectors, states and changed tags. */
+async function requests({ quick, folder }: Bench): Promise<Figure[]> {
+  const [devices, rate, seconds] = quick ? [10_000, 100, 10] : [1_000_000, 500, 60];
+  const found = await requestFigures({ folder: folder(), devices, rate, seconds });
+  const { cores, failed, memory } = found;
+  const told = Object.entries(cores).map(([name, share]) => `${name} ${share.toFixed(2)}`);
+  const slow = Object.entries(found.kinds).map(([kind, { p99 }]) => `${kind} ${p99.toFixed(0)} ms`);
+  const of = `${rate} requests/s, ${devices.toLocaleString('en')} devices`;
+  return [
+    {
+      ...{ name: `${of}: responses`, unit: '/s', better: 'higher', ours: found.rate, goal: rate * 0.99 },
+      note: `cores: ${told.join(', ')}; ${memory.toFixed(0)} MB`,
+      ...(failed > 0 ? { fails: `${failed} requests failed` } : {}),
+    },
+    { name: `${of}: p99`, unit: 'ms', ours: found.p99, goal: 200, note: slow.join(', ') },
+    // Two cores for 500 requests per second.
+    { name: `${of}: CPU of platform and database for each`, unit: 'ms', ours: found.cpuMs, goal: 4 },
   ];
 }

@@ -20,7 +20,7 @@ import { tidyAtEnd } from '../harness/tidy.js';
 const day = 24 * 60 * 60 * 1000;
 const epoch = Date.UTC(2026, 0, 1);
 const types = ['esp32', 'esp32c3', 'esp32s3', 'rpi'];
-const nameOf = (i: number) => `motor-${String(i).padStart(7, '0')}`;
+export const nameOf = (i: number) => `motor-${String(i).padStart(7, '0')}`;
 const hex = (i: number, length: number) => i.toString(16).padStart(length, '0');
 
 /** The report of a device that has committed a model and firmware. */
@@ -56,7 +56,7 @@ function rowOf(i: number) {
   };
 }
 
-async function fill(store: Store, count: number): Promise<void> {
+export async function fill(store: Store, count: number): Promise<void> {
   for (let i = 0; i < count; i += 5000)
     await store.transaction().execute(async (transaction) => {
       for (let j = i; j < Math.min(count, i + 5000); j += 500) {
@@ -66,7 +66,7 @@ async function fill(store: Store, count: number): Promise<void> {
     });
 }
 
-const percentile = (all: readonly number[], share: number) =>
+export const percentile = (all: readonly number[], share: number) =>
   all.toSorted((a, b) => a - b)[Math.min(all.length - 1, Math.floor(all.length * share))] ?? Number.NaN;
 
 /** Times of the calls of one kind, ms. */

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Tests an installation on three machines: creates a K3s cluster in Docker (k3d), applies what `aiot deploy render` renders, runs 50 devices,
-# and deletes the primary database, a node of Garage and a replica of the platform. Fails unless everything recovers with all devices.
+# deletes the primary database, a node of Garage and a replica of the platform, and restarts all replicas one after another. Fails unless
+# everything recovers with all devices.
 #
 # Needs docker, k3d 5, kubectl, openssl, npm and 8 GB of memory, downloads images, and takes about 15 minutes. KEEP=1 keeps the cluster.
 set -eu
@@ -112,5 +113,9 @@ for lost in "pod/$primary" pod/objects-0 "$replica"; do
   ready
 done
 [ "$(in_pods get cluster database -o jsonpath='{.status.currentPrimary}')" != "$primary" ] || { echo 'the primary did not change' >&2; exit 1; }
+step 'rolling restart, as in an upgrade'
+in_pods rollout restart deployment/platform
+in_pods rollout status deployment/platform --timeout=600s
+all_online
 aiot status
 step 'done: everything recovered'

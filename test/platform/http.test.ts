@@ -96,6 +96,12 @@ describe('the HTTP API', () => {
     expect([status, headers.allow]).toEqual([405, allow]);
   });
 
+  it('counts requests as work, so that the heap may grow while there are many', async () => {
+    const before = own.platform.load();
+    for (let i = 0; i < 3; i++) expect((await call('/api/v1/status')).status).toBe(200);
+    await expect.poll(() => own.platform.load() - before).toBeGreaterThanOrEqual(30);
+  });
+
   it('reports a device that a simulation lists twice', async () => {
     const device = { name: 'press-1', digest: '0'.repeat(64) };
     const body = JSON.stringify({ type: 'esp32', devices: [device, { ...device, digest: '1'.repeat(64) }] });

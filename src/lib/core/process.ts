@@ -296,7 +296,7 @@ const quietGrowth = 50;
  * that is collected often, little garbage accumulates alongside them. Objects that belong to messages live for milliseconds; with a large
  * young generation, most of them die there instead of being copied. After the start, and when the traffic has ended, the remaining garbage
  * is collected, because an idle heap would otherwise never shrink.
- * @param received number of messages received so far
+ * @param received number of messages received so far; other work counts as messages
  * @returns a function that stops the adaptation
  */
 export function fitHeap(received: () => number): () => void {

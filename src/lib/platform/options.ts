@@ -12,7 +12,6 @@ import type { Sparkplug } from '../fleet/sparkplug.js';
 import type { ProviderOptions } from './access/provider.js';
 import type { BrokerLimits } from './broker/limits.js';
 import type { BoardListener } from './broker/listeners.js';
-import type { BrokerFigures } from './broker/metrics.js';
 import type { ConnectionLimits } from './connections.js';
 import type { Rates } from './http/auth.js';
 import type { Restart } from './running.js';
@@ -124,8 +123,8 @@ export interface Platform {
   ca: string;
   /** The operator's token; present only if one was issued at this start. */
   token?: string;
-  /** Number of messages received so far. */
-  figures: Pick<BrokerFigures, 'received'>;
+  /** Work so far: the number of messages received, and the requests answered, each of which counts as several messages. */
+  load: () => number;
   /** Access to the broker's messages, for routes in this process. */
   streams: Pick<LocalStreams, 'openSource' | 'openSink' | 'expect'>;
   /**

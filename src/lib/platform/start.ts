@@ -46,6 +46,7 @@ import { HomeAssistantService } from './events/home-assistant.js';
 import { SparkplugService } from './events/sparkplug.js';
 import { openEvents } from './events/start.js';
 import { createApp } from './http/app.js';
+import { HttpFigures } from './http/metrics.js';
 import { datasetsSeen, ingest } from './ingest.js';
 import type { Entry } from './journal/entry.js';
 import { Lifecycle, PartTable } from './lifecycle.js';
@@ -81,13 +82,13 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   };
   try {
     const started = await startParts(options, parts);
-    const { urls, ca, token, figures, streams, loginLink } = started;
+    const { urls, ca, token, load, streams, loginLink } = started;
     const { applyAlarms, applyCommands, applySettings, applyHomeAssistant, applySparkplug } = started;
     let stopped: Promise<void> | undefined;
     return {
       urls,
       ca,
-      figures,
+      load,
       streams,
       applyAlarms,
       applyCommands,
@@ -109,6 +110,9 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   }
 }
 
+/** A request to the API creates about as many objects as this number of messages. */
+const messagesPerRequest = 10;
+
 async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
   const { host = '127.0.0.1', clock = systemClock } = options;
   const urls: PlatformUrls = { http: '', mqtts: '' };
@@ -117,7 +121,9 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
   const now = () => clock.now();
   // Rejected before anything is created; the platform's id is not known yet.
   ingestPlanOf(options.engines, '');
-  const ground = { options, lifecycle, host, urls, log, now, otlp, disk: new DiskFigures(), later: {} };
+  const base = { options, lifecycle, host, urls, log, now, otlp, disk: new DiskFigures() };
+  const http = new HttpFigures();
+  const ground = { ...base, http, later: {} };
   const started = await platformParts.start(ground, lifecycle);
   const { folder, state, broker, alarms, commands, settings, outgoing, token } = started;
   const { homeAssistant, sparkplug } = started;
@@ -167,7 +173,8 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
     return applied;
   };
   const apply = { applyAlarms, applyCommands, applySettings, applyHomeAssistant, applySparkplug };
-  return { urls, ca: authority.file, token, figures, streams, ...apply, loginLink, tracer: otlp?.tracer };
+  const load = () => figures.received + messagesPerRequest * http.requests;
+  return { urls, ca: authority.file, token, load, streams, ...apply, loginLink, tracer: otlp?.tracer };
 }
 
 /** Dependencies available to every part. */
@@ -180,6 +187,7 @@ interface Ground {
   /** ms since 1970 */
   now: () => number;
   disk: DiskFigures;
+  http: HttpFigures;
   /** The platform's own traces, metrics and logs; undefined = they are not sent. */
   otlp: Otlp | undefined;
   lifecycle: Lifecycle;
@@ -612,6 +620,7 @@ async function startApp(
         remote,
       },
       ...{ dataDir: options.dataDir, ca: state.authority.certificate, disk, workers, log, now },
+      http: started.http,
       ...{ started: now(), version: aiotVersion(), rates: options.rates, drainMs: options.drainMs },
       liveBeatMs: options.liveBeatMs,
       urls: () => urls,

@@ -20,7 +20,7 @@ import {
   longestTarget,
 } from './limits.js';
 import { liveRoute, routeUpgrades } from './live.js';
-import { HttpFigures, metricsOf } from './metrics.js';
+import { metricsOf } from './metrics.js';
 import type { ApiParts } from './parts.js';
 import { remoteRoutes } from './remote.js';
 import { sessionRoutes, tokenRoutes, userRoutes } from './routes/access.js';
@@ -80,9 +80,8 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   limitRequests(app);
   addSafetyHeaders(app);
   drainAtEnd(app, parts.drainMs);
-  const http = new HttpFigures();
+  const { otlp, http } = parts;
   http.watch(app);
-  const { otlp } = parts;
   if (otlp?.tracer) traceRequests(app, otlp.tracer);
   otlp?.measure(async () => (await metricsOf(parts, http, parts.now())).families);
   refuseOthersInPlain(app);

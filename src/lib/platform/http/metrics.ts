@@ -93,6 +93,8 @@ async function tellStates(
 export class HttpFigures {
   private readonly series = new Map<string, [Labels, Histogram]>();
   private open = 0;
+  /** Number of requests that were answered. */
+  requests = 0;
 
   /** Must be called before the routes are registered. */
   watch(app: FastifyInstance): void {
@@ -103,6 +105,7 @@ export class HttpFigures {
       });
     });
     app.addHook('onResponse', async (request, reply) => {
+      this.requests++;
       // The route's pattern, not the path, because requests for random paths must not create series.
       const route = request.routeOptions.url ?? 'none';
       this.note({ method: request.method, route, status: `${reply.statusCode}` }, reply.elapsedTime / 1000);

@@ -54,6 +54,7 @@ import type { Damages } from '../verify/damage.js';
 import type { BlobHealth } from '../verify/scrub.js';
 import type { WorkerStates } from '../workers.js';
 import type { Rates } from './auth.js';
+import type { HttpFigures } from './metrics.js';
 
 /** Dependencies of the API's routes. */
 export interface ApiParts {
@@ -98,6 +99,7 @@ export interface ApiParts {
   relay: Relay | null;
   replicas: Replicas;
   disk: DiskFigures;
+  http: HttpFigures;
   /** The platform's own traces, metrics and logs; undefined = they are not sent. */
   otlp?: Otlp | undefined;
   workers: WorkerStates;

@@ -100,7 +100,7 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
     };
     const boundless = boundLog(process.env.AIOT_LOG_FILE);
     const ending = await tellManager(platform.urls.http);
-    const endFitting = fitHeap(() => platform.figures.received);
+    const endFitting = fitHeap(platform.load);
     const stop = async () => {
       await ending();
       endFitting();
