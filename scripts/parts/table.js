@@ -73,6 +73,11 @@ export function earlierCommit() {
 
 /** @satisfies {Record<string, Part>} */
 export const parts = {
+  asciinema: {
+    for: 'asciinema, which plays recordings of shells',
+    mb: 1,
+    ...environment('asciinema', ['asciinema==2.4.0']),
+  },
   aarch64: {
     for: 'running a loop as on a Raspberry Pi: Node and our packages for 64-bit Arm, in an emulator',
     mb: 433,

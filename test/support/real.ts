@@ -79,6 +79,7 @@ export function pythonPackages(environment: string): string {
 
 export function python(
   environment:
+    | 'asciinema'
     | 'ci'
     | 'sbom'
     | 'sklearn'

@@ -26,6 +26,7 @@ export default class DeviceShell extends AiotCommand {
       remoteShell({
         ...{ client, device: args.name, forMs: flags.for, signal: this.signal },
         ...{ stdin, stdout, stderr, collect: this.jsonEnabled() },
+        onRecorded: () => this.note('The platform records this session.'),
       }),
     );
     if (process.stderr.isTTY) this.note(shellText(result));

@@ -74,7 +74,12 @@ export type RemoteOpen = z.output<typeof remoteOpenSchema>;
 export const remoteRefusalSchema = z.strictObject({ refuse: z.string(), reason: z.string().max(300) });
 
 /** The first message of a session to its user. */
-export const remoteOpenedSchema = z.object({ session: z.string(), until: time });
+export const remoteOpenedSchema = z.object({
+  session: z.string(),
+  until: time,
+  /** Whether the platform records the session's contents. */
+  recorded: z.boolean().default(false),
+});
 export type RemoteOpened = z.output<typeof remoteOpenedSchema>;
 
 /** Time until a connection must be open, not counting the device's consent, ms. */

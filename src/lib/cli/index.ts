@@ -257,6 +257,7 @@ export {
   deviceText,
   forwardText,
   remoteSessionsText,
+  savedRecordingText,
   settingsAppliedText,
   settingsText,
   shellText,

@@ -63,10 +63,12 @@ export {
   type ForwardEvent,
   forwardEventSchema,
   forwardPort,
+  forwardPortsOf,
   type RemoteShell,
   remoteShell,
   remoteShellSchema,
 } from './remote/operate.js';
+export { dataIn } from './remote/tunnel.js';
 export { simulateDevice } from './simulate.js';
 export { parseSpeed, suitableSource } from './telemetry/sensor.js';
 export { createVirtualDevice } from './virtual/device.js';

@@ -76,6 +76,8 @@ export interface PlatformOptions {
   compatMaxRows?: number;
   /** Total bytes that the guide's unauthenticated clients may store. */
   compatQuota?: number | undefined;
+  /** Whether remote shells are recorded. */
+  recordShells?: boolean | undefined;
   /** Whether to enable the guide's /deleteAllData endpoint, which needs no authentication. */
   compatDeleteAll?: boolean;
   /** Port of the Direct Device Integration API without TLS; 0 = any free port, absent = none. */

@@ -249,8 +249,8 @@ const platformParts = new PartTable<Ground>()
   .part('settings', ({ state, desired, now }) => new DeviceSettingsService({ ...state, desired, now }))
   .part(
     'remote',
-    async ({ options: { dataDir }, state, log, now }) => {
-      const remote = new RemoteAccess({ ...state, dataDir, log, now });
+    async ({ options: { dataDir, recordShells: records }, state, log, now }) => {
+      const remote = new RemoteAccess({ ...state, dataDir, records, log, now });
       await whenSound(state.engine, () => remote.recover());
       return remote;
     },

@@ -423,6 +423,23 @@ export type RemoteSession = z.output<typeof remoteSessionSchema>;
 
 export const remoteSessionListSchema = z.object({ sessions: z.array(remoteSessionSchema) });
 
+/** The recording of a shell. */
+export const remoteRecordingSchema = z.object({
+  id: z.string(),
+  device: z.string(),
+  who: z.string(),
+  target: z.string(),
+  opened: time,
+  bytes: z.int(),
+  sha256: z.string(),
+  /** In the asciicast format, version 2: lines of JSON. */
+  cast: z.string(),
+});
+
+/** A recording that a command has saved. */
+export const savedRecordingSchema = remoteRecordingSchema.omit({ cast: true }).extend({ file: z.string() });
+export type SavedRecording = z.output<typeof savedRecordingSchema>;
+
 /** Open shells, forwarded ports and copies. They are opened with a WebSocket, GET /devices/{name}/remote. */
 export const remoteSessions = {
   list: endpoint('GET /remote-sessions', {
@@ -436,6 +453,13 @@ export const remoteSessions = {
     reach: 'filtered',
     summary: 'End a remote session',
     result: remoteSessionSchema,
+  }),
+  recording: endpoint('GET /remote-sessions/:id/recording', {
+    reach: 'filtered',
+    access: 'operator',
+    params: z.object({ id: z.uuid() }),
+    summary: 'The recording of a shell that has ended or is still open',
+    result: remoteRecordingSchema,
   }),
 };
 

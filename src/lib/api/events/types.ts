@@ -236,6 +236,8 @@ export const eventTypes = {
       ms: z.number(),
       bytesFrom: z.number().nullable(),
       bytesTo: z.number().nullable(),
+      /** Size and SHA-256 of the recording; absent if the session was not recorded. */
+      recording: z.object({ bytes: z.number(), sha256: z.string() }).optional(),
     }),
   ),
   'device.remote-refused': kind(

@@ -177,6 +177,10 @@ export const upFlags = {
     env: 'AIOT_OTLP',
     helpValue: 'URL',
   }),
+  'record-shells': Flags.boolean({
+    summary: 'Record shells that users open on devices with aiot device shell.',
+    env: 'AIOT_RECORD_SHELLS',
+  }),
   compat: Flags.option({ options: ['architects-guide'] as const satisfies Compatibility[], multiple: true })({
     summary: 'Accept unmodified clients of another system, as untrusted, on separate listeners.',
     env: 'AIOT_COMPAT',
@@ -262,6 +266,7 @@ export function upOptionsOf(flags: UpFlags): UpOptions {
     compatDeleteAll: flags['compat-delete-all'],
     ddiPort: flags['ddi-port'],
     ddiPollMs: pollOf(flags['ddi-poll']),
+    recordShells: flags['record-shells'],
     otlp: flags.otlp === undefined ? undefined : checkedOtlp(flags.otlp),
     provider: providerOf(flags),
     project:

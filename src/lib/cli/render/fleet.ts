@@ -8,6 +8,7 @@ import type {
   DeviceMessage,
   DeviceSecret,
   RemoteSession,
+  SavedRecording,
 } from '../../api/contract/devices.js';
 import type { DeviceSettings, SettingsApplied, SettingsInfo } from '../../api/contract/settings.js';
 import type { DeviceInfo } from '../../api/fields.js';
@@ -405,6 +406,11 @@ export function remoteSessionsText(sessions: readonly RemoteSession[], now = Dat
 
 export function closedSessionText({ device, who, kind }: RemoteSession): string {
   return `The ${kind} session of ${who} on ${bold(device)} is closed.`;
+}
+
+export function savedRecordingText({ device, who, opened, bytes, file }: SavedRecording): string {
+  const what = `the shell that ${who} opened on ${bold(device)} at ${minute(opened)} UTC`;
+  return `Saved the recording of ${what} to ${bold(file)} (${size(bytes)}).\nTo play it, run asciinema play ${file}.`;
 }
 
 export function forwardText({ event, device, from, to, until, reason }: ForwardEvent): string {

@@ -72,6 +72,8 @@ export const remoteShellSchema = z.object({
   stdout: z.string().optional(),
   stderr: z.string().optional(),
   cut: z.boolean().optional(),
+  /** Whether the platform recorded the session. */
+  recorded: z.boolean(),
 });
 export type RemoteShell = z.output<typeof remoteShellSchema>;
 
@@ -84,6 +86,8 @@ export interface ShellOptions {
   stderr: Writable;
   /** Whether the output becomes part of the result and is not printed. */
   collect: boolean;
+  /** Called before the shell starts if the platform records it. */
+  onRecorded?: () => void;
   signal: AbortSignal;
 }
 
@@ -100,7 +104,8 @@ export async function remoteShell(options: ShellOptions): Promise<RemoteShell> {
     ? { kind: 'shell', forMs, tty: 'yes', ...size(), term }
     : { kind: 'shell', forMs, tty: 'no' };
   const began = Date.now();
-  const { tunnel, session, next } = await openSession(client, device, query, signal);
+  const { tunnel, session, recorded, next } = await openSession(client, device, query, signal);
+  if (recorded) options.onRecorded?.();
   const ended = next();
   const leave = onAbort(signal, () => tunnel.close());
   const resized = () => void tunnel.note(size());
@@ -123,7 +128,7 @@ export async function remoteShell(options: ShellOptions): Promise<RemoteShell> {
     if (typeof end.error === 'string') throw failed(device, end.error);
     await Promise.race([output, tunnel.closed]);
     return {
-      ...{ device, session, ms: Date.now() - began },
+      ...{ device, session, recorded, ms: Date.now() - began },
       exit: typeof end.exit === 'number' ? end.exit : null,
       signal: typeof end.signal === 'string' ? end.signal : null,
       ...(shownOutput && shownErrors

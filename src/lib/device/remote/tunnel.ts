@@ -189,6 +189,12 @@ class Channel extends Duplex {
   }
 }
 
+/** The channel and the bytes of a data frame; null for other frames. */
+export function dataIn(frame: Buffer): { channel: number; payload: Buffer } | null {
+  if (frame.length < headBytes || frame.readUInt8(0) !== frames.data) return null;
+  return { channel: frame.readUInt32BE(1), payload: frame.subarray(headBytes) };
+}
+
 function noteIn(data: Buffer): Record<string, unknown> {
   const note: unknown = JSON.parse(data.toString('utf8'));
   if (typeof note !== 'object' || note === null || Array.isArray(note))

@@ -22,6 +22,7 @@ import type { Sessions } from '../access/users.js';
 import type { UserIdentity } from '../broker/identity.js';
 import type { Events } from '../events/events.js';
 import type { Devices } from './devices.js';
+import { type Recorded, type RemoteRecording, RemoteRecordings } from './remote-recording.js';
 
 interface Parts {
   /** The platform's folder. */
@@ -30,6 +31,8 @@ interface Parts {
   events: Events;
   sessions: Sessions;
   log: Logger;
+  /** Whether shells are recorded. */
+  records?: boolean | undefined;
   /** ms since 1970 */
   now: () => number;
 }
@@ -94,10 +97,12 @@ export class RemoteAccess {
   private readonly asked = new Set<{ token: string; device: string }>();
   /** Ends that are being recorded. */
   private readonly ending = new Set<Promise<void>>();
+  readonly recordings: RemoteRecordings;
   private readonly timer: NodeJS.Timeout;
   private sinceBeatMs = 0;
 
   constructor(private readonly parts: Parts) {
+    this.recordings = new RemoteRecordings(this.folder, parts.now);
     this.timer = setInterval(() => this.tick(), tickMs);
     this.timer.unref();
   }
@@ -112,7 +117,10 @@ export class RemoteAccess {
     for (const name of names.filter((each) => each.endsWith('.json'))) {
       const file = join(this.folder, name);
       const record = recordSchema.safeParse(await readJson(file).catch(() => null)).data;
-      if (record) await this.recordEnd(record, 'the platform stopped unexpectedly', { from: null, to: null });
+      if (record) {
+        const recorded = await this.recordings.found(record.session);
+        await this.recordEnd(record, 'the platform stopped unexpectedly', { from: null, to: null }, recorded);
+      }
       await rm(file, { force: true });
     }
   }
@@ -187,22 +195,32 @@ export class RemoteAccess {
     } finally {
       this.asked.delete(asked);
     }
+    let recording: RemoteRecording | null = null;
+    let stop: ((reason: string) => void) | undefined;
     try {
       await makeFolder(this.folder, 0o700);
+      if (this.parts.records && request.kind === 'shell')
+        recording = await this.recordings.begin({ session, device, who, target }, request, (reason) =>
+          stop?.(reason),
+        );
       await writeJsonAtomic(join(this.folder, `${session}.json`), record, 0o600);
       const data = { session, kind, target, until };
       await events.record({ who, type: 'device.remote', subject: device, data });
     } catch (error) {
       socket.terminate();
+      await recording?.end();
+      await this.recordings.remove(session);
       await rm(join(this.folder, `${session}.json`), { force: true });
       throw error;
     }
     return {
-      connect: (own: WebSocket) => this.begin(record, user, agent, { user: own, device: socket }),
+      connect: (own: WebSocket) => {
+        stop = this.begin(record, user, agent, { user: own, device: socket }, recording);
+      },
       /** The user is gone. */
       abandon: () => {
         socket.terminate();
-        this.finish(record, 'the user disconnected', { from: 0, to: 0 });
+        this.finish(record, 'the user disconnected', { from: 0, to: 0 }, recording);
       },
     };
   }
@@ -294,7 +312,8 @@ export class RemoteAccess {
     user: UserIdentity,
     agent: Agent,
     sockets: { user: WebSocket; device: WebSocket },
-  ): void {
+    recording: RemoteRecording | null,
+  ): (reason: string) => void {
     const side = (socket: WebSocket): Side => ({
       ...{ socket, bytes: 0, budget: (remoteBytesPerSecond * tickMs) / 1000, isAlive: true },
     });
@@ -306,16 +325,19 @@ export class RemoteAccess {
       endOfToken();
       this.open.delete(record.session);
       for (const { socket } of Object.values(sides)) closeSocket(socket, code, reason);
-      this.finish(record, reason, { from: sides.device.bytes, to: sides.user.bytes });
+      this.finish(record, reason, { from: sides.device.bytes, to: sides.user.bytes }, recording);
     };
     const endOfToken = this.parts.sessions.begin(user, () =>
       end('the token was revoked or expired, or its rights changed'),
     );
     this.open.set(record.session, { ...record, user, agent, sides, end });
     for (const [from, to, name] of [
-      [sides.user, sides.device, 'the user'],
-      [sides.device, sides.user, 'the device'],
+      [sides.user, sides.device, 'user'],
+      [sides.device, sides.user, 'device'],
     ] as const) {
+      // Recorded before the message is passed on, so that nothing happens unrecorded.
+      if (recording)
+        from.socket.on('message', (data, isBinary) => recording.take(name, data as Buffer, isBinary));
       forward(from, to);
       from.socket.on('error', () => from.socket.terminate());
       from.socket.on('pong', () => {
@@ -325,19 +347,20 @@ export class RemoteAccess {
         const isClean = code === 1000;
         const told = reason.toString('utf8');
         end(
-          isClean ? `${name} closed it` : `${name} disconnected${told === '' ? '' : ` (${told})`}`,
+          isClean ? `the ${name} closed it` : `the ${name} disconnected${told === '' ? '' : ` (${told})`}`,
           isClean ? 1000 : remoteCloseCodes.ended,
         );
       });
     }
     const { session, until } = record;
-    sides.user.socket.send(JSON.stringify({ session, until }));
+    sides.user.socket.send(JSON.stringify({ session, until, recorded: recording !== null }));
     for (const { socket } of Object.values(sides)) socket.resume();
     // Both the rights and the connections may have ended while the device was asked.
     for (const [name, { socket }] of Object.entries(sides))
       if (socket.readyState !== socket.OPEN) end(`the ${name} disconnected`);
     const begun = this.open.get(session);
     if (begun) this.check(begun);
+    return (reason) => end(reason);
   }
 
   private tick(): void {
@@ -372,19 +395,25 @@ export class RemoteAccess {
   }
 
   /** Records that a session has ended. */
-  private finish(record: Record, reason: string, bytes: { from: number; to: number }): void {
-    const recording = this.recordEnd(record, reason, bytes)
+  private finish(
+    record: Record,
+    reason: string,
+    bytes: { from: number; to: number },
+    recording: RemoteRecording | null,
+  ): void {
+    const ending = (async () => this.recordEnd(record, reason, bytes, (await recording?.end()) ?? null))()
       .then(() => rm(join(this.folder, `${record.session}.json`), { force: true }))
       // The file remains, and the end is recorded at the next start.
       .catch((err: unknown) => this.parts.log.error({ err }, 'could not record the end of a remote session'))
-      .finally(() => this.ending.delete(recording));
-    this.ending.add(recording);
+      .finally(() => this.ending.delete(ending));
+    this.ending.add(ending);
   }
 
   private async recordEnd(
     { session, device, who, kind, target, opened }: Record,
     reason: string,
     { from, to }: { from: number | null; to: number | null },
+    recording: Recorded | null,
   ): Promise<void> {
     const { events, now } = this.parts;
     const data = {
@@ -395,6 +424,7 @@ export class RemoteAccess {
       ms: Math.max(0, now() - opened),
       bytesFrom: from,
       bytesTo: to,
+      ...(recording && { recording }),
     };
     await events.record({ who, type: 'device.remote-ended', subject: device, data });
   }

@@ -37,6 +37,8 @@ export interface UpOptions {
   /** Polling interval of Direct Device Integration API clients, ms. */
   ddiPollMs?: number | undefined;
   compatDeleteAll?: boolean | undefined;
+  /** As in PlatformOptions. */
+  recordShells?: boolean | undefined;
   /** Collector for the platform's own telemetry, instead of OTEL_EXPORTER_OTLP_ENDPOINT. */
   otlp?: string | undefined;
   /** The login provider, with the file of the client's secret; without a file, AIOT_OIDC_SECRET is used. */
@@ -211,6 +213,7 @@ function sideDoorsOf(options: UpOptions): string[] {
       : ['--ddi-poll', formatDuration(ddiPollMs)]),
     ...(compatDeleteAll ? ['--compat-delete-all'] : []),
     ...providerArguments(options),
+    ...(options.recordShells ? ['--record-shells'] : []),
     ...(options.otlp === undefined ? [] : ['--otlp', options.otlp]),
   ];
 }

@@ -56,6 +56,7 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
     ddiPollMs,
     rates,
     provider,
+    recordShells,
   } = options;
   const platform: Platform = await startPlatform({
     ...{ dataDir, host, httpPort, mqttPort, newToken, compat },
@@ -75,6 +76,7 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       ddiPort,
       ddiPollMs,
       rates,
+      recordShells,
     },
     otlp: (await otlpOptionsOf(options.otlp, process.env)) ?? undefined,
     provider: provider && {

@@ -166,6 +166,8 @@ export const remoteSessionRoutes: Routes =
         return { sessions: remote.list(reachFor(user), device) };
       },
       close: async ({ params: { id }, who, user }) => remote.end(id, who, reachFor(user)),
+      recording: async ({ params: { id }, user }) =>
+        remote.recordings.read(id, (device) => reachFor(user)?.has(device) !== false),
     });
 
 const heartbeatMs = 15_000;
