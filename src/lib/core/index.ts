@@ -104,9 +104,11 @@ export { OtlpExporter, type OtlpFigures } from './otlp.js';
 export type { LogRecord } from './otlp-json.js';
 export { type OtlpOptions, otlpOptionsOf, otlpUrl } from './otlp-options.js';
 export {
+  type AnsweringProgram,
   type ChildProcess,
   collectGarbage,
   endOfProgram,
+  type FailedProgram,
   findProgram,
   fitHeap,
   identify,
@@ -122,6 +124,7 @@ export {
   residentBytes,
   runProgram,
   runProgramNow,
+  startAnswering,
   startProgram,
   stopProgram,
   withYoungHeapKept,

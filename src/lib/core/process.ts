@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { Worker } from 'node:worker_threads';
+import { Worker } from 'node:worker_threads';
 import { AiotError, systemCode } from './errors.js';
 import { onAbort } from './tasks.js';
 
@@ -71,6 +71,103 @@ export function runProgramNow(
     ...{ input, maxBuffer: mostOutput, timeout: timeoutMs, killSignal: 'SIGKILL' },
   });
   return { code: status, stdout: stdout ?? new Uint8Array(0), stderr: String(stderr ?? ''), error };
+}
+
+/** Why a program did not answer. */
+export interface FailedProgram {
+  code: number | null;
+  stderr: string;
+  /** The reason and the system's error code, if the program could not be started or was too slow. */
+  reason?: string | undefined;
+  system?: string | undefined;
+}
+
+/** A running program that answers requests. */
+export interface AnsweringProgram {
+  /** Sends bytes, and waits for an answer of this many bytes. After a failure, close the program. */
+  ask(
+    request: Uint8Array,
+    expected: number,
+    timeoutMs: number,
+  ): { answer: Uint8Array<ArrayBuffer> } | { ending: FailedProgram };
+  /** Ends the program's input, at whose end it must exit. */
+  close(): void;
+}
+
+/** Characters of a program's messages that are kept, and bytes that the longest description of a failure needs. */
+const messageChars = 1000;
+const failureBytes = 8192;
+
+/**
+ * Program of the thread that exchanges bytes with a program while the caller waits. `shared` is the state (0 = busy, 1 = done, 2 = failed),
+ * the length of a message, and the bytes themselves.
+ */
+const relay = `
+  const { spawn } = require('node:child_process');
+  const { parentPort, workerData } = require('node:worker_threads');
+  const { program, args, shared } = workerData;
+  const state = new Int32Array(shared, 0, 2);
+  const bytes = new Uint8Array(shared, 8);
+  let expected = 0;
+  let got = 0;
+  let stderr = '';
+  let over = null;
+  const answer = (how, length) => {
+    expected = 0;
+    Atomics.store(state, 1, length);
+    Atomics.store(state, 0, how);
+    Atomics.notify(state, 0);
+  };
+  const report = () => {
+    const { written } = new TextEncoder().encodeInto(JSON.stringify(over), bytes);
+    answer(2, written);
+  };
+  const end = (ending) => {
+    over ??= { stderr, ...ending };
+    if (expected > 0) report();
+  };
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  child.on('error', ({ code, message }) => end({ code: null, reason: message, system: code }));
+  child.on('close', (code) => end({ code }));
+  child.stdin.on('error', () => {});
+  child.stderr.setEncoding('utf8').on('data', (text) => { stderr = (stderr + text).slice(-${messageChars}); });
+  child.stdout.on('data', (part) => {
+    bytes.set(part.subarray(0, Math.max(0, expected - got)), got);
+    got += part.length;
+    if (expected > 0 && got >= expected) answer(1, expected);
+  });
+  parentPort.on('message', ({ request, length }) => {
+    expected = length;
+    got = 0;
+    if (over) report();
+    else child.stdin.write(request);
+  });
+`;
+
+/**
+ * Starts a program that answers requests while this process waits, for callers that cannot be asynchronous.
+ * @param largest bytes of the largest answer
+ */
+export function startAnswering(program: string, args: readonly string[], largest: number): AnsweringProgram {
+  const shared = new SharedArrayBuffer(8 + Math.max(largest, failureBytes));
+  const state = new Int32Array(shared, 0, 2);
+  const bytes = new Uint8Array(shared, 8);
+  const thread = withYoungHeapKept(
+    new Worker(relay, { eval: true, workerData: { program, args: [...args], shared } }),
+  );
+  thread.unref();
+  return {
+    ask(request, expected, timeoutMs) {
+      Atomics.store(state, 0, 0);
+      thread.postMessage({ request, length: expected });
+      if (Atomics.wait(state, 0, 0, timeoutMs) === 'timed-out')
+        return { ending: { code: null, stderr: '', reason: `no answer within ${timeoutMs} ms` } };
+      const answer = Uint8Array.from(bytes.subarray(0, state[1]!));
+      if (state[0] === 1) return { answer };
+      return { ending: JSON.parse(Buffer.from(answer).toString('utf8')) as FailedProgram };
+    },
+    close: () => void thread.terminate(),
+  };
 }
 
 export interface ProgramEnd {

@@ -1,6 +1,5 @@
-import { Worker } from 'node:worker_threads';
 import { AiotError, systemCode } from '../core/errors.js';
-import { runProgramNow, withYoungHeapKept } from '../core/process.js';
+import { type AnsweringProgram, type FailedProgram, runProgramNow, startAnswering } from '../core/process.js';
 import { elementCount, type Graph, hasState, type Tensor } from '../formats/tflite/graph.js';
 import { writeTflite } from '../formats/tflite/write.js';
 import type { Activations } from './interpreter/node.js';
@@ -72,16 +71,7 @@ export function openEdgeLiteRt(
 
 const pythonInUse = () => process.env.AIOT_PYTHON || 'python3';
 
-/** How the program ended. */
-interface Ending {
-  code: number | null;
-  stderr: string;
-  /** The system's error, if the program could not be started. */
-  reason?: string | undefined;
-  system?: string | undefined;
-}
-
-function failure(python: string, { code, stderr, reason, system }: Ending): AiotError {
+function failure(python: string, { code, stderr, reason, system }: FailedProgram): AiotError {
   if (system === 'ENOENT') return missing(`the program ${python} does not exist`);
   const last = stderr.trim().split('\n').at(-1);
   if (code === packageMissing) return missing(`${python}: ${last}`);
@@ -144,58 +134,8 @@ while request := sys.stdin.buffer.read(1):
     sys.stdout.buffer.flush()
 `;
 
-/** Characters of Python's messages that an error can quote, and bytes that the longest error needs. */
-const messageChars = 1000;
-const failureBytes = 8192;
-
 /** Maximum time for one run, including the start of Python, ms. */
 const runMs = 120_000;
-
-/**
- * Program of the thread that exchanges bytes with Python while the caller waits. `shared` is the state (0 = busy, 1 = done, 2 = failed), the
- * length of a message, and the bytes themselves.
- */
-const relay = `
-  const { spawn } = require('node:child_process');
-  const { parentPort, workerData } = require('node:worker_threads');
-  const { python, server, shared } = workerData;
-  const state = new Int32Array(shared, 0, 2);
-  const bytes = new Uint8Array(shared, 8);
-  let expected = 0;
-  let got = 0;
-  let stderr = '';
-  let over = null;
-  const answer = (how, length) => {
-    expected = 0;
-    Atomics.store(state, 1, length);
-    Atomics.store(state, 0, how);
-    Atomics.notify(state, 0);
-  };
-  const report = () => {
-    const { written } = new TextEncoder().encodeInto(JSON.stringify(over), bytes);
-    answer(2, written);
-  };
-  const end = (ending) => {
-    over ??= { stderr: stderr.slice(-${messageChars}), ...ending };
-    if (expected > 0) report();
-  };
-  const child = spawn(python, ['-c', server], { stdio: ['pipe', 'pipe', 'pipe'] });
-  child.on('error', ({ code, message }) => end({ code: null, reason: message, system: code }));
-  child.on('close', (code) => end({ code }));
-  child.stdin.on('error', () => {});
-  child.stderr.setEncoding('utf8').on('data', (text) => { stderr = (stderr + text).slice(-${messageChars}); });
-  child.stdout.on('data', (part) => {
-    bytes.set(part.subarray(0, Math.max(0, expected - got)), got);
-    got += part.length;
-    if (expected > 0 && got >= expected) answer(1, expected);
-  });
-  parentPort.on('message', ({ request, length }) => {
-    expected = length;
-    got = 0;
-    if (over) report();
-    else child.stdin.write(request);
-  });
-`;
 
 /**
  * Opens a model for one input at a time, for callers that cannot be asynchronous. All inputs have one type, and all outputs another.
@@ -203,29 +143,19 @@ const relay = `
  */
 export function openEdgeLiteRtSession(graph: Graph, python = pythonInUse()): EdgeLiteRtSession {
   const [inputs, outputs] = [graph.inputs, graph.outputs].map((ends) => bytesOf(graph, ends));
-  const shared = new SharedArrayBuffer(8 + Math.max(outputs!, failureBytes));
-  const state = new Int32Array(shared, 0, 2);
-  const bytes = new Uint8Array(shared, 8);
-  let thread: Worker | null = null;
+  let running: AnsweringProgram | null = null;
   const close = () => {
-    // Python ends when its input does.
-    void thread?.terminate();
-    thread = null;
+    running?.close();
+    running = null;
   };
   const ask = (request: Uint8Array, expected: number): Uint8Array<ArrayBuffer> => {
-    Atomics.store(state, 0, 0);
-    const first = thread === null;
-    thread ??= startRelay(python, shared);
+    const first = running === null;
+    running ??= startAnswering(python, ['-c', server], outputs!);
     const whole = first ? Buffer.concat([precededByLength(writeTflite(graph)), request]) : request;
-    thread.postMessage({ request: whole, length: expected });
-    if (Atomics.wait(state, 0, 0, runMs) === 'timed-out') {
-      close();
-      throw failure(python, { code: null, stderr: '', reason: `no result within ${runMs} ms` });
-    }
-    const answer = Uint8Array.from(bytes.subarray(0, state[1]!));
-    if (state[0] === 1) return answer;
+    const answered = running.ask(whole, expected, runMs);
+    if ('answer' in answered) return answered.answer;
     close();
-    throw failure(python, JSON.parse(Buffer.from(answer).toString('utf8')) as Ending);
+    throw failure(python, answered.ending);
   };
   return {
     invoke<Data extends Activations>(input: Data): Data {
@@ -240,16 +170,10 @@ export function openEdgeLiteRtSession(graph: Graph, python = pythonInUse()): Edg
     },
     // LiteRT cannot reset variables, so the model is opened again. Without a process, the next run begins with initial values anyway.
     reset: () => {
-      if (thread && hasState(graph)) ask(Buffer.from('r'), 1);
+      if (running && hasState(graph)) ask(Buffer.from('r'), 1);
     },
     close,
   };
-}
-
-function startRelay(python: string, shared: SharedArrayBuffer): Worker {
-  const thread = new Worker(relay, { eval: true, workerData: { python, server, shared } });
-  thread.unref();
-  return withYoungHeapKept(thread);
 }
 
 function precededByLength(file: Uint8Array): Uint8Array {
