@@ -37,7 +37,7 @@ export const areas = {
   loop: { minutes: [2, 40], load: () => import('../loop/area.js') },
   dashboard: { minutes: [2, 10], load: () => import('../dashboard/area.js') },
   drift: { minutes: [2, 20], load: () => import('../drift/area.js') },
-  scale: { minutes: [2, 60], load: () => import('../scale/area.js') },
+  scale: { minutes: [6, 60], load: () => import('../scale/area.js') },
   install: { minutes: [1, 15], load: () => import('../install/area.js') },
 } satisfies Record<string, { minutes: [number, number]; load(): Promise<{ area: Area }> }>;
 
