@@ -11,7 +11,16 @@ export interface BridgeProcess {
 }
 
 export function startBridge(words: readonly string[], environment: Record<string, string>): BridgeProcess {
-  const child: ChildProcess = spawn(process.execPath, ['bin/dev.js', 'stream', 'bridge', ...words], {
+  return startStream(['bridge', ...words], environment);
+}
+
+/** Starts the routes of a file in a separate process. */
+export function startRoutes(file: string, environment: Record<string, string>): BridgeProcess {
+  return startStream(['route', 'run', file], environment);
+}
+
+function startStream(words: readonly string[], environment: Record<string, string>): BridgeProcess {
+  const child: ChildProcess = spawn(process.execPath, ['bin/dev.js', 'stream', ...words], {
     cwd: root,
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -26,7 +35,7 @@ export function startBridge(words: readonly string[], environment: Record<string
   for (const stream of [child.stdout, child.stderr]) {
     stream?.on('data', (chunk: Buffer) => {
       output += chunk;
-      if (output.includes('Bridging ')) bridging();
+      if (/Bridging |running\. Press/.test(output)) bridging();
     });
   }
   return {

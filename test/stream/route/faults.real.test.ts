@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -6,10 +6,10 @@ import mqtt from 'mqtt';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { openSource } from '../../../src/lib/stream/open.js';
 import { text, until } from '../../support/fake-streams.js';
-import { type KafkaBroker, kcat, startKafka } from '../../support/kafka.js';
+import { type KafkaBroker, kcat, kcatWrite, startKafka } from '../../support/kafka.js';
 import { type Mosquitto, startMosquitto } from '../../support/mosquitto.js';
 import { describeReal } from '../../support/real.js';
-import { type BridgeProcess, startBridge } from './bridge-process.js';
+import { type BridgeProcess, startBridge, startRoutes } from './bridge-process.js';
 
 const many = process.env.AIOT_LONG === '1' ? 100_000 : 6000;
 const stops: (() => Promise<unknown>)[] = [];
@@ -128,6 +128,77 @@ describeReal('kafka', 'a bridge from Mosquitto to Kafka', () => {
     const got = await kafkaValues(kafka.address, 'once', count);
     expect(got).toEqual(Array.from({ length: count }, (_, n) => n));
   }, 240_000);
+
+  test.each([
+    ['tumbling', 'size: 1s', 1000],
+    ['overlapping', 'size: 2s, every: 1s', 1000],
+  ])(
+    'delivers each %s window once and in full despite repeated kill -9',
+    async (name, window, every) => {
+      const [from, to] = [`in-${name}`, `out-${name}`];
+      await kafka.createTopic(from);
+      await kafka.createTopic(to);
+      const folder = await mkdtemp(join(tmpdir(), 'aiot-windows-'));
+      stops.push(() => rm(folder, { recursive: true, force: true }));
+      const file = join(folder, 'routes.yaml');
+      await writeFile(
+        file,
+        `routes:
+  windows:
+    from: kafka://${kafka.address}/${from}?group=${name}&from=beginning
+    window: { ${window}, key: d, time: t, path: ${join(folder, 'state')} }
+    map: '{"d": key, "start": start, "all": values.n}'
+    dedupe: { key: 'key & "/" & start', exactlyOnce: true }
+    batch: { messages: 5 }
+    to: kafka://${kafka.address}/${to}
+`,
+      );
+      const run = () => {
+        const started = startRoutes(file, environment);
+        bridges.push(started);
+        return started;
+      };
+      const count = 3000;
+      // Recent, because a result has its window's time, and Kafka deletes old records. Nothing is in the future.
+      const base = Math.floor((Date.now() - 240_000) / 1000) * 1000;
+      const message = (n: number) => ({ n, d: n % 2 === 0 ? 'even' : 'odd', t: base + n * 50 });
+      const lines = (first: number, end: number) =>
+        Array.from({ length: end - first }, (_, i) => JSON.stringify(message(first + i))).join('\n');
+      const results = () =>
+        kcat(kafka.address, to, '%s\n')
+          .trim()
+          .split('\n')
+          .filter((line) => line !== '')
+          .map((line) => JSON.parse(line) as { d: string; start: number; all: number[] });
+      for (let part = 0; part < 3; part++) {
+        const before = results().length;
+        const started = run();
+        await started.ready;
+        kcatWrite(kafka.address, from, `${lines((part * count) / 3, ((part + 1) * count) / 3)}\n`);
+        // Killed in the middle of its work: as soon as some of the part's windows have arrived.
+        await expect.poll(() => results().length, { timeout: 120_000, interval: 20 }).toBeGreaterThan(before);
+        await started.end('SIGKILL');
+      }
+      // A later message closes the last windows.
+      const last = { d: 'none', t: base + count * 50 + 60_000, n: -1 };
+      kcatWrite(kafka.address, from, `${JSON.stringify(last)}\n`);
+      const expected = new Map<string, number[]>();
+      const size = window.startsWith('size: 2s') ? 2000 : 1000;
+      for (let n = 0; n < count; n++) {
+        const { d, t } = message(n);
+        for (let start = Math.floor(t / every) * every; start + size > t; start -= every)
+          expected.set(`${d}/${start}`, [...(expected.get(`${d}/${start}`) ?? []), n]);
+      }
+      await run().ready;
+      await expect
+        .poll(() => results().length, { timeout: 120_000, interval: 200 })
+        .toBeGreaterThanOrEqual(expected.size);
+      const got = results().map(({ d, start, all }) => [`${d}/${start}`, [all].flat()] as const);
+      expect(got).toHaveLength(expected.size);
+      expect(Object.fromEntries(got)).toEqual(Object.fromEntries(expected));
+    },
+    600_000,
+  );
 });
 
 describeReal('mosquitto', 'bridges in one group', () => {
