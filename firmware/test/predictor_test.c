@@ -36,7 +36,7 @@ typedef struct {
 
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
-static uint8_t file[64 * 1024], text[64 * 1024], memory[512 * 1024];
+static uint8_t file[128 * 1024], text[128 * 1024], memory[512 * 1024];
 static size_t file_bytes;
 
 static bool load(const char *folder, const char *name, aiot_bundle *bundle, aiot_arena *arena) {

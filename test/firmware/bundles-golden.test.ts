@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { checkGolden } from '../../src/lib/model/bundle/golden.js';
+import { membersOf, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
 import { root } from '../support/cli.js';
 import { answerTables, firmwareBundles } from '../support/firmware-bundles.js';
@@ -26,4 +27,13 @@ it('a quantized model with float32 inputs and outputs needs interface 11, decisi
   expect(needed.get('wide-float-ends')).toBe(11);
   expect(needed.get('costs')).toBe(9);
   expect(needed.get('trees')).toBe(3);
+});
+
+it('a long window of samples needs interface 13, and stores the mean of each field once', () => {
+  const { bundle, bytes } = firmwareBundles().find(({ name }) => name === 'long-raw')!;
+  expect(interfaceOf(bundle)).toBe(13);
+  expect(bundle.info.standardization.mean).toHaveLength(4 * 1025);
+  const stored = JSON.parse(Buffer.from(membersOf(bundle)[0]!.data).toString());
+  expect(stored.standardization.mean).toEqual(bundle.info.standardization.mean.slice(0, 4));
+  expect(unpackBundle(bytes).info.standardization).toEqual(bundle.info.standardization);
 });

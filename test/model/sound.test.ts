@@ -1,6 +1,7 @@
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { parse, stringify } from 'yaml';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { loadProject, type Project } from '../../src/lib/core/project.js';
@@ -48,6 +49,42 @@ function sound(label: string, take: number, rateHz: number): Float64Array {
   });
 }
 
+/** Exactly one second at 16 kHz. */
+function longSound(label: string, take: number): Float64Array {
+  const short = sound(label, take, 20_000);
+  return short.subarray(0, 16_000);
+}
+
+/** Rolls the bundle out to a virtual device, replays a recording there, and returns the labels that the device predicted. */
+async function replayOn(file: string, name: string, heard: { rateHz: number; columns: Float64Array[] }) {
+  const bytes = await readFile(file);
+  const own = await testPlatform();
+  const out = join(own.folder, 'listener-1');
+  await mkdir(out, { recursive: true });
+  const { client, key } = own;
+  await provisionDevice({ client, name: 'listener-1', type: 'virtual', out });
+  const events: DeviceEvent[] = [];
+  const device = await createVirtualDevice({ identityDir: out, onEvent: (event) => events.push(event) });
+  try {
+    await device.connect();
+    await client.blobs.put(digestOf(bytes), bytes);
+    const { version, sequence } = await client.models.next(name);
+    const signed = { name, version, sequence, issued: Date.now(), expires: null };
+    const manifest = manifestOf(bytes, { ...signed, deviceTypes: ['virtual'] });
+    await client.models.push(name, signManifest(manifest, key));
+    const { id } = await client.rollouts.start(oneWave({ name, version, sequence, deadlineMs: 20_000 }));
+    const { devices } = await rolloutEnd(client, id);
+    expect(devices[0]).toMatchObject({ name: 'listener-1', state: 'committed', error: null });
+    const recording = { id: 'live', label: null, device: null, startedAt: null, fields: ['sound'], ...heard };
+    const replayed = await device.replay(recording, { stream: 'sound', speed: 'max', predict: true });
+    const labels = events.flatMap((event) => (event.event === 'inference' ? [event.inference.label] : []));
+    return { replayed, labels };
+  } finally {
+    await device.stop();
+    await own.stop();
+  }
+}
+
 let project: Project;
 beforeAll(async () => {
   const dir = await temporaryFolder();
@@ -61,6 +98,66 @@ beforeAll(async () => {
     }
   }
   project = await loadProject(dir);
+});
+
+describe('a model of raw sound at 16 kHz', () => {
+  it('goes from WAV files to predictions of a loop and of a virtual device', async () => {
+    const folder = await temporaryFolder();
+    const [from, dir] = [join(folder, 'from'), join(folder, 'raw')];
+    await mkdir(from);
+    for (const label of ['whistle', 'buzz'])
+      for (let take = 1; take <= 8; take++) {
+        const channels = [longSound(label, take)];
+        await writeFile(join(from, `${label}${take}.wav`), writeWav({ rateHz: 16_000, channels }));
+      }
+    expect((await runCli(['init', dir, '--from', from, '--json'])).code).toBe(0);
+    const file = join(dir, 'aiot.yaml');
+    const config = parse(await readFile(file, 'utf8'));
+    expect(config).toMatchObject({ signal: { rate: 16_000 }, stream: { topic: 'raw' } });
+    Object.assign(config.signal, { window: 16_000, stride: 16_000, features: 'raw' });
+    Object.assign(config.model, {
+      kind: 'cnn1d',
+      layers: [4, 8],
+      train: { epochs: 6, batch: 4, seed: 3, learningRate: 0.02 },
+    });
+    await writeFile(file, stringify(config));
+    const at = ['--project', dir, '--json'];
+    for (const step of ['train', 'quantize', 'evaluate'])
+      expect(await runCli(['model', step, ...at]), step).toMatchObject({ code: 0 });
+    const { file: bundleFile, bundle } = await bundleProject({ project: await loadProject(dir) });
+    expect(bundle.info.signal).toMatchObject({ features: 'raw', windowSamples: 16_000, rateHz: 16_000 });
+    expect(interfaceOf(bundle)).toBe(13);
+    expect(checkGolden(bundle)).toMatchObject({ vectors: 1, passed: 1 });
+
+    const heard = longSound('whistle', 77);
+    const sound16 = join(folder, 'new.wav');
+    await writeFile(sound16, writeWav({ rateHz: 16_000, channels: [heard] }));
+    const out = join(folder, 'out.ndjson');
+    const looped = await runCli([
+      ...[
+        'loop',
+        'run',
+        ...at,
+        '--model',
+        bundleFile,
+        '--sensor',
+        `file:${sound16}?speed=max`,
+        '--vote',
+        'none',
+      ],
+      ...['--send', 'always', '--out', `file:${out}`],
+    ]);
+    expect(looped.json, looped.stderr).toMatchObject({ samples: 16_000, windows: 1, predictions: 1 });
+    const [line] = (await readFile(out, 'utf8')).trim().split('\n');
+    expect(JSON.parse(line!).payload.label).toBe('whistle');
+
+    const { replayed, labels } = await replayOn(bundleFile, 'raw', {
+      rateHz: 16_000,
+      columns: [longSound('buzz', 55)],
+    });
+    expect(replayed).toMatchObject({ samples: 16_000, inferences: 1 });
+    expect(labels).toEqual(['buzz']);
+  }, 300_000);
 });
 
 describe('a model of mel features', () => {
@@ -143,42 +240,12 @@ setInterval(() => {
   }, 30_000);
 
   it('is rolled out to a virtual device, which predicts as the bundle does', async () => {
-    const bytes = await readFile(join(project.dir, 'build', 'model.aiot'));
-    const own = await testPlatform();
-    const out = join(own.folder, 'listener-1');
-    await mkdir(out, { recursive: true });
-    const { client, key } = own;
-    await provisionDevice({ client, name: 'listener-1', type: 'virtual', out });
-    const events: DeviceEvent[] = [];
-    const device = await createVirtualDevice({ identityDir: out, onEvent: (event) => events.push(event) });
-    try {
-      await device.connect();
-      await client.blobs.put(digestOf(bytes), bytes);
-      const { version, sequence } = await client.models.next('sounds');
-      const signed = { name: 'sounds', version, sequence, issued: Date.now(), expires: null };
-      const manifest = manifestOf(bytes, { ...signed, deviceTypes: ['virtual'] });
-      await client.models.push('sounds', signManifest(manifest, key));
-      const { id } = await client.rollouts.start(
-        oneWave({ name: 'sounds', version, sequence, deadlineMs: 20_000 }),
-      );
-      const { devices } = await rolloutEnd(client, id);
-      expect(devices[0]).toMatchObject({ name: 'listener-1', state: 'committed', error: null });
-      const column = sound('buzz', 55, 8000);
-      const recording = {
-        ...{ id: 'live', label: null, device: null, rateHz: 8000, startedAt: null, fields: ['sound'] },
-        columns: [column],
-      };
-      const sent = await device.replay(recording, { stream: 'sound', speed: 'max', predict: true });
-      expect(sent).toMatchObject({ samples: 6400, inferences: 2 });
-      const predictor = createPredictor(unpackBundle(bytes));
-      const expected = [...column].flatMap((value) => predictor.push([value])?.label ?? []);
-      expect(events.flatMap((event) => (event.event === 'inference' ? [event.inference.label] : []))).toEqual(
-        expected,
-      );
-    } finally {
-      await device.stop();
-      await own.stop();
-    }
+    const file = join(project.dir, 'build', 'model.aiot');
+    const column = sound('buzz', 55, 8000);
+    const { replayed, labels } = await replayOn(file, 'sounds', { rateHz: 8000, columns: [column] });
+    expect(replayed).toMatchObject({ samples: 6400, inferences: 2 });
+    const predictor = createPredictor(unpackBundle(await readFile(file)));
+    expect(labels).toEqual([...column].flatMap((value) => predictor.push([value])?.label ?? []));
   });
 
   it('is evaluated on a stream of the test recordings, counting detections and false alarms', async () => {

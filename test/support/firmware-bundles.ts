@@ -32,7 +32,7 @@ interface Recipe {
   bare?: boolean;
   /** Rejects windows with thresholds that about a third of the stream's windows miss. */
   rejects?: boolean;
-  /** Whether all frames of sound share the means and deviations of their bands, as after a training run. */
+  /** Whether all frames of sound, or raw samples, share the means and deviations of their bands or fields, as after a training run. */
   shares?: boolean;
   /** Whether the network has int16 activations and int8 weights. */
   wide?: boolean;
@@ -355,6 +355,20 @@ function recipes(): Recipe[] {
       golden: [0, 80, 300],
       extra: { speed: 1, wear: 2 },
     },
+    {
+      name: 'long-raw',
+      signal: {
+        ...{ fields: ['a', 'b', 'c', 'd'], rateHz: 16_000, lowpassHz: null, resampleHz: 16_000 },
+        ...{ windowSamples: 1025, strideSamples: 1025, features: 'raw' },
+      },
+      answer: { kind: 'classes' },
+      classes: ['hum', 'click'],
+      vote: 'none',
+      // Whole numbers are short as text.
+      stream: Array.from({ length: 2050 }, (_, i) => [29, 23, 19, 17].map((m) => (i * 37) % m)),
+      golden: [0, 1025],
+      shares: true,
+    },
   ];
 }
 
@@ -369,7 +383,7 @@ function bundleOf(
     : signal.image
       ? byChannel(rows[0]!.length)
       : shares
-        ? byBand(rows, signal.mel!.bands)
+        ? byBand(rows, signal.mel?.bands ?? signal.fields.length)
         : standardizationOf(rows);
   const inputs = standardization.mean.length;
   const cells = answer.kind === 'objects' ? answer.grid[0] * answer.grid[1] : 0;

@@ -454,9 +454,9 @@ static bool fits_rejection(const reading *r) {
   return r->radii == b->classes && r->centers == b->classes * r->inputs && r->weights == r->inputs;
 }
 
-/* Number of inputs after which means and deviations may repeat: the channels of a picture, or the values of a frame of sound. 0 = never. */
+/* Number of inputs after which means and deviations may repeat: channels of a picture, fields of raw samples, or values of a frame of sound. 0 = never. */
 static size_t group_of(const aiot_signal_spec *signal) {
-  if (signal->set != NULL && strcmp(signal->set, "image") == 0) return signal->fields;
+  if (signal->set != NULL && (strcmp(signal->set, "image") == 0 || strcmp(signal->set, "raw") == 0)) return signal->fields;
   return signal->mel.coefficients > 0 ? signal->mel.coefficients : signal->mel.bands;
 }
 

@@ -38,6 +38,7 @@ export const firmwareInterfaces = {
   decidingForests: 10,
   floatEnds: 11,
   extraOutputs: 12,
+  longWindows: 13,
 } as const;
 
 const digest = z.string().regex(digestPattern);

@@ -23,7 +23,7 @@ import { compareObjects, emptyCounts, meanF1 } from './detections.js';
 import { encodeInput, endOf, modeOf, valuesOf } from './ends.js';
 import { checkGolden, goldenVector, oneWindow, type Take } from './golden.js';
 import { deviceInterpreter } from './interpreters.js';
-import { packBundle, unpackBundle } from './pack.js';
+import { isLong, isLongRaw, packBundle, unpackBundle } from './pack.js';
 import { answeringOf, answerOf, withoutRejection } from './predictor.js';
 import type { Provenance, RecordingPart } from './schema.js';
 import type { Bundle, BundleInfo, End, Figures, GoldenVector } from './types.js';
@@ -175,19 +175,12 @@ function partsOf(split: TrainingFile['split']): Map<string, RecordingPart> {
  * @throws AIOT_TRAINING_DATA_UNFIT if a class has no window
  */
 function goldenOf(graph: Graph, info: BundleInfo, built: Built): GoldenVector[] {
-  const takes = built.rows ? takesOfRows(info, built) : takesOfRecordings(info, built);
+  const all = built.rows ? takesOfRows(info, built) : takesOfRecordings(info, built);
+  // The inputs of a long raw window are as many as its samples, so one vector is large enough.
+  const takes = isLongRaw(info.signal) ? all.slice(0, 1) : all;
   return takes.map((take, i) =>
     goldenVector(graph, info, isLong(info.signal) && i > 0 ? withoutSamples(take, info.signal) : take),
   );
-}
-
-/**
- * Windows longer than this, such as one second of sound, get one golden vector per class, and only the first vector contains its samples.
- */
-const longWindow = 4096;
-
-function isLong({ windowSamples, fields }: SignalSpec): boolean {
-  return windowSamples * fields.length > longWindow;
 }
 
 function withoutSamples({ recording, samples, features }: Take, signal: SignalSpec): Take {

@@ -39,8 +39,8 @@ export function membersOf({ info, model, golden, lineage }: Bundle | NetworkBund
 }
 
 /**
- * A picture's pixels share one mean and deviation per channel, and the frames of sound one per band. bundle.json stores each of them once,
- * because chips hold them in memory.
+ * A picture's pixels share one mean and deviation per channel, the frames of sound one per band, and long raw windows one per field.
+ * bundle.json stores each of them once, because chips hold them in memory.
  */
 function withoutRepeats(info: BundleInfo): BundleInfo {
   const { mean, deviation } = info.standardization;
@@ -52,7 +52,7 @@ function withoutRepeats(info: BundleInfo): BundleInfo {
   };
 }
 
-/** Number of distinct means: the number of inputs or, if means repeat, the number of a picture's channels or of the bands of sound. */
+/** Number of distinct means: the number of inputs or, if means repeat, of a picture's channels, bands of sound, or fields of long raw windows. */
 export function distinctInputs({
   signal,
   standardization,
@@ -63,9 +63,23 @@ export function distinctInputs({
   return group !== null && repeats(mean) && repeats(deviation) ? group : mean.length;
 }
 
+/** Raw windows with more values are long, such as one second of sound. Shorter ones need no firmware that lets means repeat. */
+const longWindow = 4096;
+
+/** Whether a window is long. */
+export function isLong({ windowSamples, fields }: BundleInfo['signal']): boolean {
+  return windowSamples * fields.length > longWindow;
+}
+
+/** Whether the inputs are the samples of a long window. */
+export function isLongRaw(signal: BundleInfo['signal']): boolean {
+  return signal.features === 'raw' && isLong(signal);
+}
+
 /** Number of inputs after which means may repeat; null = each input has its own mean. */
-function groupOf({ image, mel, fields }: BundleInfo['signal']): number | null {
-  if (image) return fields.length;
+function groupOf(signal: BundleInfo['signal']): number | null {
+  const { image, mel, fields } = signal;
+  if (image || isLongRaw(signal)) return fields.length;
   return mel ? frameValues(mel) : null;
 }
 

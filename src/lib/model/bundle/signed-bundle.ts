@@ -16,6 +16,7 @@ import {
   bundleOfMembers,
   contentNames,
   distinctInputs,
+  isLongRaw,
   jsonBytes,
   membersOf,
   packMembers,
@@ -173,6 +174,12 @@ function hasFloatEnds({ quantization: { mode }, input, output }: BundleInfo): bo
 export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
   const rejects = info.kind === 'model' && info.answer.kind === 'classes' && info.answer.reject !== undefined;
   const forest = hasForest(readTflite(model));
+  if (
+    info.kind === 'model' &&
+    isLongRaw(info.signal) &&
+    distinctInputs(info) < info.standardization.mean.length
+  )
+    return firmwareInterfaces.longWindows;
   if (info.kind === 'model' && info.extra) return firmwareInterfaces.extraOutputs;
   if (info.kind === 'model' && !forest && hasFloatEnds(info)) return firmwareInterfaces.floatEnds;
   if (info.kind === 'model' && decides(info))
