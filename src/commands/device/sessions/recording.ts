@@ -22,6 +22,7 @@ export default class DeviceSessionsRecording extends PlatformCommand {
   };
   static override flags = {
     out: Flags.string({
+      char: 'o',
       summary: 'File to write [default: ID.cast].',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
