@@ -7,7 +7,13 @@ import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { floatView } from '../../src/lib/runtime/litert.js';
 import { architectures } from '../support/architectures.js';
-import { embeddingNetwork, FloatNetwork, streamingNetwork } from '../support/float-network.js';
+import {
+  embeddingNetwork,
+  FloatNetwork,
+  lstmNetwork,
+  streamingNetwork,
+  svdfNetwork,
+} from '../support/float-network.js';
 
 function samples(graph: Graph, count: number, seed = 1): Float32Array[] {
   const random = seededRandom(seed);
@@ -67,6 +73,86 @@ describe('a quantized network with an embedding', () => {
       });
     }
     expect(10 * Math.log10(signal / noise)).toBeGreaterThan(25);
+  });
+});
+
+describe('a quantized recurrent layer', () => {
+  /** A slowly changing signal, as from a sensor. */
+  const stream = (graph: Graph, count: number) => {
+    const random = seededRandom(7);
+    const length = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
+    return Array.from({ length: count }, (_, i) =>
+      Float32Array.from({ length }, (_x, k) => Math.sin((i * 3 + k) / 9) + 0.3 * gaussian(random)),
+    );
+  };
+  const ratio = (float: Graph, quantized: Graph) => {
+    const [a, b] = [createInterpreter(float), createInterpreter(floatView(quantized))];
+    let [signal, noise] = [0, 0];
+    for (const row of stream(float, 150)) {
+      const got = b.invoke(row);
+      a.invoke(row).forEach((value, i) => {
+        signal += value ** 2;
+        noise += (value - got[i]!) ** 2;
+      });
+    }
+    return 10 * Math.log10(signal / noise);
+  };
+  it.each([
+    ['LSTM', 'int8', lstmNetwork, 'UNIDIRECTIONAL_SEQUENCE_LSTM', 24],
+    ['LSTM', 'int16x8', lstmNetwork, 'UNIDIRECTIONAL_SEQUENCE_LSTM', 32],
+    ['SVDF', 'int8', svdfNetwork, 'SVDF', 24],
+    ['LSTM', 'float16', lstmNetwork, 'UNIDIRECTIONAL_SEQUENCE_LSTM', 50],
+    ['SVDF', 'dynamic', svdfNetwork, 'SVDF', 30],
+  ] as const)(
+    '%s keeps its state in %s, and stays close to the float model',
+    (_name, mode, make, op, least) => {
+      const ratios = Array.from({ length: 12 }, (_, seed) => {
+        const float = make(seededRandom(seed));
+        const { graph } = quantizeGraph(float, stream(float, 100), { mode, calibration: 'min-max' });
+        const layer = graph.operators.find((operator) => operator.op === op)!;
+        const { type } = graph.tensors[layer.outputs[0]!]!;
+        expect(type).toBe(mode === 'int8' ? 'int8' : mode === 'int16x8' ? 'int16' : 'float32');
+        return ratio(float, readTflite(writeTflite(graph)));
+      });
+      expect(Math.min(...ratios)).toBeGreaterThan(least);
+    },
+  );
+
+  it('stays float32 if TFLite Micro has no kernel for it, or the kernel ignores its activation', () => {
+    const float = svdfNetwork(seededRandom(1));
+    const wide = quantizeGraph(float, stream(float, 50), { mode: 'int16x8', calibration: 'min-max' });
+    expect(wide.report.notes).toContain(
+      'operator 0 (SVDF) stays float32: TFLite Micro has no int16 kernel for it',
+    );
+    const operators = float.operators.map((operator) =>
+      operator.op === 'SVDF'
+        ? { ...operator, options: { ...operator.options, activation: 'relu6' as const } }
+        : operator,
+    );
+    const clipped = quantizeGraph({ ...float, operators }, stream(float, 50), {
+      mode: 'int8',
+      calibration: 'min-max',
+    });
+    expect(clipped.report.notes).toContain('operator 0 (SVDF) stays float32: its int8 kernel ignores relu6');
+  });
+
+  it('rejects a cell state beyond the range of the kernel', () => {
+    const float = lstmNetwork(seededRandom(3));
+    const [layer] = float.operators;
+    const tensors = [...float.tensors];
+    // With an open forget gate and a saturated candidate, the cell state grows by one with each step.
+    for (const place of [12, 13, 14]) {
+      const index = layer!.inputs[place]!;
+      tensors[index] = { ...tensors[index]!, data: (tensors[index]!.data as Float32Array).map(() => 50) };
+    }
+    const grown = {
+      ...float,
+      tensors,
+      operators: [{ ...layer!, options: { ...layer!.options, cellClip: 0 } }, ...float.operators.slice(1)],
+    } as Graph;
+    expect(() => quantizeGraph(grown, stream(float, 200), { mode: 'int8' })).toThrow(
+      /^the cell state of an LSTM reaches \d+, expected at most 64$/,
+    );
   });
 });
 

@@ -3,7 +3,6 @@ import { seededRandom } from '../../src/lib/core/numbers.js';
 import { writeSavedModel } from '../../src/lib/formats/saved-model.js';
 import type { Graph, Tensor } from '../../src/lib/formats/tflite/graph.js';
 import { importTflite, readTflite } from '../../src/lib/formats/tflite/read.js';
-import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { openNetwork, predictRows } from '../../src/lib/model/evaluate/predict.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
@@ -101,14 +100,6 @@ it.each(['int8', 'int16x8'] as const)('variables keep their values after quantiz
   rows.forEach((_, i) => {
     expect(Math.abs(sums[i]! - (i < 20 ? 3 + i : 41 - i))).toBeLessThan(1.5);
   });
-});
-
-it('the quantizer rejects operators with their own state', () => {
-  const graph = withRealValues(oneOpGraphs.SVDF!(seededRandom(1)));
-  const size = graph.tensors[graph.inputs[0]!]!.shape.reduce((count, own) => count * own, 1);
-  expect(() => quantizeGraph(graph, [new Float32Array(size)])).toThrow(
-    'expected a model without SVDF, whose state cannot be quantized',
-  );
 });
 
 it('variables take no activation memory in the arena plan', () => {

@@ -187,3 +187,48 @@ export function streamingNetwork(random: Random): Graph {
   n.op({ op: 'ASSIGN_VARIABLE', inputs: [state, last], outputs: [], options: {} });
   return n.graph(x, n.dense(n.dense(n.reshape(all, [1, (kept + 1) * channels]), 10, 'relu'), 3));
 }
+
+/** An LSTM over several time steps, and a dense layer on all its outputs. */
+export function lstmNetwork(random: Random): Graph {
+  const n = new FloatNetwork(random);
+  const [steps, inputs, units] = [n.integer(1, 8), n.integer(1, 8), n.integer(2, 8)];
+  const timeMajor = n.pick(true, false);
+  const outer = timeMajor ? [steps, 1] : [1, steps];
+  const x = n.float([...outer, inputs]);
+  const weights = [inputs, inputs, inputs, inputs, units, units, units, units].map((taken) =>
+    n.values([units, taken], 1 / Math.sqrt(taken)),
+  );
+  const biases = weights.slice(0, 4).map(() => n.values([units], 0.5));
+  const state = () => n.add({ type: 'float32', shape: [1, units], variable: new Float32Array(units) });
+  const none = (count: number) => new Array<number>(count).fill(-1);
+  const y = n.float([...outer, units]);
+  n.op({
+    op: 'UNIDIRECTIONAL_SEQUENCE_LSTM',
+    inputs: [x, ...weights, ...none(3), ...biases, ...none(2), state(), state(), ...none(4)],
+    outputs: [y],
+    options: { cellClip: n.pick(0, 0, 10), timeMajor },
+  });
+  return n.graph(x, n.dense(n.reshape(y, [1, steps * units]), 3));
+}
+
+/** Two SVDF layers, with and without a bias, and a dense layer. */
+export function svdfNetwork(random: Random): Graph {
+  const n = new FloatNetwork(random);
+  const layer = (x: number, activation: 'none' | 'relu', bias: boolean) => {
+    const [inputs = 0, units, rank, memory] = [
+      n.shape(x)[1],
+      n.integer(3, 8),
+      n.integer(1, 2),
+      n.integer(1, 10),
+    ];
+    const feature = n.values([units * rank, inputs], 1 / Math.sqrt(inputs));
+    const time = n.values([units * rank, memory], 1 / Math.sqrt(rank * memory));
+    const shape = [1, units * rank * memory];
+    const state = n.add({ type: 'float32', shape, variable: new Float32Array(shape[1]!) });
+    const operands = [x, feature, time, bias ? n.values([units], 0.2) : -1, state];
+    const y = n.float([1, units]);
+    return n.op({ op: 'SVDF', inputs: operands, outputs: [y], options: { rank, activation } });
+  };
+  const x = n.float([1, n.integer(2, 12)]);
+  return n.graph(x, n.dense(layer(layer(x, 'relu', true), 'none', false), 3));
+}

@@ -3,6 +3,7 @@ import type { Graph } from '../../../formats/tflite/graph.js';
 import { createInterpreter } from '../../../runtime/interpreter/interpreter.js';
 import { floatView } from '../../../runtime/litert.js';
 import type { Range } from './numbers.js';
+import { stateFollower } from './recurrent.js';
 
 export const unfit = errorMaker('AIOT_QUANTIZE_UNFIT');
 
@@ -28,20 +29,25 @@ export function calibrate(graph: Graph, rows: readonly Float32Array[]): Map<numb
   if (rows.length === 0) throw unfit('expected representative inputs, got none');
   const interpreter = createInterpreter(floatView(graph), { compiled: true });
   const notes: (Note | undefined)[] = [];
+  const observe = (at: number, index: number, values: Float32Array) => {
+    notes[index] ??= newNote(values.length, rows.length);
+    const note = notes[index]!;
+    const { low, high } = note;
+    take(note, values);
+    if (note.low < low) note.extremes[0] = at;
+    if (note.high > high) note.extremes[1] = at;
+    if (!Number.isFinite(note.low) || !Number.isFinite(note.high) || Number.isNaN(note.sum))
+      throw unfit(
+        `tensor ${graph.tensors[index]?.name} became ${values.find((value) => !Number.isFinite(value))}`,
+      );
+  };
+  const statesAfter = stateFollower(graph, interpreter.tensors);
   rows.forEach((row, at) => {
     interpreter.invoke(row, (index, values) => {
       // Indices and conditions have no range.
       if (index >= graph.tensors.length || !(values instanceof Float32Array)) return;
-      notes[index] ??= newNote(values.length, rows.length);
-      const note = notes[index]!;
-      const { low, high } = note;
-      take(note, values);
-      if (note.low < low) note.extremes[0] = at;
-      if (note.high > high) note.extremes[1] = at;
-      if (!Number.isFinite(note.low) || !Number.isFinite(note.high) || Number.isNaN(note.sum))
-        throw unfit(
-          `tensor ${graph.tensors[index]?.name} became ${values.find((value) => !Number.isFinite(value))}`,
-        );
+      observe(at, index, values);
+      for (const [state, each] of statesAfter(index)) observe(at, state, each);
     });
   });
   const seen = new Map<number, Seen>();

@@ -13,6 +13,7 @@ import {
   wideQuantization,
   withLeastScale,
 } from './numbers.js';
+import { isRecurrent, type Recurrent, recurrentInputs } from './recurrent.js';
 import { channelAxis, fixedOutput, outputRule, usesVariable, weightPlaces } from './rules.js';
 
 interface IntegerPlan {
@@ -70,6 +71,7 @@ function outputOf(twins: Twins, index: number, io: Kind): number {
 function addOperator(twins: Twins, operator: Operator, kind: Kind): void {
   if (usesVariable(operator)) addState(twins, operator, kind);
   else if (kind === 'float32') addFloat(twins, operator);
+  else if (isRecurrent(operator)) addRecurrent(twins, operator, kind);
   else if (rowOf(operator.op).scale === 'joined') addJoined(twins, operator, kind);
   else addInteger(twins, operator, kind);
 }
@@ -95,6 +97,19 @@ function addState(twins: Twins, operator: Operator, kind: Kind): void {
   }
   const given = twins.as(value, kind, quantization);
   twins.operators.push({ ...operator, inputs: [variable, given], outputs: [] } as Operator);
+}
+
+function addRecurrent(twins: Twins, operator: Recurrent, kind: Exclude<Kind, 'float32'>): void {
+  const [output = -1] = operator.outputs;
+  const input = twins.of(operator.inputs[0]!, kind);
+  const own = twins.own(output, kind);
+  const state = twins.ranges.get(operator.inputs[operator.op === 'SVDF' ? 4 : 19]!);
+  if (!state) throw unfit(`no values were observed for the state of ${operator.op}`);
+  const maker = { graph: twins.graph, add: (tensor: Tensor) => twins.add(tensor), unfit };
+  const ends = { kind, input: twins.quantizationOf(input, operator.op), output: own, state };
+  const inputs = [input, ...recurrentInputs(maker, operator, ends)];
+  twins.operators.push({ ...operator, inputs, outputs: [twins.make(output, kind, own)] } as Operator);
+  twins.rescale(output, kind);
 }
 
 function addInteger(twins: Twins, operator: Operator, kind: Kind): void {

@@ -1,5 +1,5 @@
 import type { Graph, Operator, Tensor } from '../../../formats/tflite/graph.js';
-import { activationPlaces, statesOf } from '../../../formats/tflite/operators.js';
+import { activationPlaces, rowOf } from '../../../formats/tflite/operators.js';
 import { float16Words, largestFloat16, withFloatConstants } from '../../../formats/tflite/real-values.js';
 import { createInterpreter, hasMicroKernel } from '../../../runtime/interpreter/interpreter.js';
 import { brokenConstant, simplifyGraph } from '../../network/simplify.js';
@@ -148,6 +148,11 @@ function kindsOf(
     const kind = apart?.get(at) ?? integer;
     // Indices and conditions are whole numbers already, and a CAST converts real values.
     if (op === 'CAST' || !isReal(tensors, operator)) return 'float32';
+    const unable = ignoredActivation(operator);
+    if (kind !== 'float32' && unable !== null) {
+      notes.push(`operator ${at} (${op}) stays float32: its int8 kernel ignores ${unable}`);
+      return 'float32';
+    }
     if (kind === 'float32' || hasMicroKernel(op, kind)) return kind;
     notes.push(`operator ${at} (${op}) stays float32: TFLite Micro has no ${kind} kernel for it`);
     return 'float32';
@@ -159,6 +164,12 @@ function kindsOf(
   return kinds.map((kind, at) =>
     usesVariable(operators[at]!) && floats.has(operators[at]!.inputs[0]!) ? 'float32' : kind,
   );
+}
+
+/** The activation of an SVDF that its integer kernel does not apply; null = none. */
+function ignoredActivation({ op, options }: Operator): string | null {
+  if (op !== 'SVDF') return null;
+  return options.activation === 'none' || options.activation === 'relu' ? null : options.activation;
 }
 
 /** Whether an operator computes with real values: an activation or an output is float32. */
@@ -200,11 +211,6 @@ export function prepareGraph(graph: Graph): Graph {
       if (!ends.includes(type)) throw unfit(`expected an ${what} of float32, got ${type} (${name})`);
     }
   }
-  const stateful = float.operators.find(({ op }) => op === 'SVDF' || op === 'UNIDIRECTIONAL_SEQUENCE_LSTM');
-  if (stateful !== undefined && statesOf(float).size > 0)
-    throw unfit(`expected a model without ${stateful.op}, whose state cannot be quantized`, {
-      next: 'Let TensorFlow’s converter quantize it, or unroll the layer before conversion.',
-    });
   const broken = brokenConstant(float);
   if (broken !== undefined) throw unfit(`the model's ${broken}: train it again`);
   const simple = simplifyGraph(withComputedConstants(float));
@@ -266,8 +272,12 @@ function toFloat16(graph: Graph): { graph: Graph; kept: string[] } {
   const before: Operator[] = [];
   const kept: string[] = [];
   const twins = new Map<number, number>();
+  // Kernels with a state read their weights when they are prepared, before any DEQUANTIZE runs.
+  const early = new Set(
+    graph.operators.flatMap(({ op, inputs }) => ((rowOf(op).states?.length ?? 0) > 0 ? inputs : [])),
+  );
   graph.tensors.forEach((tensor, index) => {
-    if (!(tensor.data instanceof Float32Array)) return;
+    if (!(tensor.data instanceof Float32Array) || early.has(index)) return;
     if (tensor.data.some((value) => !(Math.abs(value) <= largestFloat16))) {
       kept.push(tensor.name);
       return;
