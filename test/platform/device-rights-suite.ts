@@ -305,7 +305,7 @@ export function deviceRightsSuite(start: () => Promise<TestPlatform>): void {
         client.tokens.create({ name: 'x', owner, role: 'viewer' }).catch((error: Error) => error.message),
       );
       expect([...new Set(await Promise.all(refusals))]).toEqual([
-        "only operators for all devices can manage other users' tokens",
+        "only operators without a device limit can manage other users' tokens",
       ]);
       await own.client.devices.patch('press-4', { tags: { zone: null } });
       await own.client.devices.patch('press-3', { tags: { line: null } });

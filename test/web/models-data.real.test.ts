@@ -130,8 +130,8 @@ describeReal('chromium', 'models and datasets in a browser', () => {
     );
     await expectAccessible(page);
     await expectFits(page);
-    await page.getByRole('button', { name: 'Label long shaking' }).click();
-    await page.getByText('Labeled long shaking.').waitFor();
+    await page.getByRole('button', { name: 'Label long as shaking' }).click();
+    await page.getByText('Labeled long as shaking.').waitFor();
     await expect.poll(() => items.count()).toBe(1);
     expect((await own.platform.client.datasets.show('motion', 'wrist-1', 'long')).label).toBe('shaking');
     await page.getByRole('button', { name: 'Undo' }).click();

@@ -1872,7 +1872,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about:
-      'Firmware has a lower secure version than a device requires (anti-rollback), so the device could not start it.',
+      'Firmware has a lower secure version than the device accepts (anti-rollback), so the device rejects it.',
     next: 'Deploy firmware with a secure version that is at least as high. To set it in an image, run `aiot firmware image patch IMAGE --secure-version N`, then sign the image.',
   },
   AIOT_UPDATE_SEQUENCE: {

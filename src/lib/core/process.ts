@@ -90,7 +90,7 @@ export interface AnsweringProgram {
     expected: number,
     timeoutMs: number,
   ): { answer: Uint8Array<ArrayBuffer> } | { ending: FailedProgram };
-  /** Ends the program's input, at whose end it must exit. */
+  /** Closes the program's stdin; the program must then exit. */
   close(): void;
 }
 

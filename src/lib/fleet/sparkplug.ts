@@ -6,7 +6,7 @@ const name = z.string().regex(namePattern);
 /** A level of a Sparkplug topic. */
 const level = z.string().regex(/^[^/+#\p{Cc}]{1,100}$/u);
 
-/** Definition of the edge node as which a platform publishes its devices. */
+/** Definition of the edge node under which a platform publishes its devices. */
 export const sparkplugSchema = z.object({
   /** The project that defines it. */
   project: name,

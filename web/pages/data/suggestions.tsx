@@ -58,7 +58,7 @@ export function Suggestions({ stream, unlabelled }: { stream: string; unlabelled
             <p class="soft">
               {recordings.length === 0
                 ? 'All suggested recordings are labeled. Train the model again, then rank the others.'
-                : `${plural(recordings.length, 'recording')} whose labels would improve ${model} most.`}
+                : `${plural(recordings.length, 'recording')} to label next for ${model}.`}
               {value.at !== null && (
                 <>
                   {' '}
@@ -98,14 +98,14 @@ export function Suggestions({ stream, unlabelled }: { stream: string; unlabelled
             <p role="status" class="undo">
               {labelled.value && (
                 <>
-                  Labeled {labelled.value.of.recording} {labelled.value.label}.{' '}
+                  Labeled {labelled.value.of.recording} as {labelled.value.label}.{' '}
                   <button type="button" onClick={() => labelled.value && void label(labelled.value.of, null)}>
                     Undo
                   </button>
                 </>
               )}
             </p>
-            <Command line={command} label="To rank again" />
+            <Command line={command} label="Update the ranking" />
           </>
         )}
       </Section>
@@ -177,7 +177,7 @@ function LabelChoice({
           <button
             key={one}
             type="button"
-            aria-label={`Label ${of.recording} ${one}`}
+            aria-label={`Label ${of.recording} as ${one}`}
             onClick={() => label(one)}
           >
             {one}

@@ -9,7 +9,7 @@ import { writeFileAtomic } from '../../../lib/core/files.js';
 export default class DeviceSessionsRecording extends PlatformCommand {
   static override summary = 'Save the recording of a shell.';
   static override description =
-    'Shells are recorded if the platform runs with --record-shells. The file is in the asciicast format, which asciinema plays. Of a terminal, it has the output, which includes typed commands but no hidden passwords. Of a shell without a terminal, it also has the commands from stdin. The audit log has its SHA-256.';
+    'Shells are recorded if the platform runs with --record-shells. The file is in the asciicast format, which asciinema plays. For a shell with a terminal, it has the output, which includes typed commands but not hidden passwords. Without a terminal, it also has the commands from stdin. The audit log has its SHA-256.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> 3f0c6c62-6d4e-4a11-9c55-0d9c6ad2f0b1',
     '<%= config.bin %> <%= command.id %> 3f0c6c62-6d4e-4a11-9c55-0d9c6ad2f0b1 --out shell.cast --json',

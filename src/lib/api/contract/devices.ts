@@ -405,7 +405,7 @@ export const secrets = {
   }),
 };
 
-/** A remote session that is open at the platform's process that answers. */
+/** An open remote session of the replica that handles the request. */
 export const remoteSessionSchema = z.object({
   id: z.string(),
   device: z.string(),

@@ -74,7 +74,7 @@ const whyOut = {
   revoked: { code: 'AIOT_NOT_ALLOWED', message: 'the device was suspended or revoked' },
   left: {
     code: 'AIOT_NOT_ALLOWED',
-    message: 'the device is no longer among those of the user who started the rollout',
+    message: 'the user who started the rollout no longer has rights to the device',
   },
 };
 

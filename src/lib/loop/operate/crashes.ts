@@ -39,7 +39,7 @@ export interface CrashWatch {
 
 /**
  * Records crashes of this process, and that of the previous run if it was not stopped. Crashes are uncaught exceptions, fatal errors of
- * Node.js, and ends that left no other trace, such as by a signal. A restart of the machine is not a crash.
+ * Node.js, and exits without any other trace, such as after SIGKILL. A restart of the machine is not a crash.
  * @param folder folder of the loop's reports
  * @param log the last events of the loop, oldest first
  */

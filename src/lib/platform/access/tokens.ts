@@ -294,7 +294,7 @@ function checkGrant(by: Grantor, right: Right, own: string | null): void {
 /** Requires a token of the grantor's own user, except for operators for all devices. @throws AIOT_NOT_ALLOWED */
 function requireOwn(by: Grantor, owner: string | null, own: string | null): void {
   if (owner === own || (by.role === 'operator' && by.reach === null)) return;
-  throw refused("only operators for all devices can manage other users' tokens");
+  throw refused("only operators without a device limit can manage other users' tokens");
 }
 
 function refused(message: string): AiotError {

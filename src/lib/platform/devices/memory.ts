@@ -364,7 +364,7 @@ function boardTaken(message: string, name: string): AiotError {
 function boardOfOther(what: string): AiotError {
   return new AiotError('AIOT_ALREADY_EXISTS', `${what} already belongs to another device`, {
     subject: 'device',
-    next: 'Use another board, or ask an operator for all devices to revoke the device that has this one.',
+    next: 'Use another board, or ask an operator without a device limit to revoke the device that uses this one.',
   });
 }
 

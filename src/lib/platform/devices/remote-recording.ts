@@ -11,11 +11,11 @@ import { makeFolder } from '../../core/files.js';
 import { parsedJson } from '../../core/text.js';
 import { dataIn } from '../../device/remote/tunnel.js';
 
-/** Largest recording of a session, and of all recordings together, bytes; and how long they are kept, ms. */
+/** Largest recording of a session, and of all recordings together, bytes; and the time for which they are kept, ms. */
 const mostBytes = { one: 16 * 1024 * 1024, all: 1024 ** 3 };
 const keptMs = 90 * 24 * 60 * 60 * 1000;
 
-/** First line of a recording: an asciicast header (version 2), with the session in members of our own. */
+/** First line of a recording: an asciicast header (version 2), with additional members for the session. */
 const headerSchema = z.object({
   version: z.literal(2),
   width: z.int(),

@@ -177,7 +177,7 @@ function eventsGone(asked: number, pruned: number): AiotError {
 /** Types of the events that may concern a device; see `concerns`. */
 const typesOfDevices = ['device.*', 'alarm.raise', 'alarm.clear'];
 
-/** Number of events that a request of a user limited to some devices examines at most. */
+/** Maximum number of events that one request of a user limited to some devices examines. */
 const mostExamined = 20_000;
 
 /**

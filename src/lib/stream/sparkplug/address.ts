@@ -39,7 +39,7 @@ export function sourceAddress(url: StreamUrl) {
   return { host, rebirth, place: { group, node, device: device === '+' ? undefined : device } };
 }
 
-/** The edge node as which a sink writes. @throws AIOT_STREAM_URL */
+/** The edge node that a sink publishes as. @throws AIOT_STREAM_URL */
 export function sinkAddress(url: StreamUrl, options: Pick<StreamOptions, 'clientId'>) {
   const { aliases, clientId = options.clientId, keepalive } = readQuery(url, sinkShape);
   const [group = '', node = '', device, ...more] = url.path.split('/');

@@ -279,7 +279,7 @@ export class HostReader {
     const devices = new Map<string, Known>();
     const requestedAt = Number.NEGATIVE_INFINITY;
     const state = { own: undefined, devices, session: undefined, next: undefined, requestedAt };
-    // A stranger may invent nodes without births.
+    // Any client can publish under invented node names, so their number is limited.
     if (this.nodes.size >= mostRemembered) this.nodes.clear();
     this.nodes.set(name, state);
     return state;
