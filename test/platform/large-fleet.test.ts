@@ -115,6 +115,10 @@ describe(`a platform with ${count} devices in memory`, () => {
     // The overrides must fit all devices, before anything is written.
     await expect(apply(600)).rejects.toMatchObject({ code: 'AIOT_SETTINGS_INVALID' });
     expect(await valuesOf('chip-8')).toEqual({ rpm: 500 });
+    // Devices of a type without a definition lose their settings.
+    await service.apply({ project: 'p', settings: [] }, 'a test');
+    await service.pass();
+    expect(written()).toBe(0);
   });
 
   it('serves other requests while the list of revoked certificates is made', async () => {
@@ -156,5 +160,21 @@ describe(`a platform with ${count} devices in memory`, () => {
       message: 'the Home Assistant integration selects 200600 devices; the limit is 10000',
     });
     expect(await apply('type=esp32')).toMatchObject({ change: 'created' });
+  });
+
+  it('accepts an unchanged Home Assistant integration after the fleet has grown', async () => {
+    const service = new HomeAssistantService({ store, events, devices, now } as never);
+    const definition = {
+      ...{ project: 'p', broker: null, prefix: 'homeassistant', selector: 'type=esp32', everyMs: 1000 },
+      ...{ installs: null, stream: '', sensors: [] },
+    };
+    const { memory } = devices as unknown as { memory: DeviceMemory };
+    const known = devices.record('chip-1');
+    for (let i = 0; i < 10_001; i++)
+      memory.remember({ ...known, name: `more-${i}`, id: `more-${i}`, fingerprint: `more-${i}` });
+    const apply = (everyMs: number) =>
+      service.apply({ project: 'p', definition: { ...definition, everyMs } as never }, 'a test');
+    expect(await apply(1000)).toMatchObject({ change: 'unchanged' });
+    await expect(apply(2000)).rejects.toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
   });
 });

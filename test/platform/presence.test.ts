@@ -121,3 +121,34 @@ describe('devices connected to another replica', () => {
     expect(leader.devices.online('d')).toBe(false);
   });
 });
+
+it('a replica that begins to record does not record a known connection again', async () => {
+  const { first } = await two();
+  const { devices } = await replica();
+  devices.leaveRecording();
+  const connects = async () =>
+    (await store.selectFrom('events').select('type').where('subject', '=', 'd').execute()).filter(
+      ({ type }) => type === 'device.connect',
+    ).length;
+  const before = await connects();
+  const taken = devices.takeRecording(Promise.resolve());
+  // The broker reports the connection before the database has answered.
+  await devices.connected('d');
+  await taken;
+  expect(await connects()).toBe(before);
+  await first.devices.disconnected('d');
+});
+
+it('a replica that stops recording while it begins records nothing', async () => {
+  const { first } = await two();
+  await first.devices.disconnected('d');
+  const { devices } = await replica();
+  devices.leaveRecording();
+  await devices.connected('d');
+  const count = async () => (await store.selectFrom('events').select('id').execute()).length;
+  const before = await count();
+  const taken = devices.takeRecording(Promise.resolve());
+  devices.leaveRecording();
+  await taken;
+  expect(await count()).toBe(before);
+});

@@ -473,6 +473,8 @@ describe('a device that breaks the protocol', () => {
       },
     ],
     ['disappears', (socket: WebSocket) => socket.terminate()],
+    // 122 bytes, which exceed the limit of a close frame with the platform's own words.
+    ['closes it with a long reason', (socket: WebSocket) => socket.close(4000, 'é'.repeat(61))],
   ])('and %s loses the session', async (_, behave) => {
     const control = await hostile(behave);
     const stdout = new PassThrough({ highWaterMark: 1 }).pause();

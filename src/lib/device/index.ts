@@ -68,7 +68,7 @@ export {
   remoteShell,
   remoteShellSchema,
 } from './remote/operate.js';
-export { dataIn } from './remote/tunnel.js';
+export { closeReason, dataIn, mostChannels } from './remote/tunnel.js';
 export { simulateDevice } from './simulate.js';
 export { parseSpeed, suitableSource } from './telemetry/sensor.js';
 export { createVirtualDevice } from './virtual/device.js';

@@ -7,7 +7,7 @@ const headBytes = 5;
 /** Longest data in a frame, and how much one side may send on a channel before the other has read it, bytes. */
 const chunkBytes = 32 * 1024;
 const windowBytes = 256 * 1024;
-const mostChannels = 64;
+export const mostChannels = 64;
 
 /** How a tunnel ended: the code and the reason of the close frame. */
 export interface TunnelEnd {
@@ -66,7 +66,7 @@ export class Tunnel {
   }
 
   close(code = 1000, reason = ''): void {
-    this.socket.close(code, reason.slice(0, 100));
+    this.socket.close(code, closeReason(reason));
     // A peer that does not answer the close frame does not keep the connection.
     setTimeout(() => this.socket.terminate(), 2000).unref();
   }
@@ -187,6 +187,11 @@ class Channel extends Duplex {
       await this.transmit(frames.data, part);
     }
   }
+}
+
+/** A reason that fits into a close frame, which has at most 123 bytes (RFC 6455, section 5.5). `ws` throws for a longer one. */
+export function closeReason(text: string): string {
+  return new TextDecoder().decode(Buffer.from(text).subarray(0, 120)).replace(/\uFFFD+$/, '');
 }
 
 /** The channel and the bytes of a data frame; null for other frames. */

@@ -51,6 +51,8 @@ export class Devices {
   private readonly connections = new Map<string, number>();
   /** Whether this process records connections. */
   private isRecording = true;
+  /** Raised each time this replica starts or stops recording connections. */
+  private recordingTurn = 0;
   /** Devices that were connected according to the last records, and whose presence is not known yet. */
   private recorded = new Set<string>();
   /** When each device's first open connection began, ms since 1970. */
@@ -483,6 +485,7 @@ export class Devices {
 
   /** From now on, connections are counted but not recorded, because another replica sees and records them too. */
   leaveRecording(): void {
+    this.recordingTurn++;
     this.isRecording = false;
     this.recorded.clear();
   }
@@ -492,14 +495,16 @@ export class Devices {
    * @param settled resolves when the broker has reported the devices that are connected
    */
   async takeRecording(settled: Promise<unknown>): Promise<void> {
-    this.isRecording = true;
-    const here = this.connectedHere();
+    const turn = ++this.recordingTurn;
     const recorded = await connectedIn(this.store);
+    // Connections that began or ended during the query are recorded below, because nothing else has recorded them.
+    if (turn !== this.recordingTurn) return;
+    this.isRecording = true;
     this.recorded = recorded;
-    const begun = here.filter((name) => !recorded.delete(name) && this.find(name));
+    const begun = this.connectedHere().filter((name) => !recorded.delete(name) && this.find(name));
     await Promise.all(begun.map((name) => this.seen(name, 'device.connect')));
     await settled;
-    if (!this.isRecording || this.recorded !== recorded) return;
+    if (turn !== this.recordingTurn) return;
     const ended = [...recorded].filter((name) => !this.isHere(name) && this.find(name));
     recorded.clear();
     await Promise.all(ended.map((name) => this.seen(name, 'device.disconnect')));

@@ -9,7 +9,7 @@ import type { RemoteRequest } from '../../api/remote.js';
 import { AiotError } from '../../core/errors.js';
 import { makeFolder } from '../../core/files.js';
 import { parsedJson } from '../../core/text.js';
-import { dataIn } from '../../device/remote/tunnel.js';
+import { dataIn, mostChannels } from '../../device/remote/tunnel.js';
 
 /** Largest recording of a session, and of all recordings together, bytes; and the time for which they are kept, ms. */
 const mostBytes = { one: 16 * 1024 * 1024, all: 1024 ** 3 };
@@ -95,12 +95,13 @@ export class RemoteRecordings {
     const files = await Promise.all(
       names.map(async (name) => {
         const file = join(this.folder, name);
-        const { size, mtimeMs } = await stat(file);
-        return { file, size, mtimeMs };
+        // Another session that begins may have removed the file.
+        const found = await stat(file).catch(() => null);
+        return found ? [{ file, size: found.size, mtimeMs: found.mtimeMs }] : [];
       }),
     );
     let total = mostBytes.one;
-    for (const { file, size, mtimeMs } of files.sort((a, b) => b.mtimeMs - a.mtimeMs)) {
+    for (const { file, size, mtimeMs } of files.flat().sort((a, b) => b.mtimeMs - a.mtimeMs)) {
       total += size;
       if (total > mostBytes.all || mtimeMs < this.now() - keptMs) await rm(file, { force: true });
     }
@@ -138,6 +139,10 @@ export class RemoteRecording {
     const data = dataIn(message);
     if (!data || (from === 'user' && this.parts.isTerminal)) return;
     const key = `${from}${data.channel}`;
+    if (this.texts.size >= 2 * mostChannels && !this.texts.has(key)) {
+      this.fail('it opened too many channels');
+      return;
+    }
     const decoder = this.texts.get(key) ?? new StringDecoder('utf8');
     this.texts.set(key, decoder);
     const text = decoder.write(data.payload);

@@ -17,6 +17,7 @@ import { AiotError } from '../../core/errors.js';
 import { makeFolder, readJson, writeJsonAtomic } from '../../core/files.js';
 import { deferred, onAbort } from '../../core/tasks.js';
 import { formatDuration } from '../../core/time.js';
+import { closeReason } from '../../device/remote/tunnel.js';
 import type { Reach } from '../access/reach.js';
 import type { Sessions } from '../access/users.js';
 import type { UserIdentity } from '../broker/identity.js';
@@ -196,12 +197,15 @@ export class RemoteAccess {
       this.asked.delete(asked);
     }
     let recording: RemoteRecording | null = null;
-    let stop: ((reason: string) => void) | undefined;
+    let broken: string | undefined;
+    let stop = (reason: string) => {
+      broken = reason;
+    };
     try {
       await makeFolder(this.folder, 0o700);
       if (this.parts.records && request.kind === 'shell')
         recording = await this.recordings.begin({ session, device, who, target }, request, (reason) =>
-          stop?.(reason),
+          stop(reason),
         );
       await writeJsonAtomic(join(this.folder, `${session}.json`), record, 0o600);
       const data = { session, kind, target, until };
@@ -216,6 +220,8 @@ export class RemoteAccess {
     return {
       connect: (own: WebSocket) => {
         stop = this.begin(record, user, agent, { user: own, device: socket }, recording);
+        // The recording may have failed while the user's connection was made.
+        if (broken !== undefined) stop(broken);
       },
       /** The user is gone. */
       abandon: () => {
@@ -454,7 +460,7 @@ function closeSocket(socket: WebSocket, code: number, reason: string): void {
   if (socket.readyState === socket.CLOSED) return;
   // A paused connection would never read the other side's close frame.
   if (socket.readyState === socket.OPEN) socket.resume();
-  socket.close(code, reason.slice(0, 100));
+  socket.close(code, closeReason(reason));
   const timer = setTimeout(() => socket.terminate(), partingMs);
   socket.once('close', () => clearTimeout(timer));
 }

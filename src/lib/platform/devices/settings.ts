@@ -37,7 +37,7 @@ interface Definition extends SettingsInfo {
   compiled: CompiledSettings;
 }
 
-type Definitions = ReadonlyMap<string, Definition | undefined>;
+type Definitions = Pick<ReadonlyMap<string, Definition | undefined>, 'has' | 'get'>;
 
 /** A change of definitions: the changed ones by type, undefined = removed. */
 interface DefinitionChange {
@@ -236,13 +236,17 @@ export class DeviceSettingsService {
 
   async pass(): Promise<void> {
     const { devices } = this.parts;
-    const known = byType(await this.definitions());
-    if (known.size === 0) return;
-    const stale = await this.stale(known, () => false);
+    const stale = await this.stale(await this.allTypes(), () => false);
     for (let i = 0; i < stale.length; i += devicesAtOnce) {
       const part = stale.slice(i, i + devicesAtOnce);
-      await devices.inTurn(async () => this.write(this.updatesOf(part, byType(await this.definitions()))));
+      await devices.inTurn(async () => this.write(this.updatesOf(part, await this.allTypes())));
     }
+  }
+
+  /** The definitions of all types; of a type without one, undefined, so that its devices lose their settings. */
+  private async allTypes(): Promise<Definitions> {
+    const known = byType(await this.definitions());
+    return { has: () => true, get: (type) => known.get(type) };
   }
 
   /**
@@ -274,8 +278,10 @@ export class DeviceSettingsService {
 
   private updateOf(device: DeviceRecord, definitions: Definitions, isStrict: boolean): DeviceUpdate | null {
     if (device.state === 'revoked' || !definitions.has(device.type)) return null;
+    const definition = definitions.get(device.type);
+    if (!definition && !device.settings?.wanted) return null;
     const before = device.settings ?? { own: {}, wanted: null };
-    const settings = this.resolved(device, before, definitions.get(device.type), isStrict);
+    const settings = this.resolved(device, before, definition, isStrict);
     return settings.wanted?.digest === before.wanted?.digest ? null : { device, change: { settings } };
   }
 

@@ -112,7 +112,10 @@ export class HomeAssistantService {
     const { store, events, now } = this.parts;
     if (definition) {
       parseSelector(definition.selector, now());
-      await shownDevices(this.parts.devices, definition.selector);
+      // A project that has defined it before starts also after its fleet has grown; the first devices are then shown.
+      const { definition: known } = await storedIn(store);
+      if (JSON.stringify(known) !== JSON.stringify(definition))
+        await shownDevices(this.parts.devices, definition.selector, 'all');
     }
     return store.transaction().execute(async (transaction) => {
       const before = await storedIn(transaction);
@@ -200,8 +203,16 @@ function isSamePlace(a: Pick<HomeAssistant, 'broker' | 'prefix'>, b: typeof a): 
   return a.broker === b.broker && a.prefix === b.prefix;
 }
 
-/** The devices that a selector chooses, sorted by name. @throws AIOT_SELECTOR_INVALID, AIOT_REQUEST_INVALID (too many) */
-async function shownDevices(devices: Parts['devices'], selector: string): Promise<DeviceRecord[]> {
+/**
+ * The devices that a selector chooses, sorted by name, at most `mostDevices`.
+ * @param wanted `all`: more are an error
+ * @throws AIOT_SELECTOR_INVALID, AIOT_REQUEST_INVALID (too many)
+ */
+async function shownDevices(
+  devices: Parts['devices'],
+  selector: string,
+  wanted: 'all' | 'first',
+): Promise<DeviceRecord[]> {
   const shown: DeviceRecord[] = [];
   let count = 0;
   await devices.visit((device) => {
@@ -209,7 +220,7 @@ async function shownDevices(devices: Parts['devices'], selector: string): Promis
     count++;
     if (count <= mostDevices) shown.push(device);
   }, selector);
-  if (count <= mostDevices) return shown;
+  if (wanted === 'first' || count <= mostDevices) return shown;
   throw new AiotError(
     'AIOT_REQUEST_INVALID',
     `the Home Assistant integration selects ${count} devices; the limit is ${mostDevices}`,
@@ -395,7 +406,7 @@ class Announcer {
     }
     const canInstall = link.knowsUsers || installs !== null;
     const place: HomePlace = { platform, prefix, version, url: url(), canInstall };
-    const shown = await shownDevices(devices, this.definition.selector);
+    const shown = await shownDevices(devices, this.definition.selector, 'first');
     const releases = await this.releases();
     const topics = new Set(shown.map(({ name }) => homeTopics(name, place).config));
     await this.remove(
