@@ -2,16 +2,20 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Project } from '../../src/lib/core/project.js';
 import { openDataset } from '../../src/lib/data/dataset/open.js';
+import type { Tensor } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
 import { endOf } from '../../src/lib/model/bundle/ends.js';
 import { checkGolden } from '../../src/lib/model/bundle/golden.js';
-import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { membersOf, packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import type { Bundle } from '../../src/lib/model/bundle/types.js';
 import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.js';
 import type { EvaluateResult } from '../../src/lib/model/evaluate/result.js';
 import { quantizeProject } from '../../src/lib/model/quantize/quantize-project.js';
 import { trainProject } from '../../src/lib/model/train/train-project.js';
+import { tinyBundle } from '../support/bundle.js';
 import { toyProject } from './support.js';
 
 let project: Project;
@@ -150,6 +154,41 @@ describe('a bundle', () => {
     const copy = structuredClone(bundle);
     edit(copy);
     expect(() => unpackBundle(packBundle(copy))).toThrow(message);
+  });
+});
+
+/** A bundle of a raw window of two fields, with a network of zeros. */
+function rawBundle(windowSamples: number): Bundle {
+  const bundle = unpackBundle(tinyBundle('raw'));
+  const shape = [1, 2 * windowSamples];
+  const graph = readTflite(bundle.model);
+  const [input, weights, ...others] = graph.tensors as [Tensor, Tensor, ...Tensor[]];
+  const data = new Int8Array(2 * shape[1]!);
+  const tensors = [{ ...input, shape }, { ...weights, shape: [2, shape[1]!], data }, ...others];
+  const info = {
+    ...bundle.info,
+    signal: { ...bundle.info.signal, windowSamples, strideSamples: windowSamples },
+    input: { ...bundle.info.input, shape },
+    standardization: {
+      mean: Array.from({ length: shape[1]! }, (_, i) => i % 2),
+      deviation: Array.from({ length: shape[1]! }, (_, i) => 1 + (i % 2)),
+    },
+  };
+  return { ...bundle, info, model: writeTflite({ ...graph, tensors }), golden: [] };
+}
+
+describe('a bundle of a raw window of sound', () => {
+  it.each([
+    [512 * 512 * 3, 'stores the mean of each field once', 2],
+    [512 * 512 * 3 + 2, 'stores the mean of each value', 512 * 512 * 3 + 2],
+  ])('of %i values %s, and is read as it was written', (values, _, stored) => {
+    const made = rawBundle(values / 2);
+    const { standardization } = JSON.parse(Buffer.from(membersOf(made)[0]!.data).toString());
+    expect([standardization.mean.length, standardization.deviation.length]).toEqual([stored, stored]);
+    const read = unpackBundle(packBundle(made)).info.standardization;
+    expect(read.mean.length).toBe(values);
+    // Comparing texts is faster than comparing long arrays.
+    expect(JSON.stringify(read) === JSON.stringify(made.info.standardization)).toBe(true);
   });
 });
 

@@ -256,17 +256,17 @@ describeReal('onnx', 'importing ONNX files', () => {
         networks.push(...names.map((name) => ({ folder: join(folder, from), name })));
       add('networks', await write<string>('onnx', 'networks', 'networks'));
       if (parts.tensorflow.ready()) add('keras', await kerasNetworks());
-    }, 300_000);
+    }, 600_000);
 
     it('in the style of PyTorch, from scikit-learn or from Keras, match ONNX Runtime to 1e-5, even when run by LiteRT', {
-      timeout: 300_000,
+      timeout: 600_000,
     }, async () => {
       const off = [];
       for (const each of networks)
         off.push([each.name, await difference(each.folder, each.name, { litert: true })]);
       expect(off.filter(([, worst]) => !(Number(worst) <= 1e-5))).toEqual([]);
       process.stderr.write(`${networks.length} networks\n`);
-      expect(networks.length).toBeGreaterThanOrEqual(70);
+      expect(networks.length).toBeGreaterThanOrEqual(parts.tensorflow.ready() ? 70 : 46);
     });
 
     const quantized = new Map<string, Promise<Quantized>>();
@@ -277,7 +277,7 @@ describeReal('onnx', 'importing ONNX files', () => {
       return known;
     };
 
-    it('in int8 stay close to ONNX Runtime’s results, each of them', { timeout: 300_000 }, async () => {
+    it('in int8 stay close to ONNX Runtime’s results, each of them', { timeout: 600_000 }, async () => {
       const decibels = new Map<string, number>();
       for (const network of networks) {
         const { name } = network;
@@ -302,7 +302,7 @@ describeReal('onnx', 'importing ONNX files', () => {
 
     describeReal('tflm', 'in int8', () => {
       it('yield the same bits in TFLite Micro and, where a compiler is installed, in C', {
-        timeout: 300_000,
+        timeout: 600_000,
       }, async () => {
         const jobs: { name: string; graph: Graph; file: Uint8Array; input: Int8Array }[] = [];
         const others: string[] = [];

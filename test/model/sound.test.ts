@@ -72,7 +72,7 @@ async function replayOn(file: string, name: string, heard: { rateHz: number; col
     const signed = { name, version, sequence, issued: Date.now(), expires: null };
     const manifest = manifestOf(bytes, { ...signed, deviceTypes: ['virtual'] });
     await client.models.push(name, signManifest(manifest, key));
-    const { id } = await client.rollouts.start(oneWave({ name, version, sequence, deadlineMs: 20_000 }));
+    const { id } = await client.rollouts.start(oneWave({ name, version, sequence, deadlineMs: 120_000 }));
     const { devices } = await rolloutEnd(client, id);
     expect(devices[0]).toMatchObject({ name: 'listener-1', state: 'committed', error: null });
     const recording = { id: 'live', label: null, device: null, startedAt: null, fields: ['sound'], ...heard };

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -185,4 +185,17 @@ it('keeps recordings for 90 days, at most 1 GiB in all', async () => {
   const recording = await recordings.begin(session, request, () => {});
   await recording.end();
   expect((await readdir(folder)).sort()).toEqual(['current.cast', 'new.cast']);
+
+  // 1 GiB is 64 recordings of 16 MiB, one of which is the next. The oldest are named last. Sparse files need no space.
+  const names = Array.from({ length: 66 }, (_, i) => `large-${String(i).padStart(2, '0')}.cast`);
+  for (const [i, name] of names.entries()) {
+    const file = join(folder, name);
+    await writeFile(file, '');
+    await truncate(file, 16 * 1024 ** 2);
+    await utimes(file, now - (i + 1) * 60, now - (i + 1) * 60);
+  }
+  await rm(join(folder, 'current.cast'));
+  const next = await recordings.begin({ ...session, session: 'next' }, request, () => {});
+  await next.end();
+  expect((await readdir(folder)).sort()).toEqual([...names.slice(0, 63), 'next.cast']);
 });

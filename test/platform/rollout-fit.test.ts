@@ -60,17 +60,18 @@ it('a model that needs more memory than a device reports is not rolled out', asy
   );
 });
 
+async function pushVault(project: string, secureVersion: number): Promise<PushedFirmware> {
+  const path = join(own.folder, `${project}.bin`);
+  const starts = described(project, '1.0.0', secureVersion);
+  await writeFile(path, espImage({ address: 0x3f40_0020, starts }));
+  return pushFirmware({ client: own.client, path, privatePem: own.key });
+}
+
 it('firmware below the secure version of a device is not rolled out', async () => {
   const [small] = devices as [FakeDevice, FakeDevice];
-  const push = async (project: string, secureVersion: number) => {
-    const path = join(own.folder, `${project}.bin`);
-    const starts = described(project, '1.0.0', secureVersion);
-    await writeFile(path, espImage({ address: 0x3f40_0020, starts }));
-    return pushFirmware({ client: own.client, path, privatePem: own.key });
-  };
   const request = ({ name, version, sequence }: PushedFirmware) =>
     oneWave({ kind: 'firmware', name, version, sequence, selector: 'name=small' });
-  const [two, three] = [await push('vault-2', 2), await push('vault-3', 3)];
+  const [two, three] = [await pushVault('vault-2', 2), await pushVault('vault-3', 3)];
   const firmware = { version: '1.0.0', release: null };
   const memory = { bytes: 15_104, free: 12_000 };
   await small.report('IDLE', { type: 'esp32', memory, firmware: { ...firmware, secureVersion: 3 } });
@@ -85,6 +86,30 @@ it('firmware below the secure version of a device is not rolled out', async () =
   expect((await own.client.rollouts.plan(request(three))).warnings.join()).toContain(
     'AIOT_MANIFEST_MALFORMED is likely on 1 device',
   );
+});
+
+it('firmware is not rolled out if devices could not return from it to the firmware for the rollback', async () => {
+  const five = await pushVault('vault-5', 5);
+  const back = (version: number) => pushVault(`back-${version}`, version);
+  const returning = ({ name, version, sequence }: PushedFirmware) => ({
+    ...oneWave({
+      kind: 'firmware',
+      name: five.name,
+      version: five.version,
+      sequence: five.sequence,
+      selector: 'name=silent',
+    }),
+    rollback: { kind: 'firmware' as const, name, version, sequence },
+  });
+  const below = returning(await back(4));
+  const refused = {
+    code: 'AIOT_UPDATE_SECURE_VERSION',
+    message: 'devices could not roll back to back-4@1: its secure version is 4, but that of vault-5@1 is 5',
+  };
+  await expect(own.client.rollouts.plan(below)).rejects.toMatchObject(refused);
+  await expect(own.client.rollouts.start(below)).rejects.toMatchObject(refused);
+  const { request: planned } = await own.client.rollouts.plan(returning(await back(5)));
+  expect(planned.rollback).toMatchObject({ name: 'back-5' });
 });
 
 it('a plan and a start warn about boards that have not reported, and about sensors that do not fit', async () => {

@@ -58,13 +58,19 @@ export function distinctInputs({
   standardization,
 }: Pick<BundleInfo, 'signal' | 'standardization'>): number {
   const { mean, deviation } = standardization;
-  const group = groupOf(signal);
+  const group = mean.length > mostRepeated ? null : groupOf(signal);
   const repeats = (values: number[]) => values.every((value, i) => value === values[i % group!]);
   return group !== null && repeats(mean) && repeats(deviation) ? group : mean.length;
 }
 
 /** Raw windows with more values are long, such as one second of sound. Shorter ones need no firmware that lets means repeat. */
 const longWindow = 4096;
+
+/**
+ * Maximum number of inputs whose means are stored once: those of a picture of 512 × 512 pixels in color. It limits the memory that a small
+ * bundle can require.
+ */
+const mostRepeated = 512 * 512 * 3;
 
 /** Whether a window is long. */
 export function isLong({ windowSamples, fields }: BundleInfo['signal']): boolean {
@@ -89,13 +95,10 @@ function withRepeats(info: BundleInfo): BundleInfo {
   const count = elementCount(input.shape);
   const { mean, deviation } = standardization;
   const fits = mean.length === groupOf(signal) && deviation.length === mean.length;
-  if (!fits || count > mostInputs || count % mean.length !== 0) return info;
+  if (!fits || count > mostRepeated || count % mean.length !== 0) return info;
   const all = (values: number[]) => Array.from({ length: count }, (_, i) => values[i % values.length]!);
   return { ...info, standardization: { mean: all(mean), deviation: all(deviation) } };
 }
-
-/** Maximum number of inputs for a picture: 512 × 512 pixels in color. */
-const mostInputs = 512 * 512 * 3;
 
 /** The archive of these members, followed by their checksums. */
 export function packMembers(members: readonly Member[]): Uint8Array<ArrayBuffer> {
@@ -123,10 +126,15 @@ export function unpackBundle(bytes: Uint8Array): Bundle {
 
 /** Like `unpackBundle`, but also accepts a network-only bundle. @throws AIOT_BUNDLE_MALFORMED */
 export function unpackAny(bytes: Uint8Array, what?: string): Bundle | NetworkBundle {
-  const signing = isSigned(bytes) ? signingNames : [];
-  const members = readArchive(bytes, [...signing, ...contentNames, sumsName], what);
+  const members = readMembers(bytes, what);
   requireSums(members);
   return bundleOfMembers(members);
+}
+
+/** The members of a bundle, signed or not. @throws AIOT_BUNDLE_MALFORMED */
+export function readMembers(bytes: Uint8Array, what?: string): Member[] {
+  const signing = isSigned(bytes) ? signingNames : [];
+  return readArchive(bytes, [...signing, ...contentNames, sumsName], what);
 }
 
 /**

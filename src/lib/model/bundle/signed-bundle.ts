@@ -18,8 +18,8 @@ import {
   distinctInputs,
   isLongRaw,
   jsonBytes,
-  membersOf,
   packMembers,
+  readMembers,
   signingNames,
   sumsName,
   sumsOf,
@@ -82,7 +82,7 @@ export function verifyMembers(members: readonly Member[], trust: TrustRoot, what
   }
   const sums = sumsOf(members.filter(({ name }) => name !== sumsName));
   if (!Buffer.from(sums).equals(of(sumsName))) throw tampered(`${what}: ${sumsName} was modified`);
-  const own = members.filter(({ name }) => (contentNames as readonly string[]).includes(name));
+  const own = members.filter(({ name }) => isContent(name));
   const content = packMembers(own);
   const [artifact] = manifest.artifacts;
   if (digestOf(content) !== artifact?.digest || content.length !== artifact.bytes) {
@@ -196,13 +196,17 @@ export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
   return simple ? firmwareInterfaces.int8Classes : firmwareInterfaces.anyAnswer;
 }
 
-/** The files of a bundle's content, with their checksums. */
-export function filesOf(bundle: Bundle | NetworkBundle): BundleFile[] {
-  return membersOf(bundle).map(({ name, data }) => ({
-    name,
-    sha256: sha256Hex(data),
-    bytes: data.length,
-  }));
+/**
+ * The files of a bundle's content, with their checksums. These are the archive's own bytes, because earlier versions of aiot stored the
+ * same values in another form.
+ */
+export function filesOf(content: Uint8Array): BundleFile[] {
+  const members = readMembers(content).filter(({ name }) => isContent(name));
+  return members.map(({ name, data }) => ({ name, sha256: sha256Hex(data), bytes: data.length }));
+}
+
+function isContent(name: string): boolean {
+  return (contentNames as readonly string[]).includes(name);
 }
 
 /**

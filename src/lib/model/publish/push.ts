@@ -248,7 +248,7 @@ export function manifestOf(content: Uint8Array, options: ReleaseOptions): Unsign
     interface: interfaceOf(bundle),
     artifacts: [{ name: 'model.aiot', digest: digestOf(content), bytes: content.length }],
     model: modelPartOf(bundle),
-    files: filesOf(bundle),
+    files: filesOf(content),
   };
 }
 

@@ -276,9 +276,10 @@ async function bundleOf(manifest: Manifest, blobs: BlobStore): Promise<SignedBun
   await requireBlobs(blobs, artifacts);
   const { filesOf, requireSameModel, unpackAny } = await import('../../model/index.js');
   const { digest, bytes } = artifacts[0] as Manifest['artifacts'][number];
-  const bundle = unpackAny(await blobs.bytes(digest));
+  const content = await blobs.bytes(digest);
+  const bundle = unpackAny(content);
   requireSameModel(manifest, bundle, 'the bundle');
-  if (canonicalJson(manifest.files ?? null) !== canonicalJson(filesOf(bundle))) {
+  if (canonicalJson(manifest.files ?? null) !== canonicalJson(filesOf(content))) {
     throw new AiotError(
       'AIOT_REQUEST_INVALID',
       'the files listed in the manifest differ from those of the bundle',

@@ -117,7 +117,8 @@ export class Planner {
     await this.requireWholeWindow(request);
     const manifests: Manifest[] = [];
     for (const release of request.releases) manifests.push(await this.released(release));
-    if (request.rollback) await this.released(request.rollback);
+    if (request.rollback)
+      requireWayBack(request.releases, manifests, request.rollback, await this.released(request.rollback));
     const takes = (device: DeviceRecord) =>
       mayConnect(device.state) && manifests.every(({ deviceTypes }) => deviceTypes.includes(device.type));
     const { devices } = this.parts;
@@ -319,6 +320,29 @@ function requireSecureVersion(
   throw new AiotError('AIOT_UPDATE_SECURE_VERSION', rollback, {
     next: 'Deploy firmware with a higher secure version, or exclude these devices with --selector.',
   });
+}
+
+/**
+ * Rejects firmware for a rollback whose secure version is below that of the release, because devices that have committed the release would
+ * reject it. @throws AIOT_UPDATE_SECURE_VERSION
+ */
+function requireWayBack(
+  releases: readonly Release[],
+  manifests: readonly Manifest[],
+  rollback: Release,
+  { secureVersion: own = 0 }: Manifest,
+): void {
+  const at = releases.findIndex(({ kind }) => kind === 'firmware');
+  const release = releases[at];
+  const lowest = manifests[at]?.secureVersion ?? 0;
+  if (!release || rollback.kind !== 'firmware' || own >= lowest) return;
+  throw new AiotError(
+    'AIOT_UPDATE_SECURE_VERSION',
+    `devices could not roll back to ${rollback.name}@${rollback.version}: its secure version is ${own}, but that of ${release.name}@${release.version} is ${lowest}`,
+    {
+      next: `Roll back to firmware with the secure version ${lowest} or higher, or use --on-failure pause without --rollback-to.`,
+    },
+  );
 }
 
 function digestOf(names: readonly string[]): string {
