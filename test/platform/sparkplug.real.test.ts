@@ -42,13 +42,14 @@ describeReal('mosquitto', 'the edge node on a Mosquitto that is killed', () => {
           qos: 1,
         });
       const sessions = () =>
-        heard.filter(({ type }) => type === 'NBIRTH').map(({ metrics }) => metrics.bdSeq);
+        heard.filter(({ type }) => type === 'NBIRTH').map(({ metrics }) => Number(metrics.bdSeq));
+      // While the broker starts, each attempt to connect begins a session.
       await expect
         .poll(async () => {
           await send();
-          return sessions();
+          return Math.max(...sessions());
         }, waitLong)
-        .toContain(1);
+        .toBeGreaterThan(0);
       await expect
         .poll(() => heard.findLast(({ type }) => type === 'DBIRTH')?.metrics.load, waitLong)
         .toBeGreaterThan(0);

@@ -197,17 +197,18 @@ describe('a Sparkplug edge node', () => {
 });
 
 /** A reader with the requests that it has sent. */
-function host() {
+function host(limit?: number) {
   const requests: string[] = [];
   let now = 0;
   const reader = new HostReader(
     codec,
     (topic) => requests.push(topic),
     () => now,
+    limit,
   );
   const hear = (messages: { topic: string; payload: Uint8Array }[]) =>
     messages.flatMap((message) => reader.read({ ...message, time: 5000 }));
-  return { requests, hear, wait: (ms: number) => (now += ms) };
+  return { requests, hear, reader, wait: (ms: number) => (now += ms) };
 }
 
 describe('a Sparkplug host', () => {
@@ -310,6 +311,42 @@ describe('a Sparkplug host', () => {
     expect(hear([topic('spAv1.0/g/NDATA/n')])).toEqual([]);
   });
 
+  it('remembers a limited number of metrics, nodes and devices', () => {
+    const limit = 20;
+    const { hear, reader } = host(limit);
+    const metrics = ['a', 'b'].map((name) => ({ name, type: dataType.double, value: 1 }));
+    const payload = codec.encode({ seq: 0, metrics });
+    const birth = (path: string) => hear([{ topic: `${namespace}/g/${path}`, payload }]);
+    // A repeated birth replaces the earlier one.
+    for (let i = 0; i < 5; i++) birth('NBIRTH/first');
+    expect(reader.size).toBe(3);
+    birth('DBIRTH/first/d');
+    birth('DBIRTH/first/d');
+    expect(reader.size).toBe(6);
+    birth('NBIRTH/first');
+    expect(reader.size).toBe(3);
+    // The oldest node is also forgotten when it is not the one that sends.
+    birth('NBIRTH/second');
+    for (let i = 0; i < 4; i++) birth(`DBIRTH/first/${i}`);
+    expect(reader.size).toBe(18);
+    birth('DBIRTH/first/4');
+    expect(reader.size).toBe(18);
+    // One node with ever new devices.
+    for (let i = 5; i < 100; i++) {
+      expect(birth(`DBIRTH/first/${i}`)).toMatchObject([{ metrics: { a: 1, b: 1 } }]);
+      expect(reader.size).toBeGreaterThan(0);
+      expect(reader.size).toBeLessThanOrEqual(limit);
+    }
+    hear([{ topic: `${namespace}/g/NDEATH/first`, payload }]);
+    expect(reader.size).toBe(0);
+    // Ever new nodes without births, which are forgotten together.
+    birth('NBIRTH/third');
+    for (let i = 0; i < limit; i++) birth(`NDATA/n${i}`);
+    expect(reader.size).toBe(0);
+    birth('NBIRTH/third');
+    expect(reader.size).toBe(3);
+  });
+
   it('agrees with a node after any lost messages, once the node has answered', () => {
     const device = fc.constantFrom('a', 'b', 'c');
     const step = fc.record({
@@ -395,6 +432,16 @@ describe('sparkplug: addresses', () => {
     });
     expect(heard[2]).toMatchObject({ time: 1234, metrics: { temperature: 22 } });
     expect(heard[3]).toMatchObject({ device: null, metrics: { load: 3 } });
+  });
+
+  it('refuse a message with too many metrics, and take those after it', async () => {
+    const { writer, heard } = await opened();
+    await writer.write(json({ a: 1 }, 'press'));
+    const many = Object.fromEntries(Array.from({ length: 100_000 }, (_, i) => [`m${i}`, 0]));
+    const refusal = { code: 'AIOT_STREAM_MESSAGE_REFUSED' };
+    await expect(writer.write(json(many, 'press'))).rejects.toMatchObject(refusal);
+    await writer.write(json({ a: 2, b: 3 }, 'press'));
+    await expect.poll(() => heard.at(-1)?.metrics, patience).toEqual({ a: 2, b: 3 });
   });
 
   it('select a group, a node and a device', async () => {

@@ -60,9 +60,12 @@ export async function openSparkplugSink(
     if (device !== null && !levelPattern.test(device))
       throw refused(endpoint, `the message's topic names no device: "${device}"`);
     const values = valuesOf(message, endpoint);
-    for (const metric of values.keys()) known.add(`${device ?? ''}/${metric}`);
-    if (known.size > mostMetrics)
+    const names = [...values.keys()].map((metric) => `${device ?? ''}/${metric}`);
+    const added = names.filter((name) => !known.has(name));
+    // A refused message must not count, or the sink would refuse all later ones.
+    if (known.size + added.length > mostMetrics)
       throw refused(endpoint, `the edge node would have more than ${mostMetrics} metrics`);
+    for (const name of added) known.add(name);
     return { device, values, time: message.time };
   };
 

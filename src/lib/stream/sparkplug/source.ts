@@ -178,7 +178,10 @@ interface NodeState {
 
 /** Time between two requests for births to the same node, ms. */
 const requestMs = 5000;
-/** Maximum number of metrics, nodes and devices remembered. Above it, the oldest node is forgotten, and asked for its births again. */
+/**
+ * Maximum number of metrics, nodes and devices remembered. Above it, the oldest nodes are forgotten, and asked for their births again when
+ * they send data.
+ */
 const mostRemembered = 1_000_000;
 
 /** Follows the births of edge nodes, and reads their messages. */
@@ -186,12 +189,21 @@ export class HostReader {
   private readonly nodes = new Map<string, NodeState>();
   private remembered = 0;
 
-  /** @param request publishes a request for births on a topic */
+  /**
+   * @param request publishes a request for births on a topic
+   * @param limit maximum number of metrics, nodes and devices remembered
+   */
   constructor(
     private readonly codec: SparkplugCodec,
     private readonly request: (topic: string) => void,
     private readonly nowMs: () => number,
+    private readonly limit = mostRemembered,
   ) {}
+
+  /** Number of metrics, nodes and devices whose births are known. */
+  get size(): number {
+    return this.remembered;
+  }
 
   /** The values of a message: none for other topics and outdated deaths, several if a metric occurs repeatedly. */
   read({ topic, payload, time: arrival }: Pick<Message, 'topic' | 'payload' | 'time'>): SparkplugValue[] {
@@ -213,8 +225,7 @@ export class HostReader {
     if (of === 'NDEATH') return this.died(head, read, state, `${group}/${node}`, arrival);
     const isBirth = of.endsWith('BIRTH');
     if (of === 'NBIRTH') {
-      for (const known of [state.own, ...state.devices.values()]) this.forget(known);
-      state.devices.clear();
+      this.forgetNode(state);
       state.session = sessionOf(read);
       state.next = undefined;
       state.requestedAt = Number.NEGATIVE_INFINITY;
@@ -245,7 +256,7 @@ export class HostReader {
     arrival: number,
   ): SparkplugValue[] {
     if (state.own !== undefined && state.session !== sessionOf(read)) return [];
-    for (const known of [state.own, ...state.devices.values()]) this.forget(known);
+    this.forgetNode(state);
     this.nodes.delete(name);
     // A will was made when the node connected.
     return [{ ...head, time: arrival, metrics: {} }];
@@ -263,10 +274,25 @@ export class HostReader {
     else state.devices.set(device, known);
     this.remembered += sizeOf(known);
     for (const [name, oldest] of this.nodes) {
-      if (this.remembered <= mostRemembered || oldest === state) break;
-      for (const one of [oldest.own, ...oldest.devices.values()]) this.forget(one);
+      if (this.remembered <= this.limit) return;
+      if (oldest === state) continue;
+      this.forgetNode(oldest);
       this.nodes.delete(name);
     }
+    // The node alone exceeds the limit, perhaps with invented device names.
+    if (this.remembered > this.limit) this.forgetDevices(state);
+  }
+
+  /** Forgets the births of a node and its devices. */
+  private forgetNode(state: NodeState): void {
+    this.forget(state.own);
+    state.own = undefined;
+    this.forgetDevices(state);
+  }
+
+  private forgetDevices({ devices }: NodeState): void {
+    for (const known of devices.values()) this.forget(known);
+    devices.clear();
   }
 
   private forget(known: Known | undefined): void {
@@ -280,7 +306,10 @@ export class HostReader {
     const requestedAt = Number.NEGATIVE_INFINITY;
     const state = { own: undefined, devices, session: undefined, next: undefined, requestedAt };
     // Any client can publish under invented node names, so their number is limited.
-    if (this.nodes.size >= mostRemembered) this.nodes.clear();
+    if (this.nodes.size >= this.limit) {
+      this.nodes.clear();
+      this.remembered = 0;
+    }
     this.nodes.set(name, state);
     return state;
   }
@@ -292,8 +321,9 @@ export class HostReader {
   }
 }
 
-function sizeOf({ types }: Known): number {
-  return types.size + 1;
+function sizeOf({ names, types }: Known): number {
+  // A name may occur with several aliases.
+  return Math.max(names.size, types.size) + 1;
 }
 
 function sessionOf({ metrics }: SparkplugPayload): unknown {
