@@ -96,6 +96,8 @@ export interface Broker {
   publish(packet: Partial<BrokerMessage> & { topic: string; payload: Buffer }): Promise<void>;
   /** For routes in this process. */
   streams: LocalStreams;
+  /** MQTT address of an external broker, with credentials; null = the broker is in this process. */
+  external: string | null;
   /**
    * Calls the listener with each message that a user may publish, until the returned function is called. Null: an external broker does not
    * identify publishers.
@@ -256,7 +258,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       const secure = 'encrypted' in below && below.encrypted === true;
       new connections.Connection(core, socket, { door, secure, peer: peerOf(below), address, known });
     },
-    ...{ figures, limits, publish, streams, disconnectWho, endConnections },
+    ...{ figures, limits, publish, streams, external: null, disconnectWho, endConnections },
     disconnectUser: () => {},
     watchUsers(listener) {
       userListeners.add(listener);

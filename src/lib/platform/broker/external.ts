@@ -156,6 +156,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
         figures.sent++;
       },
       ...{ streams, tail: tailOf(streams, (source) => opened.delete(source)), figures, limits: brokerLimits },
+      external: base,
       depths: () => null,
       hears: () => true,
       trouble: () =>

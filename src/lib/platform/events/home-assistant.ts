@@ -282,7 +282,7 @@ class Announcer {
   private readonly known = new Map<string, Known>();
   private readonly announced = new Map<string, Announced>();
   private readonly latest = new Map<string, HomeState>();
-  private readonly answers = new Map<string, HomeDevice['answer']>();
+  private readonly answers: Answers;
   private readonly problems = new Map<string, string>();
   /** Times of the last install commands, by device and kind. */
   private readonly installs = new Map<string, number>();
@@ -297,7 +297,9 @@ class Announcer {
   constructor(
     private readonly parts: Parts,
     private readonly definition: HomeAssistant,
-  ) {}
+  ) {
+    this.answers = new Answers(parts.models);
+  }
 
   async run(signal: AbortSignal): Promise<void> {
     // After a lost connection, the broker may have lost its messages, so the work starts again.
@@ -546,26 +548,10 @@ class Announcer {
   }
 
   private async deviceOf({ name, type, mac, reported }: DeviceRecord, releases: Newest): Promise<HomeDevice> {
-    const answer = reported?.model ? await this.answerOf(reported.model) : null;
+    const answer = reported?.model ? await this.answers.of(reported.model) : null;
     const device: HomeDevice = { name, type, mac, reported, answer, installable: new Set() };
     const installable = installKinds.filter((kind) => installableOf(kind, device, releases) !== null);
     return { ...device, installable: new Set(installable) };
-  }
-
-  private async answerOf({
-    name,
-    version,
-  }: {
-    name: string;
-    version: number;
-  }): Promise<HomeDevice['answer']> {
-    const key = `${name}@${version}`;
-    const cached = this.answers.get(key);
-    if (cached !== undefined) return cached;
-    const answer = await answerOf(this.parts.models, { name, version });
-    if (this.answers.size > 1000) this.answers.clear();
-    this.answers.set(key, answer);
-    return answer;
   }
 
   private async releases(): Promise<Newest> {
@@ -670,13 +656,26 @@ class Announcer {
   }
 }
 
-/** Kind of a model's output; null = the model is unknown. */
-export async function answerOf(
-  models: Pick<Models, 'get'>,
-  { name, version }: { name: string; version: number },
-): Promise<HomeDevice['answer']> {
-  const model = await unless('AIOT_NOT_FOUND', models.get(name, version));
-  const kind = model?.answer?.kind;
+/** Kinds of models' outputs. Each model is read once, because every tick needs those of all devices. */
+export class Answers {
+  private readonly known = new Map<string, HomeDevice['answer']>();
+
+  constructor(private readonly models: Pick<Models, 'get'>) {}
+
+  /** Null = the model is unknown. */
+  async of({ name, version }: { name: string; version: number }): Promise<HomeDevice['answer']> {
+    const key = `${name}@${version}`;
+    const cached = this.known.get(key);
+    if (cached !== undefined) return cached;
+    const model = await unless('AIOT_NOT_FOUND', this.models.get(name, version));
+    const answer = answerIn(model?.answer?.kind);
+    if (this.known.size > 1000) this.known.clear();
+    this.known.set(key, answer);
+    return answer;
+  }
+}
+
+function answerIn(kind: string | undefined): HomeDevice['answer'] {
   if (kind === undefined) return null;
   return kind === 'classes' || kind === 'probability' || kind === 'reconstruction' ? kind : 'value';
 }

@@ -6,11 +6,12 @@ import type { Inference } from '../../device/protocol/messages.js';
 import type { HomeState } from '../../fleet/home-assistant.js';
 import { parseSelector } from '../../fleet/selector.js';
 import { metricsOf, type Sparkplug, sparkplugSchema } from '../../fleet/sparkplug.js';
-import { deliveriesOf } from '../../stream/message.js';
+import { withKeptCredentials } from '../../stream/credentials.js';
+import { deliveriesOf, type StreamOptions } from '../../stream/message.js';
 import { connectEdgeNode } from '../../stream/sparkplug/connection.js';
 import { EdgeNode, type MetricValue } from '../../stream/sparkplug/edge-node.js';
 import { dataType, sparkplugCodec } from '../../stream/sparkplug/payload.js';
-import { shownUrl } from '../../stream/url.js';
+import { parseStreamUrl, shownUrl } from '../../stream/url.js';
 import type { Broker } from '../broker/broker.js';
 import type { DeviceRecord, Devices } from '../devices/devices.js';
 import type { Entry } from '../journal/entry.js';
@@ -21,7 +22,7 @@ import type { Store } from '../store/database.js';
 import type { Worker } from '../workers.js';
 import { withVariables } from './alarm-messages.js';
 import type { Events } from './events.js';
-import { answerOf, repeat, summaryOf, together } from './home-assistant.js';
+import { Answers, repeat, summaryOf, together } from './home-assistant.js';
 import { untilDone } from './outbox.js';
 
 interface Parts {
@@ -30,7 +31,7 @@ interface Parts {
   devices: Devices;
   telemetry: Pick<Telemetry, 'reader'>;
   models: Pick<Models, 'get'>;
-  broker: Pick<Broker, 'streams'>;
+  broker: Pick<Broker, 'streams' | 'external'>;
   log: Logger;
   /** ms since 1970 */
   now: () => number;
@@ -131,12 +132,14 @@ class Publisher {
   private readonly shown = new Map<string, Shown>();
   private selected: ReadonlySet<string> = new Set();
   private readonly fields: ReadonlySet<string>;
+  private readonly answers: Answers;
 
   constructor(
     private readonly parts: Parts,
     private readonly definition: Sparkplug,
   ) {
     this.fields = new Set(definition.fields.map(({ field }) => field));
+    this.answers = new Answers(parts.models);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -146,7 +149,7 @@ class Publisher {
     const ending = new AbortController();
     const stop = onAbort(signal, () => ending.abort());
     const { signal: ended } = ending;
-    const link = await (broker === null ? this.openOwn(node, ended) : this.openOutside(node, broker, ended));
+    const link = await this.open(node, broker, ended);
     try {
       const work = [
         repeat(ended, () => this.update(node, link)),
@@ -162,9 +165,12 @@ class Publisher {
 
   /** Sends the births, deaths and changes since the last call. */
   private async update(node: EdgeNode, link: Link): Promise<void> {
-    const { devices, models } = this.parts;
+    const { devices } = this.parts;
     const { selector, everyMs } = this.definition;
-    const records = devices.select(selector).filter(isShown);
+    const records: DeviceRecord[] = [];
+    await devices.visit((device) => {
+      if (isShown(device)) records.push(device);
+    }, selector);
     this.selected = new Set(records.map(({ name }) => name));
     for (const name of this.latest.keys()) if (!this.selected.has(name)) this.latest.delete(name);
     const online = records.filter(({ name }) => devices.online(name));
@@ -177,7 +183,7 @@ class Publisher {
     for (const { name, reported } of online) {
       const before = this.shown.get(name);
       if (before && performance.now() < before.due) continue;
-      const answer = reported?.model ? await answerOf(models, reported.model) : null;
+      const answer = reported?.model ? await this.answers.of(reported.model) : null;
       const state = this.latest.get(name) ?? { values: {}, inference: null };
       const metrics = metricsOf(state, { answer, reported }, this.definition);
       const sent = new Map(before?.sent);
@@ -214,11 +220,27 @@ class Publisher {
     this.latest.set(device, { ...before, values });
   }
 
+  private async open(node: EdgeNode, given: string | null, signal: AbortSignal): Promise<Link> {
+    const { broker, env = process.env } = this.parts;
+    if (given !== null) return this.openOutside(node, withVariables(given, env), signal);
+    const { external } = broker;
+    if (external === null) return this.openOwn(node, signal);
+    return this.openOutside(node, external, signal, await withKeptCredentials(parseStreamUrl(external), {}));
+  }
+
   private async openOwn(node: EdgeNode, signal: AbortSignal): Promise<Link> {
     const { streams } = this.parts.broker;
     const source = await streams.openSource(node.commands, { overflow: 'wait' });
     const sink = await streams.openSink(node.commands, { qos: 0 });
-    const send: Link['send'] = (messages) => sink.write(messages);
+    let last = Promise.resolve();
+    // A reader in this process may delay a message, and the next one must not overtake it.
+    const send: Link['send'] = (messages) => {
+      const sent = last.then(async () => {
+        for (const message of messages) await sink.write([message]);
+      });
+      last = sent.catch(() => {});
+      return sent;
+    };
     const follow = async () => {
       const stop = onAbort(signal, () => void source.close());
       for await (const delivery of deliveriesOf(source)) {
@@ -241,14 +263,18 @@ class Publisher {
     };
   }
 
-  private async openOutside(node: EdgeNode, given: string, signal: AbortSignal): Promise<Link> {
-    const { env = process.env, log } = this.parts;
-    const { client, send, close } = await connectEdgeNode(node, withVariables(given, env), {
-      signal,
-    });
+  /** @param address with credentials, unless `options` contain them */
+  private async openOutside(
+    node: EdgeNode,
+    address: string,
+    signal: AbortSignal,
+    { ca, cert, key, username, password }: StreamOptions = {},
+  ): Promise<Link> {
+    const options = { ca, cert, key, username, password, signal };
+    const { client, send, close } = await connectEdgeNode(node, address, options);
     client.on('close', () => {
       if (signal.aborted) return;
-      log.warn({ broker: shownUrl(given) }, 'lost the connection to the Sparkplug broker');
+      this.parts.log.warn({ broker: shownUrl(address) }, 'lost the connection to the Sparkplug broker');
     });
     return { send: async (messages) => send(messages), close };
   }
