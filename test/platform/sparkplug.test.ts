@@ -77,8 +77,9 @@ describe('the worker of the edge node', () => {
     });
   });
   afterEach(async () => {
-    await stop();
+    // First, because a delayed message would keep the worker from ending.
     streams.close();
+    await stop();
     await store.destroy();
   });
 
