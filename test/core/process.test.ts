@@ -1,6 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { hasCode, systemCode } from '../../src/lib/core/errors.js';
 import {
   endOfProgram,
@@ -8,6 +9,7 @@ import {
   isRunning,
   lastOutput,
   runProgram,
+  startAnswering,
   startProgram,
   stopProgram,
 } from '../../src/lib/core/process.js';
@@ -148,3 +150,28 @@ it('lastOutput keeps the end of a stream', async () => {
   await new Promise((done) => stream.once('end', done));
   expect(last()).toBe('e two'.slice(-5));
 });
+
+it('startAnswering kills a program that ignores the end of its input, with its own process group, and waits for its end', async () => {
+  const code = `process.stdin.on('data', () => process.stdout.write(String(process.pid).padStart(10))); setInterval(() => {}, 1000)`;
+  const program = startAnswering(node, script(code), 10, 100);
+  const answered = program.ask(Buffer.from('?'), 10, 60_000);
+  if (!('answer' in answered)) throw new Error(answered.ending.reason);
+  const pid = Number(Buffer.from(answered.answer).toString());
+  const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(' ');
+  // Ctrl-C is sent to the process group of the terminal.
+  expect(Number(fields[4])).toBe(pid);
+  program.close();
+  // A zombie would still be there.
+  await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow('ESRCH'), { timeout: 30_000 });
+  expect(program.ask(Buffer.from('?'), 10, 60_000)).toEqual({
+    ending: { code: null, stderr: '', reason: 'the program was closed' },
+  });
+}, 100_000);
+
+it('startAnswering reports at once that a program cannot be started', () => {
+  const program = startAnswering(node, ['x'.repeat(1 << 20)], 10);
+  expect(program.ask(Buffer.from('?'), 10, 30_000)).toEqual({
+    ending: { code: null, stderr: '', reason: 'spawn E2BIG', system: 'E2BIG' },
+  });
+  program.close();
+}, 60_000);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { writeContexts } from '../../src/lib/core/contexts.js';
 import { type CrashReport, crashSchema } from '../../src/lib/formats/crash.js';
 import { sendCrashes, watchCrashes } from '../../src/lib/loop/operate/crashes.js';
@@ -13,6 +13,17 @@ import { runLoop } from '../../src/lib/loop/run/run.js';
 import { root } from '../support/cli.js';
 import { fakeLoop } from '../support/loop.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+/** Whether the system has an ID of its boot. */
+const boots = vi.hoisted(() => ({ known: true }));
+vi.mock('node:fs', async (original) => {
+  const fs = await original<typeof import('node:fs')>();
+  const readFileSync = (...args: Parameters<typeof fs.readFileSync>) => {
+    if (String(args[0]).endsWith('/boot_id') && !boots.known) throw new Error('no boot ID');
+    return fs.readFileSync(...args);
+  };
+  return { ...fs, readFileSync };
+});
 
 let base: string;
 let folder: string;
@@ -93,6 +104,34 @@ describe('a crash of a loop', () => {
     const marker = join(folder, 'running.json');
     const before = JSON.parse(await readFile(marker, 'utf8')) as object;
     await writeFile(marker, JSON.stringify({ ...before, boot: 'an earlier boot' }));
+    expect(await reports()).toEqual([]);
+  });
+
+  it('is not recorded without a boot ID, because the machine may have restarted', async () => {
+    await program("process.kill(process.pid, 'SIGKILL'); await new Promise(() => {});");
+    const marker = join(folder, 'running.json');
+    const before = JSON.parse(await readFile(marker, 'utf8')) as object;
+    await writeFile(marker, JSON.stringify({ ...before, boot: '' }));
+    boots.known = false;
+    try {
+      expect(await reports()).toEqual([]);
+    } finally {
+      boots.known = true;
+    }
+  });
+
+  it.each([
+    ['a closed terminal', 'SIGHUP', ''],
+    ['a signal that nothing else handles', 'SIGTERM', ''],
+    [
+      'a second Ctrl-C',
+      'SIGINT',
+      // The command handles the first one, and leaves the second one to the system.
+      "process.once('SIGINT', () => setTimeout(() => process.kill(process.pid, 'SIGINT'), 10));",
+    ],
+  ] as const)('is not recorded after %s, which ends the process', async (_, signal, before) => {
+    const code = `${before} process.kill(process.pid, '${signal}'); setInterval(() => {}, 1000);`;
+    expect(await program(code)).toBe(signal);
     expect(await reports()).toEqual([]);
   });
 

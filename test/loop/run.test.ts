@@ -190,6 +190,27 @@ describe('a replacement model', () => {
     ]);
   });
 
+  it('takes over before the process of the old model ends, and its own ends with the loop', async () => {
+    const told: string[] = [];
+    const noted = (seed: number) => ({
+      ...loaded(seed, (predictor) => ({
+        ...predictor,
+        push(sample) {
+          const answer = predictor.push(sample);
+          if (answer) told.push(`${seed} predicts`);
+          return answer;
+        },
+      })),
+      release: () => void told.push(`${seed} ends`),
+    });
+    const keeper = fakeKeeper(noted(10));
+    const { options } = fakeLoop(swapping(keeper, 210, noted(9)), keeper);
+    await runLoop({ ...options, vote: 'none' });
+    expect(told.lastIndexOf('10 predicts')).toBeLessThan(told.indexOf('10 ends'));
+    expect(told.filter((text) => text.endsWith('ends'))).toEqual(['10 ends', '9 ends']);
+    expect(told.at(-1)).toBe('9 ends');
+  });
+
   it('predicts the window on which the previous model failed', async () => {
     const boom = new Error('no');
     let pushes = 0;

@@ -90,7 +90,7 @@ export interface AnsweringProgram {
     expected: number,
     timeoutMs: number,
   ): { answer: Uint8Array<ArrayBuffer> } | { ending: FailedProgram };
-  /** Closes the program's stdin; the program must then exit. */
+  /** Closes the program's stdin, and kills the program and its children if they have not ended after a while. */
   close(): void;
 }
 
@@ -98,20 +98,27 @@ export interface AnsweringProgram {
 const messageChars = 1000;
 const failureBytes = 8192;
 
+/** Time between the end of the program's stdin and SIGKILL, ms. */
+const answeringGraceMs = 2000;
+
 /**
  * Program of the thread that exchanges bytes with a program while the caller waits. `shared` is the state (0 = busy, 1 = done, 2 = failed),
- * the length of a message, and the bytes themselves.
+ * the length of a message, the ID of the running program (0 = none), and the bytes themselves. The program has its own process group,
+ * so that Ctrl-C ends it only through its stdin. The thread ends after `close`, once the program has ended.
  */
 const relay = `
   const { spawn } = require('node:child_process');
   const { parentPort, workerData } = require('node:worker_threads');
-  const { program, args, shared } = workerData;
-  const state = new Int32Array(shared, 0, 2);
-  const bytes = new Uint8Array(shared, 8);
+  const { program, args, shared, graceMs } = workerData;
+  const state = new Int32Array(shared, 0, 3);
+  const bytes = new Uint8Array(shared, 12);
   let expected = 0;
   let got = 0;
   let stderr = '';
   let over = null;
+  let child = null;
+  let timer = null;
+  let closing = false;
   const answer = (how, length) => {
     expected = 0;
     Atomics.store(state, 1, length);
@@ -126,38 +133,92 @@ const relay = `
     over ??= { stderr, ...ending };
     if (expected > 0) report();
   };
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
-  child.on('error', ({ code, message }) => end({ code: null, reason: message, system: code }));
-  child.on('close', (code) => end({ code }));
-  child.stdin.on('error', () => {});
-  child.stderr.setEncoding('utf8').on('data', (text) => { stderr = (stderr + text).slice(-${messageChars}); });
-  child.stdout.on('data', (part) => {
-    bytes.set(part.subarray(0, Math.max(0, expected - got)), got);
-    got += part.length;
-    if (expected > 0 && got >= expected) answer(1, expected);
-  });
+  const failed = ({ code, message }) => end({ code: null, reason: String(message).slice(0, 300), system: code });
+  const kill = () => {
+    try {
+      process.kill(process.platform === 'win32' ? child.pid : -child.pid, 'SIGKILL');
+    } catch {}
+  };
+  const gone = () => {
+    clearTimeout(timer);
+    child = null;
+    if (closing) parentPort.close();
+  };
+  const start = () => {
+    child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: process.platform !== 'win32', windowsHide: true });
+    Atomics.store(state, 2, child.pid ?? 0);
+    child.on('error', failed);
+    child.on('exit', () => Atomics.store(state, 2, 0));
+    child.on('close', (code) => {
+      end({ code });
+      gone();
+    });
+    child.stdin?.on('error', () => {});
+    child.stderr?.setEncoding('utf8').on('data', (text) => { stderr = (stderr + text).slice(-${messageChars}); });
+    child.stdout?.on('data', (part) => {
+      if (expected === 0) return;
+      bytes.set(part.subarray(0, expected - got), got);
+      got += part.length;
+      if (got >= expected) answer(1, expected);
+    });
+  };
+  process.on('uncaughtException', failed);
   parentPort.on('message', ({ request, length }) => {
+    if (request === null) {
+      closing = true;
+      if (child === null) return parentPort.close();
+      child.stdin?.end();
+      timer = setTimeout(kill, graceMs);
+      return;
+    }
     expected = length;
     got = 0;
     if (over) report();
-    else child.stdin.write(request);
+    else child.stdin?.write(request);
   });
+  try {
+    start();
+  } catch (error) {
+    failed(error);
+  }
 `;
 
 /**
- * Starts a program that answers requests while this process waits, for callers that cannot be asynchronous.
+ * Starts a program that answers requests while this process waits, for callers that cannot be asynchronous. The program must end at the
+ * end of its stdin. If this process exits earlier, the program is killed.
  * @param largest bytes of the largest answer
+ * @param graceMs time between the end of its stdin and SIGKILL, after `close`
  */
-export function startAnswering(program: string, args: readonly string[], largest: number): AnsweringProgram {
-  const shared = new SharedArrayBuffer(8 + Math.max(largest, failureBytes));
-  const state = new Int32Array(shared, 0, 2);
-  const bytes = new Uint8Array(shared, 8);
+export function startAnswering(
+  program: string,
+  args: readonly string[],
+  largest: number,
+  graceMs = answeringGraceMs,
+): AnsweringProgram {
+  const shared = new SharedArrayBuffer(12 + Math.max(largest, failureBytes));
+  const state = new Int32Array(shared, 0, 3);
+  const bytes = new Uint8Array(shared, 12);
   const thread = withYoungHeapKept(
-    new Worker(relay, { eval: true, workerData: { program, args: [...args], shared } }),
+    new Worker(relay, { eval: true, workerData: { program, args: [...args], shared, graceMs } }),
   );
   thread.unref();
+  let broken: string | null = null;
+  const kill = () => {
+    const pid = Atomics.load(state, 2);
+    if (pid > 0) killGroup(pid);
+  };
+  process.on('exit', kill);
+  thread.on('error', ({ message }) => {
+    broken = message;
+    kill();
+  });
+  thread.on('exit', () => {
+    broken ??= 'the program was closed';
+    process.off('exit', kill);
+  });
   return {
     ask(request, expected, timeoutMs) {
+      if (broken !== null) return { ending: { code: null, stderr: '', reason: broken } };
       Atomics.store(state, 0, 0);
       thread.postMessage({ request, length: expected });
       if (Atomics.wait(state, 0, 0, timeoutMs) === 'timed-out')
@@ -166,8 +227,20 @@ export function startAnswering(program: string, args: readonly string[], largest
       if (state[0] === 1) return { answer };
       return { ending: JSON.parse(Buffer.from(answer).toString('utf8')) as FailedProgram };
     },
-    close: () => void thread.terminate(),
+    close() {
+      broken ??= 'the program was closed';
+      thread.postMessage({ request: null });
+    },
   };
+}
+
+/** Kills a program that leads a process group, and its children. */
+function killGroup(pid: number): void {
+  try {
+    process.kill(process.platform === 'win32' ? pid : -pid, 'SIGKILL');
+  } catch {
+    // It has already ended.
+  }
 }
 
 export interface ProgramEnd {

@@ -89,7 +89,8 @@ export interface LoadedModel {
   version: number | null;
   digest: string;
   info: BundleInfo;
-  delegate: Delegate;
+  /** Changes to `cpu` if the backend fails while the loop runs. */
+  readonly delegate: Delegate;
   createPredictor(): Predictor;
   /** Ends a process that runs the model. The next prediction starts it again. Absent if there is no such process. */
   release?(): void;

@@ -88,11 +88,12 @@ function missing(reason: string): AiotError {
 /** A model in `ai-edge-litert` that runs one input after another. */
 export interface EdgeLiteRtSession {
   /**
-   * Runs the model once, as `Interpreter.invoke` does, and returns a new array. The first run starts Python.
+   * Runs the model once, as `Interpreter.invoke` does, and returns a new array. The first run starts Python. If Python ends between two
+   * runs or is too slow, it is started again, but only once; variables then have their initial values.
    * @throws AIOT_BACKEND_MISSING, AIOT_LITERT_FAILED
    */
   invoke<Data extends Activations>(input: Data): Data;
-  /** Resets variables to their initial values. */
+  /** Resets variables to their initial values. Does not throw: after a failure, the next run starts Python again. */
   reset(): void;
   /** Ends Python. The next run starts it again. */
   close(): void;
@@ -100,10 +101,13 @@ export interface EdgeLiteRtSession {
 
 /**
  * Reads a file, preceded by its length (uint32, little-endian), and then requests until the end. `i` is followed by the values of all inputs,
- * and returns those of all outputs; `r` opens the model again and returns one byte.
+ * and returns those of all outputs; `r` opens the model again and returns one byte. A service manager sends SIGTERM to all processes of a
+ * service, so the program ignores it, and ends with its stdin.
  */
 const server = `
-import struct, sys
+import signal, struct, sys
+for ending in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(ending, signal.SIG_IGN)
 try:
     import numpy
     from ai_edge_litert.interpreter import Interpreter
@@ -134,6 +138,9 @@ while request := sys.stdin.buffer.read(1):
     sys.stdout.buffer.flush()
 `;
 
+/** The request that opens the model again. */
+const again = Buffer.from('r');
+
 /** Maximum time for one run, including the start of Python, ms. */
 const runMs = 120_000;
 
@@ -144,6 +151,7 @@ const runMs = 120_000;
 export function openEdgeLiteRtSession(graph: Graph, python = pythonInUse()): EdgeLiteRtSession {
   const [inputs, outputs] = [graph.inputs, graph.outputs].map((ends) => bytesOf(graph, ends));
   let running: AnsweringProgram | null = null;
+  let restarted = false;
   const close = () => {
     running?.close();
     running = null;
@@ -155,7 +163,9 @@ export function openEdgeLiteRtSession(graph: Graph, python = pythonInUse()): Edg
     const answered = running.ask(whole, expected, runMs);
     if ('answer' in answered) return answered.answer;
     close();
-    throw failure(python, answered.ending);
+    if (first || restarted || request === again) throw failure(python, answered.ending);
+    restarted = true;
+    return ask(request, expected);
   };
   return {
     invoke<Data extends Activations>(input: Data): Data {
@@ -170,7 +180,12 @@ export function openEdgeLiteRtSession(graph: Graph, python = pythonInUse()): Edg
     },
     // LiteRT cannot reset variables, so the model is opened again. Without a process, the next run begins with initial values anyway.
     reset: () => {
-      if (running && hasState(graph)) ask(Buffer.from('r'), 1);
+      if (!running || !hasState(graph)) return;
+      try {
+        ask(again, 1);
+      } catch {
+        // Python was closed, so the next run begins with initial values.
+      }
     },
     close,
   };

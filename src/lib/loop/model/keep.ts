@@ -100,9 +100,9 @@ export class Keep {
   replace(next: Held): void {
     const { model } = this.now;
     if (model.digest === next.model.digest && model.version === next.model.version) return;
-    model.release?.();
     this.held.unshift(next);
-    this.held.length = Math.min(this.held.length, depth);
+    // The loop still predicts with the current model until it has switched, and then releases it.
+    for (const { model: dropped } of this.held.splice(depth)) dropped.release?.();
     this.swaps++;
     this.lastError = null;
     this.settings.tell('swapped', `${titleOf(next.model)} is now active, replacing ${titleOf(model)}`);

@@ -1,10 +1,12 @@
-import { AiotError } from '../../core/errors.js';
+import { AiotError, hasCode } from '../../core/errors.js';
 import type { Project } from '../../core/project.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { checkGolden } from '../../model/bundle/golden.js';
 import { createPredictor, type Invoker } from '../../model/bundle/predictor.js';
 import type { Bundle, BundleInfo } from '../../model/bundle/types.js';
 import { type EdgeLiteRtSession, openEdgeLiteRtSession } from '../../runtime/edge-litert.js';
+import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
+import type { Interpreter } from '../../runtime/interpreter/node.js';
 import type { LoadedModel } from '../types.js';
 import { openCoral } from './coral.js';
 import type { Settings } from './options.js';
@@ -49,7 +51,9 @@ export async function loadModel(
     version,
     digest,
     info,
-    delegate: backend ? settings.delegate : 'cpu',
+    get delegate() {
+      return backend && !backend.lost?.() ? settings.delegate : 'cpu';
+    },
     createPredictor: () => {
       // Variables still have the values of the golden vectors, or of an earlier predictor.
       backend?.reset?.();
@@ -69,28 +73,61 @@ function requireGolden(bundle: Bundle, what: string, runs?: Invoker & { steps: n
   throw new AiotError('AIOT_GOLDEN_MISMATCH', `${what}: ${why}`);
 }
 
+/** Runs a model instead of the interpreter. */
+type Backend = Invoker & {
+  /** Ends its process. The next run starts it again. */
+  close?(): void;
+  /** Whether it failed, and the interpreter runs the model. */
+  lost?(): boolean;
+};
+
 /** Opens the model in the requested backend. Returns null if it has to run in the interpreter, after reporting the reason. */
-async function backendOf(
-  bundle: Bundle,
-  what: string,
-  settings: Settings,
-): Promise<(Invoker & { close?: () => void }) | null> {
+async function backendOf(bundle: Bundle, what: string, settings: Settings): Promise<Backend | null> {
   const coral = settings.delegate === 'coral';
   let opened: EdgeLiteRtSession | undefined;
   try {
     if (!coral) opened = openEdgeLiteRtSession(readTflite(bundle.model));
-    const backend = opened ?? (await openCoral(bundle, settings, settings.importPackage));
+    const backend: Backend = opened ?? (await openCoral(bundle, settings, settings.importPackage));
     const place = coral ? 'on the Edge TPU' : 'in ai-edge-litert';
     requireGolden(bundle, `${what} ${place}`, { ...backend, steps: roundingSteps });
-    return backend;
+    return opened ? orInterpreter(opened, bundle, what, settings) : backend;
   } catch (error) {
-    opened?.close();
-    const next = error instanceof AiotError ? ` ${error.next}` : '';
     const instead = coral ? 'on the CPU instead of coral' : 'in the interpreter instead of ai-edge-litert';
-    settings.tell('note', `${what} runs ${instead}: ${told(error)}.${next}`);
+    settings.tell('note', `${what} runs ${instead}: ${withNext(error)}`);
     return null;
+  } finally {
+    // The model may never be used. Its first prediction starts Python again.
+    opened?.close();
   }
 }
+
+/** Runs a model in Python and, once Python fails, in the interpreter. Python's failure is not the model's, so it is only reported. */
+function orInterpreter(
+  session: EdgeLiteRtSession,
+  bundle: Bundle,
+  what: string,
+  settings: Settings,
+): Backend {
+  let interpreter: Interpreter | null = null;
+  return {
+    invoke(input) {
+      try {
+        if (interpreter === null) return session.invoke(input);
+      } catch (error) {
+        if (!hasCode(error, 'AIOT_LITERT_FAILED') && !hasCode(error, 'AIOT_BACKEND_MISSING')) throw error;
+        session.close();
+        interpreter = createInterpreter(readTflite(bundle.model));
+        settings.tell('note', `${what} continues in the interpreter: ${withNext(error)}`);
+      }
+      return interpreter.invoke(input);
+    },
+    reset: () => (interpreter ?? session).reset(),
+    close: session.close,
+    lost: () => interpreter !== null,
+  };
+}
+
+const withNext = (error: unknown) => `${told(error)}.${error instanceof AiotError ? ` ${error.next}` : ''}`;
 
 /** The input that a loop provides to a model, and the output it expects. */
 export interface Contract {

@@ -19,6 +19,8 @@ const crashName = /^crash-[0-9a-f-]{36}\.json$/;
 /** Maximum number of reports that wait to be sent; the oldest are deleted. */
 const mostWaiting = 20;
 const logLines = 32;
+/** Ctrl-C, a service manager, and a closed terminal. */
+const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const [firstPauseMs, longestPauseMs] = [30_000, 15 * 60_000];
 
 const markerSchema = z.object({ id: z.uuid(), started: z.number(), boot: z.string(), version: z.string() });
@@ -39,7 +41,8 @@ export interface CrashWatch {
 
 /**
  * Records crashes of this process, and that of the previous run if it was not stopped. Crashes are uncaught exceptions, fatal errors of
- * Node.js, and exits without any other trace, such as after SIGKILL. A restart of the machine is not a crash.
+ * Node.js, and exits without any other trace, such as after SIGKILL. A restart of the machine is not a crash, nor is
+ * an end after a signal to stop.
  * @param folder folder of the loop's reports
  * @param log the last events of the loop, oldest first
  */
@@ -73,11 +76,23 @@ export async function watchCrashes(
   process.on('uncaughtExceptionMonitor', note);
   // Not called if a signal or a fatal error ends the process.
   process.on('exit', unmark);
+  // A process that was asked to stop may end without a trace, as by a second Ctrl-C.
+  const stopped = (signal: NodeJS.Signals) => {
+    unmark();
+    leaveSignals();
+    // Without this listener, the signal would have ended the process.
+    if (signal === 'SIGHUP' || process.listenerCount(signal) === 0) process.kill(process.pid, signal);
+  };
+  const leaveSignals = () => {
+    for (const signal of stopSignals) process.off(signal, stopped);
+  };
+  for (const signal of stopSignals) process.on(signal, stopped);
   return {
     note,
     close() {
       process.off('uncaughtExceptionMonitor', note);
       process.off('exit', unmark);
+      leaveSignals();
       stopReports();
       unmark();
     },
@@ -126,7 +141,9 @@ async function collect(folder: string): Promise<void> {
   const [file, nodeReport] = [join(folder, markerName), join(folder, nodeReportName)];
   const marker = markerSchema.safeParse(await readJson(file).catch(() => null)).data;
   const report = nodeReportSchema.safeParse(await readJson(nodeReport).catch(() => null)).data;
-  if (marker && (report !== undefined || marker.boot === bootId())) {
+  // Without a boot ID, the machine may have restarted.
+  const sameBoot = marker !== undefined && marker.boot !== '' && marker.boot === bootId();
+  if (marker && (report !== undefined || sameBoot)) {
     const crash =
       report === undefined
         ? crashOf(marker, null, { kind: 'exit', reason: 'the process ended without being stopped' })

@@ -49,9 +49,17 @@ interface EngineOptions {
  * @throws the sensor's errors; AIOT_MODEL_UNFIT, AIOT_USAGE (an invalid smoothing setting)
  */
 export async function runEngine(options: EngineOptions): Promise<void> {
-  const { sensing, keeper, outputs, tally, taps, now } = options;
+  const predicting = createPredicting(options.keeper, options.sensing);
+  try {
+    await predictAll(predicting, options);
+  } finally {
+    predicting.close();
+  }
+}
+
+async function predictAll(predicting: Predicting, options: EngineOptions): Promise<void> {
+  const { sensing, outputs, tally, taps, now } = options;
   const fields = sensing.fields.length;
-  const predicting = createPredicting(keeper, sensing);
   const voting = createVoting(options);
   const sample = new Float64Array(fields);
   let turned = performance.now();
@@ -131,12 +139,12 @@ interface Predicted {
 
 /** Makes predictions from samples, with the keeper's current model. */
 interface Predicting {
-  /** The model for the next window. */
-  readonly model: LoadedModel;
   /** @returns the prediction for the window that this sample completes */
   push(sample: Float64Array): Predicted | null;
   /** Starts a new recording with the next sample, because samples are missing. */
   reset(): void;
+  /** Ends the process of the model in use, if it has one. */
+  close(): void;
 }
 
 /**
@@ -169,10 +177,13 @@ function createPredicting(
       const fresh = begin(next);
       const answer = warmUp(fresh, next.info.signal, history);
       if (answer) requireNumbers(answer);
+      const previous = model;
       [model, predictor, refused] = [next, fresh, null];
+      previous.release?.();
       return answer;
     } catch (error) {
       refused = next;
+      next.release?.();
       keeper.misbehaved(next, error);
       return null;
     }
@@ -189,9 +200,6 @@ function createPredicting(
   }
 
   return {
-    get model() {
-      return model;
-    },
     push(sample) {
       history.push(sample);
       try {
@@ -210,6 +218,7 @@ function createPredicting(
       history.clear();
       predictor.reset();
     },
+    close: () => model.release?.(),
   };
 }
 
