@@ -117,7 +117,10 @@ async function digestsOf({ parts, bootKeys, encryptionKeys }: LockOptions): Prom
       const digest = bootKeyDigest(key, path);
       // An ESP32-S3 and an ESP32-C3 verify only RSA signatures.
       if (key.asymmetricKeyType !== 'rsa')
-        throw new AiotError('AIOT_USAGE', `${path}: expected an RSA 3072 key; aiot cannot burn digests of other keys`);
+        throw new AiotError(
+          'AIOT_USAGE',
+          `${path}: expected an RSA 3072 key; aiot cannot burn digests of other keys`,
+        );
       return digest;
     }),
   );

@@ -45,14 +45,16 @@ export interface CrashWatch {
  * an end after a signal to stop.
  * @param folder folder of the loop's reports
  * @param log the last events of the loop, oldest first
+ * @param boot ID of the machine's current boot; empty if it has none
  */
 export async function watchCrashes(
   folder: string,
   log: () => readonly string[] = () => [],
+  boot: string = bootId(),
 ): Promise<CrashWatch> {
   await makeFolder(folder, 0o700);
-  await collect(folder);
-  const marker: Marker = { id: randomUUID(), started: Date.now(), boot: bootId(), version: aiotVersion() };
+  await collect(folder, boot);
+  const marker: Marker = { id: randomUUID(), started: Date.now(), boot, version: aiotVersion() };
   const file = join(folder, markerName);
   await writeJsonAtomic(file, marker, 0o600);
   const unmark = () => {
@@ -137,12 +139,12 @@ export async function sendCrashes({ folder, loop, context, tell, signal }: SendO
 }
 
 /** Turns the traces of the previous run into a report. */
-async function collect(folder: string): Promise<void> {
+async function collect(folder: string, boot: string): Promise<void> {
   const [file, nodeReport] = [join(folder, markerName), join(folder, nodeReportName)];
   const marker = markerSchema.safeParse(await readJson(file).catch(() => null)).data;
   const report = nodeReportSchema.safeParse(await readJson(nodeReport).catch(() => null)).data;
   // Without a boot ID, the machine may have restarted.
-  const sameBoot = marker !== undefined && marker.boot !== '' && marker.boot === bootId();
+  const sameBoot = marker !== undefined && marker.boot !== '' && marker.boot === boot;
   if (marker && (report !== undefined || sameBoot)) {
     const crash =
       report === undefined
