@@ -238,7 +238,8 @@ describe('a shell', () => {
     await expect
       .poll(lastEnd)
       .toMatchObject({ who: began?.who, data: { session, reason: 'the user closed it' } });
-    expect(await readdir(join(own.folder, 'data', 'remote'))).toEqual([]);
+    // The file of an open session is removed after its end has been recorded.
+    await expect.poll(() => readdir(join(own.folder, 'data', 'remote'))).toEqual([]);
   });
 
   it('ends when its time is over, and its programs stop', async () => {

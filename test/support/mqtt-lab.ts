@@ -137,7 +137,9 @@ export class Peer {
     const { qos = 0, id = this.id() } = options;
     this.send(publish(this.version, topic, payload, { ...options, id }));
     if (qos === 0) {
-      await this.ping();
+      // The broker may answer a PINGREQ while it still writes a retained message to disk; it handles an UNSUBSCRIBE after the message.
+      if (options.retain) await this.unsubscribe('never/subscribed');
+      else await this.ping();
       return null;
     }
     if (qos === 1) return this.next('puback');
