@@ -114,7 +114,7 @@ describe('a device', () => {
 
   it('is online while it is connected', async () => {
     const device = await connectDevice(url(), identity('dev-b'));
-    expect(await own.client.devices.get('dev-b')).toMatchObject({ online: true, state: 'active' });
+    await expect.poll(() => own.client.devices.get('dev-b')).toMatchObject({ online: true, state: 'active' });
     await device.endAsync();
     await expect.poll(async () => (await own.client.devices.get('dev-b')).online).toBe(false);
   });

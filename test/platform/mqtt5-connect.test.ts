@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/lib/core/time.js';
 import { connect } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { hello, publish, rawMqtt } from '../support/raw-mqtt.js';
@@ -8,6 +9,7 @@ import {
   connectFour,
   heardPayload,
   killed,
+  logged,
   messagesSoFar,
   subscribed,
 } from '../support/raw-mqtt5.js';
@@ -15,8 +17,12 @@ import {
 let own: TestPlatform;
 afterEach(() => own.stop());
 
+/** Time that tests let pass, ms. */
+let passed = 0;
+const clock = { ...systemClock, now: () => Date.now() + passed };
 const start = async (options: Parameters<typeof testPlatform>[0] = {}) => {
-  own = await testPlatform({ plain: { port: 0 }, ...options });
+  passed = 0;
+  own = await testPlatform({ clock, plain: { port: 0 }, ...options });
 };
 const url = () => own.platform.urls.mqtt ?? '';
 const never = 0xffff_ffff;
@@ -187,7 +193,7 @@ describe('the session expiry interval', () => {
     expect(await leave(expiry(60))).toMatchObject({ sessionPresent: false });
     await own.restart();
     expect(await leave(expiry(1))).toMatchObject({ sessionPresent: true });
-    await delay(1600);
+    passed += 1600;
     expect(await leave({})).toMatchObject({ sessionPresent: false });
     // Without the property, the session ends with the connection.
     expect(await leave({})).toMatchObject({ sessionPresent: false });
@@ -197,7 +203,7 @@ describe('the session expiry interval', () => {
     await start();
     const more = { properties: { sessionExpiryInterval: 1 } };
     await leave(more, { properties: { sessionExpiryInterval: 60 } });
-    await delay(1600);
+    passed += 1600;
     expect(await leave(more, { properties: { sessionExpiryInterval: 0 } })).toMatchObject({
       sessionPresent: true,
     });
@@ -314,6 +320,11 @@ describe('an MQTT 5 will', () => {
     return raw;
   };
   const client = (more: object) => connectFive(own, { clientId: 'client', clean: false, ...more });
+  /** Lets time pass, and the broker look for wills whose delay is over, which it does twice a second. */
+  const pass = (ms: number) => {
+    passed += ms;
+    return delay(1100);
+  };
   const properties = { sessionExpiryInterval: 60 };
 
   it('waits for its delay, and has its own properties', async () => {
@@ -349,11 +360,11 @@ describe('an MQTT 5 will', () => {
     await start();
     const watcher = await watch();
     for (const clean of [true, false]) {
-      const { raw } = await client({ properties, will: will(1) });
+      const { raw } = await client({ properties, will: will(30) });
       raw.socket.destroy();
       await raw.closed;
       const { raw: back } = await client({ properties, clean });
-      await delay(1700);
+      await pass(31_000);
       expect(await messagesSoFar(watcher)).toEqual([]);
       back.say({ cmd: 'disconnect', reasonCode: 0 } as never);
       await back.closed;
@@ -364,13 +375,13 @@ describe('an MQTT 5 will', () => {
   it('is not published if its client returns in time or disconnects normally, but is if the client requests it', async () => {
     await start();
     const watcher = await watch();
-    const { raw } = await client({ properties, will: will(1) });
+    const { raw } = await client({ properties, will: will(30) });
     raw.socket.destroy();
     await raw.closed;
     const { raw: back } = await client({ properties, will: will(0) });
     back.say({ cmd: 'disconnect', reasonCode: 0 } as never);
     await back.closed;
-    await delay(1700);
+    await pass(31_000);
     expect(await messagesSoFar(watcher)).toEqual([]);
     const { raw: last } = await client({ properties, will: will(0) });
     last.say({ cmd: 'disconnect', reasonCode: 4 } as never);
@@ -385,21 +396,22 @@ describe('an MQTT 5 will', () => {
       token?: string;
     };
     const left = await connectFive(own, {
-      ...{ clientId: 'left', properties, will: { ...will(2), topic: 'gone/left', retain: true } },
+      ...{ clientId: 'left', properties, will: { ...will(30), topic: 'gone/left', retain: true } },
       password: Buffer.from(made.token ?? ''),
     });
-    const { raw } = await client({ properties, will: { ...will(2), retain: true } });
+    const { raw } = await client({ properties, will: { ...will(30), retain: true } });
     for (const each of [left.raw, raw]) {
       each.socket.destroy();
       await each.closed;
     }
     await own.client.tokens.revoke(made.id);
-    await delay(200);
+    await logged(own);
     await killed(own);
     const { raw: watcher } = await connectFive(own, { clientId: 'watcher' });
     await subscribed(watcher, { topic: 'gone/#', qos: 1 });
+    expect(await messagesSoFar(watcher)).toEqual([]);
+    await pass(31_000);
     expect(await watcher.hear('publish')).toMatchObject({ topic: 'gone' });
-    await delay(600);
     expect((await messagesSoFar(watcher)).map(({ topic }) => topic)).toEqual(['gone']);
     watcher.socket.destroy();
   });

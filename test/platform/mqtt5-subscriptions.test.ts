@@ -6,6 +6,7 @@ import {
   connectFour,
   heardPayload,
   killed,
+  logged,
   messagesSoFar,
   subscribed,
 } from '../support/raw-mqtt5.js';
@@ -321,7 +322,7 @@ describe('a shared subscription', () => {
     for (const { messageId } of heard.slice(0, 2))
       passing.say({ cmd: 'puback', messageId, reasonCode: 0 } as never);
     await messagesSoFar(passing);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await logged(own);
     await killed(own);
     const back = await five('away', kept);
     expect(await payloadsOf(back)).toEqual(['2', '3', '4']);
@@ -329,7 +330,7 @@ describe('a shared subscription', () => {
     for (const { messageId } of await messagesSoFar(back))
       back.say({ cmd: 'puback', messageId, reasonCode: 0 } as never);
     await messagesSoFar(back);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await logged(own);
     await killed(own);
     expect(await payloadsOf(await five('away', kept))).toEqual([]);
   });
@@ -341,7 +342,7 @@ describe('a shared subscription', () => {
     await publishAll(await five('writer'), 't', 4);
     one.socket.destroy();
     await expect.poll(async () => (await payloadsOf(two)).length).toBe(4);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await logged(own);
     await killed(own);
     const back = await five('two', kept);
     expect(numbers(await payloadsOf(back))).toEqual(['0', '1', '2', '3']);
@@ -387,7 +388,7 @@ describe('a shared subscription', () => {
     await expect.poll(async () => (await payloadsOf(narrowed)).length).toBe(4);
     expect((await messagesSoFar(narrowed)).map(({ topic }) => topic)).toEqual(Array(4).fill('lab/1'));
     await leave(narrowed);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await logged(own);
     await killed(own);
     const other = await five('other', kept);
     await expect.poll(async () => (await payloadsOf(other)).length).toBe(8);

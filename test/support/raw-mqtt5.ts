@@ -2,7 +2,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { IConnackPacket, IPublishPacket } from 'mqtt-packet';
 import type { TestPlatform } from './platform.js';
-import { hello, type RawMqtt, rawMqtt } from './raw-mqtt.js';
+import { hello, publish, type RawMqtt, rawMqtt } from './raw-mqtt.js';
 
 /** A packet-level MQTT 5 client, and the CONNACK that it received. */
 export interface Five {
@@ -50,6 +50,17 @@ export async function messagesSoFar(raw: RawMqtt): Promise<IPublishPacket[]> {
   raw.say({ cmd: 'pingreq' });
   await raw.hear('pingresp');
   return raw.packets.flatMap((packet) => (packet.cmd === 'publish' ? [packet] : []));
+}
+
+/**
+ * Resolves when everything that the broker has noted in its log so far is on disk. Notes such as acknowledgments are written later than
+ * they are taken, but never after this message, whose PUBACK waits for the disk.
+ */
+export async function logged(own: TestPlatform): Promise<void> {
+  const { raw } = await connectFive(own, { clientId: 'fence' });
+  raw.say(publish({ topic: 'fence', qos: 1, messageId: 1, retain: true }));
+  await raw.hear('puback');
+  raw.socket.destroy();
 }
 
 /**
