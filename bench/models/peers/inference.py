@@ -1,6 +1,7 @@
-"""Times inference in a third-party runtime: inference.py RUNTIME MODEL INPUT RUNS ROUNDS. Prints the mean of each round in µs, as JSON.
+"""Times inference in a third-party runtime: inference.py RUNTIME MODEL INPUT RUNS ROUNDS [cpu]. Prints the mean of each round in µs, as JSON.
 
 An inference consists of setting the input, running the model and reading the output. RUNTIME is `litert` (one thread) or `tflm`.
+With `cpu`, the times are CPU times of the process.
 """
 import json
 import sys
@@ -33,10 +34,11 @@ else:
 
 
 value = numpy.fromfile(given, dtype=into["dtype"]).reshape(into["shape"])
+clock = time.process_time if sys.argv[6:] == ["cpu"] else time.perf_counter
 means = []
 for _ in range(rounds + 1):
-    started = time.perf_counter()
+    started = clock()
     for _ in range(runs):
         infer(value)
-    means.append((time.perf_counter() - started) / runs * 1e6)
+    means.append((clock() - started) / runs * 1e6)
 print(json.dumps(means[1:]))

@@ -75,6 +75,16 @@ export const repeatWhile = (body: Code, condition: Code): Code => [
   ...[0x0d, 0, 0x0b],
 ];
 
+/** As `repeatWhile`, with a body that `exitUnless` may leave. */
+export const repeatUnless = (body: Code, condition: Code): Code => [
+  ...[0x02, 0x40],
+  repeatWhile(body, condition),
+  0x0b,
+];
+
+/** Leaves the `repeatUnless` around it if the value is 0. */
+export const exitUnless = (value: Code): Code => [value, 0x45, 0x0d, 1];
+
 /** Copies `bytes` bytes. */
 export const copyBytes = (to: Code, from: Code, bytes: Code): Code => [
   to,

@@ -6,11 +6,13 @@ import {
   type Code,
   clampFour,
   copyBytes,
+  exitUnless,
   f32x4,
   get,
   i32,
   Kernel,
   type Local,
+  repeatUnless,
   repeatWhile,
   set,
   storeHalf,
@@ -190,6 +192,7 @@ export function product(
   { lines, lineBytes, pixels, pixelBytes, runs, length, outputs, x, y, packed }: Product,
 ): Kernel {
   const terms = runs.length * length;
+  const unroll = vectors > 1 && length > 3 ? termsTogether : 1;
   const [line, xLine, yLine, pixel, place, xAt, yAt, wAt, from, end, column] = Array.from(
     { length: 11 },
     () => kernel.local('i32'),
@@ -224,12 +227,12 @@ export function product(
       ...(length >= unroll
         ? [
             ...set(end, i32.add(get(from), i32.const(Math.floor(length / unroll) * unroll * 4))),
-            ...repeatWhile(
-              [
-                ...range(unroll, (k) => term(k, width, from, 0)).flat(),
-                ...step(from, unroll * 4),
-                ...step(wAt, unroll * width * 16),
-              ],
+            ...repeatUnless(
+              // No address is 0. The test separates the terms: V8 would otherwise read the values of all of them before it adds any,
+              // for which there are too few registers.
+              range(unroll, (k) => [...(k > 0 ? exitUnless(get(from)) : []), ...term(k, width, from, 0)])
+                .concat(step(from, unroll * 4), step(wAt, unroll * width * 16))
+                .flat(),
               i32.lessUnsigned(get(from), get(end)),
             ),
           ]
@@ -299,8 +302,8 @@ export function product(
 /** Windows with at most this many terms have no loop. */
 const unrolledTerms = 0;
 
-/** Terms per iteration of a loop. */
-const unroll = 1;
+/** Terms per iteration of a loop over several groups of outputs. */
+const termsTogether = 2;
 
 /**
  * The weights [outputs, terms] in the order in which blocks read them: for each block of 4 × `vectors` outputs, the bias and then the

@@ -66,8 +66,11 @@ interface Windowed {
 /** Maximum number of cells in a window, each of which has its own code. */
 const mostCells = 64;
 
-/** Maximum number of cells whose weights stay in registers. */
+/** Maximum number of cells whose weights are loaded once for each line. */
 const heldWeights = 9;
+
+/** Output columns that are computed together. */
+const together = 4;
 
 /**
  * An operator that combines the cells of each window channel by channel, four channels at a time. A table contains the addresses of the
@@ -98,61 +101,76 @@ function windowKernel(
   const lines = range(filter[0], () => kernel.local('i32'));
   const starts = range(filter[0], () => kernel.local('i32'));
   const held = kind === 'product' && cells <= heldWeights ? range(cells, () => kernel.local('v128')) : [];
-  const pixels = held.length > 0 ? 1 : 4;
-  const results = range(pixels, () => kernel.local('v128'));
+  const results = range(together, () => kernel.local('v128'));
+  const values: Local[] = [];
   const [first, factor] = [kernel.local('v128'), kernel.local('v128')];
   const pixelBytes = channels * 4;
   const lanes = Math.min(4, channels);
 
   const weight = (cell: number): Code =>
     held.length > 0 ? get(held[cell]!) : f32x4.load(i32.add(get(at), i32.const(weights)), cell * pixelBytes);
-  /** The cells of `many` windows, the first of which begins `offset` bytes after the current addresses. */
-  const cellsOf = (many: number, offset: number, from: number, end: number): Code => {
-    const code: Code[] = [];
-    for (let r = 0; r < filter[0]; r++)
-      for (let c = from; c < end; c++) {
-        const cell = r * filter[1] + c;
-        const start = r === 0 && c === from;
-        if (kind === 'product' && held.length === 0) code.push(set(factor, weight(cell)));
-        for (let p = 0; p < many; p++) {
-          const place = offset + (p * columns.stride + c * columns.dilation) * pixelBytes;
-          const value = f32x4.load(get(starts[r]!), place);
-          const result = results[p]!;
-          if (kind === 'product') {
-            const term = f32x4.mul(value, held.length > 0 ? weight(cell) : get(factor));
-            code.push(set(result, f32x4.add(start ? get(first) : get(result), term)));
-          } else if (start) code.push(set(result, value));
-          else
-            code.push(
-              set(result, kind === 'mean' ? f32x4.add(get(result), value) : largerOfFour(get(result), value)),
-            );
-        }
-      }
-    return code.flat();
+  const combined = (result: Local, value: Code, cell: number, start: boolean): Code => {
+    if (kind === 'product') {
+      const term = f32x4.mul(value, held.length > 0 ? weight(cell) : get(factor));
+      return f32x4.add(start ? get(first) : get(result), term);
+    }
+    if (start) return value;
+    return kind === 'mean' ? f32x4.add(get(result), value) : largerOfFour(get(result), value);
   };
-  const windows = (many: number, input: number, output: number, from = 0, end = filter[1]): Code => [
-    ...cellsOf(many, input, from, end),
-    ...range(many, (p) => {
+  /** Computes output columns; `since` is the column of the current addresses. Cells that several windows share are read once. */
+  const outputs = (wanted: readonly number[], since: number): Code => {
+    const origin = since > 0 ? since * columns.stride - columns.before : 0;
+    const windows = wanted.map((column) => ({
+      input: column * columns.stride - columns.before - origin,
+      output: (column - since) * pixelBytes,
+      from: firstCell(columns, column),
+      end: endCell(columns, column),
+    }));
+    const code: Code[] = [];
+    for (let r = 0; r < filter[0]; r++) {
+      const read = new Map<number, Local>();
+      const valueAt = (column: number): Code => {
+        const known = read.get(column);
+        if (known) return get(known);
+        const local = values[read.size] ?? kernel.local('v128');
+        values[read.size] = local;
+        read.set(column, local);
+        code.push(set(local, f32x4.load(get(starts[r]!), column * pixelBytes)));
+        return get(local);
+      };
+      for (let c = 0; c < filter[1]; c++) {
+        const cell = r * filter[1] + c;
+        if (kind === 'product' && held.length === 0) code.push(set(factor, weight(cell)));
+        windows.forEach(({ input, from, end }, p) => {
+          if (c < from || c >= end) return;
+          const value = valueAt(input + c * columns.dilation);
+          code.push(set(results[p]!, combined(results[p]!, value, cell, r === 0 && c === from)));
+        });
+      }
+    }
+    const stores = windows.map(({ output, from, end }, p) => {
       const result = results[p]!;
       const scaled =
         kind === 'mean'
           ? f32x4.mul(get(result), f32x4.mul(get(factor), f32x4.splat(number(1 / (end - from)))))
           : get(result);
-      return [
-        ...set(result, clampFour(scaled, low, high)),
-        ...storeLanes(get(yAt), result, lanes, output + p * pixelBytes),
-      ];
-    }).flat(),
-  ];
-  /** A column at an edge; `since` is the column of the current addresses. */
-  const edge = (column: number, since: number): Code => {
-    const [from, end] = [firstCell(columns, column), endCell(columns, column)];
-    const input =
-      column * columns.stride - columns.before - (since * columns.stride - (since > 0 ? columns.before : 0));
-    return windows(1, input * pixelBytes, (column - since) * pixelBytes, from, end);
+      return [...set(result, clampFour(scaled, low, high)), ...storeLanes(get(yAt), result, lanes, output)];
+    });
+    return [...code, ...stores].flat();
   };
+  /** Output columns without a loop, some at a time. */
+  const unrolled = (from: number, end: number, since: number): Code =>
+    range(Math.ceil((end - from) / together), (i) => {
+      const start = from + i * together;
+      return outputs(
+        range(Math.min(together, end - start), (p) => start + p),
+        since,
+      );
+    }).flat();
   const inner = edges.end - edges.first;
-  const skipped = edges.first > 0 ? edges.first * columns.stride - columns.before : 0;
+  // A short line has no loop, so that the columns at its edges share their cells with the others.
+  const looped = columns.output > 2 * together || held.length === 0 ? Math.floor(inner / together) : 0;
+  const [begin, rest] = [edges.first, edges.first + looped * together];
   const groupCode: Code = [
     ...set(at, i32.least(get(group), i32.const(Math.max(channels - 4, 0) * 4))),
     ...starts.flatMap((start, r) => set(start, i32.add(get(lines[r]!), get(at)))),
@@ -162,25 +180,29 @@ function windowKernel(
     ),
     ...(kind === 'product' ? set(first, f32x4.load(i32.add(get(at), i32.const(bias)))) : []),
     ...(kind === 'mean' ? set(factor, f32x4.loadSplat(get(share))) : []),
-    ...range(edges.first, (column) => edge(column, 0)).flat(),
-    ...starts.flatMap((start) => step(start, skipped * pixelBytes)),
-    ...step(yAt, edges.first * pixelBytes),
-    ...(inner >= pixels
+    ...(looped > 0
       ? [
-          ...set(count, i32.const(Math.floor(inner / pixels))),
+          ...unrolled(0, begin, 0),
+          ...starts.flatMap((start) =>
+            step(start, begin > 0 ? (begin * columns.stride - columns.before) * pixelBytes : 0),
+          ),
+          ...step(yAt, begin * pixelBytes),
+          ...set(count, i32.const(looped)),
           ...repeatWhile(
             [
-              ...windows(pixels, 0, 0),
-              ...starts.flatMap((start) => step(start, pixels * columns.stride * pixelBytes)),
-              ...step(yAt, pixels * pixelBytes),
+              ...outputs(
+                range(together, (p) => begin + p),
+                begin,
+              ),
+              ...starts.flatMap((start) => step(start, together * columns.stride * pixelBytes)),
+              ...step(yAt, together * pixelBytes),
               ...step(count, -1),
             ],
             get(count),
           ),
+          ...unrolled(rest, columns.output, rest),
         ]
-      : []),
-    ...(inner % pixels > 0 ? windows(inner % pixels, 0, 0) : []),
-    ...range(columns.output - edges.end, (i) => edge(edges.end + i, edges.end - (inner % pixels))).flat(),
+      : unrolled(0, columns.output, 0)),
     ...step(group, 16),
   ];
   kernel.write(
