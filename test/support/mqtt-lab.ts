@@ -26,7 +26,7 @@ import {
 } from './mqtt-bytes.js';
 
 /** Default time limit for an expected packet, ms. */
-const usualPatienceMs = 5000;
+const usualPatienceMs = 30_000;
 
 /** A client connection that sends arbitrary bytes, and decodes what it receives. */
 export class Peer {
@@ -244,7 +244,7 @@ export interface LabParts {
   /** wss:// address, and the CA of its certificate as PEM. */
   wss: string;
   ca: string;
-  /** Time limit for an expected packet, ms; default = 5000. */
+  /** Time limit for an expected packet, ms; default = 30,000. */
   patienceMs?: number;
 }
 

@@ -378,9 +378,11 @@ const request: Statement[] = [
     says: 'A client that sends nothing for 1.5 times its keep-alive interval is disconnected, as if the network had failed.',
     async check(lab) {
       const { watcher, mortal } = await withWill(lab, {}, { keepAlive: 1 });
-      await lab.wait(1100);
-      await mortal.ping();
-      await lab.wait(1100);
+      // Often, because each pause of a busy machine must be shorter than 1.5 seconds.
+      for (let i = 0; i < 8; i++) {
+        await lab.wait(300);
+        await mortal.ping();
+      }
       assert.ok(mortal.open, 'PINGREQ keeps the connection open');
       await lab.broken(mortal, [0x8d]);
       assert.equal((await watcher.message()).payload, 'gone');
@@ -602,12 +604,12 @@ const payload: Statement[] = [
     says: 'If the client reconnects to its session before the will delay has passed, the will is not published.',
     async check(lab) {
       const clientId = lab.name();
-      const { watcher, mortal } = await withWill(lab, { properties: [['willDelay', 1]] }, lab.kept(clientId));
+      const { watcher, mortal } = await withWill(lab, { properties: [['willDelay', 5]] }, lab.kept(clientId));
       mortal.vanish();
       await lab.wait(50);
       const { connack } = await lab.dial(lab.kept(clientId));
       assert.equal(connack.sessionPresent, true);
-      await lab.wait(1500);
+      await lab.wait(5500);
       await watcher.nothing();
     },
   },

@@ -340,8 +340,10 @@ const header: Statement[] = [
     says: 'The expiry interval sent to a subscriber is the received interval minus the time that the message waited.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
+      const begun = Date.now();
       const direct = await forwarded(lab, [['messageExpiry', 1000]]);
-      assertCode(propertyOf(direct, 'messageExpiry') as number, [1000, 999]);
+      const first = propertyOf(direct, 'messageExpiry') as number;
+      assert.ok(first >= 999 - Math.floor((Date.now() - begun) / 1000) && first <= 1000, `${first}`);
       await lab.away(topic, 1, clientId);
       const writer = await lab.connect();
       const properties: Property[] = [['messageExpiry', 1000]];
