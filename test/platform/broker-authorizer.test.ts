@@ -264,7 +264,7 @@ describe('closing connections at an external broker', () => {
     const control = await openControl(nodes.map(({ at }) => `rmqtt+http://secret@${at}`).join(','), {
       log: await createLog(undefined),
       devices: noDevices,
-      againMs: 300,
+      againMs: 2000,
     });
     stops.push(() => control.close());
     control.cutOff('dev', () => false);

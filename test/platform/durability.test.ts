@@ -31,10 +31,11 @@ const message = (seq: number) => JSON.stringify({ seq, t: seq, rate: 10, recordi
 
 describe('an acknowledgment', () => {
   it('waits for the disk sync', async () => {
-    let release = () => {};
+    // Several files may be synced at the same time.
+    const releases: (() => void)[] = [];
     let blocked = false;
     const sync: Sync = async (file) => {
-      if (blocked) await new Promise<void>((resolve) => (release = resolve));
+      if (blocked) await new Promise<void>((resolve) => releases.push(resolve));
       await file.datasync();
     };
     own = await testPlatform({ sync });
@@ -48,7 +49,7 @@ describe('an acknowledgment', () => {
     expect(acknowledged).toBe(false);
     expect(await own.client.datasets.list()).toEqual([]);
     blocked = false;
-    release();
+    for (const release of releases) release();
     await published;
     expect(await own.client.datasets.list()).toMatchObject([{ samples: 1 }]);
     await device.endAsync(true);

@@ -33,7 +33,7 @@ const record = (type: EventType, subject: string, transaction?: Store) =>
 
 /** Follows the feed until `count` events have arrived. */
 async function take(count: number, after = 0, filter = {}): Promise<PlatformEvent[]> {
-  const end = AbortSignal.timeout(5000);
+  const end = AbortSignal.timeout(30_000);
   const got: PlatformEvent[] = [];
   for await (const page of events.feed.follow(after, end, filter)) {
     got.push(...page.events);
@@ -100,7 +100,7 @@ describe('the feed', () => {
       new Set(['1,2,3,4,5,6,7,8,9,10']),
     );
     expect(process.cpuUsage(before).user / 1e6).toBeLessThan(2);
-  }, 20_000);
+  }, 60_000);
 
   it('resolves the starting position, and rejects one that is gone or never existed', async () => {
     for (let i = 0; i < 10; i++) await record('device.connect', `d${i % 2}`);
@@ -201,8 +201,8 @@ describe('the relay', () => {
     await expect.poll(() => one.figures.state).toBe('disconnected');
     expect(one.figures.error).toBe('AIOT_BROKER_UNREACHABLE');
     side.away = false;
-    await expect.poll(() => one.figures.events.sent, { timeout: 5000 }).toBe(6);
-    await expect.poll(() => one.figures.telemetry.sent, { timeout: 5000 }).toBe(500);
+    await expect.poll(() => one.figures.events.sent).toBe(6);
+    await expect.poll(() => one.figures.telemetry.sent).toBe(500);
     first.abort();
     await running;
     const second = new AbortController();
@@ -220,7 +220,7 @@ describe('the relay', () => {
     expect(one.figures.telemetry.refused).toBe(1);
     const told = side.got.filter(({ topic }) => topic === 'aiot.events').map(({ key }) => key?.toString());
     expect(told).toEqual(['d0', 'd1', 'd2', 'd3', 'd4', 'later']);
-  }, 20_000);
+  }, 60_000);
 
   it('rejects an unsupported address', () => {
     const wrong = () =>

@@ -23,7 +23,7 @@ const append = (telemetry: Telemetry, from: number, to: number, recording = 'r')
 
 async function read(telemetry: Telemetry, position: string | null, count: number): Promise<PlacedEntry[]> {
   const got: PlacedEntry[] = [];
-  for await (const batch of telemetry.reader.from(position, AbortSignal.timeout(5000))) {
+  for await (const batch of telemetry.reader.from(position, AbortSignal.timeout(30_000))) {
     got.push(...batch);
     if (got.length >= count) break;
   }
@@ -49,7 +49,7 @@ describe('a reader of the journal', () => {
     await append(telemetry, 220, 230);
     expect(seqs(await rest)).toEqual(range(220, 230));
     await telemetry.close();
-  }, 20_000);
+  }, 60_000);
 
   it('resumes after space is reclaimed, and after a restart', async () => {
     let telemetry = await openIt();
@@ -68,11 +68,11 @@ describe('a reader of the journal', () => {
     const gone = all.find(({ entry }) => entry.payload.recording === 'goes' && entry.payload.seq === 55);
     // The entry no longer exists, so the rest of its segment is reread, and nothing is skipped.
     const after: unknown[] = [];
-    for await (const batch of telemetry.reader.from(gone?.position ?? '', AbortSignal.timeout(5000))) {
+    for await (const batch of telemetry.reader.from(gone?.position ?? '', AbortSignal.timeout(30_000))) {
       after.push(...seqs([...batch]));
       if (after.at(-1) === 99) break;
     }
     expect(after.slice(-40)).toEqual(range(60, 100));
     await telemetry.close();
-  }, 20_000);
+  }, 60_000);
 });

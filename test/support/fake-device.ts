@@ -25,7 +25,7 @@ export async function fakeDevice(url: string, identity: string, name: string): P
     client,
     desired,
     async heard(count) {
-      for (let waited = 0; desired.length < count && waited < 5000; waited += 10) {
+      for (let waited = 0; desired.length < count && waited < 20_000; waited += 10) {
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
       if (desired.length < count) throw new Error(`${name} heard ${desired.length} of ${count}`);
