@@ -16,6 +16,7 @@ const cases = [
   ['global objects', `${'global'}This.fetch = fake;`],
   ['the clock', `${'Date'}.now = () => 0;`],
   ['a class prototype', `Socket.${'proto'}type.write = fake;`],
+  ['counted timers', `expect(v${'i'}.${'getTimer'}Count()).toBe(0);`],
   ['measured time', `const begun = ${'perfor'}mance.now();`],
 ];
 
