@@ -22,6 +22,7 @@ import {
   mainOutput,
   separateOutputs,
 } from '../../src/lib/model/network/join-ends.js';
+import { bundleOfFile } from '../../src/lib/model/publish/push.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { runCli } from '../support/cli.js';
 import { FloatNetwork } from '../support/float-network.js';
@@ -131,6 +132,24 @@ describe('a model with two inputs and two outputs in a project', () => {
     expect(scores).toHaveLength(3);
     expect(Math.abs(extra!.speed![0]! - 1.1)).toBeLessThan(0.1);
   }, 60_000);
+
+  it('is rejected as a file by model push, which names the import that joins its outputs', async () => {
+    const file = join(folder, 'heads.tflite');
+    await expect(bundleOfFile(file)).rejects.toMatchObject({
+      code: 'AIOT_MODEL_UNFIT',
+      message: `${file}: expected a model with one input, got 2`,
+      next: expect.stringContaining('`aiot model import FILE --project DIR`'),
+    });
+    const oneInput = join(folder, 'one-input.tflite');
+    writeFileSync(oneInput, writeTflite(joinInputs(twoHeads(), null)));
+    await expect(bundleOfFile(oneInput)).rejects.toMatchObject({
+      code: 'AIOT_MODEL_UNFIT',
+      message: `${oneInput}: expected a model with one output, got 2`,
+      next: expect.stringContaining('joins several outputs into one'),
+    });
+    writeFileSync(oneInput, writeTflite(joinOutputs(joinInputs(twoHeads(), null))));
+    expect((await bundleOfFile(oneInput)).kind).toBe('network');
+  });
 
   it('sends both outputs of each row from a loop', async () => {
     const project = join(folder, 'insects');

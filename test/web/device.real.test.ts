@@ -47,7 +47,8 @@ describeReal('chromium', 'device pages', () => {
         { label: 'hand', x: 8, y: 52, confidence: 0.6 },
       ];
       const model = { name: 'motion', version: 1 };
-      void say('inference', { seq, t, model, window: seq, ...answer, detections });
+      const extra = { speed: [1.20449], '<i>angles</i>': [0.5, 12] };
+      void say('inference', { seq, t, model, window: seq, ...answer, detections, extra });
       seq++;
     }, 100);
   });
@@ -68,6 +69,17 @@ describeReal('chromium', 'device pages', () => {
     await page.reload();
     await table.getByText('mug').waitFor();
     expect(await table.getByRole('rowheader').allInnerTexts()).toEqual(['hand', 'mug']);
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
+  it('show the values of a model’s other outputs next to its prediction', async () => {
+    const { page, context, troubles } = await own.open('#/devices/bench-1');
+    const tile = (label: string) => page.locator('.tile').filter({ hasText: label });
+    await tile('current prediction').waitFor();
+    expect(await tile('speed').textContent()).toBe('1.204speed');
+    expect(await tile('<i>angles</i>').textContent()).toBe('0.5 12<i>angles</i>');
+    await expectAccessible(page);
     expect(troubles).toEqual([]);
     await context.close();
   });
