@@ -59,7 +59,7 @@ describe('a recorded shell', () => {
     const notes: string[] = [];
     const { session, recorded } = await run("echo 'größer'; echo oops >&2; exit 3\n", notes);
     expect([recorded, notes]).toEqual([true, ['recorded']]);
-    await expect.poll(() => endOf(session), { timeout: 5000 }).toBeDefined();
+    await expect.poll(() => endOf(session)).toBeDefined();
     const file = join(own.folder, 'shell.cast');
     const saved = await ok(savedRecordingSchema, ['device', 'sessions', 'recording', session, '--out', file]);
     expect(saved).toMatchObject({ id: session, device: 'pi-1', target: 'commands', file });
@@ -104,6 +104,8 @@ describe('a recorded shell', () => {
 
   it('is visible to operators of the device only', async () => {
     const { session } = await run('true\n');
+    // The recording is complete before its end is recorded.
+    await expect.poll(() => endOf(session)).toBeDefined();
     await own.client.users.add({ name: 'cleo', role: 'operator' });
     const codes = [];
     for (const more of [
@@ -141,7 +143,7 @@ describe('a recorded shell', () => {
     const { http, mqtts } = own.platform.urls;
     await own.restart({ httpPort: portOf(http), mqttPort: portOf(mqtts) });
     await expect
-      .poll(() => endOf(session), { timeout: 5000 })
+      .poll(() => endOf(session))
       .toMatchObject({
         reason: 'the platform stopped unexpectedly',
         recording: { bytes: 12, sha256: createHash('sha256').update('{"version":2').digest('hex') },

@@ -84,7 +84,7 @@ afterAll(async () => {
 
 const start = (model: string, selector: string, ...more: string[]) => [
   ...['rollout', 'start', '--model', model, '--selector', selector, '--waves', '100%', '--shadow', '2s'],
-  ...['--max-latency', '50x', ...more],
+  ...['--max-latency', '1000x', ...more],
 ];
 const status = rolloutStatusSchema.extend({ devices: z.array(rolloutDeviceSchema) });
 

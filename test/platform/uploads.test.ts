@@ -76,6 +76,9 @@ const patch = (path: string, offset: number, bytes: Uint8Array, more: Record<str
     { 'content-type': 'application/offset+octet-stream', 'upload-offset': offset, ...more },
     bytes,
   );
+/** The file with the bytes of an upload that have arrived. */
+const partOf = (path: string) =>
+  join(own.folder, 'data', 'blobs', 'uploads', `${path.split('/').at(-1)}.part`);
 const offsetOf = async (path: string) => Number((await ask('HEAD', path)).headers['upload-offset']);
 
 describe('a chunked upload', () => {
@@ -101,12 +104,18 @@ describe('a chunked upload', () => {
   it('resumes after a restart of the platform and after a connection lost in the middle of a chunk', async () => {
     const other = randomBytes(400_000);
     const path = await begin(digestOf(other), other.length);
+    const arrived = async () => (await stat(partOf(path))).size;
     const broken = ask(
       'PATCH',
       path,
       { 'content-type': 'application/offset+octet-stream', 'upload-offset': 0, 'content-length': 400_000 },
       (sent) => {
-        sent.write(other.subarray(0, 150_000), () => setTimeout(() => sent.destroy(), 200));
+        sent.write(other.subarray(0, 150_000));
+        const looking = setInterval(async () => {
+          if ((await arrived()) === 0) return;
+          clearInterval(looking);
+          sent.destroy();
+        }, 20);
       },
     );
     await expect(broken).rejects.toThrow();
@@ -128,12 +137,7 @@ describe('a chunked upload', () => {
       { 'content-type': 'application/offset+octet-stream', 'upload-offset': 0, 'content-length': 100_000 },
       (sent) => sent.write(other.subarray(0, 40_000)),
     ).catch(() => null);
-    await expect
-      .poll(
-        async () =>
-          (await stat(join(own.folder, 'data', 'blobs', 'uploads', `${path.split('/').at(-1)}.part`))).size,
-      )
-      .toBe(40_000);
+    await expect.poll(async () => (await stat(partOf(path))).size).toBe(40_000);
     expect(await offsetOf(path)).toBe(40_000);
     expect(await patch(path, 40_000, other.subarray(40_000))).toMatchObject({ status: 204 });
     await hanging;

@@ -24,7 +24,7 @@ export interface FakeCollector {
   spans(): ReceivedSpan[];
   /** How the next requests are answered: a status, or `hang` for no response. */
   answer: { status: number; body?: object; headers?: Record<string, string> } | 'hang';
-  /** Resolves once `isTrue`; rejects after five seconds. */
+  /** Resolves once `isTrue`; rejects after 20 seconds. */
   until(isTrue: () => boolean): Promise<void>;
   close(): Promise<void>;
 }
@@ -39,11 +39,11 @@ export async function fakeCollector(): Promise<FakeCollector> {
         .filter(({ path }) => path.endsWith('/traces'))
         .flatMap(({ body }) => spansIn(body as unknown as TracesBody)),
     async until(isTrue) {
-      for (let waited = 0; waited < 5000; waited += 20) {
+      for (let waited = 0; waited < 20_000; waited += 20) {
         if (isTrue()) return;
         await delay(20);
       }
-      throw new Error(`not within 5 s; received ${JSON.stringify(own.spans().map(({ name }) => name))}`);
+      throw new Error(`not within 20 s; received ${JSON.stringify(own.spans().map(({ name }) => name))}`);
     },
     close: () => {
       server.closeAllConnections();

@@ -91,7 +91,7 @@ export function fakeSink(endpoint = 'mqtt://out'): FakeSink {
 
 export const text = (payload: Uint8Array) => Buffer.from(payload).toString();
 
-export async function until(condition: () => boolean, timeoutMs = 5000): Promise<void> {
+export async function until(condition: () => boolean, timeoutMs = 20_000): Promise<void> {
   for (const deadline = Date.now() + timeoutMs; !condition(); ) {
     if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

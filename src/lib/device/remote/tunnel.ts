@@ -145,9 +145,15 @@ class Channel extends Duplex {
   }
 
   override _read(): void {
-    // Everything that was received has been read, except for what still fits into the stream's own buffer.
+    // A reader calls this before it takes its data. If it takes everything that was granted, it does not call this again.
+    queueMicrotask(() => this.grantRead());
+  }
+
+  /** Lets the other side send as much as was read. */
+  private grantRead(): void {
+    // Everything that was received has been read, except for what is still in the stream's own buffer.
     const read = this.held - this.readableLength;
-    if (read <= 0) return;
+    if (read <= 0 || this.destroyed) return;
     this.held -= read;
     const payload = Buffer.alloc(4);
     payload.writeUInt32BE(read, 0);
