@@ -74,7 +74,7 @@ export function formOf(name: string, content: string | Buffer, field = 'file') {
  * Sends these bytes over TLS. Resolves with the complete response when the peer closes the connection, or
  * after `ms`.
  */
-export function rawly(url: string, ca: string, bytes: string | Buffer, ms = 2000): Promise<string> {
+export function rawly(url: string, ca: string, bytes: string | Buffer, ms = 20_000): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];

@@ -62,7 +62,7 @@ export function ask(
 export function send(
   { platform, ca }: Pick<TestPlatform, 'platform' | 'ca'>,
   bytes: string,
-  waitMs = 3000,
+  waitMs = 20_000,
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     const url = new URL(platform.urls.http);
