@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { root } from '../support/cli.js';
-import { freePort, listening } from '../support/mosquitto.js';
+import { freePort } from '../support/free-port.js';
+import { listening } from '../support/mosquitto.js';
 import { describeReal, registryProgram } from '../support/real.js';
 
 interface Descriptor {

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,7 +9,8 @@ import { connect } from 'node:tls';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { runCli } from '../support/cli.js';
-import { freePort, listening } from '../support/mosquitto.js';
+import { freePort } from '../support/free-port.js';
+import { listening } from '../support/mosquitto.js';
 import { describeReal } from '../support/real.js';
 
 describeReal('mosquitto', 'Mosquitto with rendered files', () => {
@@ -29,8 +30,11 @@ describeReal('mosquitto', 'Mosquitto with rendered files', () => {
       .replace('listener 1883', `listener ${inside} 127.0.0.1`)
       .replace('listener 8883', `listener ${outside} 127.0.0.1`);
   const show = async (made: Certificates) => {
-    await cp(made.path('server.key'), join(dir, 'certs/tls.key'));
-    await cp(made.path('server.crt'), join(dir, 'certs/tls.crt'));
+    // Each file is replaced at once, so that Mosquitto never reads half of it.
+    for (const name of ['key', 'crt']) {
+      await cp(made.path(`server.${name}`), join(dir, `certs/next.${name}`));
+      await rename(join(dir, `certs/next.${name}`), join(dir, `certs/tls.${name}`));
+    }
   };
   const publish = (...credentials: string[]) =>
     spawnSync(
@@ -107,7 +111,7 @@ describeReal('mosquitto', 'Mosquitto with rendered files', () => {
     try {
       await show(next);
       const wanted = await of(next);
-      for (let tries = 0; tries < 40 && (await shown()) !== wanted; tries++) await delay(250);
+      for (let tries = 0; tries < 160 && (await shown()) !== wanted; tries++) await delay(250);
       expect(await shown()).toBe(wanted);
       expect(broker?.exitCode).toBe(null);
     } finally {

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { runCli } from '../support/cli.js';
-import { freePort } from '../support/mosquitto.js';
+import { freePort } from '../support/free-port.js';
 import { describeReal } from '../support/real.js';
 
 describeReal('nats', 'a NATS server with rendered files', () => {
@@ -33,7 +33,12 @@ describeReal('nats', 'a NATS server with rendered files', () => {
     server.stderr?.on('data', (chunk) => {
       log += chunk;
     });
-    for (let tries = 0; tries < 200 && server.exitCode === null; tries++) {
+    let isClosed = false;
+    // After this event, the log is complete.
+    server.once('close', () => {
+      isClosed = true;
+    });
+    for (let tries = 0; tries < 1200 && !isClosed; tries++) {
       if (log.includes('Server is ready')) return log;
       await delay(25);
     }

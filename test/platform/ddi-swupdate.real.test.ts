@@ -36,9 +36,11 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
   }, patience);
   afterEach(async () => {
     proxy.fail();
-    proxy.passed.length = 0;
     await client?.stop();
     client = undefined;
+    // No call of this client may be taken for one of the next test's client.
+    await proxy.settled();
+    proxy.passed.length = 0;
   });
   afterAll(async () => {
     await proxy?.close();
@@ -78,10 +80,11 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
       const { payload, rollout } = await deliver(made);
       await client?.printed(installed);
       expect((await readFile(made.target)).equals(payload)).toBe(true);
-      const { tags } = await own.client.devices.get(made.name);
-      expect(tags).toMatchObject({ 'attr.board': 'lab', 'attr.hwRevision': '1.0' });
+      const tags = async () => (await own.client.devices.get(made.name)).tags;
+      await expect.poll(tags).toMatchObject({ 'attr.board': 'lab', 'attr.hwRevision': '1.0' });
       // The image is installed, but nothing has confirmed yet that it runs.
-      expect((await rolloutNow(own.client, rollout.id)).devices[0]).toMatchObject({ state: 'updating' });
+      const state = async () => (await rolloutNow(own.client, rollout.id)).devices[0]?.state;
+      await expect.poll(state).toBe('updating');
       await client?.confirm(await made.offered());
       const ended = await rolloutEnd(own.client, rollout.id);
       expect(ended).toMatchObject({ state: 'done', devices: [{ state: 'committed' }] });

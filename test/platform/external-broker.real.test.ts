@@ -9,7 +9,8 @@ import type { Status } from '../../src/lib/api/api.js';
 import type { LiveNews } from '../../src/lib/api/live.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { root } from '../support/cli.js';
-import { freePort, listening, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
+import { freePort } from '../support/free-port.js';
+import { listening, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
 import { connect, connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal } from '../support/real.js';
@@ -51,7 +52,8 @@ describeReal('mosquitto', 'a platform on an external broker', () => {
     await expect
       .poll(async () => (await platform.client.datasets.list()).map(({ samples }) => samples))
       .toEqual([2]);
-    expect((await platform.client.devices.get('dev')).online).toBe(true);
+    // The retained presence may arrive after the telemetry.
+    await expect.poll(async () => (await platform.client.devices.get('dev')).online).toBe(true);
     device.stream.destroy();
     await expect.poll(async () => (await platform.client.devices.get('dev')).online).toBe(false);
     device.end(true);

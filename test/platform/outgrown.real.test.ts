@@ -16,8 +16,9 @@ import { startPlatform } from '../../src/lib/platform/start.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny } from '../support/bundle.js';
 import { root } from '../support/cli.js';
+import { freePort } from '../support/free-port.js';
 import { ask, formOf } from '../support/guide.js';
-import { freePort, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
+import { type Mosquitto, startMosquitto } from '../support/mosquitto.js';
 import { connect } from '../support/mqtt.js';
 import { startNatsWithMqtt } from '../support/nats.js';
 import { replicaRoles } from '../support/platform.js';
@@ -112,7 +113,7 @@ const servers = () => {
       await say(online);
       for (const client of clients)
         await expect
-          .poll(async () => (await client.devices.get('dev')).online, { timeout: 5000 })
+          .poll(async () => (await client.devices.get('dev')).online, { timeout: 20_000 })
           .toBe(online);
     }
   });

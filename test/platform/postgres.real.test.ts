@@ -238,7 +238,7 @@ describeReal('postgres', 'PostgreSQL', () => {
       const task = engine.turns.of('lost')(async () => {
         await server.psql(
           name,
-          `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted
+          `SELECT pg_terminate_backend(pid, 20000) FROM pg_locks WHERE locktype = 'advisory' AND granted
           AND objid = (SELECT objid FROM pg_locks WHERE pid <> 0 AND locktype = 'advisory' AND objsubid = 2
           AND pid IN (SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_advisory_lock%') LIMIT 1)`,
         );
@@ -398,10 +398,10 @@ describeReal('postgres', 'PostgreSQL', () => {
       await writer;
       expect(refused).toBeGreaterThan(0);
       expect(await engine.trouble()).toMatchObject({ code: 'AIOT_DATABASE_UNREACHABLE', retryable: true });
-      await expect.poll(() => leading, { timeout: 1000 }).toBe(false);
+      await expect.poll(() => leading).toBe(false);
       await server.start();
-      await expect.poll(() => engine.trouble(), { timeout: 5000 }).toBeNull();
-      await expect.poll(() => leading, { timeout: 6000 }).toBe(true);
+      await expect.poll(() => engine.trouble(), { timeout: 20_000 }).toBeNull();
+      await expect.poll(() => leading, { timeout: 20_000 }).toBe(true);
       await stop();
       const names = new Set(
         (await engine.store.selectFrom('devices').select('name').execute()).map(({ name }) => name),

@@ -27,13 +27,13 @@ describeReal('mosquitto', '/readyz with an external broker', () => {
     mosquitto = await startMosquitto();
     own = await testPlatform({ engines: { broker: `mqtt://127.0.0.1:${mosquitto.port}` } });
     expect(await ready()).toMatchObject({ code: 200, status: 'ready' });
-    const back = mosquitto.restart({ downMs: 1500 });
-    await expect.poll(ready, { timeout: 1400, interval: 50 }).toMatchObject({
+    await mosquitto.end();
+    await expect.poll(ready).toMatchObject({
       code: 503,
       status: 'not ready',
       checks: { broker: expect.stringContaining(' is unreachable: ') },
     });
-    await back;
-    await expect.poll(ready, { timeout: 10_000 }).toMatchObject({ code: 200, checks: { broker: null } });
-  }, 30_000);
+    await mosquitto.start();
+    await expect.poll(ready, { timeout: 20_000 }).toMatchObject({ code: 200, checks: { broker: null } });
+  }, 60_000);
 });

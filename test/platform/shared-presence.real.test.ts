@@ -93,6 +93,6 @@ describeReal('postgres', 'two replicas on one external broker', () => {
     await start('b');
     await expect.poll(() => presenceOf('pump'), wait).toEqual(['device.connect', 'device.disconnect']);
     expect(await presenceOf('lamp')).toEqual(before);
-    expect((await client.devices.get('lamp')).online).toBe(true);
+    await expect.poll(async () => (await client.devices.get('lamp')).online, wait).toBe(true);
   }, 90_000);
 });

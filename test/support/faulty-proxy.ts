@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { request } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import type { TestPlatform } from './platform.js';
 
 /** A fault in a response, which replaces its status, slows it down, or cuts it off after a number of bytes. */
@@ -27,14 +29,17 @@ export async function faultyProxy({ platform, ca }: Pick<TestPlatform, 'platform
   const target = new URL(platform.urls.http);
   const passed: Passed[] = [];
   const waiting = new Set<() => void>();
+  let underway = 0;
   let faultOf: (call: Pick<Passed, 'method' | 'path' | 'headers'>) => Fault = () => ({});
   const note = (call: Passed) => {
+    underway--;
     passed.push(call);
     for (const look of waiting) look();
   };
   const server = createServer(async (asked, answer) => {
     const chunks: Buffer[] = [];
     for await (const chunk of asked) chunks.push(chunk as Buffer);
+    underway++;
     const { method = '', url = '', headers } = asked;
     const path = url.replace(/^\/\w+\/controller\/v1\/[^/]+/, '');
     const call = { method, path, headers, body: Buffer.concat(chunks).toString('utf8') };
@@ -44,9 +49,11 @@ export async function faultyProxy({ platform, ca }: Pick<TestPlatform, 'platform
       answer.writeHead(fault.status, { 'content-length': 5 }).end('sorry');
       return;
     }
+    let isAnswered = false;
     const on = request(
       { host: target.hostname, port: target.port, path: url, method, headers, ca, agent: false },
       async (from) => {
+        isAnswered = true;
         note({ ...call, status: from.statusCode ?? 0 });
         if (from.headers['content-type']?.includes('json')) {
           const parts: Buffer[] = [];
@@ -74,6 +81,9 @@ export async function faultyProxy({ platform, ca }: Pick<TestPlatform, 'platform
       },
     );
     on.on('error', () => answer.destroy());
+    on.on('close', () => {
+      if (!isAnswered) underway--;
+    });
     on.end(call.body);
   });
   server.listen(0, '127.0.0.1');
@@ -97,6 +107,11 @@ export async function faultyProxy({ platform, ca }: Pick<TestPlatform, 'platform
         waiting.add(look);
         look();
       }),
+    /** Resolves when the calls of a client that has ended have all been passed on. */
+    settled: async () => {
+      const connections = () => promisify(server.getConnections).call(server) as Promise<number>;
+      while (underway > 0 || (await connections()) > 0) await delay(10);
+    },
     close: async () => {
       server.closeAllConnections();
       server.close();

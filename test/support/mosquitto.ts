@@ -1,13 +1,17 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from './free-port.js';
 
 export interface Mosquitto {
   port: number;
+  /** Stops the broker, until `start`. */
+  end(): Promise<void>;
+  start(): Promise<void>;
   /** Stops the broker and restarts it after a while. With SIGKILL, it loses data that was not stored. */
   restart(options?: { signal?: NodeJS.Signals; downMs?: number }): Promise<void>;
   stop(): Promise<void>;
@@ -41,6 +45,8 @@ export async function startMosquitto(options: { settings?: readonly string[] } =
   await start();
   return {
     port,
+    end: () => end(),
+    start,
     async restart({ signal, downMs = 0 } = {}) {
       await end(signal);
       await delay(downMs);
@@ -75,7 +81,7 @@ export function mosquittoPub(
 export async function mosquittoSub(port: number, topic: string, count: number): Promise<string> {
   const child = spawn('mosquitto_sub', [
     ...['-h', '127.0.0.1', '-p', String(port), '-q', '1', '-t', topic],
-    ...['-v', '-C', String(count), '-W', '20'],
+    ...['-v', '-C', String(count), '-W', '60'],
   ]);
   let printed = '';
   child.stdout.on('data', (chunk) => {
@@ -85,19 +91,9 @@ export async function mosquittoSub(port: number, topic: string, count: number): 
   return printed;
 }
 
-/** A free loopback port. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address ? address.port : 0;
-}
-
 /** Resolves when a server listens on the port. */
 export async function listening(port: number): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; ) {
     const socket = connect(port, '127.0.0.1');
     const open = await Promise.race([
       once(socket, 'connect').then(() => true),

@@ -59,7 +59,7 @@ function program(command: string, ...args: string[]): MqttClientRunner {
     const file = join(folder, `${task.clientId}.json`);
     writeFileSync(file, JSON.stringify(task));
     const child = spawn(command, [...args, file], { stdio: ['ignore', 'pipe', 'pipe'] });
-    const timer = setTimeout(() => child.kill('SIGKILL'), 40_000);
+    const timer = setTimeout(() => child.kill('SIGKILL'), 55_000);
     let errors = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       errors += text;
@@ -115,7 +115,7 @@ const mqttJs: MqttClientRunner = async (task, _folder, ready) => {
   await client.subscribeAsync(task.filter, { qos: task.qos });
   await publish(task.live);
   await ready();
-  const until = Date.now() + 20_000;
+  const until = Date.now() + 50_000;
   while (heard.length < task.expect && Date.now() < until)
     await new Promise((resolve) => setTimeout(resolve, 20));
   await client.endAsync();
@@ -150,7 +150,7 @@ const mosquittoTools: MqttClientRunner = async (task, _folder, ready) => {
     : ['-C', String(task.expect)];
   const child = spawn('mosquitto_sub', [
     ...[...common, '-i', task.clientId, '-t', task.filter, '-q', String(task.qos), ...last],
-    ...['-W', '20', '-F', '%t|%q|%r|%P|%p'],
+    ...['-W', '50', '-F', '%t|%q|%r|%P|%p'],
   ]);
   const heard: ClientMessage[] = [];
   for await (const line of createInterface({ input: child.stdout })) {

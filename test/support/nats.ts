@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connect as connectNats, type NatsConnection } from 'nats';
+import { freePort } from './free-port.js';
 
 /**
  * The program built by scripts/parts/nats-server.sh. The path does not come from real.ts, which imports Vitest, because the chaos runs use
@@ -55,7 +56,7 @@ export async function startNats(
       log += chunk;
     });
     for (let tries = 0; !log.includes('Server is ready'); tries++) {
-      if (tries > 400 || server.exitCode !== null) throw new Error(`nats-server: ${log}`);
+      if (tries > 1600 || server.exitCode !== null) throw new Error(`nats-server: ${log}`);
       await delay(25);
     }
   };
@@ -113,15 +114,6 @@ export async function startNatsWithMqtt({
 /** The client of the nats package, as an independent check. */
 export function natsClient(server: NatsServer): Promise<NatsConnection> {
   return connectNats({ servers: `127.0.0.1:${server.port}` });
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address ? address.port : 0;
 }
 
 /** Whether something listens on the port. */

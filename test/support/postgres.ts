@@ -4,7 +4,8 @@ import { chown, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort, listening } from './mosquitto.js';
+import { freePort } from './free-port.js';
+import { listening } from './mosquitto.js';
 
 const run = promisify(execFile);
 
@@ -77,7 +78,7 @@ export async function startPostgres(
   };
   let databases = 0;
   const ready = async () => {
-    for (const until = Date.now() + 30_000; Date.now() < until; ) {
+    for (const until = Date.now() + 60_000; Date.now() < until; ) {
       if (await psql('postgres', 'SELECT 1').catch(() => null)) return;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }

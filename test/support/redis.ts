@@ -4,7 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort, listening } from './mosquitto.js';
+import { freePort } from './free-port.js';
+import { listening } from './mosquitto.js';
 
 export interface Redis {
   port: number;

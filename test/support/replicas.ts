@@ -57,7 +57,7 @@ export async function startReplicas(
   endings.push(
     () => rm(folder, { recursive: true, force: true }),
     () => postgres.stop(),
-    () => children.map((child) => child.kill('SIGKILL')),
+    () => Promise.all(children.map(ended)),
     () => Promise.all(clients.map((client) => client.close())),
   );
   const database = await postgres.database();
@@ -104,6 +104,14 @@ export async function report(device: MqttClient, name: string, own: Partial<Repo
   const rest = { model: null, floor: 0, download: null, golden: null, error: null };
   const message = { t: Date.now(), type: 'virtual', ...rest, ...own };
   await device.publishAsync(`aiot/v1/${name}/reported`, JSON.stringify(message), { qos: 1, retain: true });
+}
+
+/** Kills a replica, unless it has ended, and waits until it writes no more files. */
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
 }
 
 function startReplica(options: object, version: Version): ChildProcess {

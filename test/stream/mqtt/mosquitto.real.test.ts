@@ -4,7 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import { deliveriesOf, type Header } from '../../../src/lib/stream/message.js';
 import { openAdmin, openSink, openSource } from '../../../src/lib/stream/open.js';
-import { freePort, listening, type Mosquitto, startMosquitto } from '../../support/mosquitto.js';
+import { freePort } from '../../support/free-port.js';
+import { listening, type Mosquitto, startMosquitto } from '../../support/mosquitto.js';
 import { describeReal } from '../../support/real.js';
 
 const closing: { close(): Promise<void> }[] = [];
@@ -84,14 +85,20 @@ describeReal('mosquitto', 'the MQTT client with a real Mosquitto', () => {
       const written = sink.write(numbers(round * 100, round * 100 + 100));
       await killed;
       await written;
-      await expect.poll(() => states, { timeout: 10_000 }).toContain('connected');
-      // A broker that persists nothing loses acknowledged writes, so a later message marks the end.
-      await delay(200);
-      await sink.write([{ topic: 't', payload: Buffer.from(`end ${round}`) }]);
+      await expect.poll(() => states, { timeout: 20_000 }).toContain('connected');
+      // A broker that persists nothing loses acknowledged writes, so a later message marks the end. It is repeated, because nothing
+      // tells when the broker knows the reader's subscription again.
+      let isRead = false;
+      const marking = (async () => {
+        for (; !isRead; await delay(200))
+          await sink.write([{ topic: 't', payload: Buffer.from(`end ${round}`) }]);
+      })();
       for await (const { message, ack } of deliveriesOf(source)) {
         ack();
         if (String(message.payload) === `end ${round}`) break;
       }
+      isRead = true;
+      await marking;
     }
   });
 
@@ -128,7 +135,7 @@ describeReal('mosquitto', 'the MQTT client with a real Mosquitto', () => {
         ],
       },
     ]);
-    const sub = spawn('mosquitto_sub', [...at, '-C', '1', '-W', '10', '-F', '%C|%P|%p']);
+    const sub = spawn('mosquitto_sub', [...at, '-C', '1', '-W', '60', '-F', '%C|%P|%p']);
     let printed = '';
     sub.stdout.on('data', (chunk) => {
       printed += chunk;

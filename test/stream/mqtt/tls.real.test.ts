@@ -4,7 +4,8 @@ import { brokerError } from '../../../src/lib/stream/mqtt/connect.js';
 import { openSink, openSource } from '../../../src/lib/stream/open.js';
 import { type Certificates, makeCertificates } from '../../support/certificates.js';
 import { runCli } from '../../support/cli.js';
-import { freePort, listening, type Mosquitto, startMosquitto } from '../../support/mosquitto.js';
+import { freePort } from '../../support/free-port.js';
+import { listening, type Mosquitto, startMosquitto } from '../../support/mosquitto.js';
 import { describeReal } from '../../support/real.js';
 
 describeReal('openssl', 'certificates for brokers', () => {
