@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { bridgeRoute } from '../../../src/lib/stream/route/bridge.js';
 import { runRoutes } from '../../../src/lib/stream/route/run.js';
+import { freePort } from '../../support/free-port.js';
 import { kcat, kcatWrite, startKafka } from '../../support/kafka.js';
 import { describeReal } from '../../support/real.js';
 
@@ -11,16 +12,12 @@ import { describeReal } from '../../support/real.js';
  * The guide's inference box, which takes one JSON message per connection and responds with at most 1024 bytes. It
  * can be killed and restarted.
  */
-function inferenceBox() {
+function inferenceBox(port: number) {
   const heard: string[] = [];
   let server: Server | undefined;
-  let port = 0;
   const sockets = new Set<Socket>();
   return {
     heard,
-    get port() {
-      return port;
-    },
     async start() {
       server = createServer((socket) => {
         sockets.add(socket);
@@ -33,7 +30,6 @@ function inferenceBox() {
       });
       server.listen(port, '127.0.0.1');
       await once(server, 'listening');
-      port = (server.address() as AddressInfo).port;
     },
     async kill() {
       for (const socket of sockets) socket.resetAndDestroy();
@@ -47,7 +43,9 @@ function inferenceBox() {
 describeReal('kafka', 'a bridge from Kafka to an inference server', () => {
   it('returns a reply for every record, even if the server is killed repeatedly', async () => {
     const kafka = await startKafka();
-    const box = inferenceBox();
+    // Free even while the box is down, because systems assign such ports to no connection.
+    const port = await freePort();
+    const box = inferenceBox(port);
     await box.start();
     const count = 120;
     const lines = Array.from({ length: count }, (_, n) => `k${n % 7}:${JSON.stringify({ n })}`).join('\n');
@@ -58,7 +56,7 @@ describeReal('kafka', 'a bridge from Kafka to an inference server', () => {
       const ending = new AbortController();
       const route = bridgeRoute({
         from: `kafka://${kafka.address}/data?group=sidecar&from=beginning`,
-        to: `tcp://127.0.0.1:${box.port}?replyTo=kafka://${kafka.address}/inference`,
+        to: `tcp://127.0.0.1:${port}?replyTo=kafka://${kafka.address}/inference`,
         batch: 20,
       });
       const running = runRoutes([route], { signal: ending.signal });

@@ -21,7 +21,7 @@ async function board(path: string): Promise<ChildProcess> {
     stdio: ['pipe', 'pipe', 'ignore'],
   });
   closing.push(() => void child.kill());
-  for (let tries = 0; tries < 200 && !existsSync(path); tries++) await delay(10);
+  for (let tries = 0; tries < 2000 && !existsSync(path); tries++) await delay(10);
   return child;
 }
 
@@ -49,7 +49,7 @@ describeReal('socat', 'a serial: stream on a pty', () => {
     expect(String((await iterator.next()).value?.message.payload)).toBe('third');
   });
 
-  it('reopens the port after it is unplugged and plugged in again', { timeout: 20_000 }, async () => {
+  it('reopens the port after it is unplugged and plugged in again', { timeout: 60_000 }, async () => {
     const path = port();
     const child = await board(path);
     const states: string[] = [];
@@ -62,10 +62,10 @@ describeReal('socat', 'a serial: stream on a pty', () => {
     expect(String((await iterator.next()).value?.message.payload)).toBe('before');
     child.kill('SIGKILL');
     await once(child, 'exit');
-    await expect.poll(() => states, { timeout: 5000 }).toEqual(['disconnected']);
+    await expect.poll(() => states, { timeout: 20_000 }).toEqual(['disconnected']);
     rmSync(path, { force: true });
     const again = await board(path);
-    await expect.poll(() => states, { timeout: 5000 }).toEqual(['disconnected', 'connected']);
+    await expect.poll(() => states, { timeout: 20_000 }).toEqual(['disconnected', 'connected']);
     again.stdin?.write('after\n');
     const { value } = await iterator.next();
     expect(value?.message).toMatchObject({ topic: 'board' });
