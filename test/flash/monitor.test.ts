@@ -42,7 +42,7 @@ function watch(lines: (FakeLine | null | AiotError)[], more: Partial<MonitorOpti
   done.catch(() => undefined);
   const texts = () => events.flatMap((event) => (event.event === 'line' ? [event.text] : []));
   const came = (what: MonitorEvent['event']) =>
-    vi.waitFor(() => expect(events.map(({ event }) => event)).toContain(what), { timeout: 3000 });
+    vi.waitFor(() => expect(events.map(({ event }) => event)).toContain(what), { timeout: 20_000 });
   return { events, done, stop, texts, came };
 }
 
@@ -221,7 +221,10 @@ describe('a monitor', () => {
     first.say('first\n');
     first.pull();
     await came('lost');
-    await vi.waitFor(() => expect(events.filter(({ event }) => event === 'connected')).toHaveLength(2), 3000);
+    await vi.waitFor(
+      () => expect(events.filter(({ event }) => event === 'connected')).toHaveLength(2),
+      20_000,
+    );
     second.say('second\n');
     expect(await done).toMatchObject({ connections: 2, lines: 2 });
     expect(events.map(({ event }) => event)).toEqual([
@@ -256,7 +259,7 @@ describe('a monitor', () => {
     await vi.waitFor(() => {
       second.say('up\n');
       expect(second.closed).toBe(true);
-    }, 3000);
+    }, 20_000);
     expect(await done).toMatchObject({ connections: 2 });
   });
 
@@ -314,7 +317,10 @@ describe('a monitor', () => {
     expect(first.log).toEqual(['lines:0,1', 'lines:0,0']);
     expect(events.find(({ event }) => event === 'reset')).toMatchObject({ done: true });
     first.pull();
-    await vi.waitFor(() => expect(events.filter(({ event }) => event === 'connected')).toHaveLength(2), 3000);
+    await vi.waitFor(
+      () => expect(events.filter(({ event }) => event === 'connected')).toHaveLength(2),
+      20_000,
+    );
     expect(second.log).toEqual([]);
   });
 
@@ -333,15 +339,15 @@ describe('a monitor', () => {
     }
     const { came } = watch([line], { send: ['version'], eol: 'crlf' });
     await came('connected');
-    await vi.waitFor(() => expect(Buffer.from(line.sent).toString()).toBe('version\r\n'));
+    await vi.waitFor(() => expect(Buffer.from(line.sent).toString()).toBe('version\r\n'), 20_000);
     const other = new FakeLine();
     watch([other], {
       input: (async function* () {
-        await vi.waitFor(() => expect(other.listens).toBe(true));
+        await vi.waitFor(() => expect(other.listens).toBe(true), 20_000);
         yield* input();
       })(),
     });
-    await vi.waitFor(() => expect(Buffer.from(other.sent).toString()).toBe('typed'));
+    await vi.waitFor(() => expect(Buffer.from(other.sent).toString()).toBe('typed'), 20_000);
   });
 
   it('prints only lines that pass the filters, but matches against all lines', async () => {

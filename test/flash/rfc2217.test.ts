@@ -38,7 +38,7 @@ async function open(served: ServedLine, baud = 115_200) {
 }
 
 const until = (check: () => boolean) =>
-  vi.waitFor(() => expect(check()).toBe(true), { timeout: 3000, interval: 2 });
+  vi.waitFor(() => expect(check()).toBe(true), { timeout: 20_000, interval: 2 });
 const everyByte = Uint8Array.from({ length: 1024 }, (_, i) => i & 0xff);
 
 describe('a Telnet stream', () => {
@@ -139,6 +139,7 @@ describe('a line over RFC 2217', () => {
       socket.write(Uint8Array.of(0xff, 0xfa, 44, 5, value, 0xff, 0xf0));
       await delay(40);
     }
+    await until(() => line.log.length === 3);
     expect(line.log).toEqual(['lines:0,1', 'lines:1,0', 'lines:1,0']);
   });
 
@@ -180,7 +181,7 @@ describe('a line over RFC 2217', () => {
       message: expect.stringContaining('another client is using this serial port'),
     });
     await first.client.close();
-    await vi.waitFor(async () => (await open(served)).client, { timeout: 3000 });
+    await vi.waitFor(async () => (await open(served)).client, { timeout: 20_000 });
   });
 
   it('reports an unplugged cable to the client, and reopens the line for the next one', async () => {
