@@ -18,6 +18,7 @@ import { httpAgent } from '../../src/lib/core/http-agent.js';
 import { simulateDevice } from '../../src/lib/device/simulate.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { runCli } from '../support/cli.js';
+import { freePort } from '../support/free-port.js';
 import { connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { ok, refusal } from '../support/up.js';
@@ -26,7 +27,8 @@ let own: TestPlatform;
 const online: MqttClient[] = [];
 
 beforeAll(async () => {
-  own = await testPlatform();
+  // The addresses must be the same after a restart.
+  own = await testPlatform({ httpPort: await freePort(), mqttPort: await freePort() });
   process.env.AIOT_CONFIG_DIR = join(own.folder, 'config');
   await choose(own.token);
   for (const name of ['pump-1', 'pump-2', 'pump-3'])
@@ -379,25 +381,19 @@ describe('a fault during a call', () => {
       )
       .toBe(sent[0]?.id);
     await device.endAsync();
-    const [httpPort, mqttPort] = [own.platform.urls.http, own.platform.urls.mqtts].map((url) =>
-      Number(new URL(url).port),
-    );
-    await own.restart({ httpPort, mqttPort });
+    await own.restart();
     expect(await post('pump-3', set(6), 'k2')).toMatchObject({ status: 200, answer: { result: { rpm: 6 } } });
     expect(sent).toHaveLength(1);
   }, 30_000);
 
   it('a platform that restarts while a device works still gives the reply to the waiting client', async () => {
     await apply({ ...setSpeed, timeoutMs: 30_000 });
-    const [httpPort, mqttPort] = [own.platform.urls.http, own.platform.urls.mqtts].map((url) =>
-      Number(new URL(url).port),
-    );
     const client = createClient({ url: own.platform.urls.http, ca: own.ca, token: own.token });
     const { sent, device } = await connectPump('pump-3', () => null);
     const called = client.commands.call('pump-3', set(8), { limitMs: 30_000 });
     called.catch(() => {});
     await expect.poll(() => sent.length).toBe(1);
-    await own.restart({ httpPort, mqttPort, drainMs: 100 });
+    await own.restart({ drainMs: 100 });
     await device.endAsync(true);
     const again = await connectPump('pump-3', rpmOf);
     // A device keeps its reply until the broker acknowledges it.

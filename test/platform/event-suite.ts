@@ -10,6 +10,7 @@ import type { PlatformEvent } from '../../src/lib/api/events/api.js';
 import { eventTypes } from '../../src/lib/api/events/types.js';
 import type { NewEvent } from '../../src/lib/platform/events/events.js';
 import { checkSignature } from '../../src/lib/stream/http/headers.js';
+import { freePort } from '../support/free-port.js';
 import type { TestPlatform } from '../support/platform.js';
 import { recordAndLabel } from '../support/recording.js';
 
@@ -107,7 +108,9 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
       let begun = false;
       const stop = new AbortController();
       const states: string[] = [];
-      const port = Number(new URL(own.platform.urls.http).port);
+      // Only such a port is still free after the platform has stopped.
+      const httpPort = await freePort();
+      await own.restart({ httpPort });
       const following = own.client;
       const done = (async () => {
         const events = following.events.follow({
@@ -131,7 +134,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
       await own.platform.stop();
       await expect.poll(() => states).toEqual(['disconnected']);
       own.client = { ...own.client, close: async () => {} };
-      await own.restart({ httpPort: port });
+      await own.restart({ httpPort });
       await own.client.webhooks.add({ url: 'https://two.example/' });
       await done;
       await following.close();

@@ -37,7 +37,7 @@ export const definitionOf = (more: Partial<HomeAssistant> = {}): HomeAssistant =
   ...more,
 });
 
-export const waitLong = { timeout: 20_000, interval: 20 };
+export const waitLong = { timeout: 60_000, interval: 20 };
 
 /** The discovery messages that have arrived, by device. */
 export function discoveries({ now }: Home): Map<string, Discovery> {

@@ -1,7 +1,9 @@
 import { join } from 'node:path';
+import mqtt from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sensorOf } from '../../src/lib/fleet/home-assistant.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { freePort } from '../support/free-port.js';
 import { connect } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import {
@@ -39,7 +41,8 @@ describe('a project’s definition for Home Assistant', () => {
   let own: TestPlatform;
   let assistant: Home;
   beforeAll(async () => {
-    own = await testPlatform();
+    // The address must be the same after a restart.
+    own = await testPlatform({ httpPort: await freePort() });
     assistant = await home((await connectAs(own, topics)).client);
   });
   afterAll(async () => {
@@ -77,10 +80,18 @@ describe('a project’s definition for Home Assistant', () => {
     );
     expect(most).toBeLessThanOrEqual(60);
 
-    const { port } = new URL(own.platform.urls.http);
+    // Each device's state follows its last announcement. After that, nothing more is published.
+    const last = (end: string) => assistant.heard.findLastIndex(({ topic }) => topic.endsWith(end));
+    const settled = () => names.filter((name) => last(`/${name}/state`) > last(`_${name}/config`)).length;
+    await expect.poll(settled, waitLong).toBe(120);
     await assistant.client.endAsync(true);
-    await own.restart({ httpPort: Number(port) });
-    assistant = await home((await connectAs(own, topics)).client);
+    // The session gets the states that are published before its client is connected again.
+    const { token: password } = await own.client.tokens.create({ name: 'kept', role: 'ci', scopes: topics });
+    const session = { ca: own.ca, username: 'home-assistant', password, clientId: 'home', clean: false };
+    const before = await home(await connect(own.platform.urls.mqtts, session));
+    await before.client.endAsync();
+    await own.restart();
+    assistant = await home(mqtt.connect(own.platform.urls.mqtts, session));
     const live = (end: string) =>
       assistant.heard.filter(({ topic, retained }) => !retained && topic.endsWith(end)).length;
     await expect.poll(() => live('/state'), waitLong).toBe(120);
