@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { otlpOptionsOf } from '../../src/lib/core/otlp-options.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { freePort } from '../support/free-port.js';
 import { connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal, otelCollector } from '../support/real.js';
@@ -26,15 +26,6 @@ interface Metric {
   histogram?: { dataPoints: { count?: string }[] };
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 describeReal('otel-collector', 'the OpenTelemetry collector', () => {
   let folder: string;
   let collector: ChildProcess;
@@ -43,7 +34,8 @@ describeReal('otel-collector', 'the OpenTelemetry collector', () => {
   const received = async (signal: string) =>
     (await readFile(join(folder, `${signal}.json`), 'utf8').catch(() => ''))
       .split('\n')
-      .filter((line) => line !== '')
+      // The collector may still write the last line.
+      .slice(0, -1)
       .map((line) => JSON.parse(line));
   const spans = async (): Promise<Span[]> =>
     (await received('traces')).flatMap(({ resourceSpans }) =>
@@ -72,7 +64,7 @@ describeReal('otel-collector', 'the OpenTelemetry collector', () => {
       output += text;
     });
     for (let waited = 0; !output.includes('Everything is ready'); waited += 50) {
-      if (waited > 20_000 || collector.exitCode !== null) throw new Error(`it does not start: ${output}`);
+      if (waited > 60_000 || collector.exitCode !== null) throw new Error(`it does not start: ${output}`);
       await delay(50);
     }
     const otlp = await otlpOptionsOf(`http://127.0.0.1:${port}`, {

@@ -35,10 +35,11 @@ describeReal('asciinema', 'the recording of a terminal', () => {
       stdin.write('hunter2\n');
       await expect.poll(text, patience).toMatch(/grün done\r?\n/);
       Object.assign(stdout, { rows: 50, columns: 120 }).emit('resize');
-      stdin.write('sleep 0.5; stty size; exit\n');
+      // The size arrives at the terminal some time after this line.
+      stdin.write(`until [ "$(stty size)" = '50 120' ]; do sleep 0.1; done; stty size; exit\n`);
       const { session, recorded } = await result;
       expect(recorded).toBe(true);
-      expect(text()).toContain('50 120');
+      expect(text()).toMatch(/[\r\n]50 120\r?\n/);
       const { cast } = await own.client.remoteSessions.recording(session);
       expect(cast).not.toContain('hunter2');
       expect(cast).toContain('"r","120x50"');

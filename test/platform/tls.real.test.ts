@@ -99,12 +99,12 @@ describe('the listeners’ certificate', () => {
     );
     now += 340 * 86_400_000;
     await expect
-      .poll(async () => (await shown(portOf(http))).fingerprint256, { timeout: 12_000, interval: 250 })
+      .poll(async () => (await shown(portOf(http))).fingerprint256, { timeout: 30_000, interval: 250 })
       .not.toBe(before[0]);
     expect((await shown(portOf(mqtts))).fingerprint256).toBe((await shown(portOf(http))).fingerprint256);
     await own.client.close();
     await own.platform.stop();
-  }, 20_000);
+  }, 60_000);
 
   it('is the configured one for its own names, or else the platform’s, and is reloaded on change', async () => {
     const serverCertificate = foreign('iot.example.com');
@@ -119,12 +119,12 @@ describe('the listeners’ certificate', () => {
     await utimes(serverCertificate.cert, new Date(), new Date(Date.now() + 2000));
     await expect
       .poll(async () => (await shown(port, 'iot.example.com')).fingerprint256, {
-        timeout: 12_000,
+        timeout: 30_000,
         interval: 250,
       })
       .not.toBe(first);
     await own.stop();
-  }, 20_000);
+  }, 60_000);
 
   it.each<[string, () => Promise<{ cert: string; key: string }> | { cert: string; key: string }]>([
     ['its key does not match', () => ({ cert: foreign('a').cert, key: foreign('b').key })],
