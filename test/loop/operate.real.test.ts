@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,6 +29,8 @@ afterEach(async () => {
 const away = (more: Partial<LoopStatus> = {}) =>
   loopStatus({ state: 'waiting', sensor: { ...loopStatus().sensor, connected: false }, ...more });
 const watching = (status: () => LoopStatus) => ({ status });
+/** Resolves when the state of the first loop has been written. */
+const isListed = () => expect.poll(async () => (await listLoops()).loops.length).toBe(1);
 
 describe('a running loop', () => {
   it('is listed with its state while it runs and after it ends', async () => {
@@ -36,7 +39,7 @@ describe('a running loop', () => {
       watching(() => status),
       { name: 'har-imu' },
     );
-    await delay(50);
+    await isListed();
     const { loops } = await listLoops();
     expect(loops).toMatchObject([
       { name: 'har-imu', state: 'running', healthy: true, reasons: [], service: false },
@@ -52,7 +55,7 @@ describe('a running loop', () => {
 
   it('reserves its name, and a second start reports the process ID', async () => {
     const operation = await operate(watching(loopStatus), { name: 'har-imu' });
-    await delay(50);
+    await isListed();
     const second = operate(watching(loopStatus), { name: 'har-imu' });
     await expect(second).rejects.toMatchObject({ code: 'AIOT_LOOP_RUNNING' });
     await expect(second).rejects.toThrow(`pid ${process.pid}`);
@@ -68,10 +71,12 @@ describe('a running loop', () => {
       watching(() => status),
       { name: 'har-imu' },
     );
-    await delay(50);
+    await isListed();
     status = away();
-    await delay(1300);
-    expect((await listLoops()).loops).toMatchObject([{ state: 'waiting', healthy: false }]);
+    // Well before the next regular write, which is due after ten seconds.
+    await expect
+      .poll(async () => (await listLoops()).loops, { timeout: 5000 })
+      .toMatchObject([{ state: 'waiting', healthy: false }]);
     await operation.close();
   });
 
@@ -84,8 +89,7 @@ describe('a running loop', () => {
       environment: { ...process.env, RUNTIME_DIRECTORY: gone },
       onEvent: (text) => events.push(text),
     });
-    await delay(50);
-    expect(events).toHaveLength(1);
+    await expect.poll(() => events).toHaveLength(1);
     await operation.close();
   });
 
@@ -97,9 +101,9 @@ describe('a running loop', () => {
     const runFolder = join(folder, 'run');
     const environment = { ...process.env, RUNTIME_DIRECTORY: join(runFolder, 'aiot-loop-har-imu') };
     const operation = await operate(watching(loopStatus), { name: 'har-imu', environment });
-    await delay(50);
-    const { loops } = await listLoops({ runFolder, environment: { AIOT_DATA_DIR: join(folder, 'another') } });
-    expect(loops).toMatchObject([{ name: 'har-imu', service: true, state: 'running' }]);
+    const listed = async () =>
+      (await listLoops({ runFolder, environment: { AIOT_DATA_DIR: join(folder, 'another') } })).loops;
+    await expect.poll(listed).toMatchObject([{ name: 'har-imu', service: true, state: 'running' }]);
     await operation.close();
   });
 });
@@ -208,8 +212,9 @@ describe('aiot loop status', () => {
   });
 
   it('distinguishes a killed loop from a hung one', async () => {
-    const { pid } = spawn('true');
-    await delay(200);
+    const child = spawn('true');
+    const { pid } = child;
+    await once(child, 'exit');
     await write('killed', loopStatus({ name: 'killed', pid: pid! }), 60_000);
     await write('hanging', loopStatus({ name: 'hanging' }), 60_000);
     const { json } = await runCli(['loop', 'status', '--json']);
@@ -290,7 +295,7 @@ while True:
       heard += chunk;
     });
     try {
-      for (let tries = 0; !heard.includes('bound') && tries < 100; tries++) await delay(50);
+      for (let tries = 0; !heard.includes('bound') && tries < 600; tries++) await delay(50);
       let samples = 0;
       const status = () => loopStatus({ sensor: { ...loopStatus().sensor, samples }, windows: 0 });
       const environment = {
@@ -303,24 +308,23 @@ while True:
       await delay(300);
       expect(heard).not.toContain('READY=1');
       samples = 1;
-      for (let tries = 0; !heard.includes('READY=1') && tries < 100; tries++) await delay(20);
+      for (let tries = 0; !heard.includes('READY=1') && tries < 1000; tries++) await delay(20);
       const feeding = setInterval(() => samples++, 50);
-      await delay(700);
+      const beats = () => heard.split('WATCHDOG=1').length - 1;
+      await expect.poll(beats).toBeGreaterThanOrEqual(3);
       clearInterval(feeding);
-      const beats = heard.split('WATCHDOG=1').length - 1;
-      expect(beats).toBeGreaterThanOrEqual(3);
       await delay(400);
-      const after = heard.split('WATCHDOG=1').length - 1;
+      const after = beats();
       await delay(500);
       // Without new samples, no watchdog message is sent.
-      expect(heard.split('WATCHDOG=1').length - 1).toBe(after);
+      expect(beats()).toBe(after);
       await operation.close();
-      for (let tries = 0; !heard.includes('STOPPING=1') && tries < 100; tries++) await delay(20);
+      for (let tries = 0; !heard.includes('STOPPING=1') && tries < 1000; tries++) await delay(20);
       expect(heard).toContain('STOPPING=1');
     } finally {
       manager.kill();
     }
-  }, 15_000);
+  }, 60_000);
 });
 
 describeReal('prometheus', 'the Prometheus client parser', () => {

@@ -120,13 +120,8 @@ describeReal('redis', 'predictions sent to Redis', () => {
       const before = putting.safe;
       await until(() => putting.safe > before + 20);
       await redis.start();
-      await delay(1500);
-      for (let tries = 0; tries < 100; tries++) {
-        const value = await redis.cli('GET', 'motion:last');
-        if (value !== '' && JSON.parse(value).window > before + 20) break;
-        await delay(100);
-      }
-      expect(JSON.parse(await redis.cli('GET', 'motion:last')).window).toBeGreaterThan(before + 20);
+      const newest = async () => JSON.parse((await redis.cli('GET', 'motion:last')) || 'null')?.window;
+      await expect.poll(newest, { timeout: 30_000 }).toBeGreaterThan(before + 20);
       await putting.kill();
     } finally {
       await redis.stop();

@@ -68,7 +68,7 @@ function startContainer(words: string[], env: Record<string, string>): Container
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
-  const timer = setTimeout(() => child.kill('SIGKILL'), 30_000);
+  const timer = setTimeout(() => child.kill('SIGKILL'), 80_000);
   let failure = '';
   child.stderr.on('data', (chunk) => {
     failure += chunk;

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -88,7 +89,7 @@ describeReal('mosquitto', 'telemetry from a board over MQTT', () => {
 
 describeReal('socat', 'an edge board that forwards samples over a serial line', () => {
   it('is read again after it is replugged, and a truncated line is not a sample', {
-    timeout: 20_000,
+    timeout: 60_000,
   }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'aiot-board-'));
     ends.push(async () => rmSync(folder, { recursive: true, force: true }));
@@ -108,7 +109,10 @@ describeReal('socat', 'an edge board that forwards samples over a serial line', 
       `starting up, please wait\r\n${Array.from({ length: 120 }, (_, n) => line(n)).join('')}5120;12`,
     );
     await until(() => total(read) === 120);
+    // It removes its link when it ends, which must not be the next board's.
+    const gone = once(board, 'exit');
     board.kill();
+    await gone;
     await until(() => read.sensing.connected === false);
     const again = await plug();
     await until(() => read.sensing.connected === true);
