@@ -19,6 +19,13 @@ afterEach(() => {
 });
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Resolves once the chip has handled what was written, and has sent its answer. */
+async function handled(chip: SimulatedChip): Promise<void> {
+  // Written data arrives at the end of this event-loop turn; on a busy machine, a timer may fire earlier.
+  await new Promise((resolve) => setImmediate(resolve));
+  await chip.settled();
+}
+
 /**
  * Sets DTR and RTS in steps of `[dtr, rts]`, 10 ms apart. Source: section "Connecting" of esptool's
  * documentation on boot modes.
@@ -129,28 +136,25 @@ describe('the baud rate', () => {
     const { chip, line, heard } = make();
     await line.setBaud(230_400);
     await line.write(encodeSlip(syncRequest));
-    await wait(10);
-    await chip.settled();
+    await handled(chip);
     expect(chip.uart.baud).toBe(230_400);
     expect(heard).toHaveLength(8 * 14);
     heard.length = 0;
     await line.setBaud(115_200);
     await line.write(encodeSlip(syncRequest));
-    await wait(10);
+    await handled(chip);
     expect(heard).toEqual([]);
   });
 
   it('changes after the response, which is sent at the old rate', async () => {
     const { chip, line, heard } = make();
     await line.write(encodeSlip(request(op.changeBaud, [921_600, 0])));
-    await wait(10);
-    await chip.settled();
+    await handled(chip);
     expect(Buffer.from(heard).toString('hex')).toBe('c0010f04000000000000000000c0');
     heard.length = 0;
     await line.setBaud(921_600);
     await line.write(encodeSlip(request(op.readReg, [0x40001000])));
-    await wait(10);
-    await chip.settled();
+    await handled(chip);
     expect(heard).toHaveLength(14);
   });
 
@@ -174,9 +178,7 @@ describe('simulated timing', () => {
       const begun = performance.now();
       await line.write(encodeSlip(request(op.memBegin, [0x1800, 1, 0x1800, 0x400a8000])));
       await line.write(encodeSlip(block));
-      // Written data arrives at the end of this event-loop turn; on a busy machine, a timer may fire earlier.
-      await new Promise((resolve) => setImmediate(resolve));
-      await chip.settled();
+      await handled(chip);
       times.push(performance.now() - begun);
     }
     // A busy machine can only make runs longer, never shorter.
