@@ -2,9 +2,17 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { pino } from 'pino';
+import { Agent, request } from 'undici';
 import { afterEach, expect, it } from 'vitest';
 import type { RegistryClient } from '../../src/lib/api/client.js';
 import type { Desired } from '../../src/lib/device/protocol/messages.js';
+import {
+  type IngestPlan,
+  planIngest,
+  startSharedIngest,
+} from '../../src/lib/platform/broker/ingest-engines.js';
+import { createFigures } from '../../src/lib/platform/broker/metrics.js';
 import { migrations } from '../../src/lib/platform/store/migrations.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny } from '../support/bundle.js';
@@ -70,6 +78,71 @@ describeReal('nats-server', 'ingest from JetStream', () => {
     await expect.poll(async () => (await manager.streams.info('$MQTT_msgs')).state.messages).toBe(0);
     await nc.close();
   });
+});
+
+async function metricsOf({ platform, ca, token }: TestPlatform): Promise<string> {
+  const dispatcher = new Agent({ connect: { ca } });
+  const headers = { authorization: `Bearer ${token}` };
+  try {
+    return await (await request(`${platform.urls.http}/metrics`, { dispatcher, headers })).body.text();
+  } finally {
+    await dispatcher.close();
+  }
+}
+
+/** Counts the messages of a shared log while storing is held up, and afterwards. */
+async function countBacklog(shared: NonNullable<IngestPlan['shared']>, send: () => Promise<void>) {
+  let store = () => {};
+  const held = new Promise<void>((resolve) => {
+    store = resolve;
+  });
+  const ingest = await startSharedIngest(shared, {
+    ...{ ingest: () => held, figures: createFigures(), log: pino({ level: 'silent' }) },
+  });
+  endings.push(() => ingest.close());
+  await send();
+  await expect.poll(() => ingest.backlog(), { timeout: 30_000 }).toBe(3);
+  store();
+  await expect.poll(() => ingest.backlog(), { timeout: 30_000 }).toBe(0);
+}
+
+describeReal('nats-server', 'the backlog in JetStream', () => {
+  it('counts messages until they are stored, and is a metric', async () => {
+    nats = await startNatsWithMqtt();
+    const device = await connect(nats.mqtt, { clientId: 'dev' });
+    endings.push(() => device.endAsync());
+    await countBacklog(planIngest({ broker: nats.broker }, 'counted')!.shared!, async () => {
+      for (let seq = 1; seq <= 3; seq++)
+        await device.publishAsync('aiot/v1/dev/telemetry/s', sample(seq), { qos: 1 });
+    });
+    own = await testPlatform({ engines: { broker: nats.broker } });
+    const metric = async () => /^aiot_ingest_backlog_messages (\d+)$/m.exec(await metricsOf(own!))?.[1];
+    await expect.poll(metric, { timeout: 20_000 }).toBe('0');
+    // The gauge disappears with the server, because an unknown backlog is not zero.
+    await nats.stop();
+    nats = undefined;
+    await expect.poll(metric, { timeout: 20_000 }).toBe(undefined);
+  });
+});
+
+describeReal('kafka', 'the backlog in Kafka', () => {
+  it('counts records until they are stored and committed', async () => {
+    const kafka = await startKafka();
+    endings.push(() => kafka.stop());
+    await kafka.createTopic('aiot', 2);
+    const producer = kafkaPeer(kafka.address).producer();
+    await producer.connect();
+    endings.push(() => producer.disconnect());
+    await countBacklog(
+      planIngest({ ingest: `kafka://${kafka.address}/aiot` }, 'counted')!.shared!,
+      async () => {
+        for (let seq = 1; seq <= 3; seq++) {
+          const messages = [{ key: 'aiot/v1/dev/telemetry/s', value: sample(seq) }];
+          await producer.send({ topic: 'aiot', acks: -1, messages });
+        }
+      },
+    );
+  }, 120_000);
 });
 
 describeReal('nats-server', 'three replicas that share the messages of NATS', () =>

@@ -626,6 +626,7 @@ async function startApp(
       urls: () => urls,
       condition: () => conditionOf(conditionParts(started)),
       otlp: started.otlp,
+      ingestBacklog: () => started.ingest?.backlog(),
       brokerTrouble: () => troubleOf(broker, later.mqtt) ?? started.ingest?.trouble() ?? null,
     },
     certificates.api,

@@ -72,6 +72,12 @@ export interface Source extends AsyncIterable<readonly Delivery[]> {
    * acknowledgments. Absent if the source does not support it.
    */
   payloads?(): AsyncIterable<Payloads>;
+  /**
+   * Number of messages that no reader has acknowledged yet, counted over all readers that share the durable consumer or the
+   * consumer group. Absent if the peer stores no position.
+   * @throws if the peer does not answer
+   */
+  backlog?(): Promise<number>;
   /** Resolves once acks have reached the peer. Afterwards, acks have no effect. */
   close(): Promise<void>;
 }

@@ -189,6 +189,8 @@ export function topicOfSubject(subject: string): string {
 export interface SharedIngest {
   /** Reason why messages do not arrive now; null = they arrive. */
   trouble(): string | null;
+  /** Number of messages that no replica has stored yet; null = unknown, because the log does not answer. */
+  backlog(): Promise<number | null>;
   /** Stops reading. Messages that are not stored by then go to the other replicas. */
   close(): Promise<void>;
 }
@@ -208,6 +210,9 @@ const mostInFlight = 8192;
 
 /** Maximum number of messages that all replicas of a new consumer store at a time. */
 const mostTogether = 20_000;
+
+/** How long the log may take to report its backlog, ms. Less than the interval of any scraper. */
+const backlogMs = 2000;
 
 /** How long storing may take when the replica stops, ms. */
 const drainMs = 5000;
@@ -239,19 +244,26 @@ export async function startSharedIngest(
   };
   // The consumer exists before the platform is ready, so that the broker retains all messages sent from then on.
   let first: Source | undefined = await open();
+  let current = first;
   const run = async (signal: AbortSignal) => {
     const source = first ?? (await open());
     first = undefined;
+    current = source;
     try {
       await readShared(source, { ...parts, topicOf, signal });
       if (!signal.aborted) throw new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint} ended the delivery`);
     } finally {
       connected = false;
+      current = undefined;
       await source.close();
     }
   };
+  const backlog = async () => {
+    const asked = current?.backlog?.().catch(() => null) ?? null;
+    return Promise.race([asked, delay(backlogMs, null, { ref: false })]);
+  };
   const end = startWorkers([{ name: 'ingest', run }], soleLeader(), parts.log, 'ingest');
-  return { trouble: () => (connected ? null : `${endpoint} is unreachable: messages`), close: end };
+  return { trouble: () => (connected ? null : `${endpoint} is unreachable: messages`), backlog, close: end };
 }
 
 async function readShared(

@@ -44,6 +44,7 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
     [{ log: 'telemetry' }, telemetry.backlog],
     [{ log: 'sessions' }, broker.depths()?.logBacklog ?? 0],
   ]);
+  await tellIngest(out, parts);
   await damages.tell(out);
   await tellEvents(out, parts, now);
   await tellStates(out, store, 'rollouts', 'aiot_rollouts', 'Rollouts, by state.', rolloutStates);
@@ -52,6 +53,14 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
   http.tell(out);
   parts.otlp?.tell(out);
   return out;
+}
+
+/** The value is the same for all replicas, because they share the log. An unknown backlog is omitted, so that nobody reads it as zero. */
+async function tellIngest(out: Exposition, { ingestBacklog }: ApiParts): Promise<void> {
+  const backlog = (await ingestBacklog?.()) ?? null;
+  if (backlog === null) return;
+  const help = 'Messages in JetStream or Kafka that no replica has stored yet.';
+  out.gauge('aiot_ingest_backlog_messages', help, backlog);
 }
 
 function tellConnections(out: Exposition, connections: Connections): void {

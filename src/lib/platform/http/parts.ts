@@ -103,6 +103,8 @@ export interface ApiParts {
   /** The platform's own traces, metrics and logs; undefined = they are not sent. */
   otlp?: Otlp | undefined;
   workers: WorkerStates;
+  /** Messages in the shared log that no replica has stored yet; absent = there is no such log, null = unknown. */
+  ingestBacklog?: () => Promise<number | null> | undefined;
   /** Reason why devices cannot connect at present; null = devices can connect. */
   brokerTrouble: () => string | null;
   remote: RemoteAccess;

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs';
+import type { Admin, Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs';
 import { headerValue } from '../headers.js';
 import type { Delivery, Header, Message, Source } from '../message.js';
 import type { KafkaCluster, KafkaNode } from './cluster.js';
@@ -40,6 +40,7 @@ export async function openKafkaGroup(
     retry: { retries: 10, initialRetryTime: 100, maxRetryTime: 1000, restartOnFailure: async () => true },
   });
   const handover = createHandover(settings.queue ?? 10_000);
+  let admin: Promise<Admin> | undefined;
   const member = createMember(consumer, handover, endpoint);
   watch(consumer, settings, member, (error) => handover.end(kafkaError(error, endpoint)));
   try {
@@ -58,12 +59,39 @@ export async function openKafkaGroup(
     endpoint,
     dropped: 0,
     [Symbol.asyncIterator]: () => handover[Symbol.asyncIterator](),
+    async backlog() {
+      // Only callers of this function need the second connection.
+      admin ??= connected(kafka.admin()).catch((error: unknown) => {
+        admin = undefined;
+        throw kafkaError(error, endpoint);
+      });
+      return uncommitted(await admin, group, topics);
+    },
     async close() {
       handover.end();
       await member.close();
+      void admin?.then((it) => it.disconnect()).catch(() => {});
       await Promise.race([consumer.disconnect().catch(() => {}), delay(5000, undefined, { ref: false })]);
     },
   };
+}
+
+async function connected(admin: Admin): Promise<Admin> {
+  await admin.connect();
+  return admin;
+}
+
+/** Number of records after the group's committed offsets. A partition without a committed offset counts from its beginning. */
+async function uncommitted(admin: Admin, groupId: string, topics: readonly string[]): Promise<number> {
+  const committed = await admin.fetchOffsets({ groupId, topics: [...topics] });
+  let records = 0;
+  for (const { topic, partitions } of committed) {
+    const at = new Map(partitions.map(({ partition, offset }) => [partition, Number(offset)]));
+    for (const { partition, low, high } of await admin.fetchTopicOffsets(topic)) {
+      records += Math.max(0, Number(high) - Math.max(Number(low), at.get(partition) ?? 0));
+    }
+  }
+  return records;
 }
 
 /** Handles kafkajs's events: connection lost, connection restored, and retries exhausted. */

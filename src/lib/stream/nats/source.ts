@@ -280,6 +280,10 @@ async function openDurableSource(
     endpoint,
     dropped: 0,
     [Symbol.asyncIterator]: () => stock.batches(pull.more),
+    async backlog() {
+      const { num_pending: undelivered, num_ack_pending: held } = await manager.consumers.info(stream, name);
+      return undelivered + held;
+    },
     async close() {
       if (closed) return;
       closed = true;
