@@ -69,9 +69,15 @@ export function secretsOf(values: Values): NamedSecret[] {
       ? [
           env(
             'broker',
-            platform
-              ? { platform: made('BROKER_PLATFORM_PASSWORD'), pipeline: made('BROKER_PIPELINE_PASSWORD') }
-              : { programs: made('BROKER_PASSWORD') },
+            platform && broker.engine === 'nats'
+              ? {
+                  platform: made('BROKER_PLATFORM_PASSWORD'),
+                  system: made('BROKER_SYSTEM_PASSWORD'),
+                  ...(broker.servers > 1 ? { routes: made('BROKER_ROUTES_PASSWORD') } : {}),
+                }
+              : platform
+                ? { platform: made('BROKER_PLATFORM_PASSWORD'), pipeline: made('BROKER_PIPELINE_PASSWORD') }
+                : { programs: made('BROKER_PASSWORD') },
           ),
         ]
       : []),

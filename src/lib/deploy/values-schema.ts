@@ -45,6 +45,8 @@ const images = z
     cluster: image.default('ghcr.io/cloudnative-pg/postgresql:17.6'),
     objects: image.default('docker.io/dxflrs/garage:v2.5.0'),
     broker: image.default('docker.io/library/eclipse-mosquitto:2.0.22'),
+    /** NATS for devices, which must be able to ask the platform about its clients (2.15 or newer). */
+    natsBroker: image.default('docker.io/library/nats:2.15.3-alpine'),
     kafka: image.optional(),
     nats: image.default('docker.io/library/nats:2.11.9-alpine'),
     redis: image.default('docker.io/library/redis:8.2.1-alpine'),
@@ -59,8 +61,17 @@ const nodePort = z
   .min(30_000, 'expected a node port, 30000 to 32767')
   .max(32_767, 'expected a node port, 30000 to 32767');
 
+/** Scales the platform by the messages that wait in NATS. */
+const autoscale = z.strictObject({
+  /** Maximum number of replicas; `platform.replicas` is the minimum. */
+  replicas: z.int().min(2).max(50),
+  /** Waiting messages for each replica. With more, another replica starts. */
+  backlog: z.int().min(1).default(10_000),
+});
+
 const platform = z.strictObject({
   replicas: z.int().min(1).max(50).default(2),
+  autoscale: autoscale.optional(),
   resources: resources({ cpu: '250m', memory: '384Mi', limit: '1Gi' }),
   /** The platform's port for clients outside the cluster. Each K3s node opens it on all of its addresses. */
   port: port.default(8443),
@@ -143,6 +154,10 @@ const objects = z.strictObject({
 });
 
 const broker = z.strictObject({
+  /** NATS replicates messages on three servers, and lets all replicas of the platform store them. */
+  engine: z.enum(['mosquitto', 'nats']).default('mosquitto'),
+  /** Number of NATS servers. Three tolerate the loss of one; two would not. */
+  servers: z.union([z.literal(1), z.literal(3)]).default(1),
   size: bytes.default('1Gi'),
   storageClass: label.optional(),
   resources: resources({ cpu: '100m', memory: '64Mi', limit: '512Mi' }),

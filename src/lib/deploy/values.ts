@@ -42,6 +42,7 @@ function problemsIn(given: Given): Problem[] {
   return [
     ...portProblems(given),
     ...partProblems(given),
+    ...brokerProblems(given),
     ...databaseProblems(given),
     ...serviceProblems(given),
     ...nodeProblems(given),
@@ -101,6 +102,30 @@ function partProblems({ platform, broker, objects }: Given): Problem[] {
       : []),
     ...(objects === false ? needs(['objects'], 'the platform needs S3, here or elsewhere (endpoint)') : []),
   ];
+}
+
+function brokerProblems({ platform, broker }: Given): Problem[] {
+  const nats = broker !== false && broker.engine === 'nats';
+  const autoscale = platform ? platform.autoscale : undefined;
+  const problems: [boolean, PropertyKey[], string][] = [
+    [nats && !platform, ['broker', 'engine'], 'expected mosquitto: NATS asks the platform who may connect'],
+    [
+      !nats && broker !== false && broker.servers > 1,
+      ['broker', 'servers'],
+      'expected 1: Mosquitto has no cluster; for three servers, set `engine: nats`',
+    ],
+    [
+      autoscale !== undefined && !nats,
+      ['platform', 'autoscale'],
+      'needs `broker: { engine: nats }`; with other brokers, one replica stores all messages',
+    ],
+    [
+      autoscale !== undefined && platform !== false && autoscale.replicas <= platform.replicas,
+      ['platform', 'autoscale', 'replicas'],
+      'expected more than `platform.replicas`, which is the minimum',
+    ],
+  ];
+  return problems.flatMap(([found, path, message]) => (found ? [{ path, message }] : []));
 }
 
 function databaseProblems({ database }: Given): Problem[] {

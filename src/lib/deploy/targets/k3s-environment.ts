@@ -2,7 +2,8 @@ import type { Values } from '../values.js';
 
 export type Variable =
   | { name: string; value: string }
-  | { name: string; valueFrom: { secretKeyRef: { name: string; key: string } } };
+  | { name: string; valueFrom: { secretKeyRef: { name: string; key: string } } }
+  | { name: string; valueFrom: { fieldRef: { fieldPath: string } } };
 
 export const said = (name: string, value: string | number): Variable => ({ name, value: String(value) });
 
@@ -53,6 +54,21 @@ export function stateVariables(values: Values): Variable[] {
   ];
 }
 
+const mosquittoAddress = said('AIOT_BROKER', 'mqtt://platform:$(BROKER_PASSWORD)@broker:1884');
+
+/** NATS has one MQTT listener, which uses TLS. Connections of the NATS protocol are plain, and possible only for the platform's pods. */
+function natsAddresses({ servers }: { servers: number }): Variable[] {
+  const user = 'platform:$(BROKER_PASSWORD)@broker';
+  const nodes = Array.from({ length: servers }, (_, index) => `broker-${index}.broker-nodes:4222`);
+  return [
+    secret('BROKER_SYSTEM_PASSWORD', 'broker', 'system'),
+    said('AIOT_BROKER', `nats://${user}:4222?mqtt=mqtts://${user}:8883`),
+    said('AIOT_INGEST', 'jetstream'),
+    said('AIOT_BROKER_CONTROL', `nats://system:$(BROKER_SYSTEM_PASSWORD)@${nodes.join(',')}`),
+    said('NODE_EXTRA_CA_CERTS', '/pki/ca.crt'),
+  ];
+}
+
 /** Settings of `aiot up` as variables, one for each flag. */
 export function platformVariables(values: Values, bootstrap: string | null): Variable[] {
   const { platform, broker, kafka, hosts } = values;
@@ -72,7 +88,7 @@ export function platformVariables(values: Values, bootstrap: string | null): Var
     ...(broker
       ? [
           secret('BROKER_PASSWORD', 'broker', 'platform'),
-          said('AIOT_BROKER', 'mqtt://platform:$(BROKER_PASSWORD)@broker:1884'),
+          ...(broker.engine === 'nats' ? natsAddresses(broker) : [mosquittoAddress]),
         ]
       : []),
     ...(kafka && bootstrap !== null
@@ -143,4 +159,30 @@ interface Resources {
 export const limitsOf = ({ cpu, memory, limit }: Resources, extra: Record<string, number> = {}) => ({
   requests: { cpu, memory },
   limits: { memory: limit, ...extra },
+});
+
+/** Limits pods to nodes whose architecture the images support, because pods could not start on other nodes. */
+export const affinityOf = ({ arch }: Values) => ({
+  nodeAffinity: {
+    requiredDuringSchedulingIgnoredDuringExecution: {
+      nodeSelectorTerms: [
+        { matchExpressions: [{ key: 'kubernetes.io/arch', operator: 'In', values: arch }] },
+      ],
+    },
+  },
+});
+
+export type Affinity = ReturnType<typeof affinityOf>;
+
+/** Also places each of a component's pods on a node of its own, so that the loss of a node stops only one of them. */
+export const affinityApart = (affinity: Affinity, part: string) => ({
+  ...affinity,
+  podAntiAffinity: {
+    requiredDuringSchedulingIgnoredDuringExecution: [
+      {
+        labelSelector: { matchLabels: { 'app.kubernetes.io/name': part } },
+        topologyKey: 'kubernetes.io/hostname',
+      },
+    ],
+  },
 });

@@ -125,7 +125,8 @@ function labelOf(topic: string): string {
 /** The values to which templates/deploy/k3s/argo.yaml refers. */
 export function argoScope(values: Values, pipeline: boolean) {
   const { argo, kafka, objects, platform } = values;
-  const broker = platform && values.broker;
+  // NATS admits only clients that the platform knows, so Argo reads no control messages from it.
+  const broker = platform && values.broker !== false && values.broker.engine === 'mosquitto';
   if (!argo) return false;
   const sources = [
     ...(broker ? ['control-mqtt'] : []),

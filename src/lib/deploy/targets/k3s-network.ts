@@ -1,5 +1,6 @@
 import type { Values } from '../values.js';
 import { cluster } from './k3s-kafka.js';
+import { hasNatsBroker } from './nats-broker.js';
 
 /** A policy in the form of templates/deploy/k3s/network.yaml; null entries are omitted. */
 interface Policy {
@@ -38,6 +39,12 @@ const anybody = (...at: number[]) => ({ ports: ports(...at) });
  * standard port.
  */
 export const brokerPort = ({ platform }: Values) => (platform ? 1884 : 1883);
+
+/** Ports of the broker to which the platform connects. The platform's own programs use MQTT on NATS, too. */
+const brokerPorts = (values: Values) => (hasNatsBroker(values) ? [4222, 8883] : [brokerPort(values)]);
+
+/** The port through which NATS servers connect to each other. */
+const routePort = 6222;
 
 /** Ports on which components listen in their pods. */
 const partPorts: Readonly<Record<string, number>> = {
@@ -102,7 +109,7 @@ function platformPolicies(values: Values): Policy[] {
       [anybody(...doors)],
       [
         ...stateEgress(values),
-        ...(broker ? [to(named('broker'), 1884)] : []),
+        ...(broker ? [to(named('broker'), ...brokerPorts(values))] : []),
         ...(kafka ? [to(strimzi, 9092)] : []),
         // Destinations of webhooks: addresses on the internet, except those of the cluster and the local network.
         {
@@ -160,6 +167,7 @@ function partPolicies(values: Values): Policy[] {
   });
   policies.push(...clusterPolicies(values, state));
   if (!broker) return policies;
+  const several = hasNatsBroker(values) && broker.servers > 1;
   const programs = [
     ...(platform ? [named('platform')] : []),
     ...(argo ? [eventSources] : []),
@@ -170,8 +178,14 @@ function partPolicies(values: Values): Policy[] {
     both(
       'broker',
       named('broker'),
-      [anybody(8883), from(programs, brokerPort(values))],
-      platform ? stateEgress(values) : [],
+      hasNatsBroker(values)
+        ? [
+            anybody(8883),
+            from([named('platform')], 4222),
+            ...(several ? [from([named('broker')], routePort)] : []),
+          ]
+        : [anybody(8883), from(programs, brokerPort(values))],
+      [...(platform ? stateEgress(values) : []), ...(several ? [to(named('broker'), routePort)] : [])],
     ),
   ];
 }
@@ -234,7 +248,7 @@ function argoPolicies({ argo, broker, kafka, objects, platform }: Values): Polic
     both('eventbus', bus, [from([bus, sources, sensors], 4222, 6222, 8222)], [to(bus, 4222, 6222)]),
     both('event-sources', sources, argo.webhook ? [anybody(12_000)] : [], [
       to(bus, 4222),
-      ...(broker ? [to(named('broker'), 1884)] : []),
+      ...(broker && broker.engine === 'mosquitto' ? [to(named('broker'), 1884)] : []),
       ...(kafka ? [to(strimzi, 9092)] : []),
     ]),
     both('event-sensors', sensors, [], [to(bus, 4222), anybody(apiServer, 443)]),

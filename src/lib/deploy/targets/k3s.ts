@@ -8,6 +8,9 @@ import type { Values } from '../values.js';
 import { valuesSchema } from '../values-schema.js';
 import { garageCapacity, garageFiles } from './garage.js';
 import {
+  type Affinity,
+  affinityApart,
+  affinityOf,
   failover,
   folders,
   limitsOf,
@@ -20,9 +23,12 @@ import { argoScope, bootstrapOf, isSecured, kafkaScope } from './k3s-kafka.js';
 import { brokerPort, policiesOf } from './k3s-network.js';
 import { keyOf, servicesScope } from './k3s-services.js';
 import { mosquittoFiles } from './mosquitto.js';
+import { hasNatsBroker, natsBrokerFiles, natsBrokerScope } from './nats-broker.js';
 
 interface Part {
   file: string;
+  /** Name of the template, if several engines render the same file. */
+  template?: string;
   about: string;
   there: (values: Values) => boolean;
   /** Returns the files in the part's ConfigMap. */
@@ -53,8 +59,15 @@ const parts: readonly Part[] = [
   {
     file: 'broker',
     about: 'Mosquitto, for devices',
-    there: ({ broker }) => broker !== false,
+    there: ({ broker }) => broker !== false && broker.engine === 'mosquitto',
     config: mosquittoFiles,
+  },
+  {
+    file: 'broker',
+    template: 'broker-nats',
+    about: 'NATS, for devices',
+    there: hasNatsBroker,
+    config: natsBrokerFiles,
   },
   { file: 'kafka', about: 'Kafka: nodes, topics, users (Strimzi)', there: ({ kafka }) => kafka !== false },
   {
@@ -114,9 +127,9 @@ export const k3sTarget: DeployTarget = {
       },
       { path: 'kustomization.yaml', text: topKustomization(values), about: 'everything except the secrets' },
       { path: 'base/kustomization.yaml', text: baseKustomization(input, there), about: 'common parts' },
-      ...there.map(({ file, about }) => ({
+      ...there.map(({ file, template = file, about }) => ({
         path: `base/${file}.yaml`,
-        text: fillTemplate(templateText(`k3s/${file}.yaml`), scope),
+        text: fillTemplate(templateText(`k3s/${template}.yaml`), scope),
         about,
       })),
       ...there.flatMap((part) => configFiles(part, values)),
@@ -240,6 +253,7 @@ function scopeOf(values: Values, pipeline: boolean): Scope {
           inside: brokerPort(values),
           pki: values.platform !== false,
           alone: values.platform === false,
+          ...natsBrokerScope(values.broker, affinity),
           ...namesOf(values, ['broker', `broker.${namespace}.svc`]),
           pkiEnv: [
             ...folders,
@@ -248,7 +262,7 @@ function scopeOf(values: Values, pipeline: boolean): Scope {
           ],
           pkiLimits: limitsOf({ cpu: '20m', memory: '128Mi', limit: '384Mi' }),
         }
-      : { alone: false, there: false },
+      : { alone: false, there: false, routed: false },
     nats: nats && { ...kept(nats), limits: limitsOf({ cpu: '50m', memory: '64Mi', limit: '384Mi' }) },
     redis: redis && { ...kept(redis), limits: small },
     argo: argoScope(values, pipeline),
@@ -256,8 +270,6 @@ function scopeOf(values: Values, pipeline: boolean): Scope {
     ...servicesScope(values),
   };
 }
-
-type Affinity = ReturnType<typeof affinityOf>;
 
 /** The plugin of CloudNativePG that stores backups. */
 const barman = 'barman-cloud.cloudnative-pg.io';
@@ -299,21 +311,11 @@ function databaseScope(database: Exclude<Values['database'], false>, { nodeAffin
 function objectsScope(objects: Exclude<Values['objects'], false>, { nodeAffinity }: Affinity) {
   const { servers, resources } = objects;
   const several = servers > 1;
-  const labelSelector = { matchLabels: { 'app.kubernetes.io/name': 'objects' } };
   return {
     several,
     nodes: Array.from({ length: servers }, (_, index) => `objects-${index}.objects-nodes`).join(','),
     capacity: garageCapacity(objects),
-    affinity: several
-      ? {
-          nodeAffinity,
-          podAntiAffinity: {
-            requiredDuringSchedulingIgnoredDuringExecution: [
-              { labelSelector, topologyKey: 'kubernetes.io/hostname' },
-            ],
-          },
-        }
-      : { nodeAffinity },
+    affinity: several ? affinityApart({ nodeAffinity }, 'objects') : { nodeAffinity },
     limits: limitsOf(resources),
     setupLimits: limitsOf({ cpu: '10m', memory: '64Mi', limit: '128Mi' }),
   };
@@ -328,17 +330,6 @@ function namesOf({ hosts }: Values, more: string[]) {
   };
 }
 
-/** Limits pods to nodes whose architecture the images support, because pods could not start on other nodes. */
-const affinityOf = ({ arch }: Values) => ({
-  nodeAffinity: {
-    requiredDuringSchedulingIgnoredDuringExecution: {
-      nodeSelectorTerms: [
-        { matchExpressions: [{ key: 'kubernetes.io/arch', operator: 'In', values: arch }] },
-      ],
-    },
-  },
-});
-
 const doors = ['guide-mqtt', 'guide-devices', 'guide-models', 'guide-data'] as const;
 
 function platformScope(values: Values, bootstrap: string | null) {
@@ -352,6 +343,13 @@ function platformScope(values: Values, bootstrap: string | null) {
     brokers: !broker,
     ...namesOf(values, [`platform.${namespace}.svc`]),
     env: platformVariables(values, bootstrap),
+    replicas: platform.autoscale ? null : platform.replicas,
+    least: platform.replicas,
+    autoscale: platform.autoscale ?? false,
+    /** With NATS, the platform must trust the certificate that NATS shows to devices. */
+    trusts: hasNatsBroker(values),
+    pkiEnv: [...folders, said('AIOT_PUBLIC', 'platform'), ...stateVariables(values)],
+    pkiLimits: limitsOf({ cpu: '20m', memory: '128Mi', limit: '384Mi' }),
     limits: limitsOf(platform.resources),
     guidePorts: guide
       ? doors.map((name, index) => ({
@@ -394,7 +392,12 @@ function readme(values: Values, pipeline: RenderedPipeline | null): string {
   const outside = kafka !== false && kafka.outside;
   const ports = outside ? [outside.bootstrap, ...outside.brokers.slice(0, kafka.brokers)] : [];
   return fillText(templateText('k3s/readme.txt'), {
-    ...{ name, namespace, host, image, platform, broker },
+    ...{ name, namespace, host, image, platform },
+    mosquitto: broker !== false && broker.engine === 'mosquitto',
+    natsBroker: hasNatsBroker(values),
+    autoscale: platform !== false && platform.autoscale !== undefined,
+    // The adapter's own notation, which the template must not fill in.
+    query: '<<.Series>>{<<.LabelMatchers>>}',
     needs: needs.join('; '),
     firstHost: values.hosts[0],
     freeCompatPorts: platform && platform.compat !== undefined ? ' --compat-ports 0,0,0,0' : '',
@@ -412,16 +415,21 @@ function readme(values: Values, pipeline: RenderedPipeline | null): string {
   });
 }
 
+function brokerName({ broker }: Values): string {
+  if (broker === false) return 'the platform';
+  return broker.engine === 'nats' ? 'NATS' : 'Mosquitto';
+}
+
 /** Rows of the README's table of addresses. */
 function placesOf(values: Values): string[] {
-  const { platform, broker, kafka, services } = values;
+  const { platform, kafka, services } = values;
   const place = (what: string, where: string) => `| ${what} | ${where} |`;
   const onEach = (what: string, ports: string) => place(what, `each node, ${ports}`);
   return [
     ...(platform
       ? [
           onEach('API', `port ${platform.port}`),
-          onEach('MQTT for devices', `port ${platform.mqttPort} (${broker ? 'Mosquitto' : 'the platform'})`),
+          onEach('MQTT for devices', `port ${platform.mqttPort} (${brokerName(values)})`),
           ...(platform.compat
             ? [onEach("the guide's services", `ports ${platform.compatPorts.join(', ')}`)]
             : []),
