@@ -3,7 +3,7 @@ import { root } from '../support/cli.js';
 
 const template = (name: string) => join(root, 'templates', name);
 
-/** A bare platform, two on three machines, the four original systems, and the cloud half of one of them. */
+/** A bare platform, two on three machines, one that restores a backup, the four original systems, and the cloud half of one of them. */
 export const systems: { name: string; project?: string; values?: string }[] = [
   { name: 'a platform' },
   { name: 'the motion system', project: template('har-imu') },
@@ -16,6 +16,7 @@ export const systems: { name: string; project?: string; values?: string }[] = [
   },
   { name: 'three machines', values: join(root, 'test', 'deploy', 'three.yaml') },
   { name: 'three machines with NATS', values: join(root, 'test', 'deploy', 'three-nats.yaml') },
+  { name: 'a restore', values: join(root, 'test', 'deploy', 'restoring.yaml') },
   { name: 'the kit', project: template('iot-kit') },
 ];
 

@@ -56,6 +56,68 @@ describe('the targets of aiot deploy render', () => {
     expect(outside.authentication).toBeUndefined();
   });
 
+  it('spread three NATS servers, admit only the platform and each other to their inner ports, and scale on the backlog', async () => {
+    await renderDeployment({ target: 'k3s', out: dir, values: join(root, 'test/deploy/three-nats.yaml') });
+    const broker = await objects('base/broker.yaml');
+    const { spec } = named(broker, 'StatefulSet', 'broker');
+    expect([spec.replicas, spec.podManagementPolicy]).toEqual([3, 'Parallel']);
+    expect(spec.template.spec.affinity.podAntiAffinity).toEqual({
+      requiredDuringSchedulingIgnoredDuringExecution: [
+        {
+          labelSelector: { matchLabels: { 'app.kubernetes.io/name': 'broker' } },
+          topologyKey: 'kubernetes.io/hostname',
+        },
+      ],
+    });
+    expect(named(broker, 'PodDisruptionBudget', 'broker').spec.maxUnavailable).toBe(1);
+    const [nats] = spec.template.spec.containers;
+    expect([nats.startupProbe, nats.livenessProbe, nats.readinessProbe]).not.toContain(undefined);
+    const rules = named(await objects('base/network.yaml'), 'NetworkPolicy', 'broker').spec.ingress as {
+      from?: { podSelector: { matchLabels: Record<string, string> } }[];
+      ports: { port: number }[];
+    }[];
+    const admitted = rules.map(({ from, ports }) => [
+      ports.map(({ port }) => port),
+      from?.map(({ podSelector }) => podSelector.matchLabels['app.kubernetes.io/name']) ?? 'all',
+    ]);
+    expect(admitted).toEqual([
+      [[8883], 'all'],
+      [[4222], ['platform']],
+      [[6222], ['broker']],
+    ]);
+    const routes = named(await objects('base/tls.yaml'), 'Certificate', 'broker-routes').spec;
+    expect(routes.dnsNames).toEqual([0, 1, 2].map((at) => `broker-${at}.broker-nodes`));
+    const platform = await objects('base/platform.yaml');
+    // The autoscaler owns the number of replicas.
+    expect(named(platform, 'Deployment', 'platform').spec.replicas).toBeUndefined();
+    const scaler = named(platform, 'HorizontalPodAutoscaler', 'platform').spec;
+    expect([scaler.minReplicas, scaler.maxReplicas]).toEqual([3, 9]);
+    expect(scaler.metrics[0].external).toEqual({
+      metric: { name: 'aiot_ingest_backlog_messages' },
+      target: { type: 'AverageValue', averageValue: '10000' },
+    });
+    expect(await readFile(join(dir, 'README.md'), 'utf8')).toContain('max(<<.Series>>{<<.LabelMatchers>>})');
+  });
+
+  it.each([
+    ['platform: false\nbroker: { engine: nats }', /broker\.engine.*expected mosquitto/],
+    ['broker: { servers: 3 }', /broker\.servers.*expected 1/],
+    ['platform: { autoscale: { replicas: 4 } }', /platform\.autoscale.*needs `broker: \{ engine: nats \}`/],
+    [
+      'platform: { replicas: 4, autoscale: { replicas: 4 } }\nbroker: { engine: nats }',
+      /platform\.autoscale\.replicas.*expected more/,
+    ],
+    ['platform: false\nbackup: {}', /backup.*expected false/],
+    ['backup: { restore: ../other.tar }', /backup\.restore.*expected a file/],
+  ])('reject %j', async (text, said) => {
+    const values = join(dir, 'values.yaml');
+    await writeFile(values, `${text}\n`);
+    await expect(renderDeployment({ target: 'k3s', out: dir, values })).rejects.toMatchObject({
+      code: 'AIOT_DEPLOY_VALUES',
+      message: expect.stringMatching(said),
+    });
+  });
+
   it('render a project’s pipeline as part of its cluster exactly as they do separately', async () => {
     const project = join(root, 'templates/motor-watch');
     await renderDeployment({ target: 'k3s', out: dir, project });

@@ -92,6 +92,35 @@ describeReal('k8s', 'kubeconform', () => {
     ['base/database.yaml', 'isWALArchiver', 'isWalArchiver', /additional propert/i, 'three machines'],
     ['base/database.yaml', 'retentionPolicy: 30d', 'retentionPolicy: 30 days', /pattern/, 'three machines'],
     ['base/database.yaml', 'method: plugin', 'method: barman', /plugin/, 'three machines'],
+    [
+      'base/broker.yaml',
+      'podManagementPolicy: Parallel',
+      'podManagement: Parallel',
+      /additional propert/i,
+      'three machines with NATS',
+    ],
+    [
+      'base/broker.yaml',
+      'topologyKey:',
+      'topology:',
+      /topologyKey|additional propert/i,
+      'three machines with NATS',
+    ],
+    [
+      'base/platform.yaml',
+      'maxReplicas: 9',
+      'maximum: 9',
+      /maxReplicas|additional propert/i,
+      'three machines with NATS',
+    ],
+    [
+      'base/backup.yaml',
+      'concurrencyPolicy',
+      'concurrency',
+      /additional propert/i,
+      'three machines with NATS',
+    ],
+    ['restore/job.yaml', 'backoffLimit: 0', 'backoffLimit: none', /got string/, 'a restore'],
     ['components/monitoring/service-monitor.yaml', 'endpoints:', 'endpoint:', /endpoint/],
   ])('detects a mistake in %s: %s → %s', async (file, right, wrong, said, system = 'a platform') => {
     const text = await readFile(join(folderOf(system, 'k3s'), file), 'utf8');

@@ -24,7 +24,7 @@ const made = (name: string): SecretSource => ({ made: name });
  * cert-manager creates.
  */
 export function secretsOf(values: Values): NamedSecret[] {
-  const { platform, database, objects, broker, kafka, nats, redis, argo, services } = values;
+  const { platform, database, objects, broker, backup, kafka, nats, redis, argo, services } = values;
   const elsewhere = objects && objects.endpoint !== undefined;
   const env = (name: string, given: Record<string, SecretSource>): NamedSecret => ({
     name,
@@ -81,6 +81,7 @@ export function secretsOf(values: Values): NamedSecret[] {
           ),
         ]
       : []),
+    ...(backup ? [env('backup', { passphrase: made('BACKUP_PASSPHRASE') })] : []),
     ...(argo && (broker || kafka)
       ? [env('pipeline-names', { mqtt: { text: 'pipeline' }, kafka: { text: 'kafka-pipeline' } })]
       : []),

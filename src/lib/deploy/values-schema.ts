@@ -86,6 +86,24 @@ const label = z
   .string()
   .regex(/^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$/, 'expected at most 53 lowercase letters, digits and dashes');
 
+/** Daily backups by `aiot backup create`, on a volume. */
+const backup = z.strictObject({
+  /** Time of the backup, UTC. */
+  at: z
+    .string()
+    .regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'expected a time such as 02:30')
+    .default('02:30'),
+  /** Number of backups that are kept. */
+  keep: z.int().min(1).max(1000).default(7),
+  size: bytes.default('20Gi'),
+  storageClass: label.optional(),
+  /** File on the volume to restore. It renders the folder `restore`. */
+  restore: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9.-]*\.tar$/, 'expected a file on the volume such as backup-29389590-x7k2p.tar')
+    .optional(),
+});
+
 /** Continuous backups of the database in S3, on another system than the database. */
 const backups = z.strictObject({
   destination: z
@@ -419,6 +437,7 @@ export const valuesSchema = z.strictObject({
   nats: orNone(simple).optional(),
   redis: orNone(simple).optional(),
   argo: orNone(argo).optional(),
+  backup: orNone(backup).default(false),
   ingress: z.boolean().default(true),
   monitoring: z.boolean().default(false),
   services: z.record(label, service).default({}),

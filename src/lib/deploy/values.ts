@@ -87,8 +87,10 @@ function portProblems({ platform, kafka, services }: Given): Problem[] {
   return [...twice, ...few];
 }
 
-function partProblems({ platform, broker, objects }: Given): Problem[] {
-  if (!platform) return [];
+function partProblems({ platform, broker, objects, backup }: Given): Problem[] {
+  if (!platform) {
+    return backup ? [{ path: ['backup'], message: 'expected false: there is no platform to back up' }] : [];
+  }
   const needs = (path: PropertyKey[], message: string) => [{ path, message }];
   return [
     ...(platform.compat && platform.replicas > 1
@@ -152,7 +154,7 @@ function databaseProblems({ database }: Given): Problem[] {
 }
 
 /** Names of components, which services must not use. */
-const partNames = ['platform', 'database', 'objects', 'broker', 'nats', 'redis'];
+const partNames = ['platform', 'database', 'objects', 'broker', 'nats', 'redis', 'backup', 'restore'];
 
 function serviceProblems({ services, accelerators }: Given): Problem[] {
   return Object.entries(services).flatMap(([name, { accelerator, size, files, secrets, env }]) => [

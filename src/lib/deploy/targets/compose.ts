@@ -67,6 +67,7 @@ const onOneMachine = (values: Values): Values => ({
   ...values,
   database: values.database && { ...values.database, instances: 1, backups: undefined, restore: undefined },
   objects: values.objects && { ...values.objects, servers: 1 },
+  backup: false,
 });
 
 const hasGarage = ({ objects }: Values) => objects !== false && objects.endpoint === undefined;

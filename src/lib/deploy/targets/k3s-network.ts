@@ -64,6 +64,7 @@ export function policiesOf(values: Values): Policy[] {
   return [
     ...platformPolicies(values),
     ...partPolicies(values),
+    ...backupPolicies(values),
     ...kafkaPolicies(values),
     ...argoPolicies(values),
     ...Object.keys(values.services).map((name) => servicePolicy(name, values)),
@@ -137,7 +138,12 @@ function talkingTo({ services }: Pick<Values, 'services'>, part: string): Select
 
 function partPolicies(values: Values): Policy[] {
   const { platform, database, objects, broker, nats, redis, argo } = values;
-  const state = [...(platform ? [named('platform')] : []), ...(broker && platform ? [named('broker')] : [])];
+  const restored = values.backup !== false && values.backup.restore !== undefined;
+  const state = [
+    ...(platform ? [named('platform')] : []),
+    ...(broker && platform ? [named('broker')] : []),
+    ...(restored ? [named('restore')] : []),
+  ];
   const eventSources: Selector = { matchLabels: { 'eventsource-name': 'control-mqtt' } };
   const policies = [
     database && database.instances === 1 && { part: 'database', at: [5432], who: state },
@@ -187,6 +193,15 @@ function partPolicies(values: Values): Policy[] {
         : [anybody(8883), from(programs, brokerPort(values))],
       [...(platform ? stateEgress(values) : []), ...(several ? [to(named('broker'), routePort)] : [])],
     ),
+  ];
+}
+
+function backupPolicies(values: Values): Policy[] {
+  const { backup } = values;
+  if (backup === false) return [];
+  return [
+    both('backup', named('backup'), [], [to(named('platform'), 8443)]),
+    ...(backup.restore === undefined ? [] : [both('restore', named('restore'), [], stateEgress(values))]),
   ];
 }
 

@@ -16,6 +16,7 @@ import {
   limitsOf,
   platformVariables,
   said,
+  secret,
   secure,
   stateVariables,
 } from './k3s-environment.js';
@@ -82,6 +83,7 @@ const parts: readonly Part[] = [
     there: ({ redis }) => redis !== false,
     config: () => [['redis.conf', templateText('k3s/redis/redis.conf')]],
   },
+  { file: 'backup', about: 'daily backups on a volume', there: ({ backup }) => backup !== false },
   { file: 'argo', about: 'triggers of the pipeline (Argo)', there: ({ argo }) => argo !== false },
   {
     file: 'services',
@@ -135,6 +137,7 @@ export const k3sTarget: DeployTarget = {
       ...there.flatMap((part) => configFiles(part, values)),
       ...(pipeline?.files ?? []).map((file) => ({ ...file, path: `base/${file.path}` })),
       ...projectFiles(input),
+      ...restoreFiles(values, scope),
       ...(values.platform === false
         ? []
         : [
@@ -156,6 +159,23 @@ export const k3sTarget: DeployTarget = {
     ];
   },
 };
+
+/** The Job that restores a backup. It is a Kustomization of its own, because it runs once. */
+function restoreFiles({ namespace, backup }: Values, scope: Scope): RenderedFile[] {
+  if (backup === false || backup.restore === undefined) return [];
+  return [
+    {
+      path: 'restore/kustomization.yaml',
+      text: yaml({ ...kustomize, namespace, resources: ['job.yaml'] }),
+      about: `restores ${backup.restore}`,
+    },
+    {
+      path: 'restore/job.yaml',
+      text: fillTemplate(templateText('k3s/restore.yaml'), scope),
+      about: 'the Job that restores it',
+    },
+  ];
+}
 
 function configFiles({ file, config }: Part, values: Values): RenderedFile[] {
   return (config?.(values) ?? []).map(([name, text]) => ({
@@ -263,6 +283,7 @@ function scopeOf(values: Values, pipeline: boolean): Scope {
           pkiLimits: limitsOf({ cpu: '20m', memory: '128Mi', limit: '384Mi' }),
         }
       : { alone: false, there: false, routed: false },
+    backup: values.backup && { ...kept(values.backup), ...backupScope(values, values.backup) },
     nats: nats && { ...kept(nats), limits: limitsOf({ cpu: '50m', memory: '64Mi', limit: '384Mi' }) },
     redis: redis && { ...kept(redis), limits: small },
     argo: argoScope(values, pipeline),
@@ -307,6 +328,27 @@ function databaseScope(database: Exclude<Values['database'], false>, { nodeAffin
   };
 }
 
+/** Values of base/backup.yaml and restore/job.yaml. */
+function backupScope(values: Values, { at, restore }: Exclude<Values['backup'], false>) {
+  const [hours, minutes] = at.split(':').map(Number);
+  const passphrase = secret('AIOT_BACKUP_PASSPHRASE', 'backup', 'passphrase');
+  const ownFolders = folders.map((each) =>
+    each.name === 'AIOT_CONFIG_DIR' ? said('AIOT_CONFIG_DIR', '/context') : each,
+  );
+  return {
+    restore: restore ?? null,
+    schedule: `${minutes} ${hours} * * *`,
+    env: [
+      ...ownFolders,
+      { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+      passphrase,
+    ],
+    restoreEnv: [...folders, ...stateVariables(values), passphrase],
+    limits: limitsOf({ cpu: '100m', memory: '256Mi', limit: '1Gi' }),
+    pruneLimits: limitsOf({ cpu: '10m', memory: '64Mi', limit: '128Mi' }),
+  };
+}
+
 /** Values of base/objects.yaml. */
 function objectsScope(objects: Exclude<Values['objects'], false>, { nodeAffinity }: Affinity) {
   const { servers, resources } = objects;
@@ -343,7 +385,7 @@ function platformScope(values: Values, bootstrap: string | null) {
     brokers: !broker,
     ...namesOf(values, [`platform.${namespace}.svc`]),
     env: platformVariables(values, bootstrap),
-    replicas: platform.autoscale ? null : platform.replicas,
+    replicas: replicasOf(values, platform),
     least: platform.replicas,
     autoscale: platform.autoscale ?? false,
     /** With NATS, the platform must trust the certificate that NATS shows to devices. */
@@ -363,6 +405,12 @@ function platformScope(values: Values, bootstrap: string | null) {
       ? { type: 'Recreate' }
       : { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
   };
+}
+
+/** No replica may write while a backup is restored. The number of an autoscaled platform is not part of the files. */
+function replicasOf({ backup }: Values, platform: Exclude<Values['platform'], false>): number | null {
+  if (backup !== false && backup.restore !== undefined) return 0;
+  return platform.autoscale ? null : platform.replicas;
 }
 
 /** README with instructions for the files, in order of use. */
@@ -402,7 +450,12 @@ function readme(values: Values, pipeline: RenderedPipeline | null): string {
     firstHost: values.hosts[0],
     freeCompatPorts: platform && platform.compat !== undefined ? ' --compat-ports 0,0,0,0' : '',
     httpsPort: platform && platform.port !== 443 ? `:${platform.port}` : '',
-    contexts: Object.entries(services).flatMap(([service, { context }]) => (context ? [service] : [])),
+    contexts: [
+      ...Object.entries(services).flatMap(([service, { context }]) => (context ? [service] : [])),
+      ...(values.backup ? ['backup'] : []),
+    ],
+    backup: values.backup !== false,
+    restore: values.backup !== false && values.backup.restore !== undefined,
     pipeline: pipeline !== null,
     workflow: argo ? argo.workflow : '',
     largeFiles: pipeline ? largeFilesText(pipeline.large) : '',

@@ -55,7 +55,7 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
   return out;
 }
 
-/** The value is the same for all replicas, because they share the log. An unknown backlog is omitted, so that nobody reads it as zero. */
+/** The value is the same for all replicas, because they share the log. An unknown backlog is omitted, because it is not zero. */
 async function tellIngest(out: Exposition, { ingestBacklog }: ApiParts): Promise<void> {
   const backlog = (await ingestBacklog?.()) ?? null;
   if (backlog === null) return;
