@@ -184,6 +184,49 @@ describe('devices in memory', () => {
     expect(chosen('serial=s-5')).toEqual([]);
   });
 
+  it('are paged from each start, wherever the matches are', () => {
+    const memory = new DeviceMemory();
+    const nameOf = (i: number) => `d-${String(i).padStart(5, '0')}`;
+    const isRare = (i: number) => i === 3 || i === 19_999 || i === 20_000 || i > 44_990;
+    // Added in another order than that of their names.
+    for (let k = 0; k < 45_000; k++) {
+      const i = (k * 7919) % 45_000;
+      const groups = isRare(i) ? ['rare'] : [];
+      memory.remember({
+        name: nameOf(i),
+        type: i % 2 === 0 ? 'pi' : 'esp32',
+        tags: {},
+        groups,
+        fingerprint: null,
+      } as never);
+    }
+    const all = Array.from({ length: 45_000 }, (_, i) => i);
+    const cases: [string, (i: number) => boolean][] = [
+      ['group=rare', isRare],
+      ['group=rare and type=pi', (i) => isRare(i) && i % 2 === 0],
+      ['group=rare or type=none', isRare],
+      ['not (type=pi or type=esp32)', () => false],
+      ['all', () => true],
+    ];
+    for (const [selector, matches] of cases)
+      for (const [after, most] of [
+        [-1, 2],
+        [-1, 4],
+        [3, 3],
+        [19_999, 1],
+        [24_999, 9],
+        [44_995, 100],
+      ] as const) {
+        const expected = all.filter((i) => i > after && matches(i)).slice(0, most);
+        const start = after === -1 ? undefined : nameOf(after);
+        const { devices } = memory.choose(parseExpression(selector), start, most);
+        expect(
+          devices.map(({ name }) => name),
+          `${selector} after ${after}`,
+        ).toEqual(expected.map(nameOf));
+      }
+  });
+
   it('suggest a name among many without comparing all of them', () => {
     const memory = new DeviceMemory();
     for (let i = 0; i < 30_000; i++)

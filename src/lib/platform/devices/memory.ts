@@ -24,6 +24,12 @@ type Boards = Map<string, DeviceRecord | Set<DeviceRecord>>;
 /** Names that are compared with an unknown one, to suggest the nearest. */
 const mostSimilar = 1000;
 
+/** Devices of a page that are tested one by one, before all are tested at once. */
+const nearby = 20_000;
+
+/** Up to this number, sorting the matching devices is faster than visiting all devices in order. */
+const fewMatches = 5000;
+
 /** The database's devices, indexed for lookup. */
 export class DeviceMemory {
   /** Devices by slot; undefined = a free slot. */
@@ -86,12 +92,39 @@ export class DeviceMemory {
     const { test, rest } = this.columns.split(expression);
     const limit = rest === null ? most : Number.POSITIVE_INFINITY;
     const devices: DeviceRecord[] = [];
-    for (let i = after === undefined ? 0 : this.firstBehind(after); i < order.length; i++) {
-      if (devices.length >= limit) break;
+    const from = after === undefined ? 0 : this.firstBehind(after);
+    // A page of a selector with many matches ends early. Otherwise, it is faster to test all devices at once.
+    const near = limit === Number.POSITIVE_INFINITY ? from : Math.min(order.length, from + nearby);
+    let i = from;
+    for (; i < near && devices.length < limit; i++) {
       const slot = order[i]!;
-      if (test === null || test(slot)) devices.push(this.slots[slot]!);
+      if (test === null || test.one(slot)) devices.push(this.slots[slot]!);
+    }
+    if (devices.length >= limit) return { devices, rest };
+    if (i === order.length) return { devices, rest };
+    const matches = test?.all() ?? null;
+    const few = matches && this.fewOf(matches);
+    if (few) {
+      const start = this.nameAt(order[i]!);
+      const later = few.filter(({ name }) => name >= start).sort((a, b) => (a.name < b.name ? -1 : 1));
+      return { devices: [...devices, ...later].slice(0, limit), rest };
+    }
+    for (; i < order.length && devices.length < limit; i++) {
+      const slot = order[i]!;
+      if (matches === null || matches[slot] === 1) devices.push(this.slots[slot]!);
     }
     return { devices, rest };
+  }
+
+  /** The devices in matching slots; null if there are many. Finds them without visiting the others. */
+  private fewOf(matches: Uint8Array): DeviceRecord[] | null {
+    const found: DeviceRecord[] = [];
+    for (let slot = matches.indexOf(1); slot !== -1; slot = matches.indexOf(1, slot + 1)) {
+      if (found.length === fewMatches) return null;
+      const device = this.slots[slot];
+      if (device) found.push(device);
+    }
+    return found;
   }
 
   /** The few devices that a selector allows by name or board; null if it does not limit either. */
