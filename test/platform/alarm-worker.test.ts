@@ -108,7 +108,7 @@ describe('the worker of the alarms', () => {
   const position = async () =>
     (await store.selectFrom('meta').select('value').where('key', '=', 'alarms:position').executeTakeFirst())
       ?.value;
-  const evaluated = () => expect.poll(position, { timeout: 5000 }).toBe(String(entries.length));
+  const evaluated = () => expect.poll(position, { timeout: 20_000 }).toBe(String(entries.length));
   /** Waits until the alarms have looked for absent and removed devices. */
   const examined = () => delay(1200);
 
@@ -117,7 +117,7 @@ describe('the worker of the alarms', () => {
     sent(0, 'env', { temperature: 20 });
     await evaluated();
     isSlow = true;
-    await expect.poll(() => isTold, { timeout: 5000 }).toBe(true);
+    await expect.poll(() => isTold, { timeout: 20_000 }).toBe(true);
     now = begin + 90 * second;
     sent(80, 'env', { temperature: 20 });
     await examined();
@@ -127,7 +127,7 @@ describe('the worker of the alarms', () => {
     await examined();
     expect(await incidents('mute')).toEqual([]);
     now = begin + 140 * second;
-    await expect.poll(() => incidents('mute'), { timeout: 5000 }).toEqual([[140, null]]);
+    await expect.poll(() => incidents('mute'), { timeout: 20_000 }).toEqual([[140, null]]);
   });
 
   it('ignores samples of other streams that lack the fields', async () => {
@@ -185,7 +185,7 @@ describe('the worker of the alarms', () => {
     await examined();
     expect(await raises()).toBe(0);
     now = begin + 7200 * second;
-    await expect.poll(raises, { timeout: 5000 }).toBe(1);
+    await expect.poll(raises, { timeout: 20_000 }).toBe(1);
   });
 
   it('ends the incidents of a device that no longer matches, and of one that was removed', async () => {
@@ -195,11 +195,11 @@ describe('the worker of the alarms', () => {
     await evaluated();
     now = begin + 5 * second;
     await fleet.inTurn(() => fleet.update(fleet.record('pump'), { tags: {} }));
-    await expect.poll(() => incidents('hot'), { timeout: 5000 }).toEqual([[0, 5]]);
+    await expect.poll(() => incidents('hot'), { timeout: 20_000 }).toEqual([[0, 5]]);
     expect(await incidents('warm')).toEqual([[0, null]]);
     now = begin + 7 * second;
     await fleet.inTurn(() => fleet.updateAll([{ device: fleet.record('pump'), change: null }]));
-    await expect.poll(() => incidents('warm'), { timeout: 5000 }).toEqual([[0, 7]]);
+    await expect.poll(() => incidents('warm'), { timeout: 20_000 }).toEqual([[0, 7]]);
     expect(await store.selectFrom('alarmStates').selectAll().execute()).toEqual([]);
     sent(8, 'env', { temperature: 90 });
     await evaluated();

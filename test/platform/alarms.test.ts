@@ -277,11 +277,12 @@ describe('aiot alarm', () => {
     await device.endAsync();
     const failing = async (name: string) => (await own.client.alarms.get(name)).alarm.failing;
     await expect
-      .poll(() => failing('slow'), { timeout: 10_000 })
+      .poll(() => failing('slow'), { timeout: 60_000 })
       .toMatchObject({
         ...{ count: 1, device: 'motor-1', error: expect.stringContaining('takes more than') },
       });
-    expect(Date.now() - began).toBeLessThan(10_000);
+    // Without the limit, it would take hours.
+    expect(Date.now() - began).toBeLessThan(60_000);
     await expect.poll(() => failing('wrong'), { timeout: 10_000 }).toMatchObject({ count: 2 });
     expect((await runCli(['alarm', 'show', 'wrong'])).stdout).toMatch(
       /state +quiet, cannot be evaluated\n.*\n.*\nfails +on 2 samples since .*of motor-1: /,

@@ -134,7 +134,7 @@ describe('$SYS', () => {
     await viewer.subscribeAsync('$SYS/broker/#');
     await expect.poll(() => heard.get('$SYS/broker/version')).toMatch(/^aiot /);
     await expect
-      .poll(() => mosquittoTopics.filter((topic) => !heard.has(`$SYS/broker/${topic}`)), { timeout: 5000 })
+      .poll(() => mosquittoTopics.filter((topic) => !heard.has(`$SYS/broker/${topic}`)), { timeout: 20_000 })
       .toEqual([]);
     for (const topic of mosquittoTopics) {
       if (topic === 'version' || topic === 'uptime') continue;

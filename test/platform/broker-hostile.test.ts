@@ -374,7 +374,7 @@ describe('a slow client', () => {
     expect(performance.now() - begun).toBeLessThan(20_000);
     // The broker cuts the connection although the client did not close it. The client notices this when it reads again.
     const cutOff = async () => /^aiot_mqtt_timed_out_total 1$/m.test((await ask(own, '/metrics')).text);
-    await expect.poll(cutOff, { timeout: 20_000 }).toBe(true);
+    await expect.poll(cutOff, { timeout: 9000 }).toBe(true);
     slow.socket.resume();
     await slow.closed;
     expect(slow.packets.filter(({ cmd }) => cmd === 'publish').length).toBeLessThan(300);
@@ -397,7 +397,7 @@ describe('a slow client', () => {
           slow.socket.write(Buffer.from([0xc0, 0]));
           return slow.socket.destroyed;
         },
-        { timeout: 5000, interval: 100 },
+        { timeout: 8000, interval: 100 },
       )
       .toBe(true);
     await writer.endAsync(true);
@@ -416,7 +416,7 @@ describe('connections from one address', () => {
         .on('error', () => {})
         .on('close', () => open--)
         .resume();
-    await expect.poll(() => open, { timeout: 5000 }).toBe(4);
+    await expect.poll(() => open, { timeout: 20_000 }).toBe(4);
     const outcome = () =>
       operator().then(
         (client) => client.endAsync(true).then(() => true),

@@ -61,7 +61,7 @@ describe('a clock set back by a day', () => {
     expect((await own.client.rollouts.get(id)).state).toBe('running');
     later += 2 * 86_400_000;
     await expect
-      .poll(async () => (await own.client.rollouts.get(id)).state, { timeout: 5000 })
+      .poll(async () => (await own.client.rollouts.get(id)).state, { timeout: 20_000 })
       .toBe('failed');
   }, 30_000);
 });

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RegistryClient } from '../../src/lib/api/client.js';
 import { clientFor } from '../../src/lib/api/context.js';
@@ -42,8 +43,11 @@ const crash = (id: string, more: Partial<CrashReport> = {}): CrashReport => ({
   ],
   ...more,
 });
-const send = (name: string, report: object) =>
-  devices.get(name)?.client.publishAsync(`aiot/v1/${name}/crash`, JSON.stringify(report), { qos: 1 });
+/** Sends a report in a later millisecond than the one before, because the lists are sorted by time. */
+const send = async (name: string, report: object) => {
+  await delay(2);
+  await devices.get(name)?.client.publishAsync(`aiot/v1/${name}/crash`, JSON.stringify(report), { qos: 1 });
+};
 const listed = (...flags: string[]) => ok(crashListSchema, ['device', 'crashes', 'list', ...flags]);
 const shown = (id: string) => ok(crashShownSchema, ['device', 'crashes', 'show', id]);
 
@@ -198,7 +202,7 @@ it('gets the crash of a virtual device after its restart', async () => {
     const { code } = await runCli(['device', 'call', 'bench-1', 'crash']);
     expect(code).toBe(0);
     await expect
-      .poll(async () => (await listed('--selector', 'bench-1')).groups.length, { timeout: 5000 })
+      .poll(async () => (await listed('--selector', 'bench-1')).groups.length, { timeout: 20_000 })
       .toBe(1);
     const { groups } = await listed('--selector', 'bench-1');
     const { report, frames } = await shown(groups[0]?.signature ?? '');

@@ -75,8 +75,7 @@ describe('the guide’s broker', () => {
       '14333616,TIME,3.0,20.0,0.5,60.0',
       '',
     ]);
-    for (let i = 0; i < 100 && said.length === 0; i++) await delay(20);
-    expect(said).toEqual([`{"command": "extract-data", "payload" : "${name}"}`]);
+    await expect.poll(() => said).toEqual([`{"command": "extract-data", "payload" : "${name}"}`]);
     board.end(true);
     listener.end(true);
   });
@@ -124,7 +123,7 @@ class Board {
   }
 
   async packet(bytes: number): Promise<Buffer> {
-    for (let i = 0; i < 250 && this.received.length < bytes; i++) await delay(20);
+    for (let i = 0; i < 1000 && this.received.length < bytes; i++) await delay(20);
     const packet = this.received.subarray(0, bytes);
     this.received = this.received.subarray(bytes);
     return packet;

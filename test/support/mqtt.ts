@@ -4,7 +4,7 @@ import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 
 /** Connects without retries, so that a rejected connection is an immediate error. */
 export async function connect(url: string, options: IClientOptions): Promise<MqttClient> {
-  return mqtt.connectAsync(url, { reconnectPeriod: 0, connectTimeout: 5000, ...options }, false);
+  return mqtt.connectAsync(url, { reconnectPeriod: 0, connectTimeout: 20_000, ...options }, false);
 }
 
 /** Connects with the identity in a folder written by provisionDevice. */
