@@ -37,7 +37,7 @@ async function heldConnection(keepalive: number) {
   });
   const stream = (client.streamBuilder as unknown as (self: unknown) => { destroy(): void })(client);
   socket.write(Buffer.concat([connack, publish]));
-  await vi.waitFor(() => expect(wire).toBeDefined());
+  await vi.waitFor(() => expect(wire).toBeDefined(), 20_000);
   return { pings, stream, release: () => wire?.release() };
 }
 
