@@ -50,7 +50,7 @@ describe('an interrupted command', () => {
       });
     child.stdin.write('{"a":1}\n{"a":2}\n');
     while (!said.stderr.includes('Following')) await sleep(20);
-    await sleep(300);
+    await sleep(1000);
     child.kill('SIGINT');
     expect(await ended).toEqual([130, null]);
     expect(said.stderr).toContain('stopped after 2 messages');

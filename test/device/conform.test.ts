@@ -141,6 +141,7 @@ describe('a device that cannot be checked', () => {
     await expect(runCli(['device', 'conform', '--selector', 'nobody'])).resolves.toMatchObject({ code: 4 });
     const device = await start('away-1');
     await device.stop();
+    await expect.poll(async () => (await own.client.devices.get('away-1')).online).toBe(false);
     const away = await runCli(['device', 'conform', '--selector', 'away-1', '--json']);
     expect({ code: away.code, said: away.stdout + away.stderr }).toEqual({
       code: 1,

@@ -254,7 +254,7 @@ describe('a device connected to a broker', () => {
       const payload = Buffer.from(JSON.stringify(desired));
       const topic = 'aiot/v1/dev-1/desired';
       started.aedes.publish({ cmd: 'publish', topic, payload, qos: 1, retain: true, dup: false }, () => {});
-      await expect.poll(() => labels().at(-1), { timeout: 5000 }).toBe(label);
+      await expect.poll(() => labels().at(-1)).toBe(label);
     }
     end.abort();
     const { samples, messages, inferences } = await sensing;

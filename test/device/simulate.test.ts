@@ -87,7 +87,7 @@ describe('device simulate', () => {
         csv,
         '--loop',
         '--speed',
-        '10',
+        '50',
         '--for',
         '800ms',
         '--json',

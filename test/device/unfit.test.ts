@@ -50,10 +50,10 @@ async function started(name: string, options: Partial<SimulateOptions>) {
   await provisionDevice({ client: own.client, name, type: 'virtual', out: identityDir });
   const events: DeviceEvent[] = [];
   const end = new AbortController();
-  const run = () =>
+  const run = (more: Partial<SimulateOptions> = {}) =>
     simulateDevice({
       ...{ identityDir, speed: 10, predict: true, loop: false, seed: 1, signal: end.signal },
-      ...{ onEvent: (event: DeviceEvent) => void events.push(event), ...options },
+      ...{ onEvent: (event: DeviceEvent) => void events.push(event), ...options, ...more },
     });
   return {
     run,
@@ -204,12 +204,15 @@ describe('a simulated device whose model does not fit its source', () => {
     // 250 samples, windows of 50 every 25.
     expect(device.sent()).toEqual([9]);
 
-    const late = await started('late', { recording: csv, forMs: 4000 });
-    const ended = expect(late.run()).rejects.toMatchObject({
+    const late = await started('late', { recording: csv });
+    const running = late.run();
+    await rollOut('late', others);
+    late.end.abort();
+    await running;
+    const { signal } = new AbortController();
+    await expect(late.run({ forMs: 300, signal })).rejects.toMatchObject({
       code: 'AIOT_RECORDING_UNFIT',
       message: expect.stringContaining('does not fit this source'),
     });
-    await rollOut('late', others);
-    await ended;
   }, 60_000);
 });

@@ -206,6 +206,7 @@ describe('with a platform', () => {
     expect(await readdir(crashesFolder('fan'))).toHaveLength(1);
     await runLoop({ ...fakeLoop().options, transient: false, name: 'fan' });
     await expect.poll(async () => (await own.client.crashes.list({ selector: 'fan' })).groups.length).toBe(1);
-    expect(await readdir(crashesFolder('fan'))).toEqual([]);
+    // The report is removed once the platform has confirmed that it is stored.
+    await expect.poll(() => readdir(crashesFolder('fan'))).toEqual([]);
   });
 });

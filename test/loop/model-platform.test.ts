@@ -225,7 +225,7 @@ describe('the connection to the platform', () => {
     await promote(name, await push(name, bundleOf(name, 1)));
     const keeper = await open(`${name}@production`, { pollMs: 20 });
     await promote(name, await push(name, bundleOf(name, 2)));
-    await expect.poll(() => keeper.current().version, { timeout: 5000 }).toBe(2);
+    await expect.poll(() => keeper.current().version).toBe(2);
   });
 });
 

@@ -210,7 +210,7 @@ it('an output retries a prediction that timed out, without blocking the loop', a
   });
   const started = performance.now();
   outputs.put(answer(0));
-  expect(performance.now() - started).toBeLessThan(50);
+  expect(performance.now() - started).toBeLessThan(250);
   await outputs.settled();
   expect(outputs.states()[0]).toMatchObject({ connected: false, waiting: 1 });
   expect(outputs.states()[0]!.lastError).toContain('AIOT_TIMEOUT');
@@ -233,9 +233,10 @@ it('outputs close all connections at shutdown, even if the peers never respond',
   const outputs = await open(far, { writeTimeoutMs: 200 });
   outputs.put(answer(0));
   await until(() => outputs.states().every(({ lastError }) => lastError?.includes('AIOT_TIMEOUT')));
-  expect(lines.size).toBeGreaterThan(1);
+  // Each of them has a connection, except for the moment before its next attempt.
+  await until(() => lines.size > 1);
   await outputs.close();
-  await until(() => lines.size === 0, 2000);
+  await until(() => lines.size === 0);
 });
 
 it('an output continues in memory if its disk is not writable', async () => {

@@ -126,15 +126,20 @@ describe('a loop', () => {
 
   it('ends after the requested time, or when it is stopped', async () => {
     const timed = fakeLoop(undefined, undefined, { live: true });
-    expect(await runLoop({ ...timed.options, forMs: 50 })).toMatchObject({ ended: 'time', samples: 500 });
+    expect(await runLoop({ ...timed.options, forMs: 1000 })).toMatchObject({ ended: 'time', samples: 500 });
     expect(timed.sensing.closed).toBe(true);
     const stop = new AbortController();
     const told = fakeLoop(undefined, undefined, { live: true });
+    let samples = () => 0;
     const ending = runLoop({
       ...told.options,
       signal: stop.signal,
-      onOpen: () => setTimeout(() => stop.abort(), 50),
+      onOpen({ monitor }) {
+        samples = () => monitor.status().sensor.samples;
+      },
     });
+    await expect.poll(() => samples()).toBe(500);
+    stop.abort();
     expect(await ending).toMatchObject({ ended: 'stopped', samples: 500 });
     expect(told.outputs.closed).toBe(true);
   });
@@ -147,21 +152,26 @@ describe('a loop', () => {
 
   it('reports its status while it runs', async () => {
     const { options } = fakeLoop(undefined, undefined, { live: true });
-    const states: string[] = [];
-    await runLoop({
+    const stop = new AbortController();
+    let atFirst: string | undefined;
+    let now = (): unknown => undefined;
+    const ended = runLoop({
       ...options,
-      forMs: 60,
-      onOpen: ({ monitor }) => {
-        states.push(monitor.status().state);
-        setTimeout(() => {
-          const status = monitor.status();
-          states.push(status.state);
-          expect(status).toMatchObject({ windows: 19, sensor: { samples: 500, connected: true } });
-          expect(status.last?.label).toBeTypeOf('string');
-        }, 30);
+      signal: stop.signal,
+      onOpen({ monitor }) {
+        atFirst = monitor.status().state;
+        now = () => monitor.status();
       },
     });
-    expect(states).toEqual(['waiting', 'running']);
+    await expect
+      .poll(() => now())
+      .toMatchObject({
+        ...{ state: 'running', windows: 19, sensor: { samples: 500, connected: true } },
+        last: { label: expect.any(String) },
+      });
+    expect(atFirst).toBe('waiting');
+    stop.abort();
+    await ended;
   });
 });
 

@@ -18,8 +18,11 @@ const long = process.env.AIOT_LONG === '1';
 /** Duration of each step of the mill, ms. */
 process.env.MILL_MS = '150';
 
-/** Starts a runner in a separate process, and collects its output. */
-function runnerOf(dir: string): {
+/** Starts a runner in a separate process, and collects its output. @param stepMs duration of each step */
+function runnerOf(
+  dir: string,
+  stepMs = Number(process.env.MILL_MS),
+): {
   child: ChildProcess;
   says(line: string): Promise<void>;
   gone: Promise<unknown>;
@@ -28,6 +31,7 @@ function runnerOf(dir: string): {
   const child = spawn(process.execPath, ['--import', 'tsx', program, dir], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, MILL_MS: String(stepMs) },
   });
   const said = new Set<string>();
   const waiting: [string, () => void][] = [];
@@ -45,7 +49,7 @@ function runnerOf(dir: string): {
 
 it.skipIf(process.platform !== 'linux')(
   'a pipeline reaches the same result however often its runner is killed, and leaves no step running',
-  { timeout: long ? 600_000 : 60_000 },
+  { timeout: long ? 600_000 : 180_000 },
   async () => {
     for (let round = 0; round < (long ? 60 : 3); round++) {
       const { dir, ran } = await mill();
@@ -84,10 +88,11 @@ it('a pipeline run removes partial files left by a killed runner', async () => {
 
 it.skipIf(process.platform !== 'linux')(
   'aiot pipeline cancel ends a run and its steps, and the run resumes where it stopped',
-  { timeout: 60_000 },
+  { timeout: 180_000 },
   async () => {
     const { dir, ran } = await mill();
-    const runner = runnerOf(dir);
+    // The two steps in the middle must not end before they are cancelled.
+    const runner = runnerOf(dir, 2000);
     await runner.says('left running');
     const cancelled = await cancelPipeline({ dir });
     await runner.gone;

@@ -5,6 +5,7 @@ import { deliveriesOf, type Message, type Source } from '../../src/lib/stream/me
 import { openSink, openSource } from '../../src/lib/stream/open.js';
 import { tail } from '../../src/lib/stream/tail/tail.js';
 import { startBroker, type TestBroker } from '../support/broker.js';
+import { freePort } from '../support/free-port.js';
 
 const closing: { close(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -78,17 +79,19 @@ describe('an MQTT stream', () => {
   });
 
   it('survives a broker restart', async () => {
-    const first = await startBroker();
-    const { port } = first;
+    // A port that no connection can take while the broker is down.
+    const port = await freePort();
+    const first = await startBroker({ port });
     const states: string[] = [];
     const source = await openSource(`mqtt://127.0.0.1:${port}/t`, { onState: (state) => states.push(state) });
     closing.push(source);
     await first.close();
-    await broker({ port });
-    while (!states.includes('connected')) await delay(20);
+    const subscribed = new Promise<void>((resolve) => {
+      void broker({ port, prepare: (aedes) => aedes.once('subscribe', () => resolve()) });
+    });
+    await subscribed;
     const sink = await openSink(`mqtt://127.0.0.1:${port}/t`);
     closing.push(sink);
-    await delay(100);
     const taking = take(source, 1);
     await sink.write([{ topic: 't', payload: Buffer.from('again') }]);
     expect(String((await taking)[0]?.payload)).toBe('again');

@@ -179,7 +179,7 @@ describe('aiot dashboard', () => {
         process.env.DISPLAY = ':7';
         process.env.PATH = `${dirname(opener)}:${path}`;
         const opened = await runCli(['dashboard', '--open', '--json']);
-        await expect.poll(() => existsSync(told), { timeout: 5000 }).toBe(true);
+        await expect.poll(() => existsSync(told)).toBe(true);
         const page = (await readFile(told, 'utf8')).trim();
         expect(page).not.toContain('login');
         expect((await stat(page)).mode & 0o777).toBe(0o600);

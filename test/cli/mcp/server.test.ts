@@ -32,7 +32,7 @@ beforeAll(async () => {
     stderr: 'ignore' as const,
   };
   await client.connect(new StdioClientTransport(transport));
-}, 30_000);
+});
 afterAll(async () => {
   await client.close();
   rmSync(folder, { recursive: true, force: true });
@@ -74,7 +74,7 @@ describe('MCP tools', () => {
     expect(structured).toMatchObject({ exit: 0, result: { code: 'AIOT_USAGE', exit: 2 } });
     expect(JSON.parse(text)).toEqual(structured?.result);
     expect((await call('context_list')).structured).toEqual({ exit: 0, result: [] });
-  }, 30_000);
+  });
 
   it('respond to two concurrent calls, and report errors with their codes', async () => {
     const [one, other] = await Promise.all([
@@ -83,7 +83,7 @@ describe('MCP tools', () => {
     ]);
     expect(one.structured?.result.code).toBe('AIOT_CSV_COLUMNS');
     expect(other).toMatchObject({ isError: true, text: expect.stringContaining('AIOT_FILE_NOT_FOUND') });
-  }, 30_000);
+  });
 
   it('never treat a value as a flag, and reject unknown arguments', async () => {
     const { text } = await call('model_inspect', { file: '--help' });
@@ -93,7 +93,7 @@ describe('MCP tools', () => {
       expect((await call('data_schema', given)).text).toContain('AIOT_USAGE');
     expect(readdirSync(folder)).toEqual([]);
     await expect(call('token_create')).rejects.toThrow('unknown tool token_create');
-  }, 30_000);
+  });
 });
 
 describe('a call that makes changes', () => {
@@ -116,7 +116,7 @@ describe('a call that makes changes', () => {
     // The attempt with other arguments has used up the token.
     expect((await call('init', { ...asked, approval_token: other.token })).isError).toBe(true);
     expect(existsSync(join(folder, 'elsewhere'))).toBe(false);
-  }, 60_000);
+  });
 
   it('needs no further confirmation: approval implies --yes', async () => {
     const before = await readContexts();
@@ -130,7 +130,7 @@ describe('a call that makes changes', () => {
     const done = await call('context_remove', { name: 'old', approval_token: token });
     expect(done.structured).toEqual({ exit: 0, result: { removed: 'old', current: null } });
     await writeContexts(before);
-  }, 30_000);
+  });
 
   it('is rejected if its approval is expired or forged', async () => {
     const waiting = await askedFor(idIn((await call('init', { dir: 'late' })).text));
@@ -141,7 +141,7 @@ describe('a call that makes changes', () => {
       );
     expect(existsSync(join(folder, 'late'))).toBe(false);
     await expect(askedFor(waiting.id, Date.now() + 3_700_000)).rejects.toThrow('is waiting for approval');
-  }, 30_000);
+  });
 
   it('can be approved only on a terminal, with control characters escaped', async () => {
     const id = idIn((await call('init', { dir: 'a\u001b[2Kb\u202e' })).text);
@@ -149,7 +149,7 @@ describe('a call that makes changes', () => {
     expect(await runCli(['mcp', 'approve', 'ffffffff'])).toMatchObject({ code: 4 });
     expect(lineOf(await askedFor(id))).toContain('a\\u{1b}[2Kb\\u{202e}');
     expect(readdirSync(join(configFolder(), 'mcp')).length).toBeGreaterThan(0);
-  }, 30_000);
+  });
 });
 
 describe('the MCP server', () => {
@@ -193,7 +193,7 @@ describe('the MCP server', () => {
     expect(await hear()).toEqual({ jsonrpc: '2.0', id: 5, result: {} });
     child.stdin.end();
     expect(await ended).toEqual([0, null]);
-  }, 30_000);
+  });
 
   it('runs four calls at a time, ends a canceled call, and ends the rest on exit', async () => {
     // A platform that accepts connections but never responds, so that every call to it waits.
@@ -225,5 +225,5 @@ describe('the MCP server', () => {
     expect(await ended).toEqual([0, null]);
     await expect.poll(() => open.size, { timeout: 10_000 }).toBe(0);
     await new Promise((resolve) => silent.close(resolve));
-  }, 60_000);
+  });
 });

@@ -79,7 +79,7 @@ describe('an Industrial I/O device without a buffer', () => {
     await iterator.next();
     await tree.set('in_accel_y_raw', '');
     const coming = iterator.next();
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await expect.poll(() => source.faults.retries).toBeGreaterThan(0);
     await tree.set('in_accel_y_raw', '12');
     const { lost, values } = (await coming).value as SampleBatch;
     expect(lost).toBeGreaterThan(0);

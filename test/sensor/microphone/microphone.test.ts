@@ -2,6 +2,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../../src/lib/core/time.js';
 import {
   createWindows,
   listMicrophones,
@@ -110,14 +111,33 @@ describe('a microphone', () => {
   });
 
   it('counts overruns, and the samples lost in them', async () => {
+    const step = (name: string) => join(folder, name);
     const path = await program(`
+      const { existsSync } = require('node:fs');
+      /** Acts once the test has created this file. */
+      const once = (file, act) => {
+        const looking = setInterval(() => {
+          if (!existsSync(file)) return;
+          clearInterval(looking);
+          act();
+        }, 10);
+      };
       process.stdout.write(Buffer.alloc(1600));
-      setTimeout(() => process.stderr.write('overrun!!! (at least 250.000 ms long)\\n'), 100);
-      setTimeout(() => process.stdout.write(Buffer.alloc(1600)), 300);
+      once(${JSON.stringify(step('overrun'))}, () => process.stderr.write('overrun!!! (at least 250.000 ms long)\\n'));
+      once(${JSON.stringify(step('more'))}, () => process.stdout.write(Buffer.alloc(1600)));
       setInterval(() => {}, 1000);
     `);
-    source = await openMicrophone('alsa://default?rate=8000', { program: path });
-    const [first, second] = (await take(source, 1600)) as [SampleBatch, SampleBatch];
+    let now = 1_800_000_000_000;
+    const clock = { ...systemClock, monotonic: () => now, now: () => now };
+    const opened = await openMicrophone('alsa://default?rate=8000', { program: path, clock });
+    source = opened;
+    const batches = opened[Symbol.asyncIterator]();
+    const first = (await batches.next()).value as SampleBatch;
+    await writeFile(step('overrun'), '');
+    await expect.poll(() => opened.faults.overruns).toBe(1);
+    now += 300;
+    await writeFile(step('more'), '');
+    const second = (await batches.next()).value as SampleBatch;
     // 300 ms passed, 100 ms of which are in the second chunk.
     expect(second.lost).toBeGreaterThan(1000);
     expect(second.lost).toBeLessThan(3500);

@@ -199,6 +199,7 @@ describe('a folder of pictures', () => {
     const reading = (async () => {
       for await (const _ of deliveriesOf(source)) taken++;
     })();
+    await expect.poll(() => taken).toBe(16);
     await new Promise((resolve) => setTimeout(resolve, 200));
     expect(taken).toBe(16);
     await source.close();

@@ -64,7 +64,7 @@ it.each([6, 45])(
 );
 
 it('a Kafka producer keeps sequence numbers when another write fails, so a lost response causes no duplicates', async () => {
-  const kafka = fakeKafka([1, 2], 'timeout=1s');
+  const kafka = fakeKafka([1, 2], 'timeout=2s');
   const producer = producerTo(kafka);
   await producer.write([...messages(0, 'before'), ...messages(1, 'before')]);
   kafka.before = async ({ partition }) => {
@@ -74,7 +74,7 @@ it('a Kafka producer keeps sequence numbers when another write fails, so a lost 
     if (partition === 1) throw new Error('the answer is lost');
   };
   const given = producer.write(messages(0, 'given up'));
-  await delay(700);
+  await delay(1000);
   const other = producer.write(messages(1, 'once'));
   await expect(given).rejects.toMatchObject({ code: 'AIOT_BROKER_UNREACHABLE' });
   kafka.before = async () => {};

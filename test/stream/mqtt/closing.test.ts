@@ -15,14 +15,14 @@ it('an MQTT source with a full queue closes while the broker is still sending', 
   // Previously, this looped forever, because a queue that has ended is never full but never accepts anything.
   await source.close();
   await broker.close();
-}, 15_000);
+});
 
 it('an MQTT source reads a session with more messages than fit into the queue, sent before the SUBACK', async () => {
   const broker = await startBroker();
   const url = `mqtt://127.0.0.1:${broker.port}/t?qos=1&clientId=back&clean=false`;
   await (await openSource(url)).close();
   await Promise.all(Array.from({ length: 300 }, (_, n) => flood(broker, n)));
-  const source = await openSource(url, { overflow: 'wait', queue: 10, connectTimeoutMs: 5000 });
+  const source = await openSource(url, { overflow: 'wait', queue: 10 });
   const seen = new Set<number>();
   for await (const delivery of deliveriesOf(source)) {
     seen.add(delivery.message.payload[0] ?? -1);
@@ -31,7 +31,7 @@ it('an MQTT source reads a session with more messages than fit into the queue, s
   }
   await source.close();
   await broker.close();
-}, 20_000);
+});
 
 it('an MQTT source gives up on a broker that does not acknowledge a subscription', async () => {
   const server = createServer((socket) => {
@@ -44,7 +44,7 @@ it('an MQTT source gives up on a broker that does not acknowledge a subscription
   const opening = openSource(`mqtt://127.0.0.1:${port}/t?version=3.1.1`, { connectTimeoutMs: 300 });
   await expect(opening).rejects.toMatchObject({ code: 'AIOT_BROKER_UNREACHABLE' });
   server.close();
-}, 10_000);
+});
 
 function flood({ aedes }: Awaited<ReturnType<typeof startBroker>>, n: number): Promise<void> {
   return new Promise((resolve) => {

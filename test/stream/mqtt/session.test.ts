@@ -153,7 +153,7 @@ describe('an MQTT session', () => {
     aedes.on('ack', () => acked++);
     const { clients } = aedes as unknown as { clients: Record<string, { conn: Socket }> };
     clients.b2?.conn.destroy();
-    await expect.poll(() => states, { timeout: 5000 }).toContain('connected');
+    await expect.poll(() => states).toContain('connected');
     await delay(300);
     for (const { ack } of held) ack();
     await expect.poll(() => acked).toBe(2);
@@ -262,13 +262,14 @@ describe('the admin client of an MQTT broker', () => {
   });
 
   it('lists topics with their rates', async () => {
-    const { port } = await broker();
+    const { port, aedes } = await broker();
     const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t`));
     await sink.write([{ topic: 'kept', payload: Buffer.from('x'), retain: true }]);
     const admin = closed(await openAdmin(`mqtt://127.0.0.1:${port}`));
-    const hearing = admin.topics({ listenMs: 600 });
-    await delay(300);
-    await sink.write(messages(texts(6), 'live'));
+    const subscribed = new Promise<void>((resolve) => aedes.once('subscribe', () => resolve()));
+    const hearing = admin.topics({ listenMs: 1200 });
+    await subscribed;
+    await sink.write(messages([...texts(6), ...texts(6)], 'live'));
     const topics = await hearing;
     expect(topics.map(({ topic, rate, byteRate }) => ({ topic, rate, byteRate }))).toEqual([
       { topic: 'kept', rate: 0, byteRate: 0 },

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openSink } from '../../../src/lib/stream/open.js';
+import { freePort } from '../../support/free-port.js';
 import { startTcp } from './servers.js';
 
 const ending: (() => Promise<unknown>)[] = [];
@@ -58,12 +59,11 @@ describe('a TCP destination', () => {
   });
 
   it('may become reachable after its messages are written', async () => {
-    const held = await startTcp(() => {});
-    await held.stop();
-    const sink = await openSink(`tcp://127.0.0.1:${held.port}`);
+    const port = await freePort();
+    const sink = await openSink(`tcp://127.0.0.1:${port}`);
     const written = sink.write([message('x')]);
     await delay(500);
-    const late = await startTcp((socket) => socket.on('data', () => socket.write('ok')), held.port);
+    const late = await startTcp((socket) => socket.on('data', () => socket.write('ok')), port);
     ending.push(late.stop);
     await written;
     await sink.close();

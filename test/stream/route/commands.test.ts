@@ -274,16 +274,19 @@ test('states are printed as lines: losses and recoveries immediately, progress p
 });
 
 describe('shortly after the start, a bridge names', () => {
-  /** Runs a bridge for at most 3 s. */
-  async function firstLines(from: string, to: string) {
+  /** Runs a bridge until it reports unreachable addresses, or for `ms` after its first line. */
+  async function firstLines(from: string, to: string, ms = 20_000) {
     const route = { ...bridgeRoute({ from, to }), name: 'r' };
     const stop = new AbortController();
-    const timer = setTimeout(() => stop.abort(), 3000);
+    let timer: NodeJS.Timeout | undefined;
     const lines: string[] = [];
     let endpoints: readonly string[] = [];
     await runWatched([route], {
       signal: stop.signal,
-      onLine: (line) => lines.push(line),
+      onLine(line) {
+        lines.push(line);
+        timer ??= setTimeout(() => stop.abort(), ms);
+      },
       onUnreachable: (all) => {
         endpoints = all;
         stop.abort();
@@ -320,7 +323,11 @@ describe('shortly after the start, a bridge names', () => {
       silent.listen(0, '127.0.0.1', () => resolve((silent.address() as { port: number }).port));
     });
     const from = `mqtt://127.0.0.1:${port}`;
-    const { lines, endpoints } = await firstLines(`${from}/in`, `file:${join(folder, 'silent.ndjson')}`);
+    const { lines, endpoints } = await firstLines(
+      `${from}/in`,
+      `file:${join(folder, 'silent.ndjson')}`,
+      1000,
+    );
     silent.close();
     expect(lines).toEqual([`r: source ${from}: no response yet; still waiting`]);
     expect(endpoints).toEqual([]);

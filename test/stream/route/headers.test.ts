@@ -92,7 +92,7 @@ async function publish(topic: string, list: readonly Header[]): Promise<void> {
 }
 
 const stored = async ({ sink }: Awaited<ReturnType<typeof bridge>>): Promise<OutgoingMessage> => {
-  await expect.poll(() => sink.written.length, { timeout: 5000 }).toBe(1);
+  await expect.poll(() => sink.written.length).toBe(1);
   return sink.written[0]!;
 };
 
