@@ -7,6 +7,7 @@ import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
 import { createNativeDevice, type NativeDevice } from '../../src/lib/device/native/device.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { freePort } from '../support/free-port.js';
 import { motionSamples } from '../support/motion-bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { push } from '../support/push.js';
@@ -29,7 +30,8 @@ describeReal('native', 'a native device whose platform is restarted', () => {
 
   beforeAll(async () => {
     await nativeProgram();
-    own = await testPlatform();
+    // The platform stops and returns at these ports, which systems assign to no other connection meanwhile.
+    own = await testPlatform({ httpPort: await freePort(), mqttPort: await freePort() });
   }, 300_000);
   afterAll(async () => {
     await device?.stop();
@@ -45,7 +47,7 @@ describeReal('native', 'a native device whose platform is restarted', () => {
       socket.resetAndDestroy();
     }).listen(port, '127.0.0.1');
     await once(server, 'listening');
-    await expect.poll(() => came, { timeout: 10_000 }).toBeGreaterThanOrEqual(connections);
+    await expect.poll(() => came, { timeout: 20_000 }).toBeGreaterThanOrEqual(connections);
     server.close();
     await once(server, 'close');
   }
@@ -57,7 +59,7 @@ describeReal('native', 'a native device whose platform is restarted', () => {
     const back = of('online');
     await own.client.close();
     await own.platform.stop();
-    await expect.poll(() => of('offline'), { timeout: 10_000 }).toBe(offline + 1);
+    await expect.poll(() => of('offline'), { timeout: 20_000 }).toBe(offline + 1);
     const ports = { httpPort: Number(new URL(http).port), mqttPort: Number(new URL(mqtts).port) };
     if (refused > 0) await unready(ports.mqttPort, refused);
     await own.start(ports);
@@ -106,6 +108,8 @@ describeReal('native', 'a native device whose platform is restarted', () => {
     const { id } = await own.client.rollouts.start(release);
     await restart();
     expect((await rolloutEnd(own.client, id)).devices).toMatchObject([{ state: 'committed' }]);
-    expect(device.reported).toMatchObject({ state: 'COMMITTED', model: { name: 'motion', version } });
+    await expect
+      .poll(() => device.reported)
+      .toMatchObject({ state: 'COMMITTED', model: { name: 'motion', version } });
   }, 60_000);
 });

@@ -67,14 +67,14 @@ describeReal('mosquitto', 'telemetry from a board over MQTT', () => {
     for (let seq = 0; seq < 15; seq++) publish(seq);
     publish(14);
     mosquittoPub(broker.port, 'aiot/v1/board-2/telemetry/motion', telemetry(15));
-    await until(() => total(read) === 150);
+    await until(() => total(read) === 150 && read.seen.x.length === 150);
     expect(read.seen.x).toEqual(Array.from({ length: 150 }, (_, i) => i));
     expect(read.seen.times.slice(0, 3)).toEqual([start, start + 10, start + 20]);
 
     await broker.restart({ downMs: 300 });
     await until(() => read.sensing.connected === true && read.sensing.faults.reconnects === 1);
     for (let seq = 20; seq < 30; seq++) publish(seq);
-    await until(() => total(read) === 250);
+    await until(() => total(read) === 250 && read.seen.x.length === 250);
     expect(read.seen.breaks).toEqual([150]);
     expect(read.seen.x.slice(150)).toEqual(Array.from({ length: 100 }, (_, i) => 200 + i));
     expect(read.sensing.rates()).toMatchObject({ lost: 50, gaps: 1 });
@@ -108,7 +108,7 @@ describeReal('socat', 'an edge board that forwards samples over a serial line', 
     board.stdin.write(
       `starting up, please wait\r\n${Array.from({ length: 120 }, (_, n) => line(n)).join('')}5120;12`,
     );
-    await until(() => total(read) === 120);
+    await until(() => total(read) === 120 && read.seen.x.length === 120);
     // It removes its link when it ends, which must not be the next board's.
     const gone = once(board, 'exit');
     board.kill();
@@ -118,7 +118,7 @@ describeReal('socat', 'an edge board that forwards samples over a serial line', 
     await until(() => read.sensing.connected === true);
     // The restarted board counts from its start.
     again.stdin.write(Array.from({ length: 120 }, (_, n) => line(n - 400)).join(''));
-    await until(() => total(read) === 240);
+    await until(() => total(read) === 240 && read.seen.x.length === 240);
     expect(read.seen.x.slice(0, 120)).toEqual(Array.from({ length: 120 }, (_, n) => n));
     expect(read.seen.breaks).toEqual([120]);
     expect(read.seen.x.at(-1)).toBe(119 - 400);
@@ -150,11 +150,10 @@ describeReal('nats', 'records over NATS', () => {
       if (n % 200 === 0) await client.flush();
     }
     await client.flush();
-    await until(() => total(read) === count - 1);
+    await until(() => total(read) === count - 1 && read.seen.x.length > 1940);
     const { x, times, breaks } = read.seen;
     expect(breaks).toEqual([]);
     expect(read.sensing.rates()).toMatchObject({ lost: 1, gaps: 1 });
-    expect(times.length).toBeGreaterThan(1940);
     times.forEach((t, i) => {
       expect(t - times[0]!).toBeCloseTo(i * 10, 3);
       // Over a gap of 19 ms, the error of linear interpolation is the distance between the curve and the
@@ -162,9 +161,10 @@ describeReal('nats', 'records over NATS', () => {
       const nearHole = Math.abs(t - start - (1000 * 1000) / 104.3) < 100;
       expect(Math.abs(x[i]! - tone(t - start))).toBeLessThan(nearHole ? 8e-3 : 2e-4);
     });
-    expect(read.events.map(({ text }) => text)).toEqual([
-      'samples at 104.30 Hz are resampled to 100 Hz',
+    // The order depends on how many records arrive together.
+    expect(read.events.map(({ text }) => text).sort()).toEqual([
       'a message is not a sample: expected z in the message, got n, t, x, y (1 so far)',
+      'samples at 104.30 Hz are resampled to 100 Hz',
     ]);
   });
 
@@ -186,12 +186,12 @@ describeReal('nats', 'records over NATS', () => {
     const read = await reading(
       `${server.url}/samples?stream=SAMPLES&from=beginning&columns=n,t,x,y,z&seq=n&time=t`,
     );
-    await until(() => total(read) === 200);
+    await until(() => total(read) === 200 && read.seen.x.length === 200);
     await server.kill();
     await until(() => read.sensing.connected === false);
     await server.start();
     await publish(200, 300);
-    await until(() => total(read) === 300);
+    await until(() => total(read) === 300 && read.seen.x.length === 300);
     expect(read.seen.x).toEqual(Array.from({ length: 300 }, (_, i) => i));
     expect(read.seen.breaks).toEqual([]);
     expect(read.sensing.rates()).toMatchObject({ lost: 0, gaps: 0 });
