@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Dashboard, dashboard, expectAccessible, expectLooks } from '../support/dashboard.js';
+import { freePort } from '../support/free-port.js';
 import { describeReal } from '../support/real.js';
 
 describeReal('chromium', 'the dashboard in a browser', () => {
   let own: Dashboard;
   beforeAll(async () => {
-    own = await dashboard();
+    own = await dashboard({ httpPort: await freePort() });
   });
   afterAll(() => own.stop());
 

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
+import { freePort } from '../support/free-port.js';
 import { publish, type RawMqtt } from '../support/raw-mqtt.js';
 import { connectFour } from '../support/raw-mqtt5.js';
 import { describeReal } from '../support/real.js';
@@ -10,7 +11,8 @@ describeReal('chromium', 'the live tail', () => {
   let own: Dashboard;
   let client: RawMqtt;
   beforeAll(async () => {
-    own = await dashboard({ plain: { port: 0 } });
+    const ports = { httpPort: await freePort(), mqttPort: await freePort() };
+    own = await dashboard({ ...ports, plain: { port: 0 } });
     client = await connectFour(own.platform);
   });
   afterAll(async () => {

@@ -35,7 +35,7 @@ describeReal('chromium', 'training run pages', () => {
       [2, 3, 4, 5].map((i) => publishedRun(i)),
     );
     await page.getByText('aiot model runs compare').waitFor();
-    expect(await page.locator('.coordinates .run').count()).toBe(5);
+    await expect.poll(() => page.locator('.coordinates .run').count()).toBe(5);
     // A failed run is listed, but not plotted, and a leak disqualifies the run with the highest accuracy.
     await client.trainingRuns.publish('watch', [
       publishedRun(6, {
