@@ -4,6 +4,7 @@
 # everything recovers with all devices.
 #
 # Needs docker, k3d 5, kubectl, openssl, npm and 8 GB of memory, downloads images, and takes about 15 minutes. KEEP=1 keeps the cluster.
+# BROKER=nats connects the devices to three NATS servers instead of Mosquitto, and deletes one of them, too.
 set -eu
 cd "$(dirname "$0")/../.."
 for program in docker k3d kubectl openssl npm; do
@@ -41,6 +42,12 @@ ready() {
   in_pods rollout status deployment/platform --timeout=600s
 }
 
+case "${BROKER:-mosquitto}" in
+  mosquitto) broker='{}' ;;
+  nats) broker='{ engine: nats, servers: 3 }' ;;
+  *) echo 'expected BROKER=mosquitto or BROKER=nats' >&2; exit 2 ;;
+esac
+
 step 'image'
 npm run build >/dev/null
 version=$(node -p "require('./package.json').version")
@@ -57,12 +64,13 @@ kubectl -n cert-manager wait --for=condition=Available deployment --all --timeou
 kubectl -n cnpg-system wait --for=condition=Available deployment --all --timeout=300s
 
 step 'installation'
-cat >"$work/deploy.yaml" <<'YAML'
+cat >"$work/deploy.yaml" <<YAML
 name: aiot
 hosts: [localhost, 127.0.0.1]
 platform: { replicas: 3 }
 database: { instances: 3, size: 2Gi }
 objects: { servers: 3, size: 2Gi }
+broker: $broker
 kafka: false
 argo: false
 YAML
@@ -105,7 +113,11 @@ all_online
 
 primary=$(in_pods get cluster database -o jsonpath='{.status.currentPrimary}')
 replica=$(in_pods get pods -l app.kubernetes.io/name=platform -o name | head -1)
-for lost in "pod/$primary" pod/objects-0 "$replica"; do
+case "${BROKER:-mosquitto}" in
+  nats) server=pod/broker-0 ;;
+  *) server= ;;
+esac
+for lost in "pod/$primary" pod/objects-0 "$replica" $server; do
   step "without $lost"
   in_pods delete "$lost" --grace-period=0 --force --wait=false
   sleep 20
