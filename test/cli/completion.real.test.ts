@@ -28,7 +28,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 const run = (program: string, args: string[]) =>
   spawnSync(program, args, {
     encoding: 'utf8',
-    timeout: 30_000,
+    timeout: 80_000,
     cwd: folder,
     env: {
       PATH: process.env.PATH,

@@ -27,14 +27,14 @@ describe('a monitor on a simulated chip', () => {
     chip.onOutput((bytes) => {
       heard += bytes.length;
     });
-    const signal = AbortSignal.timeout(10_000);
+    const signal = AbortSignal.timeout(60_000);
     const options = { port: served.address, baud: 115_200, onEvent: () => undefined, signal };
     await monitor({ ...options, forMs: 300 });
     const untouched = heard;
     const texts: string[] = [];
     await monitor({
       ...options,
-      ...{ reset: true, forMs: 500 },
+      ...{ reset: true, until: /rst:0x/ },
       onEvent: (event) => event.event === 'line' && texts.push(event.text),
     });
     expect(untouched).toBe(0);
@@ -69,13 +69,13 @@ describeReal('socat', 'a monitor on a local port', () => {
     const done = monitor({
       ...{ port: link, baud: 115_200, until: /^second$/ },
       onEvent: (event) => events.push(event),
-      signal: AbortSignal.timeout(20_000),
+      signal: AbortSignal.timeout(60_000),
     });
     const first = plug();
     await connected(1);
     first.stdin?.write('first\n');
     await vi.waitFor(() => expect(events.at(-1)).toMatchObject({ event: 'line', text: 'first' }), {
-      timeout: 5000,
+      timeout: 20_000,
     });
     await unplug(first);
     const second = plug();
@@ -101,7 +101,7 @@ describeReal('socat', 'a monitor on a pty', () => {
       stdio: ['pipe', 'ignore', 'ignore'],
     });
     ends.push(() => board.kill());
-    await vi.waitFor(() => readlink(link), { timeout: 5000 });
+    await vi.waitFor(() => readlink(link), { timeout: 20_000 });
     board.stdin?.write('early\n');
     await new Promise((resolve) => setTimeout(resolve, 300));
     const done = monitor({

@@ -1,6 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,6 +14,7 @@ import { SimulatedChip } from '../../src/lib/flash/rom/chip.js';
 import { serveChip } from '../../src/lib/flash/rom/serve.js';
 import { root } from '../support/cli.js';
 import { esptool } from '../support/esptool.js';
+import { freePort } from '../support/free-port.js';
 import { describeReal, python } from '../support/real.js';
 import { FakeLine } from './fake-line.js';
 
@@ -34,14 +34,6 @@ function start(program: string, args: string[], env = {}): { child: ChildProcess
     createInterface({ input: stream }).on('line', (line) => lines.push(line));
   ends.push(() => child.kill('SIGKILL'));
   return { child, lines };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address ? address.port : 0;
 }
 
 async function open(address: string) {

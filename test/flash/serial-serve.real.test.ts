@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openLine } from '../../src/lib/flash/port/open-line.js';
 import { serveEventSchema } from '../../src/lib/flash/port/rfc2217-server.js';
 import { runCli } from '../support/cli.js';
+import { freePort } from '../support/free-port.js';
 import { describeReal } from '../support/real.js';
 
 describe('aiot board share', () => {
@@ -33,7 +34,7 @@ describeReal('socat', 'aiot board share with a port', () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-serve-'));
     const link = join(folder, 'port');
     echo = spawn('socat', [`PTY,raw,echo=0,link=${link}`, 'PIPE'], { stdio: 'ignore' });
-    port = await vi.waitFor(() => readlink(link), { timeout: 5000 });
+    port = await vi.waitFor(() => readlink(link), { timeout: 20_000 });
   });
   afterEach(async () => {
     const gone = once(echo, 'exit');
@@ -43,7 +44,7 @@ describeReal('socat', 'aiot board share with a port', () => {
 
   /** Shares the port while `act` runs, then stops as with Ctrl-C. */
   async function meanwhile(argv: string[], act: (tcpPort: number) => Promise<void>) {
-    const tcpPort = 20_000 + (process.pid % 20_000);
+    const tcpPort = await freePort();
     const run = runCli(['board', 'share', '--port', port, '--listen', String(tcpPort), '--json', ...argv]);
     try {
       await act(tcpPort);
@@ -89,7 +90,7 @@ describeReal('socat', 'aiot board share with a port', () => {
         stdio: 'ignore',
       });
       try {
-        const other = await vi.waitFor(() => readlink(join(folder, 'second')), { timeout: 5000 });
+        const other = await vi.waitFor(() => readlink(join(folder, 'second')), { timeout: 20_000 });
         const { servePort } = await import('../../src/lib/flash/port/rfc2217-server.js');
         const signal = AbortSignal.timeout(5000);
         const again = servePort({ path: other, baud: 115_200, port: tcpPort, signal });

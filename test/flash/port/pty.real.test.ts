@@ -21,7 +21,7 @@ async function ptyPair(): Promise<{ near: string; far: string; socat: ChildProce
   const [near, far] = [join(folder, 'near'), join(folder, 'far')];
   const socat = spawn('socat', [`pty,raw,echo=0,link=${near}`, `pty,raw,echo=0,link=${far}`]);
   started.push(socat);
-  for (let i = 0; i < 100 && !(existsSync(near) && existsSync(far)); i++) {
+  for (let i = 0; i < 1000 && !(existsSync(near) && existsSync(far)); i++) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   return { near, far, socat };
@@ -62,9 +62,12 @@ describeReal('socat', 'a line over a pty', () => {
 
   it('is locked: opening it again reports the program that uses it, and succeeds after its release', async () => {
     const { near } = await ptyPair();
-    const other = spawn('flock', ['--exclusive', near, 'sleep', '60'], { detached: true });
+    // The command is started when the lock is held.
+    const other = spawn('flock', ['--exclusive', near, 'sh', '-c', 'echo held; exec sleep 60'], {
+      detached: true,
+    });
     started.push(other);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await once(other.stdout, 'data');
     const busy = await openLine(near, { baud: 115_200 }).then(
       () => null,
       (error) => error,

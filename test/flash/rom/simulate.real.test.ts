@@ -62,6 +62,6 @@ describeReal('socat', 'a chip behind a pty', () => {
     undo.push(served.close, async () => chip.powerOff());
     expect(await syncedAt(link)).toBe(0);
     chip.plug();
-    await expect.poll(() => syncedAt(link).catch(() => 0), { timeout: 5000 }).toBe(112);
+    await expect.poll(() => syncedAt(link).catch(() => 0), { timeout: 20_000 }).toBe(112);
   });
 });

@@ -1,7 +1,7 @@
 """Types lines into a shell on a separate terminal. argv: a JSON list of lines (\\t is Tab), and the shell's command. Prints its screen.
 
-Each line is typed once the prompt `READY>` appears; the last one ends the shell. It is killed after 5 seconds without output, or
-after 20 seconds.
+Each line is typed once the prompt `READY>` appears; the last one ends the shell. It is killed after 15 seconds without output, or
+after a minute.
 """
 import json
 import os
@@ -16,9 +16,9 @@ pid, terminal = pty.fork()
 if pid == 0:
     os.environ["TERM"] = "dumb"
     os.execvp(command[0], command)
-end = time.monotonic() + 20
+end = time.monotonic() + 60
 screen, seen, typed = b"", 0, 0
-while time.monotonic() < end and select.select([terminal], [], [], 5)[0]:
+while time.monotonic() < end and select.select([terminal], [], [], 15)[0]:
     try:
         written = os.read(terminal, 65536)
     except OSError:
