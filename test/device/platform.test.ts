@@ -13,7 +13,7 @@ import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { deliveriesOf } from '../../src/lib/stream/message.js';
 import { openSink, openSource } from '../../src/lib/stream/open.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';
-import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { fixedPorts, type TestPlatform, testPlatform } from '../support/platform.js';
 import { oneWave, rolloutEnd } from '../support/rollout.js';
 
 function recording(id: string, samples = 4000): Recording {
@@ -36,7 +36,7 @@ describe('a virtual device on a platform', () => {
   const lastReport = () => events.flatMap((e) => (e.event === 'reported' ? [e.reported] : [])).at(-1);
 
   beforeAll(async () => {
-    own = await testPlatform();
+    own = await testPlatform(await fixedPorts());
     const out = join(own.folder, 'wearable-1');
     await mkdir(out, { recursive: true });
     await provisionDevice({ client: own.client, name: 'wearable-1', type: 'virtual', out });
@@ -172,8 +172,7 @@ describe('a virtual device on a platform', () => {
   });
 
   it('reconnects automatically after a restart of the platform', async () => {
-    const { http, mqtts } = own.platform.urls;
-    await own.restart({ httpPort: Number(new URL(http).port), mqttPort: Number(new URL(mqtts).port) });
+    await own.restart();
     await expect.poll(() => device.online, { timeout: 10_000 }).toBe(true);
     await device.replay(recording('after', 300), { stream: 'imu', speed: 'max' });
     const { recordings } = await own.client.datasets.get('imu');

@@ -14,7 +14,7 @@ import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { verifySigned } from '../../src/lib/model/bundle/signed-bundle.js';
 import { pushTiny } from '../support/bundle.js';
 import { motionBundle } from '../support/motion-bundle.js';
-import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { fixedPorts, type TestPlatform, testPlatform } from '../support/platform.js';
 
 let own: TestPlatform;
 let cache: string;
@@ -23,7 +23,7 @@ let opened: { close(): Promise<void> }[];
 const before = process.env.AIOT_CONFIG_DIR;
 
 beforeAll(async () => {
-  own = await testPlatform();
+  own = await testPlatform(await fixedPorts());
   process.env.AIOT_CONFIG_DIR = join(own.folder, 'config');
   const { urls, ca } = own.platform;
   const local = { url: urls.http, ca, token: own.token };
@@ -181,7 +181,6 @@ describe('the connection to the platform', () => {
     await promote(name, await push(name, bundleOf(name, 1)));
     const reference = `${name}@production`;
     const keeper = await open(reference);
-    const { port } = new URL(own.platform.urls.http);
     await own.platform.stop();
     try {
       for (let i = 0; i < 3; i++) await keeper.check();
@@ -210,7 +209,7 @@ describe('the connection to the platform', () => {
       await expect(open(reference, { trust })).rejects.toMatchObject({ code: 'AIOT_PLATFORM_UNREACHABLE' });
       expect((await open(reference)).state().source).toBe('cache');
     } finally {
-      await own.restart({ httpPort: Number(port) });
+      await own.restart();
     }
     events = [];
     await keeper.check();

@@ -10,14 +10,14 @@ import { runAgent } from '../../src/lib/device/remote/agent.js';
 import { remoteShell } from '../../src/lib/device/remote/operate.js';
 import { RemoteRecordings } from '../../src/lib/platform/devices/remote-recording.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { fixedPorts, type TestPlatform, testPlatform } from '../support/platform.js';
 import { ok, refusal } from '../support/up.js';
 
 let own: TestPlatform;
 const ending = new AbortController();
 
 beforeAll(async () => {
-  own = await testPlatform({ recordShells: true });
+  own = await testPlatform({ ...(await fixedPorts()), recordShells: true });
   process.env.AIOT_CONFIG_DIR = join(own.folder, 'config');
   await writeContexts({
     current: 'lab',
@@ -139,9 +139,7 @@ describe('a recorded shell', () => {
     const folder = join(own.folder, 'data', 'remote');
     await writeFile(join(folder, `${session}.json`), JSON.stringify(record));
     await writeFile(join(folder, `${session}.cast`), '{"version":2');
-    const portOf = (url: string) => Number(new URL(url).port);
-    const { http, mqtts } = own.platform.urls;
-    await own.restart({ httpPort: portOf(http), mqttPort: portOf(mqtts) });
+    await own.restart();
     await expect
       .poll(() => endOf(session))
       .toMatchObject({
@@ -152,9 +150,7 @@ describe('a recorded shell', () => {
 });
 
 it('does not record a shell unless the platform is told to', async () => {
-  const portOf = (url: string) => Number(new URL(url).port);
-  const { http, mqtts } = own.platform.urls;
-  await own.restart({ recordShells: false, httpPort: portOf(http), mqttPort: portOf(mqtts) });
+  await own.restart({ recordShells: false });
   await expect
     .poll(
       () =>

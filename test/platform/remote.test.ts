@@ -28,7 +28,7 @@ import {
 } from '../../src/lib/device/remote/operate.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { runCli } from '../support/cli.js';
-import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { fixedPorts, type TestPlatform, testPlatform } from '../support/platform.js';
 import { ok, refusal } from '../support/up.js';
 
 let own: TestPlatform;
@@ -45,7 +45,10 @@ afterEach(() => {
 });
 
 beforeAll(async () => {
-  own = await testPlatform({ clock: { ...systemClock, now: () => Date.now() + laterMs } });
+  own = await testPlatform({
+    ...(await fixedPorts()),
+    clock: { ...systemClock, now: () => Date.now() + laterMs },
+  });
   process.env.AIOT_CONFIG_DIR = join(own.folder, 'config');
   await writeContexts({
     current: 'lab',
@@ -312,8 +315,7 @@ describe('a session ends', () => {
 
   it('when the platform stops, and the agent reconnects to it', async () => {
     const { result, pid } = await runningShell();
-    const { httpPort, mqttPort } = portsOf();
-    await own.restart({ httpPort, mqttPort });
+    await own.restart();
     expect(await codeOf(result)).toBe('AIOT_REMOTE_ENDED');
     await expect.poll(() => isAlive(pid)).toBe(false);
     expect(await lastEnd()).toMatchObject({ data: { reason: 'the platform is stopping' } });
@@ -333,18 +335,13 @@ describe('a session ends', () => {
     };
     await mkdir(join(own.folder, 'data', 'remote'), { recursive: true });
     await writeFile(join(own.folder, 'data', 'remote', 'lost.json'), JSON.stringify(record));
-    await own.restart(portsOf());
+    await own.restart();
     await expect.poll(lastEnd).toMatchObject({
       ...{ who: 'ada', subject: 'pi-1' },
       data: { session: 'lost', reason: 'the platform stopped unexpectedly', bytesFrom: null },
     });
     expect(await readdir(join(own.folder, 'data', 'remote'))).toEqual([]);
   });
-});
-
-const portsOf = () => ({
-  httpPort: Number(new URL(own.platform.urls.http).port),
-  mqttPort: Number(new URL(own.platform.urls.mqtts).port),
 });
 
 describe('who may open a session', () => {
@@ -561,7 +558,7 @@ describe('port forwarding', () => {
   it('resumes for new connections after a restart of the platform', async () => {
     const { port, events, stop, result } = await forward();
     expect(await echoed(port, 'before')).toBe('before');
-    await own.restart(portsOf());
+    await own.restart();
     await expect.poll(() => events.at(-1)?.event, { timeout: 20_000 }).toBe('resumed');
     expect(await echoed(port, 'after')).toBe('after');
     stop();

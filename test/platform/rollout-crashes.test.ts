@@ -5,7 +5,7 @@ import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
 import type { VirtualDevice } from '../../src/lib/device/virtual/types.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny } from '../support/bundle.js';
-import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { fixedPorts, type TestPlatform, testPlatform } from '../support/platform.js';
 import { oneWave } from '../support/rollout.js';
 
 const names = ['dev-1', 'dev-2', 'outside'];
@@ -39,7 +39,7 @@ const report = (device: string, more: { t?: number; version?: string }) =>
   });
 
 beforeAll(async () => {
-  own = await testPlatform();
+  own = await testPlatform(await fixedPorts());
   const model = await pushTiny(own.client, own.key);
   for (const name of names) {
     const identityDir = join(own.folder, name);
@@ -78,8 +78,7 @@ it('a device that crashes after the update counts once, even after a restart of 
     times: { crashed: expect.any(Number) },
   });
   expect(others).toEqual([]);
-  const ports = [own.platform.urls.http, own.platform.urls.mqtts].map((url) => Number(new URL(url).port));
-  await own.restart({ httpPort: ports[0]!, mqttPort: ports[1]! });
+  await own.restart();
   await expect.poll(() => devices.get('dev-1')?.online, patience).toBe(true);
   await crash('dev-1');
   expect(await now()).toMatchObject({ state: 'running', waves: [{ committed: 2, crashed: 1 }] });

@@ -7,6 +7,7 @@ import { readBytes } from '../../src/lib/core/files.js';
 import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import type { Platform, PlatformOptions } from '../../src/lib/platform/options.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
+import { freePort } from './free-port.js';
 
 /** The roles of every platform, sorted. */
 export const platformRoles = [
@@ -31,6 +32,14 @@ export interface TestPlatform {
   /** Stops the platform, and restarts it in the same folder. */
   restart(options?: Partial<PlatformOptions>): Promise<void>;
   stop(): Promise<void>;
+}
+
+/**
+ * Ports for a platform that restarts with the same ones, for its clients to return. No connection on this machine can take them while it is
+ * stopped.
+ */
+export async function fixedPorts(): Promise<{ httpPort: number; mqttPort: number }> {
+  return { httpPort: await freePort(), mqttPort: await freePort() };
 }
 
 /** Starts a platform with a trust root on free ports, in its own folder. */

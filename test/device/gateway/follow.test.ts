@@ -37,7 +37,7 @@ async function offered(image: Uint8Array, options: ConstructorParameters<typeof 
   const rollout = await rollOut(own, release, `name=${client.name}`);
   writeFileSync(at(client.name), client.secret);
   const args = ['--port', server.port, '--url', own.platform.urls.http, '--ca', at('ca.pem')];
-  const timing = ['--timeout', '100ms', '--soak', '0s', '--restart', '2s', '--once', '--json'];
+  const timing = ['--timeout', '300ms', '--soak', '0s', '--restart', '2s', '--once', '--json'];
   const follow = (...more: string[]) =>
     runCli(['board', 'image', 'follow', client.name, ...args, ...timing, ...more]);
   return {
@@ -111,7 +111,7 @@ describe('aiot board image follow', () => {
     await followRollouts({
       ...{ name: client.name, url: own.platform.urls.http, ca: own.ca, once: false, signal: abort.signal },
       token: { scheme: 'TargetToken', value: client.secret },
-      board: { port: back.port, baud: 115_200, timeoutMs: 100 },
+      board: { port: back.port, baud: 115_200, timeoutMs: 300 },
       ...{ soakMs: 0, restartMs: 2000 },
       clock: {
         now: Date.now,
