@@ -32,7 +32,7 @@ describe('aiot demo, run repeatedly', () => {
     const { live } = await run('again');
     expect(live).toMatchObject({ windows: int8.windows, accuracy: int8.accuracy });
     expect(live.macroF1).toBeCloseTo(int8.macroF1, 12);
-  });
+  }, 300_000);
 
   it('prints each step once in a pipe, and ends with three commands that work as printed', async () => {
     const home = await mkdtemp(join(folder, 'home-'));
@@ -70,7 +70,7 @@ describe('aiot demo, run repeatedly', () => {
     } finally {
       await shell(`bin/run.js down --data ${data}`, root);
     }
-  }, 60_000);
+  }, 300_000);
 
   it.each([5, 9])('stops everything it started on Ctrl-C in step %i', async (step) => {
     const { code, told, stdout, out } = await interruptedDemo(folder, step);

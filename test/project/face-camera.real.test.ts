@@ -87,7 +87,8 @@ function faceCamera() {
     await s3.kill();
     await delay(1000);
     await s3.start();
-    await delay(500);
+    // A busy machine may look at few pictures during the faults.
+    await expect.poll(() => seen.length, { timeout: 40_000 }).toBeGreaterThan(15);
     await first.stop();
     const kept = (await stored()).length;
 
@@ -100,7 +101,7 @@ function faceCamera() {
     const second = await start('pictures://empty');
     try {
       await expect
-        .poll(async () => (await stored()).length, { timeout: 20_000 })
+        .poll(async () => (await stored()).length, { timeout: 40_000 })
         .toBeGreaterThanOrEqual(seen.length);
       await delay(500);
     } finally {
@@ -116,13 +117,12 @@ function faceCamera() {
       expect(at, 'a face that was seen at the local broker is not in the store').toBeGreaterThanOrEqual(0);
       missing.splice(at, 1);
     }
-    expect(seen.length).toBeGreaterThan(15);
     expect(kept).toBeGreaterThan(0);
     // The numbering continues without gaps and without overwriting.
     const numbers = (await stored()).map((name) => Number(name.slice(4, -4))).sort((a, b) => a - b);
     expect(numbers).toEqual(numbers.map((_, n) => n));
     process.stderr.write(`faces seen ${seen.length}, stored ${objects.length}\n`);
-  }, 90_000);
+  }, 180_000);
 
   it('sends face metadata in MQTT 5 properties', () => {
     const headers = new Map(seen[0]!.headers);
