@@ -194,8 +194,12 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
     'recovers from an action that was closed during the download',
     async () => {
       const made = await device();
+      let goOn = () => {};
+      const hold = new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
       proxy.fail(({ method, path }) =>
-        method === 'GET' && path.includes('/artifacts/') ? { rate: 500_000 } : {},
+        method === 'GET' && path.includes('/artifacts/') ? { rate: 500_000, hold } : {},
       );
       const { rollout } = await deliver(made, { payload: randomBytes(2_000_000) });
       const loading = await proxy.seen(
@@ -206,6 +210,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
       expect(await made.say(`/deploymentBase/${id}/feedback`, 'closed', 'failure', 'stopped by hand')).toBe(
         200,
       );
+      goOn();
       expect((await rolloutEnd(own.client, rollout.id)).devices[0]).toMatchObject({ state: 'failed' });
       await proxy.seen(({ path, status }) => path.includes('feedback') && status === 410);
       const from = proxy.passed.length;

@@ -12,6 +12,8 @@ export interface Fault {
   /** Bytes per second. */
   rate?: number;
   cutAfter?: number;
+  /** Sends only the first part of the body until this resolves. */
+  hold?: Promise<void>;
 }
 
 export interface Passed {
@@ -70,6 +72,7 @@ export async function faultyProxy({ platform, ca }: Pick<TestPlatform, 'platform
             sent += (part as Buffer).length;
             if (answer.destroyed) break;
             if (!answer.write(part)) await writable(answer);
+            await fault.hold;
             if (fault.rate)
               await new Promise((go) => setTimeout(go, ((part as Buffer).length / fault.rate!) * 1000));
           }
