@@ -244,7 +244,7 @@ export async function startSharedIngest(
   };
   // The consumer exists before the platform is ready, so that the broker retains all messages sent from then on.
   let first: Source | undefined = await open();
-  let current = first;
+  let current: Source | undefined = first;
   const run = async (signal: AbortSignal) => {
     const source = first ?? (await open());
     first = undefined;
