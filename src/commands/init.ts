@@ -12,7 +12,7 @@ import { surveyData } from '../lib/project/own-project.js';
 export default class Init extends AiotCommand {
   static override summary = 'Create a project from a template or your own data.';
   static override description =
-    'On a terminal, asks a few questions unless you pass --template or --from. har-imu classifies resting, walking and stairs from real accelerometer recordings. motor-watch detects normal, worn or abnormal states of a simulated motor. keyword-spotting detects spoken words; its voices are synthetic. person-or-part classifies pictures, such as parts on a tray. count-parts finds and counts the parts. iot-kit connects boards, routes and consumers over MQTT and Kafka. face-camera sends faces from a camera over two brokers to an object store. --from copies your own data into the project: a folder of CSV recordings, or a CSV file of rows. Data without labels is used for anomaly detection.';
+    'On a terminal, asks a few questions unless you pass --template or --from. har-imu classifies resting, walking and stairs from real accelerometer recordings. motor-watch detects normal, worn or abnormal states of a simulated motor. keyword-spotting detects spoken words; its voices are synthetic. person-or-part classifies pictures, such as parts on a tray. count-parts finds and counts the parts. iot-kit connects boards, routes and consumers over MQTT and Kafka. face-camera sends faces from a camera over two brokers to an object store. --from copies your own data into the project: a folder of CSV or WAV recordings, or a CSV file of rows. Data without labels is used for anomaly detection.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> my-watch --template har-imu',
     '<%= config.bin %> <%= command.id %> pump --template motor-watch --name pump-hall-2',
@@ -35,7 +35,7 @@ export default class Init extends AiotCommand {
       exclusive: ['from'],
     }),
     from: Flags.string({
-      summary: 'Your own data: a folder of CSV recordings, or a CSV file of rows.',
+      summary: 'Your own data: a folder of CSV or WAV recordings, or a CSV file of rows.',
       env: 'AIOT_FROM',
       helpValue: 'PATH',
     }),

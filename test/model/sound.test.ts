@@ -114,8 +114,9 @@ describe('a model of raw sound at 16 kHz', () => {
     const file = join(dir, 'aiot.yaml');
     const config = parse(await readFile(file, 'utf8'));
     expect(config).toMatchObject({ signal: { rate: 16_000 }, stream: { topic: 'raw' } });
-    Object.assign(config.signal, { window: 16_000, stride: 16_000, features: 'raw' });
+    Object.assign(config.signal, { window: 16_000, stride: 16_000, features: 'raw', mel: undefined });
     Object.assign(config.model, {
+      vote: undefined,
       kind: 'cnn1d',
       layers: [4, 8],
       train: { epochs: 6, batch: 4, seed: 3, learningRate: 0.02 },
@@ -157,6 +158,38 @@ describe('a model of raw sound at 16 kHz', () => {
     });
     expect(replayed).toMatchObject({ samples: 16_000, inferences: 1 });
     expect(labels).toEqual(['buzz']);
+  }, 300_000);
+});
+
+describe('a project of a folder of short sounds', () => {
+  it('has the features and the network of spoken words, and recognizes the sounds', async () => {
+    const folder = await temporaryFolder();
+    const [from, dir, chip] = [join(folder, 'from'), join(folder, 'sounds'), join(folder, 'chip')];
+    await mkdir(from);
+    for (const label of ['whistle', 'buzz'])
+      for (let take = 1; take <= 8; take++) {
+        const channels = [longSound(label, take)];
+        await writeFile(join(from, `${label}${take}.wav`), writeWav({ rateHz: 16_000, channels }));
+      }
+    const made = await runCli(['init', dir, '--from', from, '--json']);
+    expect(made.code, made.stderr).toBe(0);
+    expect(parse(await readFile(join(dir, 'aiot.yaml'), 'utf8'))).toMatchObject({
+      signal: {
+        ...{ rate: 16_000, window: 16_000, stride: 3200, features: 'mfcc' },
+        mel: { frame: 640, hop: 320, bands: 40, low: 60, high: 7600, coefficients: 13 },
+      },
+      model: { kind: 'ds-cnn', layers: [32, 48, 64, 64], split: 'recording', vote: 'majority:3' },
+    });
+    const at = ['--project', dir, '--json'];
+    for (const step of ['train', 'quantize'])
+      expect(await runCli(['model', step, ...at]), step).toMatchObject({ code: 0 });
+    expect((await runCli(['model', 'evaluate', ...at])).json).toMatchObject({ int8: { accuracy: 1 } });
+
+    // The default firmware of a chip has too little memory for these features.
+    expect((await runCli(['init', chip, '--from', from, '--chip', 'esp32s3', '--json'])).code).toBe(0);
+    const small = parse(await readFile(join(chip, 'aiot.yaml'), 'utf8'));
+    expect(small.model.kind).toBe('mlp');
+    expect(small.signal.mel).toBeUndefined();
   }, 300_000);
 });
 

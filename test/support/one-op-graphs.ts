@@ -186,8 +186,13 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
   ABS: (random, type) => everyByte(new GraphBuilder(random, type), 'ABS'),
   RSQRT: (random, type) => {
     const b = new GraphBuilder(random, type);
-    const [x, y] = [b.activation([1, 256], b.scale(), -128), b.activation([1, 256], b.scale(0.01, 0.5))];
-    return b.graph(x, b.op({ op: 'RSQRT', inputs: [x], outputs: [y], options: {} }));
+    const wide = type === 'int16';
+    const zero = wide ? 0 : -128;
+    const [x, y] = [b.activation([1, 256], b.scale(), zero), b.activation([1, 256], b.scale(0.01, 0.5))];
+    if (wide) b.tensors[y]!.quantization!.scale = [b.scale(1e-4, 1e-2)];
+    // TFLite Micro rejects negative values.
+    const inputs = [wide ? b.op({ op: 'ABS', inputs: [x], outputs: [b.like(x, [1, 256])], options: {} }) : x];
+    return b.graph(x, b.op({ op: 'RSQRT', inputs, outputs: [y], options: {} }));
   },
   ELU: (random, type) => everyByte(new GraphBuilder(random, type), 'ELU'),
   HARD_SWISH: (random, type) => everyByte(new GraphBuilder(random, type), 'HARD_SWISH'),

@@ -37,9 +37,10 @@ typedef struct {
 enum { RSQRT_BITS = 20 };
 
 static int32_t rsqrt_of(const table_function *function, int32_t q) {
-  if (q == INT8_MIN) return INT8_MAX;
+  /* The caller limits the result to the output's type. */
+  if (q <= function->input.zero_point) return INT16_MAX;
   int shift = 0;
-  const int32_t multiplier = aiot_inverse_square_root(q - INT8_MIN, &shift);
+  const int32_t multiplier = aiot_inverse_square_root(q - function->input.zero_point, &shift);
   const int32_t data = aiot_multiply_by_quantized(1, multiplier, shift + RSQRT_BITS);
   const aiot_ratio ratio = {function->ratio.multiplier, function->ratio.shift - RSQRT_BITS};
   return aiot_ratio_times(data, ratio) + function->output.zero_point;
@@ -155,9 +156,9 @@ static aiot_code plan_function(const aiot_operator *operator, const aiot_operand
     return function->ratio.shift <= 0 ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
   }
   if (function->code == AIOT_RSQRT) {
-    /* Negative inputs must be impossible, because TFLite Micro rejects them at run time. */
-    if (function->input.zero_point != INT8_MIN) return AIOT_MODEL_UNSUPPORTED;
-    if (!aiot_ratio_of(1.0 / (double)(sqrtf((float)input) * (float)output), &function->ratio)) return AIOT_BUNDLE_MALFORMED;
+    /* On int8, negative inputs must be impossible, because TFLite Micro rejects them at run time. On int16, they yield the largest output. */
+    if (x->type == AIOT_INT8 && function->input.zero_point != INT8_MIN) return AIOT_MODEL_UNSUPPORTED;
+    if (!aiot_ratio_of(1.0 / (sqrt(input) * output), &function->ratio)) return AIOT_BUNDLE_MALFORMED;
     return function->ratio.shift >= RSQRT_BITS - 31 ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
   }
   if (!aiot_ratio_of(input / output, &function->ratio)) return AIOT_BUNDLE_MALFORMED;
@@ -186,7 +187,7 @@ static aiot_code prepare_values(const aiot_operator *operator, const aiot_operan
   const bool quantizes = code == AIOT_QUANTIZE && (x->type == AIOT_INT8 || y->type == AIOT_INT8);
   if (!quantizes && x->type != y->type) return AIOT_BUNDLE_MALFORMED;
   if (code == AIOT_LOGISTIC || code == AIOT_TANH) return aiot_prepare_wide_sigmoid(operator);
-  if (code == AIOT_ELU || code == AIOT_HARD_SWISH || code == AIOT_RSQRT) return AIOT_MODEL_UNSUPPORTED;
+  if (code == AIOT_ELU || code == AIOT_HARD_SWISH) return AIOT_MODEL_UNSUPPORTED;
   table_function function = {.code = code};
   const aiot_code planned = plan_function(operator, x, y, &function);
   if (planned != AIOT_OK) return planned;

@@ -72,6 +72,10 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
     shortened ? `samples, not ${shortened.from}: ${shortened.reason}` : 'samples',
   );
   remark(doc, ['signal', 'stride'], 'samples from one prediction to the next');
+  if (!rows && isSound(survey, chip)) {
+    remark(doc, ['signal', 'features'], 'coefficients of the spectrum of each frame, as for spoken words');
+    remark(doc, ['model', 'vote'], 'a sound is detected if two of three windows agree');
+  }
   remark(
     doc,
     ['pipeline', 'selector'],
@@ -87,6 +91,8 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   }
   for (const path of [
     ['model', 'train'],
+    ['model', 'layers'],
+    ['signal', 'mel'],
     ['model', 'table', 'inputs'],
   ])
     inline(doc.getIn(path));
@@ -124,8 +130,62 @@ function fieldsOf({ fields, units, accelerationUnit }: Survey) {
   return Object.fromEntries(fields.map((field) => [field, { unit: unitOf(field) }]));
 }
 
+/** Minimum sampling rate, Hz, and length, s, of recordings in which words can be recognized. */
+const leastSound = { rateHz: 8000, seconds: 0.5 };
+
+/**
+ * Whether the recordings are classes of sound, which get the features and the network of the template keyword-spotting. The default firmware
+ * of chips has too little memory for them.
+ */
+function isSound(survey: Survey, chip: ChipName | undefined): boolean {
+  const { kind, fields, rateHz, labels, measured } = survey;
+  if (chip !== undefined || kind === 'rows' || measured || Object.keys(labels).length < 2) return false;
+  if (fields.length !== 1 || fields[0] !== 'sound' || rateHz! < leastSound.rateHz) return false;
+  return shortestOf(survey) >= leastSound.seconds * rateHz!;
+}
+
+function shortestOf({ loose }: Survey): number {
+  return Math.min(...loose!.dataset.recordings.map(({ columns }) => columns[0]!.length));
+}
+
+/** Windows of one second, with the frames of the template keyword-spotting. */
+function soundSignalOf(survey: Survey) {
+  const rate = survey.rateHz!;
+  const [frame, hop] = [Math.round(rate / 25), Math.round(rate / 50)];
+  const high = Math.min(7600, Math.floor(0.475 * rate));
+  return {
+    rate,
+    window: Math.min(Math.round(rate), shortestOf(survey)),
+    stride: Math.round(rate / 5),
+    features: 'mfcc',
+    mel: { frame, hop, bands: 40, low: 60, high, coefficients: 13 },
+  };
+}
+
+/** Training steps of a sound network; the template keyword-spotting takes about as many. */
+const soundSteps = 500;
+
+/** Each recording has two altered copies. */
+const soundCopies = 2;
+
+function soundModelOf({ count }: Survey) {
+  const steps = Math.ceil((trainedShare * count * (1 + soundCopies)) / batch);
+  return {
+    kind: 'ds-cnn',
+    layers: [32, 48, 64, 64],
+    train: {
+      ...{ epochs: Math.min(100, Math.max(25, Math.ceil(soundSteps / steps))), batch, seed: 7 },
+      learningRate: 0.002,
+      augment: { sound: { copies: soundCopies, snr: [5, 30], shift: 0.1, speed: 0.1, reverb: 0.15 } },
+    },
+    vote: 'majority:3',
+  };
+}
+
 function streamOf(survey: Survey, topic: string, chip: ChipName | undefined) {
   const { fields, rateHz, loose } = survey;
+  if (isSound(survey, chip))
+    return { stream: { topic, fields: fieldsOf(survey) }, signal: soundSignalOf(survey) };
   const window = windowOf(survey, chip);
   const spec = {
     ...{ fields, rateHz: rateHz!, lowpassHz: null, resampleHz: rateHz! },
@@ -184,10 +244,10 @@ export function shortenedWindow(survey: Survey, chip: ChipName): { from: number;
   return { from, reason };
 }
 
-function wantedWindow({ rateHz, loose }: Survey): number {
-  const shortest = Math.min(...loose!.dataset.recordings.map(({ columns }) => columns[0]!.length));
+function wantedWindow(survey: Survey): number {
+  const { rateHz } = survey;
   const wanted = Math.max(leastWindow, Math.round(windowSeconds * rateHz!));
-  return Math.max(1, Math.min(wanted, Math.floor(shortest / 4), 4096));
+  return Math.max(1, Math.min(wanted, Math.floor(shortestOf(survey) / 4), 4096));
 }
 
 /** Memory of spectral features, bytes. Lengths with large prime factors need more, because of their Fourier transform. */
@@ -210,7 +270,9 @@ function modelOf(survey: Survey, chip: ChipName | undefined) {
     ...(classes &&
       names.length <= mostClasses && { labels: Object.fromEntries(names.map((label) => [label, [label]])) }),
     ...(!rows && { split: 'recording' }),
-    train: { epochs: rows ? 50 : epochsFor(survey, chip), batch, seed: 7 },
+    ...(isSound(survey, chip)
+      ? soundModelOf(survey)
+      : { train: { epochs: rows ? 50 : epochsFor(survey, chip), batch, seed: 7 } }),
     quantize: 'int8',
     ...(chip && { accept: { arena: arenaOf(chip) } }),
   };

@@ -211,6 +211,7 @@ export const elementwise16 = {
   RELU6: rectified,
   LEAKY_RELU: leaky,
   ABS: absolute,
+  RSQRT: inverseRoots,
   LOGISTIC: sigmoid,
   TANH: sigmoid,
 };
@@ -252,6 +253,22 @@ function absolute(site: Site): Piece {
   if (input === output) return eachValue(site, storedText(site.output, distance), []);
   const { text, helper } = scaledText(distance, input / output);
   return eachValue(site, storedText(site.output, text), [helper]);
+}
+
+/** RSQRT, whose intermediate value has 20 bits of fraction. */
+function inverseRoots(site: Site): Piece {
+  const [input, output] = scales(site);
+  const ratio = 1 / (Math.sqrt(input) * output);
+  const { multiplier, shift } = quantizeMultiplier(ratio);
+  return pieceOf(site, {
+    helpers: ['clamped', 'scaled', 'inverseRoot'],
+    body: `for (int i = 0; i < ${elementCount(site.output.shape)}; i++) {
+  int shift = 0;
+  const int32_t multiplier = inverse_root(x[i], &shift);
+  const int32_t root = scaled(1, multiplier, shift + 20);
+  y[i] = x[i] <= 0 ? 32767 : ${storedText(site.output, `scaled(root, ${multiplier}, ${shift - 20})`)};
+}`,
+  });
 }
 
 /** LOGISTIC and TANH, by interpolation. */

@@ -230,9 +230,11 @@ export function product(
             ...repeatUnless(
               // No address is 0. The test separates the terms: V8 would otherwise read the values of all of them before it adds any,
               // for which there are too few registers.
-              range(unroll, (k) => [...(k > 0 ? exitUnless(get(from)) : []), ...term(k, width, from, 0)])
-                .concat(step(from, unroll * 4), step(wAt, unroll * width * 16))
-                .flat(),
+              [
+                ...range(unroll, (k) => [k > 0 ? exitUnless(get(from)) : [], term(k, width, from, 0)]),
+                ...step(from, unroll * 4),
+                ...step(wAt, unroll * width * 16),
+              ],
               i32.lessUnsigned(get(from), get(end)),
             ),
           ]

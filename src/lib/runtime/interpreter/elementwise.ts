@@ -28,25 +28,26 @@ export function abs(node: Node): () => void {
   return perElement(node, (q) => multiplyByQuantized(distance(q), multiplier, shift) + output.zeroPoint);
 }
 
-/** Number of fraction bits of the intermediate value in an int8 RSQRT. */
+/** Number of fraction bits of the intermediate value in an integer RSQRT. */
 const rsqrtBits = 20;
 
 /**
- * RSQRT on int8. Only the zero point −128 is supported, because other zero points allow negative values, which TFLite Micro rejects at run
- * time.
+ * RSQRT on int8 and int16. TFLite Micro rejects negative values at run time. On int8, only the zero point −128 is supported, which allows
+ * none. On int16, they yield the largest output, as 0 does.
  */
 export function rsqrt(node: Node): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
-  if (input.zeroPoint !== -128)
+  const { low, high } = typeRange(node);
+  if (low === -128 && input.zeroPoint !== low)
     throw node.unsupported(
       `a zero point of ${input.zeroPoint}, which allows negative inputs (expected −128)`,
     );
-  const scale = 1 / Math.fround(Math.fround(Math.sqrt(input.scale)) * output.scale);
+  const scale = 1 / (Math.sqrt(input.scale) * output.scale);
   const { multiplier, shift } = ratio(node, scale);
   if (shift < rsqrtBits - 31) throw node.unsupported(`an output scale of ${output.scale}`);
   return perElement(node, (q) => {
-    if (q === -128) return 127;
-    const inverse = inverseSquareRoot(q + 128);
+    if (q <= input.zeroPoint) return high;
+    const inverse = inverseSquareRoot(q - input.zeroPoint);
     const data = multiplyByQuantized(1, inverse.multiplier, inverse.shift + rsqrtBits);
     return multiplyByQuantized(data, multiplier, shift - rsqrtBits) + output.zeroPoint;
   });

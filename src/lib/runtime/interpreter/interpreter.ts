@@ -410,7 +410,7 @@ const kernels: {
   SELECT_V2: movingAll(elementwise.select),
   PRELU: { ...integer(elementwise.prelu), 'float32 float32': elementwise.floatPrelu },
   ABS: { ...integer(elementwise.abs), 'float32 float32': floatUnary.ABS },
-  RSQRT: { 'int8 int8': elementwise.rsqrt, 'float32 float32': floatUnary.RSQRT },
+  RSQRT: { ...integer(elementwise.rsqrt), 'float32 float32': floatUnary.RSQRT },
   ELU: { 'int8 int8': elementwise.elu, 'float32 float32': floatUnary.ELU },
   HARD_SWISH: { 'int8 int8': elementwise.hardSwish, 'float32 float32': floatUnary.HARD_SWISH },
   // TFLite Micro has only float32 kernels for these operators.
