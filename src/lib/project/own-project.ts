@@ -261,6 +261,7 @@ function modelOf(survey: Survey, chip: ChipName | undefined) {
   const names = Object.keys(labels).sort();
   const rows = kind === 'rows';
   const classes = !measured && names.length > 1;
+  const sound = isSound(survey, chip) ? soundModelOf(survey) : {};
   return {
     ...(rows && {
       table: { file: rowsFile, ...(labelColumn !== null && { label: labelColumn }), inputs: fields },
@@ -270,11 +271,10 @@ function modelOf(survey: Survey, chip: ChipName | undefined) {
     ...(classes &&
       names.length <= mostClasses && { labels: Object.fromEntries(names.map((label) => [label, [label]])) }),
     ...(!rows && { split: 'recording' }),
-    ...(isSound(survey, chip)
-      ? soundModelOf(survey)
-      : { train: { epochs: rows ? 50 : epochsFor(survey, chip), batch, seed: 7 } }),
+    train: { epochs: rows ? 50 : epochsFor(survey, chip), batch, seed: 7 },
     quantize: 'int8',
     ...(chip && { accept: { arena: arenaOf(chip) } }),
+    ...sound,
   };
 }
 
