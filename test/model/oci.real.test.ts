@@ -68,7 +68,7 @@ async function startOciRegistry({ login = false } = {}): Promise<OciRegistryServ
 /** Returns the output of go-containerregistry's crane. */
 function crane(...args: string[]): Buffer {
   const { status, stdout, stderr } = spawnSync(join(registryFolder, 'bin', 'crane'), args, {
-    timeout: 20_000,
+    timeout: 60_000,
   });
   if (status !== 0) throw new Error(`crane ${args.join(' ')}: ${stderr}`);
   return stdout;
