@@ -135,7 +135,7 @@ describeReal('postgres', 'two platforms on one database', () => {
       (await client.rollouts.devices(id)).map(({ state }) => state);
     for (const client of clients)
       await expect
-        .poll(() => states(client), { timeout: 3000 })
+        .poll(() => states(client), { timeout: 20_000 })
         .toEqual(['committed', 'committed', 'offered']);
     // The leader is stopped, and with it the device that was connected to it. The other process enforces the deadline.
     await platforms[0]?.stop();
