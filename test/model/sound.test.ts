@@ -185,6 +185,20 @@ describe('a project of a folder of short sounds', () => {
       expect(await runCli(['model', step, ...at]), step).toMatchObject({ code: 0 });
     expect((await runCli(['model', 'evaluate', ...at])).json).toMatchObject({ int8: { accuracy: 1 } });
 
+    // Longer recordings are no words; they would become too many windows.
+    const [hum, long] = [join(folder, 'hum'), join(folder, 'long')];
+    await mkdir(hum);
+    for (const label of ['low', 'high']) {
+      const samples = Float64Array.from(
+        { length: 6 * 8000 },
+        (_, i) => Math.sin(i / (label === 'low' ? 40 : 9)) / 2,
+      );
+      await writeFile(join(hum, `${label}1.wav`), writeWav({ rateHz: 8000, channels: [samples] }));
+      await writeFile(join(hum, `${label}2.wav`), writeWav({ rateHz: 8000, channels: [samples] }));
+    }
+    expect((await runCli(['init', long, '--from', hum, '--json'])).code).toBe(0);
+    expect(parse(await readFile(join(long, 'aiot.yaml'), 'utf8')).model.kind).toBe('mlp');
+
     // The default firmware of a chip has too little memory for these features.
     expect((await runCli(['init', chip, '--from', from, '--chip', 'esp32s3', '--json'])).code).toBe(0);
     const small = parse(await readFile(join(chip, 'aiot.yaml'), 'utf8'));

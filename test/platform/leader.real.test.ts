@@ -148,8 +148,8 @@ describeReal('postgres', 'on PostgreSQL', () => {
       for (let i = 10; i < 20; i++) await say(i);
       for (let i = 3; i < 8; i++) await heat(`d${i}`, 95);
       const job = await client.jobs.create({ kind: 'blob.sweep' });
-      // About 6 s, but a busy machine delays three processes and their database.
-      expect(await taken).toBeLessThan(20_000);
+      // About 6 s, by the documents; a busy machine takes a little longer.
+      expect(await taken).toBeLessThan(8000);
       await expect.poll(() => told.size, { timeout: 30_000 }).toBe(20);
       // Events are delivered at least once, and always with the same id.
       for (const ids of told.values()) expect(new Set(ids).size).toBe(1);

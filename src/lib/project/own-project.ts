@@ -130,8 +130,8 @@ function fieldsOf({ fields, units, accelerationUnit }: Survey) {
   return Object.fromEntries(fields.map((field) => [field, { unit: unitOf(field) }]));
 }
 
-/** Minimum sampling rate, Hz, and length, s, of recordings in which words can be recognized. */
-const leastSound = { rateHz: 8000, seconds: 0.5 };
+/** Minimum sampling rate, Hz, and lengths, s, of recordings in which words can be recognized. */
+const soundLimits = { rateHz: 8000, shortest: 0.5, longest: 5 };
 
 /**
  * Whether the recordings are classes of sound, which get the features and the network of the template keyword-spotting. The default firmware
@@ -140,12 +140,18 @@ const leastSound = { rateHz: 8000, seconds: 0.5 };
 function isSound(survey: Survey, chip: ChipName | undefined): boolean {
   const { kind, fields, rateHz, labels, measured } = survey;
   if (chip !== undefined || kind === 'rows' || measured || Object.keys(labels).length < 2) return false;
-  if (fields.length !== 1 || fields[0] !== 'sound' || rateHz! < leastSound.rateHz) return false;
-  return shortestOf(survey) >= leastSound.seconds * rateHz!;
+  if (fields.length !== 1 || fields[0] !== 'sound' || rateHz! < soundLimits.rateHz) return false;
+  const seconds = lengthsOf(survey).map((length) => length / rateHz!);
+  return seconds.every((each) => each >= soundLimits.shortest && each <= soundLimits.longest);
 }
 
-function shortestOf({ loose }: Survey): number {
-  return Math.min(...loose!.dataset.recordings.map(({ columns }) => columns[0]!.length));
+/** Samples of each recording. */
+function lengthsOf({ loose }: Survey): number[] {
+  return loose!.dataset.recordings.map(({ columns }) => columns[0]!.length);
+}
+
+function shortestOf(survey: Survey): number {
+  return lengthsOf(survey).reduce((least, length) => Math.min(least, length));
 }
 
 /** Windows of one second, with the frames of the template keyword-spotting. */
@@ -168,8 +174,13 @@ const soundSteps = 500;
 /** Each recording has two altered copies. */
 const soundCopies = 2;
 
-function soundModelOf({ count }: Survey) {
-  const steps = Math.ceil((trainedShare * count * (1 + soundCopies)) / batch);
+function soundModelOf(survey: Survey) {
+  const { window, stride } = soundSignalOf(survey);
+  const windows = lengthsOf(survey).reduce(
+    (sum, length) => sum + Math.floor((length - window) / stride) + 1,
+    0,
+  );
+  const steps = Math.ceil((trainedShare * windows * (1 + soundCopies)) / batch);
   return {
     kind: 'ds-cnn',
     layers: [32, 48, 64, 64],

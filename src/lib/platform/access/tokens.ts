@@ -35,7 +35,7 @@ interface Parts {
   now: () => number;
 }
 
-/** How long a query may take before the next one begins beside it, ms, so that one stalled connection does not hold up all requests. */
+/** If a query takes longer than this, ms, the next one begins beside it. A stalled connection then does not hold up all requests. */
 const patienceMs = 100;
 
 /** Maximum number of keys in one query. */
