@@ -100,6 +100,37 @@ describe('the targets of aiot deploy render', () => {
   });
 
   it.each([
+    ['mosquitto', 1],
+    ['nats', 1],
+    ['nats', 3],
+  ])('stop the platform and %s (servers: %i) while a backup is restored', async (engine, servers) => {
+    const values = join(dir, 'values.yaml');
+    await writeFile(
+      values,
+      `broker: { engine: ${engine}, servers: ${servers} }\nbackup: { restore: backup-1.tar }\n`,
+    );
+    const out = join(dir, 'restoring');
+    await renderDeployment({ target: 'k3s', out, values });
+    const broker = named(await objects('restoring/base/broker.yaml'), 'StatefulSet', 'broker');
+    const platform = named(await objects('restoring/base/platform.yaml'), 'Deployment', 'platform');
+    expect([broker.spec.replicas, platform.spec.replicas]).toEqual([0, 0]);
+    if (engine === 'nats') {
+      const variables = broker.spec.template.spec.containers[0].env as { name: string }[];
+      const routes = variables.filter(({ name }) => name.startsWith('ROUTE_'));
+      expect(routes).toHaveLength(servers === 1 ? 0 : servers);
+    }
+    const steps = (await readFile(join(out, 'README.md'), 'utf8')).split('must be empty:')[1] ?? '';
+    expect(steps).toMatch(/apply --server-side --force-conflicts.*wait --for=delete pod.*delete stateful/s);
+    expect(steps).toContain('This starts the platform and its broker.');
+    expect((await checkDeployment(out)).findings).toEqual([]);
+
+    await writeFile(values, `broker: { engine: ${engine}, servers: ${servers} }\nbackup: {}\n`);
+    await renderDeployment({ target: 'k3s', out, values });
+    const again = named(await objects('restoring/base/broker.yaml'), 'StatefulSet', 'broker');
+    expect(again.spec.replicas).toBe(servers);
+  });
+
+  it.each([
     ['platform: false\nbroker: { engine: nats }', /broker\.engine.*expected mosquitto/],
     ['broker: { servers: 3 }', /broker\.servers.*expected 1/],
     ['platform: { autoscale: { replicas: 4 } }', /platform\.autoscale.*needs `broker: \{ engine: nats \}`/],

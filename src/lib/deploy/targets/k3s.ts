@@ -269,6 +269,8 @@ function scopeOf(values: Values, pipeline: boolean): Scope {
       ? {
           ...kept(values.broker),
           limits: limitsOf(values.broker.resources),
+          // Its pki container would create a CA in the empty database, and would keep it after the restore.
+          replicas: restores(values) ? 0 : values.broker.servers,
           mqttPort: values.platform ? values.platform.mqttPort : 8883,
           inside: brokerPort(values),
           pki: values.platform !== false,
@@ -407,9 +409,11 @@ function platformScope(values: Values, bootstrap: string | null) {
   };
 }
 
+const restores = ({ backup }: Values) => backup !== false && backup.restore !== undefined;
+
 /** No replica may write while a backup is restored. The number of an autoscaled platform is not part of the files. */
-function replicasOf({ backup }: Values, platform: Exclude<Values['platform'], false>): number | null {
-  if (backup !== false && backup.restore !== undefined) return 0;
+function replicasOf(values: Values, platform: Exclude<Values['platform'], false>): number | null {
+  if (restores(values)) return 0;
   return platform.autoscale ? null : platform.replicas;
 }
 
@@ -455,7 +459,7 @@ function readme(values: Values, pipeline: RenderedPipeline | null): string {
       ...(values.backup ? ['backup'] : []),
     ],
     backup: values.backup !== false,
-    restore: values.backup !== false && values.backup.restore !== undefined,
+    restore: restores(values),
     pipeline: pipeline !== null,
     workflow: argo ? argo.workflow : '',
     largeFiles: pipeline ? largeFilesText(pipeline.large) : '',
