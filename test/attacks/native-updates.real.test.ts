@@ -78,7 +78,7 @@ describeReal('native', 'the firmware core', () => {
       cutAt = phase;
       await lab.wish(evil.desired);
       await expect.poll(() => cutAt, { timeout: 20_000 }).toBeUndefined();
-      await expect.poll(() => device.pid, { timeout: 5000 }).toBe(0);
+      await expect.poll(() => device.pid, { timeout: 20_000 }).toBe(0);
       await device.connect();
       expect(device.reported).toMatchObject({ model: { sequence: 5, digest: digestOf(base.bytes) } });
     }

@@ -128,7 +128,7 @@ export function retainedLoad(): Load {
       if (last === 0) return;
       const client = await connect(victim.mqtts, operator(victim));
       const kept = await new Promise<number>((resolve, reject) => {
-        const timer = setTimeout(() => reject(new Error('retained: nothing is retained')), 5000);
+        const timer = setTimeout(() => reject(new Error('retained: nothing is retained')), 20_000);
         client.on('message', (_topic, payload) => {
           clearTimeout(timer);
           resolve(Number(payload.toString()));

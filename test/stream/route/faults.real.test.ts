@@ -241,7 +241,7 @@ describeReal('mosquitto', 'bridges in one group', () => {
       await start('b1').ready;
       await expect
         .poll(async () => new Set([...(await stored('b1')), ...(await stored('b2'))]).size, {
-          timeout: 10_000,
+          timeout: 30_000,
         })
         .toBe(400);
       await client.endAsync();
