@@ -131,6 +131,41 @@ describe('the targets of aiot deploy render', () => {
   });
 
   it.each([
+    ['{ instances: 1 }', /delete statefulset\/database pvc\/data-database-0\n/],
+    ['{ instances: 3 }', /delete cluster database\n/],
+    ['false', /# Now empty the database\.\n/],
+  ])('explain how to restore a backup with database: %s', async (database, emptied) => {
+    const values = join(dir, 'values.yaml');
+    const out = join(dir, 'restoring');
+    await writeFile(values, `database: ${database}\nbackup: { restore: backup-1.tar }\n`);
+    await renderDeployment({ target: 'k3s', out, values });
+    const text = await readFile(join(out, 'README.md'), 'utf8');
+    const steps = /must be empty:\n\n```sh\n(.*?)```/s.exec(text)?.[1] ?? '';
+    expect(steps).toMatch(emptied);
+    expect(steps.match(/empty the database|delete (statefulset|cluster)/g)).toHaveLength(1);
+    expect(steps.includes('creates an empty database')).toBe(database !== 'false');
+    expect(steps).toMatch(/delete job\/restore --ignore-not-found\nkubectl apply -k restore\n/);
+    expect(text).toContain('aiot token create backup --role operator --expires 365d');
+  });
+
+  it('let the containers that read all devices use as much memory as the platform', async () => {
+    const values = join(dir, 'values.yaml');
+    await writeFile(
+      values,
+      'platform: { resources: { cpu: 500m, memory: 1Gi, limit: 3Gi } }\nbroker: { engine: nats }\n',
+    );
+    await renderDeployment({ target: 'k3s', out: dir, values });
+    const platform = named(await objects('base/platform.yaml'), 'Deployment', 'platform').spec.template.spec;
+    const limits = { requests: { cpu: '500m', memory: '1Gi' }, limits: { memory: '3Gi' } };
+    expect([platform.initContainers[0].resources, platform.containers[0].resources]).toEqual([
+      limits,
+      limits,
+    ]);
+    const broker = named(await objects('base/broker.yaml'), 'StatefulSet', 'broker').spec.template.spec;
+    expect(broker.initContainers[0].resources.limits).toEqual({ memory: '3Gi' });
+  });
+
+  it.each([
     ['platform: false\nbroker: { engine: nats }', /broker\.engine.*expected mosquitto/],
     ['broker: { servers: 3 }', /broker\.servers.*expected 1/],
     ['platform: { autoscale: { replicas: 4 } }', /platform\.autoscale.*needs `broker: \{ engine: nats \}`/],

@@ -97,7 +97,7 @@ const backup = z.strictObject({
   keep: z.int().min(1).max(1000).default(7),
   size: bytes.default('20Gi'),
   storageClass: label.optional(),
-  /** File on the volume to restore. It renders the folder `restore`. */
+  /** File on the volume to restore. If set, the folder `restore` is rendered. */
   restore: z
     .string()
     .regex(/^[a-z0-9][a-z0-9.-]*\.tar$/, 'expected a file on the volume such as backup-29389590-x7k2p.tar')

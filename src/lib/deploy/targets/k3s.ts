@@ -282,7 +282,9 @@ function scopeOf(values: Values, pipeline: boolean): Scope {
             said('AIOT_PUBLIC', [...values.hosts, 'broker'].join(',')),
             ...stateVariables(values),
           ],
-          pkiLimits: limitsOf({ cpu: '20m', memory: '128Mi', limit: '384Mi' }),
+          // The pki container reads all devices, as the platform does.
+          pkiLimits:
+            values.platform && limitsOf({ ...values.platform.resources, cpu: '20m', memory: '128Mi' }),
         }
       : { alone: false, there: false, routed: false },
     backup: values.backup && { ...kept(values.backup), ...backupScope(values, values.backup) },
@@ -393,7 +395,6 @@ function platformScope(values: Values, bootstrap: string | null) {
     /** With NATS, the platform must trust the certificate that NATS shows to devices. */
     trusts: hasNatsBroker(values),
     pkiEnv: [...folders, said('AIOT_PUBLIC', 'platform'), ...stateVariables(values)],
-    pkiLimits: limitsOf({ cpu: '20m', memory: '128Mi', limit: '384Mi' }),
     limits: limitsOf(platform.resources),
     guidePorts: guide
       ? doors.map((name, index) => ({
@@ -467,7 +468,9 @@ function readme(values: Values, pipeline: RenderedPipeline | null): string {
     secured: isSecured(values),
     outside: outside && { ports: ports.join(' and ') },
     backups: database !== false && database.backups !== undefined,
+    single: database !== false && database.instances === 1,
     several: database !== false && database.instances > 1,
+    externalDatabase: database === false,
     garage: objects !== false && objects.endpoint === undefined,
   });
 }
