@@ -40,6 +40,7 @@ function offeredWith(env: Record<string, string>, ...words: string[]): string[] 
     ],
     {
       encoding: 'utf8',
+      timeout: 60_000,
       cwd: join(folder, 'here'),
       env: { PATH: process.env.PATH, HOME: folder, AIOT_CONFIG_DIR: join(folder, 'config'), ...env },
     },
@@ -168,11 +169,11 @@ describe('aiot completion', () => {
     await mkdir(bin, { recursive: true });
     const [asked, slow] = [join(folder, 'asked'), join(folder, 'slow')];
     await writeFile(slow, '');
-    const waits = `while [ -e "${slow}" ]; do sleep 0.1; done`;
+    const waits = `for i in $(seq 900); do [ -e "${slow}" ] && sleep 0.1; done`;
     await writeFile(join(bin, 'aiot'), `#!/bin/sh\necho "$@" >>"${asked}"\n${waits}\n`);
     await chmod(join(bin, 'aiot'), 0o755);
     const env = { AIOT_CACHE_DIR: cache, PATH: `${bin}:${process.env.PATH}` };
-    // If it waited for the program, these two calls would never end.
+    // If it waited for the program, which ends with the file or after 90 s, these two calls would be ended after a minute.
     expect(offeredWith(env, 'aiot', 'device', 'show', '')).toEqual([]);
     expect(offeredWith(env, 'aiot', 'device', 'show', '')).toEqual([]);
     await vi.waitFor(

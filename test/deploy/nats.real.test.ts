@@ -377,7 +377,10 @@ describeReal('nats-server', 'three NATS servers with rendered files', () => {
       },
     );
     endings.push(() => endOf(child));
-    const [line] = (await once(createInterface({ input: child.stdout! }), 'line')) as [string];
+    const ended = new AbortController();
+    child.once('exit', () => ended.abort(new Error('the platform ended before it was ready')));
+    const lines = createInterface({ input: child.stdout! });
+    const [line] = (await once(lines, 'line', { signal: ended.signal })) as [string];
     const { urls } = JSON.parse(line) as { urls: { http: string } };
     const client = createClient({ url: urls.http, ca: platform.ca, token: platform.token });
     endings.push(() => client.close());
@@ -438,6 +441,7 @@ async function startDoor(ports: () => number[]): Promise<{ port: number; close: 
     target.once('error', () => forward(client, others));
     target.once('connect', () => {
       target.removeAllListeners('error');
+      if (client.destroyed) return void target.destroy();
       for (const [from, to] of [
         [client, target],
         [target, client],

@@ -49,8 +49,10 @@ describeReal('versitygw', 'the rendered Job that restores a backup', () =>
       const wanted = String(loose(parse(await readFile(values, 'utf8'))).backup.restore);
       await copyFile(join(folder, 'saved.tar'), join(volumes, 'backups', wanted));
 
-      const [postgres, s3] = [await startPostgres(), await startVersitygw()];
-      endings.push(() => Promise.all([postgres.stop(), s3.stop()]));
+      const postgres = await startPostgres();
+      endings.push(() => postgres.stop());
+      const s3 = await startVersitygw();
+      endings.push(() => s3.stop());
       await s3.makeBucket('aiot');
       const engines = {
         database: await postgres.database(),

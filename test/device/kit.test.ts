@@ -70,7 +70,7 @@ describe('a simulated board of the IoT kit', () => {
     const events: KitEvent[] = [];
     const topic = 'iotkit/actors/servo2';
     await simulateKit({
-      ...{ to: to(), seed: 1, rateHz: 20, forMs: 600 },
+      ...{ to: to(), seed: 1, rateHz: 20, forMs: 3000 },
       onEvent(event) {
         // The board has subscribed before it sends its first message.
         if (event.event === 'sent' && !events.some((earlier) => earlier.event === 'sent'))

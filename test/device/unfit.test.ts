@@ -210,9 +210,16 @@ describe('a simulated device whose model does not fit its source', () => {
     late.end.abort();
     await running;
     const { signal } = new AbortController();
-    await expect(late.run({ forMs: 300, signal })).rejects.toMatchObject({
+    const refusal = {
       code: 'AIOT_RECORDING_UNFIT',
       message: expect.stringContaining('does not fit this source'),
-    });
+    };
+    await expect(late.run({ forMs: 300, signal })).rejects.toMatchObject(refusal);
+
+    // The model may also arrive during a run of limited time.
+    const later = await started('later', { recording: csv, forMs: 15_000 });
+    const ended = expect(later.run()).rejects.toMatchObject(refusal);
+    await rollOut('later', others);
+    await ended;
   }, 60_000);
 });

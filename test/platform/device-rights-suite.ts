@@ -408,17 +408,20 @@ export function deviceRightsSuite(start: () => Promise<TestPlatform>): void {
       const version = await push(own, 22);
       const { sequence } = (await own.client.models.get('motion', version)) as { sequence: number };
       const request = oneWave({ name: 'motion', version, sequence });
-      const policy = { ...request.policy, approval: true };
-      const { id } = await client.rollouts.start({ ...request, policy });
-      await tag('press-3', 'hall-9');
       await own.client.users.add({ name: 'lead', role: 'operator' });
       const made = await own.client.tokens.create({ name: 'lead', owner: 'lead', role: 'operator' });
-      await withToken(made.token).rollouts.command(id, 'approve');
-      await until(async () => (await own.client.rollouts.get(id)).ended !== null);
-      expect(await own.client.rollouts.devices(id)).toMatchObject([
-        { name: 'press-3', state: 'withdrawn', times: {}, error: { code: 'AIOT_NOT_ALLOWED' } },
-      ]);
-      await tag('press-3', 'hall-3');
+      // The first rollout starts when it is approved, the second one at a time.
+      for (const how of ['approval', 'time']) {
+        const gate = how === 'approval' ? { approval: true } : { startAt: Date.now() + 6000 };
+        const { id } = await client.rollouts.start({ ...request, policy: { ...request.policy, ...gate } });
+        await tag('press-3', 'hall-9');
+        if (how === 'approval') await withToken(made.token).rollouts.command(id, 'approve');
+        await until(async () => (await own.client.rollouts.get(id)).ended !== null);
+        expect(await own.client.rollouts.devices(id)).toMatchObject([
+          { name: 'press-3', state: 'withdrawn', times: {}, error: { code: 'AIOT_NOT_ALLOWED' } },
+        ]);
+        await tag('press-3', 'hall-3');
+      }
     });
 
     it('gets only the events of its devices, and its denied attempts are recorded', async () => {

@@ -169,11 +169,13 @@ describeReal('postgres', 'on PostgreSQL', () => {
     it('of a stopped replica are taken over at once', async () => {
       const [first, second] = [urlOf(0), urlOf(1)];
       await expect.poll(() => spread([first, second]), { timeout: 30_000 }).toBe(true);
+      const begun = performance.now();
       await platforms.pop()?.stop();
       const stopped = performance.now();
       await expect.poll(() => leads(first), { timeout: 30_000, interval: 50 }).toEqual(replicaRoles);
       // The roles are free when the stop has ended; the other replica looks for free roles every second.
       expect(performance.now() - stopped).toBeLessThan(4000);
+      expect(performance.now() - begun).toBeLessThan(15_000);
       expect(await labelled()).toHaveLength(20);
     }, 60_000);
   });

@@ -104,21 +104,30 @@ describe('a chunked upload', () => {
   it('resumes after a restart of the platform and after a connection lost in the middle of a chunk', async () => {
     const other = randomBytes(400_000);
     const path = await begin(digestOf(other), other.length);
-    const arrived = async () => (await stat(partOf(path))).size;
+    const arrived = () =>
+      stat(partOf(path)).then(
+        ({ size }) => size,
+        () => 0,
+      );
+    let looking: NodeJS.Timeout | undefined;
     const broken = ask(
       'PATCH',
       path,
       { 'content-type': 'application/offset+octet-stream', 'upload-offset': 0, 'content-length': 400_000 },
       (sent) => {
         sent.write(other.subarray(0, 150_000));
-        const looking = setInterval(async () => {
+        looking = setInterval(async () => {
           if ((await arrived()) === 0) return;
           clearInterval(looking);
           sent.destroy();
         }, 20);
       },
     );
-    await expect(broken).rejects.toThrow();
+    try {
+      await expect(broken).rejects.toThrow();
+    } finally {
+      clearInterval(looking);
+    }
     const offset = await offsetOf(path);
     expect(offset).toBeGreaterThan(0);
     expect(offset).toBeLessThanOrEqual(150_000);

@@ -113,7 +113,9 @@ export async function faultyProxy({ platform, ca }: Pick<TestPlatform, 'platform
     /** Resolves when the calls of a client that has ended have all been passed on. */
     settled: async () => {
       const connections = () => promisify(server.getConnections).call(server) as Promise<number>;
-      while (underway > 0 || (await connections()) > 0) await delay(10);
+      for (const deadline = Date.now() + 30_000; underway > 0 || (await connections()) > 0; await delay(10))
+        if (Date.now() > deadline)
+          throw new Error(`${underway} calls are under way on ${await connections()} connections after 30 s`);
     },
     close: async () => {
       server.closeAllConnections();

@@ -35,8 +35,8 @@ export interface TestPlatform {
 }
 
 /**
- * Ports for a platform that restarts with the same ones, for its clients to return. No connection on this machine can take them while it is
- * stopped.
+ * Ports for a platform that restarts on the same ones, so that its clients can reconnect. No connection on this machine can take them while
+ * it is stopped; another process of tests is very unlikely to.
  */
 export async function fixedPorts(): Promise<{ httpPort: number; mqttPort: number }> {
   return { httpPort: await freePort(), mqttPort: await freePort() };

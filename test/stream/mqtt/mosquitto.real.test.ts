@@ -93,11 +93,14 @@ describeReal('mosquitto', 'the MQTT client with a real Mosquitto', () => {
         for (; !isRead; await delay(200))
           await sink.write([{ topic: 't', payload: Buffer.from(`end ${round}`) }]);
       })();
-      for await (const { message, ack } of deliveriesOf(source)) {
-        ack();
-        if (String(message.payload) === `end ${round}`) break;
+      try {
+        for await (const { message, ack } of deliveriesOf(source)) {
+          ack();
+          if (String(message.payload) === `end ${round}`) break;
+        }
+      } finally {
+        isRead = true;
       }
-      isRead = true;
       await marking;
     }
   });

@@ -109,7 +109,7 @@ describe('a program as a sink', () => {
     // Each run waits until three have begun, however long a busy machine takes for that.
     const three = `until [ $(grep -c in ${folder}/log) -ge 3 ]; do sleep 0.02; done`;
     await program('alarm', `echo in >> ${folder}/log; ${three}; sleep 0.3; echo out >> ${folder}/log`);
-    const sink = await openSink('exec:alarm?parallel=3');
+    const sink = await openSink('exec:alarm?parallel=3&timeout=60s');
     await sink.write(Array.from({ length: 6 }, (_, i) => text(String(i))));
     await sink.close();
     const lines = (await log()).trim().split('\n');

@@ -274,10 +274,11 @@ test('states are printed as lines: losses and recoveries immediately, progress p
 });
 
 describe('shortly after the start, a bridge names', () => {
-  /** Runs a bridge until it reports unreachable addresses, or for `ms` after its first line. */
+  /** Runs a bridge until it reports unreachable addresses, for `ms` after its first line, or for half a minute. */
   async function firstLines(from: string, to: string, ms = 20_000) {
     const route = { ...bridgeRoute({ from, to }), name: 'r' };
     const stop = new AbortController();
+    const limit = setTimeout(() => stop.abort(), 30_000);
     let timer: NodeJS.Timeout | undefined;
     const lines: string[] = [];
     let endpoints: readonly string[] = [];
@@ -293,6 +294,7 @@ describe('shortly after the start, a bridge names', () => {
       },
     });
     clearTimeout(timer);
+    clearTimeout(limit);
     return { lines, endpoints };
   }
 
