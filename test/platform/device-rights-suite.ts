@@ -214,6 +214,17 @@ export function deviceRightsSuite(start: () => Promise<TestPlatform>): void {
       await expect(named.devices.list('press-5')).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
     });
 
+    it('reads only the messages of the device that it names', async () => {
+      for (const { name, client: device } of [theirs, other])
+        await device.publishAsync(
+          `aiot/v1/${name}/log`,
+          JSON.stringify({ t: Date.now(), level: 'warn', message: `from ${name}` }),
+          { qos: 1 },
+        );
+      const messages = await client.devices.messages('press-3', { channel: 'log' });
+      expect(messages.map(({ payload }) => payload.message)).toEqual(['from press-3']);
+    });
+
     it('cannot change other devices in bulk, label or delete their recordings, or send their crashes', async () => {
       const change = { action: 'tag' as const, set: { seen: '1' }, remove: [] };
       await expect(client.devices.change(['press-3', 'press-4'], change, false)).rejects.toMatchObject({

@@ -5,7 +5,7 @@ import { AiotError } from '../../core/errors.js';
 import { settle } from '../events/events.js';
 import type { Entry } from '../journal/entry.js';
 import type { Take } from '../journal/takes.js';
-import { cursorOf, type JournalReader, type Telemetry } from '../journal/telemetry.js';
+import { cursorOf, type JournalReader, type TakeQuery, type Telemetry } from '../journal/telemetry.js';
 import type { Store } from '../store/database.js';
 import type { Devices } from './devices.js';
 
@@ -91,7 +91,8 @@ export async function deviceMessages(
   const from = since ?? now - usualSpanMs;
   const streams = channel === 'telemetry' ? await streamNames(telemetry) : [''];
   const takes: Take[] = [];
-  for (const stream of streams) takes.push(...(await takesOf(telemetry, { channel, stream, device })));
+  for (const stream of streams)
+    takes.push(...(await takesOf(telemetry, { channel, stream, devices: [device] })));
   const recent = takes
     .filter(({ lastAt }) => (lastAt ?? 0) >= from)
     .sort((a, b) => (b.lastAt ?? 0) - (a.lastAt ?? 0))
@@ -117,7 +118,7 @@ async function streamNames(telemetry: Telemetry): Promise<string[]> {
 
 async function takesOf(
   telemetry: Telemetry,
-  of: { channel: DeviceMessagesQuery['channel']; stream: string; device: string },
+  of: Pick<TakeQuery, 'channel' | 'stream' | 'devices'>,
 ): Promise<Take[]> {
   const limit = 1000;
   const all: Take[] = [];
