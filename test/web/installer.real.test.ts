@@ -179,6 +179,17 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
     await page.context().close();
   });
 
+  it('resets a board once more that answers, but whose next answer is lost', { timeout: 120_000 }, async () => {
+    const chip = chipWith({ faults: [{ kind: 'lost-answer', op: 0x0a }] });
+    const { page, board } = await open(chip);
+    await connect(page);
+    await page.getByText('Connected to 10c4:ea60.').waitFor();
+    await install(page);
+    await page.getByText('is installed on the ESP32-S3').waitFor();
+    expect(board.bauds).toEqual([115_200, 115_200, 115_200, 460_800, 115_200]);
+    await page.context().close();
+  });
+
   it('installs after the board was plugged in again', { timeout: 120_000 }, async () => {
     const chip = chipWith({ faults: [{ kind: 'unplugged', op: 0x11, after: 1 }] });
     const { page } = await open(chip);

@@ -121,13 +121,28 @@ class QuietTransport extends Transport {
 
 const silent = { clean: () => undefined, write: () => undefined, writeLine: () => undefined };
 
+/** Remembers whether the chip has answered at all. */
+class Loader extends ESPLoader {
+  hasAnswered = false;
+
+  override async sync() {
+    const answer = await super.sync();
+    this.hasAnswered = true;
+    return answer;
+  }
+}
+
 interface Connected {
   found: FoundChip;
-  loader: ESPLoader;
+  loader: Loader;
   transport: Transport;
 }
 
-/** Resets the chip into its loader. If its port disappears meanwhile, the chip is then already in the loader. @throws BoardFault */
+/**
+ * Resets the chip into its loader. If its port disappears meanwhile, the chip is then already in the loader. A chip that answered, but not
+ * to the end, is reset once more: a single lost or late answer is no reason to press buttons.
+ * @throws BoardFault
+ */
 async function connect(board: BoardPort): Promise<Connected> {
   board.resetting(true);
   const first = loaderAt(board);
@@ -135,10 +150,11 @@ async function connect(board: BoardPort): Promise<Connected> {
     return await identify(first, 'default_reset');
   } catch (error) {
     await release(first.transport);
-    if (!(await board.hasReturned())) throw error;
+    const isInLoader = await board.hasReturned();
+    if (!isInLoader && !first.loader.hasAnswered) throw error;
     const second = loaderAt(board);
     try {
-      return await identify(second, 'no_reset');
+      return await identify(second, isInLoader ? 'no_reset' : 'default_reset');
     } catch (error) {
       await release(second.transport);
       throw error;
@@ -151,7 +167,7 @@ async function connect(board: BoardPort): Promise<Connected> {
 function loaderAt(board: BoardPort): Omit<Connected, 'found'> {
   const transport = new QuietTransport(board.port as never);
   const speeds = { baudrate: writeBaud, romBaudrate: consoleBaud };
-  return { transport, loader: new ESPLoader({ transport, ...speeds, terminal: silent }) };
+  return { transport, loader: new Loader({ transport, ...speeds, terminal: silent }) };
 }
 
 async function release(transport: Transport): Promise<void> {
