@@ -179,7 +179,9 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
     await page.context().close();
   });
 
-  it('resets a board once more that answers, but whose next answer is lost', { timeout: 120_000 }, async () => {
+  it('resets a board once more that answers, but whose next answer is lost', {
+    timeout: 120_000,
+  }, async () => {
     const chip = chipWith({ faults: [{ kind: 'lost-answer', op: 0x0a }] });
     const { page, board } = await open(chip);
     await connect(page);
