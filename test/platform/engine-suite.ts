@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rolloutPolicySchema } from '../../src/lib/api/rollouts/schema.js';
+import { deferred } from '../../src/lib/core/tasks.js';
 import { afterStep, rolloutStep } from '../../src/lib/fleet/rollout/step.js';
 import type { RolloutState } from '../../src/lib/fleet/rollout/types.js';
 import { startRollout } from '../../src/lib/fleet/rollout/waves.js';
@@ -356,6 +357,38 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       await expect(failing).rejects.toThrow();
       const left = await engine.store.selectFrom('meta').select('key').where('key', '=', 'half').execute();
       expect(left).toEqual([]);
+    });
+
+    it('runs tasks on different parts of a turn at once, and tasks on the same part or the whole one at a time', async () => {
+      const { turns } = engine;
+      const [part, whole] = [turns.parts('divided'), turns.of('divided')];
+      const running = new Set<string>();
+      const seen: string[] = [];
+      const task = (name: string, until: Promise<unknown>) => async () => {
+        running.add(name);
+        seen.push([...running].sort().join(' '));
+        await until;
+        running.delete(name);
+      };
+      const [both, apart] = [deferred(), delay(20)];
+      const first = part(['a'], task('a', both.promise));
+      const second = part(['b', 'c'], task('bc', both.promise));
+      await expect.poll(() => running.size).toBe(2);
+      const rest = [
+        part(['c', 'd'], task('cd', apart)),
+        part(['a'], task('a2', apart)),
+        whole(task('whole', apart)),
+        part(['e'], task('e', apart)),
+      ];
+      // Nothing else begins while a and bc run: the other parts have keys in common with them, and the last one came after the whole.
+      expect(await Promise.race([...rest, delay(100).then(() => 'all wait')])).toBe('all wait');
+      both.resolve();
+      await Promise.all([first, second, ...rest]);
+      expect(seen[1]).toBe('a bc');
+      for (const names of seen.slice(2)) expect(['a2', 'cd', 'a2 cd', 'whole', 'e']).toContain(names);
+      expect(seen.indexOf('e')).toBeGreaterThan(seen.indexOf('whole'));
+      await expect(part(['a'], () => Promise.reject(new Error('mine')))).rejects.toThrow('mine');
+      expect(await part(['a'], async () => 'the next one runs')).toBe('the next one runs');
     });
 
     it('orders names by code unit, and returns counts and times as numbers', async () => {

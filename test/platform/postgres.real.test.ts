@@ -3,7 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { deferred } from '../../src/lib/core/tasks.js';
+import { Enrolment } from '../../src/lib/platform/devices/enrolment.js';
+import { Fleet } from '../../src/lib/platform/devices/fleet.js';
 import { writeDevices } from '../../src/lib/platform/devices/records.js';
+import { eventsIn } from '../../src/lib/platform/events/events.js';
 import { type Engine, openEngine } from '../../src/lib/platform/store/engine.js';
 import { migrations } from '../../src/lib/platform/store/migrations.js';
 import { type Postgres, password, startPostgres } from '../support/postgres.js';
@@ -199,6 +202,81 @@ describeReal('postgres', 'PostgreSQL', () => {
       await Promise.all(Array.from({ length: 12 }, (_, i) => engines[i % 2]?.turns.of('shared')(task)));
       expect(most).toBe(1);
     });
+
+    it('run tasks on the same part of a turn one at a time, and others at once', async () => {
+      const [one, other] = (await Promise.all([open(shared), open(shared)])) as [Engine, Engine];
+      const part = ({ turns }: Engine, keys: string[], task: () => Promise<unknown>) =>
+        turns.parts('devices in parts')(keys, task);
+      const held = deferred();
+      const begun = deferred();
+      const holds = part(one, ['pump', 'board'], async () => {
+        begun.resolve();
+        await held.promise;
+      });
+      await begun.promise;
+      await part(other, ['fan'], async () => {});
+      await part(one, ['fan'], async () => {});
+      const same = part(other, ['board'], async () => 'same');
+      const whole = other.turns.of('devices in parts')(async () => 'whole');
+      expect(await Promise.race([same, whole, delay(300).then(() => 'both wait')])).toBe('both wait');
+      held.resolve();
+      expect(await Promise.all([holds, same, whole])).toEqual([undefined, 'same', 'whole']);
+      let running = 0;
+      let most = 0;
+      const counted = async () => {
+        most = Math.max(most, ++running);
+        await delay(3);
+        running--;
+      };
+      const all = Array.from({ length: 40 }, (_, i) => part(i % 2 ? one : other, ['x', `${i % 3}`], counted));
+      await Promise.all(all);
+      expect(most).toBe(1);
+    });
+
+    it('give a name and a board to one of many devices that are registered at once', async () => {
+      const processes = [open(shared), open(shared)].map(async (opening) => {
+        const engine = await opening;
+        const [devices, events] = [await devicesOf(engine), eventsIn(engine.store, Date.now)];
+        const parts = { devices, events, now: Date.now };
+        return {
+          ...{ devices, store: engine.store, enrolment: new Enrolment({ ...parts, authority: {} as never }) },
+          fleet: new Fleet({ ...parts, ended: async () => {}, removed: async () => {} }),
+        };
+      });
+      const fleets = await Promise.all(processes);
+      const asked = Array.from({ length: 60 }, (_, i) => ({
+        ...{ name: `racer-${i % 20}`, type: 'esp32', mac: `24:0a:c4:00:02:${(10 + (i % 15)).toString(16)}` },
+        at: fleets[i % 2]!,
+      }));
+      const results = await Promise.allSettled(
+        asked.map(({ at, ...newcomer }) => at.enrolment.register(newcomer, 'operator x')),
+      );
+      const refused = results.filter((result) => result.status === 'rejected');
+      for (const { reason } of refused) expect(reason).toMatchObject({ code: 'AIOT_ALREADY_EXISTS' });
+      for (const { devices } of fleets) await devices.inTurn(async () => {});
+      const rows = await fleets[0]!.store
+        .selectFrom('devices')
+        .select(['name', 'mac'])
+        .where('name', 'like', 'racer-%')
+        .execute();
+      expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
+      expect(new Set(rows.map(({ mac }) => mac)).size).toBe(rows.length);
+      expect(rows.length).toBeGreaterThan(0);
+      const known = ({ devices }: (typeof fleets)[number]) =>
+        rows.map(({ name }) => ({ name, mac: devices.record(name).mac }));
+      for (const fleet of fleets) expect(known(fleet)).toEqual(rows);
+      // Different devices are changed side by side at both processes, and no change is lost.
+      const changed = rows.flatMap(({ name }) => [1, 2, 3, 4].map((step) => ({ name, step })));
+      await Promise.all(
+        changed.map(({ name, step }, i) =>
+          fleets[i % 2]!.fleet.patch(name, { tags: { [`step-${step}`]: 'done' } }, 'operator x'),
+        ),
+      );
+      for (const { devices } of fleets) {
+        await devices.inTurn(async () => {});
+        for (const { name } of rows) expect(Object.keys(devices.record(name).tags)).toHaveLength(4);
+      }
+    }, 60_000);
 
     it('record reconnecting devices while the other process changes devices, and first connections afterwards', async () => {
       const [one, other] = [await open(shared), await open(shared)];

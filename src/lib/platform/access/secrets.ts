@@ -77,7 +77,7 @@ export function secretsIn({ store, devices, events, now }: SecretParts): DeviceS
     type: NewEvent['type'],
     { who, reach }: { who: string; reach: Reach | null },
   ) =>
-    devices.inTurn(async () => {
+    devices.inTurnOf([name], async () => {
       requireInReach(reach, [name]);
       const device = devices.record(name);
       // A registered device may connect once it has its first secret or certificate.

@@ -85,7 +85,7 @@ export class Ddi {
     const { state } = devices.record(name);
     if (mayConnect(state)) return;
     if (state !== 'registered') throw new AiotError('AIOT_NOT_ALLOWED', `the device ${name} is ${state}`);
-    await devices.inTurn(async () => {
+    await devices.inTurnOf([name], async () => {
       const device = devices.record(name);
       if (device.state !== 'registered') return;
       const seen = deviceStep(deviceStep(device.state, 'certified'), 'seen');
@@ -211,7 +211,7 @@ export class Ddi {
     const { devices } = this.parts;
     const before = devices.record(name).reported;
     const firmware = { version: installed.version, release: null };
-    await devices.inTurn(() =>
+    await devices.inTurnOf([name], () =>
       devices.report(name, { ...this.reportOf(devices.record(name)), ...(before ?? {}), firmware }),
     );
   }
@@ -274,7 +274,7 @@ export class Ddi {
       ...{ ...this.reportOf(device), state, error, rollout: action.wish },
       ...committed,
     };
-    await devices.inTurn(() => devices.report(device.name, reported));
+    await devices.inTurnOf([device.name], () => devices.report(device.name, reported));
     await rollouts.reported(device.name, reported, action.kept);
   }
 

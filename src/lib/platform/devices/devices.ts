@@ -21,12 +21,14 @@ import {
   type FollowDevices,
   localTurns,
   noChanges,
+  type PartTurn,
   serially,
   type Turn,
   type Turns,
 } from '../store/engine.js';
 import { DeviceMemory, type OnReported, unknownDevice } from './memory.js';
 import {
+  type Board,
   compact,
   type DeviceRecord,
   type DeviceUpdate,
@@ -63,10 +65,12 @@ export class Devices {
   private elsewhere: ReadonlySet<string> = new Set();
   /** When devices were last connected to another replica, ms since 1970. */
   private readonly seenElsewhere = new Map<string, number>();
-  /** Serializes code that reads and then changes devices, so that the code sees all earlier changes by others. */
+  /** Serializes code that reads and then changes any devices, so that the code sees all earlier changes by others. */
   readonly inTurn: Turn;
+  private readonly inPartTurn: PartTurn;
   /** Runs one read of the database at a time, so that reads are applied in order. */
   private readonly following = serially();
+  private nextRead: Promise<void> | undefined;
   private readonly changed: FollowDevices;
   private readonly endings = new Set<(name: string) => void>();
   private readonly reports = inBatches<Report>(200, (all) =>
@@ -82,8 +86,25 @@ export class Devices {
     private readonly changes: Changes,
   ) {
     this.changed = changes.followDevices();
-    const turn = turns.of('devices');
+    const [turn, partTurn] = [turns.of('devices'), turns.parts('devices')];
     this.inTurn = changes.shared ? (task) => turn(() => this.follow().then(task)) : turn;
+    this.inPartTurn = changes.shared
+      ? (keys, task) => partTurn(keys, () => this.follow().then(task))
+      : partTurn;
+  }
+
+  /**
+   * As `inTurn`, but only for code that changes the named devices, so that it does not wait for changes of others.
+   * @param board the board that the code assigns to a device, if any
+   */
+  inTurnOf<T>(names: readonly string[], task: () => Promise<T>, board: Partial<Board> = {}): Promise<T> {
+    if (names.length > fewNames) return this.inTurn(task);
+    const boards = [board.mac && `mac ${board.mac}`, board.chipId && `chip ${board.chipId}`];
+    const keys = [
+      ...names.map((name) => `device ${name}`),
+      ...boards.filter((key) => typeof key === 'string'),
+    ];
+    return this.inPartTurn(keys, task);
   }
 
   static async open(
@@ -116,17 +137,20 @@ export class Devices {
     };
   }
 
+  /** Applies all changes that were committed before the call. Calls share a read that has not begun yet. */
   private follow(): Promise<void> {
-    return this.following(() =>
-      this.changed(async (names) => {
+    this.nextRead ??= this.following(() => {
+      this.nextRead = undefined;
+      return this.changed(async (names) => {
         const ended = this.memory.follow(names, await readDevices(this.store, names));
         for (const name of ended) for (const tell of this.endings) tell(name);
-      }),
-    );
+      });
+    });
+    return this.nextRead;
   }
 
   /**
-   * Registers a device. Call only from a task passed to `inTurn`. Returns whether the name belonged to a revoked
+   * Registers a device. Call only in a turn of its name and board. Returns whether the name belonged to a revoked
    * device; such a name may be reused.
    * @param along additional writes in the same transaction
    * @throws AIOT_ALREADY_EXISTS (the name, or the board)
@@ -178,7 +202,7 @@ export class Devices {
   }
 
   /**
-   * Requires that no other device has this board. Call only from a task passed to `inTurn`.
+   * Requires that no other device has this board. Call only in a turn of the board.
    * @param name name of the device that may already have the board
    * @param reach devices that the error may name
    * @throws AIOT_ALREADY_EXISTS
@@ -386,7 +410,7 @@ export class Devices {
     const expires = isNext ? device.nextExpires : device.expires;
     if (expires === null || expires <= this.now()) return null;
     // If the write fails, it is repeated when the certificate is next used.
-    if (isNext) this.inTurn(() => this.promote(device, fingerprint)).catch(() => {});
+    if (isNext) this.inTurnOf([device.name], () => this.promote(device, fingerprint)).catch(() => {});
     return device;
   }
 
@@ -405,7 +429,7 @@ export class Devices {
   }
 
   /**
-   * Makes this the only valid certificate of the device. Call only from a task passed to `inTurn`.
+   * Makes this the only valid certificate of the device. Call only in a turn of the device.
    * @param along additional writes in the same transaction
    */
   async certify(
@@ -423,8 +447,8 @@ export class Devices {
   }
 
   /**
-   * Adds a certificate alongside the current one, which becomes invalid when the new one is first used. Call only from a task passed to
-   * `inTurn`.
+   * Adds a certificate alongside the current one, which becomes invalid when the new one is first used. Call only in a turn of
+   * the device.
    */
   async offer(
     device: DeviceRecord,
@@ -458,7 +482,7 @@ export class Devices {
 
   /** @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE (the event is not possible in the device's state) */
   async act(name: string, event: Exclude<DeviceEvent, 'certified'>, who: string): Promise<DeviceInfo> {
-    await this.inTurn(async () => {
+    await this.inTurnOf([name], async () => {
       const device = this.record(name);
       const before = device.state;
       const state = deviceStep(before, event);
@@ -521,7 +545,7 @@ export class Devices {
 
   /** Clears the report, because another board now has the name. */
   async unreport(name: string): Promise<void> {
-    await this.inTurn(() => this.update(this.record(name), { reported: null, lastSeen: null }));
+    await this.inTurnOf([name], () => this.update(this.record(name), { reported: null, lastSeen: null }));
   }
 
   /**
@@ -540,14 +564,15 @@ export class Devices {
   private see(all: readonly Sighting[]): Promise<void> {
     const seen = ofSightings(all, this.memory, this.now());
     if (seen.changes.every(({ change }) => change?.state === undefined)) return this.write(seen);
-    return this.inTurn(() => this.write(ofSightings(all, this.memory, this.now())));
+    const names = all.map(({ name }) => name);
+    return this.inTurnOf(names, () => this.write(ofSightings(all, this.memory, this.now())));
   }
 
   private write({ changes, told }: Told): Promise<void> {
     return this.updateAll(changes, (store) => this.events.recordAll(told, store));
   }
 
-  /** Changes one device. Call only from a task passed to `inTurn`. */
+  /** Changes one device. Call only in a turn of the device. */
   update(
     device: DeviceRecord,
     change: Partial<DeviceRecord>,
@@ -556,7 +581,7 @@ export class Devices {
     return this.updateAll([{ device, change }], along);
   }
 
-  /** Writes all changes or none; a change of null removes the device. Call only from a task passed to `inTurn`. */
+  /** Writes all changes or none; a change of null removes the device. Call only in a turn of these devices. */
   async updateAll(changes: DeviceUpdate[], along?: (store: Store) => Promise<unknown>): Promise<void> {
     const whole = changes.map(raised);
     await this.store.transaction().execute(async (transaction) => {
@@ -578,6 +603,9 @@ export class Devices {
     });
   }
 }
+
+/** Maximum number of devices whose changes do not exclude those of all others. */
+const fewNames = 64;
 
 /** Number of devices tested before yielding to other work. */
 const glance = 2000;

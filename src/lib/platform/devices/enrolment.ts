@@ -16,6 +16,7 @@ import type { Events } from '../events/events.js';
 import type { Trust } from '../releases/trust.js';
 import type { Store } from '../store/database.js';
 import type { DeviceRecord, Devices, NewDevice } from './devices.js';
+import type { Board } from './records.js';
 import { noteCertificate } from './revocations.js';
 
 /** A device to be registered. */
@@ -75,7 +76,7 @@ export class Enrolment {
   /** Signs the request and registers the device. @throws AIOT_ALREADY_EXISTS, AIOT_CSR_INVALID */
   provision(newcomer: Newcomer, csr: string, who: string): Promise<Enrolled> {
     const { devices, authority, events } = this.parts;
-    return devices.inTurn(async () => {
+    const provision = async () => {
       const device = this.plan(newcomer, 'provisioned');
       const { name } = device;
       devices.requireFree(device);
@@ -87,13 +88,14 @@ export class Enrolment {
         await events.record(event, store);
       });
       return { device: devices.info(name), certificate, fresh: replaced };
-    });
+    };
+    return devices.inTurnOf([newcomer.name], provision, boardOf(newcomer));
   }
 
   /** Reserves a name for a device that has no certificate yet. An existing reservation is left unchanged. @throws AIOT_ALREADY_EXISTS */
   register(newcomer: Newcomer, who: string): Promise<Pick<Enrolled, 'device' | 'fresh'>> {
     const { devices, events } = this.parts;
-    return devices.inTurn(async () => {
+    const register = async () => {
       const { name, type } = newcomer;
       const there = devices.find(name);
       let fresh = false;
@@ -103,7 +105,7 @@ export class Enrolment {
         const { replaced } = await devices.insert(planned, (store) => events.record(event, store));
         fresh = replaced;
       } else {
-        const { mac, chipId } = this.plan(newcomer, 'registered');
+        const { mac, chipId } = boardOf(newcomer);
         const board = { mac: mac ?? there.mac, chipId: chipId ?? there.chipId };
         devices.requireFreeBoard(board, name);
         const same = board.mac === there.mac && board.chipId === there.chipId;
@@ -111,11 +113,12 @@ export class Enrolment {
         if (!same) await devices.update(there, board, (store) => events.record(event, store));
       }
       return { device: devices.info(name), fresh };
-    });
+    };
+    return devices.inTurnOf([newcomer.name], register, boardOf(newcomer));
   }
 
   /**
-   * Issues the first certificate of a registered device. Call only from a task passed to `devices.inTurn`.
+   * Issues the first certificate of a registered device. Call only in a turn of the device and the requested board.
    * @param request `along`: additional writes in the same transaction
    * @throws AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board belongs to another device)
    */
@@ -123,8 +126,8 @@ export class Enrolment {
     const { devices, authority, events } = this.parts;
     const { csr, mac, along } = request;
     const { name, id } = device;
-    const chipId = device.chipId ?? (mac === undefined ? null : chipIdOf(mac));
-    const board = { mac: mac ?? device.mac, chipId };
+    const asked = boardOf({ mac });
+    const board = { mac: asked.mac ?? device.mac, chipId: device.chipId ?? asked.chipId };
     devices.requireFreeBoard(board, name);
     const signed = await authority.device({ csr, name, id });
     const { certificate, fingerprint } = signed;
@@ -142,7 +145,7 @@ export class Enrolment {
    */
   rotate(name: string, { csr, now, latest, reach = null }: Rotation, who: string): Promise<Enrolled> {
     const { devices, authority, events } = this.parts;
-    return devices.inTurn(async () => {
+    return devices.inTurnOf([name], async () => {
       requireInReach(reach, [name]);
       const device = devices.record(name);
       deviceStep(device.state, 'certified');
@@ -163,7 +166,7 @@ export class Enrolment {
   /** Invalidates the previous certificate, because the one issued by `rotate` is installed. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID */
   settle(name: string, fingerprint: string, who: string, reach: Reach | null = null): Promise<DeviceInfo> {
     const { devices, events } = this.parts;
-    return devices.inTurn(async () => {
+    return devices.inTurnOf([name], async () => {
       requireInReach(reach, [name]);
       const device = devices.record(name);
       if (device.fingerprint !== fingerprint) {
@@ -188,12 +191,12 @@ export class Enrolment {
    */
   replace(name: string, { csr, mac, latest, reach = null }: Replacement, who: string): Promise<Enrolled> {
     const { devices, authority, events, now } = this.parts;
-    return devices.inTurn(async () => {
+    const board = boardOf({ mac });
+    const replace = async () => {
       requireInReach(reach, [name]);
       const device = devices.record(name);
       deviceStep(device.state, 'certified');
       requireLatest(device, latest, 'replaced');
-      const board = { mac: mac ?? null, chipId: mac === undefined ? null : chipIdOf(mac) };
       devices.requireFreeBoard(board, name, reach);
       const id = newId('dev', now());
       const signed = await authority.device({ csr, name, id });
@@ -203,17 +206,23 @@ export class Enrolment {
         await events.record({ who, type: 'device.replace', subject: name, data }, store);
       });
       return { device: devices.info(name), certificate: signed.certificate, fresh: false };
-    });
+    };
+    return devices.inTurnOf([name], replace, board);
   }
 
-  private plan({ name, type, mac, chipId }: Newcomer, state: DeviceState): NewDevice {
+  private plan(newcomer: Newcomer, state: DeviceState): NewDevice {
+    const { name, type } = newcomer;
     const created = this.parts.now();
     return {
       ...{ name, type, state, created, id: newId('dev', created) },
-      ...{ fingerprint: null, expires: null, mac: mac ?? null },
-      chipId: chipId ?? (mac === undefined ? null : chipIdOf(mac)),
+      ...{ fingerprint: null, expires: null, ...boardOf(newcomer) },
     };
   }
+}
+
+/** The MAC address of a board, and the guide's chip id, which follows from it. */
+function boardOf({ mac, chipId }: Pick<Newcomer, 'mac' | 'chipId'>): Board {
+  return { mac: mac ?? null, chipId: chipId ?? (mac === undefined ? null : chipIdOf(mac)) };
 }
 
 /**
@@ -278,7 +287,8 @@ export class Claims {
   async redeem(token: string, csr: string, mac: string | undefined): Promise<Enrolled> {
     const publicKey = await requestKey(csr);
     const { devices, enrolment, now } = this.parts;
-    return await devices.inTurn(async () => {
+    const { name } = await this.find(token);
+    const redeem = async () => {
       const claim = await this.find(token);
       const device = await devices.withId(claim.device);
       if (!device || device.state === 'revoked') throw invalid('its device is no longer registered');
@@ -295,15 +305,21 @@ export class Claims {
       const used = (store: Store, certificate: string) =>
         store.updateTable('claims').set({ publicKey, certificate }).where('digest', '=', digest).execute();
       return await enrolment.certify(device, { csr, mac, along: used }, `claim ${digest.slice(0, 12)}`);
-    });
+    };
+    return await devices.inTurnOf([name], redeem, boardOf({ mac }));
   }
 
   private async find(token: string) {
     const digest = sha256Hex(token);
-    const claims = this.parts.store.selectFrom('claims').selectAll();
-    const claim = await claims.where('digest', '=', digest).executeTakeFirst();
-    if (claim) return claim;
-    throw invalid('it was never issued, or was replaced by a later one');
+    const claims = this.parts.store.selectFrom('claims').leftJoin('devices', 'devices.id', 'claims.device');
+    const claim = await claims
+      .selectAll('claims')
+      .select('devices.name')
+      .where('digest', '=', digest)
+      .executeTakeFirst();
+    if (!claim) throw invalid('it was never issued, or was replaced by a later one');
+    if (claim.name === null) throw invalid('its device is no longer registered');
+    return { ...claim, name: claim.name };
   }
 }
 

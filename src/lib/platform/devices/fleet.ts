@@ -129,7 +129,7 @@ export class Fleet {
     reach: Reach | null = null,
   ): Promise<DeviceInfo> {
     const { devices, events } = this.parts;
-    return devices.inTurn(async () => {
+    return devices.inTurnOf([name], async () => {
       // The device may have left the reach while others made their changes.
       requireInReach(reach, [name]);
       const device = devices.record(name);
@@ -162,7 +162,7 @@ export class Fleet {
     reach: Reach | null,
   ) {
     const { devices, events } = this.parts;
-    const planned = await devices.inTurn(async () => {
+    const planned = await devices.inTurnOf(names, async () => {
       requireInReach(reach, names);
       if (check) for (const name of names) check(devices.record(name).revision);
       const plans = names.map((name) => this.plan(name, change, who));

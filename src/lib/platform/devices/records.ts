@@ -37,6 +37,9 @@ export interface StoredSettings {
   wanted: { digest: string; values: Record<string, unknown>; at: number } | null;
 }
 
+/** What identifies a board. */
+export type Board = Pick<DeviceRecord, 'mac' | 'chipId'>;
+
 /** Properties of a device before it is registered. */
 export type NewDevice = Omit<
   DeviceRecord,

@@ -148,7 +148,7 @@ export class DeviceSettingsService {
     reach: Reach | null = null,
   ): Promise<DeviceSettings> {
     const { devices, events } = this.parts;
-    await devices.inTurn(async () => {
+    await devices.inTurnOf([name], async () => {
       requireInReach(reach, [name]);
       const device = devices.record(name);
       const definition = await this.definitionOf(device.type, name);

@@ -75,6 +75,7 @@ export const noChanges: Changes = {
 
 /** Runs one task at a time, for checks and writes that belong together. */
 export type Turn = <T>(task: () => Promise<T>) => Promise<T>;
+export type PartTurn = <T>(keys: readonly string[], task: () => Promise<T>) => Promise<T>;
 
 /**
  * Locks by name: tasks with the same name run one at a time, across all processes that share the database. A task may wait for a lock with
@@ -83,6 +84,11 @@ export type Turn = <T>(task: () => Promise<T>) => Promise<T>;
 export interface Turns {
   of(name: string): Turn;
   /**
+   * Locks on parts of what this turn protects, such as single devices. A task excludes the tasks with a key in common, and all tasks of the
+   * whole turn; others run at the same time. Such a task must not request another lock of the same name.
+   */
+  parts(name: string): PartTurn;
+  /**
    * Excludes the tasks of this turn until the transaction ends. Transactions that join a turn do not exclude one another.
    */
   join(name: string, transaction: Store): Promise<void>;
@@ -90,13 +96,10 @@ export interface Turns {
 
 /** For a database used by this process alone. */
 export function localTurns(): Turns {
-  const turns = new Map<string, Turn>();
+  const turns = turnsByName();
   return {
-    of(name) {
-      const turn = turns.get(name) ?? serially();
-      turns.set(name, turn);
-      return turn;
-    },
+    of: (name) => turns(name).whole,
+    parts: (name) => turns(name).parts,
     // Only earlier versions of aiot have tasks in a turn that is joined, and they cannot use the same database.
     join: async () => {},
   };
@@ -110,6 +113,48 @@ export function serially(): Turn {
     return result;
   };
 }
+
+/** Returns the one turn in this process that belongs to a name. */
+export function turnsByName(): (name: string) => DividedTurn {
+  const turns = new Map<string, DividedTurn>();
+  return (name) => {
+    const turn = turns.get(name) ?? dividedTurn();
+    turns.set(name, turn);
+    return turn;
+  };
+}
+
+interface DividedTurn {
+  whole: Turn;
+  parts: PartTurn;
+}
+
+/** Tasks begin in the order of their requests, except that tasks on different parts do not wait for one another. */
+function dividedTurn(): DividedTurn {
+  let lastWhole: Promise<unknown> = Promise.resolve();
+  const lastOf = new Map<string, Promise<unknown>>();
+  const after = <T>(earlier: Promise<unknown>[], task: () => Promise<T>) => {
+    const result = Promise.all(earlier).then(task);
+    return { result, end: result.then(noop, noop) };
+  };
+  return {
+    whole(task) {
+      const { result, end } = after([lastWhole, ...lastOf.values()], task);
+      lastWhole = end;
+      return result;
+    },
+    parts(keys, task) {
+      const { result, end } = after([lastWhole, ...keys.flatMap((key) => lastOf.get(key) ?? [])], task);
+      for (const key of keys) lastOf.set(key, end);
+      void end.then(() => {
+        for (const key of keys) if (lastOf.get(key) === end) lastOf.delete(key);
+      });
+      return result;
+    },
+  };
+}
+
+const noop = () => {};
 
 /** Runs at most this many tasks at a time; the others wait in order. */
 export function atMost(most: number): Turn {

@@ -151,6 +151,9 @@ function quoted(part: string): string {
 /** First half of the keys of all our advisory locks: `aiot`. */
 export const lockClass = Buffer.from('aiot').readInt32BE();
 
+/** Class of the locks on parts of turns, such as single devices, which may collide with each other but not with other locks. */
+export const partLockClass = Buffer.from('part').readInt32BE();
+
 /**
  * Additions for PostgreSQL, which several processes write to. Idempotent, because it runs after each migration.
  *

@@ -4,12 +4,13 @@ import { type PostgresPool, sql } from 'kysely';
 import { AiotError } from '../../core/errors.js';
 import type { Store } from './database.js';
 import {
+  atMost,
   type Changed,
   type Changes,
   type Engine,
   type FollowDevices,
-  serially,
   type Turns,
+  turnsByName,
 } from './engine.js';
 import { currentLease, type LeaseConnection, Leases } from './leases.js';
 import {
@@ -22,7 +23,7 @@ import {
   type Session,
   unreachable,
 } from './postgres-connection.js';
-import { lockClass, lockKey, migrate, requireKnown, settleEvents } from './postgres-schema.js';
+import { lockClass, lockKey, migrate, partLockClass, requireKnown, settleEvents } from './postgres-schema.js';
 import type { Schema } from './schema.js';
 
 /** Maximum number of concurrent statements. */
@@ -120,6 +121,34 @@ interface Held {
   around: Held | undefined;
 }
 
+/** Maximum number of tasks on parts at a time, each of which uses two connections. */
+const partsAtOnce = 6;
+
+/** Statements that take and release advisory locks. */
+interface Locks {
+  take: string;
+  release: string;
+}
+
+/**
+ * Locks of a whole turn, or of parts of it. Parts hold the lock of the whole in shared mode. Locks of keys are taken in order of their numbers,
+ * so that no two tasks wait for each other.
+ */
+function locksOf(name: string, keys?: readonly string[]): Locks {
+  const whole = `${lockClass}, ${lockKey(`turn ${name}`)}`;
+  if (!keys)
+    return { take: `SELECT pg_advisory_lock(${whole})`, release: `SELECT pg_advisory_unlock(${whole})` };
+  const numbers = new Set(keys.map((key) => lockKey(`turn ${name} ${key}`)));
+  const parts = [...numbers].sort((a, b) => a - b).map((number) => `${partLockClass}, ${number}`);
+  const call = (suffix: string) =>
+    [
+      'SELECT ',
+      `pg_advisory_${suffix}_shared(${whole})`,
+      ...parts.map((part) => `, pg_advisory_${suffix}(${part})`),
+    ].join('');
+  return { take: call('lock'), release: call('unlock') };
+}
+
 /**
  * `Turns` across all processes. Each is a session's advisory lock, held while the task runs. If that session and its
  * lock are lost, `guard` rejects the task's further statements.
@@ -131,14 +160,13 @@ async function postgresTurns(address: Address): Promise<{
   close(): Promise<void>;
 }> {
   const { default: pg } = await import('pg');
-  // The pool needs one connection for each name in use in this process. The wait for other processes may be long.
+  // The pool needs one connection for each name in use in this process, and some for parts. The wait for other processes may be long.
   const waits = { lock_timeout: 30_000, statement_timeout: 35_000, query_timeout: 40_000 };
-  const pool = new pg.Pool({ ...address.config, ...waits, max: 16, idleTimeoutMillis: 60_000 });
+  const pool = new pg.Pool({ ...address.config, ...waits, max: 16 + partsAtOnce, idleTimeoutMillis: 60_000 });
   pool.on('error', () => {});
   const held = new AsyncLocalStorage<Held>();
 
-  async function inTurn<T>(name: string, task: () => Promise<T>): Promise<T> {
-    const key = [lockClass, lockKey(`turn ${name}`)];
+  async function locked<T>(locks: Locks, task: () => Promise<T>): Promise<T> {
     const client = await pool.connect().catch((error: unknown) => {
       throw databaseError(error, address.shown);
     });
@@ -150,14 +178,14 @@ async function postgresTurns(address: Address): Promise<{
     client.on('end', lose);
     try {
       try {
-        await client.query('SELECT pg_advisory_lock($1, $2)', key);
+        await client.query(locks.take);
       } catch (error) {
         turn.lost = true;
         throw databaseError(error, address.shown);
       }
       return await held.run(turn, task);
     } finally {
-      if (!turn.lost) await client.query('SELECT pg_advisory_unlock($1, $2)', key).catch(lose);
+      if (!turn.lost) await client.query(locks.release).catch(lose);
       client.off('error', lose);
       client.off('end', lose);
       // If in doubt, the session is ended, which releases its locks.
@@ -165,14 +193,16 @@ async function postgresTurns(address: Address): Promise<{
     }
   }
 
-  const queues = new Map<string, ReturnType<typeof serially>>();
+  const own = turnsByName();
+  const fewParts = atMost(partsAtOnce);
   return {
     turns: {
       of(name) {
-        const queue = queues.get(name) ?? serially();
-        queues.set(name, queue);
-        return (task) => queue(() => inTurn(name, task));
+        const locks = locksOf(name);
+        return (task) => own(name).whole(() => locked(locks, task));
       },
+      parts: (name) => (keys, task) =>
+        own(name).parts(keys, () => fewParts(() => locked(locksOf(name, keys), task))),
       async join(name, transaction) {
         const key = lockKey(`turn ${name}`);
         await sql`SELECT pg_advisory_xact_lock_shared(${lockClass}::int, ${key}::int)`.execute(transaction);
