@@ -37,7 +37,7 @@ export interface StoredSettings {
   wanted: { digest: string; values: Record<string, unknown>; at: number } | null;
 }
 
-/** What identifies a board. */
+/** Identifiers of a board. */
 export type Board = Pick<DeviceRecord, 'mac' | 'chipId'>;
 
 /** Properties of a device before it is registered. */
