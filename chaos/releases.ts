@@ -58,7 +58,8 @@ export async function rollOut(
     async () => {
       // The response to the first request may have been lost.
       const [there] = (await client.rollouts.list()).filter(
-        (one) => one.selector === selector && one.releases[0]?.version === version,
+        ({ selector: theirs, releases: [first] }) =>
+          theirs === selector && first?.kind !== 'settings' && first?.version === version,
       );
       return there?.id ?? (await client.rollouts.start({ releases, selector, policy })).id;
     },

@@ -5,7 +5,8 @@ import type { RegistryClient } from '../../src/lib/api/client.js';
 import { pushConfig } from '../../src/lib/api/config/push.js';
 import { clientFor, contextFor } from '../../src/lib/api/context.js';
 import { pushFirmware } from '../../src/lib/api/firmware/push.js';
-import { type Release, type RolloutRequest, rolloutHasEnded } from '../../src/lib/api/rollouts/schema.js';
+import { type RolloutRequest, rolloutHasEnded, type SignedRelease } from '../../src/lib/api/rollouts/schema.js';
+import { releaseText } from '../../src/lib/api/rollouts/words.js';
 import { arrivals, parseClock, parseLatency, parseShare } from '../../src/lib/device/fleet/network.js';
 import { type FleetEvent, fleetEventSchema, simulateFleet } from '../../src/lib/device/fleet/simulate.js';
 import { reportedSchema } from '../../src/lib/device/protocol/messages.js';
@@ -33,14 +34,14 @@ afterAll(async () => {
 /** A policy that tolerates failures. */
 const borne = { waves: ['25%'], maxFailures: '100%', minSuccess: 0, attempts: 1 };
 
-async function forEsp32(seed: number): Promise<Release> {
+async function forEsp32(seed: number): Promise<SignedRelease> {
   const change = (manifest: UnsignedManifest) => ({ ...manifest, deviceTypes: ['esp32'] });
   const { name, version, sequence } = await pushTiny(client, key, { seed, change });
   return { kind: 'model', name, version, sequence };
 }
 
 /** Creates an image that, if `says` is set, describes its application as version 1.4.0. */
-async function firmwareOf(bytes: number, says = false): Promise<Release> {
+async function firmwareOf(bytes: number, says = false): Promise<SignedRelease> {
   const path = join(own.folder, `app-${bytes}.bin`);
   await writeFile(
     path,
@@ -52,7 +53,7 @@ async function firmwareOf(bytes: number, says = false): Promise<Release> {
   return { kind: 'firmware', name, version, sequence };
 }
 
-async function configOf(sampleHz: number): Promise<Release> {
+async function configOf(sampleHz: number): Promise<SignedRelease> {
   const path = join(own.folder, 'press.json');
   await writeFile(path, JSON.stringify({ spec: 'aiot-config/1', sampleHz }));
   const about = { client, path, name: 'press', deviceTypes: ['esp32'], privatePem: key };
@@ -67,7 +68,7 @@ function eventsOf(stdout: string): FleetEvent[] {
 
 /** Runs a fleet during a rollout, and returns the results of both. */
 async function under(
-  releases: Release[],
+  releases: SignedRelease[],
   more: Partial<Parameters<typeof simulateFleet>[0]> = {},
   network: Partial<Parameters<typeof simulateFleet>[0]['network']> = {},
   afterwards: () => Promise<void> = async () => {},
@@ -149,7 +150,7 @@ describe('a fleet of simulated devices', () => {
     expect(events[0]).toMatchObject({ event: 'enlisted', made: count, mutual: 6, plain: 18, tls: 0 });
     const last = events.at(-1);
     expect(last).toMatchObject({ event: 'stopped', online: count, downloads: 1, removed: 0 });
-    expect(last).toHaveProperty('models', { [`tiny@${rollout.releases[0]?.version}`]: count });
+    expect(last).toHaveProperty('models', { [releaseText(rollout.releases[0]!)]: count });
   });
 
   it('runs a model as a shadow alongside the current one, and then commits it', async () => {

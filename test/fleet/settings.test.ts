@@ -3,6 +3,8 @@ import {
   changedSettings,
   compileSettings,
   type DesiredSettings,
+  inverseChange,
+  pathsOf,
   settingsDrift,
 } from '../../src/lib/fleet/settings.js';
 import { fc } from '../support/property.js';
@@ -125,5 +127,30 @@ describe('the drift of settings', () => {
     ['pending', { digest: 'd0', error: { ...error, digest: 'd2' } }, 5],
   ] as const)('is %s for %j', (state, reported, sentFor) => {
     expect(settingsDrift(desired, reported, sentFor).state).toBe(state);
+  });
+});
+
+describe('the inverse of a change', () => {
+  it('names the settings that the change sets or removes', () => {
+    const change = { set: { rpm: 1, report: { everyS: 5, fields: ['a'] } }, unset: ['site'] };
+    expect(pathsOf(change)).toEqual(['rpm', 'report.everyS', 'report.fields', 'site']);
+    expect(inverseChange({ rpm: 600, site: 'x', report: { fields: ['b'] } }, change)).toEqual({
+      ...{ set: { rpm: 600, site: 'x', report: { fields: ['b'] } }, unset: ['report.everyS'] },
+    });
+  });
+
+  it('restores the former values, whatever they were', () => {
+    const report = fc
+      .record({ everyS: fc.integer(), fields: fc.array(fc.string()) }, { requiredKeys: [] })
+      .filter((values) => Object.keys(values).length > 0);
+    const values = fc.record({ rpm: fc.integer(), report, site: fc.string() }, { requiredKeys: [] });
+    const unset = fc.subarray(['rpm', 'report.everyS', 'report.fields', 'site']);
+    fc.assert(
+      fc.property(values, values, unset, (before, set, unset) => {
+        const change = { set, unset };
+        const after = changedSettings(before, change);
+        expect(changedSettings(after, inverseChange(before, change))).toEqual(before);
+      }),
+    );
   });
 });

@@ -12,6 +12,7 @@ import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny } from '../support/bundle.js';
 import { fakeDevice } from '../support/fake-device.js';
 import { type Postgres, password, startPostgres } from '../support/postgres.js';
+import { Pump, pumpSchema } from '../support/pump.js';
 import { describeReal } from '../support/real.js';
 import { oneWave } from '../support/rollout.js';
 
@@ -116,6 +117,30 @@ describeReal('postgres', 'two platforms on one database', () => {
       .poll(async () => (await a().settings.of('pump-1')).origins, { timeout: 20_000 })
       .toEqual({ rpm: 'group lab' });
     await client.endAsync(true);
+  }, 60_000);
+
+  it('roll out settings in waves to devices at both, and return them to their former values', async () => {
+    const names = ['pump-a', 'pump-b'];
+    await a().settings.apply({ project: 'pumps', settings: [{ type: 'pump', schema: pumpSchema }] });
+    for (const name of names)
+      await provisionDevice({ client: a(), name, type: 'pump', out: identity(name) });
+    const pumps = await Promise.all(
+      names.map((name, i) => Pump.connect(platforms[i]?.urls.mqtts ?? '', identity(name))),
+    );
+    await b().settings.change('pump-b', { set: { rpm: 600 } });
+    const { id } = await b().rollouts.start({
+      releases: [{ kind: 'settings', name: 'pump', change: { set: { rpm: 1200 } } }],
+      ...{ selector: 'name=pump-a or name=pump-b', policy: { waves: [1, '100%'] } },
+    });
+    await expect.poll(async () => (await a().rollouts.get(id)).state, { timeout: 20_000 }).toBe('done');
+    for (const pump of pumps) expect(pump.sent.at(-1)?.values.rpm).toBe(1200);
+    // A change at one replica is respected by a rollback at the other.
+    await a().settings.change('pump-a', { set: { rpm: 1250 } });
+    await b().rollouts.rollback(id);
+    await expect.poll(async () => (await a().rollouts.get(id)).state, { timeout: 20_000 }).toBe('rolledBack');
+    expect((await b().settings.of('pump-a')).own).toEqual({ rpm: 1250 });
+    expect((await b().settings.of('pump-b')).own).toEqual({ rpm: 600 });
+    for (const pump of pumps) await pump.end();
   }, 60_000);
 
   it('advance a shared rollout whichever replica a device reports to, and still enforce its deadline', async () => {

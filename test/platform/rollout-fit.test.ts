@@ -131,8 +131,9 @@ it('a virtual device with the type of a board rejects a model that the board has
   });
   try {
     await device.connect();
-    const [release] = request(tiny, 'name=board').releases;
-    await deploy({ client: own.client, release: release!, selector: 'name=board' });
+    const { name, version, sequence } = tiny;
+    const release = { kind: 'model' as const, name, version, sequence };
+    await deploy({ client: own.client, release, selector: 'name=board' });
     // The tiny model needs 98 bytes.
     const { memory, sensor, state } = device.reported;
     expect({ memory, sensor, state }).toEqual({

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import type { Deployed } from '../../src/lib/api/rollouts/deploy.js';
+import type { SignedRelease } from '../../src/lib/api/rollouts/schema.js';
 import { addContext } from '../../src/lib/core/contexts.js';
 import type { DeviceEvent } from '../../src/lib/device/events.js';
 import type { SimulatedDevice } from '../../src/lib/device/native/device.js';
@@ -64,7 +65,8 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     const argv = ['--selector', 'name=pump-1', '--json'];
     const { json, code } = await runCli(['device', 'config', 'deploy', what, ...argv]);
     const { devices, releases } = json as Deployed;
-    return { code, sequence: releases[0]?.sequence, ...devices[0] };
+    const [release] = releases as SignedRelease[];
+    return { code, sequence: release?.sequence, ...devices[0] };
   }
   /** Returns the next `count` messages from the broker, starting with the retained one. */
   const heard = async (channel: string, count: number) => {

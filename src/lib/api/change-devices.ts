@@ -12,6 +12,8 @@ import {
   mostChanges,
 } from './contract/devices.js';
 import type { DeviceSettings, SettingsInfo } from './contract/settings.js';
+import { type FollowRolloutOptions, followRollout, reportOffline } from './rollouts/deploy.js';
+import type { Rollout, RolloutPlan, RolloutPolicyInput } from './rollouts/schema.js';
 
 export const devicesChangedSchema = z.object({
   action: z.string(),
@@ -121,10 +123,7 @@ export async function changeSettings(options: ChangeSettings): Promise<DeviceSet
   const { client, target, waits, timeoutMs, signal } = options;
   const all = await client.settings.list();
   const type = 'name' in target ? (await client.settings.of(target.name)).type : typeOf(target.type, all);
-  const schema = all.find((each) => each.type === type)?.schema;
-  const set: Record<string, unknown> = {};
-  for (const [path, text] of options.set) setAt(set, path, settingValueOf(text, schemaAt(schema, path)));
-  const change = { set, unset: [...options.unset] };
+  const change = settingsChangeOf(options, type, all);
   if ('group' in target) {
     const { group, priority } = target;
     return client.settings.changeGroup(type, group, {
@@ -145,6 +144,53 @@ export async function changeSettings(options: ChangeSettings): Promise<DeviceSet
     settings = await client.settings.of(target.name);
   }
   return settings;
+}
+
+export interface DeploySettings
+  extends Pick<ChangeSettings, 'set' | 'unset'>,
+    Omit<FollowRolloutOptions, 'onStarted'> {
+  /** Type of the devices; absent = the only type with settings. */
+  type?: string | undefined;
+  selector: string;
+  policy: RolloutPolicyInput;
+  /** Whether to wait until the rollout ends or is stopped. */
+  waits: boolean;
+  /** Whether to return the plan, and start nothing. */
+  dryRun: boolean;
+  /** Called for each reason why some devices may not apply the settings. */
+  onWarning?: (warning: string) => void;
+}
+
+/**
+ * Starts a rollout of settings.
+ * @throws AIOT_USAGE, AIOT_SETTINGS_UNKNOWN, AIOT_SETTINGS_INVALID, AIOT_ROLLOUT_EMPTY, AIOT_SELECTOR_INVALID; AIOT_INTERRUPTED while waiting
+ */
+export async function deploySettings(options: DeploySettings): Promise<Rollout | RolloutPlan> {
+  const { client, selector, policy } = options;
+  if (options.set.length + options.unset.length === 0)
+    throw new AiotError('AIOT_USAGE', 'expected a setting such as rpm=900, or rpm- to remove its override');
+  const all = await client.settings.list();
+  const name = typeOf(options.type, all);
+  const change = settingsChangeOf(options, name, all);
+  const asked = { releases: [{ kind: 'settings' as const, name, change }], selector, policy };
+  if (options.dryRun) return client.rollouts.plan(asked);
+  const started = await client.rollouts.start(asked);
+  for (const warning of started.warnings ?? []) options.onWarning?.(warning);
+  if (options.waits) return followRollout(started, options);
+  // The token may lack the permission to list devices. The rollout has started nevertheless.
+  await reportOffline(started, options).catch(() => {});
+  return started;
+}
+
+function settingsChangeOf(
+  { set: texts, unset }: Pick<ChangeSettings, 'set' | 'unset'>,
+  type: string,
+  all: readonly SettingsInfo[],
+) {
+  const schema = all.find((each) => each.type === type)?.schema;
+  const set: Record<string, unknown> = {};
+  for (const [path, text] of texts) setAt(set, path, settingValueOf(text, schemaAt(schema, path)));
+  return { set, unset: [...unset] };
 }
 
 function typeOf(asked: string | undefined, all: readonly SettingsInfo[]): string {

@@ -462,10 +462,12 @@ export {
   rolloutStates,
   rolloutStatusSchema,
   type Saved,
+  type SettingsRelease,
+  type SignedRelease,
   savedBy,
 } from './rollouts/schema.js';
 export { rolloutTimesMs, type ShadowFigures, type ShadowPolicy, type WaveShadow } from './rollouts/shadow.js';
-export { commandStates, proofWords, shownData, stateWords, stepWord } from './rollouts/words.js';
+export { commandStates, proofWords, releaseText, shownData, stateWords, stepWord } from './rollouts/words.js';
 export { type ShownModel, showModel, shownModelSchema } from './show.js';
 export {
   addSignature,

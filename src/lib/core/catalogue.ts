@@ -1484,6 +1484,13 @@ export const catalogue = {
     about: 'No serial port has this name, or there are no serial ports.',
     next: 'To list the serial ports of this machine, run `aiot board ports`. To try without a board, run `aiot board simulate`.',
   },
+  AIOT_SETTINGS_CHANGED: {
+    exit: 1,
+    family: 'user',
+    about:
+      'A user changed the same settings of the device after the rollout had started. The device keeps that value.',
+    next: 'Compare the values with `aiot device settings show NAME`. To replace them, deploy the settings again with `aiot device settings deploy`.',
+  },
   AIOT_SETTINGS_INVALID: {
     exit: 2,
     family: 'user',

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import {
-  type Release,
+  type RolloutKind,
   type RolloutPhase,
   type RolloutPlan,
   rolloutHasEnded,
@@ -106,7 +106,7 @@ export interface RehearsalObserver extends RehearsedTraffic {
   /** Called after a step of the rollout. The platform stores the step's result and sends it to devices. */
   stepped(at: number, before: RolloutState, step: RolloutStep): void;
   /** Called when a device has sent a report. */
-  reported(at: number, device: string, kind: Release['kind'], reported: Reported): void;
+  reported(at: number, device: string, kind: RolloutKind, reported: Reported): void;
 }
 
 /** Result of one rehearsal. */
@@ -172,7 +172,7 @@ class Run {
         manifests.set(desired.manifest, known);
         return known;
       },
-      report: (device: string, kind: Release['kind'], reported: Reported) => {
+      report: (device: string, kind: RolloutKind, reported: Reported) => {
         options.observer?.reported(this.now, device, kind, reported);
         this.gather({ type: 'reported', device, report: ofKind(kind, reported) });
       },
@@ -267,7 +267,7 @@ class Run {
   }
 }
 
-function ofKind(kind: Release['kind'], reported: Reported): UpdateReport {
+function ofKind(kind: RolloutKind, reported: Reported): UpdateReport {
   const { rollout, state, golden, error, shadow, model: running } = reported;
   const told = { rollout, kind, state, golden, error, shadow };
   if (kind === 'firmware') return { ...told, model: null, firmware: { release: running } };
@@ -275,7 +275,8 @@ function ofKind(kind: Release['kind'], reported: Reported): UpdateReport {
 }
 
 function desiredOf({ wish, release, shadow }: Wish): Desired | null {
-  if (release === null) return null;
+  // Plans of settings are not rehearsed.
+  if (release === null || release.kind === 'settings') return null;
   const { kind, name, version, sequence } = release;
   return {
     rollout: wish,

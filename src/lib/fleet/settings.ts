@@ -140,6 +140,33 @@ export function changedSettings(values: Values, { set = {}, unset = [] }: Settin
   return changed;
 }
 
+/** The paths that a change sets or removes. */
+export function pathsOf({ set = {}, unset = [] }: SettingsChange): string[] {
+  return [...leavesOf(set).map(([path]) => path), ...unset];
+}
+
+/** The change that undoes a change to these values. */
+export function inverseChange(values: Values, change: SettingsChange): Required<SettingsChange> {
+  const set: Values = {};
+  const unset: string[] = [];
+  for (const path of pathsOf(change)) {
+    const before = valueAt(values, path.split('.'));
+    if (before === undefined) unset.push(path);
+    else override(set, nested(path.split('.'), before), '', {}, '');
+  }
+  return { set, unset };
+}
+
+function valueAt(values: Values, [name = '', ...rest]: readonly string[]): unknown {
+  const value = Object.hasOwn(values, name) ? values[name] : undefined;
+  if (rest.length === 0) return value;
+  return isObject(value) ? valueAt(value, rest) : undefined;
+}
+
+function nested([name = '', ...rest]: readonly string[], value: unknown): Values {
+  return { [name]: rest.length === 0 ? value : nested(rest, value) };
+}
+
 /** Removes a value, and the objects around it that become empty. */
 function removeAt(values: Values, [name = '', ...rest]: readonly string[]): void {
   if (!Object.hasOwn(values, name)) return;

@@ -39,6 +39,7 @@ import { SharedPresence } from './devices/presence.js';
 import { RemoteAccess } from './devices/remote.js';
 import { keepRevocationList } from './devices/revocations.js';
 import { DeviceSettingsService } from './devices/settings.js';
+import { SettingsRollouts } from './devices/settings-rollouts.js';
 import { type LiveHub, liveHub } from './devices/talk.js';
 import { openingError } from './errors.js';
 import { Alarms } from './events/alarms.js';
@@ -358,6 +359,7 @@ function desiredOf({ state: { store, events }, deltas, later }: WithState & { de
 function rolloutsOf({ state, desired, deltas, now, otlp }: WithWishes): Rollouts {
   const { store, blobs, engine, events, devices, models, firmware, configs } = state;
   const tracer = otlp?.tracer;
+  const settings = new SettingsRollouts({ store, events, devices, desired, now });
   const rollouts = new Rollouts({
     store: rolloutStoreIn(
       store,
@@ -365,8 +367,9 @@ function rolloutsOf({ state, desired, deltas, now, otlp }: WithWishes): Rollouts
       desired,
       engine.turns,
       tracer && ((before, step) => traceRollout(tracer, before, step)),
+      settings,
     ),
-    ...{ blobs, devices, models, firmware, configs, desired, deltas },
+    ...{ blobs, devices, models, firmware, configs, desired, settings, deltas },
     changes: engine.changes,
     now,
   });

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type RolloutDeviceState, rolloutHasEnded } from '../api/rollouts/schema.js';
+import { releaseText } from '../api/rollouts/words.js';
 import { parseTraceparent, type Span, type TraceContext, type Tracer, traceHeader } from '../core/trace.js';
 import { parseTopic } from '../device/protocol/codec.js';
 import type { RolloutDevice, RolloutHead, RolloutState, RolloutStep } from '../fleet/rollout/types.js';
@@ -213,7 +214,7 @@ export function traceRollout(tracer: Tracer, before: RolloutState, { head, chang
     ...{ start: created, end: ended ?? created },
     attributes: {
       ...{ 'aiot.rollout': head.id, 'aiot.selector': selector, 'aiot.state': state },
-      'aiot.releases': releases.map(({ kind, name, version }) => `${kind} ${name}@${version}`).join(', '),
+      'aiot.releases': releases.map((release) => `${release.kind} ${releaseText(release)}`).join(', '),
     },
     error: state === 'done' ? undefined : (reason?.message ?? state),
   });

@@ -8,6 +8,7 @@ import type { Desired, Reported } from '../../../src/lib/device/protocol/message
 import { provisionDevice } from '../../../src/lib/provision/provision.js';
 import { pushTiny } from '../../support/bundle.js';
 import { connectDevice } from '../../support/mqtt.js';
+import { Pump, pumpSchema } from '../../support/pump.js';
 import { startVictim, type Victim } from './harness.js';
 
 /** The number of kills during each rollout, and the number of rollouts; AIOT_LONG=1 runs a hundred kills. */
@@ -123,6 +124,55 @@ describe('a rollout whose platform is killed at any moment', () => {
       expect(ended.runs).toEqual([{ name: 'tiny', version, devices: names.length }]);
       const history = await victim.client.rollouts.devices(id);
       expect(history.every(({ offers }) => offers === 1)).toBe(true);
+    }
+  });
+});
+
+describe('a rollout of settings whose platform is killed at any moment', () => {
+  const [pumps, known] = [[] as Pump[], ['pump-0', 'pump-1', 'pump-2', 'pump-3', 'pump-4', 'pump-5']];
+  beforeAll(async () => {
+    await victim.client.settings.apply({
+      ...{ project: 'pumps', settings: [{ type: 'pump', schema: pumpSchema }] },
+    });
+    for (const name of known) {
+      const out = join(victim.folder, name);
+      await provisionDevice({ client: victim.client, name, type: 'pump', out });
+      await victim.client.settings.change(name, { set: { site: name } });
+      pumps.push(await Pump.connect(victim.mqtts, out));
+    }
+  }, 120_000);
+  afterAll(async () => {
+    for (const pump of pumps) await pump.end();
+  });
+
+  it('changes each device, in the order of the waves, and returns all of them to their own former values', {
+    timeout: 60_000 + 2 * rollouts * kills * 20_000,
+  }, async () => {
+    const random = seededRandom(Number(process.env.AIOT_SEED ?? 1));
+    const under = async (id: string) => {
+      for (let kill = 0; kill < kills; kill++) {
+        await delay(Math.floor(random() * 250));
+        await victim.kill();
+        await victim.start();
+      }
+      return end(id);
+    };
+    for (let round = 0; round < rollouts; round++) {
+      const rpm = 1000 + round;
+      const change = { set: { rpm }, unset: ['site'] };
+      const { id } = await victim.client.rollouts.start({
+        releases: [{ kind: 'settings', name: 'pump', change }],
+        ...{ selector: 'type=pump', policy: { waves: [1, '50%', '100%'] } },
+      });
+      expect(await under(id)).toMatchObject({ state: 'done', waves: [1, 2, 3].map((committed) => ({ committed })) });
+      for (const pump of pumps) expect(pump.sent.at(-1)?.values).toMatchObject({ rpm });
+      for (const name of known) expect((await victim.client.settings.of(name)).own).toEqual({ rpm });
+      await victim.client.rollouts.rollback(id);
+      expect(await under(id)).toMatchObject({ state: 'rolledBack' });
+      for (const name of known) {
+        const { own, state } = await victim.client.settings.of(name);
+        expect({ own, state }, name).toEqual({ own: { site: name }, state: 'same' });
+      }
     }
   });
 });

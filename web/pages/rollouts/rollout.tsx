@@ -6,7 +6,7 @@ import type {
   RolloutDeviceInfo,
   RolloutStatus,
 } from '../../../src/lib/api/index.js';
-import { commandStates } from '../../../src/lib/api/rollouts/words.js';
+import { commandStates, releaseText } from '../../../src/lib/api/rollouts/words.js';
 import { at, send } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
@@ -33,7 +33,7 @@ export function OneRollout({ id }: { id: string }) {
   const { releases, state, reason } = value;
   return (
     <Page
-      title={releases.map(({ name, version }) => `${name}@${version}`).join(' + ')}
+      title={releases.map(releaseText).join(' + ')}
       above={above}
       command={`aiot rollout show ${id}`}
       actions={mayChange() ? <Actions rollout={value} done={reload} /> : undefined}
@@ -198,9 +198,15 @@ function factsOf(rollout: RolloutStatus): [string, ComponentChildren][] {
     ['id', <code key="id">{id}</code>],
     [
       'releases',
-      releases.map((r) => `${r.name}@${r.version} (${r.kind}, sequence ${r.sequence})`).join(', then '),
+      releases
+        .map((release) =>
+          release.kind === 'settings'
+            ? releaseText(release)
+            : `${releaseText(release)} (${release.kind}, sequence ${release.sequence})`,
+        )
+        .join(', then '),
     ],
-    ...(rollback ? [['rollback to', `${rollback.name}@${rollback.version}`] as [string, string]] : []),
+    ...(rollback ? [['rollback to', releaseText(rollback)] as [string, string]] : []),
     [
       'selector',
       <span key="selector">
@@ -210,7 +216,7 @@ function factsOf(rollout: RolloutStatus): [string, ComponentChildren][] {
         <span class="soft">{plural(devicesOf(rollout), 'device')}</span>
       </span>,
     ],
-    ['running now', running.join(', ')],
+    ...(running.length > 0 ? [['running now', running.join(', ')] as [string, string]] : []),
     ...(saved.byDelta > 0
       ? [['deltas', `${plural(saved.byDelta, 'device')} updated by delta`] as [string, string]]
       : []),

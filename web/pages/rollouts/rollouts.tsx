@@ -1,4 +1,5 @@
 import type { Rollout } from '../../../src/lib/api/index.js';
+import { releaseText } from '../../../src/lib/api/rollouts/words.js';
 import { at } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
 import { useNewestModel, useResource } from '../../app/resource.js';
@@ -55,7 +56,7 @@ const columns: Column<Rollout>[] = [
 ];
 
 function releasesText(releases: Rollout['releases']): string {
-  return releases.map(({ name, version }) => `${name}@${version}`).join(' + ');
+  return releases.map(releaseText).join(' + ');
 }
 
 const atATime = 500;

@@ -6,6 +6,7 @@ import type {
   Status,
   Attention as Unwell,
 } from '../../../src/lib/api/index.js';
+import { releaseText } from '../../../src/lib/api/rollouts/words.js';
 import { at } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
@@ -149,7 +150,7 @@ function RolloutTrouble({ rollout }: { rollout: Rollout }) {
     <li>
       <Badge tone={toneOf[state]}>{words(state)}</Badge>{' '}
       <a href={linkTo(['rollouts', id])}>
-        {releases.map(({ name, version }) => `${name}@${version}`).join(' + ')}
+        {releases.map(releaseText).join(' + ')}
       </a>{' '}
       {reason ? (
         <span>

@@ -248,7 +248,12 @@ export const eventTypes = {
   'device.settings': kind(
     'device',
     "The device's own settings were changed.",
-    z.object({ set: z.record(z.string(), z.unknown()), unset: z.array(z.string()) }),
+    z.object({
+      set: z.record(z.string(), z.unknown()),
+      unset: z.array(z.string()),
+      /** The rollout that changed them. */
+      rollout: z.string().optional(),
+    }),
   ),
   'settings.apply': kind(
     'project',

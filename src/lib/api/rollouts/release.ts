@@ -4,7 +4,7 @@ import type { Manifest } from '../../formats/manifest/manifest.js';
 import type { RegistryClient } from '../client.js';
 import { isSignedEnough, signedRelease } from '../signatures.js';
 import { manifestAsked, requireOwn, requireTrusted } from '../vouched.js';
-import type { Release, RolloutKind } from './schema.js';
+import type { RolloutKind, SignedRelease } from './schema.js';
 
 export interface ReleaseOptions {
   client: RegistryClient;
@@ -36,7 +36,7 @@ export async function releaseOf(
   options: ReleaseOptions,
   kind: RolloutKind,
   { name, version }: Version,
-): Promise<Release> {
+): Promise<SignedRelease> {
   const calls = callsOf(options.client, kind);
   const envelope = await calls.newest(name, version);
   const manifest = manifestAsked(envelope, { kind, name, version });
@@ -57,7 +57,7 @@ export async function wayBack(
   options: ReleaseOptions,
   kind: RolloutKind,
   { name, version }: Version,
-): Promise<Release> {
+): Promise<SignedRelease> {
   const calls = callsOf(options.client, kind);
   const envelope = await calls.newest(name, version);
   const manifest = manifestAsked(envelope, { kind, name, version });

@@ -7,17 +7,35 @@ import { rolloutTimesMs, shadowFiguresSchema, shadowPolicySchema, waveShadowSche
 const name = z.string().regex(namePattern);
 const time = z.int().min(0);
 
-/** Kinds of content that a rollout can have. Each kind has its own releases and sequence numbers. */
+/** Kinds of signed content that a rollout can have. Each kind has its own releases and sequence numbers. */
 export const rolloutKinds = ['model', 'firmware', 'config'] as const;
 export type RolloutKind = (typeof rolloutKinds)[number];
 
 /** A version, and the sequence number of the manifest that devices get. */
-export const releaseSchema = z.strictObject({
+const signedReleaseSchema = z.strictObject({
   kind: z.enum(rolloutKinds),
   name,
   version: z.int().min(1),
   sequence: z.int().min(1),
 });
+export type SignedRelease = z.output<typeof signedReleaseSchema>;
+
+/** A change of the settings of devices of one type, which are not signed. A rollout of settings contains nothing else. */
+const settingsReleaseSchema = z.strictObject({
+  kind: z.literal('settings'),
+  /** The devices' type. */
+  name,
+  /** The change of each device's own overrides; null = each device returns to its former ones. */
+  change: z
+    .strictObject({
+      set: z.record(z.string(), z.unknown()).default({}),
+      unset: z.array(z.string().min(1).max(200)).max(100).default([]),
+    })
+    .nullable(),
+});
+export type SettingsRelease = z.output<typeof settingsReleaseSchema>;
+
+export const releaseSchema = z.discriminatedUnion('kind', [signedReleaseSchema, settingsReleaseSchema]);
 export type Release = z.output<typeof releaseSchema>;
 
 /** `committed`, `rolledBack`, `failed`, `missed`, `withdrawn` and `restored` are final states of a device. */
@@ -131,6 +149,7 @@ export const rolloutRequestSchema = z.strictObject({
   releases: z.array(releaseSchema).min(1).max(4),
   /**
    * The release for a rollback, which was signed for this purpose. Its sequence number is higher than that of the last release of its kind.
+   * Settings need none, because the platform keeps the former ones of each device.
    */
   rollback: releaseSchema.nullable().default(null),
   /** `all`, or terms such as `type=virtual and name=motor-1`. */

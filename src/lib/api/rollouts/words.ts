@@ -1,4 +1,4 @@
-import type { RolloutCommand, RolloutDeviceInfo, RolloutPhase } from './schema.js';
+import type { Release, RolloutCommand, RolloutDeviceInfo, RolloutPhase } from './schema.js';
 
 /** Text for a proof's state, as shown in results, reports and the dashboard. */
 export const proofWords: Record<NonNullable<RolloutDeviceInfo['proof']>['state'], string> = {
@@ -10,6 +10,29 @@ export const proofWords: Record<NonNullable<RolloutDeviceInfo['proof']>['state']
 /** Text for a state: `rolledBack` → `rolled back`. */
 export function stateWords(state: string): string {
   return state.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
+/** Text for a release: `motor@3`, or `pump settings: rpm=1200, report.everyS-`. */
+export function releaseText(release: Release): string {
+  if (release.kind !== 'settings') return `${release.name}@${release.version}`;
+  const { name, change } = release;
+  if (change === null) return `former ${name} settings`;
+  const set = leavesOf(change.set).map(([path, value]) => `${path}=${valueText(value)}`);
+  return `${name} settings: ${[...set, ...change.unset.map((path) => `${path}-`)].join(', ')}`;
+}
+
+/** The values that are not objects with members, by path. */
+function leavesOf(values: object, above = ''): [path: string, value: unknown][] {
+  return Object.entries(values).flatMap(([name, value]: [string, unknown]): [string, unknown][] => {
+    const isInner = typeof value === 'object' && value !== null && !Array.isArray(value);
+    const hasMembers = isInner && Object.keys(value).length > 0;
+    return hasMembers ? leavesOf(value, `${above}${name}.`) : [[`${above}${name}`, value]];
+  });
+}
+
+function valueText(value: unknown): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }
 
 /** Text for a step of an update. In the step `golden`, the device runs the model's golden vectors. */

@@ -109,16 +109,21 @@ export function settingWordsOf(
     priority !== undefined && words.length === 0
       ? { rest: [] }
       : split(words, group, 'a setting such as rpm=900, or rpm- to remove its override');
+  return { target: group === undefined ? { name } : { group, type, priority }, ...settingsIn(rest) };
+}
+
+/** The settings that words such as `rpm=900` set, and those that `rpm-` resets. @throws AIOT_USAGE */
+export function settingsIn(words: readonly string[]): Pick<ChangeSettings, 'set' | 'unset'> {
   const set: [string, string][] = [];
   const unset: string[] = [];
-  for (const word of rest) {
+  for (const word of words) {
     const [, path, value] = /^([^=.]+(?:\.[^=.]+)*?)(?:=(.*)|-)$/s.exec(word) ?? [];
     if (path === undefined || path.split('.').includes('__proto__'))
       throw wrong('rpm=900 (a name, =, and a value), or rpm- to remove an override', word);
     if (value === undefined) unset.push(path);
     else set.push([path, value]);
   }
-  return { target: group === undefined ? { name } : { group, type, priority }, set, unset };
+  return { set, unset };
 }
 
 /** Splits the positional words. With a selector all words describe the change; without one the first word is the device. */

@@ -53,8 +53,8 @@ export const whatFlags = {
   }),
 };
 
-/** The policy of a rollout. */
-export const policyFlags = {
+/** The policy of any rollout. */
+export const waveFlags = {
   waves: Flags.string({
     summary:
       'Cumulative devices after each wave, as counts or shares; the last wave takes all remaining devices [default: 1,10%,50%,100%].',
@@ -146,6 +146,11 @@ export const policyFlags = {
     summary: 'Require approval by another person before the rollout starts.',
     env: 'AIOT_APPROVAL',
   }),
+};
+
+/** The policy of a rollout of releases. */
+export const policyFlags = {
+  ...waveFlags,
   shadow: duration({
     summary:
       'In each wave, first run the new model beside the current one for this time; the wave opens if --max-disagreement, --max-latency and --max-heap are met.',

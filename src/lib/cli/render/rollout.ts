@@ -10,7 +10,7 @@ import type {
   RolloutStatus,
 } from '../../api/rollouts/schema.js';
 import type { ShadowPolicy } from '../../api/rollouts/shadow.js';
-import { proofWords, stateWords, stepWord } from '../../api/rollouts/words.js';
+import { proofWords, releaseText, stateWords, stepWord } from '../../api/rollouts/words.js';
 import { elapsed, plural, size, thousands } from '../../core/figures.js';
 import type { Rehearsals } from '../../fleet/rehearse.js';
 import { offlineNote } from '../live/rollout-news.js';
@@ -117,7 +117,7 @@ function factsOf(rollout: Rollout): [string, string][] {
     ...(reason ? ([['reason', `${reason.code}: ${reason.message}`]] as [string, string][]) : []),
     [
       'releases',
-      releases.map((release) => `${nameOf(release)} ${dim(`sequence ${release.sequence}`)}`).join(', then '),
+      releases.map(signedText).join(', then '),
     ],
     ...(rollback ? ([['rollback to', nameOf(rollback)]] as [string, string][]) : []),
     ['selector', `${selector} ${dim(`(${plural(sum(rollout, 'devices'), 'device')})`)}`],
@@ -332,8 +332,14 @@ function toldOf(data: Record<string, unknown>): string {
   ].join(' ');
 }
 
-function nameOf({ kind, name, version }: Release): string {
-  return kind === 'model' ? `${name}@${version}` : `${kind} ${name}@${version}`;
+function nameOf(release: Release): string {
+  const isPlain = release.kind === 'model' || release.kind === 'settings';
+  return isPlain ? releaseText(release) : `${release.kind} ${releaseText(release)}`;
+}
+
+function signedText(release: Release): string {
+  if (release.kind === 'settings') return nameOf(release);
+  return `${nameOf(release)} ${dim(`sequence ${release.sequence}`)}`;
 }
 
 type Counted = 'committed' | 'devices' | 'failed' | 'missed' | 'rolledBack' | 'withdrawn';
@@ -356,7 +362,7 @@ export function rehearsalsText({ request, warnings }: RolloutPlan, rehearsals: R
   const line = (what: string, figures: Rehearsals['tried'], show: (value: number) => string) => [
     ...[what, show(figures.p50), show(figures.p90), show(figures.p99), show(figures.max)],
   ];
-  const what = request.releases.map(({ name, version }) => `${name}@${version}`).join(', then ');
+  const what = request.releases.map(releaseText).join(', then ');
   return [
     `${bold(what)} to ${plural(devices, 'device')}, rehearsed ${plural(runs, 'time')} with seed ${seed}`,
     facts([

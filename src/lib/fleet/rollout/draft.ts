@@ -29,6 +29,11 @@ export class Draft {
     this.head = { ...state.head, waves };
   }
 
+  /** Whether the rollout changes settings, which devices report without an update. */
+  get isOfSettings(): boolean {
+    return isOfSettings(this.head);
+  }
+
   get at(): number {
     return this.world.at;
   }
@@ -108,6 +113,10 @@ export class Draft {
   step(): RolloutStep {
     return { head: this.head, changed: [...this.changed.values()], wishes: [...this.wishes.values()] };
   }
+}
+
+export function isOfSettings({ releases }: Pick<RolloutHead, 'releases'>): boolean {
+  return releases.some(({ kind }) => kind === 'settings');
 }
 
 /**

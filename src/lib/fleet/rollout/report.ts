@@ -75,6 +75,12 @@ function committed(draft: Draft, device: RolloutDevice, report: UpdateReport): v
   const { head } = draft;
   const step = 'COMMITTED';
   const release = device.state === 'restoring' ? head.rollback! : head.releases[device.item]!;
+  if (release.kind === 'settings') {
+    const times = device.state === 'restoring' ? device.times : { ...device.times, committed: draft.at };
+    const state = device.state === 'restoring' ? 'restored' : 'committed';
+    draft.change(device, { state, step, error: null, times });
+    return;
+  }
   const running = runningOf(release.kind, report);
   if (running?.sequence !== release.sequence || (device.asShadow && device.state !== 'restoring')) {
     if (isEnd(device.state)) return;
@@ -177,6 +183,7 @@ export function runningOf(
   kind: Release['kind'],
   report: { model?: Running; firmware?: { release?: Running } | undefined; config?: Running },
 ): Running {
+  if (kind === 'settings') return null;
   if (kind === 'model') return report.model;
   return kind === 'firmware' ? report.firmware?.release : report.config;
 }

@@ -53,6 +53,12 @@ function apply(draft: Draft, event: RolloutEvent): void {
     case 'revoked':
       takeOut(draft, event.device, whyOut[event.type]);
       break;
+    case 'changed':
+      takeOut(draft, event.device, handMade(event));
+      break;
+    case 'drifted':
+      drift(draft, event);
+      break;
     default:
       applyCommand(draft, event.type, event.who);
   }
@@ -69,6 +75,19 @@ function crash(draft: Draft, { device: name, t }: Extract<RolloutEvent, { type: 
   wave.crashed = (wave.crashed ?? 0) + 1;
 }
 
+/** The device keeps the settings that a user has given it. */
+function handMade({ path, who }: Extract<RolloutEvent, { type: 'changed' }>): RolloutReason {
+  const message = `${who} changed ${path} after the rollout had started, so the device keeps that value`;
+  return { code: 'AIOT_SETTINGS_CHANGED', message };
+}
+
+/** Counts a device as failed that no longer uses the settings that it committed, while its wave is still being evaluated. */
+function drift(draft: Draft, { device: name, error }: Extract<RolloutEvent, { type: 'drifted' }>): void {
+  const device = draft.device(name);
+  if (device?.state !== 'committed' || device.offer === 0) return;
+  draft.change(device, { state: 'failed', error, holds: true });
+}
+
 const whyOut = {
   superseded: { code: 'AIOT_ROLLOUT_SUPERSEDED', message: 'a newer rollout took over the device' },
   revoked: { code: 'AIOT_NOT_ALLOWED', message: 'the device was suspended or revoked' },
@@ -81,7 +100,8 @@ const whyOut = {
 function takeOut(draft: Draft, name: string, error: RolloutReason): void {
   const device = draft.device(name);
   if (!device || isEnd(device.state)) return;
-  if (error.code !== 'AIOT_ROLLOUT_SUPERSEDED') draft.withdraw(device);
+  // The former settings return before those of another rollout. A release would only be replaced twice.
+  if (error.code !== 'AIOT_ROLLOUT_SUPERSEDED' || draft.isOfSettings) draft.withdraw(device);
   draft.change(device, { state: 'withdrawn', error });
 }
 

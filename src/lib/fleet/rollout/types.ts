@@ -133,6 +133,10 @@ export type CheckedProof =
 
 export type RolloutEvent =
   | { type: 'reported'; device: string; report: UpdateReport }
+  /** A user changed the same settings after the rollout had started. */
+  | { type: 'changed'; device: string; path: string; who: string }
+  /** A committed device reports other settings than those of the rollout. */
+  | { type: 'drifted'; device: string; error: RolloutReason }
   /** A newer rollout took over the device, or the device was suspended, revoked or removed. */
   | { type: 'superseded' | 'revoked'; device: string }
   /** The device's program crashed. `t`: time of the crash, ms since 1970; null = unknown. */

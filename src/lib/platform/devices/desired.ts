@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Release } from '../../api/rollouts/schema.js';
+import type { Release, SignedRelease } from '../../api/rollouts/schema.js';
 import { digestOf } from '../../core/crypto.js';
 import { encodeMessage, topicOf } from '../../device/protocol/codec.js';
 import type { Desired, Reported } from '../../device/protocol/messages.js';
@@ -251,7 +251,8 @@ const nouns = { firmware: 'firmware', config: 'configs' };
 
 /** Message with a device's desired state; null = none. */
 export function desiredOf({ wish, release, soakMs, shadow, delta }: Wish): Desired | null {
-  if (release === null) return null;
+  // Settings are published on a topic of their own.
+  if (release === null || release.kind === 'settings') return null;
   const { kind, name, version, sequence } = release;
   const manifest =
     kind === 'model'
@@ -419,7 +420,7 @@ class WishedDeltas {
   }
 
   private madeFor(release: Release | null): Promise<Map<string, MadeDelta>> {
-    if (release === null || release.kind === 'config') return noDeltas;
+    if (release === null || release.kind === 'config' || release.kind === 'settings') return noDeltas;
     const { kind, name, version } = release;
     const key = `${kind} ${name}@${version}`;
     const made = this.known.get(key) ?? this.of(release);
@@ -427,7 +428,7 @@ class WishedDeltas {
     return made;
   }
 
-  private async of({ kind, name, version }: Release): Promise<Map<string, MadeDelta>> {
+  private async of({ kind, name, version }: SignedRelease): Promise<Map<string, MadeDelta>> {
     const rows = this.store.selectFrom(kind === 'model' ? 'models' : 'firmware').select('digest');
     const row = await rows.where('name', '=', name).where('version', '=', version).executeTakeFirst();
     return row ? this.deltas.of(row.digest, this.store) : new Map();

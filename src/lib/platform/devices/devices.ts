@@ -583,12 +583,24 @@ export class Devices {
 
   /** Writes all changes or none; a change of null removes the device. Call only in a turn of these devices. */
   async updateAll(changes: DeviceUpdate[], along?: (store: Store) => Promise<unknown>): Promise<void> {
-    const whole = changes.map(raised);
-    await this.store.transaction().execute(async (transaction) => {
-      await writeDevices(transaction, whole);
+    const whole = await this.store.transaction().execute(async (transaction) => {
+      const written = await this.writeIn(transaction, changes);
       await along?.(transaction);
+      return written;
     });
-    for (const { device, change } of whole) {
+    this.keep(whole);
+  }
+
+  /** Writes changes within a transaction. Call only from a task passed to `inTurn`. @returns pass them to `keep` once it is committed */
+  async writeIn(transaction: Store, changes: readonly DeviceUpdate[]): Promise<DeviceUpdate[]> {
+    const whole = changes.map(raised);
+    await writeDevices(transaction, whole);
+    return whole;
+  }
+
+  /** Remembers changes that `writeIn` has written. */
+  keep(written: readonly DeviceUpdate[]): void {
+    for (const { device, change } of written) {
       if (change) this.memory.assign(device, change);
       else this.memory.forget(device);
     }

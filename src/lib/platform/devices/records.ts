@@ -2,6 +2,7 @@ import type { Selectable } from 'kysely';
 import { AiotError } from '../../core/errors.js';
 import type { Reported } from '../../device/protocol/messages.js';
 import type { DeviceState } from '../../fleet/device.js';
+import type { SettingsChange } from '../../fleet/settings.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 
@@ -35,6 +36,23 @@ export interface DeviceRecord {
 export interface StoredSettings {
   own: Record<string, unknown>;
   wanted: { digest: string; values: Record<string, unknown>; at: number } | null;
+  /** When users last changed the device's overrides, by the setting's path, so that rollouts do not undo it. */
+  edits?: Record<string, { at: number; who: string }>;
+  /** What the last rollout of settings changed. */
+  deployed?: DeployedSettings;
+}
+
+/** The change of a device's overrides by a rollout. */
+export interface DeployedSettings {
+  /** The rollout's id, and the name of its offer. */
+  rollout: string;
+  wish: string;
+  /** Restores the former overrides. */
+  back: SettingsChange;
+  /** Whether they have been restored by a rollback. */
+  isBack?: boolean;
+  /** Why the change is invalid for the device, so that nothing was changed. */
+  problem?: string;
 }
 
 /** Identifiers of a board. */

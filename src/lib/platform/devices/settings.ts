@@ -10,6 +10,7 @@ import {
   type CompiledSettings,
   changedSettings,
   compileProjectSettings,
+  pathsOf,
   type SettingsChange,
   type SettingsLayer,
 } from '../../fleet/settings.js';
@@ -33,9 +34,10 @@ interface Parts {
 type Values = Record<string, unknown>;
 
 /** A type's settings, ready to resolve those of devices. */
-interface Definition extends SettingsInfo {
+export interface SettingsDefinition extends SettingsInfo {
   compiled: CompiledSettings;
 }
+type Definition = SettingsDefinition;
 
 type Definitions = Pick<ReadonlyMap<string, Definition | undefined>, 'has' | 'get'>;
 
@@ -48,6 +50,8 @@ interface DefinitionChange {
   save: ((store: Store) => Promise<void>) | null;
 }
 
+/** Maximum number of settings per device whose last change by a user is kept. */
+const mostEdits = 100;
 /** How often the settings of new devices, and of devices whose groups have changed, are updated, ms. */
 const passEveryMs = 1000;
 /** Number of devices whose settings are written in one transaction. */
@@ -154,8 +158,9 @@ export class DeviceSettingsService {
       const definition = await this.definitionOf(device.type, name);
       const before = device.settings ?? { own: {}, wanted: null };
       const own = changedSettings(before.own, change);
-      const settings = this.resolved(device, { ...before, own }, definition, true);
-      if (JSON.stringify(settings) === JSON.stringify(before)) return;
+      const resolved = this.resolved(device, { ...before, own }, definition, true);
+      if (JSON.stringify(resolved) === JSON.stringify(before)) return;
+      const settings = { ...resolved, edits: editsAfter(before, change, { at: this.parts.now(), who }) };
       const data = { set: change.set ?? {}, unset: [...(change.unset ?? [])] };
       await this.write([{ device, change: { settings } }], (store) =>
         events.record({ who, type: 'device.settings', subject: name, data }, store),
@@ -288,18 +293,20 @@ export class DeviceSettingsService {
   /** @throws AIOT_SETTINGS_INVALID if `isStrict` */
   private resolved(
     device: DeviceRecord,
-    { own, wanted: before }: StoredSettings,
+    stored: StoredSettings,
     definition: Definition | undefined,
     isStrict: boolean,
   ): StoredSettings {
-    if (definition === undefined) return { own, wanted: null };
+    const { own, wanted: before } = stored;
+    if (definition === undefined) return { ...stored, wanted: null };
     const wanted = definition.compiled.resolve(layersOf(definition, device, own));
     if ('problem' in wanted) {
       if (isStrict) throw invalid(device.name, wanted.problem);
-      return { own, wanted: before };
+      return stored;
     }
     const { digest, values } = wanted;
-    return { own, wanted: digest === before?.digest ? before : { digest, values, at: this.parts.now() } };
+    if (digest === before?.digest) return stored;
+    return { ...stored, wanted: { digest, values, at: this.parts.now() } };
   }
 
   /** Writes settings, and publishes them. Call only from a task passed to `Devices.inTurn`. */
@@ -309,21 +316,8 @@ export class DeviceSettingsService {
     await desired.tellSettings(updates.map(({ device }) => device));
   }
 
-  private async definitions(): Promise<Definition[]> {
-    const { store } = this.parts;
-    const rows = await store.selectFrom('settings').selectAll().orderBy('type').execute();
-    if (rows.length === 0) return [];
-    const overrides = await store.selectFrom('groupSettings').selectAll().orderBy('groupName').execute();
-    const found = rows.map(async ({ type, project, definition }) => {
-      const schema = JSON.parse(definition) as Values;
-      const groups = overrides
-        .filter((row) => row.type === type)
-        .map(({ groupName: group, priority, overrides: values }) => ({
-          ...{ group, priority, values: JSON.parse(values) as Values },
-        }));
-      return { type, project, schema, groups, compiled: await compileProjectSettings(type, schema) };
-    });
-    return Promise.all(found);
+  private definitions(): Promise<Definition[]> {
+    return readSettings(this.parts.store);
   }
 
   private async definitionOf(type: string, device?: string): Promise<Definition> {
@@ -339,6 +333,23 @@ export class DeviceSettingsService {
   }
 }
 
+/** The settings of all types. */
+export async function readSettings(store: Store): Promise<SettingsDefinition[]> {
+  const rows = await store.selectFrom('settings').selectAll().orderBy('type').execute();
+  if (rows.length === 0) return [];
+  const overrides = await store.selectFrom('groupSettings').selectAll().orderBy('groupName').execute();
+  const found = rows.map(async ({ type, project, definition }) => {
+    const schema = JSON.parse(definition) as Values;
+    const groups = overrides
+      .filter((row) => row.type === type)
+      .map(({ groupName: group, priority, overrides: values }) => ({
+        ...{ group, priority, values: JSON.parse(values) as Values },
+      }));
+    return { type, project, schema, groups, compiled: await compileProjectSettings(type, schema) };
+  });
+  return Promise.all(found);
+}
+
 const byType = (all: readonly Definition[]): Definitions => new Map(all.map((each) => [each.type, each]));
 
 /** The stored parts of definitions, to notice changes. */
@@ -349,12 +360,23 @@ const textOf = (all: readonly Definition[]) =>
  * A device's own overrides come after those of all its groups. Devices without own overrides have the same layers if they are in the
  * same groups.
  */
-function layersOf({ groups }: SettingsInfo, device: DeviceRecord, own: Values): SettingsLayer[] {
+export function layersOf({ groups }: SettingsInfo, device: DeviceRecord, own: Values): SettingsLayer[] {
   const ofGroups = groups
     .filter(({ group }) => device.groups.includes(group))
     .map(({ group, priority, values }) => ({ from: `group ${group}`, priority, values }));
   if (Object.keys(own).length === 0) return ofGroups;
   return [...ofGroups, { from: device.name, priority: Number.POSITIVE_INFINITY, values: own }];
+}
+
+/** When each setting was last changed by a user; the oldest changes are left out. */
+function editsAfter(
+  { edits = {} }: StoredSettings,
+  change: SettingsChange,
+  edit: { at: number; who: string },
+): NonNullable<StoredSettings['edits']> {
+  const all = { ...edits, ...Object.fromEntries(pathsOf(change).map((path) => [path, edit])) };
+  const newest = Object.entries(all).sort(([, a], [, b]) => b.at - a.at);
+  return Object.fromEntries(newest.slice(0, mostEdits));
 }
 
 const problemText = (name: string, problem: string) => `${name}: settings${problem}`;

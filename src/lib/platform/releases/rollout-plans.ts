@@ -1,10 +1,18 @@
-import { type Release, type RolloutPlan, rolloutRequestSchema } from '../../api/rollouts/schema.js';
+import {
+  type Release,
+  type RolloutPlan,
+  rolloutRequestSchema,
+  type SettingsRelease,
+  type SignedRelease,
+} from '../../api/rollouts/schema.js';
 import { requireTrusted } from '../../api/vouched.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError, unless } from '../../core/errors.js';
 import type { Reported, SignedProof } from '../../device/protocol/messages.js';
 import { checkProof, type Proof } from '../../device/protocol/proof.js';
+import { plural } from '../../core/figures.js';
 import { mayConnect } from '../../fleet/device.js';
+import { isOfSettings } from '../../fleet/rollout/draft.js';
 import { firmwareMisfits, type ModelNeeds, modelMisfits } from '../../fleet/rollout/fit.js';
 import { runningOf } from '../../fleet/rollout/report.js';
 import type { CheckedProof, RolloutState } from '../../fleet/rollout/types.js';
@@ -15,6 +23,7 @@ import {
   splitIntoWaves,
   unpackOffline,
 } from '../../fleet/rollout/waves.js';
+import { pathsOf } from '../../fleet/settings.js';
 import { type Manifest, peekManifest } from '../../formats/manifest/manifest.js';
 import { similarType } from '../../provision/chip-options.js';
 import { isTimeless } from '../../signal/spec.js';
@@ -22,6 +31,7 @@ import type { Reach } from '../access/reach.js';
 import type { BlobStore } from '../blobs/store.js';
 import { type DeltaPair, type Deltas, mostBases, patienceMs } from '../devices/desired.js';
 import type { DeviceRecord, Devices } from '../devices/devices.js';
+import type { SettingsRollouts } from '../devices/settings-rollouts.js';
 import type { Models } from './models.js';
 import type { Configs, Firmware } from './releases.js';
 
@@ -31,6 +41,7 @@ interface PlannerParts {
   models: Models;
   firmware: Pick<Firmware, 'verified'>;
   configs: Pick<Configs, 'verified'>;
+  settings: SettingsRollouts;
   deltas: Deltas;
   now: () => number;
 }
@@ -51,8 +62,21 @@ interface Prepared {
   deltas: (DeltaPair & { release: Release; devices: number; of: number })[];
 }
 
+/** What a rollout brings to its devices. */
+interface Content {
+  types: readonly string[];
+  /** The types for error messages. */
+  typesText: string;
+  /** Next step if the selector matches only devices of other types. */
+  adapt: (types: string) => string;
+  runs: (device: DeviceRecord) => boolean;
+  /** Why some devices may not be able to use it. */
+  check: (devices: readonly DeviceRecord[], others: readonly DeviceRecord[]) => Promise<string[]>;
+  deltasOf: (devices: readonly DeviceRecord[]) => Promise<Prepared['deltas']>;
+}
+
 function noWayBack(releases: readonly Release[]): string {
-  const isFirst = releases.every(({ version }) => String(version) === '1');
+  const isFirst = releases.every((release) => release.kind !== 'settings' && release.version === 1);
   return `no release to roll back to: ${isFirst ? 'it is the first version' : 'add --rollback-to'}`;
 }
 
@@ -112,24 +136,23 @@ export class Planner {
     running: readonly RolloutState[],
     reach: Reach | null = null,
   ): Promise<Prepared> {
-    const request = rolloutRequestSchema.parse(value);
-    requireShadowable(request);
-    await this.requireWholeWindow(request);
-    const manifests: Manifest[] = [];
-    for (const release of request.releases) manifests.push(await this.released(release));
-    if (request.rollback)
-      requireWayBack(request.releases, manifests, request.rollback, await this.released(request.rollback));
-    const takes = (device: DeviceRecord) =>
-      mayConnect(device.state) && manifests.every(({ deviceTypes }) => deviceTypes.includes(device.type));
+    const parsed = rolloutRequestSchema.parse(value);
+    requireShadowable(parsed);
+    const change = settingsIn(parsed);
+    // The platform keeps the former settings of each device.
+    const request = change ? { ...parsed, rollback: { ...change, change: null } } : parsed;
+    const content = change ? await this.ofSettings(change) : await this.ofReleases(request);
     const { devices } = this.parts;
     devices.requireListed(request.selector, reach);
     const chosen = devices.select(request.selector);
-    const found = chosen.filter(takes);
+    const found = chosen.filter(({ state, type }) => mayConnect(state) && content.types.includes(type));
     if (found.length === 0) {
       devices.requireTags(request.selector, reach);
-      const types = manifests.map(({ deviceTypes }) => deviceTypes.join(', ')).join('; ');
-      const others = chosen.filter(({ state }) => mayConnect(state));
-      throw noDevice(request.selector, manifests.at(-1)!, types, others);
+      throw noDevice(
+        request.selector,
+        content,
+        chosen.filter(({ state }) => mayConnect(state)),
+      );
     }
     const names = found.map(({ name }) => name);
     if (request.expected !== undefined && request.expected !== digestOf(names)) {
@@ -138,20 +161,62 @@ export class Planner {
     }
     // Another rollout would still replace the release that the device runs now.
     const isBusy = ({ name }: DeviceRecord) =>
-      running.some(({ devices }) => !isEnd(devices.get(name)?.state ?? 'committed'));
-    const isCurrent = (device: DeviceRecord) =>
-      request.releases.every((release, i) => runs(device, release, manifests[i])) && !isBusy(device);
+      running.some(
+        ({ head, devices }) =>
+          isOfSettings(head) === isOfSettings(request) && !isEnd(devices.get(name)?.state ?? 'committed'),
+      );
+    const isCurrent = (device: DeviceRecord) => content.runs(device) && !isBusy(device);
     const [current, others] = [found.filter(isCurrent), found.filter((device) => !isCurrent(device))];
-    const warnings = [
-      ...requireSecureVersion(request.releases, manifests, others),
-      ...(await this.requireRoom(request.releases, manifests, others)),
-    ];
-    const deltas = await this.pairsOf(found, request.releases, manifests);
+    const warnings = await content.check(found, others);
+    const deltas = await content.deltasOf(found);
     const offline = this.offlineOf(names, request);
     const ordered = inRolloutOrder(names, request.releases, offline);
     return {
       ...{ request, devices: ordered, offline, warnings, deltas },
       current: current.map(({ name }) => name),
+    };
+  }
+
+  private async ofReleases(request: Request): Promise<Content> {
+    await this.requireWholeWindow(request);
+    const releases = request.releases.filter(isSigned);
+    const manifests: Manifest[] = [];
+    for (const release of releases) manifests.push(await this.released(release));
+    const { rollback } = request;
+    if (rollback?.kind === 'settings')
+      throw new AiotError('AIOT_REQUEST_INVALID', 'rollback: expected a release of the same kind, got settings');
+    if (rollback) requireWayBack(releases, manifests, rollback, await this.released(rollback));
+    const [first = [], ...rest] = manifests.map(({ deviceTypes }) => deviceTypes);
+    const topic = manifests.at(-1)?.kind === 'config' ? 'device config' : manifests.at(-1)?.kind;
+    return {
+      types: first.filter((type) => rest.every((types) => types.includes(type))),
+      typesText: manifests.map(({ deviceTypes }) => deviceTypes.join(', ')).join('; '),
+      adapt: (types) => `To release it for them, push it again: \`aiot ${topic} push … --types ${types}\`.`,
+      runs: (device) => releases.every((release, i) => runs(device, release, manifests[i])),
+      check: async (_, others) => [
+        ...requireSecureVersion(releases, manifests, others),
+        ...(await this.requireRoom(releases, manifests, others)),
+      ],
+      deltasOf: (devices) => this.pairsOf(devices, releases, manifests),
+    };
+  }
+
+  /** @throws AIOT_SETTINGS_UNKNOWN; `check` and `runs`: AIOT_SETTINGS_INVALID */
+  private async ofSettings({ name, change }: SettingsChangeOf): Promise<Content> {
+    const { settings } = this.parts;
+    const definition = await settings.definitionOf(name);
+    return {
+      types: [name],
+      typesText: name,
+      adapt: () => 'Settings belong to a device type: to see the types, run `aiot device settings show`.',
+      runs: (device) => settings.uses(device, change, definition),
+      check: async (devices) => {
+        const silent = devices.filter((device) => settings.isSilent(device));
+        if (silent.length === 0) return [];
+        const which = `${silent.length} of ${plural(devices.length, 'device')}`;
+        return [`the firmware of ${which} has not reported settings, so it may not support them`];
+      },
+      deltasOf: async () => [],
     };
   }
 
@@ -165,9 +230,14 @@ export class Planner {
   }
 
   /** @throws AIOT_ROLLOUT_OVERLAP */
-  requireFree(running: Iterable<RolloutState>, devices: readonly string[], priority: number): void {
+  requireFree(
+    running: Iterable<RolloutState>,
+    devices: readonly string[],
+    request: Pick<Request, 'releases' | 'policy'>,
+  ): void {
     for (const { head, devices: theirs } of running) {
-      if (head.policy.priority <= priority) continue;
+      const isOther = isOfSettings(head) !== isOfSettings(request);
+      if (isOther || head.policy.priority <= request.policy.priority) continue;
       const taken = devices.filter((name) => theirs.has(name) && !isEnd(theirs.get(name)!.state));
       if (taken.length === 0) continue;
       const told = taken.slice(0, 3).join(', ') + (taken.length > 3 ? `, … (${taken.length})` : '');
@@ -182,7 +252,7 @@ export class Planner {
    */
   private async requireWholeWindow({ releases, policy }: Request): Promise<void> {
     const [release] = releases;
-    if (policy.shadow === null || release === undefined) return;
+    if (policy.shadow === null || release === undefined || release.kind === 'settings') return;
     const { name, version } = release;
     const info = await unless('AIOT_NOT_FOUND', this.parts.models.info(name, version));
     if (info?.kind !== 'model') return;
@@ -197,7 +267,7 @@ export class Planner {
   }
 
   /** The verified manifest of the release to roll out. */
-  private async released(release: Release): Promise<Manifest> {
+  private async released(release: SignedRelease): Promise<Manifest> {
     const { name, version, sequence } = release;
     const manifest = await this.manifestOf(release);
     if (manifest.model?.kind === 'network') {
@@ -218,7 +288,7 @@ export class Planner {
     throw new AiotError('AIOT_REQUEST_INVALID', message);
   }
 
-  private async manifestOf({ kind, name, version, sequence }: Release): Promise<Manifest> {
+  private async manifestOf({ kind, name, version, sequence }: SignedRelease): Promise<Manifest> {
     if (kind === 'firmware') return await this.parts.firmware.verified(name, version, sequence);
     if (kind === 'config') return await this.parts.configs.verified(name, version, sequence);
     const card = await unless('AIOT_NOT_FOUND', this.parts.models.get(name, version));
@@ -231,7 +301,7 @@ export class Planner {
    * in the same rollout may have more memory, so nothing is rejected then. @throws AIOT_MEMORY_SHORT
    */
   private async requireRoom(
-    releases: readonly Release[],
+    releases: readonly SignedRelease[],
     manifests: readonly Manifest[],
     devices: readonly DeviceRecord[],
   ): Promise<string[]> {
@@ -252,7 +322,7 @@ export class Planner {
    * A model's needs; null if its blob is missing here, because it may exist on another replica. The newest models' needs are kept, because a
    * rollout is planned several times.
    */
-  private async needsOf({ name, version, sequence }: Release, digest: string): Promise<ModelNeeds | null> {
+  private async needsOf({ name, version, sequence }: SignedRelease, digest: string): Promise<ModelNeeds | null> {
     const model = { name: `${name}@${version}`, sequence };
     const known = this.needs.get(digest);
     if (known) return { ...known, ...model };
@@ -271,7 +341,7 @@ export class Planner {
   /** For each release to roll out, the releases that devices run now, the most common first. Devices that report an unreleased digest are ignored. */
   private async pairsOf(
     devices: readonly DeviceRecord[],
-    releases: readonly Release[],
+    releases: readonly SignedRelease[],
     manifests: readonly Manifest[],
   ): Promise<Prepared['deltas']> {
     const pairs: Prepared['deltas'] = [];
@@ -306,7 +376,7 @@ function requireShadowable({ releases, policy }: Request): void {
  * @throws AIOT_UPDATE_SECURE_VERSION
  */
 function requireSecureVersion(
-  releases: readonly Release[],
+  releases: readonly SignedRelease[],
   manifests: readonly Manifest[],
   devices: readonly DeviceRecord[],
 ): string[] {
@@ -327,9 +397,9 @@ function requireSecureVersion(
  * reject it. @throws AIOT_UPDATE_SECURE_VERSION
  */
 function requireWayBack(
-  releases: readonly Release[],
+  releases: readonly SignedRelease[],
   manifests: readonly Manifest[],
-  rollback: Release,
+  rollback: SignedRelease,
   { secureVersion: own = 0 }: Manifest,
 ): void {
   const at = releases.findIndex(({ kind }) => kind === 'firmware');
@@ -350,7 +420,7 @@ function digestOf(names: readonly string[]): string {
 }
 
 /** Whether a device runs a release, or the same version under an earlier signature. */
-function runs({ reported }: DeviceRecord, release: Release, manifest: Manifest | undefined): boolean {
+function runs({ reported }: DeviceRecord, release: SignedRelease, manifest: Manifest | undefined): boolean {
   const running = reported && runningOf(release.kind, reported);
   if (!running) return false;
   const { name, version, sequence, digest } = running;
@@ -416,7 +486,7 @@ export class Proofs {
    * Reads the manifest without verifying it again, because it was verified on push, and the signer may have been
    * replaced since then.
    */
-  private async read({ kind, name, version, sequence }: Release): Promise<Running | null> {
+  private async read({ kind, name, version, sequence }: SignedRelease): Promise<Running | null> {
     const { models, firmware, configs } = this.parts;
     const releases = kind === 'firmware' ? firmware : configs;
     const asked = kind === 'model' ? models.manifest(sequence) : releases.manifest(name, version, sequence);
@@ -437,19 +507,17 @@ function told({ name, version, sequence, digest }: Running): string {
   return `${name}@${version}, sequence ${sequence}, ${digest}`;
 }
 
-/** `others`: devices that the selector matches, but whose type is not among the releases' types. */
+/** `others`: devices that the selector matches, but whose type is not among the types of the content. */
 function noDevice(
   selector: string,
-  { kind, deviceTypes }: Pick<Manifest, 'kind' | 'deviceTypes'>,
-  types: string,
+  { types, typesText, adapt }: Pick<Content, 'types' | 'typesText' | 'adapt'>,
   others: readonly DeviceRecord[],
 ): AiotError {
-  const message = `"${selector}" matches no device of type ${types}`;
+  const message = `"${selector}" matches no device of type ${typesText}`;
   const own = [...new Set(others.map(({ type }) => type))].sort().slice(0, 5).join(',');
   if (own === '') return new AiotError('AIOT_ROLLOUT_EMPTY', message);
-  const topic = kind === 'config' ? 'device config' : kind;
   const [slip] = own.split(',').flatMap((type) => {
-    const near = similarType(type, deviceTypes);
+    const near = similarType(type, types);
     return near === undefined
       ? []
       : [
@@ -459,8 +527,33 @@ function noDevice(
   return new AiotError(
     'AIOT_ROLLOUT_EMPTY',
     `${message}; it matches only devices of type ${own.replaceAll(',', ', ')}`,
-    {
-      next: `To release it for them, push it again: \`aiot ${topic} push … --types ${own}\`.${slip ?? ''}`,
-    },
+    { next: `${adapt(own)}${slip ?? ''}` },
   );
+}
+
+function isSigned(release: Release): release is SignedRelease {
+  return release.kind !== 'settings';
+}
+
+type SettingsChangeOf = SettingsRelease & { change: NonNullable<SettingsRelease['change']> };
+
+/** The settings that a request rolls out; null = it rolls out signed releases. @throws AIOT_REQUEST_INVALID */
+function settingsIn({ releases, policy }: Request): SettingsChangeOf | null {
+  const release = releases.find((each) => each.kind === 'settings');
+  if (!release) return null;
+  const { change } = release;
+  const refuse = (reason: string, next: string) => new AiotError('AIOT_REQUEST_INVALID', reason, { next });
+  if (releases.length > 1)
+    throw refuse(
+      'releases: a rollout of settings contains nothing else',
+      'Start a rollout of its own for the settings.',
+    );
+  if (change === null || pathsOf(change).length === 0)
+    throw refuse('releases.0.change: expected at least one setting', 'Name the settings to set or unset.');
+  if (policy.requireProof)
+    throw refuse(
+      'policy.requireProof: devices do not sign their settings',
+      'Start the rollout without --require-proof.',
+    );
+  return { ...release, change };
 }

@@ -1,5 +1,6 @@
 import { rolloutHasEnded, rolloutPolicySchema } from '../../api/rollouts/schema.js';
 import { AiotError } from '../../core/errors.js';
+import { isOfSettings } from '../../fleet/rollout/draft.js';
 import { DeviceTable } from '../../fleet/rollout/table.js';
 import type {
   RolloutDevice,
@@ -11,6 +12,7 @@ import type {
 } from '../../fleet/rollout/types.js';
 import { noDevices, waveOutcome } from '../../fleet/rollout/waves.js';
 import type { DesiredStates } from '../devices/desired.js';
+import type { SettingsRollouts } from '../devices/settings-rollouts.js';
 import type { Events, NewEvent } from '../events/events.js';
 import { locksRows, type Store } from '../store/database.js';
 import { localTurns, type Turns } from '../store/engine.js';
@@ -20,9 +22,10 @@ import type { Schema } from '../store/schema.js';
 const [atOnce, ended] = [100, ['done', 'partly', 'failed', 'rolledBack', 'aborted']];
 
 /**
- * Rollouts in the database. Each save is one transaction that includes events and the devices' new desired states. The transaction locks the
+ * Rollouts in the database. Each save is one transaction that includes events and the devices' new desired states or settings. The transaction locks the
  * rollout's row, so any replica may advance any rollout at any time.
  * @param moved called after each step is saved
+ * @param settings writes the settings that rollouts change; absent = there are no such rollouts
  */
 export function rolloutStoreIn(
   store: Store,
@@ -30,6 +33,7 @@ export function rolloutStoreIn(
   desired: DesiredStates,
   turns: Turns = localTurns(),
   moved: (before: RolloutState, step: RolloutStep) => void = () => {},
+  settings?: SettingsRollouts,
 ): RolloutStore {
   const read = async (row: Schema['rollouts'], known?: RolloutState, from = store) =>
     stateOf(row, await devicesOf(from, row.id, known?.head.revision), known);
@@ -39,26 +43,30 @@ export function rolloutStoreIn(
     await saveHead(transaction, step.head);
     await saveDevices(transaction, step.head, step.changed);
     await saveRolloutJob(transaction, step.head, who);
-    const told = await desired.write(step.wishes, transaction);
+    const ofSettings = isOfSettings(step.head);
+    const told = ofSettings ? [] : await desired.write(step.wishes, transaction);
+    const updates = (ofSettings && (await settings?.write(step.head, step.wishes, transaction))) || [];
     await events.recordAll(movedEvents(before, step, who), transaction);
-    return told;
+    return { told, updates };
   };
   return {
     async insert(state, who) {
       await store.transaction().execute(async (transaction) => {
         await begin(transaction);
         await transaction.insertInto('rollouts').values(headRow(state.head)).execute();
-        await transaction.insertInto('rolloutReleases').values(releaseRows(state.head)).execute();
+        const rows = releaseRows(state.head);
+        if (rows.length > 0) await transaction.insertInto('rolloutReleases').values(rows).execute();
         await saveDevices(transaction, state.head, [...state.devices.values()]);
         await saveRolloutJob(transaction, state.head, who);
         await events.recordAll(startedEvents(state, who), transaction);
       });
     },
     async save(before, step, who) {
-      const told = await store.transaction().execute(async (transaction) => {
+      const { told, updates } = await store.transaction().execute(async (transaction) => {
         await begin(transaction);
         return write(transaction, before, step, who);
       });
+      await settings?.written(updates);
       moved(before, step);
       return told;
     },
@@ -75,10 +83,14 @@ export function rolloutStoreIn(
         const isKnown = known?.head.revision === row.revision;
         const before = isKnown ? known : await read(row, known, transaction);
         const step = decide(before);
-        return { before, step, told: step ? await write(transaction, before, step, who) : [] };
+        const written = step ? await write(transaction, before, step, who) : { told: [], updates: [] };
+        return { before, step, ...written };
       });
-      if (advanced?.step) moved(advanced.before, advanced.step);
-      return advanced;
+      if (!advanced) return null;
+      const { updates, ...result } = advanced;
+      await settings?.written(updates);
+      if (result.step) moved(result.before, result.step);
+      return result;
     },
     async get(id) {
       const row = await rowOf(store, id);
@@ -247,16 +259,13 @@ function waveOf(devices: readonly RolloutDevice[], { created, ended }: Times): R
 type Times = Pick<Schema['rollouts'], 'created' | 'ended'>;
 
 function releaseRows({ id, releases, rollback }: RolloutHead): Schema['rolloutReleases'][] {
-  const rows = releases.map(({ kind, name, version }, place) => ({
-    rollout: id,
-    place,
-    kind,
-    name,
-    version,
-  }));
-  if (rollback === null) return rows;
-  const { kind, name, version } = rollback;
-  return [...rows, { rollout: id, place: -1, kind, name, version }];
+  const all = [...releases.entries(), ...(rollback ? [[-1, rollback] as const] : [])];
+  // Settings are not stored as releases.
+  return all.flatMap(([place, release]) => {
+    if (release.kind === 'settings') return [];
+    const { kind, name, version } = release;
+    return [{ rollout: id, place, kind, name, version }];
+  });
 }
 
 /** @param place position in the rollout's order, written only on the first save */
@@ -285,14 +294,13 @@ function deviceOf(row: Schema['rolloutDevices']): RolloutDevice {
 function startedEvents({ head, devices }: RolloutState, who: string): NewEvent[] {
   const { id, releases, selector, waves } = head;
   const count = { selector, devices: devices.size };
-  const models = releases.filter(({ kind }) => kind === 'model');
+  const models = releases.flatMap((release): NewEvent[] => {
+    if (release.kind !== 'model') return [];
+    const subject = `${release.name}@${release.version}`;
+    return [{ ...{ who, type: 'model.deploy', subject }, data: { rollout: id, ...count } }];
+  });
   return [
-    ...models.map(
-      ({ name, version }): NewEvent => ({
-        ...{ who, type: 'model.deploy', subject: `${name}@${version}` },
-        data: { rollout: id, ...count },
-      }),
-    ),
+    ...models,
     {
       ...{ who, type: 'rollout.start', subject: id },
       data: { releases, waves: waves.map(({ devices }) => devices), ...count },

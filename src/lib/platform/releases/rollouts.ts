@@ -15,7 +15,7 @@ import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { newId } from '../../core/names.js';
 import type { Reported } from '../../device/protocol/messages.js';
-import { parseWish } from '../../fleet/rollout/draft.js';
+import { isOfSettings, parseWish } from '../../fleet/rollout/draft.js';
 import { runningOf } from '../../fleet/rollout/report.js';
 import { afterStep, rolloutStep } from '../../fleet/rollout/step.js';
 import type {
@@ -35,6 +35,7 @@ import { type Deltas, type DesiredStates, patienceMs } from '../devices/desired.
 import type { Devices } from '../devices/devices.js';
 import { gather } from '../store/batches.js';
 import { atMost, type Changes, serially, type Turn } from '../store/engine.js';
+import type { SettingsRollouts } from '../devices/settings-rollouts.js';
 import { every, type Worker } from '../workers.js';
 import type { Models } from './models.js';
 import type { Configs, Firmware } from './releases.js';
@@ -48,6 +49,7 @@ interface RolloutParts {
   firmware: Pick<Firmware, 'verified' | 'manifest'>;
   configs: Pick<Configs, 'verified' | 'manifest'>;
   desired: DesiredStates;
+  settings: SettingsRollouts;
   deltas: Deltas;
   changes: Changes;
   now: () => number;
@@ -202,11 +204,11 @@ export class Rollouts {
       const { request, devices, current, warnings } = await this.planner.prepare(value, running, reach);
       const { releases, rollback, selector, policy } = request;
       const created = this.parts.now();
-      this.planner.requireFree(this.running.values(), devices, policy.priority);
+      this.planner.requireFree(this.running.values(), devices, request);
       const rollout = { id: newId('ro', created), releases, rollback, selector, policy, created };
       const limit = reach === null ? {} : { limit: [...reach.selectors] };
       const state = startRollout({ ...rollout, ...limit, devices, current, by: who });
-      await this.supersede(devices);
+      await this.supersede(devices, isOfSettings(request));
       await this.parts.store.insert(state, who);
       this.note(state);
       const begun = (await this.step(state.head.id, [{ type: 'tick' }], who)) ?? state;
@@ -399,8 +401,10 @@ export class Rollouts {
     return head !== null && !rolloutHasEnded(head);
   }
 
-  private async supersede(devices: readonly string[]): Promise<void> {
+  /** Settings and releases do not replace each other. */
+  private async supersede(devices: readonly string[], ofSettings: boolean): Promise<void> {
     for (const { head, devices: theirs } of [...this.running.values()]) {
+      if (isOfSettings(head) !== ofSettings) continue;
       const taken = devices.filter((device) => theirs.has(device));
       const events = taken.map((device): RolloutEvent => ({ type: 'superseded', device }));
       if (events.length > 0) await this.step(head.id, events, 'platform');
@@ -420,7 +424,11 @@ export class Rollouts {
       const events = typeof take === 'function' ? take() : take;
       const { store, desired } = this.parts;
       const decide = (state: RolloutState) => this.decide(state, events);
-      const advanced = await this.steps(() => store.advance(id, this.running.get(id), decide, who));
+      const known = this.running.get(id);
+      const head = known?.head ?? (await store.head(id));
+      const advance = () => this.steps(() => store.advance(id, known, decide, who));
+      // Settings are part of the devices, which change only in turn.
+      const advanced = await (head && isOfSettings(head) ? this.parts.devices.inTurn(advance) : advance());
       if (!advanced) return null;
       const { before, step, told } = advanced;
       if (!step) {
@@ -459,7 +467,8 @@ export class Rollouts {
       shadows: (name: string) => devices.find(name)?.reported?.features?.includes('shadow') ?? false,
       permits: reach === null ? undefined : (name: string) => reach.has(name),
     };
-    const step = rolloutStep(before, events, world);
+    const news = isOfSettings(before.head) ? this.parts.settings.news(before) : [];
+    const step = rolloutStep(before, [...news, ...events], world);
     if (!isNews(before, step)) return null;
     return { ...step, head: { ...step.head, revision: before.head.revision + 1 } };
   }
@@ -529,7 +538,7 @@ export class RolloutFigures {
   ) {
     devices.onReported((name, before, after) => {
       for (const { kind, members, runs } of this.known.values()) {
-        if (runs === null || !members.has(name)) continue;
+        if (runs === null || kind === 'settings' || !members.has(name)) continue;
         count(runs, kind, before, -1);
         count(runs, kind, after, 1);
       }
@@ -566,6 +575,8 @@ export class RolloutFigures {
 
   private countAll({ kind, members }: Known): Runs {
     const runs: Runs = [];
+    // Devices report settings without a name and a version.
+    if (kind === 'settings') return runs;
     for (const name of members) count(runs, kind, this.devices.find(name)?.reported ?? null, 1);
     return runs;
   }

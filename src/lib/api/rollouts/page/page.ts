@@ -5,7 +5,7 @@ import { type Html, html, reportPage } from '../../../formats/html.js';
 import { factList, lineChart, tileRow } from '../../../formats/html-charts.js';
 import type { RolloutReport } from '../report.js';
 import type { Release } from '../schema.js';
-import { proofWords, stateWords } from '../words.js';
+import { proofWords, releaseText, stateWords } from '../words.js';
 import { courseOf } from './course.js';
 import { failureSection, spreadChart, stretchSection, waveSection } from './sections.js';
 import { deviceTable, historyTable, utc } from './tables.js';
@@ -18,7 +18,7 @@ export async function writeRolloutPage(file: string, report: RolloutReport): Pro
 /** A rollout as a self-contained HTML page: waves, progress over time, failures, durations, each device, and the history. */
 export function rolloutPage(report: RolloutReport): string {
   const { rollout } = report;
-  const what = rollout.releases.map(releaseText).join(', then ');
+  const what = rollout.releases.map(kindText).join(', then ');
   const reason = rollout.reason
     ? [html`<p class="bad"><b>${rollout.reason.code}:</b> ${rollout.reason.message}</p>`]
     : [];
@@ -86,10 +86,10 @@ function factSection({ rollout, runs, devices, saved }: RolloutReport): Html {
   const facts: [string, string][] = [
     [
       'Releases',
-      rollout.releases.map((one) => `${releaseText(one)}, sequence ${one.sequence}`).join(', then '),
+      rollout.releases.map(signedText).join(', then '),
     ],
     ['Running now', runsNow.join(', ') || 'not reported'],
-    ['Rollback to', rollback ? `${releaseText(rollback)}, sequence ${rollback.sequence}` : 'none'],
+    ['Rollback to', rollback ? signedText(rollback) : 'none'],
     ['Waves', policy.waves.join(', ')],
     [
       'Gates',
@@ -108,6 +108,11 @@ function factSection({ rollout, runs, devices, saved }: RolloutReport): Html {
   return html`<h2>Settings</h2>${factList(facts)}`;
 }
 
-function releaseText({ kind, name, version }: Release): string {
-  return kind === 'model' ? `${name}@${version}` : `${kind} ${name}@${version}`;
+function kindText(release: Release): string {
+  const isPlain = release.kind === 'model' || release.kind === 'settings';
+  return isPlain ? releaseText(release) : `${release.kind} ${releaseText(release)}`;
+}
+
+function signedText(release: Release): string {
+  return release.kind === 'settings' ? kindText(release) : `${kindText(release)}, sequence ${release.sequence}`;
 }
