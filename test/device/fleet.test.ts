@@ -5,7 +5,11 @@ import type { RegistryClient } from '../../src/lib/api/client.js';
 import { pushConfig } from '../../src/lib/api/config/push.js';
 import { clientFor, contextFor } from '../../src/lib/api/context.js';
 import { pushFirmware } from '../../src/lib/api/firmware/push.js';
-import { type RolloutRequest, rolloutHasEnded, type SignedRelease } from '../../src/lib/api/rollouts/schema.js';
+import {
+  type RolloutRequest,
+  rolloutHasEnded,
+  type SignedRelease,
+} from '../../src/lib/api/rollouts/schema.js';
 import { releaseText } from '../../src/lib/api/rollouts/words.js';
 import { arrivals, parseClock, parseLatency, parseShare } from '../../src/lib/device/fleet/network.js';
 import { type FleetEvent, fleetEventSchema, simulateFleet } from '../../src/lib/device/fleet/simulate.js';

@@ -122,8 +122,7 @@ describeReal('postgres', 'two platforms on one database', () => {
   it('roll out settings in waves to devices at both, and return them to their former values', async () => {
     const names = ['pump-a', 'pump-b'];
     await a().settings.apply({ project: 'pumps', settings: [{ type: 'pump', schema: pumpSchema }] });
-    for (const name of names)
-      await provisionDevice({ client: a(), name, type: 'pump', out: identity(name) });
+    for (const name of names) await provisionDevice({ client: a(), name, type: 'pump', out: identity(name) });
     const pumps = await Promise.all(
       names.map((name, i) => Pump.connect(platforms[i]?.urls.mqtts ?? '', identity(name))),
     );

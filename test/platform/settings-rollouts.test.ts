@@ -81,7 +81,11 @@ describe('a rollout of settings', () => {
     await expect.poll(() => stateOf(id), waitLong).toBe('done');
     for (const name of names) expect(await ownOf(name)).toEqual({ rpm: 1200 });
     expect(await devicesOf(id)).toEqual(Object.fromEntries(names.map((name) => [name, 'committed'])));
-    const { events } = await own.client.events.page({ types: ['device.settings'], subject: first, limit: 100 });
+    const { events } = await own.client.events.page({
+      types: ['device.settings'],
+      subject: first,
+      limit: 100,
+    });
     expect(events.at(-1)).toMatchObject({
       who: 'platform',
       data: { set: { rpm: 1200 }, unset: [], rollout: id },
@@ -94,7 +98,13 @@ describe('a rollout of settings', () => {
     const plan = await ok(rolloutPlanSchema, [...deploy, 'all', '--waves', '1,100%', '--dry-run']);
     expect(plan.waves.map(({ length }) => length)).toEqual([1, 3]);
     expect(await ownOf('pump-1')).toEqual({});
-    const done = await ok(rolloutSchema, [...deploy, 'name=pump-1 or name=pump-2', '--waves', '1,100%', '--wait']);
+    const done = await ok(rolloutSchema, [
+      ...deploy,
+      'name=pump-1 or name=pump-2',
+      '--waves',
+      '1,100%',
+      '--wait',
+    ]);
     expect(done).toMatchObject({ state: 'done', waves: [{ committed: 1 }, { committed: 1 }] });
     expect(await ownOf('pump-2')).toEqual({ rpm: 1200, report: { everyS: 5 } });
     expect(await ownOf('pump-3')).toEqual({});
@@ -144,7 +154,9 @@ describe('a rollout of settings', () => {
     expect(of('pump-4').sent.at(-1)?.values.rpm).toBe(1200);
     await of('pump-4').end();
     const away = await start({ offlineMs: 1000 }, { set: { rpm: 1300 } }, 'name=pump-4');
-    await expect.poll(() => devicesOf(away.id), waitLong).toEqual({ 'pump-4': 'missed AIOT_ROLLOUT_DEADLINE' });
+    await expect
+      .poll(() => devicesOf(away.id), waitLong)
+      .toEqual({ 'pump-4': 'missed AIOT_ROLLOUT_DEADLINE' });
     expect(await ownOf('pump-4')).toEqual({ rpm: 1200 });
   });
 
@@ -291,7 +303,12 @@ describe('a rollout of settings', () => {
   });
 
   it('is taken by virtual devices', async () => {
-    await provisionDevice({ client: own.client, name: 'pump-9', type: 'pump', out: join(own.folder, 'pump-9') });
+    await provisionDevice({
+      client: own.client,
+      name: 'pump-9',
+      type: 'pump',
+      out: join(own.folder, 'pump-9'),
+    });
     const end = new AbortController();
     const ran = simulateDevice({
       ...{ identityDir: join(own.folder, 'pump-9'), speed: 1, predict: false, loop: false, seed: 1 },

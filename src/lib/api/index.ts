@@ -36,7 +36,9 @@ export {
   changeDevices,
   changeExit,
   changeSettings,
+  type DeploySettings,
   type DevicesChanged,
+  deploySettings,
   devicesChangedSchema,
 } from './change-devices.js';
 export { createClient, type RegistryClient } from './client.js';

@@ -54,6 +54,7 @@ export {
   remoteTime,
   selector,
   selectorTexts,
+  settingsIn,
   settingWordsOf,
   share,
   taggingOf,
@@ -103,6 +104,7 @@ export {
   rehearsalOf,
   releaseFlags,
   rolloutId,
+  waveFlags,
   whatFlags,
 } from './flags/rollouts.js';
 export {

@@ -60,7 +60,7 @@ export {
 } from './home-assistant.js';
 export { countInference, emptyCounts, type LiveCounts, liveFigures } from './live.js';
 export { type Rehearsals, type RehearseOptions, rehearsalsSchema, rehearseAll } from './rehearse.js';
-export { parseWish } from './rollout/draft.js';
+export { isOfSettings, parseWish, wishOf } from './rollout/draft.js';
 export { firmwareMisfits, type ModelNeeds, modelMisfits } from './rollout/fit.js';
 export { runningOf } from './rollout/report.js';
 export { afterStep, rolloutStep } from './rollout/step.js';
@@ -107,7 +107,9 @@ export {
   type CompiledSettings,
   changedSettings,
   compileProjectSettings,
+  inverseChange,
   mostSettingsBytes,
+  pathsOf,
   type SettingsChange,
   type SettingsDrift,
   type SettingsLayer,

@@ -164,7 +164,10 @@ describe('a rollout of settings whose platform is killed at any moment', () => {
         releases: [{ kind: 'settings', name: 'pump', change }],
         ...{ selector: 'type=pump', policy: { waves: [1, '50%', '100%'] } },
       });
-      expect(await under(id)).toMatchObject({ state: 'done', waves: [1, 2, 3].map((committed) => ({ committed })) });
+      expect(await under(id)).toMatchObject({
+        state: 'done',
+        waves: [1, 2, 3].map((committed) => ({ committed })),
+      });
       for (const pump of pumps) expect(pump.sent.at(-1)?.values).toMatchObject({ rpm });
       for (const name of known) expect((await victim.client.settings.of(name)).own).toEqual({ rpm });
       await victim.client.rollouts.rollback(id);

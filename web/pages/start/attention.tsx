@@ -149,9 +149,7 @@ function RolloutTrouble({ rollout }: { rollout: Rollout }) {
   return (
     <li>
       <Badge tone={toneOf[state]}>{words(state)}</Badge>{' '}
-      <a href={linkTo(['rollouts', id])}>
-        {releases.map(releaseText).join(' + ')}
-      </a>{' '}
+      <a href={linkTo(['rollouts', id])}>{releases.map(releaseText).join(' + ')}</a>{' '}
       {reason ? (
         <span>
           {reason.message} <span class="soft">{reason.code}</span>

@@ -115,10 +115,7 @@ function factsOf(rollout: Rollout): [string, string][] {
   return [
     ['state', stateOf(rollout)],
     ...(reason ? ([['reason', `${reason.code}: ${reason.message}`]] as [string, string][]) : []),
-    [
-      'releases',
-      releases.map(signedText).join(', then '),
-    ],
+    ['releases', releases.map(signedText).join(', then ')],
     ...(rollback ? ([['rollback to', nameOf(rollback)]] as [string, string][]) : []),
     ['selector', `${selector} ${dim(`(${plural(sum(rollout, 'devices'), 'device')})`)}`],
     ['gates', gatesText(policy)],

@@ -38,7 +38,7 @@ export interface StoredSettings {
   wanted: { digest: string; values: Record<string, unknown>; at: number } | null;
   /** When users last changed the device's overrides, by the setting's path, so that rollouts do not undo it. */
   edits?: Record<string, { at: number; who: string }>;
-  /** What the last rollout of settings changed. */
+  /** The change by the last rollout of settings. */
   deployed?: DeployedSettings;
 }
 

@@ -1,7 +1,13 @@
 import type { RolloutReason, SettingsRelease } from '../../api/rollouts/schema.js';
 import { AiotError } from '../../core/errors.js';
 import { wishOf } from '../../fleet/rollout/draft.js';
-import type { RolloutDevice, RolloutEvent, RolloutHead, RolloutState, Wish } from '../../fleet/rollout/types.js';
+import type {
+  RolloutDevice,
+  RolloutEvent,
+  RolloutHead,
+  RolloutState,
+  Wish,
+} from '../../fleet/rollout/types.js';
 import { changedSettings, inverseChange, pathsOf, type SettingsChange } from '../../fleet/settings.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
@@ -124,8 +130,7 @@ export class SettingsRollouts {
       updates.push({ device, change: { settings: written.settings } });
       const { set = {}, unset = [] } = written.change ?? {};
       const data = { set, unset: [...unset], rollout: head.id };
-      if (written.change)
-        told.push({ who: 'platform', type: 'device.settings', subject: device.name, data });
+      if (written.change) told.push({ who: 'platform', type: 'device.settings', subject: device.name, data });
     }
     await this.parts.events.recordAll(told, store);
     return this.parts.devices.writeIn(store, updates);
@@ -151,7 +156,10 @@ export class SettingsRollouts {
     if (release === null) {
       if (deployed?.wish !== wish || deployed.isBack) return null;
       if (isEdited || deployed.problem) return { settings: rest, change: null };
-      return { settings: this.changed(device, rest, deployed.back, definition).settings, change: deployed.back };
+      return {
+        settings: this.changed(device, rest, deployed.back, definition).settings,
+        change: deployed.back,
+      };
     }
     if (isEdited || release.kind !== 'settings') return null;
     if (release.change === null) {

@@ -8,9 +8,9 @@ import {
 import { requireTrusted } from '../../api/vouched.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError, unless } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
 import type { Reported, SignedProof } from '../../device/protocol/messages.js';
 import { checkProof, type Proof } from '../../device/protocol/proof.js';
-import { plural } from '../../core/figures.js';
 import { mayConnect } from '../../fleet/device.js';
 import { isOfSettings } from '../../fleet/rollout/draft.js';
 import { firmwareMisfits, type ModelNeeds, modelMisfits } from '../../fleet/rollout/fit.js';
@@ -62,7 +62,7 @@ interface Prepared {
   deltas: (DeltaPair & { release: Release; devices: number; of: number })[];
 }
 
-/** What a rollout brings to its devices. */
+/** The releases or settings of a rollout. */
 interface Content {
   types: readonly string[];
   /** The types for error messages. */
@@ -184,7 +184,10 @@ export class Planner {
     for (const release of releases) manifests.push(await this.released(release));
     const { rollback } = request;
     if (rollback?.kind === 'settings')
-      throw new AiotError('AIOT_REQUEST_INVALID', 'rollback: expected a release of the same kind, got settings');
+      throw new AiotError(
+        'AIOT_REQUEST_INVALID',
+        'rollback: expected a release of the same kind, got settings',
+      );
     if (rollback) requireWayBack(releases, manifests, rollback, await this.released(rollback));
     const [first = [], ...rest] = manifests.map(({ deviceTypes }) => deviceTypes);
     const topic = manifests.at(-1)?.kind === 'config' ? 'device config' : manifests.at(-1)?.kind;
@@ -322,7 +325,10 @@ export class Planner {
    * A model's needs; null if its blob is missing here, because it may exist on another replica. The newest models' needs are kept, because a
    * rollout is planned several times.
    */
-  private async needsOf({ name, version, sequence }: SignedRelease, digest: string): Promise<ModelNeeds | null> {
+  private async needsOf(
+    { name, version, sequence }: SignedRelease,
+    digest: string,
+  ): Promise<ModelNeeds | null> {
     const model = { name: `${name}@${version}`, sequence };
     const known = this.needs.get(digest);
     if (known) return { ...known, ...model };

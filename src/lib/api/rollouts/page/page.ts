@@ -84,10 +84,7 @@ function factSection({ rollout, runs, devices, saved }: RolloutReport): Html {
   const fell =
     saved.fellBack === 0 ? '' : `; ${plural(saved.fellBack, 'device')} downloaded the full artifact instead`;
   const facts: [string, string][] = [
-    [
-      'Releases',
-      rollout.releases.map(signedText).join(', then '),
-    ],
+    ['Releases', rollout.releases.map(signedText).join(', then ')],
     ['Running now', runsNow.join(', ') || 'not reported'],
     ['Rollback to', rollback ? signedText(rollback) : 'none'],
     ['Waves', policy.waves.join(', ')],
@@ -114,5 +111,7 @@ function kindText(release: Release): string {
 }
 
 function signedText(release: Release): string {
-  return release.kind === 'settings' ? kindText(release) : `${kindText(release)}, sequence ${release.sequence}`;
+  return release.kind === 'settings'
+    ? kindText(release)
+    : `${kindText(release)}, sequence ${release.sequence}`;
 }
