@@ -591,7 +591,7 @@ export class Devices {
     this.keep(whole);
   }
 
-  /** Writes changes within a transaction. Call only from a task passed to `inTurn`. @returns pass them to `keep` once it is committed */
+  /** Writes changes within a transaction. Call only in a turn of these devices. @returns pass them to `keep` once it is committed */
   async writeIn(transaction: Store, changes: readonly DeviceUpdate[]): Promise<DeviceUpdate[]> {
     const whole = changes.map(raised);
     await writeDevices(transaction, whole);
