@@ -62,6 +62,7 @@ async function makeAll() {
   await client.secrets.make('dev');
   const claim = await client.claims.make({ name: 'claimed', type: 'virtual' });
   await client.claims.redeem(claim.token, await csr('claimed'));
+  await client.batches.create({ name: 'july', type: 'virtual' });
   const large = Buffer.alloc(pieceBytes + 1);
   await client.blobs.put(digestOf(large), large);
   const card = await pushTiny(client, key);

@@ -68,6 +68,8 @@ export function createClient(options: ClientOptions) {
     remoteSessions: callsOf(transport, contract.remoteSessions),
     broker: callsOf(transport, contract.broker),
     claims: callsOf(transport, contract.claims),
+    batches: callsOf(transport, contract.batches),
+    enrollments: callsOf(transport, contract.enrollments),
     firmware: callsOf(transport, contract.firmware),
     configs: callsOf(transport, contract.configs),
     backups: { create: (passphrase: string, signal?: AbortSignal) => backUp(transport, passphrase, signal) },

@@ -136,6 +136,27 @@ export {
   longestSnoozeMs,
   type UnwellDevice,
 } from './contract/attention.js';
+export {
+  type Batch,
+  type BatchRequest,
+  batchLifetimeMs,
+  batchRequestSchema,
+  batchSchema,
+  type Decided,
+  type DecisionRequest,
+  decisionRequestSchema,
+  type Enrollment,
+  type EnrollmentList,
+  type EnrollmentListQuery,
+  type EnrollmentState,
+  type EnrollReply,
+  enrollmentListSchema,
+  enrollRequestSchema,
+  type MadeBatch,
+  mostInBatch,
+  serialPattern,
+  serialSchema,
+} from './contract/batches.js';
 export { largestBlob } from './contract/blobs.js';
 export type {
   BrokerAcl,
@@ -327,6 +348,7 @@ export {
   givenLabelsSchema,
   labelsFor,
 } from './datasets/save.js';
+export { type Decision, decideEnrollments, decisionExit, decisionSchema } from './decide-enrollments.js';
 export {
   type EventFilter,
   type EventQuery,

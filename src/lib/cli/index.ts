@@ -23,6 +23,14 @@ export {
 } from './documents.js';
 export { alarmCautions, conditionFlags } from './flags/alarms.js';
 export {
+  batchFlags,
+  decisionArgs,
+  decisionFlags,
+  enrollFlags,
+  tagsOf,
+  waitingTarget,
+} from './flags/batches.js';
+export {
   boardLoader,
   burdenFlags,
   cryptArgs,
@@ -161,6 +169,13 @@ export {
   alarmTestText,
   alarmText,
 } from './render/alarms.js';
+export {
+  batchesText,
+  batchText,
+  createdBatchText,
+  decisionText,
+  enrollmentsText,
+} from './render/batches.js';
 export {
   boardDumpedText,
   boardErasedText,

@@ -378,7 +378,7 @@ type ToolClass = 'read' | 'write' | 'never';
 
 const read = `
 audit list, board ports, config show, context list, data check, data drift, data features, data list, data schema, data show, data stats, data streams, data suggest,
-deploy check, device commands list, device config list, device config show, device crashes list, device crashes show, device history, device list, device logs, device sessions list, device settings show, device show, docs, doctor, error, examples,
+deploy check, device batch list, device batch show, device commands list, device config list, device config show, device crashes list, device crashes show, device history, device list, device logs, device sessions list, device settings show, device show, device waiting list, docs, doctor, error, examples,
 firmware image info, firmware inspect, firmware list, firmware nvs read, firmware otadata read, firmware partitions read, firmware show, firmware verify,
 alarm list, alarm show, alarm target list, alarm test, job list, job show, job wait, loop status, model compare, model evaluate, model explain, model fit, model inspect, model lineage,
 model list, model runs best, model runs compare, model runs list, model runs show, model show, model verify, pipeline graph, pipeline history, pipeline status, rollout list, rollout plan, rollout rehearse,
@@ -387,7 +387,7 @@ webhook list, webhook show
 `;
 
 const never = `
-board image follow, board lock, board monitor, board share, board simulate, completion, dashboard, device agent, device claim, device copy, device forward, device secret, device shell, device simulate,
+board image follow, board lock, board monitor, board share, board simulate, completion, dashboard, device agent, device batch create, device claim, device copy, device forward, device secret, device shell, device simulate,
 events tail,
 fleet simulate, login, logout, loop run, mcp, mcp approve, pipeline watch, platform logs, stream bridge, stream login, stream route run, stream tail,
 token create, token rotate, trust init, trust rotate, up, user add, webhook add, webhook rotate
@@ -395,8 +395,8 @@ token create, token rotate, trust init, trust rotate, up, user add, webhook add,
 
 const write = `
 audit export, audit verify, backup create, backup restore, board dump, board erase, board image confirm, board image erase, board image install, board image list, board image test, board image upload, board info, board load-ram, board read, board reset, board run, board security, board shell, board statistics, context add, context remove, context use, data export, data extract, data import, data label,
-data record, data remove, data retention, data synthesize, demo, deploy apply, deploy diff, deploy render, deploy status, device activate, device call, device commands apply,
-alarm ack, alarm apply, alarm create, alarm remove, alarm silence, alarm target add, alarm target remove, alarm target test, device ack, device config deploy, device config push, device conform, device group, device labels, device onboard, device provision, device remove, device replace, device snooze,
+data record, data remove, data retention, data synthesize, demo, deploy apply, deploy diff, deploy render, deploy status, device activate, device approve, device batch revoke, device call, device commands apply,
+alarm ack, alarm apply, alarm create, alarm remove, alarm silence, alarm target add, alarm target remove, alarm target test, device ack, device config deploy, device config push, device conform, device group, device labels, device onboard, device provision, device reject, device remove, device replace, device snooze,
 device resume, device revoke, device rotate, device sessions close, device sessions recording, device settings apply, device settings deploy, device settings set, device suspend, device tag, device verify, down, firmware build, firmware deploy,
 firmware decrypt, firmware encrypt, firmware image create, firmware image patch, firmware key digest, firmware init, firmware library, firmware merge, firmware nvs create, firmware otadata create,
 firmware mcuboot sign, firmware partitions create, firmware pull, firmware push, firmware sign, firmware symbols, firmware test, firmware web-installer, flash, flash verify, init, job cancel,

@@ -122,6 +122,12 @@ export const catalogue = {
     about: 'The passphrase does not decrypt the backup. Nothing was restored.',
     next: 'Provide the passphrase used for the backup in AIOT_BACKUP_PASSPHRASE or with --passphrase-file FILE.',
   },
+  AIOT_BATCH_INVALID: {
+    exit: 5,
+    family: 'user',
+    about: 'The batch key of a device is not the key of any batch of this platform.',
+    next: 'Use the batch file from `aiot device batch create NAME --out FILE`, unchanged, with the platform that made it.',
+  },
   AIOT_BIRTH_MISMATCH: {
     exit: 6,
     family: 'user',
@@ -606,6 +612,13 @@ export const catalogue = {
     about:
       'The Edge TPU compiler (edgetpu_compiler) rejected the model, or produced a file without Edge TPU operators.',
     next: "Use an int8 model with int8 inputs and outputs (`aiot model quantize --mode int8`). The message contains the compiler's output.",
+  },
+  AIOT_ENROLLMENT_REFUSED: {
+    exit: 5,
+    family: 'user',
+    about:
+      'The platform does not let a device of a batch in: the batch has expired, was revoked or is full, or the device was rejected or contradicts another one.',
+    next: 'As an operator, look at the batch with `aiot device batch show NAME` and at its devices with `aiot device waiting list --all`.',
   },
   AIOT_EVENTS_GONE: {
     exit: 4,

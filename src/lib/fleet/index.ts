@@ -93,6 +93,7 @@ export {
   everyOf,
   keysOf,
   listedNames,
+  matchesGlob,
   onlineOnly,
   parseExpression,
   parseSelector,

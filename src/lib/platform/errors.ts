@@ -7,6 +7,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   AIOT_ACTION_STATE: 405,
   AIOT_ALREADY_EXISTS: 409,
   AIOT_BACKUP_DAMAGED: 409,
+  AIOT_BATCH_INVALID: 403,
   AIOT_BIRTH_MISSING: 404,
   AIOT_BLOBS_UNAVAILABLE: 503,
   AIOT_BLOB_DAMAGED: 500,
@@ -23,6 +24,8 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   AIOT_DEVICE_STATE: 409,
   AIOT_DIGEST_MISMATCH: 422,
   AIOT_DISK_FULL: 507,
+  // Not 403: such requests must not lock out other devices behind the same address.
+  AIOT_ENROLLMENT_REFUSED: 409,
   AIOT_EVENTS_GONE: 410,
   AIOT_FILE_NOT_WRITABLE: 500,
   AIOT_GATE_FAILED: 409,

@@ -22,8 +22,10 @@ import { Orphans, references } from './datasets/orphans.js';
 import { RetentionService } from './datasets/retention.js';
 import { SuggestionService } from './datasets/suggestions.js';
 import { AttentionService } from './devices/attention.js';
+import { Batches } from './devices/batches.js';
 import { Crashes } from './devices/crashes.js';
 import { Devices } from './devices/devices.js';
+import { Enrollments } from './devices/enrollments.js';
 import { Births, Claims, Enrolment, Simulated } from './devices/enrolment.js';
 import { CrashSymbols } from './devices/symbols.js';
 import { Audit, Denials } from './events/audit.js';
@@ -206,6 +208,12 @@ const stateParts = new PartTable<Ground>()
   .part(
     'claims',
     ({ store, devices, enrolment, events, now }) => new Claims({ store, devices, enrolment, events, now }),
+  )
+  .part('batches', ({ store, events, now }) => new Batches({ store, events, now }))
+  .part(
+    'enrollments',
+    ({ store, batches, devices, enrolment, events, now }) =>
+      new Enrollments({ store, batches, devices, enrolment, events, now }),
   )
   .part(
     'births',

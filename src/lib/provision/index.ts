@@ -3,6 +3,7 @@
  * operator's signing key. Private keys never leave the machine on which they are created; only requests and certificates are sent.
  */
 export { type Authority, describeCertificate, type IssuedCertificate, openAuthority } from './authority.js';
+export { createBatch, createdBatchSchema, enrollDevice } from './batch.js';
 export { type Found, type VerifiedDevice, verifiedDeviceSchema, verifyDevice } from './birth.js';
 export { certificateRequest, requestKey } from './certificates.js';
 export { imageNames, type OldNvs, partsOf as imageParts } from './chip-image.js';

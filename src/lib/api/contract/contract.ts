@@ -2,6 +2,7 @@ import { session, tokens, users } from './access.js';
 import { alarmTargets } from './alarm-targets.js';
 import { alarms } from './alarms.js';
 import { attention } from './attention.js';
+import { batches, enrollments } from './batches.js';
 import { blobs, uploads } from './blobs.js';
 import { broker } from './broker.js';
 import { commands } from './commands.js';
@@ -30,6 +31,8 @@ export const contract = {
   alarmTargets,
   enrolment,
   claims,
+  batches,
+  enrollments,
   births,
   secrets,
   remoteSessions,

@@ -77,6 +77,12 @@ export const eventTypes = {
     z.object({ project: z.string() }),
   ),
   'backup.create': kind('platform', 'A backup was started.', z.object({ created: z.int() })),
+  'batch.create': kind(
+    'batch',
+    'A batch of devices with one key was created.',
+    z.object({ type: z.string(), size: z.int(), expires: z.int() }),
+  ),
+  'batch.revoke': kind('batch', 'The key of the batch was revoked.'),
   'claim.make': kind(
     'device',
     'A one-time token for a first certificate was created.',
@@ -142,7 +148,7 @@ export const eventTypes = {
   ),
   'device.claim': kind(
     'device',
-    'The device received its first certificate with a one-time token.',
+    'The device received its first certificate with a one-time token, or the key of its batch.',
     z.object({ fingerprint }),
   ),
   'device.connect': kind('device', 'The device connected to the broker.'),
@@ -311,6 +317,32 @@ export const eventTypes = {
     'device',
     'The device no longer has any problems.',
     z.object({ after: z.array(z.string()) }),
+  ),
+  'enrollment.approve': kind(
+    'device',
+    'A user, or a rule of the batch, approved the device.',
+    z.object({ batch: z.string(), serial: z.string() }),
+  ),
+  'enrollment.conflict': kind(
+    'device',
+    'A request with the key of the batch contradicted the device and was rejected; recorded at most once an hour.',
+    z.object({ batch: z.string(), serial: z.string(), problem: z.string(), address: z.string() }),
+  ),
+  'enrollment.reject': kind(
+    'device',
+    'A user rejected the device.',
+    z.object({ batch: z.string(), serial: z.string(), note: z.string().nullable() }),
+  ),
+  'enrollment.wait': kind(
+    'device',
+    'A device connected with the key of a batch and waits for a decision.',
+    z.object({
+      batch: z.string(),
+      serial: z.string(),
+      mac: z.string().nullable(),
+      address: z.string(),
+      problem: z.string().nullable(),
+    }),
   ),
   'events.prune': kind(
     'events',

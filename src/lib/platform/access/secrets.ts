@@ -199,7 +199,7 @@ const window = 60_000;
 const mostKeys = 10_000;
 
 /** Failed attempts by key, each within a window that begins with the first. */
-class Budget {
+export class Budget {
   private readonly seen = new Map<string, { count: number; until: number }>();
 
   constructor(

@@ -21,6 +21,7 @@ interface Table {
 /** Tables with secrets, or with information about secrets: sealed with the passphrase. */
 export const sealedTables: ReadonlySet<string> = new Set([
   'answers',
+  'batches',
   'claims',
   'devices',
   'logins',

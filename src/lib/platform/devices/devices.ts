@@ -156,12 +156,13 @@ export class Devices {
    * @throws AIOT_ALREADY_EXISTS (the name, or the board)
    */
   async insert(
-    device: NewDevice,
+    { tags = {}, groups = [], ...device }: NewDevice & Partial<Pick<DeviceRecord, 'tags' | 'groups'>>,
     along?: (store: Store) => Promise<unknown>,
   ): Promise<{ replaced: boolean }> {
     this.memory.requireFree(device);
     const before = this.memory.find(device.name);
     const row = { ...device, ...unseen };
+    const json = { tags: JSON.stringify(tags), groups: JSON.stringify(groups) };
     await this.store.transaction().execute(async (store) => {
       await store
         .deleteFrom('devices')
@@ -170,12 +171,12 @@ export class Devices {
         .execute();
       await store
         .insertInto('devices')
-        .values({ ...row, reported: null, desired: null, secret: null })
+        .values({ ...row, ...json, reported: null, desired: null, secret: null })
         .execute();
       await along?.(store);
     });
     if (before) this.memory.forgetCertificates(before);
-    this.memory.remember(compact({ ...row, reported: null, tags: {}, groups: [], revision: 1 }));
+    this.memory.remember(compact({ ...row, reported: null, tags, groups, revision: 1 }));
     return { replaced: before !== undefined };
   }
 

@@ -186,6 +186,8 @@ const nouns: Record<string, ScopeNoun> = {
   ...{
     devices: 'devices',
     claims: 'devices',
+    batches: 'devices',
+    enrollments: 'devices',
     activation: 'devices',
     groups: 'devices',
     attention: 'devices',

@@ -25,6 +25,8 @@ const tags: [string, string][] = [
 const tagged: Record<string, string> = {
   ...{
     claims: 'devices',
+    batches: 'devices',
+    enrollments: 'devices',
     activation: 'devices',
     groups: 'devices',
     attention: 'devices',

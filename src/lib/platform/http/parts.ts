@@ -19,10 +19,12 @@ import type { RetentionService } from '../datasets/retention.js';
 import type { SuggestionService } from '../datasets/suggestions.js';
 import type { Ddi } from '../ddi/ddi.js';
 import type { AttentionService } from '../devices/attention.js';
+import type { Batches } from '../devices/batches.js';
 import type { DeviceCommands } from '../devices/calls.js';
 import type { Crashes } from '../devices/crashes.js';
 import type { DesiredStates } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
+import type { Enrollments } from '../devices/enrollments.js';
 import type { Births, Claims, Enrolment, Simulated } from '../devices/enrolment.js';
 import type { Fleet } from '../devices/fleet.js';
 import type { RemoteAccess } from '../devices/remote.js';
@@ -66,6 +68,7 @@ export interface ApiParts {
   denials: Denials;
   events: Events;
   backups: Backups;
+  batches: Batches;
   births: Births;
   blobs: BlobStore;
   health: BlobHealth;
@@ -82,6 +85,7 @@ export interface ApiParts {
   ddi: Ddi;
   devices: Devices;
   engine: Engine;
+  enrollments: Enrollments;
   enrolment: Enrolment;
   failures: Failures;
   firmware: Firmware;

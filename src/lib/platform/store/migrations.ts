@@ -383,6 +383,26 @@ const suggestions = `
 `;
 
 /**
+ * Batches of devices that share a key in their factory image, and the devices that have connected with such a key. `digest`: SHA-256 of the
+ * key. `certificate`: of the device with the id `device`, once issued.
+ */
+const batches = `
+  CREATE TABLE batches (
+    name TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, type TEXT NOT NULL, size INTEGER NOT NULL, created INTEGER NOT NULL,
+    expires INTEGER NOT NULL, revoked INTEGER, who TEXT NOT NULL, pattern TEXT, tags TEXT NOT NULL, groups TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE batchSerials (batch TEXT NOT NULL, serial TEXT NOT NULL, PRIMARY KEY (batch, serial)) STRICT;
+  CREATE TABLE enrollments (
+    name TEXT PRIMARY KEY, batch TEXT NOT NULL, serial TEXT NOT NULL, mac TEXT, state TEXT NOT NULL, publicKey TEXT NOT NULL,
+    address TEXT NOT NULL, created INTEGER NOT NULL, seen INTEGER NOT NULL, device TEXT, certificate TEXT, who TEXT,
+    decided INTEGER, note TEXT, problem TEXT, conflicts INTEGER NOT NULL, conflictAt INTEGER, UNIQUE (batch, serial)
+  ) STRICT;
+  CREATE INDEX enrollmentsByBatch ON enrollments (batch, state);
+  CREATE INDEX enrollmentsByKey ON enrollments (publicKey);
+  CREATE INDEX enrollmentsByState ON enrollments (state, name);
+`;
+
+/**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
  */
@@ -487,6 +507,7 @@ export const migrations: string[] = [
   deviceRights,
   rolloutRevisions,
   suggestions,
+  batches,
 ];
 
 /**

@@ -95,6 +95,45 @@ export interface Schema {
     publicKey: string | null;
     certificate: string | null;
   };
+  /** Batches of devices with one key. `tags`, `groups`: JSON, as in `devices`. */
+  batches: {
+    name: string;
+    digest: string;
+    type: string;
+    size: number;
+    created: number;
+    expires: number;
+    revoked: number | null;
+    who: string;
+    pattern: string | null;
+    tags: string;
+    groups: string;
+  };
+  /** Serial numbers that a batch expects. */
+  batchSerials: { batch: string; serial: string };
+  /** Devices that have connected with the key of a batch. */
+  enrollments: {
+    name: string;
+    batch: string;
+    serial: string;
+    mac: string | null;
+    state: string;
+    /** SPKI DER, base64. */
+    publicKey: string;
+    address: string;
+    created: number;
+    seen: number;
+    /** Id of the registered device; null = none yet. */
+    device: string | null;
+    certificate: string | null;
+    who: string | null;
+    decided: number | null;
+    note: string | null;
+    problem: string | null;
+    conflicts: number;
+    /** When a contradiction was last recorded as an event. */
+    conflictAt: number | null;
+  };
   births: {
     id: Generated<number>;
     device: string;

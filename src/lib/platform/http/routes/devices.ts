@@ -1,6 +1,8 @@
 import type { ServerResponse } from 'node:http';
+import type { FastifyInstance } from 'fastify';
 import { contract } from '../../../api/contract/contract.js';
-import { AiotError } from '../../../core/errors.js';
+import type { ProvisionReply } from '../../../api/fields.js';
+import { AiotError, hasCode } from '../../../core/errors.js';
 import { type Reach, requireInReach } from '../../access/reach.js';
 import type { Enrolled } from '../../devices/enrolment.js';
 import { deviceHistory, deviceMessages, type LiveHub } from '../../devices/talk.js';
@@ -70,6 +72,36 @@ export const crashRoutes: Routes =
       },
     });
 
+/** Batches of devices, and their first connections. */
+const batchRoutes =
+  (
+    { batches, enrollments, desired }: Parameters<Routes>[0],
+    identityOf: (enrolled: Enrolled) => Promise<ProvisionReply>,
+  ) =>
+  (app: FastifyInstance) => {
+    serve(app, contract.batches, {
+      create: ({ body, who }) => batches.create(body, who),
+      list: ({ query }) => batches.list(query),
+      get: ({ params }) => batches.get(params.name),
+      revoke: ({ params, who }) => batches.revoke(params.name, who),
+    });
+    serve(app, contract.enrollments, {
+      list: ({ query }) => enrollments.list(query),
+      decide: async ({ body, who }) => ({
+        devices: await enrollments.decide(body, who, (name) => desired.forget(name)),
+      }),
+      enroll: async ({ body, ip }, reply) => {
+        const answer = await enrollments.ask(body, ip).catch((error: unknown) => {
+          if (hasCode(error, 'AIOT_RATE_LIMITED')) reply.header('retry-after', 60);
+          throw error;
+        });
+        if (answer.state === 'waiting') return { ...answer, identity: null };
+        const { state, name, enrolled } = answer;
+        return { state, name, retryMs: null, identity: await identityOf(enrolled) };
+      },
+    });
+  };
+
 /** Identities: how devices obtain certificates, and their signed birth certificates. */
 export const enrolmentRoutes: Routes = (parts) => async (app) => {
   const { births, broker, claims, desired, devices, enrolment, roots, trust, urls, ca } = parts;
@@ -132,6 +164,8 @@ export const enrolmentRoutes: Routes = (parts) => async (app) => {
     },
     redeem: async ({ body: { token, csr, mac } }) => answer(await claims.redeem(token, csr, mac)),
   });
+
+  batchRoutes(parts, answer)(app);
 
   serve(app, contract.births, {
     put: ({ params: { name }, body: { envelope }, who }) => births.put(name, envelope, who),

@@ -1,0 +1,303 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
+import type { Enrollment } from '../../src/lib/api/contract/batches.js';
+import { generateKeyPair } from '../../src/lib/core/crypto.js';
+import { writeFileAtomic } from '../../src/lib/core/files.js';
+import { certificateRequest } from '../../src/lib/provision/certificates.js';
+import { identityOf } from '../../src/lib/provision/identity-folder.js';
+import { fakeDevice } from '../support/fake-device.js';
+import type { TestPlatform } from '../support/platform.js';
+
+/** A platform, the clients of its replicas, and a clock that tests set. */
+export interface BatchPlatform {
+  own: TestPlatform;
+  /** A client with an operator's token of each replica. */
+  replicas: RegistryClient[];
+  /** Adds to the platform's clock, ms. */
+  pass(ms: number): void;
+  /** Stops the platform's clock. */
+  freeze(): void;
+}
+
+/** How devices of a batch get in, on any database. */
+export function batchesSuite(start: () => Promise<BatchPlatform>): void {
+  let there: BatchPlatform;
+  let client: RegistryClient;
+  let anybody: RegistryClient;
+
+  beforeAll(async () => {
+    there = await start();
+    client = there.own.client;
+    anybody = createClient({ url: there.own.platform.urls.http, ca: there.own.ca });
+  });
+  afterAll(async () => {
+    await anybody.close();
+    await there.own.stop();
+  });
+
+  /** A device with its own key. */
+  async function board(serial: string, mac?: string) {
+    const key = generateKeyPair().privatePem;
+    const csr = await certificateRequest(key, serial);
+    const ask = (batch: string, as = serial, by = anybody) =>
+      by.enrollments.enroll({ key: batch, csr, serial: as, ...(mac === undefined ? {} : { mac }) });
+    return { key, csr, ask };
+  }
+  const shown = async (name: string): Promise<Enrollment | undefined> =>
+    (await client.enrollments.list({ limit: 1000 })).enrollments.find((each) => each.name === name);
+  const approve = (...names: string[]) => client.enrollments.decide({ action: 'approve', names });
+  const eventsOf = async (subject: string) =>
+    (await client.events.page({ subject })).events.map(({ type, who }) => [type, who]);
+  const refused = { code: 'AIOT_ENROLLMENT_REFUSED' };
+
+  describe('the first connection of a device', () => {
+    it('waits without access until a user approves it, then gets its own identity, tags and group', async () => {
+      const { batch, key } = await client.batches.create({
+        name: 'hall',
+        type: 'virtual',
+        tags: { site: 'lab' },
+        groups: ['presses'],
+      });
+      expect(batch).toMatchObject({ state: 'open', size: 100, expected: 0, pattern: null });
+      const device = await board('A1', '24:0a:c4:00:00:01');
+      const first = await device.ask(key);
+      expect(first).toMatchObject({ state: 'waiting', name: 'hall-A1', identity: null });
+      expect(first.retryMs).toBeGreaterThanOrEqual(5000);
+      await expect(client.devices.get('hall-A1')).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+      expect(await shown('hall-A1')).toMatchObject({
+        ...{ batch: 'hall', serial: 'A1', mac: '24:0a:c4:00:00:01', type: 'virtual', state: 'waiting' },
+        ...{ expected: null, problem: null, conflicts: 0, who: null },
+      });
+      expect(await approve('hall-A1')).toEqual([
+        { name: 'hall-A1', outcome: 'changed', state: 'approved', error: null },
+      ]);
+      expect(await client.devices.get('hall-A1')).toMatchObject({ state: 'registered', fingerprint: null });
+      const { identity } = await device.ask(key);
+      expect(identity?.device).toMatchObject({
+        ...{ name: 'hall-A1', type: 'virtual', state: 'provisioned', mac: '24:0a:c4:00:00:01' },
+        ...{ tags: { site: 'lab' }, groups: ['presses'] },
+      });
+      const folder = join(there.own.folder, 'hall-A1');
+      for (const { name, data } of identityOf(device.key, identity!))
+        await writeFileAtomic(join(folder, name), data);
+      const connected = await fakeDevice(there.own.platform.urls.mqtts, folder, 'hall-A1');
+      await connected.report('IDLE');
+      await expect
+        .poll(async () => (await client.devices.get('hall-A1')).state, { timeout: 20_000 })
+        .toBe('active');
+      await connected.client.endAsync();
+      expect((await eventsOf('hall-A1')).slice(0, 4)).toEqual([
+        ['enrollment.wait', 'batch hall'],
+        ['enrollment.approve', expect.stringContaining('')],
+        ['device.register', expect.stringContaining('')],
+        ['device.claim', 'batch hall'],
+      ]);
+    });
+
+    it('gets the same certificate for each repeated request', async () => {
+      const { key } = await client.batches.create({ name: 'again', type: 'virtual', pattern: '*' });
+      const device = await board('B1');
+      const first = await device.ask(key);
+      expect(first).toMatchObject({ state: 'issued', retryMs: null });
+      const again = await Promise.all([device.ask(key), device.ask(key), device.ask(key)]);
+      for (const { identity } of again) expect(identity?.certificate).toBe(first.identity?.certificate);
+      expect((await client.batches.get('again')).devices).toMatchObject({ issued: 1, waiting: 0 });
+    });
+
+    it('issues one certificate to concurrent first requests', async () => {
+      const { key } = await client.batches.create({ name: 'rush', type: 'virtual', pattern: 'R*' });
+      const device = await board('R1');
+      const urls = [anybody, ...there.replicas];
+      const answers = await Promise.all(
+        Array.from({ length: 6 }, (_, i) => device.ask(key, 'R1', urls[i % urls.length]!)),
+      );
+      expect(new Set(answers.map(({ identity }) => identity?.certificate)).size).toBe(1);
+    });
+
+    it('needs a key of a batch, a signed request and a serial number', async () => {
+      const { key } = await client.batches.create({ name: 'strict', type: 'virtual' });
+      const device = await board('S1');
+      await expect(device.ask('batch_unknown')).rejects.toMatchObject({ code: 'AIOT_BATCH_INVALID' });
+      await expect(
+        anybody.enrollments.enroll({ key, csr: 'no request', serial: 'S1' }),
+      ).rejects.toMatchObject({ code: 'AIOT_CSR_INVALID' });
+      await expect(device.ask(key, '../S1')).rejects.toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
+      expect((await client.batches.get('strict')).devices.waiting).toBe(0);
+    });
+  });
+
+  describe('rules of a batch', () => {
+    it('approve expected serial numbers, and let others wait', async () => {
+      const { batch, key } = await client.batches.create({
+        ...{ name: 'ruled', type: 'virtual', pattern: '24-*', serials: ['X7', 'X8', 'X7'] },
+      });
+      expect(batch.expected).toBe(2);
+      const states = [];
+      for (const serial of ['24-1', 'X7', 'X9']) states.push((await (await board(serial)).ask(key)).state);
+      expect(states).toEqual(['issued', 'issued', 'waiting']);
+      expect(await shown('ruled-X9')).toMatchObject({ expected: false });
+      expect(await shown('ruled-X7')).toMatchObject({ expected: true, who: 'batch ruled' });
+    });
+
+    it('limit the number of devices, and rejected devices make room', async () => {
+      const { key } = await client.batches.create({ name: 'small', type: 'virtual', size: 2 });
+      const [one, two, three] = [await board('1'), await board('2'), await board('3')];
+      await one.ask(key);
+      await two.ask(key);
+      await expect(three.ask(key)).rejects.toMatchObject(refused);
+      await client.enrollments.decide({ action: 'reject', names: ['small-1'], note: 'not ours' });
+      expect(await three.ask(key)).toMatchObject({ state: 'waiting' });
+      await expect(one.ask(key)).rejects.toMatchObject({
+        ...refused,
+        message: 'small-1 was rejected: not ours',
+      });
+      // The batch is full again, so the rejected device cannot be approved.
+      expect(await approve('small-1')).toMatchObject([
+        { outcome: 'refused', error: { code: 'AIOT_ENROLLMENT_REFUSED' } },
+      ]);
+    });
+
+    it('select waiting devices by their batch and by the tags that they get', async () => {
+      const { key } = await client.batches.create({ name: 'tagged', type: 'pi', tags: { line: '7' } });
+      await (await board('T1')).ask(key);
+      await (await board('T2')).ask(key);
+      const names = async (query: object) =>
+        (await client.enrollments.list(query)).enrollments.map(({ name }) => name);
+      expect(await names({ selector: 'line=7' })).toEqual(['tagged-T1', 'tagged-T2']);
+      expect(await names({ selector: 'name=tagged-T2', state: 'waiting' })).toEqual(['tagged-T2']);
+      expect(await names({ batch: 'tagged', state: 'issued' })).toEqual([]);
+    });
+  });
+
+  describe('a device that lies', () => {
+    it('is refused and shown if it asks for the serial number of another device', async () => {
+      const { key } = await client.batches.create({ name: 'liars', type: 'virtual', pattern: '*' });
+      const honest = await board('L1');
+      const { identity } = await honest.ask(key);
+      const liar = await board('L1');
+      for (let i = 0; i < 3; i++) await expect(liar.ask(key)).rejects.toMatchObject(refused);
+      expect(await shown('liars-L1')).toMatchObject({
+        ...{ state: 'issued', conflicts: 3, problem: 'another key asked for its serial number' },
+      });
+      const types = (await eventsOf('liars-L1')).map(([type]) => type);
+      expect(types.filter((type) => type === 'enrollment.conflict')).toHaveLength(1);
+      expect((await honest.ask(key)).identity?.certificate).toBe(identity?.certificate);
+    });
+
+    it('is refused and shown if its key asks for a second serial number', async () => {
+      const { key } = await client.batches.create({ name: 'greedy', type: 'virtual' });
+      const device = await board('G1');
+      await device.ask(key);
+      await expect(device.ask(key, 'G2')).rejects.toMatchObject(refused);
+      expect(await shown('greedy-G1')).toMatchObject({
+        conflicts: 1,
+        problem: 'its key also asked for the serial number G2 of greedy',
+      });
+      expect(await shown('greedy-G2')).toBeUndefined();
+    });
+
+    it('waits with its problem, whatever the rule, if it shows the MAC address of another device', async () => {
+      const { key } = await client.batches.create({ name: 'macs', type: 'virtual', pattern: '*' });
+      const mac = '24:0a:c4:00:00:77';
+      await (await board('M1', mac)).ask(key);
+      const liar = await board('M2', mac);
+      expect(await liar.ask(key)).toMatchObject({ state: 'waiting' });
+      expect(await shown('macs-M2')).toMatchObject({
+        ...{ state: 'waiting', problem: `its MAC address ${mac} belongs to macs-M1` },
+      });
+      expect(await approve('macs-M2')).toMatchObject([
+        { outcome: 'refused', state: 'waiting', error: { code: 'AIOT_ALREADY_EXISTS' } },
+      ]);
+    });
+  });
+
+  describe('decisions', () => {
+    it('take effect once if two users decide at the same time', async () => {
+      const { key } = await client.batches.create({ name: 'twice', type: 'virtual' });
+      const device = await board('D1');
+      await device.ask(key);
+      const by = [client, ...there.replicas];
+      const outcomes = await Promise.all(
+        Array.from({ length: 4 }, (_, i) =>
+          by[i % by.length]!.enrollments.decide({ action: 'approve', names: ['twice-D1'] }),
+        ),
+      );
+      const all = outcomes.flat().map(({ outcome }) => outcome);
+      expect(all.toSorted()).toEqual(['changed', 'same', 'same', 'same']);
+      const types = (await eventsOf('twice-D1')).map(([type]) => type);
+      expect(types.filter((type) => type === 'enrollment.approve')).toHaveLength(1);
+      expect(await device.ask(key)).toMatchObject({ state: 'issued' });
+      expect(
+        await client.enrollments.decide({ action: 'reject', names: ['twice-D1', 'nobody'] }),
+      ).toMatchObject([
+        { outcome: 'refused', state: 'issued', error: { code: 'AIOT_DEVICE_STATE' } },
+        { outcome: 'refused', state: null, error: { code: 'AIOT_NOT_FOUND' } },
+      ]);
+    });
+
+    it('let a removed device wait for a user again, even if a rule would approve it', async () => {
+      const { key } = await client.batches.create({ name: 'back', type: 'virtual', pattern: '*' });
+      const device = await board('E1');
+      await device.ask(key);
+      await client.devices.act('back-E1', 'revoke');
+      await expect(device.ask(key)).rejects.toMatchObject({ ...refused, message: 'back-E1 was revoked' });
+      await client.devices.remove('back-E1');
+      const reset = await board('E1');
+      expect(await reset.ask(key)).toMatchObject({ state: 'waiting' });
+      expect(await shown('back-E1')).toMatchObject({ problem: 'its device was removed' });
+      // The old key has lost the serial number.
+      await expect(device.ask(key)).rejects.toMatchObject(refused);
+      await approve('back-E1');
+      expect(await reset.ask(key)).toMatchObject({ state: 'issued' });
+    });
+  });
+
+  describe('the end of a batch', () => {
+    it('refuses new devices once it has expired, but completes devices that asked in time', async () => {
+      const { key } = await client.batches.create({ name: 'short', type: 'virtual', validMs: 60_000 });
+      const early = await board('F1');
+      await early.ask(key);
+      there.pass(61_000);
+      await expect((await board('F2')).ask(key)).rejects.toMatchObject(refused);
+      expect((await client.batches.get('short')).state).toBe('expired');
+      await approve('short-F1');
+      expect(await early.ask(key)).toMatchObject({ state: 'issued' });
+    });
+
+    it('refuses every request once it is revoked, and approved devices keep their certificates', async () => {
+      const { key } = await client.batches.create({ name: 'ended', type: 'virtual' });
+      const [issued, waiting] = [await board('H1'), await board('H2')];
+      await issued.ask(key);
+      await waiting.ask(key);
+      await approve('ended-H1');
+      await issued.ask(key);
+      expect(await client.batches.revoke('ended')).toMatchObject({ state: 'revoked' });
+      await client.batches.revoke('ended');
+      for (const device of [issued, waiting]) await expect(device.ask(key)).rejects.toMatchObject(refused);
+      expect(await approve('ended-H2')).toMatchObject([{ outcome: 'refused', state: 'waiting' }]);
+      expect(await client.devices.get('ended-H1')).toMatchObject({ state: 'provisioned' });
+      expect((await eventsOf('ended')).map(([type]) => type)).toEqual(['batch.create', 'batch.revoke']);
+    });
+
+    it('does not free the name of the batch', async () => {
+      await expect(client.batches.create({ name: 'ended', type: 'virtual' })).rejects.toMatchObject({
+        code: 'AIOT_ALREADY_EXISTS',
+      });
+    });
+  });
+
+  it('limits new devices of a batch, whose key may have leaked, but not the devices that wait', async () => {
+    const { key } = await client.batches.create({ name: 'flood', type: 'virtual', size: 1000 });
+    const [device, liar] = [await board('W1'), await board('W1')];
+    await device.ask(key);
+    there.freeze();
+    const codes = new Set<string>();
+    const lie = () => liar.ask(key).catch(({ code }: { code: string }) => codes.add(code));
+    for (let i = 0; i < 32; i++) await Promise.all(Array.from({ length: 10 }, lie));
+    expect(codes).toEqual(new Set(['AIOT_ENROLLMENT_REFUSED', 'AIOT_RATE_LIMITED']));
+    expect(await device.ask(key)).toMatchObject({ state: 'waiting' });
+    there.pass(61_000);
+    await expect(liar.ask(key)).rejects.toMatchObject(refused);
+  });
+}
