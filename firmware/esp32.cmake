@@ -143,14 +143,19 @@ if(esp32_sources)
     add_test(NAME esp32_portable COMMAND esp32_portable_test)
   endif()
 
-  # Tests the program's startup, network and clock on simulated components.
-  add_executable(esp32_program_test test/esp32_program_test.c hal/esp32/main/program.c hal/esp32/main/wifi.c hal/esp32/main/clock.c hal/esp32/main/watch.c
-    hal/esp32/main/dump.c hal/esp32/main/portable.c hal/esp32/main/console.c core/src/improv.c core/src/networks.c)
-  set_target_properties(esp32_program_test PROPERTIES C_EXTENSIONS ON)
-  target_compile_definitions(esp32_program_test PRIVATE CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK=1 "AIOT_FIELD_NAMES={{\"other\",\"another\"},{\"x\",\"level\"}}")
-  target_include_directories(esp32_program_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces ${sdkconfig_ESP32C3})
-  target_link_libraries(esp32_program_test PRIVATE aiot_options)
-  add_test(NAME esp32_program COMMAND esp32_program_test)
+  # Tests the program's startup, network and clock on simulated components: on a chip, and with a project that expects external RAM on a board
+  # without it.
+  foreach(program esp32_program esp32_program_small)
+    add_executable(${program}_test test/esp32_program_test.c hal/esp32/main/program.c hal/esp32/main/wifi.c hal/esp32/main/clock.c hal/esp32/main/watch.c
+      hal/esp32/main/dump.c hal/esp32/main/portable.c hal/esp32/main/console.c core/src/improv.c core/src/networks.c)
+    set_target_properties(${program}_test PROPERTIES C_EXTENSIONS ON)
+    target_compile_definitions(${program}_test PRIVATE CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK=1 "AIOT_FIELD_NAMES={{\"other\",\"another\"},{\"x\",\"level\"}}")
+    target_include_directories(${program}_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces ${sdkconfig_ESP32C3})
+    target_link_libraries(${program}_test PRIVATE aiot_options)
+    add_test(NAME ${program} COMMAND ${program}_test)
+  endforeach()
+  target_compile_definitions(esp32_program_small_test PRIVATE AIOT_MEMORY_BYTES=524288u malloc=small_malloc)
+  target_sources(esp32_program_small_test PRIVATE test/esp32_sound_settings.c)
 
   # Tests Ethernet on a simulated vendor driver: the chip's own, and a W5500 with an interrupt and without.
   foreach(network "2 ESP32P4" "2 ESP32" "3 ESP32H2" "3 ESP32C3")

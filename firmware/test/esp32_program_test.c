@@ -29,6 +29,12 @@
 #include "esp_wifi.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
+#include "settings.h"
+
+#ifdef malloc
+/* A board without external RAM: it has no block for a model of speech. */
+void *small_malloc(size_t bytes) { return bytes > 128u * 1024u ? NULL : calloc(1, bytes); }
+#endif
 
 /* Most of these simulated functions ignore their arguments. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -51,6 +57,7 @@ typedef struct {
   /* Fields of the samples, as they are named in messages. */
   char fields[AIOT_NAME_BYTES];
   int64_t secure_version;
+  size_t memory_bytes;
   int erased, turns, trials, connects, disconnects, starts, nvs, kept;
   uint8_t networks[AIOT_NETWORKS_BYTES];
   char said[400];
@@ -289,6 +296,7 @@ void aiot_esp32_servo_step(uint64_t now_ms) {}
 void aiot_esp32_guide_run(void *context) {}
 aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup) {
   out->secure_version = setup->secure_version;
+  out->memory_bytes = setup->memory == NULL ? 0 : setup->bytes;
   return sim.part == DEVICE ? AIOT_MEMORY_SHORT : AIOT_OK;
 }
 void aiot_device_close(aiot_device *device, uint32_t wait_ms) {}
@@ -514,6 +522,7 @@ static void test_parts(checks *c) {
 static void test_network(checks *c) {
   check_at(c, "network", "runs", 0, run(NOTHING));
   check_equal(c, "secure version of the fuses", 0, SECURE_VERSION, out->secure_version);
+  check_equal(c, "memory of the chip, with and without external RAM", 0, AIOT_CHIP_MEMORY_BYTES, (int64_t)out->memory_bytes);
   check_at(c, "samples", "are sent under the project's name of the sensor's field", 0, strcmp(out->fields, "level") == 0);
   check_at(c, "network", "one attempt", 0, out->connects == 1 && out->disconnects == 0);
   check_at(c, "network", "the driver writes nothing into NVS", 0, out->nvs == 0);

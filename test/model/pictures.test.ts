@@ -9,6 +9,7 @@ import { interpreterRuntime } from '../../src/lib/device/runtime.js';
 import { whyUnfit } from '../../src/lib/device/telemetry/answer.js';
 import { readRecording } from '../../src/lib/device/telemetry/sensor.js';
 import { readArchive } from '../../src/lib/formats/archive.js';
+import { modelMemoryOf } from '../../src/lib/model/bundle/board-memory.js';
 import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
 import { checkGolden } from '../../src/lib/model/bundle/golden.js';
 import { contentNames, sumsName, unpackBundle } from '../../src/lib/model/bundle/pack.js';
@@ -117,6 +118,19 @@ describe('a picture model', () => {
   it('gets a latency estimate from aiot model fit', async () => {
     const { json } = await runCli(['model', 'fit', ...at, '--chip', 'esp32s3', '--json']);
     expect(JSON.stringify(json)).toContain('latency');
+  });
+
+  it('is compared with the memory of the default firmware', async () => {
+    const { notes } = (await runCli(['model', 'fit', ...at, '--json'])).json as Fit;
+    const note = notes.find((text) => text.includes('AIOT_MEMORY_BYTES'));
+    const trial = Number(/needs ([\d,]+) bytes/.exec(note ?? '')?.[1]?.replaceAll(',', ''));
+    const short = [...(note ?? '').matchAll(/(esp32\w*) ([\d,]+)/g)].map(([, chip]) => chip);
+    const chips = ['esp32', 'esp32s3', 'esp32c3', 'esp32c6'];
+    expect(short).toEqual(chips.filter((chip) => (modelMemoryOf(chip) ?? 0) < trial));
+    expect(short).toContain('esp32');
+    const { notes: roomy } = (await runCli(['model', 'fit', ...at, '--chip', 'rp2040', '--json']))
+      .json as Fit;
+    expect(roomy.join()).not.toContain('AIOT_MEMORY_BYTES');
   });
 
   it('is chosen only from two-dimensional convolutions in a search', async () => {

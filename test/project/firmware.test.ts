@@ -205,6 +205,14 @@ describe('firmware files generated from aiot.yaml', () => {
     expect(sensorNotes(config)).toEqual([]);
   });
 
+  it('name the chip and profile that models of speech need', () => {
+    const config = configOf(
+      'name: p\nstream: { topic: t, fields: { sound: { unit: FS } } }\nsignal: { rate: 16000, window: 16000, stride: 8000, features: mfcc, mel: { frame: 640, hop: 320, bands: 40, low: 60, high: 7600, coefficients: 13 } }\n',
+    );
+    expect(sensorNotes(config)).toEqual([expect.stringContaining('`--profile large`')]);
+    expect(sensorNotes(config, ['large'])).toEqual([]);
+  });
+
   it.each([
     ['gray: { unit: counts }', 'crop', '1'],
     ['red: { unit: counts }, green: { unit: counts }, blue: { unit: counts }', 'pad', '3'],

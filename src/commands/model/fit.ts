@@ -54,6 +54,7 @@ export default class ModelFit extends AiotCommand {
     const result = await fitModel({
       ...flags,
       file: args.file ?? (await quantizedFile(flags.project)),
+      project: args.file === undefined ? flags.project : undefined,
     });
     this.print(fitText(result));
     const [only] = result.chips;

@@ -47,6 +47,7 @@ typedef struct {
  * afterward.
  */
 static void *memory;
+static size_t memory_bytes = AIOT_MEMORY_BYTES;
 
 static uint64_t uptime(void) { return aiot_esp32_clock.uptime_ms(NULL); }
 
@@ -136,7 +137,7 @@ static const char *open_device(program *self) {
       .firmware = aiot_esp32_trial(&self->device),
       .configure = configure,
       .memory = memory,
-      .bytes = AIOT_MEMORY_BYTES,
+      .bytes = memory_bytes,
       .queue_bytes = AIOT_QUEUE_BYTES,
       .message_bytes = AIOT_MESSAGE_ROOM,
       .envelope_bytes = AIOT_ENVELOPE_ROOM,
@@ -293,9 +294,18 @@ static void save_power(void) {
 #endif
 }
 
+/* With CONFIG_SPIRAM_IGNORE_NOTFOUND, a board without external RAM starts too. It then has the memory of its chip. */
+static void allocate_memory(void) {
+  memory = malloc(memory_bytes);
+  if (memory != NULL || AIOT_MEMORY_BYTES <= AIOT_CHIP_MEMORY_BYTES) return;
+  ESP_LOGW(tag, "no room for %u bytes; the largest models do not fit", (unsigned)memory_bytes);
+  memory_bytes = AIOT_CHIP_MEMORY_BYTES;
+  memory = malloc(memory_bytes);
+}
+
 void aiot_esp32_start(void) {
   save_power();
-  if (!AIOT_COMPAT_GUIDE) memory = malloc(AIOT_MEMORY_BYTES);
+  if (!AIOT_COMPAT_GUIDE) allocate_memory();
   log_heap("at the start");
   xTaskCreate(AIOT_COMPAT_GUIDE ? aiot_esp32_guide_run : run, "aiot", STACK, NULL, 5, NULL);
 }

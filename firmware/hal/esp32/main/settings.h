@@ -75,8 +75,8 @@
  * telemetry (at most 26 bytes per value) should fit into the queue: 20 KiB for all six fields of an IMU at 104 Hz.
  * docs/reference/firmware-memory.md lists each chip's spare memory, and a test checks a project's own sizes against it.
  */
-/* A board with a camera has external RAM, from which blocks of this size are allocated. */
-#if AIOT_SOURCE == AIOT_SOURCE_OV2640 && !defined(AIOT_MEMORY_BYTES)
+/* Models of pictures and speech need more than a chip has, so this block comes from external RAM: a camera's board has it, and others may. */
+#if !defined(AIOT_MEMORY_BYTES) && (AIOT_SOURCE == AIOT_SOURCE_OV2640 || (AIOT_SOURCE == AIOT_SOURCE_SOUND && defined(CONFIG_SPIRAM)))
 #define AIOT_MEMORY_BYTES (512u * 1024u)
 #endif
 #if defined(CONFIG_IDF_TARGET_ESP32S3) || defined(CONFIG_IDF_TARGET_ESP32P4)

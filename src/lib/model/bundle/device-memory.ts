@@ -9,7 +9,7 @@ import { readTflite } from '../../formats/tflite/read.js';
 import { signalBytes } from '../../signal/chip-memory.js';
 import { mostDetections } from './detections.js';
 import { distinctInputs } from './pack.js';
-import type { Bundle, BundleInfo } from './types.js';
+import type { BundleInfo } from './types.js';
 
 /** Minimum memory that a model needs in the firmware's core on a 32-bit chip, bytes. */
 export interface DeviceNeed {
@@ -21,6 +21,9 @@ export interface DeviceNeed {
   parts: { features: number; standardization: number; network: number };
 }
 
+/** The parts of a bundle's description that determine its memory. */
+export type SizedInfo = Pick<BundleInfo, 'signal' | 'standardization' | 'answer' | 'classes' | 'vote'>;
+
 /** Size of `aiot_bundle`, which a trial allocates. Smaller than measured on a 32-bit chip, so that it remains a lower bound. */
 const bundleStructure = 3400;
 
@@ -31,7 +34,7 @@ const double = 8;
  * the model. Members of structures are not included. On a 32-bit chip, the actual size is at most 2 KiB larger for networks of up to five
  * operators, plus 320 bytes for each further one (test/firmware/device-memory.real.test.ts). The model's file itself remains in flash.
  */
-export function deviceNeed({ info, model }: Pick<Bundle, 'info' | 'model'>): DeviceNeed {
+export function deviceNeed({ info, model }: { info: SizedInfo; model: Uint8Array }): DeviceNeed {
   const graph = readTflite(model);
   const parts = {
     features: signalBytes(info.signal),
@@ -45,7 +48,7 @@ export function deviceNeed({ info, model }: Pick<Bundle, 'info' | 'model'>): Dev
 }
 
 /** Means and deviations, the thresholds and centers of a rejection, costs, smoothed outputs, and the names of individual features. */
-function standardizationBytes(info: BundleInfo): number {
+function standardizationBytes(info: SizedInfo): number {
   const { signal, answer } = info;
   const distinct = distinctInputs(info);
   const reject = answer.kind === 'classes' ? answer.reject : undefined;
@@ -60,13 +63,13 @@ function standardizationBytes(info: BundleInfo): number {
 }
 
 /** Values that `average:N` retains for each window: its scores, and whether it is far from all classes. */
-function averaged({ vote, answer, classes }: BundleInfo): number {
+function averaged({ vote, answer, classes }: SizedInfo): number {
   const windows = Number(/^average:(\d+)$/.exec(vote)?.[1] ?? 0);
   return windows * ((answer.kind === 'reconstruction' ? 1 : classes.length) + 1);
 }
 
 /** Per cell: its strength, a mark and a position in a list. Per object: four values of 8 bytes (firmware/core/src/predict/objects.c). */
-function objectsBytes({ answer }: BundleInfo): number {
+function objectsBytes({ answer }: SizedInfo): number {
   if (answer.kind !== 'objects') return 0;
   const cells = answer.grid[0] * answer.grid[1];
   return 5 * cells + 4 * double * Math.min(cells, mostDetections);

@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { AiotError } from '../../core/errors.js';
-import { bytesOf, decimalOf, size } from '../../core/figures.js';
+import { AiotError, unless } from '../../core/errors.js';
+import { bytesOf, decimalOf, size, thousands } from '../../core/figures.js';
 import { readBytes } from '../../core/files.js';
 import { issueText } from '../../core/issues.js';
 import { loadProject } from '../../core/project.js';
@@ -8,9 +8,12 @@ import { nearest } from '../../core/text.js';
 import { type Graph, hasForest } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { arenaBytes } from '../../runtime/arena.js';
-import { buildFiles } from '../files.js';
+import { modelMemoryOf } from '../bundle/board-memory.js';
+import { deviceNeed, type SizedInfo } from '../bundle/device-memory.js';
+import { answeringOf } from '../bundle/predictor.js';
+import { buildFiles, readTraining } from '../files.js';
 import { graphMacs, precisionOf, refusalOfMicro } from '../inspect/costs.js';
-import { readModelFile } from '../inspect/model-file.js';
+import { type ModelFile, readModelFile } from '../inspect/model-file.js';
 import { isFile } from '../material.js';
 import { type ChipName, chipNames, chips } from './chips.js';
 import { layerCycles } from './kernels.js';
@@ -20,6 +23,8 @@ import { sources } from './sources.js';
 interface FitOptions {
   /** A .tflite or .aiot file. */
   file: string;
+  /** Folder of the project whose model the file is, if any. */
+  project?: string | undefined;
   /** Absent = all chips. */
   chip?: string;
   /** Flash limit, such as 64KiB, which overrides the chip's own. */
@@ -73,7 +78,7 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
     chips: fits,
     measured,
     fits: fits.some((fit) => fit.fits),
-    notes: notesOf(graph, fits),
+    notes: [...notesOf(graph, fits), ...(await firmwareNotes(model, options.project, wanted))],
     error: error?.toJSON() ?? null,
   };
 }
@@ -194,6 +199,38 @@ function notesOf(graph: Graph, fits: readonly ChipFit[]): string[] {
       `${precisionOf(graph)}: no vector library supports this type, so the latency is that of TFLite Micro's reference kernels`,
     );
   return notes;
+}
+
+/** A remark on boards whose default firmware has too little memory for the model with its windows and features, which the arena excludes. */
+async function firmwareNotes(
+  { bundle, network }: ModelFile,
+  folder: string | undefined,
+  wanted: readonly ChipName[],
+): Promise<string[]> {
+  const info = bundle?.info ?? (folder === undefined ? null : await trainedInfo(folder));
+  if (info === null) return [];
+  const { trial } = deviceNeed({ info, model: network });
+  const short = wanted.flatMap((chip) => {
+    const memory = modelMemoryOf(chip);
+    return memory === null || trial <= memory ? [] : [`${chip} ${thousands(memory)}`];
+  });
+  if (short.length === 0) return [];
+  return [
+    `with its windows and features, the model needs ${thousands(trial)} bytes of the firmware's memory for models, but the default firmware has only: ${short.join(', ')}; external RAM or a larger AIOT_MEMORY_BYTES provides more (aiot docs firmware-memory)`,
+  ];
+}
+
+/** The parts of a trained project's bundle that determine its memory; null if the project's files are not from a training. */
+async function trainedInfo(folder: string): Promise<SizedInfo | null> {
+  const project = await loadProject(folder);
+  const training = await unless('AIOT_MODEL_NOT_BUILT', readTraining(project));
+  if (training === undefined) return null;
+  const { signal, standardization } = training;
+  return {
+    signal,
+    standardization,
+    ...answeringOf(training, { vote: project.config.model?.vote ?? 'none' }),
+  };
 }
 
 /** Measurements from one device; absent values were not measured. */

@@ -93,7 +93,7 @@ const notesFor = (
   profiles: readonly FirmwareProfile[],
 ) =>
   target.startsWith('esp32')
-    ? [...sensorNotes(config), ...profiles.flatMap((profile) => profileNotes[profile])]
+    ? [...sensorNotes(config, profiles), ...profiles.flatMap((profile) => profileNotes[profile])]
     : [];
 
 /** The next step after a build with a profile. */

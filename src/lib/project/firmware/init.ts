@@ -46,7 +46,13 @@ export async function initFirmware(options: {
   const project = await loadProject(options.project);
   const { config } = project;
   const sensor = sensorOf(config)?.name ?? null;
-  const told = { dir, project: project.dir, name: config.name, sensor, notes: sensorNotes(config) };
+  const told = {
+    dir,
+    project: project.dir,
+    name: config.name,
+    sensor,
+    notes: sensorNotes(config, options.profiles),
+  };
   const names = await namesIn(dir);
   if (names.length > 0 && !options.force)
     throw new AiotError(

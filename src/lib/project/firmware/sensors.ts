@@ -121,7 +121,11 @@ export function misfitOf(config: ProjectConfig, sensor: Sensor): string | null {
 }
 
 /** Remarks for the user about the board that will run the firmware. */
-export function sensorNotes(config: ProjectConfig): string[] {
+const speechNote =
+  'Models of speech rarely fit into the memory of a chip (`aiot model fit` compares them). For an ESP32-S3 with external RAM, build with `--profile large`, which gives the model 512 KiB.';
+
+/** @param profiles profiles of the build */
+export function sensorNotes(config: ProjectConfig, profiles: readonly string[] = []): string[] {
   const sensor = sensorOf(config);
   if (sensor === null)
     return [
@@ -130,6 +134,9 @@ export function sensorNotes(config: ProjectConfig): string[] {
   const misfit = misfitOf(config, sensor);
   return [
     ...(misfit === null ? [] : [`${misfit}: on a board, the model makes no predictions.`]),
+    ...(sensor.name === 'inmp441-sound' && config.signal?.mel && !profiles.includes('large')
+      ? [speechNote]
+      : []),
     ...unitNotes(config, sensor),
   ];
 }
