@@ -65,6 +65,9 @@ export function batchesSuite(start: () => Promise<BatchPlatform>): void {
       expect(first).toMatchObject({ state: 'waiting', name: 'hall-A1', identity: null });
       expect(first.retryMs).toBeGreaterThanOrEqual(5000);
       await expect(client.devices.get('hall-A1')).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+      const warnings = async () => (await client.status()).warnings.map(({ message }) => message);
+      const warning = '1 device of a batch waiting for approval; run aiot device waiting list';
+      expect(await warnings()).toContain(warning);
       expect(await shown('hall-A1')).toMatchObject({
         ...{ batch: 'hall', serial: 'A1', mac: '24:0a:c4:00:00:01', type: 'virtual', state: 'waiting' },
         ...{ expected: null, problem: null, conflicts: 0, who: null },
@@ -73,6 +76,7 @@ export function batchesSuite(start: () => Promise<BatchPlatform>): void {
         { name: 'hall-A1', outcome: 'changed', state: 'approved', error: null },
       ]);
       expect(await client.devices.get('hall-A1')).toMatchObject({ state: 'registered', fingerprint: null });
+      expect(await warnings()).not.toContain(warning);
       const { identity } = await device.ask(key);
       expect(identity?.device).toMatchObject({
         ...{ name: 'hall-A1', type: 'virtual', state: 'provisioned', mac: '24:0a:c4:00:00:01' },

@@ -27,6 +27,8 @@ export interface ConditionParts {
   scrub: Scrub;
   /** Referenced blobs that do not exist. */
   missing: () => readonly Reference[];
+  /** Number of devices of batches that wait for approval. */
+  waiting: () => Promise<number>;
   /** Why the platform's own telemetry does not reach its collector; null = it does, or none is sent. */
   otlp: () => string | null;
   /** ms since 1970 */
@@ -56,6 +58,7 @@ export async function conditionOf(parts: ConditionParts): Promise<Condition> {
     ...blobWarnings(parts.missing()),
     ...diskWarnings(disk),
     ...certificateWarnings(ends, parts),
+    ...(trouble ? [] : waitingWarnings(await parts.waiting())),
     ...listenerWarnings(parts.urls()),
     ...otlpWarnings(parts.otlp()),
     ...Object.entries(lag)
@@ -167,6 +170,12 @@ function certificateWarnings(ends: Condition['certificates'], { devices, now }: 
   if (ending.length === 0) return own;
   const message = `${plural(ending.length, 'device')} with a certificate that expires within 30 days; run aiot device rotate NAME`;
   return [...own, { about: 'devices', message }];
+}
+
+function waitingWarnings(waiting: number): Warning[] {
+  if (waiting === 0) return [];
+  const message = `${plural(waiting, 'device')} of a batch waiting for approval; run aiot device waiting list`;
+  return [{ about: 'devices', message }];
 }
 
 function otlpWarnings(trouble: string | null): Warning[] {

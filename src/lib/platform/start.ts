@@ -638,12 +638,13 @@ async function startApp(
 
 function conditionParts(started: Omit<WithApi, 'app'>): ConditionParts {
   const { options, urls, now, state, certificates, ingestPlan } = started;
-  const { engine, devices, scrub, damages, orphans, authority } = state;
+  const { engine, devices, enrollments, scrub, damages, orphans, authority } = state;
   const { dataDir, engines } = options;
   return {
     ...{ dataDir, engine, engines, devices, urls: () => urls, now, scrub, damages },
     ingest: ingestPlan?.engine ?? 'embedded',
     missing: () => orphans.missing,
+    waiting: () => enrollments.waiting(),
     otlp: () => started.otlp?.trouble() ?? null,
     certificates: { ca: authority.certificate, server: certificates.current() },
   };

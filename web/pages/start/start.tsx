@@ -8,6 +8,7 @@ import { Command } from '../../parts/command.js';
 import { Facts, Failure, Loading, Page, Section, Tile } from '../../parts/page.js';
 import { When } from '../../parts/when.js';
 import { Attention } from './attention.js';
+import { WaitingDevices } from './waiting.js';
 
 /** The steps of getting started. The first unfinished one is shown. A step is done once the platform contains its result. */
 const steps: {
@@ -51,7 +52,7 @@ function nounOf(count: number, noun: string): string {
 /** The overview, with the status of the platform and the next step of getting started. */
 export function Start() {
   const { value, error } = useResource(at('GET /status', {}), {
-    events: ['device.*', 'model.*', 'rollout.*', 'dataset.*', 'platform.*'],
+    events: ['device.*', 'model.*', 'rollout.*', 'dataset.*', 'platform.*', 'enrollment.*'],
   });
   if (error && !value) return <Failure error={error} />;
   if (!value) return <Loading />;
@@ -74,6 +75,7 @@ export function Start() {
         <Tile value={counts.rollouts} label={nounOf(counts.rollouts, 'rollout')} to={linkTo(['rollouts'])} />
       </div>
       <Attention warnings={warnings} />
+      <WaitingDevices />
       {next >= 0 && <FirstSteps counts={counts} next={next} />}
       <Section title="Platform">
         <Facts
