@@ -1,6 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import type { Operator } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { checkGolden } from '../../src/lib/model/bundle/golden.js';
 import { membersOf, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
@@ -27,6 +30,16 @@ it('a quantized model with float32 inputs and outputs needs interface 11, decisi
   expect(needed.get('wide-float-ends')).toBe(11);
   expect(needed.get('costs')).toBe(9);
   expect(needed.get('trees')).toBe(3);
+});
+
+it('a quantized model with an operator on float32 needs interface 14', () => {
+  const { bundle } = firmwareBundles().find(({ name }) => name === 'float-ends')!;
+  const graph = readTflite(bundle.model);
+  const made = graph.tensors.length;
+  const tensors = [...graph.tensors, { ...graph.tensors[graph.outputs[0]!]!, name: 'negated' }];
+  const negate: Operator = { op: 'NEG', inputs: graph.outputs, outputs: [made], options: {} };
+  const model = writeTflite({ ...graph, tensors, operators: [...graph.operators, negate], outputs: [made] });
+  expect(interfaceOf({ ...bundle, model })).toBe(14);
 });
 
 it('a long window of samples needs interface 13, and stores the mean of each field once', () => {

@@ -21,6 +21,7 @@ import { architectures, quantizedOf } from '../support/architectures.js';
 import { root } from '../support/cli.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
+import { realOpGraphs } from '../support/float-op-graphs.js';
 import { hardForest } from '../support/hard-forest.js';
 import {
   conditionsGraph,
@@ -30,7 +31,7 @@ import {
   requantizedGraph,
   wrappedGraph,
 } from '../support/integer-op-graphs.js';
-import { expectRecorded, operatorsOn, operatorsReading } from '../support/judged.js';
+import { expectNear, expectRecorded, operatorsOn, operatorsReading } from '../support/judged.js';
 import { runInFirmware } from '../support/native-interpreter.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
@@ -148,8 +149,21 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
         ),
     );
 
+  /** Models on float32: one operator each, and whole networks. */
+  const realJobs = () => {
+    const single = realOpGraphs(files / 2);
+    const whole = kinds.map((kind) => ({ op: undefined, graph: makers[kind](seededRandom(580)) }));
+    return [...single, ...whole].map(({ op, graph }, at) => ({
+      name: `${op ?? 'network'} ${at}`,
+      op,
+      graph,
+      input: chanceInputs(graph, seededRandom(at), runs),
+    }));
+  };
+
   it.each([
     ['each operator', operatorJobs],
+    ['each operator on float32', realJobs],
     ['float32 inputs and outputs', realEndJobs],
     ['each operator on int16', wideJobs],
     ['indices and conditions', integerJobs],
@@ -260,6 +274,17 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
         });
         const graphs = jobs.map(({ graph }) => graph);
         await expectRecorded('firmware.TFLM.int16', operatorsOn('int16', graphs, 20));
+      },
+      timeout,
+    );
+
+    it(
+      'computes each operator on float32, except for rounding',
+      async () => {
+        const jobs = realJobs();
+        const ours = (await runInFirmware(program, jobs)).map(({ output }) => output);
+        const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
+        await expectNear('firmware', jobs, ours, theirs);
       },
       timeout,
     );

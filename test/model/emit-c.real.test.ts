@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph, type OperatorName } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
-import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
 import {
   createInterpreter,
   hasKernel,
@@ -12,9 +11,10 @@ import { architectures, inputSize, quantizedOf, severalEnds } from '../support/a
 import { runEmittedC, runJoinedC } from '../support/emitted-c.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
+import { realOpGraphs } from '../support/float-op-graphs.js';
 import { GraphBuilder } from '../support/graph-builder.js';
 import { beyondMicroGraphs, embeddingGraph, integerOpGraphs } from '../support/integer-op-graphs.js';
-import { expectRecorded, operatorsOn, operatorsReading } from '../support/judged.js';
+import { expectNear, expectRecorded, operatorsOn, operatorsReading } from '../support/judged.js';
 import { motorFile } from '../support/motor-files.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
@@ -64,38 +64,22 @@ const realEndJobs = (): Job[] =>
       .filter(({ graph }) => isWhole(graph)),
   );
 
-/** Operators that C code also supports on float32, to move or scale values at the ends of a model. */
-const realOperators = [
-  ...([
-    'ADD',
-    'SUB',
-    'MUL',
-    'MAXIMUM',
-    'MINIMUM',
-    'CONCATENATION',
-    'SPLIT',
-    'SPLIT_V',
-    'SLICE',
-    'STRIDED_SLICE',
-    'PACK',
-  ] as const),
-  ...(['UNPACK', 'TRANSPOSE', 'RESHAPE', 'SQUEEZE', 'READ_VARIABLE', 'ASSIGN_VARIABLE'] as const),
-];
-
-const realJobs = (): Job[] =>
-  realOperators.flatMap((op) => {
-    const random = seededRandom(35);
-    const graphs: Graph[] = [];
-    while (graphs.length < files) {
-      const graph = oneOpGraphs[op]!(random);
-      if (graph.operators.every((other) => other.op !== 'QUANTIZE')) graphs.push(withRealValues(graph));
-    }
-    return graphs.map((graph, at) => ({
-      name: `${op} ${at}`,
-      graph,
-      input: chanceInputs(graph, random, runs),
-    }));
-  });
+/** Models on float32: one operator each, for each operator that has a kernel, and whole models of each kind. */
+const realJobs = (): (Job & { op?: OperatorName })[] => {
+  const single = realOpGraphs(files).map(({ op, graph }, at) => ({
+    name: `${op} ${at}`,
+    op,
+    graph,
+    input: chanceInputs(graph, seededRandom(at), runs),
+  }));
+  const whole = Object.entries(makers).flatMap(([kind, make]) =>
+    Array.from({ length: networks }, (_, seed) => {
+      const graph = make(seededRandom(980 + seed));
+      return { name: `${kind} ${seed}`, graph, input: chanceInputs(graph, seededRandom(seed), runs) };
+    }),
+  );
+  return [...single, ...whole];
+};
 
 /** Models of one operator on int16. */
 const wideJobs = (): (Job & { op: OperatorName })[] =>
@@ -314,12 +298,23 @@ describeReal('cc', 'generated C in a C compiler', () => {
 
     it('matches bit for bit on float32 inputs and outputs', bounded, async () => {
       const jobs = realEndJobs();
-      const all = [...jobs, ...realJobs()];
-      const theirs = (await runInPythonAsync('tflm', all)).map(({ output }) => output);
-      expectSame(all, await runJoinedC(all, ['-O2']), theirs);
+      const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
+      expectSame(jobs, await runJoinedC(jobs, ['-O2']), theirs);
       const graphs = jobs.map(({ graph }) => graph);
       await expectRecorded('c.TFLM.float-ends', operatorsOn('float32', graphs, 20));
     });
+
+    it.each(['-O2', '-std=gnu11 -O3 -march=native'])(
+      'matches every operator on float32 except for rounding, compiled with %s',
+      bounded,
+      async (flags) => {
+        const jobs = realJobs();
+        const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
+        const ours = await runJoinedC(jobs, flags.split(' '));
+        expectSame(jobs, ours, jobs.map(answersOf));
+        await expectNear('c', jobs, ours, theirs);
+      },
+    );
 
     it('matches bit for bit on indices and conditions', bounded, async () => {
       const jobs = integerJobs().filter(({ name }) => name in integerOpGraphs);

@@ -181,9 +181,11 @@ describe('aiot model quantize FILE', () => {
   it.each([
     ['int16x8', 'int16', 'const int16_t *input, int16_t *output'],
     ['int8', 'float32', 'const float *input, float *output'],
+    ['float32', 'float32', 'const float *input, float *output'],
+    ['float16', 'float32', 'const float *input, float *output'],
   ])('writes C for %s with inputs and outputs of %s', async (mode, type, parameters) => {
     const out = join(folder, `${mode}-${type}-c`);
-    const io = type === 'float32' ? ['--io', 'float32'] : [];
+    const io = mode === 'int8' ? ['--io', 'float32'] : [];
     const argv = ['model', 'quantize', float, '--data', data, '--mode', mode, ...io, '--emit', 'c'];
     const { code, json } = await runCli([...argv, '--out', out, '--json']);
     expect(code).toBe(0);

@@ -48,7 +48,7 @@ export async function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Promi
     const main = join(folder, 'main.c');
     writeFileSync(main, mainText(jobs, folder, resets));
     const program = join(folder, 'main');
-    await compile([...promised, ...flags, main, ...objects, '-o', program]);
+    await compile([...promised, ...flags, main, ...objects, '-lm', '-o', program]);
     await run(program);
     return jobs.map((_, index) => new Int8Array(readFileSync(join(folder, String(index), 'output'))));
   } finally {

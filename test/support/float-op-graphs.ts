@@ -1,6 +1,9 @@
-import type { Random } from '../../src/lib/core/numbers.js';
+import { type Random, seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
+import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
+import { hasKernel } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { GraphBuilder } from './graph-builder.js';
+import { oneOpGraphs } from './one-op-graphs.js';
 
 /**
  * Models of one float32 operator for which TFLite Micro has no integer kernel. Inputs may be negative; ABS makes them valid for
@@ -57,4 +60,19 @@ function unaryGraph(
   }
   const y = b.add({ type: 'float32', shape });
   return b.graph(x, b.op({ op, inputs: [from], outputs: [y], options: {} }));
+}
+
+/** Models of one operator on float32, `count` of each operator that has a kernel. */
+export function realOpGraphs(count: number): { op: OperatorName; graph: Graph }[] {
+  const makers = { ...oneOpGraphs, ...floatOpGraphs };
+  const names = (Object.keys(makers) as OperatorName[]).filter((op) => hasKernel(op, 'float32'));
+  return names.flatMap((op) => {
+    const random = seededRandom(35);
+    const graphs: Graph[] = [];
+    while (graphs.length < count) {
+      const graph = makers[op]!(random);
+      if (graph.operators.every((other) => other.op !== 'QUANTIZE')) graphs.push(withRealValues(graph));
+    }
+    return graphs.map((graph) => ({ op, graph }));
+  });
 }

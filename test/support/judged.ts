@@ -45,3 +45,43 @@ function counted(
   }
   return [...counts].filter(([, count]) => count >= least).map(([op]) => op);
 }
+
+/**
+ * Compares float32 outputs of models of one operator each (and of whole models, without `op`) with a judge's, and records the operators:
+ * those with identical bits, and those that differ by rounding.
+ */
+export async function expectNear(
+  column: 'c' | 'firmware',
+  jobs: readonly { name: string; op?: OperatorName | undefined }[],
+  ours: readonly Int8Array[],
+  theirs: readonly Int8Array[],
+): Promise<void> {
+  const near = new Set<OperatorName>();
+  // TFLite Micro fails to allocate the tensors of a PADV2 with certain random shapes.
+  const refused = jobs.filter((_, index) => theirs[index]!.length === 0);
+  expect(refused.filter(({ op }) => op !== 'PADV2')).toEqual([]);
+  expect(refused.length).toBeLessThan(3);
+  jobs.forEach(({ name, op }, index) => {
+    if (theirs[index]!.length === 0) return;
+    const share = worstShare(ours[index]!, theirs[index]!);
+    expect(share, name).toBeLessThan(2e-5);
+    if (op !== undefined && share > 0) near.add(op);
+  });
+  const all = jobs.flatMap(({ op }) => (op === undefined ? [] : [op]));
+  await expectRecorded(
+    `${column}.TFLM.float32`,
+    all.filter((op) => !near.has(op)),
+  );
+  await expectRecorded(`${column}.TFLM-near.float32`, near);
+}
+
+/** The largest difference of float32 values, as a share of the largest value (or of 1 if that is larger). */
+function worstShare(ours: Int8Array, theirs: Int8Array): number {
+  const [a, b] = [ours, theirs].map((bytes) => new Float32Array(bytes.slice().buffer)) as [
+    Float32Array,
+    Float32Array,
+  ];
+  expect(a.length).toBe(b.length);
+  const largest = b.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
+  return a.reduce((worst, value, i) => Math.max(worst, Math.abs(value - b[i]!) / largest), 0);
+}

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "real.h"
+
 static const aiot_kernel kernels[] = {
     {AIOT_FULLY_CONNECTED, aiot_prepare_fully_connected, 8, 2, 3, 0, 0},
     {AIOT_CONV_2D, aiot_prepare_convolution, 1, 2, 3, 0, 0},
@@ -18,6 +20,7 @@ static const aiot_kernel kernels[] = {
     {AIOT_SUB, aiot_prepare_sum, 28, 2, 2, 0, 0},
     {AIOT_MUL, aiot_prepare_product, 21, 2, 2, 0, 0},
     {AIOT_DIV, aiot_prepare_division, 29, 2, 2, 0, 0},
+    {AIOT_FLOOR_MOD, aiot_prepare_floor_mod, 72, 2, 2, 0, 0},
     {AIOT_SQUARED_DIFFERENCE, aiot_prepare_squared_difference, 76, 2, 2, 0, 0},
     {AIOT_PRELU, aiot_prepare_prelu, 0, 2, 2, 0, 0},
     {AIOT_MAXIMUM, aiot_prepare_choice, 39, 2, 2, 0, 0},
@@ -33,6 +36,16 @@ static const aiot_kernel kernels[] = {
     {AIOT_LOGICAL_NOT, aiot_prepare_logic, 63, 1, 1, 0, 0},
     {AIOT_SELECT_V2, aiot_prepare_select, 98, 3, 3, 0, 0},
     {AIOT_ABS, aiot_prepare_table, 78, 1, 1, 0, 0},
+    {AIOT_NEG, aiot_prepare_real_values, 42, 1, 1, 0, 0},
+    {AIOT_SQRT, aiot_prepare_real_values, 0, 1, 1, 0, 0},
+    {AIOT_SQUARE, aiot_prepare_real_values, 66, 1, 1, 0, 0},
+    {AIOT_EXP, aiot_prepare_real_values, 33, 1, 1, 0, 0},
+    {AIOT_LOG, aiot_prepare_real_values, 0, 1, 1, 0, 0},
+    {AIOT_SIN, aiot_prepare_real_values, 0, 1, 1, 0, 0},
+    {AIOT_COS, aiot_prepare_real_values, 84, 1, 1, 0, 0},
+    {AIOT_FLOOR, aiot_prepare_real_values, 0, 1, 1, 0, 0},
+    {AIOT_CEIL, aiot_prepare_real_values, 0, 1, 1, 0, 0},
+    {AIOT_ROUND, aiot_prepare_real_values, 0, 1, 1, 0, 0},
     {AIOT_RSQRT, aiot_prepare_table, 0, 1, 1, 0, 0},
     {AIOT_ELU, aiot_prepare_table, 0, 1, 1, 0, 0},
     {AIOT_HARD_SWISH, aiot_prepare_table, 91, 1, 1, 0, 0},

@@ -1,6 +1,9 @@
-/* Operators with two or three inputs of int8, int16, int32 or bool, or with one of bool, which are broadcast by NumPy's rule. */
+/* Operators with two or three inputs, or with one of bool, which are broadcast by NumPy's rule. */
+#include <math.h>
+
 #include "kernels.h"
 #include "quantized.h"
+#include "real.h"
 #include "walk.h"
 
 /* Number of fractional bits that ADD and SUB, SQUARED_DIFFERENCE, and comparisons use, for int8 and for int16. */
@@ -12,7 +15,7 @@ typedef struct {
   aiot_ratio first_ratio, second_ratio, ratio;
   int32_t first_zero, second_zero, output_zero;
   int32_t sign, code;
-  /* Types of both inputs and of the output, and the fractional bits. */
+  /* Types of both inputs and of the output, and the fractional bits (for float32, the activation). */
   int32_t first_type, second_type, type, bits;
   aiot_range range;
 } arithmetic_plan;
@@ -61,6 +64,63 @@ static int32_t whole_of(const arithmetic_plan *plan, int32_t a, int32_t b) {
       return multiplied(difference, difference);
     default:
       return b == 0 ? 0 : (int32_t)(uint32_t)((int64_t)a / b);
+  }
+}
+
+static float real_of(const arithmetic_plan *plan, float a, float b) {
+  const float difference = a - b;
+  switch (plan->code) {
+    case AIOT_ADD:
+      return a + b;
+    case AIOT_SUB:
+      return difference;
+    case AIOT_MUL:
+      return a * b;
+    case AIOT_DIV:
+      return a / b;
+    case AIOT_MAXIMUM:
+      return a > b ? a : b;
+    case AIOT_MINIMUM:
+      return a < b ? a : b;
+    case AIOT_SQUARED_DIFFERENCE:
+      return difference * difference;
+    case AIOT_PRELU:
+      return a >= 0.0f ? a : a * b;
+    default: {
+      /* FLOOR_MOD. */
+      const float rest = fmodf(a, b);
+      return rest != 0.0f && (b < 0.0f) != (rest < 0.0f) ? rest + b : rest;
+    }
+  }
+}
+
+static bool real_holds(const arithmetic_plan *plan, float a, float b) {
+  switch (plan->code) {
+    case AIOT_EQUAL:
+      return a == b;
+    case AIOT_NOT_EQUAL:
+      return a != b;
+    case AIOT_GREATER:
+      return a > b;
+    case AIOT_GREATER_EQUAL:
+      return a >= b;
+    case AIOT_LESS:
+      return a < b;
+    default:
+      return a <= b;
+  }
+}
+
+static void run_real(const aiot_step *step) {
+  const arithmetic_plan *plan = step->plan;
+  const int32_t count = aiot_extent_count(&plan->extent);
+  aiot_odometer odometer = {{0}};
+  int32_t a = 0, b = 0;
+  for (int32_t i = 0; i < count; i++) {
+    const float first = aiot_real_at(step->x, a), second = aiot_real_at(step->x2, b);
+    if (plan->type == AIOT_BOOL) step->y[i] = real_holds(plan, first, second);
+    else aiot_real_set(step->y, i, (float)aiot_real_limit(plan->bits, (double)real_of(plan, first, second)));
+    aiot_odometer_next(&odometer, &plan->extent, &plan->first, &a, &plan->second, &b);
   }
 }
 
@@ -175,11 +235,11 @@ typedef struct {
   aiot_scale a, b, output;
 } scales;
 
-/* The scale of an operand of this type. Those of int32 and conditions have none. */
+/* The scale of an operand of this type. Those of int32, float32 and conditions have none. */
 static bool scale_of(aiot_flatbuffer *file, const aiot_operand *operand, int32_t type, aiot_scale *out) {
   *out = (aiot_scale){1.0, 0};
   if (operand->type != type) return false;
-  return type == AIOT_BOOL || type == AIOT_INT32 || aiot_activation_scale_of(file, operand, out);
+  return type == AIOT_BOOL || type == AIOT_INT32 || type == AIOT_FLOAT32 || aiot_activation_scale_of(file, operand, out);
 }
 
 /* Types, as bits, of an operator's inputs. */
@@ -208,16 +268,21 @@ static uint32_t types_of(int32_t code) {
   }
 }
 
+static bool compares(int32_t code) {
+  return code == AIOT_EQUAL || code == AIOT_NOT_EQUAL || code == AIOT_GREATER || code == AIOT_GREATER_EQUAL || code == AIOT_LESS || code == AIOT_LESS_EQUAL;
+}
+
 static aiot_code prepare(const aiot_operator *operator, void (*step)(const aiot_step *), arithmetic_plan **out, scales *of) {
   aiot_flatbuffer *file = &operator->network->file;
   const uint32_t second = operator->inputs.count - 1;
   const aiot_operand *a = aiot_operator_input(operator, 0), *b = aiot_operator_input(operator, second);
   const aiot_operand *y = aiot_operator_output(operator, 0);
   if (a == NULL || b == NULL || y == NULL) return AIOT_BUNDLE_MALFORMED;
-  const int32_t slopes = operator->code == AIOT_PRELU ? AIOT_INT8 : a->type;
-  if (!(types_of(operator->code) >> a->type & 1)) return AIOT_MODEL_UNSUPPORTED;
+  const bool real = step == run_real;
+  const int32_t slopes = operator->code == AIOT_PRELU && !real ? AIOT_INT8 : a->type;
+  if (!real && !(types_of(operator->code) >> a->type & 1)) return AIOT_MODEL_UNSUPPORTED;
   if (!scale_of(file, a, a->type, &of->a) || !scale_of(file, b, slopes, &of->b) ||
-      !scale_of(file, y, step == run_comparison ? AIOT_BOOL : a->type, &of->output))
+      !scale_of(file, y, compares(operator->code) ? AIOT_BOOL : a->type, &of->output))
     return AIOT_BUNDLE_MALFORMED;
   arithmetic_plan *plan =
       aiot_network_step(operator->network, step, sizeof *plan, aiot_operator_input_index(operator, 0),
@@ -237,10 +302,30 @@ static aiot_code prepare(const aiot_operator *operator, void (*step)(const aiot_
   plan->output_zero = of->output.zero_point;
   *out = plan;
   /* The other operators have no option. */
-  const bool fused = operator->code == AIOT_ADD || operator->code == AIOT_SUB || operator->code == AIOT_MUL;
+  const bool fused = operator->code == AIOT_ADD || operator->code == AIOT_SUB || operator->code == AIOT_MUL || operator->code == AIOT_DIV;
   const int32_t activation = fused ? aiot_flatbuffer_i8(file, operator->options, 0, 0) : 0;
   if (a->type == AIOT_INT32 && activation != 0) return AIOT_MODEL_UNSUPPORTED;
+  if (real) {
+    plan->bits = activation;
+    return aiot_real_activation(activation) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
+  }
   return aiot_range_within(y->type, of->output, activation, &plan->range) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
+}
+
+/* An operator on float32. */
+static aiot_code prepare_real(const aiot_operator *operator) {
+  arithmetic_plan *plan;
+  scales of;
+  return prepare(operator, run_real, &plan, &of);
+}
+
+static bool is_real(const aiot_operator *operator) {
+  return aiot_is_real(aiot_operator_input(operator, 0));
+}
+
+/* FLOOR_MOD, which has no integer kernel. */
+aiot_code aiot_prepare_floor_mod(const aiot_operator *operator) {
+  return is_real(operator) ? prepare_real(operator) : AIOT_MODEL_UNSUPPORTED;
 }
 
 static bool is_whole(const aiot_operator *operator) {
@@ -257,11 +342,13 @@ static aiot_code prepare_whole(const aiot_operator *operator) {
 
 /* DIV, which TFLite Micro has for int8 too, but with undefined behavior at usual scales. */
 aiot_code aiot_prepare_division(const aiot_operator *operator) {
+  if (is_real(operator)) return prepare_real(operator);
   const int32_t activation = aiot_flatbuffer_i8(&operator->network->file, operator->options, 0, 0);
   return activation != 0 ? AIOT_MODEL_UNSUPPORTED : prepare_whole(operator);
 }
 
 aiot_code aiot_prepare_sum(const aiot_operator *operator) {
+  if (is_real(operator)) return prepare_real(operator);
   arithmetic_plan *plan;
   scales of;
   if (is_whole(operator)) return prepare_whole(operator);
@@ -282,6 +369,7 @@ aiot_code aiot_prepare_sum(const aiot_operator *operator) {
 }
 
 aiot_code aiot_prepare_product(const aiot_operator *operator) {
+  if (is_real(operator)) return prepare_real(operator);
   arithmetic_plan *plan;
   scales of;
   if (is_whole(operator)) return prepare_whole(operator);
@@ -291,6 +379,7 @@ aiot_code aiot_prepare_product(const aiot_operator *operator) {
 }
 
 aiot_code aiot_prepare_squared_difference(const aiot_operator *operator) {
+  if (is_real(operator)) return prepare_real(operator);
   arithmetic_plan *plan;
   scales of;
   if (is_whole(operator)) return prepare_whole(operator);
@@ -309,7 +398,8 @@ aiot_code aiot_prepare_squared_difference(const aiot_operator *operator) {
 aiot_code aiot_prepare_prelu(const aiot_operator *operator) {
   arithmetic_plan *plan;
   scales of;
-  if (!aiot_operand_constant(aiot_operator_input(operator, 1), AIOT_INT8)) return AIOT_MODEL_UNSUPPORTED;
+  if (!aiot_operand_constant(aiot_operator_input(operator, 1), is_real(operator) ? AIOT_FLOAT32 : AIOT_INT8)) return AIOT_MODEL_UNSUPPORTED;
+  if (is_real(operator)) return prepare_real(operator);
   const aiot_code code = prepare(operator, run_prelu, &plan, &of);
   if (code != AIOT_OK) return code;
   return aiot_ratio_of(of.a.scale / of.output.scale, &plan->first_ratio) &&
@@ -320,6 +410,7 @@ aiot_code aiot_prepare_prelu(const aiot_operator *operator) {
 
 /* MAXIMUM and MINIMUM. Values are only compared, so all must have the same scale. */
 aiot_code aiot_prepare_choice(const aiot_operator *operator) {
+  if (is_real(operator)) return prepare_real(operator);
   arithmetic_plan *plan;
   scales of;
   const aiot_code code = prepare(operator, run_choice, &plan, &of);
@@ -335,6 +426,7 @@ aiot_code aiot_prepare_choice(const aiot_operator *operator) {
 
 /* Comparisons. The multipliers of both sides are derived from their scales. */
 aiot_code aiot_prepare_comparison(const aiot_operator *operator) {
+  if (is_real(operator)) return prepare_real(operator);
   arithmetic_plan *plan;
   scales of;
   const aiot_code code = prepare(operator, run_comparison, &plan, &of);

@@ -1,4 +1,4 @@
-/* RESIZE_NEAREST_NEIGHBOR, RESIZE_BILINEAR and BATCH_MATMUL on int8 and int16, and L2_NORMALIZATION on int8. */
+/* RESIZE_NEAREST_NEIGHBOR, RESIZE_BILINEAR and BATCH_MATMUL on int8, int16 and float32, and L2_NORMALIZATION on int8 and float32. */
 #include <math.h>
 #include <string.h>
 
@@ -6,11 +6,16 @@
 #include "fixed_functions.h"
 #include "kernels.h"
 #include "quantized.h"
+#include "real.h"
 #include "walk.h"
 
-/* A position of an output along an axis: its neighbors in the input, and its distance from the first in 1/1024. */
+/* A position of an output along an axis: its neighbors in the input, and its distance from the first in 1/1024 or, for float32, as a number. */
 typedef struct {
-  int32_t low, high, part;
+  int32_t low, high;
+  union {
+    int32_t part;
+    float real;
+  };
 } between;
 
 typedef struct {
@@ -26,7 +31,7 @@ static between nearest_of(int32_t at, int32_t input, int32_t output, bool align,
   const float real = ((float)at + (half_pixel ? 0.5f : 0.0f)) * scale;
   const int32_t place = (int32_t)(align ? roundf(real) : floorf(real));
   const int32_t last = input - 1;
-  return (between){place > last ? last : place, 0, 0};
+  return (between){.low = place > last ? last : place};
 }
 
 /* The position along an axis in steps of 1/1024. */
@@ -36,7 +41,17 @@ static between bilinear_of(int32_t at, int32_t input, int32_t output, bool align
   const int64_t scale = (1024 * whole + parts / 2) / parts;
   const int64_t place = at * scale + (half_pixel ? scale / 2 - 512 : 0);
   const int64_t low = place < 0 ? 0 : place / 1024, high = (place + 1023) / 1024;
-  return (between){(int32_t)low, (int32_t)(high > input - 1 ? input - 1 : high), (int32_t)(place - 1024 * low)};
+  return (between){.low = (int32_t)low, .high = (int32_t)(high > input - 1 ? input - 1 : high), .part = (int32_t)(place - 1024 * low)};
+}
+
+/* The position along an axis in single precision. The sum of two numbers is computed in double precision, so that it is rounded once. */
+static between real_bilinear_of(int32_t at, int32_t input, int32_t output, bool align, bool half_pixel) {
+  const bool aligned = align && output > 1;
+  const float scale = aligned ? (float)(input - 1) / (float)(output - 1) : (float)input / (float)output;
+  const float scaled = aiot_real_product((float)at + (half_pixel ? 0.5f : 0.0f), scale);
+  const float real = half_pixel ? (float)((double)scaled - 0.5) : scaled;
+  const int32_t low = real > 0.0f ? (int32_t)floorf(real) : 0, high = (int32_t)ceilf(real);
+  return (between){.low = low, .high = high > input - 1 ? input - 1 : high, .real = real - (float)low};
 }
 
 /* Index of a cell's first element. */
@@ -72,6 +87,27 @@ static void run_bilinear(const aiot_step *step) {
       }
 }
 
+/* The product of a cell's element and both weights, rounded after each multiplication. */
+static float weighted(const aiot_step *step, int32_t index, float first, float second) {
+  return aiot_real_product(aiot_real_product(aiot_real_at(step->x, index), first), second);
+}
+
+static void run_real_bilinear(const aiot_step *step) {
+  const resize_plan *plan = step->plan;
+  int32_t to = 0;
+  for (int32_t batch = 0; batch < plan->batches; batch++)
+    for (int32_t row = 0; row < plan->output[0]; row++)
+      for (int32_t column = 0; column < plan->output[1]; column++) {
+        const between r = plan->axis[0][row], c = plan->axis[1][column];
+        const int32_t a = cell_of(plan, batch, r.low, c.low), b = cell_of(plan, batch, r.high, c.low);
+        const int32_t d = cell_of(plan, batch, r.low, c.high), e = cell_of(plan, batch, r.high, c.high);
+        const float down = r.real, up = 1.0f - r.real, right = c.real, left = 1.0f - c.real;
+        for (int32_t k = 0; k < plan->channels; k++)
+          aiot_real_set(step->y, to++, weighted(step, a + k, up, left) + weighted(step, b + k, down, left) + weighted(step, d + k, up, right) +
+                                           weighted(step, e + k, down, right));
+      }
+}
+
 /*
  * Input 1 contains the constant height and width of the output. The options align and half_pixel are in adjacent slots. The
  * positions of all rows and columns are stored.
@@ -80,7 +116,7 @@ aiot_code aiot_prepare_resize(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const bool nearest = operator->code == AIOT_RESIZE_NEAREST_NEIGHBOR;
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0), *size = aiot_operator_input(operator, 1);
-  if (x == NULL || y == NULL || !aiot_alike(file, x, y, 1 << AIOT_INT8 | 1 << AIOT_INT16)) return AIOT_BUNDLE_MALFORMED;
+  if (x == NULL || y == NULL || !aiot_alike(file, x, y, 1 << AIOT_INT8 | 1 << AIOT_INT16 | 1 << AIOT_FLOAT32)) return AIOT_BUNDLE_MALFORMED;
   if (!aiot_operand_constant(size, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
   const unsigned slot = nearest ? 0 : 2;
   const bool align = aiot_flatbuffer_i8(file, operator->options, slot, 0) != 0;
@@ -88,7 +124,7 @@ aiot_code aiot_prepare_resize(const aiot_operator *operator) {
   if (x->rank != 4 || size->count != 2 || (align && half_pixel)) return AIOT_BUNDLE_MALFORMED;
   const int32_t shape[4] = {x->size[0], aiot_operand_i32(size, 0), aiot_operand_i32(size, 1), x->size[3]};
   if (!aiot_operand_shaped(y, 4, shape)) return AIOT_BUNDLE_MALFORMED;
-  resize_plan *plan = aiot_network_step(operator->network, nearest ? run_nearest : run_bilinear, sizeof *plan,
+  resize_plan *plan = aiot_network_step(operator->network, nearest ? run_nearest : aiot_is_real(x) ? run_real_bilinear : run_bilinear, sizeof *plan,
                                         aiot_operator_input_index(operator, 0), -1, aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   *plan = (resize_plan){.batches = x->size[0], .channels = x->size[3], .type = x->type};
@@ -97,7 +133,7 @@ aiot_code aiot_prepare_resize(const aiot_operator *operator) {
     between *places = aiot_arena_take(operator->network->arena, (size_t)output * sizeof *places, sizeof(int32_t));
     if (places == NULL) return AIOT_MEMORY_SHORT;
     for (int32_t at = 0; at < output; at++)
-      places[at] = (nearest ? nearest_of : bilinear_of)(at, input, output, align, half_pixel);
+      places[at] = (nearest ? nearest_of : aiot_is_real(x) ? real_bilinear_of : bilinear_of)(at, input, output, align, half_pixel);
     plan->axis[axis] = places;
   }
   return AIOT_OK;
@@ -123,6 +159,13 @@ static int32_t wide_product(const matmul_plan *plan, const aiot_step *step, int3
   return aiot_range_limit(aiot_range_whole(AIOT_INT16), aiot_ratio_times_wide(sum, plan->ratio));
 }
 
+static float real_matmul(const matmul_plan *plan, const aiot_step *step, int32_t left, int32_t right) {
+  float sum = 0.0f;
+  for (int32_t k = 0; k < plan->depth; k++)
+    sum += aiot_real_product(aiot_real_at(step->x, left + k * plan->first_depth), aiot_real_at(step->x2, right + k * plan->second_depth));
+  return sum;
+}
+
 static void run_batch_matmul(const aiot_step *step) {
   const matmul_plan *plan = step->plan;
   static const aiot_range whole = {INT8_MIN, INT8_MAX};
@@ -135,6 +178,10 @@ static void run_batch_matmul(const aiot_step *step) {
       for (int32_t column = 0; column < plan->columns; column++) {
         if (plan->type == AIOT_INT16) {
           aiot_store(step->y, AIOT_INT16, to++, wide_product(plan, step, a + row * plan->row, b + column * plan->column));
+          continue;
+        }
+        if (plan->type == AIOT_FLOAT32) {
+          aiot_real_set(step->y, to++, real_matmul(plan, step, a + row * plan->row, b + column * plan->column));
           continue;
         }
         const int8_t *left = step->x + a + row * plan->row, *right = step->x2 + b + column * plan->column;
@@ -169,10 +216,11 @@ static bool batches_of(const aiot_operand *operand, const aiot_operand *y, aiot_
 aiot_code aiot_prepare_batch_matmul(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *a = aiot_operator_input(operator, 0), *b = aiot_operator_input(operator, 1), *y = aiot_operator_output(operator, 0);
-  aiot_scale first, second, output;
+  aiot_scale first = {1, 0}, second = {1, 0}, output = {1, 0};
   if (a == NULL || b == NULL || y == NULL) return AIOT_BUNDLE_MALFORMED;
-  if (a->type != y->type || b->type != y->type || !aiot_activation_scale_of(file, a, &first) ||
-      !aiot_activation_scale_of(file, b, &second) || !aiot_activation_scale_of(file, y, &output))
+  if (a->type != y->type || b->type != y->type) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_is_real(y) && (!aiot_activation_scale_of(file, a, &first) || !aiot_activation_scale_of(file, b, &second) ||
+                           !aiot_activation_scale_of(file, y, &output)))
     return AIOT_BUNDLE_MALFORMED;
   const int32_t rank = a->rank > b->rank ? a->rank : b->rank;
   if (a->rank < 2 || b->rank < 2 || rank > 5 || aiot_flatbuffer_i8(file, operator->options, 2, 0) != 0) return AIOT_MODEL_UNSUPPORTED;
@@ -210,6 +258,16 @@ typedef struct {
 /* Maximum number of int8 differences for which the sum of squares fits an int32. */
 enum { L2_MAX = 32768 };
 
+static void run_real_l2(const aiot_step *step) {
+  const l2_plan *plan = step->plan;
+  for (int32_t start = 0; start < plan->rows * plan->depth; start += plan->depth) {
+    float sum = 0.0f;
+    for (int32_t i = start; i < start + plan->depth; i++) sum += aiot_real_product(aiot_real_at(step->x, i), aiot_real_at(step->x, i));
+    const float root = sqrtf(sum), norm = root < 1e-6f ? 1e-6f : root;
+    for (int32_t i = start; i < start + plan->depth; i++) aiot_real_set(step->y, i, aiot_real_at(step->x, i) / norm);
+  }
+}
+
 static void run_l2(const aiot_step *step) {
   const l2_plan *plan = step->plan;
   static const aiot_range whole = {INT8_MIN, INT8_MAX};
@@ -229,12 +287,14 @@ static void run_l2(const aiot_step *step) {
 aiot_code aiot_prepare_l2_normalization(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
-  aiot_scale input;
-  if (x == NULL || y == NULL || !aiot_scale_of(file, x, &input) || !aiot_scale_is(file, y, 1.0 / 128, 0)) return AIOT_BUNDLE_MALFORMED;
-  if (x->rank < 1 || x->rank > 4 || x->size[x->rank - 1] > L2_MAX) return AIOT_MODEL_UNSUPPORTED;
+  aiot_scale input = {1, 0};
+  if (x == NULL || y == NULL) return AIOT_BUNDLE_MALFORMED;
+  const bool real = aiot_is_real(x);
+  if (real ? !aiot_is_real(y) : !aiot_scale_of(file, x, &input) || !aiot_scale_is(file, y, 1.0 / 128, 0)) return AIOT_BUNDLE_MALFORMED;
+  if (x->rank < 1 || x->rank > 4 || (!real && x->size[x->rank - 1] > L2_MAX)) return AIOT_MODEL_UNSUPPORTED;
   if (aiot_flatbuffer_i8(file, operator->options, 0, 0) != 0) return AIOT_MODEL_UNSUPPORTED;
   if (!aiot_operand_shaped(y, x->rank, x->size)) return AIOT_BUNDLE_MALFORMED;
-  l2_plan *plan = aiot_network_step(operator->network, run_l2, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
+  l2_plan *plan = aiot_network_step(operator->network, real ? run_real_l2 : run_l2, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
                                     aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   *plan = (l2_plan){x->count / x->size[x->rank - 1], x->size[x->rank - 1], input.zero_point};

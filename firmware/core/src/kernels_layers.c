@@ -6,6 +6,7 @@
 
 #include "kernels.h"
 #include "quantized.h"
+#include "real.h"
 #include "window_axes.h"
 
 /* State that all of these operators share. A ratio per channel converts sums to outputs. */
@@ -360,6 +361,7 @@ static bool bias_fits(const aiot_operator *operator, const layer_operands *opera
 }
 
 aiot_code aiot_prepare_fully_connected(const aiot_operator *operator) {
+  if (aiot_is_real(aiot_operator_input(operator, 0))) return aiot_prepare_real_fully_connected(operator);
   layer_operands operands;
   const aiot_code code = operands_of(operator, &operands);
   if (code != AIOT_OK) return code;
@@ -427,12 +429,14 @@ static aiot_code prepare_window(const aiot_operator *operator, void (*run)(const
 }
 
 aiot_code aiot_prepare_convolution(const aiot_operator *operator) {
+  if (aiot_is_real(aiot_operator_input(operator, 0))) return aiot_prepare_real_window(operator);
   return prepare_window(operator, run_convolution, run_wide_convolution, false);
 }
 
 aiot_code aiot_prepare_depthwise(const aiot_operator *operator) {
   /* If there are three inputs, TFLite Micro assumes that there is a bias, even if the third input is omitted (-1). */
   if (operator->inputs.count > 2 && aiot_operator_input(operator, 2) == NULL) return AIOT_BUNDLE_MALFORMED;
+  if (aiot_is_real(aiot_operator_input(operator, 0))) return aiot_prepare_real_window(operator);
   return prepare_window(operator, run_depthwise, run_wide_depthwise, true);
 }
 
@@ -478,6 +482,7 @@ static void run_transpose_convolution(const aiot_step *step) {
 
 /* Inputs: the output's shape, the filter [out, kh, kw, in], x, and the optional bias. */
 aiot_code aiot_prepare_transpose_convolution(const aiot_operator *operator) {
+  if (aiot_is_real(aiot_operator_input(operator, 2))) return aiot_prepare_real_transpose_convolution(operator);
   aiot_flatbuffer *file = &operator->network->file;
   const layer_operands operands = {aiot_operator_input(operator, 2), aiot_operator_input(operator, 1), aiot_operator_input(operator, 3),
                                    aiot_operator_output(operator, 0)};

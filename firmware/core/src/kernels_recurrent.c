@@ -5,6 +5,7 @@
 #include "fixed_functions.h"
 #include "kernels.h"
 #include "quantized.h"
+#include "real.h"
 #include "variables.h"
 
 /* Reads an element of an int8 or little-endian int16 array in the file, where int16s may be unaligned. */
@@ -84,6 +85,7 @@ static bool symmetric(aiot_flatbuffer *file, const aiot_operand *weights, float 
  * weights.
  */
 aiot_code aiot_prepare_svdf(const aiot_operator *operator) {
+  if (aiot_is_real(aiot_operator_input(operator, 0))) return aiot_prepare_real_svdf(operator);
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x = aiot_operator_input(operator, 0), *feature = aiot_operator_input(operator, 1);
   const aiot_operand *time = aiot_operator_input(operator, 2), *bias = aiot_operator_input(operator, 3);
@@ -243,6 +245,7 @@ aiot_code aiot_prepare_lstm(const aiot_operator *operator) {
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   const aiot_operand *hidden = aiot_operator_input(operator, HIDDEN_STATE), *cell = aiot_operator_input(operator, CELL_STATE);
   if (!plain(operator)) return AIOT_MODEL_UNSUPPORTED;
+  if (aiot_is_real(x)) return aiot_prepare_real_lstm(operator);
   if (x->rank != 3 || hidden->rank != 2 || cell->type != AIOT_INT16) return AIOT_BUNDLE_MALFORMED;
   const bool time_major = aiot_flatbuffer_i8(file, operator->options, 3, 0) != 0;
   const int32_t batches = x->size[time_major ? 1 : 0], steps = x->size[time_major ? 0 : 1], units = hidden->size[1];

@@ -1,8 +1,10 @@
-/* MEAN, SUM, REDUCE_MAX and REDUCE_MIN on int8 and int16 over constant axes; ARG_MAX and ARG_MIN along one, on int8. */
+/* MEAN, SUM, REDUCE_MAX and REDUCE_MIN over constant axes; ARG_MAX and ARG_MIN along one, on int8 and float32. */
+#include <float.h>
 #include <string.h>
 
 #include "kernels.h"
 #include "quantized.h"
+#include "real.h"
 #include "walk.h"
 
 typedef struct {
@@ -32,13 +34,34 @@ static int32_t reduce(const reduction_plan *plan, const int8_t *x, int32_t at) {
   return aiot_range_limit(aiot_range_whole(plan->type), value);
 }
 
+/* A mean is computed in double precision, and a sum in single precision. */
+static float real_reduce(const reduction_plan *plan, const int8_t *x, int32_t at) {
+  aiot_odometer odometer = {{0}};
+  const int32_t count = aiot_extent_count(&plan->reduced);
+  int32_t unused = 0;
+  float sum = 0.0f, most = -FLT_MAX, least = FLT_MAX;
+  double wide = 0.0;
+  for (int32_t left = count; left > 0; left--) {
+    const float value = aiot_real_at(x, at);
+    sum += value;
+    wide += (double)value;
+    if (value > most) most = value;
+    if (value < least) least = value;
+    aiot_odometer_next(&odometer, &plan->reduced, &plan->places, &at, &plan->places, &unused);
+  }
+  if (plan->code == AIOT_REDUCE_MAX) return most;
+  if (plan->code == AIOT_REDUCE_MIN) return least;
+  return plan->code == AIOT_MEAN ? (float)(wide / count) : sum;
+}
+
 static void run_reduction(const aiot_step *step) {
   const reduction_plan *plan = step->plan;
   const int32_t count = aiot_extent_count(&plan->kept);
   aiot_odometer odometer = {{0}};
   int32_t at = 0, unused = 0;
   for (int32_t i = 0; i < count; i++) {
-    aiot_store(step->y, plan->type, i, reduce(plan, step->x, at));
+    if (plan->type == AIOT_FLOAT32) aiot_real_set(step->y, i, real_reduce(plan, step->x, at));
+    else aiot_store(step->y, plan->type, i, reduce(plan, step->x, at));
     aiot_odometer_next(&odometer, &plan->kept, &plan->places, &at, &plan->places, &unused);
   }
 }
@@ -81,11 +104,12 @@ aiot_code aiot_prepare_reduction(const aiot_operator *operator) {
     if (keep || !gone[axis]) shape[rank++] = plan->kept.size[axis];
   }
   if (!aiot_operand_shaped(y, rank, shape)) return AIOT_BUNDLE_MALFORMED;
+  plan->type = x->type;
+  plan->code = operator->code;
+  if (aiot_is_real(x)) return aiot_is_real(y) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
   aiot_scale input, output;
   if (x->type != y->type || !aiot_activation_scale_of(file, x, &input) || !aiot_activation_scale_of(file, y, &output))
     return AIOT_BUNDLE_MALFORMED;
-  plan->type = x->type;
-  plan->code = operator->code;
   /* The quantizations must be exactly equal, because TFLite Micro otherwise fails at run time. */
   if (plan->code == AIOT_REDUCE_MAX || plan->code == AIOT_REDUCE_MIN)
     return input.scale == output.scale && input.zero_point == output.zero_point ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
@@ -120,18 +144,33 @@ static void run_position(const aiot_step *step) {
   }
 }
 
+static void run_real_position(const aiot_step *step) {
+  const position_plan *plan = step->plan;
+  int32_t to = 0;
+  for (int32_t o = 0; o < plan->outer; o++)
+    for (int32_t i = 0; i < plan->inner; i++) {
+      const int32_t start = o * plan->size * plan->inner + i;
+      int32_t best = 0;
+      for (int32_t k = 1; k < plan->size; k++) {
+        const float value = aiot_real_at(step->x, start + k * plan->inner), most = aiot_real_at(step->x, start + best * plan->inner);
+        if (plan->largest ? value > most : value < most) best = k;
+      }
+      aiot_store(step->y, AIOT_INT32, to++, best);
+    }
+}
+
 aiot_code aiot_prepare_position(const aiot_operator *operator) {
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   const aiot_operand *where = aiot_operator_input(operator, 1);
   aiot_scale scale;
-  if (x == NULL || y == NULL || !aiot_scale_of(&operator->network->file, x, &scale)) return AIOT_BUNDLE_MALFORMED;
+  if (x == NULL || y == NULL || (!aiot_is_real(x) && !aiot_scale_of(&operator->network->file, x, &scale))) return AIOT_BUNDLE_MALFORMED;
   if (y->type != AIOT_INT32 || !aiot_operand_constant(where, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
   /* The option repeats the output's type, or is absent, but must be a type. */
   if (aiot_type_bytes(aiot_flatbuffer_i8(&operator->network->file, operator->options, 0, 0)) == 0) return AIOT_MODEL_UNSUPPORTED;
   const int32_t axis = where->count == 1 ? aiot_operand_axis(x, aiot_operand_i32(where, 0)) : -1;
   if (axis < 0) return AIOT_BUNDLE_MALFORMED;
-  position_plan *plan = aiot_network_step(operator->network, run_position, sizeof *plan, aiot_operator_input_index(operator, 0),
-                                          -1, aiot_operator_output_index(operator, 0));
+  position_plan *plan = aiot_network_step(operator->network, aiot_is_real(x) ? run_real_position : run_position, sizeof *plan,
+                                          aiot_operator_input_index(operator, 0), -1, aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   *plan = (position_plan){1, x->size[axis], 1, operator->code == AIOT_ARG_MAX};
   int32_t shape[AIOT_RANK_MAX], rank = 0;

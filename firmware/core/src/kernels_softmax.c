@@ -1,8 +1,11 @@
-/* SOFTMAX and LOG_SOFTMAX over the last axis on int8: differences in Q5.26, their sum in Q12.19. */
+/* SOFTMAX and LOG_SOFTMAX over the last axis on int8 (differences in Q5.26, their sum in Q12.19) and on float32. */
+#include <math.h>
+
 #include "aiot/fixed_point.h"
 #include "fixed_functions.h"
 #include "kernels.h"
 #include "quantized.h"
+#include "real.h"
 
 enum { DIFFERENCE_BITS = 26, SUM_SHIFT = 12, CLASSES_MAX = 511, LOG_CLASSES_MAX = 4094 };
 
@@ -48,11 +51,61 @@ static void run_softmax(const aiot_step *step) {
   }
 }
 
+typedef struct {
+  int32_t rows, classes;
+  float beta;
+} real_plan;
+
+static double most_of(const int8_t *x, int32_t start, int32_t count) {
+  double most = -INFINITY;
+  for (int32_t i = start; i < start + count; i++)
+    if ((double)aiot_real_at(x, i) > most) most = (double)aiot_real_at(x, i);
+  return most;
+}
+
+static void run_real_softmax(const aiot_step *step) {
+  const real_plan *plan = step->plan;
+  for (int32_t row = 0; row < plan->rows; row++) {
+    const int32_t start = row * plan->classes, end = start + plan->classes;
+    const double most = most_of(step->x, start, plan->classes);
+    double sum = 0.0;
+    for (int32_t i = start; i < end; i++) {
+      const double value = exp(((double)aiot_real_at(step->x, i) - most) * (double)plan->beta);
+      sum += value;
+      aiot_real_set(step->y, i, (float)value);
+    }
+    for (int32_t i = start; i < end; i++) aiot_real_set(step->y, i, (float)((double)aiot_real_at(step->y, i) / sum));
+  }
+}
+
+static void run_real_log_softmax(const aiot_step *step) {
+  const real_plan *plan = step->plan;
+  for (int32_t row = 0; row < plan->rows; row++) {
+    const int32_t start = row * plan->classes, end = start + plan->classes;
+    const double most = most_of(step->x, start, plan->classes);
+    double sum = 0.0;
+    for (int32_t i = start; i < end; i++) sum += exp((double)aiot_real_at(step->x, i) - most);
+    const double whole = log(sum);
+    for (int32_t i = start; i < end; i++) aiot_real_set(step->y, i, (float)((double)aiot_real_at(step->x, i) - most - whole));
+  }
+}
+
+static aiot_code prepare_real(const aiot_operator *operator, const aiot_operand *x, void (*run)(const aiot_step *)) {
+  if (!aiot_is_real(aiot_operator_output(operator, 0))) return AIOT_BUNDLE_MALFORMED;
+  real_plan *plan = aiot_network_step(operator->network, run, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
+                                      aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  const int32_t classes = x->size[x->rank - 1];
+  *plan = (real_plan){x->count / classes, classes, aiot_flatbuffer_f32(&operator->network->file, operator->options, 0, 0.0f)};
+  return AIOT_OK;
+}
+
 aiot_code aiot_prepare_softmax(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   if (x == NULL || y == NULL || x->rank < 1 || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
   if (x->type == AIOT_INT16) return aiot_prepare_wide_softmax(operator);
+  if (aiot_is_real(x)) return prepare_real(operator, x, run_real_softmax);
   aiot_scale input;
   if (!aiot_scale_of(file, x, &input) || !aiot_scale_is(file, y, 1.0 / 256, -128)) return AIOT_BUNDLE_MALFORMED;
   const int32_t classes = x->size[x->rank - 1];
@@ -111,6 +164,7 @@ aiot_code aiot_prepare_log_softmax(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   if (x == NULL || y == NULL || x->rank < 1 || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
+  if (aiot_is_real(x)) return prepare_real(operator, x, run_real_log_softmax);
   aiot_scale input;
   if (!aiot_scale_of(file, x, &input) || !aiot_scale_is(file, y, 1.0 / 16, 127)) return AIOT_BUNDLE_MALFORMED;
   const int32_t classes = x->size[x->rank - 1];

@@ -7,6 +7,7 @@
 #include "fixed_functions.h"
 #include "kernels.h"
 #include "quantized.h"
+#include "real.h"
 
 typedef struct {
   int8_t value[256];
@@ -255,7 +256,7 @@ aiot_code aiot_prepare_dequantize(const aiot_operator *operator) {
 aiot_code aiot_prepare_table(const aiot_operator *operator) {
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   if (x == NULL || y == NULL || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
-  if (operator->code == AIOT_QUANTIZE && x->type == AIOT_FLOAT32) return prepare_quantize(operator, x, y);
+  if (aiot_is_real(x)) return operator->code == AIOT_QUANTIZE ? prepare_quantize(operator, x, y) : aiot_prepare_real_values(operator);
   if (x->type == AIOT_INT16 || (x->type == AIOT_INT8 && y->type == AIOT_INT16)) return prepare_values(operator, x, y);
   /* QUANTIZE also converts between int8 and uint8. uint8 values are in memory as int8 values that are 128 lower. */
   const bool converts = operator->code == AIOT_QUANTIZE && (x->type == AIOT_UINT8) != (y->type == AIOT_UINT8);

@@ -100,7 +100,7 @@ aiot_variable *aiot_variable_state(const aiot_operator *operator, uint32_t place
   aiot_operand *operand = &network->operand[index];
   const size_t bytes = (size_t)operand->count * aiot_type_bytes(operand->type);
   aiot_variable *variable = aiot_arena_take(network->arena, sizeof *variable, AIOT_ALIGNMENT);
-  int8_t *value = variable == NULL ? NULL : aiot_arena_take(network->arena, bytes, sizeof(int16_t));
+  int8_t *value = variable == NULL ? NULL : aiot_arena_take(network->arena, bytes, sizeof(float));
   if (value == NULL) return NULL;
   *variable = (aiot_variable){.value = value, .count = (int32_t)bytes, .operand = index, .assigned = true, .next = network->variables};
   aiot_scale scale;

@@ -37,7 +37,7 @@ aiot_variable *aiot_variable_named(const aiot_network *network, aiot_vector name
 aiot_code aiot_variables_read(aiot_network *network, aiot_vector graphs, aiot_vector buffers, aiot_vector codes);
 
 /*
- * Allocates the state of an operator, which is its input `place`: an int8 or int16 variable that no other operator uses. Its
+ * Allocates the state of an operator, which is its input `place`: an int8, int16 or float32 variable that no other operator uses. Its
  * initial values are real zeros. Returns NULL if the arena is too small.
  */
 aiot_variable *aiot_variable_state(const aiot_operator *operator, uint32_t place);

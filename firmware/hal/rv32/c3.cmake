@@ -2,7 +2,7 @@
 # flash offset 0.
 if(IS_ABSOLUTE "${picolibc}")
   set(c3_sources flatbuffer network_read operands interpreter quantized fixed_functions fixed_point walk window_axes arena kernels
-    kernels_layers kernels_pool kernels_reduction kernels_arithmetic kernels_table kernels_softmax kernels_wide kernels_moves kernels_images kernels_recurrent flexbuffer variables variables_read
+    kernels_layers kernels_pool kernels_reduction kernels_arithmetic kernels_table kernels_softmax kernels_wide kernels_moves kernels_images kernels_real kernels_recurrent flexbuffer variables variables_read
     signal/kernels_signal signal/front_end signal/sample_transform signal/logarithm signal/turn)
   list(TRANSFORM c3_sources PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/core/src/)
   list(TRANSFORM c3_sources APPEND .c)

@@ -110,8 +110,8 @@ enum {
 /*
  * Interfaces: decision trees, rejection of inputs that belong to no class, both together, features of sound whose frames share their
  * standardization, decision trees on such features, objects in pictures, decisions by costs or on mean outputs, decision
- * trees with such decisions, float32 inputs or outputs of a quantized network, several outputs, and long windows of samples that share
- * their standardization. This firmware has the last interface.
+ * trees with such decisions, float32 inputs or outputs of a quantized network, several outputs, long windows of samples that share
+ * their standardization, and operators on float32. This firmware has the last interface.
  */
 enum {
   AIOT_INTERFACE_FORESTS = 3,
@@ -124,7 +124,8 @@ enum {
   AIOT_INTERFACE_DECIDING_FORESTS = 10,
   AIOT_INTERFACE_FLOAT_ENDS = 11,
   AIOT_INTERFACE_EXTRA_OUTPUTS = 12,
-  AIOT_INTERFACE_LONG_WINDOWS = 13
+  AIOT_INTERFACE_LONG_WINDOWS = 13,
+  AIOT_INTERFACE_FLOAT_OPERATORS = 14
 };
 
 /* Properties that never change while a device runs. */

@@ -31,8 +31,8 @@ static aiot_code boot_kind(aiot_device *device, aiot_kind kind, const aiot_trial
   const aiot_device_setup *setup = &device->setup;
   const aiot_update_setup update = {
       .kind = kind,
-      .traits = {.type = setup->type, .interface = AIOT_INTERFACE_LONG_WINDOWS, .modes = AIOT_MODE_INT8 | AIOT_MODE_INT16X8,
-                 .secure_version = setup->secure_version},
+      .traits = {.type = setup->type, .interface = AIOT_INTERFACE_FLOAT_OPERATORS,
+                 .modes = AIOT_MODE_INT8 | AIOT_MODE_INT16X8 | AIOT_MODE_MIXED, .secure_version = setup->secure_version},
       .store = &device->store[kind],
       .clock = setup->clock,
       .crypto = setup->crypto,

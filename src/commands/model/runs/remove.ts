@@ -7,6 +7,7 @@ import { plural } from '../../../lib/core/figures.js';
 import { removedRunsSchema, removeTrainingRuns, runsToRemove } from '../../../lib/model/runs/record.js';
 
 export default class ModelRunsRemove extends AiotCommand {
+  static override aliases = ['model:runs:rm'];
   static override summary = 'Remove one training run, or all old ones.';
   static override description =
     'Removes the record and the copies of the files in build/runs. The model in build/ is unaffected. A run in progress cannot be removed.';

@@ -23,7 +23,8 @@ export const networkModes = ['float32', 'float16', 'dynamic', 'int8', 'int16x8',
  * these features. Interface 8: it also finds objects in pictures.
  * Interfaces 9 and 10: it also decides by costs or on mean outputs, also with decision trees. Interface 11: inputs or outputs of a quantized
  * network may be float32.
- * Interface 12: it also reports outputs in addition to the prediction.
+ * Interface 12: it also reports outputs in addition to the prediction. Interface 13: windows of samples may share means and deviations.
+ * Interface 14: operators of a quantized network may compute on float32.
  */
 export const firmwareInterfaces = {
   int8Classes: 1,
@@ -39,6 +40,7 @@ export const firmwareInterfaces = {
   floatEnds: 11,
   extraOutputs: 12,
   longWindows: 13,
+  floatOperators: 14,
 } as const;
 
 const digest = z.string().regex(digestPattern);

@@ -10,7 +10,8 @@ import {
   type ModelPart,
   verifyManifest,
 } from '../../formats/manifest/manifest.js';
-import { hasForest } from '../../formats/tflite/graph.js';
+import { type Graph, hasForest } from '../../formats/tflite/graph.js';
+import { activationPlaces, rowOf } from '../../formats/tflite/operators.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import {
   bundleOfMembers,
@@ -170,10 +171,26 @@ function hasFloatEnds({ quantization: { mode }, input, output }: BundleInfo): bo
   return mode !== 'float32' && (input.type === 'float32' || output.type === 'float32');
 }
 
+/**
+ * Whether a quantized network has operators that compute on float32. Firmware of any interface moves and converts float32 values, and
+ * standardizes float32 inputs.
+ */
+function computesFloat(info: BundleInfo, { operators, tensors }: Graph): boolean {
+  const isStandardized = hasFloatEnds(info) && operators[0]?.op === 'ADD' && operators[1]?.op === 'MUL';
+  return operators.slice(isStandardized ? 2 : 0).some((operator) => {
+    const first = operator.inputs[activationPlaces(operator)[0] ?? 0] ?? -1;
+    const { cost } = rowOf(operator.op);
+    return tensors[first]?.type === 'float32' && cost !== 'copy' && !/QUANTIZE$|^SIGNAL_/.test(operator.op);
+  });
+}
+
 /** Minimum firmware interface required to run the bundle. */
 export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
   const rejects = info.kind === 'model' && info.answer.kind === 'classes' && info.answer.reject !== undefined;
-  const forest = hasForest(readTflite(model));
+  const graph = readTflite(model);
+  const forest = hasForest(graph);
+  if (info.kind === 'model' && !forest && computesFloat(info, graph))
+    return firmwareInterfaces.floatOperators;
   if (
     info.kind === 'model' &&
     isLongRaw(info.signal) &&

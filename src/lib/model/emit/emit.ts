@@ -70,11 +70,11 @@ export function requireEmittable(
       next: 'Use --emit c, which needs no runtime.',
     });
   if (emit !== 'c') return;
-  if (!forest && mode !== 'int8' && mode !== 'int16x8')
+  if (!forest && mode === 'dynamic')
     throw new AiotError(
       'AIOT_QUANTIZE_UNFIT',
-      `--emit c supports only layers on integers, got --mode ${mode}`,
-      { next: 'Use --mode int8 or int16x8.' },
+      '--emit c: layers with int8 weights need int8 or int16 inputs, got --mode dynamic',
+      { next: 'Use --mode int8, int16x8, float32 or float16.' },
     );
   if (out?.endsWith('.tflite'))
     throw new AiotError('AIOT_USAGE', `expected a folder in --out, got ${out}`, {

@@ -26,6 +26,8 @@ export type Helper =
   | 'shares'
   | 'nearest'
   | 'truncated'
+  | 'unfused'
+  | 'realGates'
   | 'wide'
   | 'wrapped'
   | 'bitsOf'

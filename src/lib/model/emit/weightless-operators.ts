@@ -8,7 +8,6 @@ import {
   quantizeMultiplier,
   roundingShiftRight,
 } from '../../runtime/interpreter/fixed-point.js';
-import { floatRange } from '../../runtime/interpreter/float.js';
 import { axisOf } from '../../runtime/interpreter/geometry.js';
 import {
   batchMatmulOf,
@@ -160,7 +159,7 @@ function broadcastAxes(site: Site): { size: number; x: number; x2: number }[] {
 }
 
 /** A piece that computes each element from `a` and `b`, the elements of two inputs that are broadcast. */
-function pairwise(site: Site, text: string, helpers: Helper[]): Piece {
+export function pairwise(site: Site, text: string, helpers: Helper[]): Piece {
   const type = site.input(0).type === 'float32' ? 'float' : 'int32_t';
   const body = loops(
     'i',
@@ -231,15 +230,6 @@ function wide(site: Site): Piece {
     SQUARED_DIFFERENCE: '((uint32_t)a - (uint32_t)b) * ((uint32_t)a - (uint32_t)b)',
   }[site.operator.op as 'ADD'];
   return pairwise(site, `*y++ = (int32_t)(${text});`, []);
-}
-
-/** ADD, SUB and MUL of float32. */
-function real(site: SiteOf<'ADD'>): Piece {
-  const sign = { ADD: '+', SUB: '-', MUL: '*' }[site.operator.op as 'ADD'];
-  const { low, high } = floatRange(site.options.activation);
-  const least = low === Number.NEGATIVE_INFINITY ? '' : `value < ${cFloat(low)} ? ${cFloat(low)} : `;
-  const most = high === Number.POSITIVE_INFINITY ? '' : `value > ${cFloat(high)} ? ${cFloat(high)} : `;
-  return pairwise(site, `const float value = a ${sign} b;\n*y++ = ${least}${most}value;`, []);
 }
 
 /** LOGICAL_AND, LOGICAL_OR and LOGICAL_NOT of bytes, which are true unless they are 0. */
@@ -343,7 +333,6 @@ export function squaredDifference(site: Site): Piece {
 /** ADD, SUB and MUL with NumPy's broadcasting. */
 export function arithmetic(site: SiteOf<'ADD'>): Piece {
   if (site.output.type === 'int32') return wide(site);
-  if (site.output.type === 'float32') return real(site);
   const [a, b, output] = [scaleOf(site.input(0)), scaleOf(site.input(1)), scaleOf(site.output)];
   const stored = (value: string) => `*y++ = ${storedText(site.output, value, site.options.activation)};`;
   const { op } = site.operator;
@@ -512,10 +501,10 @@ export function pad(site: Site): Piece {
   const start = strides.reduce((sum, stride, axis) => sum + stride * paddings[2 * axis]!, 0);
   const given = site.operator.op === 'PADV2';
   const fill = given
-    ? (site.input(2).data as Int8Array | Int32Array)[0]!
+    ? (site.input(2).data as Int8Array | Int32Array | Float32Array)[0]!
     : (site.output.quantization?.zeroPoint[0] ?? 0);
   return pieceOf(site, {
-    body: `${filledText(site, String(fill))}
+    body: `${filledText(site, site.output.type === 'float32' ? cFloat(fill) : String(fill))}
 ${copyText(elementBytes(site.output.type), zip(shape, stridesOf(shape), strides), 0, start)}`,
   });
 }
@@ -587,7 +576,7 @@ export function whole(site: Site): Piece {
 }
 
 /** Distance between neighbors along each axis of a row-major tensor. */
-function stridesOf(shape: readonly number[]): number[] {
+export function stridesOf(shape: readonly number[]): number[] {
   const strides = shape.map(() => 1);
   for (let axis = shape.length - 2; axis >= 0; axis--) strides[axis] = strides[axis + 1]! * shape[axis + 1]!;
   return strides;
@@ -599,7 +588,7 @@ type Axis<Step extends string> = { size: number } & { [name in Step]: number };
  * Nested loops over the axes, with the body inside. For each stride, the body receives the position (the sum of index times stride) as a C
  * expression. Axes of one element need no loop.
  */
-function loops<Step extends string>(
+export function loops<Step extends string>(
   prefix: string,
   axes: Axis<Step>[],
   body: (place: { [name in Step]: string }) => string,
@@ -641,7 +630,7 @@ export function moved(site: Site): Piece[] {
     pieces.set(key, piece);
     piece.texts.push(copyText(elementBytes(site.output.type), zip(sizes, x, y), from, to));
   }
-  const fill = filled ? `${filledText(site, String(scaleOf(site.output).zeroPoint))}\n` : '';
+  const fill = filled ? `${filledText(site, String(site.output.quantization?.zeroPoint[0] ?? 0))}\n` : '';
   return [...pieces.values()].map(({ inputs, output, texts }, index) =>
     pieceOf(site, { inputs, output, body: `${index === 0 ? fill : ''}${texts.join('\n')}` }),
   );

@@ -242,9 +242,6 @@ export const i32x4 = {
   toFloats: (a: Code): Code => [a, ...simd(0xfa)],
   /** Integer parts, saturated; 0 of NaN. */
   ofFloats: (a: Code): Code => [a, ...simd(0xf8)],
-  /** All bits of each lane that is equal in two vectors of floats. */
-  equalFloats: two(...simd(0x41)),
-  and: two(...simd(0x4e)),
 };
 
 /** Vectors of eight int16. */

@@ -15,6 +15,7 @@ import {
   i32x4,
   Kernel,
   type Local,
+  largerOfFour,
   number,
   repeatWhile,
   set,
@@ -207,8 +208,15 @@ export function quantize8(node: Node, compiler: Compiler): (() => void) | undefi
     repeatWhile(
       [
         ...[low, high].flatMap((steps, half) => [
-          // Values beyond these limits are clamped in any case.
-          ...set(real, clampFour(f32x4.div(f32x4.load(x, 16 * half), get(by)), -farSteps, farSteps)),
+          // Values beyond these limits are clamped in any case. NaN becomes the lower limit, because it is not greater.
+          ...set(
+            real,
+            clampFour(
+              largerOfFour(f32x4.splat(number(-farSteps)), f32x4.div(f32x4.load(x, 16 * half), get(by))),
+              Number.NEGATIVE_INFINITY,
+              farSteps,
+            ),
+          ),
           ...set(steps, i32x4.ofFloats(get(real))),
           // Twice the remainder is at least 1 if it is rounded away from zero.
           ...set(
@@ -216,8 +224,6 @@ export function quantize8(node: Node, compiler: Compiler): (() => void) | undefi
             i32x4.add(get(steps), i32x4.ofFloats(twice(f32x4.sub(get(real), i32x4.toFloats(get(steps)))))),
           ),
           ...clamp(steps),
-          // JavaScript stores NaN as 0.
-          ...set(steps, i32x4.and(get(steps), i32x4.equalFloats(get(real), get(real)))),
         ]),
         ...storeBytes(i32.add(get(position), i32.const(y.byteOffset)), i8x16.narrow(narrow, narrow), 8),
         ...step(position, 8),

@@ -252,7 +252,8 @@ export function quantize(node: Node): () => void {
   return () => {
     for (let i = 0; i < x.length; i++) {
       const value = roundHalfAway(Math.fround(x[i]! / scale)) + zeroPoint;
-      y[i] = value < low ? low : value > high ? high : value;
+      // A value that is not a number becomes the lowest one, as in C code and the firmware.
+      y[i] = value > high ? high : value > low ? value : low;
     }
   };
 }
