@@ -47,15 +47,14 @@ function counted(
 }
 
 /**
- * Compares float32 outputs of models of one operator each (and of whole models, without `op`) with a judge's, and records the operators:
- * those with identical bits, and those that differ by rounding.
+ * Compares float32 outputs of models of one operator each (and of whole models, without `op`) with a judge's. Returns the operators with
+ * identical bits, and those that differ by rounding.
  */
-export async function expectNear(
-  column: 'c' | 'firmware',
+export function expectNear(
   jobs: readonly { name: string; op?: OperatorName | undefined }[],
   ours: readonly Int8Array[],
   theirs: readonly Int8Array[],
-): Promise<void> {
+): { identical: OperatorName[]; rounded: OperatorName[] } {
   const near = new Set<OperatorName>();
   // TFLite Micro fails to allocate the tensors of a PADV2 with certain random shapes.
   const refused = jobs.filter((_, index) => theirs[index]!.length === 0);
@@ -68,11 +67,7 @@ export async function expectNear(
     if (op !== undefined && share > 0) near.add(op);
   });
   const all = jobs.flatMap(({ op }) => (op === undefined ? [] : [op]));
-  await expectRecorded(
-    `${column}.TFLM.float32`,
-    all.filter((op) => !near.has(op)),
-  );
-  await expectRecorded(`${column}.TFLM-near.float32`, near);
+  return { identical: all.filter((op) => !near.has(op)), rounded: [...near] };
 }
 
 /** The largest difference of float32 values, as a share of the largest value (or of 1 if that is larger). */

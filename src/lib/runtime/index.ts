@@ -28,11 +28,12 @@ export {
   stepsOf,
 } from './interpreter/fixed-point.js';
 export { floatRange } from './interpreter/float.js';
-export { type Axis, axisOf } from './interpreter/geometry.js';
+export { type Axis, axisOf, depthwiseFilter, windowAxes } from './interpreter/geometry.js';
 export {
   batchMatmulOf,
   bilinearPlaces,
   nearestPlaces,
+  realPlaces,
   resizeOf,
   transposeConvOf,
 } from './interpreter/images.js';
