@@ -41,7 +41,7 @@ describeReal('cmake', 'the core on a bare ESP32-C3', () => {
       const { segments } = readEspImage(new Uint8Array(readFileSync(image)));
       const bus = (address: number) => (address >= 0x40380000 && address < 0x40394000 ? 'iram' : 'dram');
       for (const { address, length } of segments) {
-        const [start, end] = bus(address) === 'iram' ? [0x40380000, 0x4039a000] : [0x3fc9a000, 0x3fcc0000];
+        const [start, end] = bus(address) === 'iram' ? [0x40380000, 0x4039d000] : [0x3fc9d000, 0x3fcc0000];
         expect(address).toBeGreaterThanOrEqual(start);
         expect(address + length).toBeLessThanOrEqual(end);
       }
