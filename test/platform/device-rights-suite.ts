@@ -523,6 +523,21 @@ export function deviceRightsSuite(start: () => Promise<TestPlatform>): void {
       });
     });
 
+    it('show only the log lines of its devices', async () => {
+      const t = Date.now();
+      for (const { name, client: device } of [theirs, other]) {
+        const line = JSON.stringify({ t, level: 'error', message: `searched ${name}` });
+        await device.publishAsync(`aiot/v1/${name}/log`, line, { qos: 1 });
+      }
+      const messages = async (of: RegistryClient) =>
+        (await of.devices.logs({ contains: 'SEARCHED' })).lines.map(({ message }) => message);
+      expect(await messages(own.client)).toEqual(['searched press-4', 'searched press-3']);
+      expect(await messages(client)).toEqual(['searched press-3']);
+      await expect(client.devices.logs({ selector: 'press-4' })).rejects.toMatchObject({
+        ...{ code: 'AIOT_NOT_ALLOWED' },
+      });
+    });
+
     it('are acknowledged only for its devices, and defined by operators for all devices', async () => {
       await own.client.alarms.create({ name: 'hot', where: 'temperature > 80', stream: 'motors' });
       const t = Date.now();

@@ -4,9 +4,11 @@ import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clientFor } from '../../src/lib/api/context.js';
 import { deviceReplySchema } from '../../src/lib/api/contract/commands.js';
-import { deviceMessagesSchema } from '../../src/lib/api/contract/devices.js';
+import { deviceMessagesSchema, logPageSchema } from '../../src/lib/api/contract/devices.js';
 import { simulateCommand } from '../../src/lib/cli/render/provisioned.js';
 import { suitableSource } from '../../src/lib/device/telemetry/sensor.js';
+import { searchLogs } from '../../src/lib/platform/devices/talk.js';
+import type { Telemetry } from '../../src/lib/platform/journal/telemetry.js';
 import { runCli } from '../support/cli.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
@@ -113,5 +115,77 @@ describe('a command', () => {
     expect((await refusal(['device', 'call', 'd1', 'pign'])).message).toMatch(
       /got pign\. Did you mean ping\?$/,
     );
+  });
+});
+
+describe('the log lines of many devices', () => {
+  it('are searched by level, text and devices, one page at a time', async () => {
+    await runCli(['device', 'provision', 'd2', '--type', 'virtual', '--out', join(own.folder, 'd2')]);
+    const second = await fakeDevice(own.mqtts, join(own.folder, 'd2'), 'd2');
+    const t = Date.now();
+    const lines = [
+      ['warn', 'Wi-Fi is weak'],
+      ['info', 'wi-fi is back'],
+      ['error', 'no sensor'],
+    ] as const;
+    try {
+      for (const { client, name } of [device, second])
+        for (const [level, message] of lines)
+          await client.publishAsync(`aiot/v1/${name}/log`, JSON.stringify({ t, level, message, rssi: -80 }), {
+            qos: 1,
+          });
+      const logs = (...flags: string[]) => ok(logPageSchema, ['device', 'logs', ...flags]);
+      const found = await logs('--level', 'warn', '--contains', 'WI-FI');
+      expect(found).toMatchObject({
+        lines: ['d2', 'd1'].map((name) => ({
+          ...{ device: name, level: 'warn', message: 'Wi-Fi is weak', fields: { rssi: -80 } },
+        })),
+        next: null,
+      });
+      expect((await logs('--selector', 'd2')).lines.map(({ message }) => message)).toEqual(
+        lines.map(([, message]) => message).reverse(),
+      );
+      const first = await logs('--contains', 'wi-fi', '--limit', '3');
+      const rest = await logs('--contains', 'wi-fi', '--after', first.next ?? '');
+      expect([...first.lines, ...rest.lines].map(({ device }) => device)).toEqual(['d2', 'd2', 'd1', 'd1']);
+      const { stdout } = await runCli(['device', 'logs', '--level', 'error']);
+      expect(stdout).toMatch(/d2 +error +no sensor/);
+    } finally {
+      await second.client.endAsync(true);
+    }
+  });
+
+  it.each([
+    [['d1', '--level', 'warn'], 'use --selector instead of the name'],
+    [['--channel', 'reply'], '--channel needs the name of a device'],
+    [['--after', 'x'], 'expected the `next` value of a page of log lines'],
+    [['--selector', 'type<<3'], 'the selector'],
+  ])('cannot be searched with %j', async (flags, message) => {
+    expect((await refusal(['device', 'logs', ...flags])).message).toContain(message);
+  });
+
+  it('are read in parts, so that a search in a large fleet neither takes much memory nor blocks for long', async () => {
+    const at = Date.now();
+    let read = 0;
+    const telemetry: Pick<Telemetry, 'logs'> = {
+      async logs({ after = '1000000', limit }) {
+        read += limit;
+        expect(limit).toBeLessThanOrEqual(500);
+        return Array.from({ length: limit }, (_, i) => ({
+          position: String(Number(after) - i - 1),
+          entry: {
+            ...{ at, device: `sim-${i % 1000}`, channel: 'log' as const },
+            payload: { t: at, level: 'info', message: `line ${i}` },
+          },
+        }));
+      },
+    };
+    const query = { limit: 100, level: 'debug' as const };
+    const none = await searchLogs(telemetry, { ...query, contains: 'absent' }, undefined, at);
+    expect(none).toEqual({ lines: [], next: '980000' });
+    expect(read).toBe(20_000);
+    const some = await searchLogs(telemetry, query, new Set(['sim-7']), at);
+    expect(some.lines).toHaveLength(40);
+    expect(some.lines.every(({ device }) => device === 'sim-7')).toBe(true);
   });
 });

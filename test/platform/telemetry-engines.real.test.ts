@@ -32,6 +32,30 @@ function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => 
     return found;
   };
 
+  it('pages through the log lines of all devices, newest first', async () => {
+    const { telemetry, again } = await engine();
+    const line = (device: string, at: number, t = at): Entry => ({
+      ...{ at, device, channel: 'log', payload: { t, level: 'info', message: `${device} ${at}` } },
+    });
+    const start = Date.UTC(2026, 0, 1);
+    for (let i = 0; i < 6; i++) await telemetry.append(line(i % 2 === 0 ? 'log-a' : 'log-b', start + i));
+    await telemetry.append(sent('log-a', { seq: 1, t: start, recording: 'r', x: 1 }));
+    await telemetry.append(line('log-c', start + 6, 1));
+    await telemetry.append(line('log-c', start + 7, start - 1000));
+    const reopened = await again();
+    const pages: unknown[] = [];
+    for (let after: string | undefined; ; ) {
+      const page = await reopened.logs({ after, from: start, limit: 3 });
+      pages.push(page.map(({ entry }) => entry?.payload.message));
+      after = page.at(-1)?.position;
+      if (page.length < 3) break;
+    }
+    expect(pages.flat()).toEqual(
+      [6, 5, 4, 3, 2, 1, 0].map((i) => `log-${i === 6 ? 'c' : 'ab'[i % 2]} ${start + i}`),
+    );
+    expect(pages.map((page) => (page as unknown[]).length)).toEqual([3, 3, 1]);
+  });
+
   it('stores acknowledged messages, drops repeats, and keeps counts', async () => {
     const { telemetry, again } = await engine();
     const order = [0, 1, 5, 3, 3, 1, 7];

@@ -1,25 +1,45 @@
 import { Args, Flags } from '@oclif/core';
-import { deviceMessagesSchema } from '../../lib/api/contract/devices.js';
-import { duration, shared } from '../../lib/cli/flags/shared.js';
+import * as z from 'zod';
+import { readLogs } from '../../lib/api/change-devices.js';
+import { deviceMessagesSchema, logLevels, logPageSchema } from '../../lib/api/contract/devices.js';
+import { logQueryOf, selectorTexts } from '../../lib/cli/flags/fleet.js';
+import { duration, pageFlags, shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
-import { deviceMessagesText } from '../../lib/cli/render/fleet.js';
+import { logsText } from '../../lib/cli/render/fleet.js';
 
 export default class DeviceLogs extends PlatformCommand {
-  static override summary = "Show a device's latest log lines.";
+  static override summary = 'Show the latest log lines of one or many devices.';
   static override description =
-    'With --channel, shows model predictions or replies to commands instead. These are the latest stored messages of one device. To follow new messages, of several devices too, or to see telemetry, use aiot stream tail.';
+    'With a device name, shows its latest stored messages; with --channel, those are model predictions or replies to commands. Without a name, searches the log lines of all devices, or of those of --selector, newest first. To follow new messages, or to see telemetry, use aiot stream tail.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> bench-1',
     '<%= config.bin %> <%= command.id %> bench-1 --channel inference --since 10m --json',
+    '<%= config.bin %> <%= command.id %> --selector type=esp32 --level warn --contains wifi --since 2h',
   ];
-  static override args = { name: Args.string({ required: true, description: 'Device name.' }) };
+  static override args = {
+    name: Args.string({ description: 'Device name [default: search many devices].' }),
+  };
   static override flags = {
     channel: Flags.option({
-      summary: 'Messages to show: log lines, model predictions, or replies to commands.',
+      summary: 'Messages of the device: log lines, model predictions, or replies to commands.',
       options: ['log', 'inference', 'reply'] as const,
       default: 'log' as const,
       env: 'AIOT_CHANNEL',
     })(),
+    selector: Flags.string({
+      ...selectorTexts,
+      summary: 'Search only these devices: a name, a list or an expression.',
+    }),
+    level: Flags.option({
+      summary: 'Search only lines of this level or a more severe one.',
+      options: logLevels,
+      env: 'AIOT_LEVEL',
+    })(),
+    contains: Flags.string({
+      summary: 'Search only lines with this text, in upper or lower case.',
+      env: 'AIOT_CONTAINS',
+      helpValue: 'TEXT',
+    }),
     since: duration({
       summary: 'Maximum age of the messages to show, such as 10m or 24h.',
       default: 3600_000,
@@ -33,20 +53,20 @@ export default class DeviceLogs extends PlatformCommand {
       env: 'AIOT_LIMIT',
       helpValue: 'N',
     }),
+    after: pageFlags.after,
     context: shared.context,
   };
-  static override result = deviceMessagesSchema.shape.messages;
+  static override result = z.union([deviceMessagesSchema.shape.messages, logPageSchema]);
 
   async run() {
     const input = await this.input(DeviceLogs);
     const { name } = input.args;
-    const { channel, limit } = input.flags;
-    const since = Date.now() - input.flags.since;
+    const query = logQueryOf(name, input.flags);
     return this.ask(
       input,
-      ({ devices }) => devices.messages(name, { channel, since, limit }),
-      (messages) => deviceMessagesText(channel, messages),
-      () => [`aiot device show ${name}`],
+      (client) => readLogs(client, query),
+      (found) => logsText(query.channel, found),
+      () => (name === undefined ? [] : [`aiot device show ${name}`]),
     );
   }
 }

@@ -9,6 +9,9 @@ import {
   type ChangedDevice,
   changedDeviceSchema,
   type DeviceChange,
+  type DeviceMessage,
+  type LogLine,
+  type LogPage,
   mostChanges,
 } from './contract/devices.js';
 import type { DeviceSettings, SettingsInfo } from './contract/settings.js';
@@ -238,3 +241,26 @@ function define(at: object, name: string, value: unknown): void {
 }
 
 const twice = (path: string) => new AiotError('AIOT_USAGE', `${path} is given twice`);
+
+/** Messages of one device, or log lines of many. */
+export interface LogsWanted {
+  /** Absent = search the log lines of many devices. */
+  name: string | undefined;
+  channel: 'log' | 'inference' | 'reply';
+  selector?: string | undefined;
+  level?: LogLine['level'] | undefined;
+  contains?: string | undefined;
+  /** Earliest time of arrival, ms since 1970. */
+  since: number;
+  limit: number;
+  after?: string | undefined;
+}
+
+/** @throws AIOT_NOT_FOUND, AIOT_SELECTOR_INVALID, AIOT_NOT_ALLOWED */
+export async function readLogs(
+  { devices }: Pick<RegistryClient, 'devices'>,
+  { name, channel, since, limit, ...search }: LogsWanted,
+): Promise<DeviceMessage[] | LogPage> {
+  if (name !== undefined) return devices.messages(name, { channel, since, limit });
+  return devices.logs({ ...search, since, limit });
+}

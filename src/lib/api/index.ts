@@ -40,6 +40,8 @@ export {
   type DevicesChanged,
   deploySettings,
   devicesChangedSchema,
+  type LogsWanted,
+  readLogs,
 } from './change-devices.js';
 export { createClient, type RegistryClient } from './client.js';
 export type { Condition, Objective, Replica } from './condition.js';
@@ -241,6 +243,11 @@ export {
   deviceSecretSchema,
   groupName,
   type Latest,
+  type LogLine,
+  type LogPage,
+  type LogQuery,
+  logLevels,
+  logPageSchema,
   mostSimulated,
   mostTags,
   type RemoteSession,

@@ -228,6 +228,36 @@ export const deviceMessageSchema = z.object({
 export type DeviceMessage = z.output<typeof deviceMessageSchema>;
 export const deviceMessagesSchema = z.object({ messages: z.array(deviceMessageSchema) });
 
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
+
+/** GET /logs: log lines of many devices in order of arrival, newest first. A page may be shorter than `limit` although more follow. */
+export const logQuerySchema = z.object({
+  ...pageQuerySchema.shape,
+  selector: selectorSchema.optional(),
+  /** Least severe level. */
+  level: z.enum(logLevels).default('debug'),
+  /** Text in the message or code, in upper or lower case. */
+  contains: z.string().min(1).max(200).optional(),
+  /** Earliest arrival time, ms since 1970; an hour ago if absent. */
+  since: z.coerce.number().int().min(0).optional(),
+});
+export type LogQuery = z.output<typeof logQuerySchema>;
+
+export const logLineSchema = z.object({
+  /** Arrival time, by the platform's clock. */
+  at: time,
+  device: z.string(),
+  level: z.enum(logLevels),
+  message: z.string(),
+  /** Error code, if the line reports an error. */
+  code: z.string().optional(),
+  /** Further fields of the line. */
+  fields: z.record(z.string(), z.unknown()),
+});
+export type LogLine = z.output<typeof logLineSchema>;
+export const logPageSchema = pageSchema('lines', logLineSchema);
+export type LogPage = z.output<typeof logPageSchema>;
+
 /** A device's secret; `secret` is present only when it was just created. */
 export const deviceSecretSchema = z.object({
   device: z.string().describe('Also the MQTT user name.'),
@@ -471,6 +501,13 @@ export const talk = {
     query: deviceMessagesQuerySchema,
     result: deviceMessagesSchema,
     list: 'messages',
+  }),
+  logs: endpoint('GET /logs', {
+    reach: 'filtered',
+    summary: 'Log lines of many devices, newest first',
+    query: logQuerySchema,
+    result: logPageSchema,
+    errors: ['AIOT_SELECTOR_INVALID'],
   }),
   live: endpoint('GET /devices/:name/live', {
     reach: 'named',

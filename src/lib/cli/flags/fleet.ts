@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import type { ChangeDevices, ChangeSettings } from '../../api/change-devices.js';
+import type { ChangeDevices, ChangeSettings, LogsWanted } from '../../api/change-devices.js';
 import { type DeviceChange, groupName, tagName, tagValue } from '../../api/contract/devices.js';
 import { remoteTimeMs } from '../../api/remote.js';
 import { AiotError } from '../../core/errors.js';
@@ -110,6 +110,25 @@ export function settingWordsOf(
       ? { rest: [] }
       : split(words, group, 'a setting such as rpm=900, or rpm- to remove its override');
   return { target: group === undefined ? { name } : { group, type, priority }, ...settingsIn(rest) };
+}
+
+interface LogFlags extends Omit<LogsWanted, 'name' | 'since'> {
+  /** Maximum age, ms. */
+  since: number;
+}
+
+/** The log lines that flags ask for. @throws AIOT_USAGE for flags of a search beside a name, and the other way around */
+export function logQueryOf(name: string | undefined, { since, ...flags }: LogFlags): LogsWanted {
+  const { channel, selector, level, contains, after } = flags;
+  const isSearch = [selector, level, contains, after].some((flag) => flag !== undefined);
+  if (name !== undefined && isSearch)
+    throw new AiotError(
+      'AIOT_USAGE',
+      '--selector, --level, --contains and --after search many devices: use --selector instead of the name',
+    );
+  if (name === undefined && channel !== 'log')
+    throw new AiotError('AIOT_USAGE', '--channel needs the name of a device');
+  return { ...flags, name, since: Date.now() - since };
 }
 
 /** The settings that words such as `rpm=900` set, and those that `rpm-` resets. @throws AIOT_USAGE */

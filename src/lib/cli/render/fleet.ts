@@ -7,6 +7,7 @@ import type {
   DeviceHistoryEntry,
   DeviceMessage,
   DeviceSecret,
+  LogPage,
   RemoteSession,
   SavedRecording,
 } from '../../api/contract/devices.js';
@@ -335,7 +336,19 @@ export function commandsAppliedText(applied: CommandsApplied): string {
 }
 
 /** Messages of one channel, oldest first. */
-export function deviceMessagesText(channel: string, messages: readonly DeviceMessage[]): string {
+/** Messages of one device, or log lines of many. */
+export function logsText(channel: string, found: readonly DeviceMessage[] | LogPage): string {
+  if (!('lines' in found)) return deviceMessagesText(channel, found);
+  const rows = found.lines.map(({ at, device, level, message, code }) => [
+    ...[minute(at), device, level, cutShort(code === undefined ? message : `${message} (${code})`, 100)],
+  ]);
+  const none =
+    found.next === null ? 'No matching log lines in this time.' : 'No matching lines on this page.';
+  const text = table(['time (UTC)', 'device', 'level', 'message'], rows, none);
+  return found.next === null ? text : `${text}\n${dim(`more with --after ${found.next}`)}`;
+}
+
+function deviceMessagesText(channel: string, messages: readonly DeviceMessage[]): string {
   const rows = messages.map(({ at, stream, payload }) => {
     const { seq: _seq, t: _t, level, message, ...rest } = payload;
     const said = typeof message === 'string' ? message : dataText(rest);

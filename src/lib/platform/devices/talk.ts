@@ -1,7 +1,17 @@
 import type { Logger } from 'pino';
-import type { DeviceHistoryEntry, DeviceMessage, DeviceMessagesQuery } from '../../api/contract/devices.js';
+import type * as z from 'zod';
+import {
+  type DeviceHistoryEntry,
+  type DeviceMessage,
+  type DeviceMessagesQuery,
+  type LogLine,
+  type LogPage,
+  type LogQuery,
+  logLevels,
+} from '../../api/contract/devices.js';
 import { numberOf, type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
+import type { logSchema } from '../../device/protocol/control.js';
 import { settle } from '../events/events.js';
 import type { Entry } from '../journal/entry.js';
 import type { Take } from '../journal/takes.js';
@@ -109,6 +119,50 @@ export async function deviceMessages(
     found.push(...own.slice(-limit));
   }
   return { messages: found.sort((a, b) => a.at - b.at).slice(-limit) };
+}
+
+/** Number of lines read at once, and for one page. A page ends early if few lines match, so that it never takes long. */
+const [linesAtOnce, linesPerPage] = [500, 20_000];
+
+/**
+ * Log lines that match, newest first.
+ * @param devices absent = of all devices, including removed ones
+ * @throws AIOT_REQUEST_INVALID
+ */
+export async function searchLogs(
+  telemetry: Pick<Telemetry, 'logs'>,
+  { limit, after, level, contains, since }: Omit<LogQuery, 'selector'>,
+  devices: ReadonlySet<string> | undefined,
+  now: number,
+): Promise<LogPage> {
+  if (after !== undefined && !/^\d{1,15}$/.test(after))
+    throw new AiotError('AIOT_REQUEST_INVALID', 'after: expected the `next` value of a page of log lines');
+  const earliest = since ?? now - usualSpanMs;
+  const text = contains?.toLowerCase();
+  const lines: LogLine[] = [];
+  let position = after;
+  for (let read = 0; read < linesPerPage; read += linesAtOnce) {
+    // A device's clock may be behind, so an additional hour is read, and then filtered by arrival time.
+    const page = { after: position, from: earliest - usualSpanMs, limit: linesAtOnce };
+    const found = await telemetry.logs(page);
+    for (const { entry, position: at } of found) {
+      position = at;
+      if (!entry || entry.at < earliest || devices?.has(entry.device) === false) continue;
+      const line = lineOf(entry);
+      if (logLevels.indexOf(line.level) < logLevels.indexOf(level)) continue;
+      if (text !== undefined && !`${line.message} ${line.code ?? ''}`.toLowerCase().includes(text)) continue;
+      lines.push(line);
+      if (lines.length === limit) return { lines, next: at };
+    }
+    if (found.length < linesAtOnce) return { lines, next: null };
+  }
+  return { lines, next: position ?? null };
+}
+
+/** The payload was checked when it arrived. */
+function lineOf({ at, device, payload }: Entry): LogLine {
+  const { t: _t, level, message, code, ...fields } = payload as z.output<typeof logSchema>;
+  return { at, device, level, message, ...(code === undefined ? {} : { code }), fields };
 }
 
 async function streamNames(telemetry: Telemetry): Promise<string[]> {

@@ -192,6 +192,7 @@ const nouns: Record<string, ScopeNoun> = {
     groups: 'devices',
     attention: 'devices',
     crashes: 'devices',
+    logs: 'devices',
     'remote-sessions': 'devices',
     commands: 'devices',
     settings: 'devices',

@@ -31,6 +31,7 @@ const tagged: Record<string, string> = {
     groups: 'devices',
     attention: 'devices',
     crashes: 'devices',
+    logs: 'devices',
     'remote-sessions': 'devices',
     alarms: 'devices',
     broker: 'devices',

@@ -168,6 +168,9 @@ interface TableOptions {
   failed?: (error: unknown) => void;
 }
 
+/** Times before this one, in 2001, are those of devices whose clock is not set; ms since 1970. */
+const clockSet = 1e12;
+
 /**
  * Telemetry in tables of SQLite or PostgreSQL. Messages that arrive during a transaction form the next one, so that one commit makes many messages
  * durable.
@@ -275,6 +278,17 @@ export class TableTelemetry implements Telemetry {
         }
       }
     }
+  }
+
+  async logs({ after, from, limit }: { after?: string | undefined; from: number; limit: number }) {
+    // The `+` keeps the database from reading all newer telemetry in the order of ids. It sorts only the lines of logs instead.
+    const rows = await this.tables.rows<MessageRow>(
+      `SELECT "id", ${this.content()} FROM "telemetryMessages" WHERE "take" IN
+       (SELECT k."id" FROM "telemetryTakes" AS k WHERE k."channel" = 'log' AND k."counts" <> '{}')
+       AND ("t" >= $1 OR "t" < ${clockSet}) AND "id" < $2 ORDER BY +"id" DESC LIMIT $3`,
+      [from, after === undefined ? Number.MAX_SAFE_INTEGER : Number(after), limit],
+    );
+    return rows.map((row) => ({ entry: entryOf(row), position: String(row.id) }));
   }
 
   async live(name: string, version: number) {

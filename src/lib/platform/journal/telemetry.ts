@@ -52,6 +52,15 @@ export interface Telemetry {
    * @param lost called with each damaged message, which is skipped
    */
   read(key: TakeKey, span?: Span, lost?: (message: LostMessage) => void): AsyncGenerator<Entry>;
+  /**
+   * Log lines of all devices in order of arrival, newest first.
+   * @param page `after`: position of the last line of the previous page; `from`: earliest time by the devices' clocks, ms since 1970; lines of devices without a clock are included
+   */
+  logs(page: {
+    after?: string | undefined;
+    from: number;
+    limit: number;
+  }): Promise<{ entry: Entry | null; position: string }[]>;
   /** Resolves when all damage found during reads has been examined and recorded. */
   settled(): Promise<void>;
   /** Counts of a model's predictions. */

@@ -5,7 +5,7 @@ import type { ProvisionReply } from '../../../api/fields.js';
 import { AiotError, hasCode } from '../../../core/errors.js';
 import { type Reach, requireInReach } from '../../access/reach.js';
 import type { Enrolled } from '../../devices/enrolment.js';
-import { deviceHistory, deviceMessages, type LiveHub } from '../../devices/talk.js';
+import { deviceHistory, deviceMessages, type LiveHub, searchLogs } from '../../devices/talk.js';
 import type { Entry } from '../../journal/entry.js';
 import { checkRevision, giveRevision } from '../etags.js';
 import { idempotencyKeyOf } from '../idempotency.js';
@@ -208,12 +208,16 @@ const heartbeatMs = 15_000;
 
 /** Devices' live and past messages. */
 export const talkRoutes: Routes =
-  ({ devices, live, now, telemetry }) =>
+  ({ devices, fleet, live, now, telemetry }) =>
   async (app) =>
     serve(app, contract.talk, {
       messages: async ({ params: { name }, query }) => {
         devices.record(name);
         return deviceMessages(telemetry, name, query, now());
+      },
+      logs: ({ query: { selector, ...query }, user }) => {
+        const chosen = fleet.chosen(selector, reachFor(user));
+        return searchLogs(telemetry, query, chosen && new Set(chosen), now());
       },
       live: ({ params: { name }, user }, reply) => {
         devices.record(name);
