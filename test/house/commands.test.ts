@@ -74,11 +74,14 @@ describe('every command', () => {
       const paged = 'after' in flags && 'limit' in flags;
       const lists = id.endsWith(' list') || paged || /^(device history|board ports)$/.test(id);
       if (!lists || ofOne.has(id) || !command.result) return [];
-      const { type, properties = {} } = z.toJSONSchema(command.result, { unrepresentable: 'any' }) as Shape;
-      if (type === 'array') return [];
-      const [noun, cursor, ...more] = Object.keys(properties);
-      const page = properties[noun ?? '']?.type === 'array' && cursor === 'next' && more.length === 0;
-      return page ? [] : [`prints ${type} {${Object.keys(properties).join(', ')}}`];
+      const shape = z.toJSONSchema(command.result, { unrepresentable: 'any' }) as Shape & { anyOf?: Shape[] };
+      // A result that depends on the arguments is a list in each case.
+      return (shape.anyOf ?? [shape]).flatMap(({ type, properties = {} }) => {
+        if (type === 'array') return [];
+        const [noun, cursor, ...more] = Object.keys(properties);
+        const page = properties[noun ?? '']?.type === 'array' && cursor === 'next' && more.length === 0;
+        return page ? [] : [`prints ${type} {${Object.keys(properties).join(', ')}}`];
+      });
     });
     expect(found).toEqual([]);
   });
