@@ -184,6 +184,53 @@ describe('a rollout of settings', () => {
     expect((await devicesOf(now.id))['pump-3']).toBe('withdrawn AIOT_SETTINGS_CHANGED');
   });
 
+  it('restores the settings that nobody has changed, even if a user has changed others of the same rollout', async () => {
+    await own.client.settings.change('pump-1', { set: { rpm: 700, site: 'north' } });
+    await connect({}, ['pump-1', 'pump-2']);
+    const change = { set: { rpm: 1200, report: { everyS: 5 } }, unset: ['site'] };
+    const { id } = await start({ waves: ['100%'] }, change, 'name=pump-1 or name=pump-2');
+    await expect.poll(() => stateOf(id), waitLong).toBe('done');
+    await own.client.settings.change('pump-1', { set: { report: { everyS: 9 } } });
+    await own.client.rollouts.rollback(id);
+    await expect.poll(() => stateOf(id), waitLong).toBe('rolledBack');
+    expect(await ownOf('pump-1')).toEqual({ rpm: 700, site: 'north', report: { everyS: 9 } });
+    expect(await ownOf('pump-2')).toEqual({});
+    of('pump-2').isSlow = true;
+    const open = await start({ waves: ['100%'] }, change, 'name=pump-2');
+    await expect.poll(() => ownOf('pump-2'), waitLong).toEqual({ rpm: 1200, report: { everyS: 5 } });
+    // A user's change withdraws the device, with the rollout's other values.
+    await own.client.settings.change('pump-2', { set: { rpm: 640 } });
+    await expect
+      .poll(async () => (await devicesOf(open.id))['pump-2'], waitLong)
+      .toBe('withdrawn AIOT_SETTINGS_CHANGED');
+    await expect.poll(() => ownOf('pump-2'), waitLong).toEqual({ rpm: 640 });
+  });
+
+  it('fails on a device whose former values have become invalid', async () => {
+    await own.client.settings.change('pump-1', { set: { rpm: 700 } });
+    await connect({}, ['pump-1']);
+    const { id } = await start({ waves: ['100%'] }, undefined, 'name=pump-1');
+    await expect.poll(() => stateOf(id), waitLong).toBe('done');
+    const { rpm } = pumpSchema.properties;
+    const narrower = {
+      ...pumpSchema,
+      properties: { ...pumpSchema.properties, rpm: { ...rpm, minimum: 800 } },
+    };
+    const apply = (schema: object) =>
+      own.client.settings.apply({ project: 'pumps', settings: [{ type: 'pump', schema }] });
+    await apply(narrower);
+    try {
+      await own.client.rollouts.rollback(id);
+      await expect
+        .poll(async () => (await devicesOf(id))['pump-1'], waitLong)
+        .toBe('failed AIOT_SETTINGS_INVALID');
+      expect((await own.client.settings.of('pump-1')).values).toMatchObject({ rpm: 1200 });
+    } finally {
+      await own.client.settings.change('pump-1', { set: { rpm: 900 } });
+      await apply(pumpSchema);
+    }
+  });
+
   it('takes its values back from devices that have not reported them when it is paused or aborted', async () => {
     await connect({}, ['pump-1']);
     of('pump-1').isSlow = true;
@@ -275,6 +322,28 @@ describe('a rollout of settings', () => {
     await expect(own.client.rollouts.start(request)).rejects.toMatchObject({
       ...{ code: 'AIOT_REQUEST_INVALID', message: expect.stringContaining(message) },
     });
+  });
+
+  it('needs the rights of changing settings, because settings are not signed', async () => {
+    const asked = {
+      releases: [{ kind: 'settings' as const, name: 'pump', change: { set: { rpm: 800 } } }],
+      selector: 'name=pump-1',
+    };
+    const startAs = async (name: string, role: 'ci' | 'operator', scopes?: string[]) => {
+      const { token } = await own.client.tokens.create({ name, role, ...(scopes && { scopes }) });
+      const client = createClient({ url: own.platform.urls.http, ca: own.ca, token });
+      return client.rollouts.start(asked).finally(() => client.close());
+    };
+    await expect(startAs('build', 'ci')).rejects.toMatchObject({
+      code: 'AIOT_NOT_ALLOWED',
+      message: expect.stringContaining('a rollout of settings requires the role operator'),
+    });
+    await expect(startAs('releases', 'operator', ['rollouts:write'])).rejects.toMatchObject({
+      code: 'AIOT_NOT_ALLOWED',
+      message: expect.stringContaining('requires the scope devices:write'),
+    });
+    const { id } = await startAs('both', 'operator', ['rollouts:write', 'devices:write']);
+    expect(await stateOf(id)).toBe('running');
   });
 
   it('concerns only the devices of a limited token, and is forbidden to viewers', async () => {

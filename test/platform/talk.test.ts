@@ -184,6 +184,10 @@ describe('the log lines of many devices', () => {
     const none = await searchLogs(telemetry, { ...query, contains: 'absent' }, undefined, at);
     expect(none).toEqual({ lines: [], next: '980000' });
     expect(read).toBe(20_000);
+    // Older lines than asked for end the search.
+    read = 0;
+    const past = await searchLogs(telemetry, { ...query, since: at + 120_000 }, undefined, at);
+    expect([past, read]).toEqual([{ lines: [], next: null }, 500]);
     const some = await searchLogs(telemetry, query, new Set(['sim-7']), at);
     expect(some.lines).toHaveLength(40);
     expect(some.lines.every(({ device }) => device === 'sim-7')).toBe(true);

@@ -5,6 +5,7 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Entry, TakeKey } from '../../src/lib/platform/journal/entry.js';
 import { lineOf, parseLine } from '../../src/lib/platform/journal/segments.js';
 import { openTelemetry } from '../../src/lib/platform/journal/sqlite.js';
+import { logLinesIn } from '../../src/lib/platform/journal/tables.js';
 import { countEntry, emptyTake, missingIn } from '../../src/lib/platform/journal/takes.js';
 import type { Telemetry } from '../../src/lib/platform/journal/telemetry.js';
 import { fc } from '../support/property.js';
@@ -338,6 +339,24 @@ describe('removal', () => {
     expect(followed).toEqual(upTo(20).map(() => 'r'));
     await again.close();
   });
+});
+
+it('log lines are found by their channel and time, without a look at other telemetry', async () => {
+  const journal = await open();
+  await journal.append(telemetry('a', { seq: 1, recording: 'r', x: 1 }));
+  await journal.close();
+  const { default: Database } = await import('libsql');
+  const tables = new Database(database());
+  const plan = tables
+    .prepare(`EXPLAIN QUERY PLAN ${logLinesIn('"t"').replaceAll(/\$(\d)/g, '?$1')}`)
+    .all(2e12, Number.MAX_SAFE_INTEGER, 500) as { detail: string }[];
+  tables.close();
+  const reads = plan.map(({ detail }) => detail).filter((detail) => detail.includes('telemetryMessages'));
+  expect(reads).toHaveLength(2);
+  for (const read of reads)
+    expect(read).toMatch(
+      /^SEARCH telemetryMessages USING (COVERING )?INDEX telemetryByTime \(take=\? AND t[<>]\?\)$/,
+    );
 });
 
 describe('a journal line', () => {

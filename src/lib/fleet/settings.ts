@@ -145,6 +145,17 @@ export function pathsOf({ set = {}, unset = [] }: SettingsChange): string[] {
   return [...leavesOf(set).map(([path]) => path), ...unset];
 }
 
+/** A change without the paths that `isLeftOut` names. */
+export function withoutPaths(
+  { set = {}, unset = [] }: SettingsChange,
+  isLeftOut: (path: string) => boolean,
+): Required<SettingsChange> {
+  const kept: Values = {};
+  for (const [path, value] of leavesOf(set))
+    if (!isLeftOut(path)) override(kept, nested(path.split('.'), value), '', {}, '');
+  return { set: kept, unset: unset.filter((path) => !isLeftOut(path)) };
+}
+
 /** The change that undoes a change to these values. */
 export function inverseChange(values: Values, change: SettingsChange): Required<SettingsChange> {
   const set: Values = {};

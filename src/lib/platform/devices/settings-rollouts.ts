@@ -8,7 +8,13 @@ import type {
   RolloutState,
   Wish,
 } from '../../fleet/rollout/types.js';
-import { changedSettings, inverseChange, pathsOf, type SettingsChange } from '../../fleet/settings.js';
+import {
+  changedSettings,
+  inverseChange,
+  pathsOf,
+  type SettingsChange,
+  withoutPaths,
+} from '../../fleet/settings.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import type { DesiredStates } from './desired.js';
@@ -78,8 +84,14 @@ export class SettingsRollouts {
     const isOpen = state === 'pending' || state === 'offered' || state === 'restoring';
     if (!isOpen && (state !== 'committed' || head.waves[wave]?.state === 'passed')) return null;
     const settings = this.parts.devices.find(name)?.settings;
-    const edit = isOpen ? editOf(settings, paths, head.created) : null;
-    if (edit) return { type: 'changed', device: name, ...edit };
+    const edits = isOpen ? editsOf(settings, head.created) : [];
+    const edit = edits.find((each) => paths.some((path) => overlap(each.path, path)));
+    // A rollback still restores the settings that nobody has changed since.
+    if (
+      edit &&
+      (state !== 'restoring' || paths.every((path) => edits.some((each) => overlap(each.path, path))))
+    )
+      return { type: 'changed', device: name, ...edit };
     const deployed = settings?.deployed;
     if (state === 'restoring' && deployed?.rollout !== head.id) return { type: 'superseded', device: name };
     if (deployed?.wish !== wishOf(head.id, offer)) return null;
@@ -112,8 +124,8 @@ export class SettingsRollouts {
   }
 
   /**
-   * Writes the settings for the offers, withdrawals and rollbacks of a step within its transaction. A device whose settings a user has
-   * changed since the rollout started keeps them. Call only from a task passed to `Devices.inTurn`.
+   * Writes the settings for the offers, withdrawals and rollbacks of a step within its transaction. Settings that a user has changed on a
+   * device since the rollout started are kept. Call only from a task passed to `Devices.inTurn`.
    * @returns the changes: pass them to `written` once the transaction is committed
    */
   async write(head: RolloutHead, wishes: readonly Wish[], store: Store): Promise<DeviceUpdate[]> {
@@ -152,22 +164,24 @@ export class SettingsRollouts {
   ): { settings: StoredSettings; change: SettingsChange | null } | null {
     const before = device.settings ?? { own: {}, wanted: null };
     const { deployed, ...rest } = before;
-    const isEdited = editOf(before, pathsIn(head), head.created) !== null;
+    const edits = editsOf(before, head.created);
+    const isEdited = (path: string) => edits.some((edit) => overlap(edit.path, path));
     if (release === null) {
       if (deployed?.wish !== wish || deployed.isBack) return null;
-      if (isEdited || deployed.problem) return { settings: rest, change: null };
-      return {
-        settings: this.changed(device, rest, deployed.back, definition).settings,
-        change: deployed.back,
-      };
+      const back = withoutPaths(deployed.back, isEdited);
+      if (deployed.problem || pathsOf(back).length === 0) return { settings: rest, change: null };
+      return { settings: this.changed(device, rest, back, definition).settings, change: back };
     }
-    if (isEdited || release.kind !== 'settings') return null;
+    if (release.kind !== 'settings') return null;
     if (release.change === null) {
       if (deployed?.rollout !== head.id) return null;
-      const back = deployed.isBack ? {} : deployed.back;
-      const { settings } = this.changed(device, rest, back, definition);
-      return { settings: { ...settings, deployed: { ...deployed, wish, isBack: true } }, change: back };
+      const { problem: _, ...former } = deployed;
+      const back = deployed.isBack ? {} : withoutPaths(deployed.back, isEdited);
+      const { settings, problem } = this.changed(device, rest, back, definition);
+      const restored = { ...former, wish, isBack: true, ...(problem === null ? {} : { problem }) };
+      return { settings: { ...settings, deployed: restored }, change: back };
     }
+    if (pathsIn(head).some(isEdited)) return null;
     const back = inverseChange(before.own, release.change);
     const { settings, problem } = this.changed(device, rest, release.change, definition);
     if (problem !== null) {
@@ -202,18 +216,17 @@ function pathsIn({ releases }: RolloutHead): string[] {
   return release?.change ? pathsOf(release.change) : [];
 }
 
-/** The newest change by a user, since a time, of one of these settings, of a part of it, or of an object around it. */
-function editOf(
+/** The changes by users since a time. */
+function editsOf(
   settings: StoredSettings | null | undefined,
-  paths: readonly string[],
   since: number,
-): { path: string; who: string } | null {
-  for (const [path, { at, who }] of Object.entries(settings?.edits ?? {})) {
-    if (at >= since && paths.some((each) => overlap(each, path))) return { path, who };
-  }
-  return null;
+): { path: string; who: string }[] {
+  return Object.entries(settings?.edits ?? {}).flatMap(([path, { at, who }]) =>
+    at >= since ? { path, who } : [],
+  );
 }
 
+/** Whether one setting is the other, a part of it, or an object around it. */
 function overlap(a: string, b: string): boolean {
   return a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);
 }

@@ -124,6 +124,9 @@ export async function deviceMessages(
 /** Number of lines read at once, and for one page. A page ends early if few lines match, so that it never takes long. */
 const [linesAtOnce, linesPerPage] = [500, 20_000];
 
+/** How much later a line may be stored than one that arrived after it, ms. */
+const overtakingMs = 60_000;
+
 /**
  * Log lines that match, newest first.
  * @param devices absent = of all devices, including removed ones
@@ -147,7 +150,10 @@ export async function searchLogs(
     const found = await telemetry.logs(page);
     for (const { entry, position: at } of found) {
       position = at;
-      if (!entry || entry.at < earliest || devices?.has(entry.device) === false) continue;
+      if (!entry) continue;
+      // Lines are stored in the order of their arrival, except that writers may overtake each other.
+      if (entry.at < earliest - overtakingMs) return { lines, next: null };
+      if (entry.at < earliest || devices?.has(entry.device) === false) continue;
       const line = lineOf(entry);
       if (logLevels.indexOf(line.level) < logLevels.indexOf(level)) continue;
       if (text !== undefined && !`${line.message} ${line.code ?? ''}`.toLowerCase().includes(text)) continue;

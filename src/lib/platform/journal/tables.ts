@@ -172,6 +172,19 @@ interface TableOptions {
 const clockSet = 1e12;
 
 /**
+ * Reads log lines, newest first: from a time, and those of devices without a clock; below an id; at most this number. An OR of the times, or an
+ * id without `+`, would make SQLite read all telemetry in the order of ids, instead of the lines by time.
+ */
+export function logLinesIn(content: string): string {
+  const lines = (when: string) =>
+    `SELECT "id", ${content} FROM "telemetryMessages" WHERE "take" IN
+     (SELECT k."id" FROM "telemetryTakes" AS k WHERE k."channel" = 'log' AND k."counts" <> '{}')
+     AND ${when} AND +"id" < $2`;
+  return `SELECT * FROM (${lines('"t" >= $1')} UNION ALL ${lines(`"t" < ${clockSet}`)}) AS lines
+    ORDER BY "id" DESC LIMIT $3`;
+}
+
+/**
  * Telemetry in tables of SQLite or PostgreSQL. Messages that arrive during a transaction form the next one, so that one commit makes many messages
  * durable.
  */
@@ -281,13 +294,10 @@ export class TableTelemetry implements Telemetry {
   }
 
   async logs({ after, from, limit }: { after?: string | undefined; from: number; limit: number }) {
-    // The `+` keeps the database from reading all newer telemetry in the order of ids. It sorts only the lines of logs instead.
-    const rows = await this.tables.rows<MessageRow>(
-      `SELECT "id", ${this.content()} FROM "telemetryMessages" WHERE "take" IN
-       (SELECT k."id" FROM "telemetryTakes" AS k WHERE k."channel" = 'log' AND k."counts" <> '{}')
-       AND ("t" >= $1 OR "t" < ${clockSet}) AND "id" < $2 ORDER BY +"id" DESC LIMIT $3`,
-      [from, after === undefined ? Number.MAX_SAFE_INTEGER : Number(after), limit],
-    );
+    const before = after === undefined ? Number.MAX_SAFE_INTEGER : Number(after);
+    const rows = await this.tables.rows<MessageRow>(logLinesIn(this.content()), [
+      ...[Math.max(from, clockSet), before, limit],
+    ]);
     return rows.map((row) => ({ entry: entryOf(row), position: String(row.id) }));
   }
 

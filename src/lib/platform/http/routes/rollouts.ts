@@ -1,6 +1,8 @@
 import type { FastifyRequest } from 'fastify';
+import { atLeast, scopeCovers } from '../../../api/contract/access.js';
 import { contract } from '../../../api/contract/contract.js';
 import { type RolloutCommand, type RolloutNews, rolloutHasEnded } from '../../../api/rollouts/schema.js';
+import { AiotError } from '../../../core/errors.js';
 import { narrowed } from '../../access/reach.js';
 import type { Rollouts } from '../../releases/rollouts.js';
 import type { Routes } from '../parts.js';
@@ -36,7 +38,10 @@ export const rolloutRoutes: Routes =
         return rollouts.devices(request.params.id, request.query);
       },
       plan: ({ body, user }) => rollouts.plan(narrow(body, user), reachFor(user)),
-      start: ({ body, who, user }) => rollouts.start(narrow(body, user), who, reachFor(user)),
+      start: ({ body, who, user }) => {
+        if (body.releases.some(({ kind }) => kind === 'settings')) requireSettingsRights(user);
+        return rollouts.start(narrow(body, user), who, reachFor(user));
+      },
       approve: command('approve'),
       pause: command('pause'),
       resume: command('resume'),
@@ -71,6 +76,21 @@ export const rolloutRoutes: Routes =
       },
     });
   };
+
+/** Settings are not signed like releases, so their rollout needs the same rights as a change of devices' settings. @throws AIOT_NOT_ALLOWED */
+function requireSettingsRights(user: FastifyRequest['user']): void {
+  const what = 'a rollout of settings requires';
+  if (!user || !atLeast(user.role, 'operator'))
+    throw new AiotError(
+      'AIOT_NOT_ALLOWED',
+      `${what} the role operator${user ? `; this token has the role ${user.role}` : ''}`,
+    );
+  if (user.scopes?.some((scope) => scopeCovers(scope, 'devices:write')) === false)
+    throw new AiotError(
+      'AIOT_NOT_ALLOWED',
+      `${what} the scope devices:write; this token has ${user.scopes.join(', ')}`,
+    );
+}
 
 /** A rollout's state, with the first 1000 of its devices; clients request the other devices separately. */
 async function everything(rollouts: Rollouts, id: string): Promise<RolloutNews> {
