@@ -216,7 +216,7 @@ describe('a rollout of settings', () => {
       ...pumpSchema,
       properties: { ...pumpSchema.properties, rpm: { ...rpm, minimum: 800 } },
     };
-    const apply = (schema: object) =>
+    const apply = (schema: Record<string, unknown>) =>
       own.client.settings.apply({ project: 'pumps', settings: [{ type: 'pump', schema }] });
     await apply(narrower);
     try {
