@@ -6,6 +6,7 @@ converted to float. index.json lists all tests with their operators, and the rea
 onnx_models.py networks FOLDER: networks as exported by PyTorch, and scikit-learn's estimators converted by skl2onnx.
 onnx_models.py keras FOLDER LIBRARIES: Keras models converted by tf2onnx, in TensorFlow's environment; LIBRARIES is the folder of the onnx
 package.
+onnx_models.py choices FOLDER: networks that compare values, and choose by the result.
 onnx_models.py ends FOLDER: networks with several inputs and outputs.
 onnx_models.py quantized FOLDER LIBRARIES: networks quantized with ONNX Runtime's static quantization, in the formats QDQ and QOperator;
 LIBRARIES is the folder of the ml_dtypes package, which it imports.
@@ -461,6 +462,54 @@ def text_networks():
     yield n.save("counts")
 
 
+def choice_networks():
+    """Networks that compare values, and choose by the result."""
+    real = onnx.TensorProto.FLOAT
+    number = lambda n, value: n.constant(np.float32(value))
+    # Causal attention: PyTorch replaces the scores of later steps by minus infinity.
+    n = Net([1, 6, 8])
+    query, key = n.add("MatMul", "x", n.weight(8, 8)), n.add("Transpose", n.add("MatMul", "x", n.weight(8, 8)), perm=[0, 2, 1])
+    scores = n.add("Mul", n.add("MatMul", query, key), number(n, 8**-0.5))
+    later = n.constant(np.triu(np.ones((1, 6, 6), bool), 1))
+    weights = n.add("Softmax", n.add("Where", later, number(n, -np.inf), scores), axis=-1)
+    n.add("MatMul", weights, "x"), n.add("MatMul", n.last, n.weight(8, 3))
+    yield n.save("causal-attention")
+    # A mask that depends on the data: steps whose first value is negative are ignored.
+    n = Net([1, 6, 8])
+    first = n.add("Slice", "x", n.ints(0), n.ints(1), n.ints(2))
+    used = n.add("GreaterOrEqual", first, number(n, 0))
+    kept = n.add("Where", used, n.add("MatMul", "x", n.weight(8, 8)), number(n, 0))
+    count = n.add("Max", n.add("ReduceSum", n.add("Cast", used, to=real), n.ints(1), keepdims=1), number(n, 1))
+    n.add("Div", n.add("ReduceSum", kept, n.ints(1), keepdims=1), count), n.add("Flatten"), n.dense(3, 8)
+    yield n.save("masked-mean")
+    # A piecewise function of an image's channels, with conditions that are combined.
+    n = Net([1, 3, 6, 6])
+    a, b = n.conv(4, 3, (3, 3), pads=[1, 1, 1, 1]), n.conv(4, 3, (1, 1), x="x")
+    either = n.add("Or", n.add("Less", a, b), n.add("Not", n.add("LessOrEqual", a, n.weight(4, 1, 1))))
+    both = n.add("And", either, n.add("Greater", b, number(n, -0.2)))
+    one = n.add("Xor", either, n.add("Cast", n.add("Relu", b), to=onnx.TensorProto.BOOL))
+    chosen = n.add("Where", both, a, n.add("Where", one, n.add("Mul", b, number(n, 0.5)), n.add("Sign", a)))
+    n.add("GlobalAveragePool", chosen), n.add("Flatten"), n.dense(3, 4)
+    yield n.save("piecewise")
+    # The vector of the class with the largest value.
+    n = Net([1, 10], 18)
+    best = n.add("ArgMax", n.dense(7, 10), axis=1, keepdims=0)
+    n.add("Gather", n.weight(7, 5), best, axis=0), n.add("Celu", alpha=0.7), n.dense(3, 5), n.add("Mish")
+    yield n.save("class-vector")
+    # Positions along the channels of an image, and the parts of a window before its smallest value.
+    n = Net([1, 3, 5, 7])
+    places = n.add("Cast", n.add("ArgMax", n.conv(4, 3, (3, 3), pads=[1, 1, 1, 1]), axis=1), to=real)
+    least = n.add("ArgMin", n.add("ReduceMean", "x", axes=[1, 2], keepdims=0), axis=1, keepdims=1)
+    before = n.add("Less", n.constant(np.arange(7)[None]), least)
+    n.add("Mul", places, n.add("Cast", before, to=real)), n.add("ReduceMean", n.last, axes=[2], keepdims=0), n.add("Flatten"), n.dense(2, 7)
+    yield n.save("positions")
+    # The similarity to three vectors, and its smooth maximum.
+    n = Net([1, 6, 8], 18)
+    n.add("Mul", n.add("LpNormalization", "x", axis=2), n.add("LpNormalization", "x", axis=1, p=1))
+    n.add("MatMul", n.last, n.weight(8, 3)), n.add("ReduceLogSumExp", n.last, n.ints(1), keepdims=0), n.add("ReduceLogSum", n.add("Exp"), keepdims=1)
+    yield n.save("smooth-maximum")
+
+
 def several_ends():
     n = Net([1, 3, 12, 12])
     n.conv(8, 3, (3, 3), pads=[1, 1, 1, 1], strides=[2, 2]), n.norm(8), n.add("Relu")
@@ -689,6 +738,7 @@ def magika():
 made = {
     "nodes": nodes,
     "networks": lambda: [*torch_networks(), *text_networks(), *estimators()],
+    "choices": lambda: list(choice_networks()),
     "ends": lambda: list(several_ends()),
     "quantized": lambda: list(quantized_networks()),
     "keras": keras_models,

@@ -28,13 +28,14 @@ export type Value = Constant | Activation;
 /** Maximum number of operators, which limits the duration of an import. Unrolled recurrent layers have many. */
 export const mostOperators = 10_000;
 
-/** Operators on int32, apart from GATHER, CAST and comparisons. */
+/** Operators on int32 or bool, apart from GATHER, CAST, SELECT_V2, comparisons and logic. */
 const indexOperators: readonly Operator['op'][] = [
   'ADD',
   'CONCATENATION',
   'RESHAPE',
   'SLICE',
   'STRIDED_SLICE',
+  'SUB',
 ];
 
 /** Maximum number of inputs for one CONCATENATION. */
@@ -122,7 +123,7 @@ export class OnnxMaker extends GraphMaker {
     return before ? this.typeOfValue(before) : this.typeOf(tensor);
   }
 
-  /** Type of a computed tensor; int32 for a model's indices, and bool for comparisons of these. */
+  /** Type of a computed tensor; int32 for a model's indices, and bool for comparisons. */
   typeOf(tensor: number): Tensor['type'] {
     return this.tensors[tensor]!.type;
   }
@@ -140,6 +141,7 @@ export class OnnxMaker extends GraphMaker {
     });
     if (op === 'CAST') return (options as { outDataType?: Tensor['type'] }).outDataType ?? 'float32';
     if (op === 'GATHER') return this.typeOf(inputs[0]!);
+    if (op === 'SELECT_V2') return this.typeOf(inputs[1]!);
     if (!taken.some((type) => type === 'int32' || type === 'bool')) return yields ?? 'float32';
     if (yields !== undefined) return yields;
     if (indexOperators.includes(op) && !taken.includes('float32')) return taken[0]!;
@@ -167,6 +169,16 @@ export class OnnxMaker extends GraphMaker {
     const own = shape.length === 0 ? [1] : [...shape];
     const index = this.floats(data instanceof Float32Array ? data : Float32Array.from(data), own);
     made.set(shape.join(), index);
+    return index;
+  }
+
+  /** Adds a constant of truth values. */
+  truths({ data, shape }: Constant): number {
+    this.reserve(data.length);
+    const index = this.integers([], [0]);
+    const bytes = Uint8Array.from(data, (value) => (value === 0 ? 0 : 1));
+    const own = shape.length === 0 ? [1] : [...shape];
+    this.tensors[index] = { ...this.tensors[index]!, shape: own, type: 'bool', data: bytes };
     return index;
   }
 

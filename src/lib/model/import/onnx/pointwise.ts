@@ -1,9 +1,8 @@
 import { elementCount, type OperatorName } from '../../../formats/tflite/graph.js';
 import { malformed, unsupported } from '../errors.js';
 import type { Lower, NodeCall } from './call.js';
-import { type Constant, constantOf, elementTypeOf, isReal } from './constants.js';
+import { type Constant, constantOf } from './constants.js';
 import type { Activation, OnnxMaker, Value } from './maker.js';
-import { broadcastShape } from './node.js';
 
 type Unary = 'RELU' | 'RELU6' | 'TANH' | 'LOGISTIC';
 
@@ -50,53 +49,14 @@ const one =
   (call) =>
     unary(call.maker, op, call.x());
 
-/** Operators that have no effect during inference. */
-const same: Lower = (call) => {
-  call.onlyFirst();
-  if (call.op === 'Dropout' && call.optional(2, 'training mode')?.data[0])
+/** A Dropout has no effect during inference, and its mask is true everywhere. */
+const dropout: Lower = (call) => {
+  if (call.optional(2, 'training mode')?.data[0])
     throw unsupported(call.where, 'it is in training mode', 'export the model for inference (model.eval())');
-  return call.value(0);
-};
-
-/** Activations are float32, int32 for indices, or bool for comparisons of indices. */
-const cast: Lower = (call) => {
-  const type = elementTypeOf(call.attributes.integer('to', 1), call.where);
-  const { maker } = call;
   const x = call.value(0);
-  if (x.kind === 'constant' && isReal(type)) return x;
-  const from = x.kind === 'constant' ? undefined : maker.typeOfValue(x);
-  const to = isReal(type) ? 'float32' : type === 'int32' || type === 'int64' ? 'int32' : undefined;
-  if (to !== undefined && to === from) return x;
-  if (x.kind === 'activation' && to !== undefined && (from === 'int32' || from === 'bool'))
-    return maker.each(x, (tensor) =>
-      maker.op('CAST', [tensor], maker.shape(tensor), { inDataType: from, outDataType: to }),
-    );
-  throw unsupported(
-    call.where,
-    `a conversion of computed values to ${type} is not supported`,
-    'keep float values',
-  );
-};
-
-/** The type is that of the other input. The model computes that input, so the type is float32. */
-const castLike: Lower = (call) => {
-  const x = call.value(0);
-  return x.kind === 'constant' ? constantOf('float32', x.shape, x.data) : x;
-};
-
-/** Equal of indices with indices or constants. Its result can only be converted, as in a one-hot encoding. */
-const equal: Lower = (call) => {
-  const { maker, where } = call;
-  const [a, b] = [call.value(0), call.value(1)];
-  const shape = broadcastShape(a.shape, b.shape, where);
-  const tensors = [a, b].map((value) => {
-    if (value.kind === 'activation') return maker.inFileOrder(value);
-    maker.budget.spend(value.shape, where);
-    return maker.integers([...value.data], [...value.shape]);
-  });
-  const whole = tensors.every((tensor) => maker.typeOf(tensor) === 'int32');
-  if (!whole) throw unsupported(where, 'a comparison of computed float values is not supported');
-  return maker.plain(maker.op('EQUAL', tensors, shape, {}), shape);
+  if (call.outputs.length === 1) return x;
+  call.maker.budget.spend(x.shape, call.where);
+  return [x, constantOf('bool', x.shape, new Float32Array(elementCount(x.shape)).fill(1))];
 };
 
 const arithmetic =
@@ -251,6 +211,18 @@ function scaledElu(maker: OnnxMaker, x: Activation, alpha: number, gamma: number
   return maker.two('ADD', gamma === 1 ? right : maker.two('MUL', right, scalar(gamma)), left);
 }
 
+/** relu(x) + α (exp(min(x, 0) / α) − 1) */
+const celu: Lower = (call) => {
+  const { maker } = call;
+  const x = call.x();
+  const alpha = call.attributes.float('alpha', 1);
+  const below = negated(maker, unary(maker, 'RELU', negated(maker, x)));
+  const scaled = alpha === 1 ? below : maker.two('MUL', below, scalar(1 / alpha));
+  const curve = maker.two('SUB', plainUnary(maker, 'EXP', scaled), scalar(1));
+  const left = alpha === 1 ? curve : maker.two('MUL', curve, scalar(alpha));
+  return maker.two('ADD', unary(maker, 'RELU', x), left);
+};
+
 const power: Lower = (call) => {
   const { maker } = call;
   const x = call.x();
@@ -273,13 +245,11 @@ const named =
     plainUnary(call.maker, op, call.x());
 
 /** ln(1 + eˣ) = relu(x) + ln(1 + e^−|x|), which does not overflow. */
-const softplus: Lower = (call) => {
-  const { maker } = call;
-  const x = call.x();
+function smoothRelu(maker: OnnxMaker, x: Activation): Activation {
   const size = maker.two('ADD', unary(maker, 'RELU', x), unary(maker, 'RELU', negated(maker, x)));
   const rest = maker.two('ADD', plainUnary(maker, 'EXP', negated(maker, size)), scalar(1));
   return maker.two('ADD', unary(maker, 'RELU', x), plainUnary(maker, 'LOG', rest));
-};
+}
 
 const softsign: Lower = (call) => {
   const { maker } = call;
@@ -331,15 +301,13 @@ const gelu: Lower = (call) => {
 export const pointwiseRows: Readonly<Record<string, Lower>> = {
   Abs: absolute,
   Add: arithmetic('ADD'),
-  Cast: cast,
-  CastLike: castLike,
   Ceil: named('CEIL'),
+  Celu: celu,
   Clip: clip,
   Cos: named('COS'),
   Div: divide,
-  Dropout: same,
+  Dropout: dropout,
   Elu: elu,
-  Equal: equal,
   Erf: (call) => call.maker.each(call.x(), (tensor) => call.maker.erf(tensor)),
   Exp: named('EXP'),
   Floor: named('FLOOR'),
@@ -352,10 +320,14 @@ export const pointwiseRows: Readonly<Record<string, Lower>> = {
       call.attributes.float('beta', 0.5),
     ),
   HardSwish: hardSwish,
-  Identity: same,
+  Identity: (call) => call.value(0),
   LeakyRelu: leakyRelu,
   Log: named('LOG'),
   LogSoftmax: shares('LOG_SOFTMAX'),
+  Mish: (call) => {
+    const x = call.x();
+    return call.maker.two('MUL', x, unary(call.maker, 'TANH', smoothRelu(call.maker, x)));
+  },
   Max: folded(maximum),
   Mean: folded(
     (maker, a, b) => maker.two('ADD', a, b),
@@ -379,7 +351,7 @@ export const pointwiseRows: Readonly<Record<string, Lower>> = {
   Sigmoid: one('LOGISTIC'),
   Sin: named('SIN'),
   Softmax: shares('SOFTMAX'),
-  Softplus: softplus,
+  Softplus: (call) => smoothRelu(call.maker, call.x()),
   Softsign: softsign,
   Sqrt: named('SQRT'),
   Sub: arithmetic('SUB'),

@@ -5,7 +5,7 @@ import { type Constant, integers, listIn } from './constants.js';
 import { flattened, permutationOf, shapeSlice, splitSizes, squeezed, unsqueezed } from './fold.js';
 import { type Activation, identity, type OnnxMaker } from './maker.js';
 import { axisIn, broadcastShape, reshapeTarget, slicedAxes } from './node.js';
-import { negated, plainUnary, scalar, unary } from './pointwise.js';
+import { negated, plainBinary, plainUnary, scalar, unary } from './pointwise.js';
 import { sliced } from './windows.js';
 
 const reshape: Lower = (call) => {
@@ -345,6 +345,31 @@ const length: Reduce = (call, x, axes, keep) => plainUnary(call.maker, 'SQRT', s
 const least: Reduce = ({ maker }, x, axes, keep) =>
   negated(maker, reduced(maker, 'REDUCE_MAX', negated(maker, x), axes, keep));
 
+const logOfSum: Reduce = (call, x, axes, keep) => plainUnary(call.maker, 'LOG', sum(call, x, axes, keep));
+
+/** The largest value is subtracted before EXP, which would overflow, and added to the result. */
+const logOfExponentials: Reduce = (call, x, axes, keep) => {
+  const { maker } = call;
+  const most = reduced(maker, 'REDUCE_MAX', x, axes, true);
+  const rest = plainUnary(maker, 'EXP', maker.two('SUB', x, most));
+  const y = maker.two('ADD', plainUnary(maker, 'LOG', sum(call, rest, axes, true)), most);
+  return keep
+    ? y
+    : maker.reshaped(
+        y,
+        x.shape.filter((_, k) => !axes.includes(k)),
+      );
+};
+
+/** Divides by the sum of absolute values, or by the length, along one axis. */
+const normalized: Lower = (call) => {
+  const x = call.x();
+  const p = call.attributes.integer('p', 2);
+  if (p !== 1 && p !== 2) throw unsupported(call.where, `its p is ${p}, expected 1 or 2`);
+  const axis = axisIn(call.attributes.integer('axis', -1), x.shape.length, call.where);
+  return plainBinary(call.maker, 'DIV', x, (p === 1 ? absolutes : length)(call, x, [axis], true));
+};
+
 const shapeOf: Lower = (call) => integers(shapeSlice(call.x().shape, call.attributes));
 
 const size: Lower = (call): Constant => ({ ...integers([elementCount(call.x().shape)]), shape: [] });
@@ -389,9 +414,12 @@ export const shapeRows: Readonly<Record<string, Lower>> = {
   Expand: expand,
   Flatten: flatten,
   Gather: gather,
+  LpNormalization: normalized,
   Pad: pad,
   ReduceL1: reduction(absolutes),
   ReduceL2: reduction(length),
+  ReduceLogSum: reduction(logOfSum),
+  ReduceLogSumExp: reduction(logOfExponentials),
   ReduceMax: reduction(({ maker }, x, axes, keep) => reduced(maker, 'REDUCE_MAX', x, axes, keep)),
   ReduceMean: reduction(mean),
   ReduceMin: reduction(least),

@@ -1,6 +1,7 @@
 import { elementCount, type Graph } from '../../../formats/tflite/graph.js';
 import { malformed, unsupported } from '../errors.js';
 import { type Lower, NodeCall } from './call.js';
+import { choiceRows } from './choices.js';
 import { classicRows } from './classic.js';
 import {
   arrayFor,
@@ -59,6 +60,7 @@ export interface OnnxImport {
 
 /** Operators by name, prefixed with the domain if it is not the default one. To add an operator, add a row to its table. */
 const rows: Readonly<Record<string, Lower>> = {
+  ...choiceRows,
   ...classicRows,
   ...linearRows,
   ...normRows,
@@ -73,7 +75,6 @@ const rows: Readonly<Record<string, Lower>> = {
 
 /** Workarounds for unsupported operators, as suggested in errors. */
 const replacements: Readonly<Record<string, string>> = {
-  ArgMax: 'remove it and compare the outputs after the model',
   Einsum: 'use MatMul',
   Loop: 'export the model without loops, with a fixed number of steps',
   NonMaxSuppression: 'export the model up to the node before it',

@@ -1,0 +1,198 @@
+import type { OperatorName } from '../../../formats/tflite/graph.js';
+import { malformed, unsupported } from '../errors.js';
+import type { Lower } from './call.js';
+import { type Constant, constantOf, elementTypeOf, isReal } from './constants.js';
+import { permuted } from './fold.js';
+import type { Activation, OnnxMaker, Value } from './maker.js';
+import { axisIn, broadcastShape } from './node.js';
+import { plainBinary, scalar } from './pointwise.js';
+
+/** Operators that compare, and that choose by the result. Truth values are bool tensors, which only these operators and Cast read. */
+
+type Comparison = 'EQUAL' | 'NOT_EQUAL' | 'GREATER' | 'GREATER_EQUAL' | 'LESS' | 'LESS_EQUAL';
+
+/** A comparison of real numbers, or of indices with indices or constants. */
+const compared =
+  (op: Comparison): Lower =>
+  (call) => {
+    const { maker, where } = call;
+    const [a, b] = [call.value(0), call.value(1)];
+    const types = [a, b].flatMap((value) => (value.kind === 'activation' ? maker.typeOfValue(value) : []));
+    if (types.every((type) => type === 'float32')) return plainBinary(maker, op, a, b);
+    const shape = broadcastShape(a.shape, b.shape, where);
+    const tensors = [a, b].map((value) => {
+      if (value.kind === 'activation') return maker.inFileOrder(value);
+      maker.budget.spend(value.shape, where);
+      return maker.integers([...value.data], [...value.shape]);
+    });
+    if (!tensors.every((tensor) => maker.typeOf(tensor) === 'int32'))
+      throw unsupported(where, 'a comparison of truth values is not supported', 'use And, Or and Not');
+    return maker.plain(maker.op(op, tensors, shape, {}), shape);
+  };
+
+/** All values in one order of stored axes, as tensors that broadcast; constants become tensors of the type that `typed` states. */
+function alike(
+  maker: OnnxMaker,
+  values: readonly Value[],
+  typed: readonly ('float32' | 'bool')[],
+): { tensors: number[]; shape: number[]; order: number[] } {
+  const shape = values.reduce<number[]>((all, each) => broadcastShape(all, each.shape, maker.where), []);
+  const computed = values.filter((value) => value.kind === 'activation');
+  const whole = computed.map((value) => maker.ranked(value, shape.length));
+  const size = (x: Activation) => x.shape.reduce((product, length) => product * length, 1);
+  const [lead] = whole.sort((x, y) => size(y) - size(x));
+  const { order } = maker.settled(lead!);
+  const tensors = values.map((value, place) => {
+    if (value.kind === 'activation') return maker.arranged(maker.ranked(value, shape.length), order).tensor;
+    const full = [...new Array<number>(shape.length - value.shape.length).fill(1), ...value.shape];
+    const moved = permuted({ ...value, shape: full }, order);
+    return typed[place] === 'bool' ? maker.truths(moved) : maker.weights(finite(moved));
+  });
+  return { tensors, shape, order };
+}
+
+/** The largest single-precision number. */
+const largest = (2 - 2 ** -23) * 2 ** 127;
+
+/** Infinities, such as those that hide scores from a Softmax, become the nearest numbers, which files can contain. */
+function finite(constant: Constant): Constant {
+  if (constant.data.every(Number.isFinite)) return constant;
+  return { ...constant, data: constant.data.map((value) => Math.max(-largest, Math.min(largest, value))) };
+}
+
+const logical =
+  (op: 'LOGICAL_AND' | 'LOGICAL_OR'): Lower =>
+  (call) =>
+    joined(call.maker, op, call.value(0), call.value(1));
+
+function joined(maker: OnnxMaker, op: 'LOGICAL_AND' | 'LOGICAL_OR', a: Value, b: Value): Activation {
+  const { tensors, shape, order } = alike(maker, [a, b], ['bool', 'bool']);
+  return maker.stored(maker.op(op, tensors, maker.storedShape({ shape, order }), {}), shape, order);
+}
+
+const inverted = (maker: OnnxMaker, x: Activation) =>
+  maker.each(x, (tensor) => maker.op('LOGICAL_NOT', [tensor], maker.shape(tensor), {}));
+
+/** (a or b) and not (a and b) */
+const exclusive: Lower = (call) => {
+  const { maker } = call;
+  const [a, b] = [call.value(0), call.value(1)];
+  const both = joined(maker, 'LOGICAL_AND', a, b);
+  return joined(maker, 'LOGICAL_AND', joined(maker, 'LOGICAL_OR', a, b), inverted(maker, both));
+};
+
+/** The second input where the first one is true, otherwise the third. */
+const where: Lower = (call) => {
+  const { maker } = call;
+  const values = [call.value(0), call.value(1), call.value(2)];
+  const integer = values
+    .slice(1)
+    .some((value) => value.kind === 'activation' && maker.typeOfValue(value) !== 'float32');
+  if (integer)
+    throw unsupported(call.where, 'a choice between integers is not supported', 'convert them with Cast');
+  const { tensors, shape, order } = alike(maker, values, ['bool', 'float32', 'float32']);
+  return maker.stored(maker.op('SELECT_V2', tensors, maker.storedShape({ shape, order }), {}), shape, order);
+};
+
+const reversed = (maker: OnnxMaker, tensor: number, axis: number) =>
+  maker.op('REVERSE_V2', [tensor, maker.integers([axis])], maker.shape(tensor), {});
+
+/** Positions along one axis, as int32. */
+const position =
+  (op: 'ARG_MAX' | 'ARG_MIN'): Lower =>
+  (call) => {
+    const { maker, attributes } = call;
+    const x = maker.settled(call.x());
+    if (x.shape.length === 0) throw malformed(`${call.where}: expected at least one dimension`);
+    const axis = axisIn(attributes.integer('axis', 0), x.shape.length, call.where);
+    const place = x.order.indexOf(axis);
+    const kept = x.shape.map((size, k) => (k === axis ? 1 : size));
+    const stored = maker.storedShape({ shape: kept, order: x.order });
+    const inner = stored.filter((_, k) => k !== place);
+    const length = inner.length === 0 ? [1] : inner;
+    const best = (from: number) =>
+      maker.op(op, [from, maker.integers([place], [1])], length, { outputType: 'int32' });
+    // Of several equal values, the operator returns the first one.
+    const isLast = attributes.integer('select_last_index', 0) === 1;
+    const found = isLast
+      ? maker.op(
+          'SUB',
+          [maker.integers([x.shape[axis]! - 1]), best(reversed(maker, x.tensor, place))],
+          length,
+          { activation: 'none' },
+        )
+      : best(x.tensor);
+    const y = maker.stored(maker.reshape(found, stored), kept, x.order);
+    if (attributes.integer('keepdims', 1) === 1) return y;
+    return maker.reshaped(
+      y,
+      x.shape.filter((_, k) => k !== axis),
+    );
+  };
+
+/** A truth value as 1 or 0. */
+export function counted(maker: OnnxMaker, test: Activation): Activation {
+  return maker.each(test, (tensor) =>
+    maker.op('CAST', [tensor], maker.shape(tensor), { inDataType: 'bool', outDataType: 'float32' }),
+  );
+}
+
+/** 1 above 0, −1 below, and 0 for 0. */
+const sign: Lower = (call) => {
+  const { maker } = call;
+  const x = call.x();
+  const test = (op: OperatorName) => counted(maker, plainBinary(maker, op, x, scalar(0)));
+  return maker.two('SUB', test('GREATER'), test('LESS'));
+};
+
+/** Activations are float32, int32 for indices, or bool for comparisons. */
+const cast: Lower = (call) => {
+  const type = elementTypeOf(call.attributes.integer('to', 1), call.where);
+  const { maker } = call;
+  const x = call.value(0);
+  if (x.kind === 'constant' && isReal(type)) return x;
+  const from = x.kind === 'constant' ? undefined : maker.typeOfValue(x);
+  const to = isReal(type)
+    ? 'float32'
+    : type === 'int32' || type === 'int64'
+      ? 'int32'
+      : type === 'bool'
+        ? 'bool'
+        : undefined;
+  if (to !== undefined && to === from) return x;
+  if (x.kind === 'activation' && to === 'bool' && from === 'float32')
+    return plainBinary(maker, 'NOT_EQUAL', x, scalar(0));
+  if (x.kind === 'activation' && to !== undefined && to !== 'bool' && (from === 'int32' || from === 'bool'))
+    return maker.each(x, (tensor) =>
+      maker.op('CAST', [tensor], maker.shape(tensor), { inDataType: from, outDataType: to }),
+    );
+  throw unsupported(
+    call.where,
+    `a conversion of computed values to ${type} is not supported`,
+    'keep float values',
+  );
+};
+
+/** The type is that of the other input. The model computes that input, so the type is float32. */
+const castLike: Lower = (call): Value => {
+  const x: Constant | Activation = call.value(0);
+  return x.kind === 'constant' ? constantOf('float32', x.shape, x.data) : x;
+};
+
+export const choiceRows: Readonly<Record<string, Lower>> = {
+  And: logical('LOGICAL_AND'),
+  ArgMax: position('ARG_MAX'),
+  ArgMin: position('ARG_MIN'),
+  Cast: cast,
+  CastLike: castLike,
+  Equal: compared('EQUAL'),
+  Greater: compared('GREATER'),
+  GreaterOrEqual: compared('GREATER_EQUAL'),
+  Less: compared('LESS'),
+  LessOrEqual: compared('LESS_EQUAL'),
+  Not: (call) => inverted(call.maker, call.x()),
+  Or: logical('LOGICAL_OR'),
+  Sign: sign,
+  Where: where,
+  Xor: exclusive,
+};
