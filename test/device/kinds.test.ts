@@ -101,7 +101,13 @@ describe('a device that is offered a bundle', () => {
     ['classes', 'int8', chip, null],
     ['classes', 'int16x8', chip, 'expected a model for firmware of interface 1 at most, got one for 2'],
     ['value', 'int8', chip, 'expected a model for firmware of interface 1 at most, got one for 2'],
-    ['classes', 'float32', { ...chip, interface: 2 }, 'expected a network of int8, got float32'],
+    [
+      'classes',
+      'float32',
+      { ...chip, interface: 2 },
+      'expected a model for firmware of interface 2 at most, got one for 14',
+    ],
+    ['classes', 'float32', { ...chip, interface: 14 }, 'expected a network of int8, got float32'],
     ['value', 'int8', { ...chip, interface: 2 }, null],
     [
       'classes',

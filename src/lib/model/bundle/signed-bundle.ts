@@ -179,8 +179,10 @@ function computesFloat(info: BundleInfo, { operators, tensors }: Graph): boolean
   const isStandardized = hasFloatEnds(info) && operators[0]?.op === 'ADD' && operators[1]?.op === 'MUL';
   return operators.slice(isStandardized ? 2 : 0).some((operator) => {
     const first = operator.inputs[activationPlaces(operator)[0] ?? 0] ?? -1;
-    const { cost } = rowOf(operator.op);
-    return tensors[first]?.type === 'float32' && cost !== 'copy' && !/QUANTIZE$|^SIGNAL_/.test(operator.op);
+    const { op } = operator;
+    // Earlier firmware has no float32 kernel for the nearest pixels, although they are only copied.
+    const moves = rowOf(op).cost === 'copy' && op !== 'RESIZE_NEAREST_NEIGHBOR';
+    return tensors[first]?.type === 'float32' && !moves && !/QUANTIZE$|^SIGNAL_/.test(op);
   });
 }
 
