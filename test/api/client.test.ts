@@ -94,6 +94,15 @@ describe('an error response', () => {
     const retryable = status === 429 || status >= 500;
     expect(errorOfAnswer(status, body, 'https://x')).toMatchObject({ code, retryable });
   });
+
+  it.each([
+    ['7', 7000],
+    ['soon', undefined],
+    [undefined, undefined],
+  ])('with the Retry-After %s keeps the delay', (header, retryAfterMs) => {
+    const error = errorOfAnswer(429, problem('AIOT_RATE_LIMITED'), 'https://x', header);
+    expect(error.retryAfterMs).toBe(retryAfterMs);
+  });
 });
 
 describe('server-sent events', () => {

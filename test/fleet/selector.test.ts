@@ -10,6 +10,7 @@ import {
   onlineOnly,
   parseExpression,
   parseSelector,
+  possibleNames,
   requireKnownTags,
   requireListedNames,
   type Selectable,
@@ -439,6 +440,20 @@ describe('selectors in combination', () => {
     expect([...keysOf('a,b')]).toEqual(['name']);
     expect(listedNames('a, "b c"')).toEqual(['a', 'b c']);
     expect(listedNames('site=lab')).toBeNull();
+  });
+
+  it.each<[string, string[] | null]>([
+    ['a, "b c"', ['a', 'b c']],
+    ['name=a', ['a']],
+    ['site=lab and name in (a, b)', ['a', 'b']],
+    ['name=a or (site=lab and name in (a, b))', ['a', 'b']],
+    ['name=a or site=lab', null],
+    ['not name=a', null],
+    ['name~a*', null],
+    ['tag.name=a', null],
+    ['all', null],
+  ])('%s limits the names of devices', (text, names) => {
+    expect(possibleNames(text)).toEqual(names);
   });
 });
 

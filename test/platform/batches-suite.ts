@@ -162,6 +162,76 @@ export function batchesSuite(start: () => Promise<BatchPlatform>): void {
       ]);
     });
 
+    it('keep rejected devices out of a full batch, even with new keys', async () => {
+      const { key } = await client.batches.create({ name: 'sieged', type: 'virtual', size: 2 });
+      for (const serial of ['I1', 'I2']) await (await board(serial)).ask(key);
+      await client.enrollments.decide({ action: 'reject', names: ['sieged-I1', 'sieged-I2'] });
+      for (const serial of ['R1', 'R2']) await (await board(serial)).ask(key);
+      const back = await board('I1');
+      for (const device of [back, await board('I2')])
+        await expect(device.ask(key)).rejects.toMatchObject({
+          ...refused,
+          message: 'the batch sieged is full: it has 2 devices',
+        });
+      const count = async () => (await client.batches.get('sieged')).devices;
+      expect(await count()).toMatchObject({ waiting: 2, rejected: 2 });
+      await client.enrollments.decide({ action: 'reject', names: ['sieged-R2'] });
+      expect(await back.ask(key)).toMatchObject({ state: 'waiting' });
+      expect(await shown('sieged-I1')).toMatchObject({ problem: 'it was rejected before' });
+      expect(await count()).toMatchObject({ waiting: 2, rejected: 2 });
+    });
+
+    it('let a removed device back into its own place in a full batch', async () => {
+      const { key } = await client.batches.create({ name: 'single', type: 'virtual', size: 1, pattern: '*' });
+      const device = await board('O1');
+      await device.ask(key);
+      await client.devices.act('single-O1', 'revoke');
+      await client.devices.remove('single-O1');
+      await expect((await board('O2')).ask(key)).rejects.toMatchObject(refused);
+      expect(await device.ask(key)).toMatchObject({ state: 'waiting' });
+      expect(await approve('single-O1')).toMatchObject([{ outcome: 'changed' }]);
+      expect(await device.ask(key)).toMatchObject({ state: 'issued' });
+    });
+
+    it('show by page whether serial numbers are expected', async () => {
+      const made = { type: 'virtual', tags: { view: 'pages' } };
+      const listed = await client.batches.create({ ...made, name: 'page-a', serials: ['P2', 'P3'] });
+      const like = await client.batches.create({ ...made, name: 'page-b', pattern: 'P1' });
+      const free = await client.batches.create({ ...made, name: 'page-c' });
+      for (const { key } of [listed, like, free])
+        for (const serial of ['P1', 'P2']) await (await board(serial)).ask(key);
+      const pages = async (selector: string) => {
+        const all: [string, boolean | null][][] = [];
+        let after: string | undefined;
+        do {
+          const page = await client.enrollments.list({ selector, limit: 4, after });
+          all.push(page.enrollments.map(({ name, expected }) => [name, expected]));
+          after = page.next ?? undefined;
+        } while (after !== undefined);
+        return all;
+      };
+      expect(await pages('view=pages')).toEqual([
+        [
+          ['page-a-P1', false],
+          ['page-a-P2', true],
+          ['page-b-P1', true],
+          ['page-b-P2', false],
+        ],
+        [
+          ['page-c-P1', null],
+          ['page-c-P2', null],
+        ],
+      ]);
+      expect(await pages('view=pages and name in (page-c-P2, page-a-P2, hall-A1)')).toEqual([
+        [
+          ['page-a-P2', true],
+          ['page-c-P2', null],
+        ],
+      ]);
+      expect(await pages('nobody,page-b-P2')).toEqual([[['page-b-P2', false]]]);
+      expect(await pages('name=nobody')).toEqual([[]]);
+    });
+
     it('select waiting devices by their batch and by the tags that they get', async () => {
       const { key } = await client.batches.create({ name: 'tagged', type: 'pi', tags: { line: '7' } });
       await (await board('T1')).ask(key);
@@ -181,12 +251,22 @@ export function batchesSuite(start: () => Promise<BatchPlatform>): void {
       const { identity } = await honest.ask(key);
       const liar = await board('L1');
       for (let i = 0; i < 3; i++) await expect(liar.ask(key)).rejects.toMatchObject(refused);
-      expect(await shown('liars-L1')).toMatchObject({
-        ...{ state: 'issued', conflicts: 3, problem: 'another key asked for its serial number' },
-      });
+      // Anyone with the batch's key could discredit the device.
+      expect(await shown('liars-L1')).toMatchObject({ state: 'issued', conflicts: 3, problem: null });
       const types = (await eventsOf('liars-L1')).map(([type]) => type);
       expect(types.filter((type) => type === 'enrollment.conflict')).toHaveLength(1);
       expect((await honest.ask(key)).identity?.certificate).toBe(identity?.certificate);
+    });
+
+    it('does not replace the reason for not trusting a device that waits', async () => {
+      const { key } = await client.batches.create({ name: 'reasons', type: 'virtual' });
+      const rejected = await board('Q1');
+      await rejected.ask(key);
+      await client.enrollments.decide({ action: 'reject', names: ['reasons-Q1'] });
+      const back = await board('Q1');
+      await back.ask(key);
+      await expect(rejected.ask(key)).rejects.toMatchObject(refused);
+      expect(await shown('reasons-Q1')).toMatchObject({ problem: 'it was rejected before', conflicts: 1 });
     });
 
     it('is refused and shown if its key asks for a second serial number', async () => {
@@ -291,17 +371,44 @@ export function batchesSuite(start: () => Promise<BatchPlatform>): void {
     });
   });
 
-  it('limits new devices of a batch, whose key may have leaked, but not the devices that wait', async () => {
-    const { key } = await client.batches.create({ name: 'flood', type: 'virtual', size: 1000 });
-    const [device, liar] = [await board('W1'), await board('W1')];
-    await device.ask(key);
-    there.freeze();
-    const codes = new Set<string>();
-    const lie = () => liar.ask(key).catch(({ code }: { code: string }) => codes.add(code));
-    for (let i = 0; i < 32; i++) await Promise.all(Array.from({ length: 10 }, lie));
-    expect(codes).toEqual(new Set(['AIOT_ENROLLMENT_REFUSED', 'AIOT_RATE_LIMITED']));
-    expect(await device.ask(key)).toMatchObject({ state: 'waiting' });
-    there.pass(61_000);
-    await expect(liar.ask(key)).rejects.toMatchObject(refused);
+  describe('with the clock stopped', () => {
+    beforeAll(() => there.freeze());
+    /** The codes of 320 requests. */
+    const flood = async (ask: (i: number) => Promise<unknown>) => {
+      const codes = new Set<string>();
+      for (let i = 0; i < 32; i++) {
+        const ten = Array.from({ length: 10 }, (_, j) => ask(10 * i + j));
+        for (const one of await Promise.allSettled(ten))
+          codes.add(one.status === 'fulfilled' ? 'accepted' : (one.reason as { code: string }).code);
+      }
+      return codes;
+    };
+
+    it('limits contradictions, but keeps out neither new devices nor those that wait', async () => {
+      const { key } = await client.batches.create({ name: 'flood', type: 'virtual', size: 1000 });
+      const [device, liar] = [await board('W1'), await board('W1')];
+      await device.ask(key);
+      const codes = await flood(() => liar.ask(key));
+      expect(codes).toEqual(new Set(['AIOT_ENROLLMENT_REFUSED', 'AIOT_RATE_LIMITED']));
+      expect(await shown('flood-W1')).toMatchObject({ state: 'waiting', conflicts: 20 });
+      expect(await device.ask(key)).toMatchObject({ state: 'waiting' });
+      expect(await (await board('W2')).ask(key)).toMatchObject({ state: 'waiting' });
+      await expect(liar.ask(key)).rejects.toMatchObject({ retryable: true, retryAfterMs: 60_000 });
+      there.pass(61_000);
+      await expect(liar.ask(key)).rejects.toMatchObject(refused);
+    });
+
+    it('limits new devices of a batch, whose key may have leaked, but not the devices that wait', async () => {
+      const { key } = await client.batches.create({ name: 'crowd', type: 'virtual', size: 1 });
+      const [device, stranger] = [await board('W1'), await board('N')];
+      await device.ask(key);
+      const codes = await flood((i) => stranger.ask(key, `N${i}`));
+      expect(codes).toEqual(new Set(['AIOT_ENROLLMENT_REFUSED', 'AIOT_RATE_LIMITED']));
+      expect(await device.ask(key)).toMatchObject({ state: 'waiting' });
+      const limited = { code: 'AIOT_RATE_LIMITED', retryable: true };
+      await expect((await board('W2')).ask(key)).rejects.toMatchObject(limited);
+      there.pass(61_000);
+      await expect((await board('W2')).ask(key)).rejects.toMatchObject(refused);
+    });
   });
 }

@@ -2,12 +2,17 @@ import { existsSync } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClient } from '../../src/lib/api/client.js';
 import { batchSchema, enrollmentListSchema } from '../../src/lib/api/contract/batches.js';
 import { decisionSchema } from '../../src/lib/api/decide-enrollments.js';
 import { deviceSchema } from '../../src/lib/api/fields.js';
-import { createdBatchSchema, enrollDevice } from '../../src/lib/provision/batch.js';
+import { generateKeyPair } from '../../src/lib/core/crypto.js';
+import { systemClock } from '../../src/lib/core/time.js';
+import { createBatch, createdBatchSchema, enrollDevice } from '../../src/lib/provision/batch.js';
+import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { activatedSchema } from '../../src/lib/provision/claim.js';
 import { runCli } from '../support/cli.js';
+import { testPlatform } from '../support/platform.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
 let own: UpForTests;
@@ -133,6 +138,58 @@ describe('a device with a batch file', () => {
     expect(files.map((file) => file.split('/').at(-1))).toContain('device.crt');
   });
 
+  it('waits as long as too many devices ask at once', async () => {
+    let passed = 0;
+    const start = Date.now();
+    const crowded = await testPlatform({ clock: { ...systemClock, now: () => start + passed } });
+    const { platform, ca, client, folder } = crowded;
+    const anybody = createClient({ url: platform.urls.http, ca });
+    try {
+      const [dir, batch] = [join(folder, 'X1'), join(folder, 'crowd.json')];
+      const { key } = await createBatch({
+        ...{ client, name: 'crowd', type: 'virtual', size: 1, pattern: 'X*' },
+        ...{ serialsFile: undefined, caFile: platform.ca, out: batch },
+      });
+      const [first, stranger] = [
+        await certificateRequest(generateKeyPair().privatePem, 'first'),
+        await certificateRequest(generateKeyPair().privatePem, 'stranger'),
+      ];
+      await anybody.enrollments.enroll({ key, csr: first, serial: 'first' });
+      // The batch is full. Requests of unknown devices count all the same.
+      let code = '';
+      for (let i = 0; code !== 'AIOT_RATE_LIMITED' && i < 400; i++)
+        await anybody.enrollments
+          .enroll({ key, csr: stranger, serial: `S${i}` })
+          .catch((error: { code: string }) => (code = error.code));
+      expect(code).toBe('AIOT_RATE_LIMITED');
+      await client.enrollments.decide({ action: 'reject', names: ['crowd-first'] });
+      await expect(enrollDevice({ dir, batch, timeoutMs: 100 })).rejects.toMatchObject({
+        code: 'AIOT_TIMEOUT',
+        message: 'the platform had too many other devices to answer',
+      });
+      const [slept, limited]: [number[], number[]] = [[], []];
+      const files = await enrollDevice({
+        dir,
+        batch,
+        onLimit: (ms) => limited.push(ms),
+        clock: {
+          sleep: async (ms) => {
+            slept.push(ms);
+            passed += ms;
+          },
+        },
+      });
+      expect(files.map((file) => file.split('/').at(-1))).toContain('device.crt');
+      expect(slept).toHaveLength(1);
+      expect(slept[0]).toBeGreaterThanOrEqual(60_000);
+      expect(slept[0]).toBeLessThanOrEqual(80_000);
+      expect(limited).toEqual(slept);
+    } finally {
+      await anybody.close();
+      await crowded.stop();
+    }
+  });
+
   it('is refused once it is rejected, and approved later with the same command', async () => {
     await create('judged');
     const argv = ['device', 'activate', at('J1'), '--batch', at('judged.json'), '--timeout', '100ms'];
@@ -204,5 +261,14 @@ describe('approving and rejecting', () => {
       await refusal(['device', 'activate', dir, '--batch', at('liars.json'), '--timeout', '50ms']);
     const { stdout } = await runCli(['device', 'waiting', 'list', '--batch', 'liars']);
     expect(stdout).toContain('! another key asked for its serial number (1 request rejected)');
+  });
+
+  it('show people the number of contradictions of a device that has its certificate', async () => {
+    await create('trusted', '--approve', '*');
+    const activate = (dir: string) => ['device', 'activate', at(dir, 'T1'), '--batch', at('trusted.json')];
+    await ok(activatedSchema, activate('one'));
+    expect(await refusal(activate('two'))).toMatchObject({ code: 'AIOT_ENROLLMENT_REFUSED' });
+    const { stdout } = await runCli(['device', 'waiting', 'list', '--all', '--batch', 'trusted']);
+    expect(stdout).toContain('! 1 contradicting request rejected');
   });
 });

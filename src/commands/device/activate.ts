@@ -2,6 +2,7 @@ import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { enrollFlags } from '../../lib/cli/flags/batches.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
+import { enrollNotes } from '../../lib/cli/render/batches.js';
 import { simulateCommand } from '../../lib/cli/render/provisioned.js';
 import { bold, day, facts, next } from '../../lib/cli/render/text.js';
 import { shellWord } from '../../lib/core/text.js';
@@ -40,8 +41,8 @@ export default class DeviceActivate extends AiotCommand {
   async run() {
     const { args, flags } = await this.input(DeviceActivate);
     const { batch, serial, mac, timeout: timeoutMs } = flags;
-    const onWait = (name: string) => this.note(`${name} waits for approval: aiot device approve ${name}`);
-    const enrolled = { dir: args.dir, serial, mac, timeoutMs, signal: this.signal, onWait };
+    const notes = enrollNotes((text) => this.note(text));
+    const enrolled = { dir: args.dir, serial, mac, timeoutMs, signal: this.signal, ...notes };
     const files = batch === undefined ? [] : await enrollDevice({ ...enrolled, batch });
     const activated = await activateDevice({ dir: args.dir, claim: flags.claim });
     const device = files.length === 0 ? activated : { ...activated, claimed: true, files };

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { enrollFlags } from '../../lib/cli/flags/batches.js';
 import { virtualDeviceFlags } from '../../lib/cli/flags/fleet.js';
+import { enrollNotes } from '../../lib/cli/render/batches.js';
 import { dim, timeOfDay } from '../../lib/cli/render/text.js';
 import { AiotError } from '../../lib/core/errors.js';
 import { boardEventSchema, describeBoardEvent, simulateBoard } from '../../lib/device/board.js';
@@ -62,8 +63,8 @@ export default class DeviceSimulate extends AiotCommand {
     { batch, serial }: { batch?: string | undefined; serial?: string | undefined },
   ) {
     if (batch === undefined) return;
-    const onWait = (name: string) => this.note(`${name} waits for approval: aiot device approve ${name}`);
-    await enrollDevice({ dir, batch, serial, signal: this.signal, onWait });
+    const notes = enrollNotes((text) => this.note(text));
+    await enrollDevice({ dir, batch, serial, signal: this.signal, ...notes });
   }
 
   /** Returns a function that prints each event, including its time when the output is for people. */

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../core/catalogue.js';
 import { AiotError, isUntrusted, systemCode } from '../core/errors.js';
+import { retryAfterMs } from '../core/time.js';
 import { errorOfProblem } from './problem.js';
 
 const byStatus: Record<number, ErrorCode> = {
@@ -13,9 +14,18 @@ const byStatus: Record<number, ErrorCode> = {
   507: 'AIOT_DISK_FULL',
 };
 
-/** Converts the server's problem back into the original error; other responses are converted by status. */
-export function errorOfAnswer(status: number, body: string, endpoint: string): AiotError {
-  const details = { endpoint, retryable: status === 429 || (status >= 500 && status !== 507) };
+/**
+ * Converts the server's problem back into the original error; other responses are converted by status.
+ * @param retryAfter header of the response
+ */
+export function errorOfAnswer(
+  status: number,
+  body: string,
+  endpoint: string,
+  retryAfter?: string | string[],
+): AiotError {
+  const retryable = status === 429 || (status >= 500 && status !== 507);
+  const details = { endpoint, retryable, retryAfterMs: retryAfterMs(retryAfter) };
   const told = errorOfProblem(jsonOrUndefined(body), details);
   if (told) return told;
   const code = byStatus[status] ?? 'AIOT_PLATFORM_FAILED';
@@ -43,9 +53,9 @@ export function errorOfTransport(error: unknown, endpoint: string): AiotError {
 export function withAdvice(error: AiotError, advice: Partial<Record<ErrorCode, string>> = {}): AiotError {
   const next = advice[error.code];
   if (next === undefined) return error;
-  const { endpoint, retryable, cause } = error;
+  const { endpoint, retryable, retryAfterMs: waitMs, cause } = error;
   return error.reworded(error.message, {
-    ...{ next, retryable, cause },
+    ...{ next, retryable, retryAfterMs: waitMs, cause },
     ...(endpoint === undefined ? {} : { endpoint }),
   });
 }

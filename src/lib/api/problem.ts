@@ -30,7 +30,7 @@ export function problemOf({ code, message, next, subject }: AiotError, status: n
 /** Converts a response body back into an error; null if it is not a problem, or has a code that this program does not know. */
 export function errorOfProblem(
   value: unknown,
-  details: { endpoint: string; retryable: boolean },
+  details: { endpoint: string; retryable: boolean; retryAfterMs?: number | undefined },
 ): AiotError | null {
   const told = problemSchema.safeParse(value);
   if (!told.success || !Object.hasOwn(catalogue, told.data.code)) return null;

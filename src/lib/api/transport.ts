@@ -64,7 +64,8 @@ export class Transport {
         bodyTimeout: options.bodyTimeoutMs ?? 30_000,
       });
       if (answer.statusCode < 300) return answer;
-      throw errorOfAnswer(answer.statusCode, await answer.body.text(), this.url);
+      const { statusCode, headers } = answer;
+      throw errorOfAnswer(statusCode, await answer.body.text(), this.url, headers['retry-after']);
     } catch (error) {
       options.signal?.throwIfAborted();
       throw withAdvice(errorOfTransport(error, this.url), this.options.advice);

@@ -176,6 +176,7 @@ export {
   createdBatchText,
   decisionText,
   enrollmentsText,
+  enrollNotes,
 } from './render/batches.js';
 export {
   boardDumpedText,

@@ -13,6 +13,8 @@ export interface ErrorDetails {
   endpoint?: string;
   /** Whether the same call may succeed if it is retried later. */
   retryable?: boolean;
+  /** Delay that the peer asks for before a retry, ms. */
+  retryAfterMs?: number | undefined;
   cause?: unknown;
 }
 
@@ -28,6 +30,7 @@ export class AiotError extends Error {
   readonly subject: string | undefined;
   readonly endpoint: string | undefined;
   readonly retryable: boolean;
+  readonly retryAfterMs: number | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -40,6 +43,7 @@ export class AiotError extends Error {
     this.next = details.next ?? entry.subjects?.[details.subject ?? ''] ?? entry.next;
     this.endpoint = details.endpoint;
     this.retryable = details.retryable ?? false;
+    this.retryAfterMs = details.retryAfterMs;
   }
 
   /** Returns the same error with another message, for example if the caller knows which file the error concerns. */

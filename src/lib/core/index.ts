@@ -203,6 +203,7 @@ export {
   formatDuration,
   parseCron,
   parseDuration,
+  retryAfterMs,
   systemClock,
   withJitter,
 } from './time.js';

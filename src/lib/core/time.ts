@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AiotError } from './errors.js';
 
-export { backOffMs, withJitter } from './back-off.js';
+export { backOffMs, retryAfterMs, withJitter } from './back-off.js';
 
 /** An injectable clock, so that state machines and retries can be tested without waiting. */
 export interface Clock {

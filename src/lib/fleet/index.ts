@@ -97,6 +97,7 @@ export {
   onlineOnly,
   parseExpression,
   parseSelector,
+  possibleNames,
   requireKnownTags,
   requireListedNames,
   type Selectable,

@@ -148,6 +148,30 @@ export function listedNames(text: string): readonly string[] | null {
   return isList ? expression.values : null;
 }
 
+/** The names that devices must have for a selector to match; null if it does not limit them. @throws AIOT_SELECTOR_INVALID */
+export function possibleNames(text: string): readonly string[] | null {
+  return namesFor(parseExpression(text));
+}
+
+function namesFor(expression: Expression): readonly string[] | null {
+  switch (expression.kind) {
+    case 'all':
+    case 'not':
+      return null;
+    case 'and':
+      return expression.of.reduce<readonly string[] | null>((names, part) => names ?? namesFor(part), null);
+    case 'or': {
+      const parts = expression.of.map(namesFor);
+      if (parts.some((names) => names === null)) return null;
+      return [...new Set(parts.flatMap((names) => names ?? []))];
+    }
+    case 'term': {
+      const { key, operator, values } = expression;
+      return key === 'name' && (operator === '=' || operator === 'in') ? values : null;
+    }
+  }
+}
+
 /** Rewrites a list of names as a condition. Names of no device then match nothing; in a list, they are rejected. @throws AIOT_SELECTOR_INVALID */
 export function withoutList(text: string): string {
   const names = listedNames(text);

@@ -5,11 +5,11 @@ import * as z from 'zod';
 import { createClient, type RegistryClient } from '../api/client.js';
 import { type BatchRequest, batchSchema, type EnrollReply, serialSchema } from '../api/contract/batches.js';
 import { generateKeyPair } from '../core/crypto.js';
-import { AiotError, unless } from '../core/errors.js';
+import { AiotError, hasCode, unless } from '../core/errors.js';
 import { readJson, readText, writeFileAtomic } from '../core/files.js';
 import { issueText } from '../core/issues.js';
 import { timeLimit } from '../core/tasks.js';
-import { type Clock, systemClock } from '../core/time.js';
+import { type Clock, systemClock, withJitter } from '../core/time.js';
 import { csvRecords } from '../formats/csv/records.js';
 import { certificateRequest } from './certificates.js';
 import { identityFiles, identityOf, openPlace } from './identity-folder.js';
@@ -124,6 +124,8 @@ export interface EnrollOptions {
   signal?: AbortSignal | undefined;
   /** Called once when the device begins to wait for its approval. */
   onWait?: ((name: string) => void) | undefined;
+  /** Called each time the platform accepts no more requests for now. `ms`: time until the next request */
+  onLimit?: ((ms: number) => void) | undefined;
   clock?: Pick<Clock, 'sleep'> | undefined;
 }
 
@@ -131,6 +133,8 @@ export interface EnrollOptions {
 const keyFile = 'batch.key';
 /** Pause after a failed request of a device that waits, ms. */
 const failedMs = 10_000;
+/** Pause if the platform accepts no more requests for now, ms: the usual one, the shortest and the longest. */
+const limitedMs = { usual: 60_000, least: 1000, most: 3_600_000 };
 
 /**
  * Obtains an identity with the key of a batch: creates the device's own key, asks for a certificate, and waits until the device is
@@ -163,25 +167,44 @@ export async function enrollDevice(options: EnrollOptions): Promise<string[]> {
 }
 
 async function untilIssued(ask: () => Promise<EnrollReply>, options: EnrollOptions) {
-  const { signal, timeoutMs, onWait, clock = systemClock } = options;
+  const { signal, timeoutMs, onWait, onLimit, clock = systemClock } = options;
   const limit = timeLimit(timeoutMs, signal);
   let name: string | undefined;
   for (;;) {
-    const answer = await ask().catch((error: unknown) => {
-      // A device that waits survives a restart of the platform.
-      if (name !== undefined && error instanceof AiotError && error.retryable) return null;
-      throw error;
-    });
-    if (answer?.identity) return answer.identity;
-    if (answer && name === undefined) onWait?.(answer.name);
-    name ??= answer?.name;
-    await clock.sleep(answer?.retryMs ?? failedMs, limit).catch((error: unknown) => {
+    let pauseMs = failedMs;
+    try {
+      const { identity, name: own, retryMs } = await ask();
+      if (identity) return identity;
+      if (name === undefined) onWait?.(own);
+      name = own;
+      pauseMs = retryMs ?? failedMs;
+    } catch (error) {
+      // Thousands of devices may start at once. A device that waits also survives a restart of the platform.
+      if (hasCode(error, 'AIOT_RATE_LIMITED')) {
+        pauseMs = pauseAfter(error);
+        onLimit?.(pauseMs);
+      } else if (name === undefined || !(error instanceof AiotError) || !error.retryable) throw error;
+    }
+    await clock.sleep(pauseMs, limit).catch((error: unknown) => {
       if (signal?.aborted || !limit.aborted) throw error;
-      throw new AiotError('AIOT_TIMEOUT', `${name} still waits for its approval`, {
-        next: `As an operator, run \`aiot device approve ${name}\`. Then repeat the command.`,
-      });
+      throw lateError(name);
     });
   }
+}
+
+/** At least as long as the platform asks for. Devices that were limited together do not return together. */
+function pauseAfter({ retryAfterMs = limitedMs.usual }: AiotError): number {
+  return withJitter(Math.min(limitedMs.most, Math.max(limitedMs.least, (retryAfterMs * 4) / 3)));
+}
+
+function lateError(name: string | undefined): AiotError {
+  if (name === undefined)
+    return new AiotError('AIOT_TIMEOUT', 'the platform had too many other devices to answer', {
+      next: 'Repeat the command after a minute, or allow more time with --timeout.',
+    });
+  return new AiotError('AIOT_TIMEOUT', `${name} still waits for its approval`, {
+    next: `As an operator, run \`aiot device approve ${name}\`. Then repeat the command.`,
+  });
 }
 
 function serialOf({ dir, serial = basename(resolve(dir)) }: EnrollOptions): string {

@@ -59,7 +59,6 @@ export {
 } from './mqtt/packets.js';
 export { connectNats, type NatsClient } from './nats/connect.js';
 export { openAdmin, openSink, openSource, requireScheme } from './open.js';
-export { retryAfterMs } from './outbound/delivery.js';
 export { publish, publishedManySchema, publishedSchema } from './publish/publish.js';
 export { createQueue } from './queue.js';
 export { openRedis, type RedisClient } from './redis/client.js';

@@ -65,8 +65,9 @@ export function enrollmentsText({ enrollments, next }: EnrollmentList, now = Dat
   ]);
   const notes = enrollments.map(({ problem, conflicts, note }) => {
     const repeated = conflicts === 0 ? '' : ` (${plural(conflicts, 'request')} rejected)`;
+    const alone = conflicts === 0 ? [] : [`! ${plural(conflicts, 'contradicting request')} rejected`];
     const parts = [
-      ...(problem === null ? [] : [`! ${problem}${repeated}`]),
+      ...(problem === null ? alone : [`! ${problem}${repeated}`]),
       ...(note === null ? [] : [note]),
     ];
     return parts.length === 0 ? null : parts.join('; ');
@@ -74,6 +75,15 @@ export function enrollmentsText({ enrollments, next }: EnrollmentList, now = Dat
   const head = ['name', 'serial', 'mac', 'state', 'expected', 'from', 'first', 'last'];
   const more = next === null ? '' : `\n${dim(`There are more: --after ${next}`)}`;
   return `${table(head, rows, 'No device waits.', notes)}${more}`;
+}
+
+/** Notes of a device that waits for its certificate. */
+export function enrollNotes(note: (text: string) => void) {
+  return {
+    onWait: (name: string) => note(`${name} waits for approval: aiot device approve ${name}`),
+    onLimit: (ms: number) =>
+      note(`the platform has too many devices to answer; asking again in ${Math.ceil(ms / 1000)} s`),
+  };
 }
 
 /** The outcome of approving or rejecting devices. */

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Selectable as Row } from 'kysely';
 import type { z } from 'zod';
 import type {
@@ -14,7 +15,7 @@ import type { ErrorCode } from '../../core/catalogue.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError, hasCode } from '../../core/errors.js';
 import { newId } from '../../core/names.js';
-import { matchesGlob, parseSelector, type Selectable } from '../../fleet/selector.js';
+import { matchesGlob, parseSelector, possibleNames, type Selectable } from '../../fleet/selector.js';
 import { describeCertificate } from '../../provision/authority.js';
 import { requestKey } from '../../provision/certificates.js';
 import { Budget } from '../access/secrets.js';
@@ -41,6 +42,24 @@ export type Answer =
   | { state: 'waiting'; name: string; retryMs: number }
   | { state: 'issued'; name: string; enrolled: Enrolled };
 
+/** A request with the serial number or the key of another device. */
+interface Contradiction {
+  /** The device with the same serial number, or with the same key. */
+  row: EnrollmentRow;
+  /** Whether the request is signed with the device's own key. */
+  isOwn: boolean;
+  problem: string;
+  /** Reason for the refusal. */
+  why: string;
+}
+
+/** A batch, with the tags and groups that its devices get. */
+interface KnownBatch {
+  batch: BatchRow;
+  tags: Selectable['tags'];
+  groups: string[];
+}
+
 interface EnrollmentParts {
   store: Store;
   batches: Batches;
@@ -51,8 +70,15 @@ interface EnrollmentParts {
   now: () => number;
 }
 
-/** New devices, and contradictions, that one replica accepts for a batch in a minute. */
+/** New devices that one replica accepts for a batch in a minute. */
 const mostNew = 300;
+/** Contradictions that one replica records for a batch in a minute: all together, and those from one address. */
+const mostContradictions = { batch: 60, address: 20 };
+/** States in which a device has a place in its batch, and those in which it is approved. */
+const placedStates: readonly string[] = ['waiting', 'approved', 'issued'] satisfies EnrollmentState[];
+const approvedStates: readonly string[] = ['approved', 'issued'] satisfies EnrollmentState[];
+/** Rows that are read at once to find those that a selector matches. */
+const scanned = 1000;
 /** Rejected devices that are remembered for a batch. */
 const mostRejected = 1000;
 /** How often the time of a waiting device's last request, and a contradiction, are recorded, ms. */
@@ -66,11 +92,17 @@ const [retryMs, retryEachMs] = [5000, 100];
  * answer.
  */
 export class Enrollments {
-  /** New devices and contradictions, by batch. */
+  /** New devices, by batch. */
   private readonly newcomers: Budget;
+  /** Contradictions, by batch, and by batch and address. They are counted apart, so that they keep no new device out. */
+  private readonly contradictions: { batch: Budget; address: Budget };
 
   constructor(private readonly parts: EnrollmentParts) {
     this.newcomers = new Budget(parts.now, mostNew);
+    this.contradictions = {
+      batch: new Budget(parts.now, mostContradictions.batch),
+      address: new Budget(parts.now, mostContradictions.address),
+    };
   }
 
   /**
@@ -83,48 +115,51 @@ export class Enrollments {
     requireNotRevoked(batch);
     const asked = { ...request, batch, address, publicKey: await requestKey(request.csr) };
     const row = await this.find(batch.name, asked.serial);
-    if (row?.state === 'waiting' && row.publicKey === asked.publicKey) return this.stillWaiting(row);
-    const ask = async () => {
-      // Another replica may have changed the batch since.
-      const current = { ...asked, batch: await batches.row(batch.name) };
-      requireNotRevoked(current.batch);
-      const there = await this.find(batch.name, asked.serial);
-      if (!there) return this.admit(current);
-      return there.publicKey === asked.publicKey
-        ? this.proceed(there, current)
-        : this.contradict(there, current);
-    };
     if (row?.publicKey === asked.publicKey) {
+      if (row.state === 'waiting') return this.stillWaiting(row);
       const mac = row.mac ?? asked.mac;
       const board = mac === undefined ? {} : { mac, chipId: chipIdOf(mac) };
-      return devices.inTurnOf([row.name], ask, board);
+      return devices.inTurnOf([row.name], () => this.answer(asked), board);
+    }
+    const contradiction = await this.contradictionOf(row, asked);
+    if (contradiction) {
+      this.countContradiction(batch.name, address);
+      return devices.inTurnOf([contradiction.row.name], () => this.refuse(contradiction, address));
     }
     // A new device is compared with all others of its batch, whose number is limited.
     this.countNew(batch.name);
-    return devices.inTurn(ask);
+    return devices.inTurn(() => this.answer(asked));
   }
 
   /** Devices in a state (absent = all), of a batch, and that a selector matches, sorted by name. @throws AIOT_SELECTOR_INVALID */
   async list({ limit, after, state, batch, selector }: EnrollmentListQuery) {
-    const fits = selector === undefined ? () => true : parseSelector(selector, this.parts.now());
-    const found: Enrollment[] = [];
+    const { store, now } = this.parts;
+    const fits = selector === undefined ? null : parseSelector(selector, now());
+    const names = selector === undefined ? null : possibleNames(selector);
+    const most = fits === null ? limit + 1 : Math.max(limit + 1, scanned);
+    const known = new Map<string, KnownBatch>();
+    const found: EnrollmentRow[] = [];
     for (let last = after; ; ) {
-      const rows = await this.parts.store
+      const rows = await store
         .selectFrom('enrollments')
         .selectAll()
         .$if(state !== undefined, (query) => query.where('state', '=', state ?? ''))
         .$if(batch !== undefined, (query) => query.where('batch', '=', batch ?? ''))
+        .$if(names !== null, (query) => query.where('name', 'in', names ?? []))
         .$if(last !== undefined, (query) => query.where('name', '>', last ?? ''))
         .orderBy('name')
-        .limit(limit + 1)
+        .limit(most)
         .execute();
-      const listed = await this.described(rows);
-      found.push(...listed.filter(({ selectable }) => fits(selectable)).map(({ entry }) => entry));
+      await this.learn(rows, known);
+      for (const row of rows)
+        if (fits === null || fits(selectableOf(row, known.get(row.batch)!))) found.push(row);
       last = rows.at(-1)?.name;
-      if (rows.length <= limit || found.length > limit) break;
+      if (rows.length < most || found.length > limit) break;
+      // SQLite reads in this thread, which has other requests to answer.
+      await nextTurn();
     }
     const { entries, next } = pageOfRows(found, limit, ({ name }) => name);
-    return { enrollments: entries, next };
+    return { enrollments: await this.described(entries, known), next };
   }
 
   /** Number of devices that wait for a decision. */
@@ -154,21 +189,27 @@ export class Enrollments {
     return decided;
   }
 
+  /** Answers a request in its turn. */
+  private async answer(request: Asked): Promise<Answer> {
+    // Another replica may have changed the batch since.
+    const batch = await this.parts.batches.row(request.batch.name);
+    requireNotRevoked(batch);
+    const asked = { ...request, batch };
+    const row = await this.find(batch.name, asked.serial);
+    if (row?.publicKey === asked.publicKey) return this.proceed(row, asked);
+    const contradiction = await this.contradictionOf(row, asked);
+    if (contradiction) return this.refuse(contradiction, asked.address);
+    if (batch.expires <= this.parts.now()) throw refused(`the batch ${batch.name} has expired`);
+    return row ? this.askAgain(row, asked) : this.admit(asked);
+  }
+
   /** A serial number that asks for the first time. */
   private async admit(asked: Asked): Promise<Answer> {
     const { store, events, now } = this.parts;
     const { batch, serial, mac, publicKey, address } = asked;
     const name = `${batch.name}-${serial}`;
     const at = now();
-    if (batch.expires <= at) throw refused(`the batch ${batch.name} has expired`);
-    const other = await this.holderOf(publicKey);
-    if (other) {
-      const problem = `its key also asked for the serial number ${serial} of ${batch.name}`;
-      await this.noteConflict(other, problem, address);
-      throw refused(`the key belongs to the serial number ${other.serial} of ${other.batch}`);
-    }
-    if ((await this.countOf(batch.name, ['waiting', 'approved', 'issued'])) >= batch.size)
-      throw refused(`the batch ${batch.name} is full: it has ${batch.size} devices`);
+    await this.requireRoom(batch);
     const taken = await this.named(name);
     if (taken) throw refused(`the name ${name} belongs to ${taken.serial} of the batch ${taken.batch}`);
     const problem = mac === undefined ? null : await this.problemOf(mac, name);
@@ -183,7 +224,7 @@ export class Enrollments {
       const event = { who: `batch ${batch.name}`, type: 'enrollment.wait' as const, subject: name, data };
       await events.record(event, transaction);
     };
-    if (problem === null && (await this.expects(batch, serial)) === true) {
+    if (problem === null && (await this.approves(batch, serial))) {
       try {
         const who = `batch ${batch.name}`;
         const { replaced } = await this.approve(row, batch, { who, note: null, before: insert });
@@ -201,16 +242,17 @@ export class Enrollments {
   }
 
   /** A repeated request with the same key. */
-  private async proceed(row: EnrollmentRow, { batch, csr, mac, address, publicKey }: Asked): Promise<Answer> {
+  private async proceed(row: EnrollmentRow, asked: Asked): Promise<Answer> {
     const { devices, enrolment } = this.parts;
+    const { batch, csr } = asked;
     const { name, certificate } = row;
     if (row.state === 'waiting') return this.stillWaiting(row);
     if (row.state === 'rejected') {
       const why = row.note === null ? '' : `: ${row.note}`;
       throw refused(`${name} was rejected${why}`);
     }
-    const device = row.device === null ? null : await devices.withId(row.device);
-    if (!device) return this.askAgain(row, { publicKey, mac, address });
+    const device = await this.deviceOf(row);
+    if (!device) return this.askAgain(row, asked);
     if (certificate !== null) {
       const { fingerprint } = describeCertificate(certificate);
       if (device.state === 'revoked') throw refused(`${name} was revoked`);
@@ -229,30 +271,31 @@ export class Enrollments {
     return { state: 'issued', name, enrolled };
   }
 
-  /** A request for a serial number with another key than the one that it belongs to. */
-  private async contradict(
-    row: EnrollmentRow,
-    { publicKey, mac, address, batch, serial }: Asked,
-  ): Promise<Answer> {
-    const device = row.device === null ? null : await this.parts.devices.withId(row.device);
-    const other = await this.holderOf(publicKey);
+  /** @param row the device with the same serial number and another key, if there is one */
+  private async contradictionOf(
+    row: EnrollmentRow | undefined,
+    { publicKey, batch, serial }: Asked,
+  ): Promise<Contradiction | null> {
     // A device that was rejected or removed may come back with a new key, if a user approves it.
-    const isFree = row.state === 'rejected' || (row.state !== 'waiting' && !device);
-    if (isFree && !other) {
-      if (batch.expires <= this.parts.now()) throw refused(`the batch ${batch.name} has expired`);
-      return this.askAgain(row, { publicKey, mac, address });
+    if (row && (row.state === 'waiting' || (await this.deviceOf(row)))) {
+      const why = `the serial number ${serial} of ${batch.name} belongs to another key`;
+      return { row, isOwn: false, problem: 'another key asked for its serial number', why };
     }
-    await this.noteConflict(row, 'another key asked for its serial number', address);
-    throw refused(`the serial number ${serial} of ${batch.name} belongs to another key`);
+    const other = await this.holderOf(publicKey);
+    if (!other) return null;
+    const problem = `its key also asked for the serial number ${serial} of ${batch.name}`;
+    const why = `the key belongs to the serial number ${other.serial} of ${other.batch}`;
+    return { row: other, isOwn: true, problem, why };
   }
 
   /** Lets a device wait again. No rule applies to it, because a user has rejected or removed it. */
   private async askAgain(
     row: EnrollmentRow,
-    { publicKey, mac, address }: Pick<Asked, 'publicKey' | 'mac' | 'address'>,
+    { batch: requested, publicKey, mac, address }: Asked,
   ): Promise<Answer> {
     const { store, events, now } = this.parts;
     const { name, batch, serial } = row;
+    await this.requireRoom(requested, row);
     const was = row.state === 'rejected' ? 'it was rejected before' : 'its device was removed';
     const board = mac === undefined ? null : await this.problemOf(mac, name);
     const problem = [was, ...(board === null ? [] : [board])].join('; ');
@@ -273,17 +316,13 @@ export class Enrollments {
     const row = await this.named(name);
     if (!row) return { decided: unknown(name), replaced: false };
     const state = row.state as EnrollmentState;
-    const device = row.device === null ? null : await this.parts.devices.withId(row.device);
-    if (device && (state === 'approved' || state === 'issued'))
+    if (await this.deviceOf(row))
       return { decided: { name, outcome: 'same' as const, state, error: null }, replaced: false };
     try {
       const batch = await this.parts.batches.row(row.batch);
       requireNotRevoked(batch);
-      if (
-        state === 'rejected' &&
-        (await this.countOf(batch.name, ['waiting', 'approved', 'issued'])) >= batch.size
-      )
-        throw refused(`the batch ${batch.name} is full: it has ${batch.size} devices`);
+      // A device that waits has a place, unless an earlier version of aiot let too many in.
+      await this.requireRoom(batch, row, state === 'waiting' ? approvedStates : placedStates);
       const { replaced } = await this.approve(row, batch, { who, note });
       const decided = { name, outcome: 'changed' as const, state: 'approved' as const, error: null };
       return { decided, replaced };
@@ -327,8 +366,7 @@ export class Enrollments {
     const state = row.state as EnrollmentState;
     const same = { decided: { name, outcome: 'same' as const, state, error: null }, replaced: false };
     if (state === 'rejected') return same;
-    const device = row.device === null ? null : await this.parts.devices.withId(row.device);
-    if (state !== 'waiting' && device) {
+    if (await this.deviceOf(row)) {
       const error = new AiotError(
         'AIOT_DEVICE_STATE',
         `${name} was approved already: to end its access, run \`aiot device revoke ${name}\``,
@@ -359,11 +397,22 @@ export class Enrollments {
     return { state: 'waiting', name, retryMs: Math.max(retryMs, waiting * retryEachMs) };
   }
 
-  /** Records that a request contradicts the device. Events are limited, because a lying device repeats its request. */
-  private async noteConflict(row: EnrollmentRow, problem: string, address: string): Promise<void> {
+  /** @throws AIOT_ENROLLMENT_REFUSED */
+  private async refuse(contradiction: Contradiction, address: string): Promise<never> {
+    const row = await this.named(contradiction.row.name);
+    if (row) await this.noteConflict({ ...contradiction, row }, address);
+    throw refused(contradiction.why);
+  }
+
+  /**
+   * Records that a request contradicts the device. Events are limited, because a lying device repeats its request. Anyone with the key of
+   * the batch can ask for the serial number of a device with a certificate, so this is no reason not to trust that device.
+   */
+  private async noteConflict({ row, isOwn, problem: found }: Contradiction, address: string): Promise<void> {
     const { store, events, now } = this.parts;
     const { name, batch, serial, conflictAt } = row;
     const at = now();
+    const problem = row.problem ?? (isOwn || row.state !== 'issued' ? found : null);
     const isNews = conflictAt === null || at - conflictAt >= conflictMs;
     await store.transaction().execute(async (transaction) => {
       await transaction
@@ -375,7 +424,7 @@ export class Enrollments {
         .where('name', '=', name)
         .execute();
       if (!isNews) return;
-      const data = { batch, serial, problem, address };
+      const data = { batch, serial, problem: found, address };
       const event = { who: `batch ${batch}`, type: 'enrollment.conflict' as const, subject: name, data };
       await events.record(event, transaction);
     });
@@ -383,21 +432,40 @@ export class Enrollments {
 
   /** @throws AIOT_RATE_LIMITED */
   private countNew(batch: string): void {
-    const seconds = this.newcomers.wait(batch);
-    if (seconds > 0) {
-      const message = `too many new devices of the batch ${batch}: send the next request in ${seconds} s`;
-      throw new AiotError('AIOT_RATE_LIMITED', message, { retryable: true });
-    }
+    requireBudget(this.newcomers.wait(batch), `new devices of the batch ${batch}`);
     this.newcomers.note(batch);
   }
 
-  /** Whether a rule of the batch approves the serial number; null = the batch has no rule. */
-  private async expects({ name, pattern }: BatchRow, serial: string): Promise<boolean | null> {
+  /** @throws AIOT_RATE_LIMITED */
+  private countContradiction(batch: string, address: string): void {
+    const budgets = this.contradictions;
+    const from = `${batch} ${address}`;
+    const seconds = Math.max(budgets.batch.wait(batch), budgets.address.wait(from));
+    requireBudget(seconds, `requests that contradict devices of the batch ${batch}`);
+    budgets.batch.note(batch);
+    budgets.address.note(from);
+  }
+
+  /** Whether a rule of the batch approves the serial number. */
+  private async approves({ name, pattern }: BatchRow, serial: string): Promise<boolean> {
     if (pattern !== null && matchesGlob(serial, pattern)) return true;
     const listed = this.parts.store.selectFrom('batchSerials').select('serial').where('batch', '=', name);
-    if (await listed.where('serial', '=', serial).executeTakeFirst()) return true;
-    if (pattern !== null) return false;
-    return (await listed.limit(1).executeTakeFirst()) ? false : null;
+    return (await listed.where('serial', '=', serial).executeTakeFirst()) !== undefined;
+  }
+
+  /**
+   * @param row the device if it has asked before; it needs no second place
+   * @param states of the devices that count
+   * @throws AIOT_ENROLLMENT_REFUSED if the batch has no place for another device
+   */
+  private async requireRoom(
+    { name, size }: BatchRow,
+    row?: EnrollmentRow,
+    states = placedStates,
+  ): Promise<void> {
+    const own = row !== undefined && states.includes(row.state) ? 1 : 0;
+    if ((await this.countOf(name, states)) - own < size) return;
+    throw refused(`the batch ${name} is full: it has ${size} devices`);
   }
 
   /** Why a board cannot belong to a new device: another device has its MAC address. */
@@ -426,37 +494,91 @@ export class Enrollments {
     return rows.where('publicKey', '=', publicKey).where('state', '!=', 'rejected').executeTakeFirst();
   }
 
-  private async countOf(batch: string, states: EnrollmentState[]): Promise<number> {
+  /** The registered device of an approved row; null = none yet, or it was removed. */
+  private async deviceOf({ device }: EnrollmentRow): Promise<DeviceRecord | null> {
+    return device === null ? null : this.parts.devices.withId(device);
+  }
+
+  private async countOf(batch: string, states: readonly string[]): Promise<number> {
     const rows = this.parts.store.selectFrom('enrollments').where('batch', '=', batch);
     const counted = rows.where('state', 'in', states).select((is) => is.fn.countAll().as('count'));
     return Number((await counted.executeTakeFirstOrThrow()).count);
   }
 
-  private async described(rows: readonly EnrollmentRow[]) {
-    const known = new Map<string, BatchRow>();
-    const all: { entry: Enrollment; selectable: Selectable }[] = [];
-    for (const row of rows) {
-      const batch = known.get(row.batch) ?? (await this.parts.batches.row(row.batch));
-      known.set(row.batch, batch);
-      const { publicKey, device, certificate: _, conflictAt: __, ...rest } = row;
-      const expected = await this.expects(batch, row.serial);
-      const { type } = batch;
-      const key = sha256Hex(Buffer.from(publicKey, 'base64'));
-      const entry = { ...rest, type, expected, key, state: row.state as EnrollmentState };
-      all.push({ entry, selectable: selectableOf(row, batch, device) });
+  /** Reads the batches of the rows that are not known yet. */
+  private async learn(rows: readonly EnrollmentRow[], known: Map<string, KnownBatch>): Promise<void> {
+    const names = [...new Set(rows.map(({ batch }) => batch))].filter((name) => !known.has(name));
+    if (names.length === 0) return;
+    const all = this.parts.store.selectFrom('batches').selectAll();
+    for (const batch of await all.where('name', 'in', names).execute()) {
+      const tags = JSON.parse(batch.tags) as Selectable['tags'];
+      known.set(batch.name, { batch, tags, groups: JSON.parse(batch.groups) as string[] });
     }
-    return all;
+  }
+
+  private async described(
+    rows: readonly EnrollmentRow[],
+    known: ReadonlyMap<string, KnownBatch>,
+  ): Promise<Enrollment[]> {
+    if (rows.length === 0) return [];
+    const { store } = this.parts;
+    const expecting = await store
+      .selectFrom('batches')
+      .select('name')
+      .where('name', 'in', [...new Set(rows.map(({ batch }) => batch))])
+      .where(({ exists, selectFrom }) =>
+        exists(
+          selectFrom('batchSerials')
+            .select('batchSerials.serial')
+            .whereRef('batchSerials.batch', '=', 'batches.name'),
+        ),
+      )
+      .execute();
+    const withList = new Set(expecting.map(({ name }) => name));
+    const names = rows.filter(({ batch }) => withList.has(batch)).map(({ name }) => name);
+    const listed = names.length === 0 ? new Set<string>() : await this.listedAmong(names);
+    return rows.map((row) => {
+      const { publicKey, device: _, certificate: __, conflictAt: ___, ...rest } = row;
+      const { type, pattern } = known.get(row.batch)!.batch;
+      const hasRule = pattern !== null || withList.has(row.batch);
+      const isExpected = listed.has(row.name) || (pattern !== null && matchesGlob(row.serial, pattern));
+      const key = sha256Hex(Buffer.from(publicKey, 'base64'));
+      const expected = hasRule ? isExpected : null;
+      return { ...rest, type, expected, key, state: row.state as EnrollmentState };
+    });
+  }
+
+  /** Those of the named devices whose serial numbers are in the lists of their batches. */
+  private async listedAmong(names: readonly string[]): Promise<Set<string>> {
+    const rows = await this.parts.store
+      .selectFrom('enrollments')
+      .innerJoin('batchSerials', (join) =>
+        join
+          .onRef('batchSerials.batch', '=', 'enrollments.batch')
+          .onRef('batchSerials.serial', '=', 'enrollments.serial'),
+      )
+      .select('enrollments.name')
+      .where('enrollments.name', 'in', names)
+      .execute();
+    return new Set(rows.map(({ name }) => name));
   }
 }
 
 /** A device that asks, as seen by selectors: with the tags and groups that it gets. */
-function selectableOf(row: EnrollmentRow, batch: BatchRow, device: string | null): Selectable {
-  const { name, state, mac, created, seen } = row;
+function selectableOf(row: EnrollmentRow, { batch, tags, groups }: KnownBatch): Selectable {
+  const { name, state, mac, created, seen, device } = row;
   return {
-    ...{ name, state, mac, created, lastSeen: seen, id: device ?? '', type: batch.type },
-    ...{ tags: JSON.parse(batch.tags) as Selectable['tags'], groups: JSON.parse(batch.groups) as string[] },
+    ...{ name, state, mac, created, lastSeen: seen, id: device ?? '', type: batch.type, tags, groups },
     ...{ online: false, model: null, firmware: null },
   };
+}
+
+/** @param seconds time to wait; 0 = none @throws AIOT_RATE_LIMITED */
+function requireBudget(seconds: number, what: string): void {
+  if (seconds === 0) return;
+  throw new AiotError('AIOT_RATE_LIMITED', `too many ${what}: send the next request in ${seconds} s`, {
+    ...{ retryable: true, retryAfterMs: seconds * 1000 },
+  });
 }
 
 /** Deletes the rejected devices that were rejected first, beyond the number that is remembered. */

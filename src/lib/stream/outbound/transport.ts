@@ -2,8 +2,9 @@ import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { AiotError, isUntrusted, systemCode } from '../../core/errors.js';
 import { httpAgent } from '../../core/http-agent.js';
+import { retryAfterMs } from '../../core/time.js';
 import type { StreamOptions } from '../message.js';
-import { type Attempt, retryAfterMs } from './delivery.js';
+import type { Attempt } from './delivery.js';
 
 interface HttpCall {
   url: string;

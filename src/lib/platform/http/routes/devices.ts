@@ -92,7 +92,8 @@ const batchRoutes =
       }),
       enroll: async ({ body, ip }, reply) => {
         const answer = await enrollments.ask(body, ip).catch((error: unknown) => {
-          if (hasCode(error, 'AIOT_RATE_LIMITED')) reply.header('retry-after', 60);
+          if (hasCode(error, 'AIOT_RATE_LIMITED'))
+            reply.header('retry-after', Math.ceil((error.retryAfterMs ?? 60_000) / 1000));
           throw error;
         });
         if (answer.state === 'waiting') return { ...answer, identity: null };
