@@ -175,7 +175,7 @@ describe('a device with a batch file', () => {
         clock: {
           sleep: async (ms) => {
             slept.push(ms);
-            passed += ms;
+            passed += Math.ceil(ms);
           },
         },
       });
