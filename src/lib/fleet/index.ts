@@ -116,6 +116,7 @@ export {
   type SettingsDrift,
   type SettingsLayer,
   settingsDrift,
+  withoutPaths,
 } from './settings.js';
 export { metricsOf, type Sparkplug, sparkplugSchema } from './sparkplug.js';
 export { compareVersions } from './version.js';
