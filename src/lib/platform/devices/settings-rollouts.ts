@@ -86,7 +86,7 @@ export class SettingsRollouts {
     const settings = this.parts.devices.find(name)?.settings;
     const edits = isOpen ? editsOf(settings, head.created) : [];
     const edit = edits.find((each) => paths.some((path) => overlap(each.path, path)));
-    // A rollback still restores the settings that nobody has changed since.
+    // A rollback still restores the settings that have not been changed since.
     if (
       edit &&
       (state !== 'restoring' || paths.every((path) => edits.some((each) => overlap(each.path, path))))
