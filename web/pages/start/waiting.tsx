@@ -97,7 +97,7 @@ function decisionColumn(
     title: 'decision',
     sort: ({ name }) => name,
     cell: ({ name }) => (
-      <>
+      <div class="actions">
         {(['approve', 'reject'] as const).map((action) => (
           <button
             key={action}
@@ -109,7 +109,7 @@ function decisionColumn(
             {action === 'approve' ? 'Approve' : 'Reject'}
           </button>
         ))}
-      </>
+      </div>
     ),
     width: '190px',
   };
