@@ -4,13 +4,16 @@ import { expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import type { Synthesis } from '../../src/lib/data/speech.js';
 import type { EvaluateResult } from '../../src/lib/model/evaluate/result.js';
-import { root, runCli } from '../support/cli.js';
+import { root } from '../support/cli.js';
+import { runProgram } from '../support/program.js';
 import { describeReal } from '../support/real.js';
 import { temporaryFolder } from './support.js';
 
 /** The long form follows the tutorial: sentences in training, thresholds for a rate of false alarms, and a stream of an hour. */
 const isLong = process.env.AIOT_LONG === '1';
 const streamed = isLong ? 60 : 10;
+
+const run = (argv: string[]) => runProgram(argv, 3_000_000);
 
 /** Applies the settings that the tutorial recommends for many voices. */
 async function withSettingsOfTutorial(file: string): Promise<void> {
@@ -31,19 +34,19 @@ describeReal('espeak', 'the template keyword-spotting with 40 voices of espeak-n
   it(`recognizes at least ${isLong ? 93 : 90} % of the windows of voices never heard, and is quiet in noise`, async () => {
     const dir = join(await temporaryFolder(), 'listener');
     const at = ['--project', dir, '--json'];
-    expect((await runCli(['init', dir, '--template', 'keyword-spotting', '--json'])).code).toBe(0);
+    expect((await run(['init', dir, '--template', 'keyword-spotting', '--json'])).code).toBe(0);
     await withSettingsOfTutorial(join(dir, 'aiot.yaml'));
     const words = ['--words', 'yes,no,stop', '--voices', '40', '--rate', '16000'];
     const speech = isLong ? ['--speech', '60'] : [];
-    const made = await runCli(['data', 'synthesize', ...words, ...speech, ...at]);
+    const made = await run(['data', 'synthesize', ...words, ...speech, ...at]);
     expect(made.json, made.stderr).toMatchObject({ replaced: 162 });
     const { recordings, speechS } = made.json as Synthesis;
     if (isLong) expect(speechS).toBeGreaterThanOrEqual(40 * 60);
     else expect(recordings).toBe(40 * 68);
-    const trained = await runCli(['model', 'train', ...at]);
+    const trained = await run(['model', 'train', ...at]);
     expect(trained.code, trained.stderr).toBe(0);
-    expect((await runCli(['model', 'quantize', ...at])).code).toBe(0);
-    const { json, code, stderr } = await runCli(['model', 'evaluate', '--streaming', `${streamed}m`, ...at]);
+    expect((await run(['model', 'quantize', ...at])).code).toBe(0);
+    const { json, code, stderr } = await run(['model', 'evaluate', '--streaming', `${streamed}m`, ...at]);
     expect(code, stderr).toBe(0);
     const { int8, bytes, stream, rejection } = json as EvaluateResult;
     expect(rejection).toMatchObject({ share: 0.05 });

@@ -54,7 +54,7 @@ export async function runCli(argv: string[]): Promise<CliResult> {
   }
 }
 
-function lastJson(stdout: string): unknown {
+export function lastJson(stdout: string): unknown {
   try {
     return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '');
   } catch {
