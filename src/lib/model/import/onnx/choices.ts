@@ -112,7 +112,7 @@ const position =
     const length = inner.length === 0 ? [1] : inner;
     const best = (from: number) =>
       maker.op(op, [from, maker.integers([place], [1])], length, { outputType: 'int32' });
-    // Of several equal values, the operator returns the first one.
+    // If the largest value occurs several times, ARG_MAX returns its first position, so the last one is found from behind.
     const isLast = attributes.integer('select_last_index', 0) === 1;
     const found = isLast
       ? maker.op(
