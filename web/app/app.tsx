@@ -2,6 +2,7 @@ import { useSignal } from '@preact/signals';
 import type { ComponentType } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { Login } from '../pages/login/login.js';
+import { PaletteButton } from '../palette/shortcut.js';
 import { Failure, Loading } from '../parts/page.js';
 import { ApiError } from './api.js';
 import { closeLive, connected, liveState, openLive, reconnect } from './live.js';
@@ -74,6 +75,7 @@ function Frame({ children }: { children: preact.ComponentChildren }) {
           >
             ☰
           </button>
+          <PaletteButton />
         </div>
         <ul>
           {pages

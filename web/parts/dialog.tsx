@@ -1,21 +1,25 @@
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { ApiError } from '../app/api.js';
 import { Failure } from './page.js';
 
 /** A dialog over the page. Escape closes it, and the focus returns to the element that had it before. */
 export function Dialog({
   title,
+  look,
   onClose,
   children,
 }: {
   title: string;
+  /** Class for a dialog with its own style. */
+  look?: string;
   onClose: () => void;
   children: ComponentChildren;
 }) {
   const own = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Before the next key is handled, so that it reaches the dialog.
+  useLayoutEffect(() => {
     const before = document.activeElement;
     own.current?.showModal();
     return () => {
@@ -23,7 +27,12 @@ export function Dialog({
     };
   }, []);
   return (
-    <dialog ref={own} class="dialog" aria-labelledby="dialog-title" onClose={onClose}>
+    <dialog
+      ref={own}
+      class={look ? `dialog ${look}` : 'dialog'}
+      aria-labelledby="dialog-title"
+      onClose={onClose}
+    >
       <h2 id="dialog-title">{title}</h2>
       {children}
     </dialog>

@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import type { DeviceInfo } from '../../../src/lib/api/index.js';
 import { at, send } from '../../app/api.js';
+import { useAsked } from '../../app/asked.js';
 import { goTo, linkTo } from '../../app/route.js';
 import { shellWord } from '../../app/text.js';
 import { Command } from '../../parts/command.js';
@@ -15,7 +16,8 @@ interface Change {
   from: readonly DeviceInfo['state'][];
 }
 
-const changes: readonly Change[] = [
+/** Changes of a device's state. */
+export const changes: readonly Change[] = [
   {
     verb: 'suspend',
     title: 'Suspend',
@@ -45,6 +47,10 @@ const changes: readonly Change[] = [
 export function Changes({ device }: { device: DeviceInfo }) {
   const { name, state } = device;
   const asked = useSignal<Change | null>(null);
+  useAsked((verb) => {
+    asked.value = changes.find((each) => each.verb === verb && each.from.includes(state)) ?? asked.value;
+    return asked.value?.verb === verb;
+  });
   const change = asked.value;
   const run = async () => {
     if (change?.verb === 'remove') {

@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import type { DeviceInfo } from '../../../src/lib/api/index.js';
 import { type ApiError, at, send } from '../../app/api.js';
+import { useAsked } from '../../app/asked.js';
 import { shellWord } from '../../app/text.js';
 import { Command } from '../../parts/command.js';
 import { Confirm } from '../../parts/dialog.js';
@@ -10,6 +11,11 @@ export function Commands({ device, onNotice }: { device: DeviceInfo; onNotice: (
   const { name, online } = device;
   const asking = useSignal(false);
   const busy = useSignal(false);
+  useAsked((verb) => {
+    if (verb !== 'restart' || !online) return false;
+    asking.value = true;
+    return true;
+  });
   const command = async (what: 'ping' | 'reboot') => {
     busy.value = true;
     onNotice(`Sending ${what} …`);

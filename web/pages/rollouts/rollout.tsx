@@ -8,6 +8,7 @@ import type {
 } from '../../../src/lib/api/index.js';
 import { commandStates, releaseText } from '../../../src/lib/api/rollouts/words.js';
 import { at, send } from '../../app/api.js';
+import { useAsked } from '../../app/asked.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
 import { mayChange } from '../../app/session.js';
@@ -65,6 +66,10 @@ function Actions({ rollout, done }: { rollout: Rollout; done: () => void }) {
   const possible = all.filter(
     (command) => commandStates[command].includes(state) && (command !== 'rollback' || rollback !== null),
   );
+  useAsked((verb) => {
+    asked.value = possible.find((each) => each === verb) ?? asked.value;
+    return asked.value === verb;
+  });
   const { value: command } = asked;
   return (
     <>
