@@ -200,15 +200,18 @@ describe('a Sparkplug edge node', () => {
 function host(limit?: number) {
   const requests: string[] = [];
   let now = 0;
-  const reader = new HostReader(
-    codec,
-    (topic) => requests.push(topic),
-    () => now,
-    limit,
-  );
+  let canSend = true;
+  const request = (topic: string) => {
+    if (canSend) requests.push(topic);
+    return canSend;
+  };
+  const reader = new HostReader(codec, request, () => now, limit);
   const hear = (messages: { topic: string; payload: Uint8Array }[]) =>
     messages.flatMap((message) => reader.read({ ...message, time: 5000 }));
-  return { requests, hear, reader, wait: (ms: number) => (now += ms) };
+  const mute = (on: boolean) => {
+    canSend = !on;
+  };
+  return { requests, hear, reader, mute, wait: (ms: number) => (now += ms) };
 }
 
 describe('a Sparkplug host', () => {
@@ -265,6 +268,46 @@ describe('a Sparkplug host', () => {
     node.update('press', values({ a: 6 }));
     expect(hear(node.update('press', values({ a: 7 })))).toMatchObject([{ metrics: { a: 7 }, gap: true }]);
     expect(requests).toHaveLength(3);
+  });
+
+  it('requests births after its connection was lost, even if the numbers of a new session continue', () => {
+    const first = made();
+    const { requests, hear, reader } = host();
+    first.will();
+    hear(first.births());
+    hear(first.update('press', values({ a: 1 })));
+    reader.interrupted();
+    const second = made();
+    second.will();
+    second.births();
+    second.update('press', values({ b: 1 }));
+    expect(hear(second.update('press', values({ b: 2 })))).toMatchObject([{ metrics: { a: 2 } }]);
+    expect(requests).toEqual(['spBv1.0/plant/NCMD/line']);
+    hear(second.answer(command(rebirthMetric, true)));
+    expect(hear(second.update('press', values({ b: 3 })))).toMatchObject([{ metrics: { b: 3 } }]);
+    expect(requests).toHaveLength(1);
+  });
+
+  it('requests births after a gap as soon as it can send again, until they arrive', () => {
+    const node = made();
+    const { requests, hear, mute, wait } = host();
+    node.will();
+    hear(node.births());
+    hear(node.update('press', values({ a: 1 })));
+    node.update('press', values({ a: 2 }));
+    mute(true);
+    expect(hear(node.update('press', values({ a: 3 })))).toMatchObject([{ gap: true }]);
+    mute(false);
+    expect(requests).toEqual([]);
+    hear(node.update('press', values({ a: 4 })));
+    expect(requests).toHaveLength(1);
+    wait(5000);
+    hear(node.update('press', values({ a: 5 })));
+    expect(requests).toHaveLength(2);
+    hear(node.answer(command(rebirthMetric, true)));
+    wait(5000);
+    hear(node.update('press', values({ a: 6 })));
+    expect(requests).toHaveLength(2);
   });
 
   it('ignores the death of a session that has been replaced', () => {

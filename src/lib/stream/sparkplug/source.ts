@@ -30,22 +30,32 @@ export async function openSparkplugSource(
   options: StreamOptions,
 ): Promise<Source> {
   const { endpoint } = url;
-  const { host, rebirth, place } = sourceAddress(url);
+  const { host: hostName, rebirth, place } = sourceAddress(url);
   const codec = await sparkplugCodec();
-  const source = await openMqttSource({ ...broker, path: filterOf(place), query: {} }, options);
+  let reader: HostReader | undefined;
+  const onState: StreamOptions['onState'] = (state, why) => {
+    reader?.interrupted();
+    options.onState?.(state, why);
+  };
+  const source = await openMqttSource(
+    { ...broker, path: filterOf(place), query: {} },
+    { ...options, onState },
+  );
   const control =
-    rebirth || host !== undefined
-      ? await openControl(broker, options, host).catch(async (error) => {
+    rebirth || hostName !== undefined
+      ? await openControl(broker, options, hostName).catch(async (error) => {
           await source.close();
           throw error;
         })
       : undefined;
   const request = (topic: string) => {
+    if (!rebirth || !control?.client.connected) return false;
     const metrics = [{ name: rebirthMetric, type: dataType.boolean, value: true }];
-    if (rebirth && control?.client.connected)
-      control.client.publish(topic, Buffer.from(codec.encode({ time: Date.now(), metrics })), { qos: 0 });
+    control.client.publish(topic, Buffer.from(codec.encode({ time: Date.now(), metrics })), { qos: 0 });
+    return true;
   };
-  const reader = new HostReader(codec, request, () => performance.now());
+  const host = new HostReader(codec, request, () => performance.now());
+  reader = host;
   return {
     endpoint,
     get dropped() {
@@ -53,7 +63,7 @@ export async function openSparkplugSource(
     },
     async *[Symbol.asyncIterator]() {
       for await (const batch of source) {
-        const read = batch.flatMap((delivery) => readAs(delivery, reader, place, endpoint));
+        const read = batch.flatMap((delivery) => readAs(delivery, host, place, endpoint));
         if (read.length > 0) yield read;
       }
     },
@@ -173,6 +183,8 @@ interface NodeState {
   session: unknown;
   /** Number expected in the next message; undefined = unknown. */
   next: number | undefined;
+  /** Whether messages were, or may have been, lost since the node's birth. */
+  isUnsure: boolean;
   requestedAt: number;
 }
 
@@ -190,12 +202,12 @@ export class HostReader {
   private remembered = 0;
 
   /**
-   * @param request publishes a request for births on a topic
+   * @param request publishes a request for births on a topic; false = it cannot be sent at present
    * @param limit maximum number of metrics, nodes and devices remembered
    */
   constructor(
     private readonly codec: SparkplugCodec,
-    private readonly request: (topic: string) => void,
+    private readonly request: (topic: string) => boolean,
     private readonly nowMs: () => number,
     private readonly limit = mostRemembered,
   ) {}
@@ -203,6 +215,14 @@ export class HostReader {
   /** Number of metrics, nodes and devices whose births are known. */
   get size(): number {
     return this.remembered;
+  }
+
+  /**
+   * Called when the connection to the broker is lost or restored. Meanwhile, a node may begin a session whose numbers happen to continue
+   * those of the last one, so each node is asked for its births again.
+   */
+  interrupted(): void {
+    for (const state of this.nodes.values()) state.isUnsure = true;
   }
 
   /** The values of a message: none for other topics and outdated deaths, several if a metric occurs repeatedly. */
@@ -228,6 +248,7 @@ export class HostReader {
       this.forgetNode(state);
       state.session = sessionOf(read);
       state.next = undefined;
+      state.isUnsure = false;
       state.requestedAt = Number.NEGATIVE_INFINITY;
     }
     const hasGap = state.next !== undefined && read.seq !== undefined && read.seq !== state.next;
@@ -241,7 +262,8 @@ export class HostReader {
       state.devices.delete(device);
     } else values.push(...valuesIn(head, read, known, state.own, arrival));
     const isIncomplete = state.own === undefined || (of === 'DDATA' && known === undefined);
-    if (hasGap || isIncomplete || values.some(({ unresolved }) => unresolved))
+    state.isUnsure ||= hasGap;
+    if (state.isUnsure || isIncomplete || values.some(({ unresolved }) => unresolved))
       this.ask(`${namespace}/${group}/NCMD/${node}`, state);
     if (hasGap && values[0]) values[0].gap = true;
     return values;
@@ -304,7 +326,10 @@ export class HostReader {
     if (known) return known;
     const devices = new Map<string, Known>();
     const requestedAt = Number.NEGATIVE_INFINITY;
-    const state = { own: undefined, devices, session: undefined, next: undefined, requestedAt };
+    const state: NodeState = {
+      ...{ own: undefined, devices, session: undefined },
+      ...{ next: undefined, isUnsure: false, requestedAt },
+    };
     // Any client can publish under invented node names, so their number is limited.
     if (this.nodes.size >= this.limit) {
       this.nodes.clear();
@@ -315,9 +340,8 @@ export class HostReader {
   }
 
   private ask(topic: string, state: NodeState): void {
-    if (this.nowMs() - state.requestedAt < requestMs) return;
-    state.requestedAt = this.nowMs();
-    this.request(topic);
+    const now = this.nowMs();
+    if (now - state.requestedAt >= requestMs && this.request(topic)) state.requestedAt = now;
   }
 }
 
