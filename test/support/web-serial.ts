@@ -108,6 +108,13 @@ export async function plugInto(
     }
   });
   await page.addInitScript(standIn, usb);
+  // As in a browser, the page learns of the loss when it occurs, whether it is reading or not, and before the return.
+  first?.onUnplugged(() => {
+    if (owner === 0) return;
+    const lose = (port: number) =>
+      (globalThis as unknown as { simulatedLoss: (port: number) => void }).simulatedLoss(port);
+    void page.evaluate(lose, owner).catch(() => undefined);
+  });
   first?.onPlugged(() => {
     const returned = (asOther: boolean) =>
       (globalThis as unknown as { simulatedReturn: (asOther: boolean) => void }).simulatedReturn(asOther);
@@ -124,6 +131,7 @@ function standIn(usb: { usbVendorId: number; usbProductId: number }): void {
     navigator: object;
     simulatedBoard: (request: unknown) => Promise<never>;
     simulatedReturn: (asOther: boolean) => void;
+    simulatedLoss: (port: number) => void;
   };
   const bridge = own.simulatedBoard;
   const toText = (bytes: Uint8Array) => btoa(String.fromCharCode(...bytes));
@@ -137,6 +145,7 @@ function standIn(usb: { usbVendorId: number; usbProductId: number }): void {
     writable: WritableStream<Uint8Array> | null = null;
     #lines = { dtr: false, rts: false };
     #isOpen = false;
+    #input: ReadableStreamDefaultController<Uint8Array> | null = null;
 
     getInfo() {
       return usb;
@@ -148,16 +157,18 @@ function standIn(usb: { usbVendorId: number; usbProductId: number }): void {
       if (state === 'busy') throw networkError('Failed to open serial port.');
       this.#isOpen = true;
       this.readable = new ReadableStream<Uint8Array>({
+        start: (controller) => {
+          this.#input = controller;
+        },
         pull: async (controller) => {
           const { bytes, state } = (await bridge({ port: this.#id, op: 'read' })) as {
             bytes: string;
             state: string;
           };
+          // The loss of the port may have been noticed meanwhile.
+          if (this.#input !== controller) return;
           if (bytes !== '') controller.enqueue(toBytes(bytes));
-          else if (state === 'lost') {
-            controller.error(networkError('The device has been lost.'));
-            this.#lose();
-          }
+          else if (state === 'lost') this.lose();
         },
       });
       this.writable = new WritableStream<Uint8Array>({
@@ -168,7 +179,14 @@ function standIn(usb: { usbVendorId: number; usbProductId: number }): void {
       });
     }
 
-    #lose() {
+    get id() {
+      return this.#id;
+    }
+
+    lose() {
+      if (!this.#isOpen) return;
+      this.#input?.error(networkError('The device has been lost.'));
+      this.#input = null;
       this.readable = null;
       this.writable = null;
       this.#isOpen = false;
@@ -188,6 +206,7 @@ function standIn(usb: { usbVendorId: number; usbProductId: number }): void {
       if (this.readable?.locked || this.writable?.locked)
         throw new TypeError('A stream of the port is locked.');
       this.#isOpen = false;
+      this.#input = null;
       this.readable = null;
       this.writable = null;
       await bridge({ port: this.#id, op: 'close' });
@@ -204,6 +223,9 @@ function standIn(usb: { usbVendorId: number; usbProductId: number }): void {
     },
     getPorts: async () => [],
   });
+  own.simulatedLoss = (port) => {
+    if (chosen.id === port) chosen.lose();
+  };
   own.simulatedReturn = (asOther) => {
     if (asOther) chosen = new SimulatedPort();
     const event = new Event('connect', { bubbles: true });

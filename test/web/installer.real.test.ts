@@ -64,6 +64,13 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
   };
   const connect = (page: Page) => page.getByRole('button', { name: 'Connect the board' }).click();
   const install = (page: Page) => page.getByRole('button', { name: 'Install pump 1.2.0' }).click();
+  /** Waits for the text of a finished installation. A fault that the page shows instead fails the test at once. */
+  const installed = async (page: Page, text = 'pump 1.2.0 is installed on the ESP32-S3') => {
+    const alert = page.getByRole('alert');
+    await page.getByText(text).or(alert).first().waitFor();
+    const code = (await alert.count()) === 0 ? null : await alert.first().getAttribute('data-code');
+    expect(code).toBeNull();
+  };
   const fault = async (page: Page) => {
     const shown = page.getByRole('alert');
     await shown.waitFor();
@@ -78,7 +85,7 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
     await connect(page);
     await page.getByText('Connected to 10c4:ea60.').waitFor();
     await install(page);
-    await page.getByText('pump 1.2.0 is installed on the ESP32-S3 24:0a:c4:00:01:10.').waitFor();
+    await installed(page, 'pump 1.2.0 is installed on the ESP32-S3 24:0a:c4:00:01:10.');
     expect(board.bauds).toEqual([115_200, 115_200, 460_800, 115_200]);
     await page.getByLabel('Network').selectOption('plant');
     await page.getByLabel('Password').fill('wrong');
@@ -143,7 +150,7 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
     await page.keyboard.press('Space');
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
-    await page.getByText('is installed on the ESP32-S3').waitFor();
+    await installed(page);
     const fresh = new SimulatedChip({ chip: 'esp32s3' });
     for (const word of images) {
       const [path = '', at = ''] = word.split('@');
@@ -187,7 +194,7 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
     await connect(page);
     await page.getByText('Connected to 10c4:ea60.').waitFor();
     await install(page);
-    await page.getByText('is installed on the ESP32-S3').waitFor();
+    await installed(page);
     expect(board.bauds).toEqual([115_200, 115_200, 115_200, 460_800, 115_200]);
     await page.context().close();
   });
@@ -201,7 +208,7 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
     await connect(page);
     await page.getByText('Connected to 10c4:ea60.').waitFor();
     await install(page);
-    await page.getByText('is installed on the ESP32-S3').waitFor();
+    await installed(page);
     const [, , app = ''] = images;
     const data = await readFile(app.split('@')[0] ?? '');
     expect(Buffer.from(chip.flash.bytes.subarray(0x10000, 0x10000 + data.length)).equals(data)).toBe(true);
@@ -224,7 +231,7 @@ describeReal('chromium', 'the page of firmware web-installer', () => {
       await connect(page);
       await page.getByText('Connected to 303a:1001.').waitFor();
       await install(page);
-      await page.getByText('pump 1.2.0 is installed on the ESP32-S3').waitFor();
+      await installed(page);
       const [, , app = ''] = images;
       const data = await readFile(app.split('@')[0] ?? '');
       expect(Buffer.from(chip.flash.bytes.subarray(0x10000, 0x10000 + data.length)).equals(data)).toBe(true);

@@ -79,8 +79,10 @@ export class BoardPort {
 
   private async comeBack(): Promise<boolean> {
     const wasOpen = this.isOpen;
+    // The port may return while its streams are still being closed.
+    const returned = returnedPort(this.usb);
     await this.close();
-    const port = await returnedPort(this.usb);
+    const port = await returned;
     if (port === null) {
       this.lose();
       return false;

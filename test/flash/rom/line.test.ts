@@ -108,6 +108,20 @@ describe('DTR and RTS', () => {
     expect(chip.state).toBe(state);
   });
 
+  it('of the USB-JTAG unit have no effect on the boot right after the reset is released', async () => {
+    const { chip, line } = make({ boot: 'run', bridge: 'usb-jtag' });
+    await drive(line, [
+      [0, 0],
+      [1, 0],
+      [1, 1],
+      [0, 1],
+    ]);
+    // A host that releases the lines one by one sends the last state twice.
+    const released = { dtr: false, rts: false };
+    await Promise.all([line.setControlLines(released), line.setControlLines(released)]);
+    await expect.poll(() => chip.state).toBe('rom');
+  });
+
   it('release the BOOT button on first use', async () => {
     const { chip, line } = make();
     expect(chip.state).toBe('rom');

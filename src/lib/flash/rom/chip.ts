@@ -220,7 +220,7 @@ export class SimulatedChip {
     this.button = 'run';
     this.bootLow = bootLow;
     if (held && !this.held) this.hold();
-    else if (!held && this.held) void this.release();
+    else if (!held && this.held) void this.release(bootLow);
   }
 
   /** Presses or releases the BOOT button, which takes effect at the next reset. */
@@ -271,10 +271,12 @@ export class SimulatedChip {
     this.receiver.reset();
   }
 
-  private async release(): Promise<void> {
+  private async release(bootLow: boolean): Promise<void> {
     const { epoch } = this;
     await this.clock.sleep(enableRiseMs);
     if (epoch !== this.epoch || !this.held) return;
+    // The USB-Serial-JTAG unit decides at the release how the chip boots: lines that change right after it have no effect.
+    if (this.options.bridge === 'usb-jtag') this.bootLow = bootLow;
     this.boot('power');
     if (!this.faults.strike('re-enumerate')) return;
     this.isAbsent = true;
