@@ -11,6 +11,9 @@ target_link_libraries(bundle_test PRIVATE aiot_core)
 add_test(NAME bundle COMMAND bundle_test ${CMAKE_CURRENT_SOURCE_DIR}/test/fixtures/bundles/motion.aiot)
 add_test(NAME bundle_objects COMMAND bundle_test ${CMAKE_CURRENT_SOURCE_DIR}/test/fixtures/bundles/parts.aiot)
 
+# Enrollment with the key of a batch.
+target_sources(aiot_core PRIVATE core/src/enroll/answer.c core/src/enroll/enroll.c core/src/enroll/request.c core/src/enroll/store.c)
+
 # Used by TypeScript tests, which create the patches.
 aiot_tool(delta_tool aiot_core)
 
@@ -23,10 +26,10 @@ if(OPENSSL_FOUND)
 endif()
 
 if(OPENSSL_FOUND)
-  add_library(aiot_sim STATIC test/sim_flash.c test/sim_device.c test/release.c test/roots.c test/patch.c test/trust_world.c test/update_bench.c)
+  add_library(aiot_sim STATIC test/sim_flash.c test/sim_device.c test/release.c test/roots.c test/patch.c test/trust_world.c test/update_bench.c test/enroll_keys.c)
   target_include_directories(aiot_sim PUBLIC test)
   target_link_libraries(aiot_sim PUBLIC aiot_crypto_openssl)
-  foreach(name cable power_cut trust update update_course)
+  foreach(name cable enroll power_cut trust update update_course)
     add_executable(${name}_test test/${name}_test.c)
     target_link_libraries(${name}_test PRIVATE aiot_sim)
     add_test(NAME ${name} COMMAND ${name}_test)
@@ -34,4 +37,5 @@ if(OPENSSL_FOUND)
   # Used by TypeScript tests, which provide cases and expected results.
   aiot_tool(update_tool aiot_sim)
   aiot_tool(trust_tool aiot_crypto_openssl)
+  aiot_tool(enroll_tool aiot_sim)
 endif()

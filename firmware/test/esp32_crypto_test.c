@@ -9,6 +9,7 @@
 #include "crypto_openssl.h"
 #include "esp32.h"
 #include "esp_random.h"
+#include "request.h"
 
 /* Random bytes for the chip's implementation. */
 void esp_fill_random(void *buffer, size_t bytes) { aiot_crypto_openssl.random(NULL, buffer, bytes); }
@@ -129,8 +130,36 @@ static void test_signer(checks *c) {
   check_at(c, "signer", "no key", 0, signer != NULL && signer->sign_p256(signer->context, made.digest, made.signature) == 0);
 }
 
+/* OpenSSL must accept the keys that the chip creates, and the requests that it signs with them. */
+static void test_keys(checks *c) {
+  static char key[AIOT_ENROLL_KEY_BYTES], before[AIOT_ENROLL_KEY_BYTES], pem[AIOT_REQUEST_PEM_BYTES];
+  for (size_t i = 0; i < 16; i++) {
+    /* Names around the lengths at which DER needs another byte. */
+    char name[65] = "";
+    memset(name, 'n', 1 + i * 4);
+    check_at(c, "key", "made", i, aiot_request_key(&aiot_keys_mbedtls, key) && strcmp(key, before) != 0);
+    memcpy(before, key, sizeof key);
+    check_at(c, "request", "made", i, aiot_request_pem(&aiot_keys_mbedtls, &aiot_crypto_mbedtls, key, name, pem) == strlen(pem));
+    BIO *first = BIO_new_mem_buf(key, -1), *second = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *parsed = PEM_read_bio_PrivateKey(first, NULL, NULL, NULL);
+    X509_REQ *request = PEM_read_bio_X509_REQ(second, NULL, NULL, NULL);
+    EVP_PKEY_CTX *checking = parsed == NULL ? NULL : EVP_PKEY_CTX_new(parsed, NULL);
+    check_at(c, "key", "is a valid pair", i, checking != NULL && EVP_PKEY_check(checking) == 1);
+    char read[80] = "";
+    check_at(c, "request", "is signed with its key", i, request != NULL && parsed != NULL && X509_REQ_verify(request, parsed) == 1);
+    if (request != NULL) X509_NAME_get_text_by_NID(X509_REQ_get_subject_name(request), NID_commonName, read, sizeof read);
+    check_at(c, "request", "has the name", i, strcmp(read, name) == 0);
+    EVP_PKEY_CTX_free(checking);
+    EVP_PKEY_free(parsed);
+    X509_REQ_free(request);
+    BIO_free(first);
+    BIO_free(second);
+  }
+}
+
 int main(void) {
   checks c = {0, 0};
+  test_keys(&c);
   test_digests(&c);
   test_signatures(&c);
   test_signer(&c);

@@ -43,12 +43,12 @@ typedef enum {
   NOTHING, IDENTITY, WIFI_CREDENTIALS, NETIF, EVENT_LOOP, INTERFACE, RADIO, HANDLER, RADIO_START, CONNECT, SNTP, MODELS, PROGRAMS, CONFIGS, TRUST, RECORDS, MQTT, HTTP,
   DEVICE, SAMPLER, SERVO, CONVERTER, SLEPT, NO_ADDRESS, LOST_ADDRESS, LOST_FOR_GOOD, REFUSED, CRASHED, CRASHED_LONG_AGO,
   CRASHED_OFFLINE, CRASH_CUT, CONSOLE, NEW_NETWORK, NEW_REFUSED, NEW_BESIDE_OLD, FIXED, FIXED_REFUSED, NEW_BESIDE_FIXED,
-  NEW_OVER_USB, NEW_OVER_USB_NOISE, PARTS
+  NEW_OVER_USB, NEW_OVER_USB_NOISE, ENROLLS, ENROLLS_NOT, ENROLLS_LATE, PARTS
 } part;
 
 /* Results of a run, for the parent process. */
 typedef struct {
-  bool restarted, crashed, early, late, stack, dhcp_stopped;
+  bool radio_first, enrolled, restarted, crashed, early, late, stack, dhcp_stopped;
   int dhcp_starts;
   esp_netif_ip_info_t addresses;
   esp_netif_dns_info_t dns;
@@ -58,7 +58,7 @@ typedef struct {
   char fields[AIOT_NAME_BYTES];
   int64_t secure_version;
   size_t memory_bytes;
-  int erased, turns, trials, connects, disconnects, starts, nvs, kept;
+  int forgets, erased, turns, trials, connects, disconnects, starts, nvs, kept;
   uint8_t networks[AIOT_NETWORKS_BYTES];
   char said[400];
   size_t said_bytes;
@@ -150,6 +150,8 @@ BaseType_t xTaskCreate(TaskFunction_t function, const char *name, uint32_t stack
   return pdPASS;
 }
 
+static bool enrolls(void) { return sim.part == ENROLLS || sim.part == ENROLLS_NOT || sim.part == ENROLLS_LATE; }
+
 bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *crypto) {
   memset(identity, 0, sizeof *identity);
   snprintf(identity->name, sizeof identity->name, "Pump_7");
@@ -157,8 +159,25 @@ bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *
   if (sim.part != WIFI_CREDENTIALS && sim.part != NEW_NETWORK && !over_usb()) snprintf(identity->network.ssid, sizeof identity->network.ssid, "hall");
   snprintf(identity->network.password, sizeof identity->network.password, "correct horse");
   if (has_fixed()) aiot_network_fix(&identity->network, "10.0.0.7", "255.255.252.0", "10.0.0.1", "10.0.0.2");
-  return sim.part != IDENTITY;
+  return sim.part != IDENTITY && !enrolls();
 }
+/* A board with the key of a batch. Its key needs the radio's random numbers. */
+bool aiot_esp32_enroll_identity(aiot_esp32_identity *identity) {
+  snprintf(identity->name, sizeof identity->name, "240ac4123456");
+  snprintf(identity->http, sizeof identity->http, "https://platform.lan:8443");
+  return enrolls();
+}
+aiot_enroll_state aiot_esp32_enroll_open(const aiot_esp32_identity *identity, void *memory, size_t bytes, uint64_t now_ms) {
+  out->radio_first = sim.stack && out->memory_bytes == 0;
+  out->memory_bytes = bytes;
+  return sim.part == ENROLLS_NOT ? AIOT_ENROLL_UNUSABLE : AIOT_ENROLL_RUNS;
+}
+aiot_enroll_state aiot_esp32_enroll_step(uint64_t now_ms) {
+  turn();
+  out->enrolled = sim.part == ENROLLS && sim.address && out->turns > 100;
+  return out->enrolled ? AIOT_ENROLL_DONE : AIOT_ENROLL_RUNS;
+}
+void aiot_esp32_enroll_forget(void) { out->forgets++; }
 void aiot_esp32_identity_keep(const aiot_record *record) {}
 size_t aiot_esp32_identity_networks(void *networks, size_t room) {
   return 0;
@@ -502,6 +521,7 @@ static const struct {
     {NEW_OVER_USB, false, true}, {NEW_OVER_USB_NOISE, false, true},
     {CONSOLE, false, true},      {NEW_NETWORK, false, true}, {NEW_REFUSED, false, true},       {NEW_BESIDE_OLD, false, true},
     {FIXED, false, true},        {FIXED_REFUSED, false, false}, {NEW_BESIDE_FIXED, false, true},
+    {ENROLLS, true, true},       {ENROLLS_NOT, true, false}, {ENROLLS_LATE, false, true},
 };
 
 static void test_parts(checks *c) {
@@ -512,11 +532,23 @@ static void test_parts(checks *c) {
     check_at(c, "start", "uses the network stack only while it runs", which, !out->crashed);
     check_at(c, "start", "the network stack runs, even without an access point", which, out->stack == (which != IDENTITY && which != NETIF));
     check_at(c, "start", "restarts only if it cannot work", which, out->restarted == rows[i].restarts && (out->restarted || out->turns == turns_of(which)));
-    check_at(c, "start", "no restart within a minute", which, !out->restarted || out->restarted_ms >= 60000);
+    check_at(c, "start", "no restart within a minute", which, !out->restarted || out->enrolled || out->restarted_ms >= 60000);
     check_at(c, "start", "requests the time once there is an address", which, out->starts == (rows[i].network && which != SNTP ? 1 : 0) && !out->early);
     check_at(c, "start", "sets the time servers before DHCP", which, !out->late);
-    check_at(c, "start", "the converter is tried once, and not after sleep", which, out->trials == (rows[i].restarts || which == SLEPT ? 0 : 1));
+    check_at(c, "start", "the converter is tried once, and not after sleep", which, out->trials == (rows[i].restarts || which == SLEPT || which >= ENROLLS ? 0 : 1));
   }
+}
+
+/* A board with the key of a batch joins the network, enrolls, and restarts. The key stays until a board starts with its identity. */
+static void test_enrollment(checks *c) {
+  check_at(c, "enrollment", "runs", 0, run(ENROLLS));
+  check_at(c, "enrollment", "restarts with its identity", 0, out->enrolled && out->restarted && out->restarted_ms < 20000 && out->forgets == 0);
+  check_at(c, "enrollment", "the radio is on before the key is created", 0, out->radio_first && out->memory_bytes > 0);
+  check_at(c, "enrollment", "host name and time server", 0, strcmp(out->hostname, "240ac4123456") == 0 && strcmp(out->server[0], "platform.lan") == 0);
+  check_at(c, "enrollment", "runs", 1, run(ENROLLS_LATE));
+  check_at(c, "enrollment", "waits for as long as it takes", 0, !out->restarted && out->turns == TURNS);
+  check_at(c, "enrollment", "runs", 2, run(NOTHING));
+  check_at(c, "enrollment", "a board with an identity deletes the key", 0, out->forgets == 1);
 }
 
 static void test_network(checks *c) {
@@ -626,6 +658,7 @@ int main(void) {
   out = mmap(NULL, sizeof *out, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (!check_at(&c, "test", "memory", 0, out != MAP_FAILED)) return checks_end(&c);
   test_parts(&c);
+  test_enrollment(&c);
   test_network(&c);
   test_fixed_addresses(&c);
   test_new_network(&c);

@@ -9,6 +9,8 @@ import { root } from './cli.js';
 export interface UpdateTool {
   /** Returns the lines that the tool, or another tool built with it, prints for this input. */
   run(args: string[], input?: string, program?: string): string[];
+  /** Path of the tool, or of another tool built with it. */
+  path(program?: string): string;
   remove(): void;
 }
 
@@ -27,6 +29,7 @@ export async function buildUpdateTool(target = 'update_tool', ...others: string[
       });
       return output.split('\n').slice(0, -1);
     },
+    path: (program = target) => join(build, program),
     remove: () => rmSync(build, { recursive: true, force: true }),
   };
 }

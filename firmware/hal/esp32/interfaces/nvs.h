@@ -3,6 +3,7 @@
 
 #include "esp_err.h"
 
+#define ESP_ERR_NVS_NOT_FOUND 0x1102
 typedef uint32_t nvs_handle_t;
 typedef enum { NVS_READONLY, NVS_READWRITE } nvs_open_mode_t;
 
@@ -12,6 +13,9 @@ esp_err_t nvs_get_blob(nvs_handle_t handle, const char *key, void *out, size_t *
 esp_err_t nvs_get_u8(nvs_handle_t handle, const char *key, uint8_t *out);
 esp_err_t nvs_get_u32(nvs_handle_t handle, const char *key, uint32_t *out);
 esp_err_t nvs_get_u64(nvs_handle_t handle, const char *key, uint64_t *out);
+esp_err_t nvs_set_str(nvs_handle_t handle, const char *key, const char *value);
+esp_err_t nvs_set_u32(nvs_handle_t handle, const char *key, uint32_t value);
+esp_err_t nvs_erase_all(nvs_handle_t handle);
 esp_err_t nvs_set_u8(nvs_handle_t handle, const char *key, uint8_t value);
 esp_err_t nvs_set_blob(nvs_handle_t handle, const char *key, const void *value, size_t bytes);
 esp_err_t nvs_set_u64(nvs_handle_t handle, const char *key, uint64_t value);

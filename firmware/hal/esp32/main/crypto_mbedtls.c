@@ -4,6 +4,7 @@
 #if MBEDTLS_VERSION_MAJOR >= 4
 #include <psa/crypto.h>
 #else
+#include <mbedtls/ecp.h>
 #include <mbedtls/sha256.h>
 #endif
 
@@ -121,6 +122,50 @@ static size_t sign_p256(void *context, const uint8_t digest[AIOT_SHA256_BYTES], 
   memcpy(signature, room, bytes);
   return bytes;
 }
+
+static size_t sign_with(void *context, const char *key, const uint8_t digest[AIOT_SHA256_BYTES], uint8_t signature[AIOT_SIGNATURE_BYTES]) {
+  (void)context;
+  /* The key is not modified. */
+  return sign_p256((void *)(uintptr_t)key, digest, signature);
+}
+
+#if MBEDTLS_VERSION_MAJOR >= 4
+static bool make_p256(void *context, uint8_t scalar[AIOT_SCALAR_BYTES], uint8_t point[AIOT_POINT_BYTES]) {
+  (void)context;
+  psa_key_attributes_t attributes = PSA_KEY_ATTRIBUTES_INIT;
+  psa_key_id_t key = PSA_KEY_ID_NULL;
+  size_t bytes = 0, point_bytes = 0;
+  psa_set_key_type(&attributes, PSA_KEY_TYPE_ECC_KEY_PAIR(PSA_ECC_FAMILY_SECP_R1));
+  psa_set_key_bits(&attributes, 256);
+  psa_set_key_usage_flags(&attributes, PSA_KEY_USAGE_EXPORT);
+  const bool made = psa_crypto_init() == PSA_SUCCESS && psa_generate_key(&attributes, &key) == PSA_SUCCESS &&
+                    psa_export_key(key, scalar, AIOT_SCALAR_BYTES, &bytes) == PSA_SUCCESS && bytes == AIOT_SCALAR_BYTES &&
+                    psa_export_public_key(key, point, AIOT_POINT_BYTES, &point_bytes) == PSA_SUCCESS && point_bytes == AIOT_POINT_BYTES;
+  psa_destroy_key(key);
+  return made;
+}
+#else
+static bool make_p256(void *context, uint8_t scalar[AIOT_SCALAR_BYTES], uint8_t point[AIOT_POINT_BYTES]) {
+  (void)context;
+  mbedtls_ecp_group group;
+  mbedtls_mpi number;
+  mbedtls_ecp_point at;
+  size_t bytes = 0;
+  mbedtls_ecp_group_init(&group);
+  mbedtls_mpi_init(&number);
+  mbedtls_ecp_point_init(&at);
+  const bool made = mbedtls_ecp_group_load(&group, MBEDTLS_ECP_DP_SECP256R1) == 0 &&
+                    mbedtls_ecp_gen_keypair(&group, &number, &at, random_for_signing, NULL) == 0 &&
+                    mbedtls_mpi_write_binary(&number, scalar, AIOT_SCALAR_BYTES) == 0 &&
+                    mbedtls_ecp_point_write_binary(&group, &at, MBEDTLS_ECP_PF_UNCOMPRESSED, &bytes, point, AIOT_POINT_BYTES) == 0 && bytes == AIOT_POINT_BYTES;
+  mbedtls_ecp_point_free(&at);
+  mbedtls_mpi_free(&number);
+  mbedtls_ecp_group_free(&group);
+  return made;
+}
+#endif
+
+const aiot_key_maker aiot_keys_mbedtls = {NULL, make_p256, sign_with};
 
 const aiot_signer *aiot_esp32_signer(const char *key, const char *certificate) {
   static char body[2048];

@@ -4,6 +4,7 @@
 
 #include "aiot/bus.h"
 #include "aiot/device.h"
+#include "aiot/enroll.h"
 #include "aiot/guide.h"
 #include "aiot/improv.h"
 #include "portable.h"
@@ -38,6 +39,18 @@ bool aiot_esp32_identity_keep_networks(const void *networks, size_t bytes);
 /* Stores the floor and sequence that a model release has raised, where `aiot flash --model` reads them. */
 void aiot_esp32_identity_keep(const aiot_record *record);
 
+/*
+ * Enrollment of a board that has the key of a batch instead of an identity. Sets the platform's address and CA, Wi-Fi, and the serial number
+ * as the name. False if there is no such key.
+ */
+bool aiot_esp32_enroll_identity(aiot_esp32_identity *identity);
+/* Creates the board's key, and prepares the request. The radio must be on, because random numbers depend on it. */
+aiot_enroll_state aiot_esp32_enroll_open(const aiot_esp32_identity *identity, void *memory, size_t bytes, uint64_t now_ms);
+/* Call it in the loop. It blocks during a request. Once the result is AIOT_ENROLL_DONE, restart the board. */
+aiot_enroll_state aiot_esp32_enroll_step(uint64_t now_ms);
+/* Deletes the key of the batch from a board with an identity. */
+void aiot_esp32_enroll_forget(void);
+
 extern const aiot_clock aiot_esp32_clock;
 /*
  * Sets the time servers, in this order: the one from DHCP, the host of `platform` (a URL), then `server`; "" = none. Call it
@@ -51,6 +64,7 @@ void aiot_esp32_clock_step(bool online);
 bool aiot_esp32_clock_set(void);
 
 extern const aiot_crypto aiot_crypto_mbedtls;
+extern const aiot_key_maker aiot_keys_mbedtls;
 /* Signs proofs of updates. The PEM texts must remain valid. NULL = the certificate is invalid. */
 const aiot_signer *aiot_esp32_signer(const char *key, const char *certificate);
 

@@ -245,15 +245,45 @@ static void sleep_if_due(program *self) {
   esp_deep_sleep_start();
 }
 
+/* `platform`: URL of the platform, whose host may be a time server. */
+static void connect(program *self, const char *platform) {
+  if (!aiot_esp32_network_start(&self->identity)) ESP_LOGW(tag, "no network: its driver cannot be started");
+  else if (!aiot_esp32_clock_prepare(platform, AIOT_TIME_SERVER)) ESP_LOGW(tag, "no time server is available");
+  aiot_esp32_console_start(&self->identity);
+}
+
+/* Starts a board without an identity: it enrolls if it has the key of a batch, and then restarts. Returns why it cannot. */
+static const char *start_new(program *self) {
+#if AIOT_ENROLL
+  if (aiot_esp32_enroll_identity(&self->identity)) {
+    connect(self, self->identity.http);
+    ESP_LOGI(tag, "serial number %s asks for a certificate", self->identity.name);
+    aiot_enroll_state state = aiot_esp32_enroll_open(&self->identity, memory, memory_bytes, uptime());
+    while (state == AIOT_ENROLL_RUNS) {
+      vTaskDelay(pdMS_TO_TICKS(STEP_MS));
+      aiot_esp32_network_step(uptime());
+      aiot_esp32_console_step(uptime());
+      aiot_esp32_clock_step(aiot_esp32_network_joined());
+      state = aiot_esp32_enroll_step(uptime());
+    }
+    if (state == AIOT_ENROLL_DONE) esp_restart();
+    return "the board's own key or the key of its batch cannot be used";
+  }
+#endif
+  (void)self;
+  return "this board was not provisioned: aiot device provision NAME --port PORT";
+}
+
 static void run(void *context) {
   static program self;
   (void)context;
   const char *problem = NULL;
-  if (!aiot_esp32_identity_read(&self.identity, &aiot_crypto_mbedtls)) problem = "this board was not provisioned: aiot device provision NAME --port PORT";
+  if (!aiot_esp32_identity_read(&self.identity, &aiot_crypto_mbedtls)) problem = start_new(&self);
   if (problem == NULL) {
-    if (!aiot_esp32_network_start(&self.identity)) ESP_LOGW(tag, "no network: its driver cannot be started");
-    else if (!aiot_esp32_clock_prepare(self.identity.mqtts, AIOT_TIME_SERVER)) ESP_LOGW(tag, "no time server is available");
-    aiot_esp32_console_start(&self.identity);
+#if AIOT_ENROLL
+    aiot_esp32_enroll_forget();
+#endif
+    connect(&self, self.identity.mqtts);
     self.kept_slot = AIOT_NO_SLOT;
     problem = open_device(&self);
   }

@@ -334,6 +334,11 @@
 #define AIOT_GUIDE_MEMORY_BYTES (48u * 1024u)
 #endif
 
+/* 1 = a board without an identity enrolls with the key of its batch, if it has one. */
+#ifndef AIOT_ENROLL
+#define AIOT_ENROLL 1
+#endif
+
 /* Deep sleep: time awake and time asleep; 0 = the board does not sleep. It never sleeps during an update or a trial. */
 #ifndef AIOT_AWAKE_MS
 #define AIOT_AWAKE_MS 30000u
