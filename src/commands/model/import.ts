@@ -9,15 +9,16 @@ import { type ImportOptions, importModel, importResultSchema } from '../../lib/m
 import { openModelProject } from '../../lib/model/material.js';
 
 export default class ModelImport extends AiotCommand {
-  static override summary = 'Import a trained model as a float .tflite file.';
+  static override summary = 'Import a trained model as a .tflite file.';
   static override description =
-    "Reads TensorFlow.js layers models (model.json), Keras files (.keras, .h5), ONNX files (.onnx) and float .tflite files. It also reads SavedModels if @tensorflow/tfjs-node is installed. Batch norms are folded, activations are fused, and a dynamic batch dimension is set to 1. With --project, the model becomes the project's model and is evaluated on the validation set; otherwise the result is a file.";
+    "Reads TensorFlow.js layers models (model.json), Keras files (.keras, .h5), ONNX files (.onnx) and .tflite files. It also reads SavedModels if @tensorflow/tfjs-node is installed. Batch norms are folded, activations are fused, and a dynamic batch dimension is set to 1. A .tflite file that is already quantized to int8 or int16x8 keeps its integers. With --project, the model becomes the project's model and is evaluated on the validation set; otherwise the result is a file.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> gestures.keras',
     '<%= config.bin %> <%= command.id %> web/model.json --name gestures --out gestures.tflite',
     '<%= config.bin %> <%= command.id %> detector.onnx --input images:1x3x96x96',
     '<%= config.bin %> <%= command.id %> quantized.onnx --keep-scales',
     '<%= config.bin %> <%= command.id %> trained.h5 --project motor-watch --inputs standardized --classes idle,on,fault',
+    '<%= config.bin %> <%= command.id %> wake-word.int8.tflite --project doorbell --deviation 25.6',
   ];
   static override args = {
     from: Args.string({ required: true, description: 'Model file or folder.' }),
@@ -53,6 +54,21 @@ export default class ModelImport extends AiotCommand {
       env: 'AIOT_INPUTS',
       dependsOn: ['project'],
     }),
+    mean: Flags.string({
+      summary:
+        'Mean that the model expects to be subtracted from its inputs: one number, or one per field, channel, band or input.',
+      env: 'AIOT_MEAN',
+      helpValue: 'X,…',
+      dependsOn: ['project'],
+      exclusive: ['inputs'],
+    }),
+    deviation: Flags.string({
+      summary: 'Number by which the model expects its inputs to be divided, in the same form as --mean.',
+      env: 'AIOT_DEVIATION',
+      helpValue: 'X,…',
+      dependsOn: ['project'],
+      exclusive: ['inputs'],
+    }),
     input: Flags.string({
       summary:
         'Shape of an ONNX input, such as images:1x3x96x96, or a value that makes it constant. Repeatable.',
@@ -69,7 +85,6 @@ export default class ModelImport extends AiotCommand {
     'keep-scales': Flags.boolean({
       summary: 'Keep the integers of a quantized ONNX file, and write an int8 file.',
       env: 'AIOT_KEEP_SCALES',
-      exclusive: ['project'],
     }),
     force: Flags.boolean({
       summary: 'Import even if the split leaks.',
@@ -92,12 +107,13 @@ export default class ModelImport extends AiotCommand {
       signal: this.signal,
     };
     const result = await importModel(options);
-    const { validation, inputs, outputs } = result;
+    const { validation, inputs, outputs, precision } = result;
+    const isInteger = ['int8', 'int16x8', 'mixed'].includes(precision);
     this.print(
       facts([
         [
           'Model',
-          `${result.name}, ${size(result.bytes)} ${keepScales ? 'int8' : 'float'}, ${result.parameters} parameters`,
+          `${result.name}, ${size(result.bytes)} ${isInteger ? precision : 'float'}, ${result.parameters} parameters`,
         ],
         ['From', `${result.writer} (${result.format}), ${result.layers} layers`],
         ['Operators', result.ops.join(' ')],
@@ -114,7 +130,7 @@ export default class ModelImport extends AiotCommand {
     );
     const file = shellWord(shownPath(result.file));
     const more = project ? `--project ${shellWord(folder!)}` : `${file} --data rows.csv`;
-    this.print(next(keepScales ? `aiot model inspect ${file}` : `aiot model quantize ${more}`));
+    this.print(next(isInteger && !project ? `aiot model inspect ${file}` : `aiot model quantize ${more}`));
     return result;
   }
 }

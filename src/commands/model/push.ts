@@ -8,6 +8,7 @@ import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { next } from '../../lib/cli/render/text.js';
 import { afterPush, guidePushedText, ociPushedText, pushedText } from '../../lib/cli/render/versions.js';
+import { shellWord } from '../../lib/core/text.js';
 import { shortTypes } from '../../lib/model/bundle/board-memory.js';
 import { openModelProject } from '../../lib/model/material.js';
 import { guidePushedSchema, pushToGuide } from '../../lib/model/publish/guide.js';
@@ -19,7 +20,7 @@ import { operatorKey } from '../../lib/provision/operator-key.js';
 export default class ModelPush extends AiotCommand {
   static override summary = 'Bundle, sign and push the evaluated model.';
   static override description =
-    'The push is rejected if the model does not meet a limit in model.accept, has changed since its evaluation, or does not reproduce its metrics. The signing key stays on this machine. Also publishes the records of the training runs for the dashboard. A .aiot FILE is pushed unchanged. A .tflite FILE is stored and can be verified, but devices do not run it. With oci://HOST/REPOSITORY:TAG, a signed version or .aiot file is pushed to an OCI registry with its signatures, using the login of docker, podman or oras. In an architects-guide context, the model is pushed unsigned, in the format that the architects-guide firmware expects.';
+    'The push is rejected if the model does not meet a limit in model.accept, has changed since its evaluation, or does not reproduce its metrics. The signing key stays on this machine. Also publishes the records of the training runs for the dashboard. A .aiot FILE is pushed unchanged. A .tflite FILE is stored and can be verified, but devices do not run it: for devices, import it into a project first. With oci://HOST/REPOSITORY:TAG, a signed version or .aiot file is pushed to an OCI registry with its signatures, using the login of docker, podman or oras. In an architects-guide context, the model is pushed unsigned, in the format that the architects-guide firmware expects.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> har --project motor-watch --json',
@@ -90,7 +91,7 @@ export default class ModelPush extends AiotCommand {
     });
     if (result.kind === 'network')
       this.caution(
-        `${result.file} is a model without an evaluation, and devices reject it. To push an evaluated model, run aiot model push in a project.`,
+        `${result.file} is a model without an evaluation, and devices reject it. For devices, import it with aiot model import ${shellWord(result.file)} --project DIR, then push the project.`,
       );
     if (result.runs?.problem) this.caution(`The training runs were not published: ${result.runs.problem}`);
     // The default is every type that can run models; only types chosen by the user cause warnings.

@@ -96,7 +96,9 @@ async function manifestOfModel(client: RegistryClient, name: string, version: nu
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
       `${name}@${version} contains only a model without a project, so its inputs are unknown and no device can run it`,
-      { next: 'Push a project with `aiot model push`, instead of a .tflite file.' },
+      {
+        next: 'Import the .tflite file into a project with `aiot model import FILE.tflite --project DIR`, then push the project with `aiot model push`.',
+      },
     );
   }
   return client.manifests.get(card.sequence);

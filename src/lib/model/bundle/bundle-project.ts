@@ -5,7 +5,7 @@ import { aiotVersion } from '../../core/folders.js';
 import type { Project } from '../../core/project.js';
 import type { Recording } from '../../data/types.js';
 import type { NetworkMode } from '../../formats/manifest/manifest.js';
-import type { Graph } from '../../formats/tflite/graph.js';
+import { type Graph, hasFrontEnd, hasState } from '../../formats/tflite/graph.js';
 import { createPipeline } from '../../signal/pipeline.js';
 import type { SignalSpec, Standardization } from '../../signal/spec.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
@@ -400,16 +400,22 @@ interface Counted {
 
 function countAgain({ count, pieces }: PartPieces, graph: Graph, info: BundleInfo): Counted {
   const each = graphMacs(graph);
-  const step = Math.max(1, Math.ceil((each * count) / budget));
+  // The state of a network depends on every earlier window, so only the first rows are checked instead of some of all rows.
+  const keeps = hasState(graph) || hasFrontEnd(graph);
+  const step = keeps ? 1 : Math.max(1, Math.ceil((each * count) / budget));
+  const most = keeps ? Math.max(1, Math.floor(budget / each)) : count;
   const interpreter = deviceInterpreter(graph);
   const names = info.classes.length;
   // Rejected windows count toward the class that was predicted, as in the evaluation.
   const closed = { ...info, answer: withoutRejection(info.answer) };
   const confusion = Array.from({ length: names }, () => new Array<number>(names).fill(0));
   let [rows, error, before] = [0, 0, 0];
-  for (const { inputs, inputSize, classes, values } of pieces()) {
+  let recording: string | undefined;
+  for (const { inputs, inputSize, classes, values, recordings } of pieces()) {
     const input = valuesOf(info.input, inputSize);
-    for (let row = rows * step - before; row < classes.length; row += step, rows++) {
+    for (let row = rows * step - before; row < classes.length && rows < most; row += step, rows++) {
+      if (recordings[row] !== recording) interpreter.reset();
+      recording = recordings[row];
       const features = inputs.subarray(row * inputSize, (row + 1) * inputSize);
       const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
       const { index, value } = answerOf(closed, output, features);

@@ -120,7 +120,9 @@ export function unpackBundle(bytes: Uint8Array): Bundle {
   throw new AiotError(
     'AIOT_MODEL_UNFIT',
     `${bundle.info.name} contains only a model without a project, so its inputs are unknown and no device can run it`,
-    { next: 'Push a project with `aiot model push`, instead of a .tflite file.' },
+    {
+      next: 'Import the .tflite file into a project with `aiot model import FILE.tflite --project DIR`, then push the project with `aiot model push`.',
+    },
   );
 }
 

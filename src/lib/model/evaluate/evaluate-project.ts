@@ -1,7 +1,7 @@
 import { canonicalJson } from '../../core/crypto.js';
 import { writeJsonAtomic } from '../../core/files.js';
 import type { Project } from '../../core/project.js';
-import { elementCount, type Graph, hasForest } from '../../formats/tflite/graph.js';
+import { elementCount, type Graph, hasForest, hasFrontEnd, hasState } from '../../formats/tflite/graph.js';
 import { writeTflite } from '../../formats/tflite/write.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
 import type { ObjectPoint } from '../bundle/detections.js';
@@ -95,7 +95,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     sensorDrop: drops,
     baseline: baselineOf(training),
     folds: folds && { ...folds.together, voted: folds.vote === vote ? folds.together.voted : null },
-    agreement: hasForest(int8.graph) ? null : agreementOf(device!.predicted, litert!.predicted),
+    agreement: onlyHere(int8.graph) !== null ? null : agreementOf(device!.predicted, litert!.predicted),
     worst: worstWindows(worst, outputs.groups, built),
     ...(options.stream && {
       stream: evaluateStream(built, {
@@ -184,8 +184,9 @@ function sentences(
   { classes, confusion }: Pick<Verdict, 'classes' | 'confusion'>,
 ): string[] {
   const unit = training.source.kind === 'table' ? 'rows' : 'windows';
-  const alone = hasForest(int8.graph)
-    ? ['LiteRT cannot run a forest, so all metrics are from the device interpreter']
+  const here = onlyHere(int8.graph);
+  const alone = here
+    ? [`${here}, so all metrics are from the device interpreter`]
     : refusalOfDevice(int8.graph) === null
       ? []
       : [`devices cannot run ${precisionOf(int8.graph)} models, so the metrics are from LiteRT only`];
@@ -198,6 +199,13 @@ function sentences(
         ? [falseAlarmsOnly(confusion[0]!, unit)]
         : warningsOf(classes, confusion, groupsPerClass(test), unit)),
   ];
+}
+
+/** The reason why the device interpreter replaces LiteRT; null if LiteRT runs the network. */
+function onlyHere(graph: Graph): string | null {
+  if (hasForest(graph)) return 'LiteRT cannot run a forest';
+  if (hasFrontEnd(graph)) return 'LiteRT cannot run an audio front end';
+  return hasState(graph) ? 'LiteRT cannot reset the state of a model between recordings' : null;
 }
 
 /** The warning about a test set without anomalies. @param normal number of normal examples predicted as normal and as anomalies */
@@ -252,8 +260,8 @@ async function runBuilt(
   const device = onDevice ? asDevice(mainOutput(int8.graph), training.standardization, signal) : null;
   try {
     opened.push(
-      await openNetwork(mainBytes(float)),
-      await openNetwork(mainBytes(int8), runtime === 'device' ? 'litert' : runtime),
+      await openNetwork(mainBytes(float), hasState(float.graph) ? 'device' : undefined),
+      await openNetwork(mainBytes(int8), runtime !== 'device' || hasState(int8.graph) ? runtime : 'litert'),
     );
     const width = opened[0]!.outputs;
     const reconstructs = training.network.output.kind === 'reconstruction';
@@ -267,7 +275,7 @@ async function runBuilt(
     let at = 0;
     for (const piece of pieces()) {
       const inputs = standardizeAll(piece, training.standardization);
-      const outputs = opened.map((network) => predictRows(network, inputs, signal, at));
+      const outputs = opened.map((network) => predictRows(network, inputs, signal, at, piece.recordings));
       if (device) outputs.push(device(piece, width));
       outputs.forEach((own, i) => {
         said[i]!.set(
@@ -355,7 +363,9 @@ async function withOutputs<T>(
   }
   const network = await openNetwork(mainBytes(int8), 'litert');
   try {
-    return use((piece) => predictRows(network, standardizeAll(piece, training.standardization), signal, 0));
+    return use((piece) =>
+      predictRows(network, standardizeAll(piece, training.standardization), signal, 0, piece.recordings),
+    );
   } finally {
     network.close();
   }

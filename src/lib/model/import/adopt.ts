@@ -1,4 +1,5 @@
 import { AiotError } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
 import type { Project } from '../../core/project.js';
 import {
   elementCount,
@@ -7,7 +8,7 @@ import {
   type Tensor,
   withoutUnused,
 } from '../../formats/tflite/graph.js';
-import type { SignalSpec } from '../../signal/spec.js';
+import type { SignalSpec, Standardization } from '../../signal/spec.js';
 import { type OtherOrder, orderWarning, otherOrder } from '../evaluate/labels.js';
 import { confusionOf } from '../evaluate/metrics.js';
 import {
@@ -19,7 +20,8 @@ import {
   type WindowSize,
 } from '../network/join-ends.js';
 import { type NetworkSpec, outputSize } from '../network/layers.js';
-import { standardizationFor } from '../train/examples/standardize.js';
+import { isQuantized } from '../quantize/graph/quantize-graph.js';
+import { fieldsOf, standardizationFor } from '../train/examples/standardize.js';
 import type { learn } from '../train/learn.js';
 import { checkEnds, measured, partOf } from '../train/outside-trainer.js';
 import { trainProject } from '../train/train-project.js';
@@ -41,14 +43,15 @@ interface Adopted {
 export async function adoptNetwork(
   graph: Graph,
   project: Project,
-  { data, label, classes, inputs = 'raw', force, signal, from, output }: ImportOptions,
+  { data, label, classes, inputs = 'raw', mean, deviation, force, signal, from, output }: ImportOptions,
 ): Promise<Adopted> {
+  const types = isQuantized(graph) ? (['float32', 'int8', 'int16'] as const) : (['float32'] as const);
   let examplesMeasured = 0;
   const notes: string[] = [];
   const trainer: typeof learn = async ({ train, validation }, options) => {
     const { network, classes: known, signal: spec } = options.plan;
     const arranged = arrange(graph, { from, network, output: output?.[0], window: windowOf(spec) });
-    checkEnds(mainOutput(joinOutputs(arranged)), from, network);
+    checkEnds(mainOutput(joinOutputs(arranged)), from, network, types);
     const { kind } = network.output;
     const named = classes ?? known.names;
     const own = joinOutputs(
@@ -60,7 +63,9 @@ export async function adoptNetwork(
     // Copied, because the evaluation standardizes inputs in place, and the predictions below need the original inputs.
     const asked = { ...validation, inputs: validation.inputs.slice() };
     const standardization =
-      inputs === 'standardized' ? standardizationFor(train, options.plan) : untouched(train.inputSize);
+      inputs === 'standardized'
+        ? standardizationFor(train, options.plan)
+        : statedStandardization({ mean, deviation }, train.inputSize, fieldsOf(spec));
     const parts = { train: partOf(train, standardization), validation: partOf(validation, standardization) };
     examplesMeasured = validation.classes.length;
     const learned = await measured(own, standardization, parts, options, 'import');
@@ -74,6 +79,11 @@ export async function adoptNetwork(
   const { metrics, file } = await trainProject({ project, data, label, force, signal, trainer });
   const { valLoss, valAccuracy } = metrics;
   return { file, notes, validation: { examples: examplesMeasured, loss: valLoss, accuracy: valAccuracy } };
+}
+
+/** `1`, `1 or 2`, `1, 2 or 100` */
+function choicesOf(counts: readonly number[]): string {
+  return counts.length < 2 ? counts.join() : `${counts.slice(0, -1).join(', ')} or ${counts.at(-1)}`;
 }
 
 /** The window that a raw input contains; null for features. */
@@ -123,8 +133,32 @@ function asOutputs(other: OtherOrder, names: readonly string[], named: readonly 
   return { ...other, classes: named.map((name) => other.classes[names.indexOf(name)]!) };
 }
 
-function untouched(inputs: number) {
-  return { mean: new Array<number>(inputs).fill(0), deviation: new Array<number>(inputs).fill(1) };
+/**
+ * The standardization that the user stated; without one, inputs stay unchanged.
+ * @param inputs number of inputs
+ * @param fields number of values in one time step, pixel or frame, which may share their numbers
+ * @throws AIOT_USAGE
+ */
+function statedStandardization(
+  { mean = '0', deviation = '1' }: Pick<ImportOptions, 'mean' | 'deviation'>,
+  inputs: number,
+  fields: number,
+): Standardization {
+  const counts = [...new Set([1, inputs % fields === 0 ? fields : 1, inputs])];
+  const read = (flag: string, text: string) => {
+    const values = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+    const wrong = values.findIndex(
+      (value) => !Number.isFinite(value) || (flag === 'deviation' && value <= 0),
+    );
+    if (wrong < 0 && counts.includes(values.length))
+      return Array.from({ length: inputs }, (_, i) => values[i % values.length]!);
+    const wanted = flag === 'deviation' ? 'numbers above 0' : 'numbers';
+    const got = wrong < 0 ? plural(values.length, 'number') : JSON.stringify(text.split(',')[wrong]);
+    throw new AiotError('AIOT_USAGE', `--${flag}: expected ${choicesOf(counts)} ${wanted}, got ${got}`, {
+      next: `Specify one number for all inputs: --${flag} ${flag === 'deviation' ? '25.6' : '127.5'}`,
+    });
+  };
+  return { mean: read('mean', mean), deviation: read('deviation', deviation) };
 }
 
 /**
@@ -149,6 +183,12 @@ export function inOrderOf(
       `--classes: expected the project's classes ${names.join(', ')} in the order of the model's outputs, got ${named.join(', ')}`,
       { next: `List each of them once: --classes ${names.join(',')}` },
     );
+  if (kind === 'probability' && named[0] !== names[0] && isQuantized(graph))
+    throw new AiotError(
+      'AIOT_MODEL_UNFIT',
+      '--classes: the model is already quantized, so its probability cannot be turned into that of the other class',
+      { next: `List model.labels in aiot.yaml in this order: ${named.join(', ')}. Then omit --classes.` },
+    );
   const order = names.map((name) => named.indexOf(name));
   if (order.every((from, to) => from === to)) return graph;
   const last = lastLayer(graph, kind === 'probability');
@@ -168,12 +208,12 @@ function lastLayer({ operators, outputs, tensors }: Graph, isProbability: boolea
   for (;;) {
     const maker = operators.find((operator) => operator.outputs.includes(at));
     const readers = operators.filter(({ inputs }) => inputs.includes(at)).length;
-    if (maker?.op === 'SOFTMAX' || maker?.op === 'LOGISTIC') {
+    if (maker !== undefined && sameForAll.has(maker.op)) {
       hasSigmoid ||= maker.op === 'LOGISTIC';
       at = maker.inputs[0]!;
       continue;
     }
-    const constant = maker?.inputs.slice(1).every((index) => index < 0 || isFloat(tensors[index]));
+    const constant = maker?.inputs.slice(1).every((index) => index < 0 || tensors[index]?.data !== undefined);
     const isPlain = maker?.op === 'FULLY_CONNECTED' && maker.options.activation === 'none';
     if (isPlain && constant && readers <= 1 && (hasSigmoid || !isProbability)) return maker;
     throw new AiotError(
@@ -186,22 +226,30 @@ function lastLayer({ operators, outputs, tensors }: Graph, isProbability: boolea
   }
 }
 
-function isFloat(tensor: Tensor | undefined): boolean {
-  return tensor?.data instanceof Float32Array;
-}
+/** Operators on the outputs that treat all classes alike. */
+const sameForAll: ReadonlySet<string> = new Set(['SOFTMAX', 'LOGISTIC', 'QUANTIZE', 'DEQUANTIZE']);
 
 /** Negates the last layer's weights or bias, because the sigmoid of −z is 1 − p. */
 function negated(tensor: Tensor): Tensor {
   return { ...tensor, data: (tensor.data as Float32Array).map((value) => -value) };
 }
 
-/** Reorders rows [class, …]. */
+/** Reorders rows [class, …], with their scales if each class has its own. */
 function reordered(tensor: Tensor, order: readonly number[]): Tensor {
   const data = tensor.data as Float32Array;
   const block = data.length / order.length;
-  const moved = new Float32Array(data.length);
+  const moved = data.slice();
   order.forEach((from, to) => {
     moved.set(data.subarray(from * block, (from + 1) * block), to * block);
   });
-  return { ...tensor, data: moved };
+  const { quantization } = tensor;
+  if (quantization === undefined || quantization.scale.length < order.length)
+    return { ...tensor, data: moved };
+  const { scale, zeroPoint } = quantization;
+  const own = {
+    ...quantization,
+    scale: order.map((from) => scale[from]!),
+    zeroPoint: order.map((from) => zeroPoint[from] ?? 0),
+  };
+  return { ...tensor, data: moved, quantization: own };
 }

@@ -8,6 +8,7 @@ import type { Project } from '../../core/project.js';
 import type { Graph } from '../../formats/tflite/graph.js';
 import { writeTflite } from '../../formats/tflite/write.js';
 import { buildFiles } from '../files.js';
+import { precisionOf } from '../inspect/costs.js';
 import { brokenConstant, simplifyGraph } from '../network/simplify.js';
 import { malformed } from './errors.js';
 import type { OnnxOptions } from './onnx/to-graph.js';
@@ -42,7 +43,9 @@ export const importResultSchema = z.object({
   outputs: z.array(end),
   parameters: z.int(),
   bytes: z.int(),
-  /** The .tflite file: float32, or int8 if a quantized file's scales were kept. */
+  /** Data type of the network's layers. */
+  precision: z.enum(['float32', 'int8', 'int16x8', 'mixed', 'forest', 'none']),
+  /** The .tflite file. */
   file: z.string(),
   /** Metrics on the project's validation set; null without a project. */
   validation: z.object({ examples: z.int(), loss: z.number(), accuracy: z.number().nullable() }).nullable(),
@@ -67,6 +70,10 @@ export interface ImportOptions {
   classes?: readonly string[];
   /** Whether the network expects the project's inputs unchanged, or standardized by the training set. */
   inputs?: 'raw' | 'standardized';
+  /** Subtracted from the project's inputs: one number for all inputs, or one per field, channel, band or input, separated by commas. */
+  mean?: string;
+  /** Divides the inputs after `mean` was subtracted, in the same form. */
+  deviation?: string;
   force?: boolean;
   /** For an ONNX file: `NAME:1x3x96x96` sets a dynamic shape, `NAME=16000` makes an input constant. */
   input?: readonly string[];
@@ -78,7 +85,8 @@ export interface ImportOptions {
 }
 
 /**
- * Reads a network that was trained elsewhere and writes a simplified float32 .tflite file, or keeps a quantized ONNX file's integers.
+ * Reads a network that was trained elsewhere and writes a simplified float32 .tflite file. A quantized .tflite file stays as it is, and a
+ * quantized ONNX file keeps its integers on request.
  * @throws AIOT_USAGE (an invalid name), AIOT_QUANTIZE_UNFIT (scales to keep, but the file has none), AIOT_FILE_IS_INPUT,
  *   AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_FILE_*, AIOT_BACKEND_MISSING; with a project any error of `trainProject`
  */
@@ -95,7 +103,10 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
   const notes = [...imported.notes];
   const named = { ...imported.graph, description: name };
   let graph: Graph;
-  if (options.keepScales) {
+  if (imported.quantized) {
+    graph = named;
+    notes.push('the model is already quantized, so its layers and integers are unchanged');
+  } else if (options.keepScales) {
     const { quantizeAsGiven, spreadScales } = await import('../quantize/graph/given-scales.js');
     const quantized = quantizeAsGiven(simplifyGraph(spreadScales(named)));
     graph = quantized.graph;
@@ -135,6 +146,7 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
       0,
     ),
     bytes: bytes.length,
+    precision: precisionOf(graph) as ImportResult['precision'],
     file,
     validation,
     notes,

@@ -4,6 +4,8 @@ import { AiotError, hasCode } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import type { Graph } from '../../formats/tflite/graph.js';
 import { importTflite } from '../../formats/tflite/read.js';
+import { refusalOfDevice } from '../inspect/costs.js';
+import { isQuantized } from '../quantize/graph/quantize-graph.js';
 import { malformed, unsupported } from './errors.js';
 import type { KerasModel } from './keras/config.js';
 import { kerasToGraph } from './keras/to-graph.js';
@@ -68,20 +70,15 @@ function fromKeras(format: Imported['format'], model: KerasModel): Imported {
 
 function fromTflite(bytes: Uint8Array): Imported {
   const { graph, notes } = importTflite(bytes);
-  const other = graph.tensors.find(
-    ({ type }) => type === 'int8' || type === 'int16' || type === 'uint8' || type === 'float16',
-  );
-  if (other)
-    throw unsupported(
-      `tensor ${other.name}`,
-      `it is ${other.type}: the model is already quantized`,
-      'import the float32 model',
-    );
+  const refusal = refusalOfDevice(graph);
+  if (refusal !== null)
+    throw unsupported('the model', refusal, 'import the float32 model, or one quantized to int8 or int16x8');
   return {
     format: 'tflite',
     writer: graph.description || 'unknown',
     layers: graph.operators.length,
     graph,
+    ...(isQuantized(graph) && { quantized: true }),
     notes,
   };
 }
@@ -115,8 +112,10 @@ export interface Imported {
   writer: string;
   /** Number of layers, or of operators if the file has no layers. */
   layers: number;
-  /** float32, batch 1. */
+  /** float32, batch 1, unless `quantized`. */
   graph: Graph;
+  /** Whether the network computes with integers, and must stay unchanged. */
+  quantized?: boolean;
   /** Changes made while reading, as sentences. */
   notes: string[];
   /** Number of ONNX nodes that were computed while reading. */

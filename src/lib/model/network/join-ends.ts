@@ -31,7 +31,7 @@ export interface WindowSize {
 }
 
 /**
- * A graph with one float32 input instead of several. If each input contains all samples of some fields ([…, samples, channels]), they take
+ * A graph with one float32 input instead of several, whose parts are quantized for integer inputs. If each input contains all samples of some fields ([…, samples, channels]), they take
  * the window's fields in order. Otherwise, they take consecutive values of the joined input.
  * @param window the joined input's samples and fields if it is a raw window
  */
@@ -57,7 +57,15 @@ export function joinInputs(graph: Graph, window: WindowSize | null): Graph {
     outputs: parts,
     options: { numSplits: sizes.length },
   });
-  for (const [i, index] of graph.inputs.entries()) operators.push(draft.reshape(parts[i]!, index));
+  for (const [i, index] of graph.inputs.entries()) {
+    const { name, shape, type } = own[i]!;
+    if (type === 'float32') operators.push(draft.reshape(parts[i]!, index));
+    else {
+      const real = draft.tensor(`${name}/float`, shape);
+      operators.push(draft.reshape(parts[i]!, real));
+      operators.push({ op: 'QUANTIZE', inputs: [real], outputs: [index], options: {} });
+    }
+  }
   return {
     ...graph,
     tensors: draft.tensors,

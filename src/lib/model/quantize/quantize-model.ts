@@ -182,11 +182,22 @@ async function quantizeFile(asked: QuantizeFileOptions & { requested?: string })
   };
 }
 
+/** Options that would change a model. */
+interface Changes {
+  data?: string | undefined;
+  evaluate?: string | undefined;
+  maxLoss: number | null;
+  finetune: number;
+  /** The mode, if the user requested one. */
+  requested?: string | undefined;
+  io?: SearchOptions['io'];
+}
+
 /** @throws AIOT_QUANTIZE_UNFIT for options that do not apply to a model that is exported as it is */
-function requireNoChanges(
+export function requireNoChanges(
   file: string,
   graph: Graph,
-  { data, evaluate, maxLoss, finetune, requested, io }: QuantizeFileOptions & { requested?: string },
+  { data, evaluate, maxLoss, finetune, requested, io }: Changes,
 ): void {
   const own = endsOf(graph);
   const wrong = [
@@ -208,7 +219,7 @@ function requireNoChanges(
 const whatIsQuantized = (graph: Graph) => (hasFrontEnd(graph) ? 'its audio front end' : 'it');
 
 /** Mode of a quantized model, and the type of its inputs and outputs. */
-function endsOf(graph: Graph) {
+export function endsOf(graph: Graph) {
   const types = [...graph.inputs, ...graph.outputs].map((index) => graph.tensors[index]!.type);
   const mode = precisionOf(graph) === 'int16x8' ? ('int16x8' as const) : ('int8' as const);
   const io = types.includes('float32') ? 'float32' : types.includes('int16') ? 'int16' : 'int8';
@@ -216,7 +227,7 @@ function endsOf(graph: Graph) {
 }
 
 /** The result for a model that is exported unchanged. */
-function unquantized(graph: Graph): Awaited<ReturnType<typeof searchQuantization>> {
+export function unquantized(graph: Graph): Awaited<ReturnType<typeof searchQuantization>> {
   const notes = [
     hasFrontEnd(graph)
       ? 'the audio front end is already quantized, so the model was exported unchanged'

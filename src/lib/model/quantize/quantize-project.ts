@@ -12,8 +12,16 @@ import type { DataSource } from '../material.js';
 import { joinedOutputs, joinOutputs, separateOutputs } from '../network/join-ends.js';
 import { standardizeAll } from '../train/examples/standardize.js';
 import { type Answer, type Evaluation, evaluationOf, evaluationOfObjects, noAnswer } from './evaluation.js';
-import { prepareGraph } from './graph/quantize-graph.js';
-import { affordableOf, outcomeOf, requireForestMode, rowsOf } from './quantize-model.js';
+import { isQuantized, prepareGraph } from './graph/quantize-graph.js';
+import {
+  affordableOf,
+  endsOf,
+  outcomeOf,
+  requireForestMode,
+  requireNoChanges,
+  rowsOf,
+  unquantized,
+} from './quantize-model.js';
 import type { QuantizeResult } from './result.js';
 import {
   type Found,
@@ -40,18 +48,25 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
   const { project, emit } = options;
   const trained = await readTrained(project, options);
   const { training, float } = trained;
-  const settings = hasForest(float.graph) ? forestSettings(options) : settingsOf(options);
+  const unchanged = isQuantized(float.graph);
+  const settings = hasForest(float.graph)
+    ? forestSettings(options)
+    : unchanged
+      ? quantizedSettings(float.graph, options)
+      : settingsOf(options);
   const build = join(project.dir, 'build', `model.${settings.mode}.tflite`);
   requireEmittable(emit, { ...settings, out: options.out, forest: hasForest(float.graph) });
   const folder = join(project.dir, 'build', 'c');
   const { file, source } = placesOf(emit, options.out, { file: build, folder });
   await refuseInputs([file], [buildFiles(project).float]);
   const outputs = joinedOutputs(float.graph);
-  const prepared = prepareGraph(separateOutputs(float.graph));
+  const separate = separateOutputs(float.graph);
+  const prepared = unchanged ? separate : prepareGraph(separate);
   const { rows, note } = affordableOf(prepared, trained.part('train'), training.standardization);
   const material = materialOf(rows, null);
-  const { quantized, steps, loss } =
-    settings.maxLoss === null
+  const { quantized, steps, loss } = unchanged
+    ? unquantized(prepared)
+    : settings.maxLoss === null
       ? await searchQuantization(prepared, material, settings)
       : await withinLoss(project, trained, { prepared, material }, settings);
   options.onFound?.(quantized, rows);
@@ -80,7 +95,7 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
     windows: rows.length,
     standardized: isStandardizing(training.standardization),
     emitted: [...sources.keys()],
-    notes: [...(note === null || settings.mode === 'float32' ? [] : [note]), ...outcome.notes],
+    notes: [...(note === null || unchanged || settings.mode === 'float32' ? [] : [note]), ...outcome.notes],
   };
 }
 
@@ -147,6 +162,18 @@ function settingsOf({ project, ...options }: QuantizeOptions): SearchOptions {
 function forestSettings({ onStep, signal, ...options }: QuantizeOptions): SearchOptions {
   requireForestMode(options);
   return { mode: 'float32', finetune: 0, maxLoss: null, onStep, signal };
+}
+
+/**
+ * Settings for a network that was imported as integers, which stays unchanged. The quantization settings in aiot.yaml do not apply.
+ * @throws AIOT_QUANTIZE_UNFIT for options that would change it
+ */
+function quantizedSettings(
+  graph: Graph,
+  { project, mode: requested, io, maxLoss = null, finetune = 0, onStep, signal }: QuantizeOptions,
+): SearchOptions {
+  requireNoChanges(basename(buildFiles(project).float), graph, { requested, io, maxLoss, finetune });
+  return { mode: endsOf(graph).mode, finetune: 0, maxLoss: null, onStep, signal };
 }
 
 /** The validation set: each example, with its class. */

@@ -245,7 +245,7 @@ export function normalOnly<T extends Record<string, Lesson>>(examples: T, { outp
 
 function withoutAnomalies(examples: Lesson): Lesson {
   if (!examples.classes.some((c) => c !== 0)) return examples;
-  const { inputs, inputSize, classes } = examples;
+  const { inputs, inputSize, classes, recordings } = examples;
   const rows = [...classes.keys()].filter((row) => classes[row] === 0);
   rows.forEach((row, i) => {
     inputs.copyWithin(i * inputSize, row * inputSize, (row + 1) * inputSize);
@@ -255,6 +255,7 @@ function withoutAnomalies(examples: Lesson): Lesson {
     inputSize,
     classes: new Int32Array(rows.length),
     values: null,
+    recordings: recordings && rows.map((row) => recordings[row]!),
   };
 }
 

@@ -5,14 +5,15 @@ import { AiotError, hasCode, systemCode } from '../../core/errors.js';
 import { readBytes, requireFile, writeFileAtomic, writeJsonAtomic } from '../../core/files.js';
 import { runProgram } from '../../core/process.js';
 import { writeCsv } from '../../formats/csv/table.js';
-import { elementCount, type Graph } from '../../formats/tflite/graph.js';
+import { elementCount, type Graph, hasState, type Tensor } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { writeTflite } from '../../formats/tflite/write.js';
 import { featureNames, type Standardization } from '../../signal/spec.js';
-import { openNetwork } from '../evaluate/predict.js';
+import { openNetwork, predictRows } from '../evaluate/predict.js';
 import { mainOutput } from '../network/join-ends.js';
 import { type NetworkSpec, outputSize } from '../network/layers.js';
 import { simplifyGraph } from '../network/simplify.js';
+import { isQuantized } from '../quantize/graph/quantize-graph.js';
 import { standardizationFor, standardizeInPlace } from './examples/standardize.js';
 import { answersOf, assess, errorQuantile } from './fit/loss.js';
 import type { Part } from './fit/part.js';
@@ -81,21 +82,18 @@ export async function measured(
   { plan: { network }, train: { quantile } }: Pick<LearnOptions, 'plan' | 'train'>,
   backend: string,
 ): Promise<Learned> {
-  const runtime = await openNetwork(writeTflite(mainOutput(graph)));
-  const forward = (inputs: Float32Array) => {
-    const size = runtime.inputs;
-    const outputs = new Float32Array((inputs.length / size) * runtime.outputs);
-    for (let row = 0; row * size < inputs.length; row++) {
-      outputs.set(runtime.run(inputs.subarray(row * size, (row + 1) * size)), row * runtime.outputs);
-    }
-    return outputs;
-  };
+  const runtime = await openNetwork(
+    writeTflite(mainOutput(graph)),
+    hasState(graph) || isQuantized(graph) ? 'device' : undefined,
+  );
+  const forward = ({ inputs, recordings }: Pick<Lesson, 'inputs' | 'recordings'>) =>
+    predictRows(runtime, inputs, undefined, 0, recordings);
   const kind = network.output.kind;
-  const own = (part: Part) => assess(beforeEnding(forward(part.inputs), network), network, part, null);
+  const own = (part: Part) => assess(beforeEnding(forward(part), network), network, part, null);
   const [train, validation] = [own(parts.train), own(parts.validation)];
   const threshold =
     kind === 'reconstruction'
-      ? errorQuantile(forward(parts.train.inputs), parts.train.inputs, network, quantile)
+      ? errorQuantile(forward(parts.train), parts.train.inputs, network, quantile)
       : kind === 'probability'
         ? 0.5
         : null;
@@ -108,7 +106,7 @@ export async function measured(
   };
   const answers = (asked: Lesson) => {
     const inputs = standardizeInPlace(asked, standardization);
-    return answersOf(forward(inputs), inputs, network, threshold);
+    return answersOf(forward({ inputs, recordings: asked.recordings }), inputs, network, threshold);
   };
   return {
     network,
@@ -129,8 +127,8 @@ export async function measured(
 }
 
 export function partOf(examples: Lesson, standardization: Standardization): Part {
-  const { inputSize, classes, values } = examples;
-  return { inputs: standardizeInPlace(examples, standardization), inputSize, classes, values };
+  const { inputSize, classes, values, recordings } = examples;
+  return { inputs: standardizeInPlace(examples, standardization), inputSize, classes, values, recordings };
 }
 
 /** Converts shares and probabilities back to logits (the inverse of softmax or sigmoid), because the losses need logits. */
@@ -252,11 +250,16 @@ function readLeft(bytes: Uint8Array, whose: string): Graph {
 }
 
 /**
- * Requires a single float32 input and output, of the sizes in the project's network.
+ * Requires a single input and output of an accepted type, and of the sizes in the project's network.
  * @param whose for messages
  * @throws AIOT_MODEL_UNFIT
  */
-export function checkEnds(graph: Graph, whose: string, network: NetworkSpec): void {
+export function checkEnds(
+  graph: Graph,
+  whose: string,
+  network: NetworkSpec,
+  types: readonly Tensor['type'][] = ['float32'],
+): void {
   const expected = [network.inputShape.reduce((a, b) => a * b, 1), outputSize(network)];
   for (const [i, [what, indices]] of (
     [
@@ -266,11 +269,11 @@ export function checkEnds(graph: Graph, whose: string, network: NetworkSpec): vo
   ).entries()) {
     const tensor = graph.tensors[indices[0] ?? -1];
     const size = tensor ? elementCount(tensor.shape) : 0;
-    if (indices.length === 1 && tensor?.type === 'float32' && size === expected[i]) continue;
+    if (indices.length === 1 && tensor && types.includes(tensor.type) && size === expected[i]) continue;
     const got = tensor ? `${tensor.type} [${tensor.shape.join(', ')}]` : 'none';
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
-      `${whose}: expected one float32 ${what} of ${expected[i]} numbers, got ${indices.length === 1 ? got : `${indices.length} of them`}`,
+      `${whose}: expected one ${types[0]} ${what} of ${expected[i]} numbers, got ${indices.length === 1 ? got : `${indices.length} of them`}`,
       { next: "For the requirements, see task.json in the program's folder, or run `aiot docs project`." },
     );
   }

@@ -21,6 +21,8 @@ export interface Lesson {
   values: Float32Array | null;
   /** Objects in each picture, if the network finds objects. */
   objects?: ObjectPoint[][];
+  /** The recording of each example, if known. A network with state starts anew in each recording. */
+  recordings?: readonly string[] | undefined;
 }
 
 /** Examples ready for a network, with their origin. */

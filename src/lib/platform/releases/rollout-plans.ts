@@ -277,7 +277,9 @@ export class Planner {
       throw new AiotError(
         'AIOT_MODEL_UNFIT',
         `${name}@${version} contains only a model without a project, so its inputs are unknown and no device can run it`,
-        { next: 'Push a project with `aiot model push`, instead of a .tflite file.' },
+        {
+          next: 'Import the .tflite file into a project with `aiot model import FILE.tflite --project DIR`, then push the project with `aiot model push`.',
+        },
       );
     }
     if (manifest.name === name && manifest.version === version) {

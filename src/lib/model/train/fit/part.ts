@@ -13,6 +13,8 @@ export interface Part {
   values: Float32Array | null;
   /** Objects in each picture, if the network finds objects. */
   objects?: readonly (readonly ObjectPoint[])[] | undefined;
+  /** See Lesson. */
+  recordings?: readonly string[] | undefined;
 }
 
 /** Loss for each kind of prediction. Values and reconstructions use the squared error. */
