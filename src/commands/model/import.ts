@@ -1,10 +1,8 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { modelFlags } from '../../lib/cli/flags/models.js';
-import { endPairs } from '../../lib/cli/render/inspection.js';
-import { facts, next, shownPath } from '../../lib/cli/render/text.js';
-import { percent, size } from '../../lib/core/figures.js';
-import { shellWord } from '../../lib/core/text.js';
+import { afterImport, importedText } from '../../lib/cli/render/inspection.js';
+import { next } from '../../lib/cli/render/text.js';
 import { type ImportOptions, importModel, importResultSchema } from '../../lib/model/import/import-model.js';
 import { openModelProject } from '../../lib/model/material.js';
 
@@ -107,30 +105,8 @@ export default class ModelImport extends AiotCommand {
       signal: this.signal,
     };
     const result = await importModel(options);
-    const { validation, inputs, outputs, precision } = result;
-    const isInteger = ['int8', 'int16x8', 'mixed'].includes(precision);
-    this.print(
-      facts([
-        [
-          'Model',
-          `${result.name}, ${size(result.bytes)} ${isInteger ? precision : 'float'}, ${result.parameters} parameters`,
-        ],
-        ['From', `${result.writer} (${result.format}), ${result.layers} layers`],
-        ['Operators', result.ops.join(' ')],
-        ...endPairs('Input', inputs),
-        ...endPairs('Output', outputs),
-        ...(validation?.accuracy == null
-          ? []
-          : [
-              ['Validation', `${percent(validation.accuracy)} of ${validation.examples}`] as [string, string],
-            ]),
-        ...result.notes.map((note): [string, string] => ['Note', note]),
-        ['File', shownPath(result.file)],
-      ]),
-    );
-    const file = shellWord(shownPath(result.file));
-    const more = project ? `--project ${shellWord(folder!)}` : `${file} --data rows.csv`;
-    this.print(next(isInteger && !project ? `aiot model inspect ${file}` : `aiot model quantize ${more}`));
+    this.print(importedText(result));
+    this.print(next(afterImport(result, folder)));
     return result;
   }
 }

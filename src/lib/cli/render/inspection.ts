@@ -1,6 +1,7 @@
 import { percent, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { ChipFit, Fit } from '../../model/fit/result.js';
+import type { ImportResult } from '../../model/import/import-model.js';
 import type { Inspection } from '../../model/inspect/inspection.js';
 import { arenaChart } from './chart.js';
 import { bold, dim, facts, green, red, shownPath, table, yellow } from './text.js';
@@ -120,8 +121,39 @@ const bases = {
   transferred: 'derived from another chip: a rough estimate',
 } as const;
 
+/** An imported model: its origin, inputs and outputs, validation, and the written file. */
+export function importedText(result: ImportResult): string {
+  const { validation, inputs, outputs, precision } = result;
+  const type = isInteger(result) ? precision : 'float';
+  const accuracy: [string, string][] =
+    validation?.accuracy == null
+      ? []
+      : [['Validation', `${percent(validation.accuracy)} of ${validation.examples}`]];
+  return facts([
+    ['Model', `${result.name}, ${size(result.bytes)} ${type}, ${result.parameters} parameters`],
+    ['From', `${result.writer} (${result.format}), ${result.layers} layers`],
+    ['Operators', result.ops.join(' ')],
+    ...endPairs('Input', inputs),
+    ...endPairs('Output', outputs),
+    ...accuracy,
+    ...result.notes.map((note): [string, string] => ['Note', note]),
+    ['File', shownPath(result.file)],
+  ]);
+}
+
+function isInteger({ precision }: ImportResult): boolean {
+  return precision === 'int8' || precision === 'int16x8' || precision === 'mixed';
+}
+
+/** The next command after an import. @param project folder of the project, if the model was imported into one */
+export function afterImport(result: ImportResult, project: string | undefined): string {
+  const file = shellWord(shownPath(result.file));
+  if (project !== undefined) return `aiot model quantize --project ${shellWord(project)}`;
+  return isInteger(result) ? `aiot model inspect ${file}` : `aiot model quantize ${file} --data rows.csv`;
+}
+
 /** Lines about the inputs or outputs of an imported model, numbered if there are several. */
-export function endPairs(
+function endPairs(
   title: string,
   ends: readonly { name: string; shape: readonly number[] }[],
 ): [string, string][] {
