@@ -281,7 +281,7 @@ export {
   settingsText,
   shellText,
 } from './render/fleet.js';
-export { endPairs, fileStep, fitText, inspectionText } from './render/inspection.js';
+export { afterImport, fileStep, fitText, importedText, inspectionText } from './render/inspection.js';
 export { checkedLoopText, installedLoopText, loopsNext, loopsText, loopText } from './render/loop.js';
 export { runStateText, runStatusText, runsTable, watchEventText } from './render/pipeline.js';
 export {

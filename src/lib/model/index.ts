@@ -46,6 +46,7 @@ export { fitModel, quantizedFile, refusalOf } from './fit/fit-model.js';
 export { type ChipFit, type Fit, fitSchema } from './fit/result.js';
 export {
   type ImportOptions,
+  type ImportResult,
   importModel,
   importResultSchema,
 } from './import/import-model.js';
