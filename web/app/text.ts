@@ -41,3 +41,11 @@ export function withZone(time: number): string {
   const two = (value: number) => String(Math.floor(value)).padStart(2, '0');
   return `${local}${minutes < 0 ? '-' : '+'}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
 }
+
+/** A selector of exactly these devices. Words that could be a key or a keyword of a selector are quoted. */
+export function selectorOf(names: readonly string[]): string {
+  return names.map((name) => (/^[a-z]+$/i.test(name) ? `"${name}"` : name)).join(',');
+}
+
+/** Maximum number of characters of a selector. */
+export const longestSelector = 4000;

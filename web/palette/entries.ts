@@ -42,6 +42,9 @@ export function fixedEntries(): Entry[] {
     ...(mayChange()
       ? [action('add-board', 'Add a board', linkTo(['add-board']), 'new device esp32 flash')]
       : []),
+    ...(mayChange()
+      ? [action('new-rollout', 'New rollout', linkTo(['rollouts', 'new']), 'start deploy update')]
+      : []),
     action('log-out', 'Log out', () => void logOut(), 'sign out'),
   ];
 }

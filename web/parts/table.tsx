@@ -43,11 +43,14 @@ export function Table<T>({
   label,
   name = '',
   filter = false,
+  choice,
 }: TableProps<T> & {
   /** Returns the link of a row, which is shown in its first cell. */
   to?: (row: T) => string;
   /** Whether a text field filters the rows, for lists without their own filter. */
   filter?: boolean;
+  /** The chosen rows, if rows can be chosen. */
+  choice?: Choice | undefined;
 }) {
   const box = useRef<HTMLTableSectionElement>(null);
   const seen = useSignal({ from: 0, to: 60 });
@@ -72,6 +75,7 @@ export function Table<T>({
 
   const { from } = seen.value;
   const shown = sorted.slice(from, seen.value.to);
+  const chosen = useChosen(choice, sorted, keyOf);
   return (
     <>
       {filter && (rows.length >= filteredFrom || text !== '') && (
@@ -79,7 +83,7 @@ export function Table<T>({
       )}
       {/* Laid out as a grid, so that missing rows do not affect the column widths. Browsers retain the semantics of the elements. */}
       <table
-        class="table"
+        class={choice ? 'table chosen-from' : 'table'}
         aria-label={label}
         aria-rowcount={sorted.length + 1}
         style={{
@@ -89,6 +93,11 @@ export function Table<T>({
       >
         <thead>
           <tr class="row head" aria-rowindex={1}>
+            {choice && (
+              <td class="cell">
+                <ChooseAll choice={choice} keys={sorted.map(keyOf)} noun={label.toLowerCase()} />
+              </td>
+            )}
             {columns.map((column) => (
               <Heading key={column.title} column={column} columns={columns} name={name} />
             ))}
@@ -102,6 +111,16 @@ export function Table<T>({
               aria-rowindex={from + i + 2}
               style={{ top: `${(from + i) * rowHeight}px` }}
             >
+              {choice && (
+                <td class="cell">
+                  <input
+                    type="checkbox"
+                    aria-label={`Select ${keyOf(row)}`}
+                    checked={choice.keys.has(keyOf(row))}
+                    onClick={(event) => chosen(from + i, event)}
+                  />
+                </td>
+              )}
               {columns.map(({ title, cell, number, wide }, c) => (
                 <td key={title} class={cellClass(number, wide)}>
                   {c === 0 && to ? <a href={to(row)}>{cell(row)}</a> : cell(row)}
@@ -113,6 +132,45 @@ export function Table<T>({
       </table>
       {text !== '' && sorted.length === 0 && <p class="soft">No matches. Change or clear the filter.</p>}
     </>
+  );
+}
+
+/** Rows that are chosen by checkboxes. */
+export interface Choice {
+  keys: ReadonlySet<string>;
+  change: (keys: readonly string[], isChosen: boolean) => void;
+  /** Whether all rows can be chosen at once. */
+  isWhole: boolean;
+}
+
+/** Returns a function that handles a click on a row's checkbox. With Shift, it changes all rows since the last click. */
+function useChosen<T>(choice: Choice | undefined, rows: readonly T[], keyOf: (row: T) => string) {
+  const last = useRef(0);
+  return (index: number, event: MouseEvent & { currentTarget: HTMLInputElement }) => {
+    const from = event.shiftKey ? Math.min(last.current, index) : index;
+    const to = event.shiftKey ? Math.max(last.current, index) : index;
+    last.current = index;
+    choice?.change(rows.slice(from, to + 1).map(keyOf), event.currentTarget.checked);
+  };
+}
+
+/** Chooses all rows, including those that are not rendered, or none. */
+function ChooseAll({ choice, keys, noun }: { choice: Choice; keys: readonly string[]; noun: string }) {
+  const box = useRef<HTMLInputElement>(null);
+  const count = keys.filter((key) => choice.keys.has(key)).length;
+  const isAll = count > 0 && count === keys.length;
+  useEffect(() => {
+    if (box.current) box.current.indeterminate = count > 0 && !isAll;
+  });
+  return (
+    <input
+      ref={box}
+      type="checkbox"
+      aria-label={`Select all ${keys.length.toLocaleString('en')} ${noun}`}
+      disabled={!choice.isWhole}
+      checked={isAll}
+      onChange={({ currentTarget }) => choice.change(keys, currentTarget.checked)}
+    />
   );
 }
 

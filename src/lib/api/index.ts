@@ -498,7 +498,15 @@ export {
   savedBy,
 } from './rollouts/schema.js';
 export { rolloutTimesMs, type ShadowFigures, type ShadowPolicy, type WaveShadow } from './rollouts/shadow.js';
-export { commandStates, proofWords, releaseText, shownData, stateWords, stepWord } from './rollouts/words.js';
+export {
+  commandStates,
+  proofWords,
+  releaseText,
+  shownData,
+  stateWords,
+  stepWord,
+  usualPolicy,
+} from './rollouts/words.js';
 export { type ShownModel, showModel, shownModelSchema } from './show.js';
 export {
   addSignature,

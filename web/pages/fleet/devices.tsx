@@ -6,11 +6,13 @@ import { connected, onEvents } from '../../app/live.js';
 import type { PageOf } from '../../app/pages.js';
 import { goTo, here, linkTo, route } from '../../app/route.js';
 import { mayChange } from '../../app/session.js';
-import { plural, shellWord } from '../../app/text.js';
+import { plural, selectorOf, shellWord } from '../../app/text.js';
 import { Badge, State } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
+import { Bulk } from './bulk.js';
+import { saveCsv } from './csv.js';
 import { FleetMap } from './map.js';
 
 const columns: Column<DeviceInfo>[] = [
@@ -48,6 +50,19 @@ export function Devices(_: PageOf) {
   const selector = query.get('selector') ?? '';
   const asMap = query.get('view') === 'map';
   const { devices, whole, error } = useFleet(selector);
+  const chosen = useSignal<ReadonlySet<string>>(new Set());
+  // Devices that no longer match the selector are no longer chosen.
+  const selected = (devices ?? []).filter(({ name }) => chosen.value.has(name));
+  const isAll = whole && selected.length === devices?.length;
+  const all = selector === '' ? 'all' : selector;
+  const change = (names: readonly string[], isChosen: boolean) => {
+    const next = new Set(chosen.value);
+    for (const name of names) isChosen ? next.add(name) : next.delete(name);
+    chosen.value = next;
+  };
+  const clear = () => {
+    chosen.value = new Set();
+  };
   const line = `aiot device list${selector === '' ? '' : ` --selector ${shellWord(selector)}`}`;
   return (
     <Page
@@ -82,6 +97,15 @@ export function Devices(_: PageOf) {
               ? `, ${devices.filter(({ online }) => online).length.toLocaleString('en')} online`
               : ' loaded so far …'}
             <span class="switch">
+              {whole && (
+                <button
+                  type="button"
+                  class="link"
+                  onClick={() => saveCsv(selected.length > 0 ? selected : devices)}
+                >
+                  Export CSV
+                </button>
+              )}
               <a href={here({ view: '' })} aria-current={asMap ? undefined : 'true'}>
                 Table
               </a>
@@ -90,6 +114,13 @@ export function Devices(_: PageOf) {
               </a>
             </span>
           </p>
+          {!asMap && selected.length > 0 && (
+            <Bulk
+              devices={selected}
+              selector={isAll ? all : selectorOf(selected.map(({ name }) => name))}
+              onClear={clear}
+            />
+          )}
           {asMap ? (
             <FleetMap devices={devices} />
           ) : (
@@ -99,6 +130,7 @@ export function Devices(_: PageOf) {
               keyOf={({ name }) => name}
               to={({ name }) => linkTo(['devices', name])}
               label="Devices"
+              choice={mayChange() ? { keys: chosen.value, change, isWhole: whole } : undefined}
             />
           )}
         </>

@@ -43,7 +43,17 @@ export function Version({ name, version }: { name: string; version: string }) {
       title={`${name}@${version}`}
       above={{ title: name, to: linkTo(['models', name]) }}
       command={`aiot model show ${subject}`}
-      actions={card && mayChange() && <Stages card={card} moved={reload} />}
+      actions={
+        card &&
+        mayChange() && (
+          <>
+            {card.trusted && card.kind === 'model' && (
+              <a href={linkTo(['rollouts', 'new'], { model: `${name}@${version}` })}>Roll out</a>
+            )}
+            <Stages card={card} moved={reload} />
+          </>
+        )
+      }
     >
       {error && <Failure error={error} />}
       {!card && !error && <Loading />}

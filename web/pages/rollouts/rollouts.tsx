@@ -4,12 +4,14 @@ import { at } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
 import { useNewestModel, useResource } from '../../app/resource.js';
 import { here, linkTo, route } from '../../app/route.js';
+import { mayChange } from '../../app/session.js';
 import { Badge } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { Pages } from '../../parts/pages.js';
 import { type Column, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
 import { Bar } from './bar.js';
+import { NewRollout } from './new.js';
 import { OneRollout } from './rollout.js';
 import { countsOf, devicesOf, toneOf, words } from './states.js';
 
@@ -61,8 +63,9 @@ function releasesText(releases: Rollout['releases']): string {
 
 const atATime = 500;
 
-/** The rollouts, or one of them. */
+/** The rollouts, one of them, or the form for a new one. */
 export function Rollouts({ parts: [id] }: PageOf) {
+  if (id === 'new') return <NewRollout />;
   return id === undefined ? <AllRollouts /> : <OneRollout key={id} id={id} />;
 }
 
@@ -73,7 +76,11 @@ function AllRollouts() {
     events: ['rollout.*'],
   });
   return (
-    <Page title="Rollouts" command="aiot rollout list">
+    <Page
+      title="Rollouts"
+      command="aiot rollout list"
+      actions={mayChange() && <a href={linkTo(['rollouts', 'new'])}>New rollout</a>}
+    >
       {error && <Failure error={error} />}
       {!value && !error && <Loading />}
       {value && value.rollouts.length === 0 && <None />}

@@ -3,6 +3,7 @@ import { namePattern } from '../../core/names.js';
 import { pageQuerySchema, pageSchema, queryFlagSchema } from '../page.js';
 import { type Amount, amountSchema } from './amount.js';
 import { rolloutTimesMs, shadowFiguresSchema, shadowPolicySchema, waveShadowSchema } from './shadow.js';
+import { usualPolicy } from './words.js';
 
 const name = z.string().regex(namePattern);
 const time = z.int().min(0);
@@ -112,9 +113,9 @@ export const rolloutPolicySchema = z.strictObject({
     .refine(rises, 'expected each wave to be larger than the one before')
     .default(['100%']),
   /** Maximum number of devices in a wave that fail, or crash after they commit. More of them stop the rollout. */
-  maxFailures: amountSchema.default('5%'),
+  maxFailures: amountSchema.default(usualPolicy.maxFailures),
   /** Minimum number of a wave's devices that must commit before the next wave opens. */
-  minSuccess: amountSchema.default('50%'),
+  minSuccess: amountSchema.default(usualPolicy.minSuccess),
   /** How long a wave must stay healthy before the next one opens, ms. */
   soakMs: z.int().min(0).max(rolloutTimesMs.soak.max).default(0),
   /** Action when a limit is exceeded: no further devices start, or all devices also return to the previous release. */
@@ -124,7 +125,7 @@ export const rolloutPolicySchema = z.strictObject({
   /** Delay before the second offer, ms; it doubles before each subsequent offer. */
   backoffMs: z.int().min(0).max(rolloutTimesMs.backoff.max).default(60_000),
   /** How long after its offer an online device that has not finished counts as failed, ms. */
-  deadlineMs: z.int().min(rolloutTimesMs.deadline.min).default(600_000),
+  deadlineMs: z.int().min(rolloutTimesMs.deadline.min).default(usualPolicy.deadlineMs),
   /** How long after its offer an offline device counts as missed, ms; null = same as the deadline. */
   offlineMs: z.int().min(rolloutTimesMs.offline.min).max(rolloutTimesMs.offline.max).nullable().default(null),
   /** Maximum number of offers per minute. */

@@ -1,5 +1,16 @@
 import type { Release, RolloutCommand, RolloutDeviceInfo, RolloutPhase } from './schema.js';
 
+/**
+ * The policy of a rollout that sets nothing else. `waves` are those of the command line and of the dashboard's form: one device, a tenth,
+ * half, all. A request without waves updates all devices at once.
+ */
+export const usualPolicy = {
+  waves: '1,10%,50%,100%',
+  maxFailures: '5%',
+  minSuccess: '50%',
+  deadlineMs: 600_000,
+} as const;
+
 /** Text for a proof's state, as shown in results, reports and the dashboard. */
 export const proofWords: Record<NonNullable<RolloutDeviceInfo['proof']>['state'], string> = {
   proven: 'signed',

@@ -2,6 +2,7 @@ import { Args, Flags } from '@oclif/core';
 import { amountSchema } from '../../api/rollouts/amount.js';
 import { type days, type RolloutPolicyInput, rolloutPolicySchema } from '../../api/rollouts/schema.js';
 import { rolloutTimesMs } from '../../api/rollouts/shadow.js';
+import { usualPolicy } from '../../api/rollouts/words.js';
 import { AiotError } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
 import { parseShare } from '../../device/fleet/network.js';
@@ -216,13 +217,10 @@ interface PolicyFlags {
   'max-heap'?: number | undefined;
 }
 
-/** Default waves: one device, a tenth, half, all. */
-const usualWaves = '1,10%,50%,100%';
-
 /** Converts these flags to a policy. A missing flag gets the rollout's default. @throws AIOT_USAGE */
 export function policyOf(flags: PolicyFlags): RolloutPolicyInput {
   const given = {
-    waves: (flags.waves ?? usualWaves).split(',').map((text) => amount('waves', text.trim())),
+    waves: (flags.waves ?? usualPolicy.waves).split(',').map((text) => amount('waves', text.trim())),
     maxFailures: flags['max-failures'],
     minSuccess: flags['min-success'],
     soakMs: flags.soak,

@@ -1,0 +1,470 @@
+import { useSignal } from '@preact/signals';
+import type { RolloutPlan } from '../../../src/lib/api/index.js';
+import type { RolloutRequest } from '../../../src/lib/api/rollouts/schema.js';
+import { releaseText, usualPolicy } from '../../../src/lib/api/rollouts/words.js';
+import { type ApiError, at, send } from '../../app/api.js';
+import { useResource } from '../../app/resource.js';
+import { goTo, linkTo, route } from '../../app/route.js';
+import { mayChange } from '../../app/session.js';
+import { plural, shellWord, size } from '../../app/text.js';
+import { Command } from '../../parts/command.js';
+import { Field, type Property } from '../../parts/field.js';
+import { Failure, Loading, Page, Section } from '../../parts/page.js';
+import { Scroll } from '../../parts/scroll.js';
+import { type Column, ShortTable } from '../../parts/table.js';
+
+const minuteMs = 60_000;
+
+interface PolicyField {
+  title: string;
+  property: Property;
+  /** The default, which is the command line's; empty = none. */
+  usual: string;
+  /** The flag of `aiot rollout start` for a value; absent = for its default. */
+  flag: (text: string) => string;
+}
+
+const yesOrNo = (flag: string) => (text: string) => (text === 'true' ? flag : '');
+
+/** The fields of the policy, by their names in the form. */
+const policyFields = {
+  waves: {
+    title: 'Waves',
+    property: {
+      type: 'string',
+      description: 'Devices after each wave, as counts or shares. The last wave takes all that remain.',
+    },
+    usual: usualPolicy.waves,
+    flag: (text) => `--waves ${shellWord(text)}`,
+  },
+  maxFailures: {
+    title: 'Failures allowed per wave',
+    property: { type: 'string', description: 'A count or a share. More of them pause the rollout.' },
+    usual: usualPolicy.maxFailures,
+    flag: (text) => `--max-failures ${shellWord(text)}`,
+  },
+  minSuccess: {
+    title: 'Commits required per wave',
+    property: { type: 'string', description: 'A count or a share, before the next wave opens.' },
+    usual: usualPolicy.minSuccess,
+    flag: (text) => `--min-success ${shellWord(text)}`,
+  },
+  soak: {
+    title: 'Soak time, minutes',
+    property: { type: 'number', minimum: 0, description: 'How long a wave must stay healthy.' },
+    usual: '0',
+    flag: (text) => `--soak ${text}m`,
+  },
+  deadline: {
+    title: 'Deadline, minutes',
+    property: { type: 'number', minimum: 0, description: 'Online devices that take longer count as failed.' },
+    usual: String(usualPolicy.deadlineMs / minuteMs),
+    flag: (text) => `--deadline ${text}m`,
+  },
+  offline: {
+    title: 'Offline deadline, minutes',
+    property: { type: 'number', minimum: 0, description: 'Without one, the deadline applies.' },
+    usual: '',
+    flag: (text) => `--offline-deadline ${text}m`,
+  },
+  retries: {
+    title: 'Retries per device',
+    property: { type: 'integer', minimum: 0, maximum: 9 },
+    usual: '0',
+    flag: (text) => `--retries ${text}`,
+  },
+  rate: {
+    title: 'Starts per minute',
+    property: { type: 'integer', minimum: 1, description: 'Without a number, there is no limit.' },
+    usual: '',
+    flag: (text) => `--rate ${text}`,
+  },
+  approval: {
+    title: 'Approval by another person',
+    property: { type: 'boolean' },
+    usual: 'false',
+    flag: yesOrNo('--approval'),
+  },
+  requireProof: {
+    title: 'Signed commits only',
+    property: { type: 'boolean' },
+    usual: 'false',
+    flag: yesOrNo('--require-proof'),
+  },
+} as const satisfies Record<string, PolicyField>;
+type PolicyName = keyof typeof policyFields;
+const policyNames = Object.keys(policyFields) as PolicyName[];
+
+/** A version that the form rolls out. */
+interface Chosen {
+  kind: 'model' | 'firmware';
+  name: string;
+  version: string;
+}
+
+type Texts = Record<PolicyName | 'selector', string>;
+
+/** The form for a rollout of a model or firmware. The rollout can start only after its plan has been shown. */
+export function NewRollout() {
+  const { query } = route.value;
+  const chosen = useSignal<Chosen | null>(chosenIn(query));
+  const texts = useSignal<Texts>(initialTexts(query.get('selector') ?? ''));
+  const plan = useSignal<{ plan: RolloutPlan; key: string } | null>(null);
+  const busy = useSignal(false);
+  const error = useSignal<ApiError | undefined>(undefined);
+  const version = useVersion(chosen.value);
+
+  const above = { title: 'Rollouts', to: linkTo(['rollouts']) };
+  const line = commandOf('start', chosen.value, texts.value);
+  if (!mayChange()) {
+    return (
+      <Page title="New rollout" above={above} command={line}>
+        <p>Your token does not permit rollouts. Ask an operator.</p>
+      </Page>
+    );
+  }
+  /** A plan is valid only for the fields for which it was made. */
+  const edit = (change: () => void) => {
+    change();
+    plan.value = null;
+    error.value = undefined;
+  };
+  const run = async (task: () => Promise<void>) => {
+    busy.value = true;
+    error.value = undefined;
+    await task().catch((reason: ApiError) => {
+      error.value = reason;
+    });
+    busy.value = false;
+  };
+  const rehearse = (event: Event) => {
+    event.preventDefault();
+    const request = version.sequence === null ? null : requestOf(chosen.value, version.sequence, texts.value);
+    if (request === null) return;
+    const asked = texts.value;
+    void run(async () => {
+      const made = await send(at('POST /rollouts/plan', {}), request);
+      if (texts.value === asked) plan.value = { plan: made, key: crypto.randomUUID() };
+    });
+  };
+  const start = () =>
+    run(async () => {
+      if (!plan.value) return;
+      const { plan: made, key } = plan.value;
+      const { id } = await send(at('POST /rollouts', {}), made.request, key).catch((reason: ApiError) => {
+        // Other devices match now, so the plan that was shown is no longer the one that would start.
+        if (reason.code === 'AIOT_ROLLOUT_PLAN') plan.value = null;
+        throw reason;
+      });
+      goTo(linkTo(['rollouts', id]));
+    });
+  const set = (field: keyof Texts) => (text: string) =>
+    edit(() => {
+      texts.value = { ...texts.value, [field]: text };
+    });
+  const ready = version.sequence !== null && !version.mustBeSigned;
+  return (
+    <Page title="New rollout" above={above} command={line}>
+      <form onSubmit={rehearse}>
+        <Section title="Release and devices">
+          <div class="form">
+            <ReleaseFields
+              chosen={chosen.value}
+              onChange={(next) =>
+                edit(() => {
+                  chosen.value = next;
+                })
+              }
+            />
+            <div class="field long">
+              <Field
+                id="rollout-selector"
+                name="Selector"
+                property={{
+                  type: 'string',
+                  description:
+                    'The devices: all, names separated by commas, or an expression such as site=lab.',
+                }}
+                required
+                value={texts.value.selector}
+                onChange={set('selector')}
+              />
+            </div>
+          </div>
+          {chosen.value && version.mustBeSigned && <MustBeSigned line={line} />}
+          {version.error && <Failure error={version.error} />}
+        </Section>
+        <Section title="Waves and limits" note="the defaults are those of aiot rollout start">
+          <div class="form">
+            {policyNames.map((field) => (
+              <Field
+                key={field}
+                id={`rollout-${field}`}
+                name={policyFields[field].title}
+                property={policyFields[field].property}
+                required={policyFields[field].usual !== ''}
+                value={texts.value[field]}
+                onChange={set(field)}
+              />
+            ))}
+          </div>
+        </Section>
+        {error.value && <Failure error={error.value} />}
+        {plan.value && <Rehearsal plan={plan.value.plan} />}
+        <div class="choices">
+          <button type="submit" disabled={!ready || busy.value}>
+            Rehearse
+          </button>
+          <button type="button" class="primary" disabled={plan.value === null || busy.value} onClick={start}>
+            {plan.value === null
+              ? 'Start'
+              : `Start on ${plural(plan.value.plan.waves.flat().length, 'device')}`}
+          </button>
+        </div>
+        {plan.value === null && ready && (
+          <p class="soft">Rehearse the rollout to see its devices and waves. Then you can start it.</p>
+        )}
+      </form>
+    </Page>
+  );
+}
+
+/** The name and the version of a model or of firmware. */
+function ReleaseFields({ chosen, onChange }: { chosen: Chosen | null; onChange: (next: Chosen) => void }) {
+  const models = useResource(at('GET /models', {}), { all: 'models', events: ['model.*'] });
+  const firmware = useResource(at('GET /firmware', {}), { all: 'firmware', events: ['firmware.*'] });
+  const versions = useVersions(chosen);
+  const error = models.error ?? firmware.error;
+  if (error) return <Failure error={error} />;
+  if (!models.value || !firmware.value) return <Loading />;
+  const all = [
+    ...models.value.map(({ name, latest }) => ({ kind: 'model' as const, name, latest: latest.version })),
+    ...firmware.value.map(({ name, latest }) => ({
+      kind: 'firmware' as const,
+      name,
+      latest: latest.version,
+    })),
+  ];
+  const kinds = [
+    ['model', 'Models'],
+    ['firmware', 'Firmware'],
+  ] as const;
+  if (all.length === 0) {
+    return (
+      <div class="field long">
+        <p>There is no model or firmware to roll out yet.</p>
+        <Command line="aiot model push" label="Next step" />
+      </div>
+    );
+  }
+  return (
+    <>
+      <div class="field">
+        <label for="rollout-release">Release</label>
+        <select
+          id="rollout-release"
+          required
+          value={chosen ? `${chosen.kind} ${chosen.name}` : ''}
+          onChange={({ currentTarget }) => {
+            const found = all.find(({ kind, name }) => `${kind} ${name}` === currentTarget.value);
+            if (found) onChange({ ...found, version: String(found.latest) });
+          }}
+        >
+          <option value="">Choose …</option>
+          {kinds.map(([kind, title]) => (
+            <optgroup key={kind} label={title}>
+              {all
+                .filter((each) => each.kind === kind)
+                .map(({ name }) => (
+                  <option key={name} value={`${kind} ${name}`}>
+                    {name}
+                  </option>
+                ))}
+            </optgroup>
+          ))}
+        </select>
+      </div>
+      {chosen && (
+        <div class="field">
+          <label for="rollout-version">Version</label>
+          <select
+            id="rollout-version"
+            value={chosen.version}
+            onChange={({ currentTarget }) => onChange({ ...chosen, version: currentTarget.value })}
+          >
+            {versions.map(({ version, stage }) => (
+              <option key={version} value={String(version)}>
+                {version}
+                {stage && stage !== 'none' ? ` (${stage})` : ''}
+              </option>
+            ))}
+          </select>
+        </div>
+      )}
+    </>
+  );
+}
+
+function MustBeSigned({ line }: { line: string }) {
+  return (
+    <div class="broken" role="status">
+      <p>
+        A newer release has been signed since, so devices may reject this version. Your key, which the
+        platform does not have, must sign it again. The command does so, and starts the rollout:
+      </p>
+      <Command line={line} label="Next step" />
+    </div>
+  );
+}
+
+const named = 5;
+
+/** The plan: what would happen to which devices, in which order. */
+function Rehearsal({ plan: { request, waves, offline, warnings, deltas } }: { plan: RolloutPlan }) {
+  const away = new Set(offline);
+  const rows = waves.map((names, index) => ({ index, names }));
+  const columns: Column<(typeof rows)[number]>[] = [
+    { title: 'wave', cell: ({ index }) => index + 1, sort: ({ index }) => index },
+    {
+      title: 'devices',
+      cell: ({ names }) => names.length.toLocaleString('en'),
+      sort: ({ names }) => names.length,
+      number: true,
+    },
+    {
+      title: 'offline',
+      cell: ({ names }) => names.filter((name) => away.has(name)).length.toLocaleString('en'),
+      sort: ({ names }) => names.filter((name) => away.has(name)).length,
+      number: true,
+    },
+    {
+      title: 'names',
+      cell: ({ names }) => `${names.slice(0, named).join(', ')}${names.length > named ? ', …' : ''}`,
+      sort: ({ names }) => names[0] ?? '',
+      width: '60%',
+    },
+  ];
+  const what = request.releases.map(releaseText).join(' + ');
+  return (
+    <Section title="Rehearsal" note="nothing has been started">
+      <p role="status">
+        {what} would be installed on {plural(waves.flat().length, 'device')} in {plural(waves.length, 'wave')}
+        .
+      </p>
+      <Scroll label="Planned waves">
+        <ShortTable
+          rows={rows}
+          columns={columns}
+          keyOf={({ index }) => String(index)}
+          label="Planned waves"
+          name="plan"
+        />
+      </Scroll>
+      {deltas.length > 0 && (
+        <p>
+          {deltas
+            .map(
+              ({ devices, bytes, of }) =>
+                `${plural(devices, 'device')} by a delta of ${size(bytes)} instead of ${size(of)}`,
+            )
+            .join('; ')}
+        </p>
+      )}
+      {warnings.length > 0 && (
+        <ul>
+          {warnings.map((warning) => (
+            <li key={warning}>{warning}</li>
+          ))}
+        </ul>
+      )}
+    </Section>
+  );
+}
+
+/** The versions of the chosen release, newest first. */
+function useVersions(
+  chosen: Chosen | null,
+): readonly { version: number; sequence: number; stage?: string }[] {
+  const [model, firmware] = placesOf(chosen);
+  const models = useResource(model === null ? null : at('GET /models/:name', { name: model }), {
+    all: 'versions',
+  });
+  const images = useResource(firmware === null ? null : at('GET /firmware/:name', { name: firmware }), {
+    all: 'versions',
+  });
+  return models.value ?? images.value ?? [];
+}
+
+/** The sequence number of the chosen version, and whether it must be signed again, because devices accept only increasing numbers. */
+function useVersion(chosen: Chosen | null) {
+  const versions = useVersions(chosen);
+  const [model, firmware] = placesOf(chosen);
+  const events = ['model.*', 'firmware.*'];
+  const models = useResource(model === null ? null : at('GET /models/:name/next', { name: model }), {
+    events,
+  });
+  const images = useResource(firmware === null ? null : at('GET /firmware/:name/next', { name: firmware }), {
+    events,
+  });
+  const next = (models.value ?? images.value)?.sequence;
+  const found = versions.find(({ version }) => String(version) === chosen?.version);
+  return {
+    sequence: found && next !== undefined ? found.sequence : null,
+    mustBeSigned: found !== undefined && next !== undefined && found.sequence + 1 !== next,
+    error: models.error ?? images.error,
+  };
+}
+
+/** The name as a model's and as firmware's, of which one is null. */
+function placesOf(chosen: Chosen | null): [model: string | null, firmware: string | null] {
+  return [chosen?.kind === 'model' ? chosen.name : null, chosen?.kind === 'firmware' ? chosen.name : null];
+}
+
+function chosenIn(query: URLSearchParams): Chosen | null {
+  for (const kind of ['model', 'firmware'] as const) {
+    const [name = '', version = ''] = (query.get(kind) ?? '').split('@');
+    if (name !== '' && version !== '') return { kind, name, version };
+  }
+  return null;
+}
+
+function initialTexts(selector: string): Texts {
+  const policy = policyNames.map((field) => [field, policyFields[field].usual]);
+  return { ...Object.fromEntries(policy), selector } as Texts;
+}
+
+function requestOf(chosen: Chosen | null, sequence: number, texts: Texts): RolloutRequest | null {
+  if (!chosen) return null;
+  const { kind, name, version } = chosen;
+  const amount = (text: string) => (/^\d+$/.test(text.trim()) ? Number(text) : text.trim());
+  const ms = (text: string) => Math.round(Number(text) * minuteMs);
+  return {
+    releases: [{ kind, name, version: Number(version), sequence }],
+    selector: texts.selector.trim(),
+    policy: {
+      waves: texts.waves.split(',').map(amount),
+      maxFailures: amount(texts.maxFailures),
+      minSuccess: amount(texts.minSuccess),
+      soakMs: ms(texts.soak),
+      deadlineMs: ms(texts.deadline),
+      offlineMs: texts.offline === '' ? null : ms(texts.offline),
+      attempts: Number(texts.retries) + 1,
+      perMinute: texts.rate === '' ? null : Number(texts.rate),
+      approval: texts.approval === 'true',
+      requireProof: texts.requireProof === 'true',
+    },
+  };
+}
+
+/** The equivalent command, with the flags that differ from the defaults. */
+function commandOf(verb: 'start' | 'plan', chosen: Chosen | null, texts: Texts): string {
+  const flags = policyNames
+    .filter((field) => texts[field] !== policyFields[field].usual && texts[field] !== '')
+    .map((field) => policyFields[field].flag(texts[field]))
+    .filter(Boolean);
+  const release = chosen
+    ? `--${chosen.kind} ${shellWord(`${chosen.name}@${chosen.version}`)}`
+    : '--model NAME@VERSION';
+  const selector = texts.selector.trim() === '' ? 'SELECTOR' : shellWord(texts.selector.trim());
+  return [`aiot rollout ${verb}`, release, `--selector ${selector}`, ...flags].join(' ');
+}
