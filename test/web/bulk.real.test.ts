@@ -1,9 +1,12 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createClient } from '../../src/lib/api/client.js';
+import { pushFirmware } from '../../src/lib/api/firmware/push.js';
 import { pushTiny } from '../support/bundle.js';
 import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
+import { described, espImage } from '../support/esp-image.js';
 import { type FakeFleet, fakeFleet } from '../support/fake-fleet.js';
 import { describeReal } from '../support/real.js';
 
@@ -176,6 +179,28 @@ describeReal('chromium', 'bulk actions and new rollouts in a browser', () => {
     await page.getByRole('button', { name: 'Rehearse' }).click();
     await page.getByRole('button', { name: 'Start on 2 devices' }).waitFor();
     expect((await client.rollouts.list()).length).toBe(before);
+    await context.close();
+  });
+
+  it('rolls out firmware', async () => {
+    const { client, key, folder } = own.platform;
+    const path = join(folder, 'pump.bin');
+    const image = { starts: described('pump', '1.2.0'), bytes: 60_000, address: 0x3c00_0020 };
+    await writeFile(path, espImage({ chip: 'esp32s3', ...image }));
+    await pushFirmware({ client, privatePem: key, path, deviceTypes: ['virtual'] });
+    const { page, context, troubles } = await opened('#/rollouts');
+    await page.getByRole('link', { name: 'New rollout' }).click();
+    await page.getByLabel('Release').selectOption('firmware pump');
+    await page.getByLabel('Selector').fill('name=bench-2');
+    await page.getByLabel('Approval by another person').selectOption('true');
+    await page.getByText('aiot rollout start --firmware pump@1 --selector name=bench-2 --approval').waitFor();
+    await page.getByRole('button', { name: 'Rehearse' }).click();
+    await page.getByText('pump@1 would be installed on 1 device in 1 wave.').waitFor();
+    await page.getByRole('button', { name: 'Start on 1 device' }).click();
+    await page.getByText('awaiting approval').waitFor();
+    const [rollout] = await client.rollouts.list();
+    expect(rollout?.releases).toMatchObject([{ kind: 'firmware', name: 'pump', version: 1 }]);
+    expect(troubles).toEqual([]);
     await context.close();
   });
 
