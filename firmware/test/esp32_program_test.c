@@ -43,7 +43,7 @@ typedef enum {
   NOTHING, IDENTITY, WIFI_CREDENTIALS, NETIF, EVENT_LOOP, INTERFACE, RADIO, HANDLER, RADIO_START, CONNECT, SNTP, MODELS, PROGRAMS, CONFIGS, TRUST, RECORDS, MQTT, HTTP,
   DEVICE, SAMPLER, SERVO, CONVERTER, SLEPT, NO_ADDRESS, LOST_ADDRESS, LOST_FOR_GOOD, REFUSED, CRASHED, CRASHED_LONG_AGO,
   CRASHED_OFFLINE, CRASH_CUT, CONSOLE, NEW_NETWORK, NEW_REFUSED, NEW_BESIDE_OLD, FIXED, FIXED_REFUSED, NEW_BESIDE_FIXED,
-  NEW_OVER_USB, NEW_OVER_USB_NOISE, ENROLLS, ENROLLS_NOT, ENROLLS_LATE, PARTS
+  NEW_OVER_USB, NEW_OVER_USB_NOISE, ENROLLS, ENROLLS_NOT, ENROLLS_LATE, ENROLLS_NOWHERE, PARTS
 } part;
 
 /* Results of a run, for the parent process. */
@@ -150,7 +150,7 @@ BaseType_t xTaskCreate(TaskFunction_t function, const char *name, uint32_t stack
   return pdPASS;
 }
 
-static bool enrolls(void) { return sim.part == ENROLLS || sim.part == ENROLLS_NOT || sim.part == ENROLLS_LATE; }
+static bool enrolls(void) { return sim.part == ENROLLS || sim.part == ENROLLS_NOT || sim.part == ENROLLS_LATE || sim.part == ENROLLS_NOWHERE; }
 
 bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *crypto) {
   memset(identity, 0, sizeof *identity);
@@ -395,7 +395,7 @@ esp_err_t esp_event_handler_instance_register(esp_event_base_t base, int32_t id,
 esp_err_t esp_wifi_init(const wifi_init_config_t *config) {
   need_stack();
   out->nvs = config->nvs_enable;
-  return sim.part == RADIO ? -1 : ESP_OK;
+  return (sim.part == RADIO || sim.part == ENROLLS_NOWHERE) ? -1 : ESP_OK;
 }
 esp_err_t esp_wifi_set_storage(wifi_storage_t storage) {
   return ESP_OK;
@@ -521,7 +521,7 @@ static const struct {
     {NEW_OVER_USB, false, true}, {NEW_OVER_USB_NOISE, false, true},
     {CONSOLE, false, true},      {NEW_NETWORK, false, true}, {NEW_REFUSED, false, true},       {NEW_BESIDE_OLD, false, true},
     {FIXED, false, true},        {FIXED_REFUSED, false, false}, {NEW_BESIDE_FIXED, false, true},
-    {ENROLLS, true, true},       {ENROLLS_NOT, true, false}, {ENROLLS_LATE, false, true},
+    {ENROLLS, true, true},       {ENROLLS_NOT, true, false}, {ENROLLS_LATE, false, true}, {ENROLLS_NOWHERE, true, false},
 };
 
 static void test_parts(checks *c) {
@@ -547,7 +547,9 @@ static void test_enrollment(checks *c) {
   check_at(c, "enrollment", "host name and time server", 0, strcmp(out->hostname, "240ac4123456") == 0 && strcmp(out->server[0], "platform.lan") == 0);
   check_at(c, "enrollment", "runs", 1, run(ENROLLS_LATE));
   check_at(c, "enrollment", "waits for as long as it takes", 0, !out->restarted && out->turns == TURNS);
-  check_at(c, "enrollment", "runs", 2, run(NOTHING));
+  check_at(c, "enrollment", "runs", 2, run(ENROLLS_NOWHERE));
+  check_at(c, "enrollment", "without the radio, no key is created", 0, !out->radio_first && out->memory_bytes == 0);
+  check_at(c, "enrollment", "runs", 3, run(NOTHING));
   check_at(c, "enrollment", "a board with an identity deletes the key", 0, out->forgets == 1);
 }
 

@@ -43,7 +43,7 @@ describeReal('native', 'enrollment by the firmware’s core, at a real platform'
   beforeAll(async () => {
     own = await upForTests();
     await runCli(['trust', 'init', '--keys', '2', '--threshold', '2', '--out', join(own.folder, 'offline')]);
-    tool = await buildUpdateTool('enroll_tool');
+    tool = await buildUpdateTool('update_tool', 'enroll_tool');
     program = tool.path('enroll_tool');
   }, 300_000);
   afterAll(async () => {
@@ -121,6 +121,18 @@ describeReal('native', 'enrollment by the firmware’s core, at a real platform'
         ...(entry.type === 'blob' && { value: Buffer.from(entry.value).toString('hex') }),
       }))
       .sort((a, b) => (`${a.namespace}/${a.key}` < `${b.namespace}/${b.key}` ? -1 : 1));
+
+  it('finds the key, the platform and Wi-Fi in the images of `device batch provision`', async () => {
+    const { key } = await create('images');
+    const [file, out] = [join(own.folder, 'images.json'), join(own.folder, 'images')];
+    const made = await runCli(['device', 'batch', 'provision', file, '--out', out, '--wifi-ssid', 'plant']);
+    expect(made.code, made.stderr).toBe(0);
+    const places = ['aiot_batch key', 'aiot_batch http', 'wifi ssid', 'aiot key', 'aiot name'];
+    const asked = `${places.map((place) => `string ${place}`).join('\n')}\n`;
+    const values = tool.run(['nvs', join(out, 'nvs.bin')], asked);
+    const hex = [key, own.url, 'plant'].map((value) => Buffer.from(value).toString('hex'));
+    expect(values).toEqual([...hex, 'none', 'none']);
+  }, 60_000);
 
   let issued: Enrolled;
 

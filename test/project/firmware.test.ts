@@ -72,6 +72,8 @@ describe('aiot firmware init', () => {
     for (const path of [
       'CMakeLists.txt',
       'core/src/device/device.c',
+      'core/src/enroll/enroll.c',
+      'hal/esp32/main/enroll.c',
       'hal/esp32/platformio.ini',
       'hal/host/main.c',
     ])

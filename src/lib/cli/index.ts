@@ -177,6 +177,7 @@ export {
   decisionText,
   enrollmentsText,
   enrollNotes,
+  provisionedBatchText,
 } from './render/batches.js';
 export {
   boardDumpedText,

@@ -2,14 +2,20 @@ import { chipIdOf, type ProvisionReply } from '../api/fields.js';
 import { generateKeyPair, publicKeyOf } from '../core/crypto.js';
 import { newId } from '../core/names.js';
 import type { ChipName } from '../formats/esp-image/chips.js';
-import { trustRootOf } from '../formats/manifest/envelope.js';
+import { type Envelope, trustRootOf } from '../formats/manifest/envelope.js';
 import { decryptNvs, encryptNvs, readNvsKeys } from '../formats/nvs/crypt.js';
 import { readNvs } from '../formats/nvs/read.js';
 import type { NvsEntry } from '../formats/nvs/types.js';
 import { writeNvs } from '../formats/nvs/write.js';
 import { selfSignedCa } from './certificates.js';
 import type { ChipOptions } from './chip-options.js';
-import { type DeviceImage, deviceImage, type ImagePart } from './device-image.js';
+import {
+  batchImage,
+  type DeviceImage,
+  deviceImage,
+  type ImageBatch,
+  type ImagePart,
+} from './device-image.js';
 import type { Enrolled } from './enroll.js';
 import { descriptionOf, type NewFile } from './identity-folder.js';
 
@@ -38,28 +44,54 @@ export async function checkImages(
   devices: readonly { name: string; type: string; options: ChipOptions }[],
 ): Promise<void> {
   if (devices.length === 0) return;
-  const key = generateKeyPair();
-  const certificate = await selfSignedCa(key.privatePem, 'x'.repeat(64), Date.now());
-  const platform = { http: longUrl('https'), mqtts: longUrl('mqtts'), ca: certificate };
-  const trust = trustRootOf(publicKeyOf(key.privatePem));
+  const typical = await typicalParts();
   for (const { name, type, options } of devices) {
-    const { chip, wifi, nvsVersion: version, table, flashBytes, old = null } = options;
-    const encrypt = options.encrypt && old === null;
-    const identity = {
-      name,
-      id: newId('dev'),
-      type,
-      chip,
-      chipId: '16777215',
-      key: key.privatePem,
-      certificate,
-    };
-    const release = { sequence: 0, floor: 0 };
-    const image = deviceImage(identity, {
-      ...{ platform, wifi, trust, release, version, table, flashBytes, encrypt },
-    });
-    if (old) keepOld(image, old, version);
+    const image = typicalImage({ name, type, options }, typical);
+    if (options.old) keepOld(image, options.old, options.nvsVersion);
   }
+}
+
+async function typicalParts() {
+  const key = generateKeyPair().privatePem;
+  const certificate = await selfSignedCa(key, 'x'.repeat(64), Date.now());
+  const platform = { http: longUrl('https'), mqtts: longUrl('mqtts'), ca: certificate };
+  return { key, certificate, platform, trust: trustRootOf(publicKeyOf(key)) };
+}
+
+function typicalImage(
+  { name, type, options }: { name: string; type: string; options: ChipOptions },
+  { key, certificate, platform, trust }: Awaited<ReturnType<typeof typicalParts>>,
+  root: Envelope | null = null,
+): DeviceImage {
+  const { chip, wifi, nvsVersion: version, table, flashBytes, old = null } = options;
+  const encrypt = options.encrypt && old === null;
+  const identity = { name, id: newId('dev'), type, chip, chipId: '16777215', key, certificate };
+  const release = { sequence: 0, floor: 0 };
+  return deviceImage(identity, {
+    ...{ platform, wifi, trust, root, release, version, table, flashBytes, encrypt },
+  });
+}
+
+/** A root that is longer than usual: a board of a batch gets its root later. */
+const longRoot: Envelope = { payload: 'x'.repeat(6000), signatures: [] };
+
+/**
+ * Builds the image of the boards of a batch. Rejects a table whose NVS has no room for the identity that a board stores beside the batch.
+ * @throws AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED
+ */
+export async function imageForBatch(
+  batch: ImageBatch,
+  { type, options }: { type: string; options: ChipOptions },
+): Promise<DeviceImage> {
+  const { wifi, nvsVersion: version, table, flashBytes, encrypt } = options;
+  const image = batchImage(batch, { wifi, version, table, flashBytes, encrypt: false });
+  const identity = typicalImage(
+    { name: 'x'.repeat(64), type, options: { ...options, encrypt: false } },
+    await typicalParts(),
+    longRoot,
+  );
+  keepOld(identity, { nvs: image.nvs.data, keys: null }, version);
+  return encrypt ? batchImage(batch, { wifi, version, table, flashBytes, encrypt }) : image;
 }
 
 const longUrl = (scheme: string) => `${scheme}://${'x'.repeat(48)}:65535`;

@@ -77,9 +77,42 @@ export function deviceImage(
   options: ImageOptions,
   random: (bytes: number) => Uint8Array = randomBytes,
 ): DeviceImage {
+  return imageOf(deviceEntries(identity, options), options, random);
+}
+
+/** The key of a batch, for boards that create their identity themselves. */
+export interface ImageBatch {
+  key: string;
+  /** `https://…` URL of the platform, and PEM of its CA. */
+  http: string;
+  ca: string;
+}
+
+/**
+ * Builds the data that makes a chip with firmware enroll with the key of a batch. It is the same for all boards of the batch.
+ * @throws AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED
+ */
+export function batchImage(
+  batch: ImageBatch,
+  options: LayoutOptions & Pick<ImageOptions, 'wifi'>,
+): DeviceImage {
+  return imageOf(
+    [...batchEntries(batch), ...(options.wifi ? wifiEntries(options.wifi) : [])],
+    options,
+    randomBytes,
+  );
+}
+
+type LayoutOptions = Pick<ImageOptions, 'version' | 'table' | 'flashBytes' | 'encrypt'>;
+
+function imageOf(
+  entries: readonly NvsEntry[],
+  options: LayoutOptions,
+  random: (bytes: number) => Uint8Array,
+): DeviceImage {
   const table = imageTable(options);
   const place = partitionOf(table, 'nvs', 2);
-  const plain = nvsOf(identity, options, place.size);
+  const plain = nvsOf(entries, options, place.size);
   const bytes = options.table instanceof Uint8Array ? options.table : writePartitionTable(table);
   const partitions = { offset: partitionTableOffset, data: bytes };
   if (!options.encrypt) return { nvs: { offset: place.offset, data: plain }, partitions };
@@ -92,9 +125,9 @@ export function deviceImage(
   };
 }
 
-function nvsOf(identity: ImageIdentity, options: ImageOptions, size: number): Uint8Array {
+function nvsOf(entries: readonly NvsEntry[], { version }: LayoutOptions, size: number): Uint8Array {
   try {
-    return writeNvs(deviceEntries(identity, options), { size, version: options.version });
+    return writeNvs(entries, { size, version });
   } catch (error) {
     if (!hasCode(error, 'AIOT_NVS_UNFIT')) throw error;
     const next = 'Shorten the values, or use a table with a larger nvs partition: --partitions FILE.csv';
@@ -153,6 +186,11 @@ function deviceEntries(identity: ImageIdentity, options: ImageOptions): NvsEntry
     { namespace: 'aiot_update', key: 'floor', type: 'u64', value: BigInt(release.floor) },
     ...(wifi ? wifiEntries(wifi) : []),
   ];
+}
+
+/** The entries with which a board enrolls. Its firmware deletes them once it has its identity. */
+function batchEntries({ key, http, ca }: ImageBatch): NvsEntry[] {
+  return Object.entries({ key, http, ca }).map(([name, value]) => text('aiot_batch', name, value));
 }
 
 function wifiEntries({ ssid, password, fixed }: Wifi): NvsEntry[] {

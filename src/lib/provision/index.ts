@@ -4,6 +4,13 @@
  */
 export { type Authority, describeCertificate, type IssuedCertificate, openAuthority } from './authority.js';
 export { createBatch, createdBatchSchema, enrollDevice } from './batch.js';
+export {
+  batchImageFile,
+  batchImageSchema,
+  type ProvisionedBatch,
+  provisionBatch,
+  provisionedBatchSchema,
+} from './batch-image.js';
 export { type Found, type VerifiedDevice, verifiedDeviceSchema, verifyDevice } from './birth.js';
 export { certificateRequest, requestKey } from './certificates.js';
 export { imageNames, type OldNvs, partsOf as imageParts } from './chip-image.js';

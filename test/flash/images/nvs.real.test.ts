@@ -13,7 +13,7 @@ import type { NvsEntry } from '../../../src/lib/formats/nvs/types.js';
 import { writeNvs } from '../../../src/lib/formats/nvs/write.js';
 import { readPartitionTable } from '../../../src/lib/formats/partitions.js';
 import { selfSignedCa } from '../../../src/lib/provision/certificates.js';
-import { deviceImage } from '../../../src/lib/provision/device-image.js';
+import { batchImage, deviceImage } from '../../../src/lib/provision/device-image.js';
 import { root } from '../../support/cli.js';
 import { fc, runs } from '../../support/property.js';
 import { describeReal, python } from '../../support/real.js';
@@ -167,6 +167,19 @@ describeReal('esptool', 'NVS writer compared with ESP-IDF’s generator', () => 
       writeFileSync(at('secret.bin'), secret.nvs.data);
       await generator('decrypt', 'secret.bin', 'board-keys.bin', 'open.bin');
       expect(Buffer.compare(nvs.data, bytes('open.bin'))).toBe(0);
+    }
+  });
+
+  it('produces identical NVS for the boards of a batch', async () => {
+    const ca = await selfSignedCa(generateKeyPair().privatePem, 'aiot', Date.UTC(2026, 10, 20));
+    const batch = { key: `aiotbatch_${'x'.repeat(43)}`, http: 'https://pi.local:8443', ca };
+    const wifi = { ssid: 'Workshop', password: 'correct horse' };
+    for (const version of [1, 2] as const) {
+      const image = batchImage(batch, { wifi, version, table: null, flashBytes: 4 << 20, encrypt: false });
+      writeFileSync(at('batch.csv'), csvOfEntries(readNvs(image.nvs.data).entries));
+      const size = `0x${image.nvs.data.length.toString(16)}`;
+      await generator('generate', 'batch.csv', 'batch.bin', size, '--version', String(version));
+      expect(Buffer.compare(image.nvs.data, bytes('batch.bin'))).toBe(0);
     }
   });
 

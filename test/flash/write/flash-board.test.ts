@@ -229,7 +229,7 @@ describe('flashing an identity', () => {
     writeNvs([{ namespace: 'aiot', key: 'name', type: 'string', value: name }], { size: 0x5000 });
   const job = (name: string, own: Partial<NonNullable<FlashJob['device']>> = {}): Partial<FlashJob> => ({
     pieces: [piece('partitions.bin', 0x8000, twoSlotsTable), piece('nvs.bin', 0x9000, nvsOf(name))],
-    device: { name, folder, certificate: '', chip: 'esp32', mac: null, writtenTo: null, ...own },
+    device: { name, folder, certificate: '', chip: 'esp32', mac: null, writtenTo: null, batch: null, ...own },
   });
   const boardOf = (name: string) => new FakeBoard().put(0x8000, twoSlotsTable).put(0x9000, nvsOf(name));
 

@@ -163,6 +163,7 @@ describe('identities without a record', () => {
           chip: 'esp32',
           mac: null,
           writtenTo: null,
+          batch: null,
           pieces: [],
         },
         ...own,

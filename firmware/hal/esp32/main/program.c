@@ -245,18 +245,21 @@ static void sleep_if_due(program *self) {
   esp_deep_sleep_start();
 }
 
-/* `platform`: URL of the platform, whose host may be a time server. */
-static void connect(program *self, const char *platform) {
-  if (!aiot_esp32_network_start(&self->identity)) ESP_LOGW(tag, "no network: its driver cannot be started");
+/* `platform`: URL of the platform, whose host may be a time server. False: there is no network. */
+static bool connect(program *self, const char *platform) {
+  const bool started = aiot_esp32_network_start(&self->identity);
+  if (!started) ESP_LOGW(tag, "no network: its driver cannot be started");
   else if (!aiot_esp32_clock_prepare(platform, AIOT_TIME_SERVER)) ESP_LOGW(tag, "no time server is available");
   aiot_esp32_console_start(&self->identity);
+  return started;
 }
 
 /* Starts a board without an identity: it enrolls if it has the key of a batch, and then restarts. Returns why it cannot. */
 static const char *start_new(program *self) {
 #if AIOT_ENROLL
   if (aiot_esp32_enroll_identity(&self->identity)) {
-    connect(self, self->identity.http);
+    /* The board's key must not be made of the random numbers that a chip has without its radio. */
+    if (!connect(self, self->identity.http)) return "it cannot enroll without a network";
     ESP_LOGI(tag, "serial number %s asks for a certificate", self->identity.name);
     aiot_enroll_state state = aiot_esp32_enroll_open(&self->identity, memory, memory_bytes, uptime());
     while (state == AIOT_ENROLL_RUNS) {

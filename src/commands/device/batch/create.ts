@@ -8,7 +8,7 @@ import { createdBatchText } from '../../../lib/cli/render/batches.js';
 import { next } from '../../../lib/cli/render/text.js';
 import { shellWord } from '../../../lib/core/text.js';
 import { createBatch, createdBatchSchema } from '../../../lib/provision/batch.js';
-import { deviceType } from '../../../lib/provision/chip-options.js';
+import { chipOfType, deviceType } from '../../../lib/provision/chip-options.js';
 
 export default class DeviceBatchCreate extends AiotCommand {
   static override summary = 'Create a batch of devices that enroll themselves.';
@@ -40,7 +40,9 @@ export default class DeviceBatchCreate extends AiotCommand {
     this.print(createdBatchText(batch));
     const at = again(input, 'context');
     const file = shellWord(batch.file ?? 'batch.json');
-    this.print(next(`aiot device simulate DIR --batch ${file}`, `aiot device waiting list${at}`));
+    const first =
+      chipOfType(type) === null ? `simulate DIR --batch ${file}` : `batch provision ${file} --out DIR`;
+    this.print(next(`aiot device ${first}`, `aiot device waiting list${at}`));
     return batch;
   }
 }

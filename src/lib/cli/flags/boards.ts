@@ -110,7 +110,7 @@ function traceWriter(target: string): (text: string) => void {
 export const writeFlags = {
   device: Flags.string({
     summary:
-      "Folder of a device's identity (aiot device provision); for several boards, a folder of such folders.",
+      "Folder of a device's identity (aiot device provision) or of a batch's images (aiot device batch provision); for several boards, also a folder of identities.",
     env: 'AIOT_DEVICE',
     helpValue: 'DIR',
   }),

@@ -1,6 +1,8 @@
 import type { Batch, EnrollmentList } from '../../api/contract/batches.js';
 import type { Decision } from '../../api/decide-enrollments.js';
 import { plural } from '../../core/figures.js';
+import type { ProvisionedBatch } from '../../provision/batch-image.js';
+import { platformFact, wifiFact } from './provisioned.js';
 import { ago, bold, day, dim, facts, green, minute, oneLine, red, shownPath, table, yellow } from './text.js';
 
 const stateText = { open: green('open'), expired: yellow('expired'), revoked: red('revoked') };
@@ -54,6 +56,17 @@ export function createdBatchText(batch: Batch & { key: string; file: string | nu
   const key: [string, string] =
     batch.file === null ? ['key', `${batch.key} (shown once)`] : ['batch file', shownPath(batch.file)];
   return facts([...factsOf(batch), key]);
+}
+
+/** The images of a batch. */
+export function provisionedBatchText({ batch, chip, url, expires, wifi, files }: ProvisionedBatch): string {
+  return facts([
+    ['batch', `${bold(batch)}, for any number of ${chip} boards`],
+    ['valid until', `${minute(expires)} UTC`],
+    ...platformFact(url, true),
+    wifiFact(wifi),
+    ['files', files.map((file) => shownPath(file)).join(', ')],
+  ]);
 }
 
 /** Devices that connected with the key of a batch, with the problem of each below its row. */

@@ -42,13 +42,14 @@ export function joinedText({ device, chip, firmware, version, ssid, url, seconds
   return rows.length === 0 ? done : `${done}\n${facts(rows)}`;
 }
 
-function platformFact(url: string, isChip: boolean): [string, string][] {
+/** The platform of a device, with a warning if a board cannot reach it. */
+export function platformFact(url: string, isChip: boolean): [string, string][] {
   const alone = isChip && /^https:\/\/(127\.|localhost|\[::1\])/.test(url);
   const warning = ` ${yellow('(reachable only from this machine, not by boards; use aiot up --host 0.0.0.0)')}`;
   return [['platform', `${url}${alone ? warning : ''}`]];
 }
 
-function wifiFact(wifi: NonNullable<ProvisionedDevice['wifi']> | null): [string, string] {
+export function wifiFact(wifi: NonNullable<ProvisionedDevice['wifi']> | null): [string, string] {
   if (wifi === null) return ['Wi-Fi', yellow('none: configure it in the firmware, or use --wifi-ssid')];
   return ['Wi-Fi', `${wifi.ssid}${wifi.open ? ` ${yellow('(open network: no password was given)')}` : ''}`];
 }

@@ -46,7 +46,7 @@ export interface PlanInput {
   erase: boolean;
   force: boolean;
   /** The device whose identity is among the pieces, with the chip and the board for which the identity was made. */
-  device?: { name: string; chip: ChipName | null; mac?: string | null } | null;
+  device?: { name: string; chip: ChipName | null; mac?: string | null; batch?: string | null } | null;
   /** Name of the device whose identity is on the board now; null = no identity could be read. */
   existing?: string | null;
   /** The identity on the board that a new table would make inaccessible, because its NVS partition would be elsewhere or missing. */
@@ -121,7 +121,8 @@ function identityObjections({ device, board, existing }: PlanInput): Objection[]
   if (mac && board.mac && mac !== board.mac) {
     told.push(`${name} was provisioned for the board ${mac}, but this board is ${board.mac}`);
   }
-  if (existing && existing !== name) {
+  // The images of a batch contain no key, so they must not replace that of a board which is this device already.
+  if (existing && (existing !== name || device.batch)) {
     told.push(
       `the board is ${existing}, and ${name} would overwrite what may be the only copy of its key. Use another board, or for a simulated one another file`,
     );

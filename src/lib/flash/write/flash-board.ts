@@ -128,10 +128,11 @@ async function writeJob(
 
 /** Records which board has an identity; returns warnings. */
 async function recordAssignment(
-  { name, folder, writtenTo, mac: madeFor }: Omit<DeviceIdentity, 'pieces'>,
+  { name, folder, writtenTo, mac: madeFor, batch }: Omit<DeviceIdentity, 'pieces'>,
   mac: string,
 ): Promise<string[]> {
-  if (writtenTo === mac) return [];
+  // The images of a batch are for any number of boards.
+  if (writtenTo === mac || batch !== null) return [];
   const failed = await recordBoard(folder, mac);
   const twice = `${name} was already written to the board ${writtenTo}: two boards with one identity would disconnect each other`;
   return [...(writtenTo === null || madeFor === mac ? [] : [twice]), ...(failed === null ? [] : [failed])];
@@ -174,14 +175,18 @@ export function secondsSince(started: number): number {
 }
 
 /**
- * Name of the device whose identity is in a board's NVS; null if it has none, or if it cannot be read over the cable (encrypted flash,
- * secure download).
+ * Name of the device whose identity is in a board's NVS, or its state if it has only a key. Null if it has neither, or if NVS cannot be
+ * read over the cable (encrypted flash, secure download).
  */
 async function existingIdentity(loader: Pick<Loader, 'chip' | 'read' | 'stub'>): Promise<string | null> {
   if (loader.chip.security.secureDownload) return null;
   const table = await readBoardTable(loader);
   const nvs = table && (await readIdentityNvs(loader, table));
-  return nvs && nvsValue(nvs, 'string', 'aiot', 'name');
+  if (!nvs) return null;
+  const name = nvsValue(nvs, 'string', 'aiot', 'name');
+  return (
+    name ?? (nvsValue(nvs, 'string', 'aiot', 'key') === null ? null : 'enrolling with the key of a batch')
+  );
 }
 
 /**

@@ -6,6 +6,7 @@ import { AiotError } from '../../core/errors.js';
 import { readBytes, readJson, readText, writeJsonAtomic } from '../../core/files.js';
 import { type ChipName, chipNames } from '../../formats/esp-image/chips.js';
 import { type Partition, partitionTableOffset, readPartitionTable } from '../../formats/partitions.js';
+import { batchImageFile, batchImageSchema } from '../../provision/batch-image.js';
 import { identitySchema } from '../../provision/identity-folder.js';
 import type { ChipInfo } from '../loader/types.js';
 import type { Piece } from '../plan/types.js';
@@ -24,6 +25,8 @@ export interface DeviceIdentity {
   mac: string | null;
   /** MAC of the board to which the identity was written; null = none is known on this machine. */
   writtenTo: string | null;
+  /** Name of the batch whose boards create their identities themselves; null = it is the identity of one device. */
+  batch: string | null;
   /** NVS, partition table and, if encrypted, the keys. */
   pieces: Piece[];
 }
@@ -40,8 +43,29 @@ export async function readIdentity(folder: string): Promise<DeviceIdentity> {
   if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${described} is not a device description`);
   const { name, type, mac = null } = parsed.data;
   const chip = parsed.data.chip ?? chipNames.find((known) => known === type) ?? null;
-  const tableFile = join(folder, files.table);
   if (await isComputer(folder)) throw computers([folder]);
+  const [certificate, writtenTo] = [await fingerprintIn(folder), await recordedBoard(folder)];
+  return { name, folder, certificate, chip, mac, writtenTo, batch: null, pieces: await piecesIn(folder) };
+}
+
+/**
+ * Reads the folder of `aiot device batch provision`, whose images are for any number of boards.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
+ */
+async function readBatchImages(folder: string): Promise<DeviceIdentity> {
+  const file = join(folder, batchImageFile);
+  const parsed = batchImageSchema.safeParse(await readJson(file));
+  if (!parsed.success)
+    throw new AiotError('AIOT_FILE_MALFORMED', `${file} does not describe the images of a batch`, {
+      next: 'Create them with `aiot device batch provision FILE --out DIR`.',
+    });
+  const { batch, chip } = parsed.data;
+  const none = { certificate: '', mac: null, writtenTo: null };
+  return { name: batch, folder, batch, chip, ...none, pieces: await piecesIn(folder) };
+}
+
+async function piecesIn(folder: string): Promise<Piece[]> {
+  const tableFile = join(folder, files.table);
   const tableBytes = await readBytes(tableFile);
   const table = readPartitionTable(tableBytes);
   const pieces: Piece[] = [{ name: tableFile, data: tableBytes, place: partitionTableOffset }];
@@ -54,8 +78,7 @@ export async function readIdentity(folder: string): Promise<DeviceIdentity> {
     const place = placeOf(dataPartition(table, kind), kind, tableFile);
     pieces.push({ name: path, data: await readBytes(path), place });
   }
-  const [certificate, writtenTo] = [await fingerprintIn(folder), await recordedBoard(folder)];
-  return { name, folder, certificate, chip, mac, writtenTo, pieces };
+  return pieces;
 }
 
 function placeOf(partition: Partition | undefined, kind: string, tableFile: string): number {
@@ -115,6 +138,7 @@ interface FoundIdentities {
  */
 export async function readIdentities(folder: string): Promise<FoundIdentities> {
   if (await isFile(join(folder, 'device.json'))) return one(await readIdentity(folder));
+  if (await isFile(join(folder, batchImageFile))) return one(await readBatchImages(folder));
   const names = await readdir(folder).catch(() => []);
   const identities: DeviceIdentity[] = [];
   const skipped: string[] = [];
@@ -154,6 +178,8 @@ export function assignIdentities(
   record: readonly RecordRow[],
   single = false,
 ): (chip: Pick<ChipInfo, 'mac' | 'chip'>) => DeviceIdentity {
+  const [first] = identities;
+  if (first && first.batch !== null) return (board) => ofBatch(first, board);
   const byMac = new Map<string, DeviceIdentity>();
   const taken = new Set<string>();
   if (!single) {
@@ -186,6 +212,12 @@ export function assignIdentities(
     byMac.set(mac, free);
     return free;
   };
+}
+
+/** The images of a batch for one board, with the name that it gets: its serial number is its MAC. */
+function ofBatch(images: DeviceIdentity, { mac, chip }: Pick<ChipInfo, 'mac' | 'chip'>): DeviceIdentity {
+  if (images.chip !== null && images.chip !== chip) throw ofOtherChips([images], chip);
+  return { ...images, name: `${images.batch}-${mac.replaceAll(':', '')}` };
 }
 
 /** File next to an identity, with the MAC of the board to which the identity was written. */
