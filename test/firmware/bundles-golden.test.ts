@@ -42,6 +42,12 @@ it('a quantized model with an operator on float32 needs interface 14', () => {
   expect(interfaceOf({ ...bundle, model })).toBe(14);
 });
 
+it('a network whose state starts anew in each window needs interface 15', () => {
+  const needed = new Map(firmwareBundles().map(({ name, bundle }) => [name, interfaceOf(bundle)]));
+  expect(needed.get('window-state')).toBe(15);
+  expect(needed.get('stream-state')).toBe(1);
+});
+
 it('a long window of samples needs interface 13, and stores the mean of each field once', () => {
   const { bundle, bytes } = firmwareBundles().find(({ name }) => name === 'long-raw')!;
   expect(interfaceOf(bundle)).toBe(13);

@@ -10,6 +10,7 @@ import { decode, encodeInput, valuesOf } from '../../src/lib/model/bundle/ends.j
 import { checkGolden } from '../../src/lib/model/bundle/golden.js';
 import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
+import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
 import type { Bundle } from '../../src/lib/model/bundle/types.js';
 import type { EvaluateResult } from '../../src/lib/model/evaluate/result.js';
 import { inOrderOf } from '../../src/lib/model/import/adopt.js';
@@ -279,5 +280,44 @@ describe('a quantized model with state in a project', () => {
     expect(evaluated.agreement).toBeNull();
     expect(evaluated.warnings).toContainEqual(expect.stringContaining('LiteRT cannot reset the state'));
     expect(checkGolden(bundle)).toMatchObject({ failures: [] });
+    expect(bundle.info.state).toBeUndefined();
+  }, 60_000);
+
+  it('starts anew in each window with model.state: window, in the evaluation, the bundle and a loop', async () => {
+    const project = await toyProject((text) =>
+      text.replace('vote: majority:3', 'vote: none\n  state: window'),
+    );
+    const { dir } = project;
+    const stateful = join(dir, 'streaming.tflite');
+    writeFileSync(stateful, writeTflite(summing()));
+    const { mean, deviation } = trained;
+    const { code, stderr } = await imported(project, stateful, '--mean', mean, '--deviation', deviation);
+    expect(code, stderr).toBe(0);
+    const { bundle, evaluated } = await bundled(project);
+    expect(evaluated.int8.confusion).toEqual(trained.int8.confusion);
+    expect(bundle.info.state).toBe('window');
+    expect(interfaceOf(bundle)).toBe(15);
+    expect(checkGolden(bundle)).toMatchObject({ failures: [] });
+
+    const [live, sent] = [join(dir, 'live.csv'), join(dir, 'sent.jsonl')];
+    writeFileSync(live, toyCsv('fast', 9));
+    const loop = await runCli([
+      ...['loop', 'run', '--project', dir, '--model', join(dir, 'build', 'model.aiot'), '--send', 'always'],
+      ...['--sensor', `file:${live}?speed=max&rate=50`, '--out', `file:${sent}`, '--json'],
+    ]);
+    expect(loop.code, loop.stderr).toBe(0);
+    const scores = readFileSync(sent, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { payload: { scores: number[] } }).payload.scores);
+    expect(scores).toHaveLength(11);
+    // One output of the softmax, in steps of 1/16. The sums of several windows would be larger.
+    for (const own of scores) expect(own.reduce((sum, value) => sum + value, 0)).toBeLessThan(1.2);
+
+    const changed = join(dir, 'aiot.yaml');
+    writeFileSync(changed, readFileSync(changed, 'utf8').replace('state: window', 'state: stream'));
+    expect(await runCli(['model', 'evaluate', '--project', dir, '--json'])).toMatchObject({
+      json: { error: { code: 'AIOT_MODEL_STALE', message: expect.stringContaining('model.state') } },
+    });
   }, 60_000);
 });

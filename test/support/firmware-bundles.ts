@@ -40,6 +40,8 @@ interface Recipe {
   floats?: boolean;
   /** Numbers of values of the outputs in addition to the prediction, by name. */
   extra?: Record<string, number>;
+  /** Adds each output to the sum of those before, since the start of the stream or of the window. */
+  state?: 'stream' | 'window';
   /** Whether to use decision trees instead of a network; boosting adds the softmax of their sums. */
   trees?: 'forest' | 'boosting';
 }
@@ -369,11 +371,24 @@ function recipes(): Recipe[] {
       golden: [0, 1025],
       shares: true,
     },
+    // Networks with state, which lasts for the stream or for a window.
+    ...(['stream', 'window'] as const).map(
+      (state): Recipe => ({
+        name: `${state}-state`,
+        signal: { ...axes, resampleHz: 50, windowSamples: 50, strideSamples: 20, features: 'motion' },
+        answer: { kind: 'classes' },
+        classes: ['resting', 'walking', 'stairs'],
+        vote: 'none',
+        stream: walk,
+        golden: [0, 320, 640],
+        state,
+      }),
+    ),
   ];
 }
 
 function bundleOf(
-  { stream, bare, trees, rejects, shares, wide, floats, extra, ...recipe }: Recipe,
+  { stream, bare, trees, rejects, shares, wide, floats, extra, state, ...recipe }: Recipe,
   seed: number,
 ): Bundle {
   const { signal, answer, classes } = recipe;
@@ -396,7 +411,7 @@ function bundleOf(
   const several = extra
     ? joinOutputs(withExtra(inner, Object.values(extra)), ['class', ...Object.keys(extra)])
     : inner;
-  const graph = floats ? floatView(several) : several;
+  const graph = floats ? floatView(several) : state ? summing(several) : several;
   const metrics = { windows: 1 };
   const model = writeTflite(graph);
   const info: BundleInfo = {
@@ -410,6 +425,7 @@ function bundleOf(
     answer,
     quantization: { mode: modeOf(graph) },
     vote: recipe.vote,
+    ...(state === 'window' && { state }),
     arenaBytes: trees ? 0 : 4096,
     input: endOf(graph, 'inputs'),
     output: endOf(graph, 'outputs'),
@@ -430,6 +446,27 @@ function bundleOf(
   const golden = recipe.golden.map((from) => goldenVector(graph, info, take(signal, stream, from, bare)));
   const lineage = unknownProvenance(digestOf(model), modeOf(graph));
   return unpackBundle(packBundle({ info, model, golden, lineage }));
+}
+
+/** A network with state: the sum of its outputs since the last reset, which is its output. */
+function summing(graph: Graph): Graph {
+  const place = graph.tensors.length;
+  const { shape } = graph.tensors[graph.outputs[0]!]!;
+  const quantization = { scale: [1 / 16], zeroPoint: [-128], axis: 0 };
+  const [variable, before, sum] = [place, place + 1, place + 2];
+  const own = ['total', 'before', 'sum'].map((name): Tensor => ({ name, shape, type: 'int8', quantization }));
+  const zeros = new Int8Array(shape.reduce((a, b) => a * b, 1)).fill(-128);
+  return {
+    ...graph,
+    tensors: [...graph.tensors, { ...own[0]!, variable: zeros }, ...own.slice(1)],
+    operators: [
+      ...graph.operators,
+      { op: 'READ_VARIABLE', inputs: [variable], outputs: [before], options: {} },
+      { op: 'ADD', inputs: [before, graph.outputs[0]!], outputs: [sum], options: { activation: 'none' } },
+      { op: 'ASSIGN_VARIABLE', inputs: [variable, sum], outputs: [], options: {} },
+    ],
+    outputs: [sum],
+  };
 }
 
 /** More outputs, each a part of the network's own input. */

@@ -430,6 +430,10 @@ static void read_member(reading *r, aiot_json *json) {
   } else if (aiot_json_is(json, "vote")) {
     read_vote(b, json);
     r->seen |= SEEN_VOTE;
+  } else if (aiot_json_is(json, "state")) {
+    aiot_json_string(json, text, sizeof text);
+    b->window_state = strcmp(text, "window") == 0;
+    if (!b->window_state) json->failed = true;
   } else if (aiot_json_is(json, "input")) {
     r->inputs = read_end(r, json, &b->standardization.scale, &b->standardization.zero_point, &b->input_type);
     r->seen |= SEEN_INPUT;

@@ -370,6 +370,8 @@ const model = z.strictObject({
       z.string().regex(/^(majority|average):[1-9]\d?$/, '"none", "majority:N" or "average:N"'),
     ])
     .default('none'),
+  /** Whether a model with state keeps it from window to window, or starts anew in each window; absent = stream. */
+  state: z.enum(['stream', 'window']).optional(),
   /** Costs of confusing one class with another; absent = every wrong prediction costs the same. A pair that is not listed costs 1. */
   costs: costs.optional(),
   reject: reject.optional(),

@@ -109,6 +109,9 @@ function requireSameData(
       `the training labels differ from those in column ${rows.label} of ${rows.file} or in model.labels`;
     throw stale(column ?? 'model.labels in aiot.yaml has changed since training');
   }
+  if ((project.config.model.state ?? 'stream') !== (training.state ?? 'stream')) {
+    throw stale('model.state in aiot.yaml has changed since training');
+  }
   if (canonicalJson(signal) !== canonicalJson(training.signal)) {
     throw stale('the signal section of aiot.yaml has changed since training');
   }

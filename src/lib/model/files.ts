@@ -139,6 +139,7 @@ const trainingFileSchema = z.object({
   classes: ids,
   labels: z.record(z.string(), ids),
   threshold: z.number().nullable(),
+  state: z.literal('window').optional(),
   temperature: z.number().nullable().optional(),
   signal,
   standardization,

@@ -119,6 +119,8 @@ typedef struct {
   size_t vote;
   /* Whether smoothing averages the outputs instead of taking the most frequent class. */
   bool average;
+  /* Whether the network's state starts anew in each window. */
+  bool window_state;
   aiot_span model;
   /* Outputs that follow the prediction's in the float32 output tensor, in the arena. */
   size_t extras;

@@ -111,7 +111,8 @@ enum {
  * Interfaces: decision trees, rejection of inputs that belong to no class, both together, features of sound whose frames share their
  * standardization, decision trees on such features, objects in pictures, decisions by costs or on mean outputs, decision
  * trees with such decisions, float32 inputs or outputs of a quantized network, several outputs, long windows of samples that share
- * their standardization, and operators on float32. This firmware has the last interface.
+ * their standardization, operators on float32, and networks whose state starts anew in each window. This firmware has the last
+ * interface.
  */
 enum {
   AIOT_INTERFACE_FORESTS = 3,
@@ -125,7 +126,8 @@ enum {
   AIOT_INTERFACE_FLOAT_ENDS = 11,
   AIOT_INTERFACE_EXTRA_OUTPUTS = 12,
   AIOT_INTERFACE_LONG_WINDOWS = 13,
-  AIOT_INTERFACE_FLOAT_OPERATORS = 14
+  AIOT_INTERFACE_FLOAT_OPERATORS = 14,
+  AIOT_INTERFACE_WINDOW_STATE = 15
 };
 
 /* Properties that never change while a device runs. */

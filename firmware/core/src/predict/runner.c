@@ -144,6 +144,7 @@ static bool is_rejected(const aiot_runner *r, int index, double share, const flo
 }
 
 static void run(const aiot_runner *r, const float *features) {
+  if (r->bundle->window_state) aiot_runner_reset(r);
   const aiot_input_spec *spec = &r->bundle->standardization;
   const int32_t type = r->bundle->input_type;
   for (size_t i = 0; i < r->inputs; i++) {

@@ -41,6 +41,7 @@ export const firmwareInterfaces = {
   extraOutputs: 12,
   longWindows: 13,
   floatOperators: 14,
+  windowState: 15,
 } as const;
 
 const digest = z.string().regex(digestPattern);

@@ -92,6 +92,8 @@ function infoOf({ training, int8 }: Built, evaluation: EvaluationFile, named: Na
     signal: training.signal,
     standardization: training.standardization,
     ...answeringOf(training, { vote, reject: evaluation.reject?.rule, costs: evaluation.costs }),
+    // Networks without state run on earlier firmware, too.
+    state: keepsState(int8.graph) ? training.state : undefined,
     quantization: { mode: named.mode },
     arenaBytes: runnable(evaluation),
     input: endOf(int8.graph, 'inputs'),
@@ -398,10 +400,14 @@ interface Counted {
   meanError: number | null;
 }
 
+function keepsState(graph: Graph): boolean {
+  return hasState(graph) || hasFrontEnd(graph);
+}
+
 function countAgain({ count, pieces }: PartPieces, graph: Graph, info: BundleInfo): Counted {
   const each = graphMacs(graph);
   // The state of a network depends on every earlier window, so only the first rows are checked instead of some of all rows.
-  const keeps = hasState(graph) || hasFrontEnd(graph);
+  const keeps = keepsState(graph);
   const step = keeps ? 1 : Math.max(1, Math.ceil((each * count) / budget));
   const most = keeps ? Math.max(1, Math.floor(budget / each)) : count;
   const interpreter = deviceInterpreter(graph);
@@ -414,7 +420,7 @@ function countAgain({ count, pieces }: PartPieces, graph: Graph, info: BundleInf
   for (const { inputs, inputSize, classes, values, recordings } of pieces()) {
     const input = valuesOf(info.input, inputSize);
     for (let row = rows * step - before; row < classes.length && rows < most; row += step, rows++) {
-      if (recordings[row] !== recording) interpreter.reset();
+      if (info.state === 'window' || recordings[row] !== recording) interpreter.reset();
       recording = recordings[row];
       const features = inputs.subarray(row * inputSize, (row + 1) * inputSize);
       const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));

@@ -54,7 +54,7 @@ export interface Predictor {
 interface Predictable {
   info: Pick<
     BundleInfo,
-    'signal' | 'standardization' | 'classes' | 'answer' | 'vote' | 'input' | 'output' | 'extra'
+    'signal' | 'standardization' | 'classes' | 'answer' | 'vote' | 'state' | 'input' | 'output' | 'extra'
   >;
   /** The quantized .tflite file. */
   model: Uint8Array;
@@ -74,6 +74,7 @@ export function createPredictor({ info, model }: Predictable | Bundle, runs?: In
   const labelOf = (index: number | null) => (index === null ? null : (labels[index] ?? null));
   let window = 0;
   const predict = (features: Float32Array, started: number): Prediction => {
+    if (info.state === 'window') interpreter.reset?.();
     const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
     const { index, scores, value, objects, extra } = answerOf(info, output, features);
     return {
@@ -228,10 +229,11 @@ function answerSpecOf(
 export function answeringOf(
   training: TrainingFile,
   deciding: Deciding,
-): Pick<BundleInfo, 'answer' | 'classes' | 'labels' | 'vote'> {
+): Pick<BundleInfo, 'answer' | 'classes' | 'labels' | 'vote' | 'state'> {
   const answer = answerSpecOf(training, deciding);
-  if (answer.kind === 'value') return { answer, classes: [], labels: {}, vote: 'none' };
-  return { answer, classes: training.classes, labels: training.labels, vote: deciding.vote };
+  const state = training.state && { state: training.state };
+  if (answer.kind === 'value') return { answer, classes: [], labels: {}, vote: 'none', ...state };
+  return { answer, classes: training.classes, labels: training.labels, vote: deciding.vote, ...state };
 }
 
 /** Labels by the index of a prediction: the classes, followed by the label of rejected windows if there is one. */

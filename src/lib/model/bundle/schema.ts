@@ -76,6 +76,7 @@ export const bundleInfoSchema = z.object({
   answer: answerSchema,
   quantization,
   vote: z.string().regex(votePattern, 'expected "none", "majority:N" or "average:N"'),
+  state: z.literal('window').optional(),
   arenaBytes: z.int(),
   input: end,
   output: end,

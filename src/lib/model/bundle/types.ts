@@ -119,6 +119,8 @@ export interface BundleInfo {
   quantization: { mode: NetworkMode };
   /** `none`, `majority:N` or `average:N`. */
   vote: string;
+  /** Whether the network's state starts anew in each window; absent if it lasts for the stream, or if the network has no state. */
+  state?: 'window' | undefined;
   arenaBytes: number;
   input: End;
   output: End;

@@ -21,7 +21,7 @@ import type { Examples, TrainingFile } from '../train/types.js';
 import { costMatrix, voteAll } from '../vote.js';
 import { type EvaluationFile, type GateName, gateError, gatesFrom, type Limit, limitsOf } from './gates.js';
 import { metricsOf } from './metrics.js';
-import { openNetwork, predictRows, type RunningNetwork, type Runtime } from './predict.js';
+import { openNetwork, predictRows, type RunningNetwork, type Runtime, sessionsOf } from './predict.js';
 import { type Outputs, rejectionOf } from './rejection.js';
 import type { EvaluateResult, NetworkFigures, Verdict, Worst, WorstWindow } from './result.js';
 import { sensorDrop } from './sensor-drop.js';
@@ -257,7 +257,7 @@ async function runBuilt(
 ): Promise<BuiltOutputs> {
   const { training, float, int8, rows } = built;
   const opened: RunningNetwork[] = [];
-  const device = onDevice ? asDevice(mainOutput(int8.graph), training.standardization, signal) : null;
+  const device = onDevice ? asDevice(mainOutput(int8.graph), training, signal) : null;
   try {
     opened.push(
       await openNetwork(mainBytes(float), hasState(float.graph) ? 'device' : undefined),
@@ -275,7 +275,9 @@ async function runBuilt(
     let at = 0;
     for (const piece of pieces()) {
       const inputs = standardizeAll(piece, training.standardization);
-      const outputs = opened.map((network) => predictRows(network, inputs, signal, at, piece.recordings));
+      const outputs = opened.map((network) =>
+        predictRows(network, inputs, signal, at, sessionsOf(piece.recordings, training.state)),
+      );
       if (device) outputs.push(device(piece, width));
       outputs.forEach((own, i) => {
         said[i]!.set(
@@ -357,14 +359,20 @@ async function withOutputs<T>(
 ): Promise<T> {
   if (onDevice) {
     const graph = mainOutput(int8.graph);
-    const run = asDevice(graph, training.standardization, signal);
+    const run = asDevice(graph, training, signal);
     const width = elementCount(endOf(graph, 'outputs').shape);
     return use((piece) => run(piece, width));
   }
   const network = await openNetwork(mainBytes(int8), 'litert');
   try {
     return use((piece) =>
-      predictRows(network, standardizeAll(piece, training.standardization), signal, 0, piece.recordings),
+      predictRows(
+        network,
+        standardizeAll(piece, training.standardization),
+        signal,
+        0,
+        sessionsOf(piece.recordings, training.state),
+      ),
     );
   } finally {
     network.close();
@@ -381,7 +389,7 @@ function oneOf(known: Map<string, string>, name: string): string {
 /** The bit-exact interpreter, from features to outputs. It quantizes the input as devices do. */
 function asDevice(
   graph: Graph,
-  standardization: Built['training']['standardization'],
+  { standardization, state }: Pick<TrainingFile, 'standardization' | 'state'>,
   signal?: AbortSignal,
 ): (piece: Examples, width: number) => Float32Array {
   refuseOffDevice(graph);
@@ -394,7 +402,7 @@ function asDevice(
     for (let row = 0; row < classes.length; row++) {
       if (row % 64 === 0) signal?.throwIfAborted();
       const features = inputs.subarray(row * inputSize, (row + 1) * inputSize);
-      if (recordings[row] !== recording) interpreter.reset();
+      if (state === 'window' || recordings[row] !== recording) interpreter.reset();
       recording = recordings[row];
       outputs.set(
         decode(interpreter.invoke(encodeInput(features, standardization, input, values)), output),

@@ -102,7 +102,8 @@ export async function openNetwork(bytes: Uint8Array, asked?: Runtime): Promise<R
  * Outputs of all rows, [rows × outputs], row-major, as real values.
  * @param inputs [rows × network.inputs]: the network's inputs, row-major
  * @param before number of preceding rows, for messages
- * @param groups each row's recording; a model's variables are reset when the recording changes. Without groups, all rows are one recording
+ * @param groups each row's recording; a model's variables are reset when the recording changes. `each`: they are reset before each row.
+ * Without groups, all rows are one recording
  * @throws AIOT_TFLITE_INPUT (an input that is not finite), AIOT_MODEL_UNFIT (an output that is not), and the abort reason in `signal`
  */
 export function predictRows(
@@ -110,7 +111,7 @@ export function predictRows(
   inputs: Float32Array,
   signal?: AbortSignal,
   before = 0,
-  groups?: readonly string[],
+  groups?: Sessions,
 ): Float32Array {
   const rows = inputs.length / network.inputs;
   const out = new Float32Array(rows * network.outputs);
@@ -118,13 +119,28 @@ export function predictRows(
   network.reset();
   for (let row = 0; row < rows; row++) {
     if (row % 64 === 0) signal?.throwIfAborted();
-    if (row > 0 && groups?.[row] !== groups?.[row - 1]) network.reset();
+    if (row > 0 && startsAnew(groups, row)) network.reset();
     const answer = all ? rowOf(all, network.outputs, row) : network.run(rowOf(inputs, network.inputs, row));
     const wrong = answer.findIndex((value) => !Number.isFinite(value));
     if (wrong >= 0) throw noNumber(network, `row ${before + row + 1}: output ${wrong}`, answer[wrong]!);
     out.set(answer, row * network.outputs);
   }
   return out;
+}
+
+/** The rows over which a network keeps its state. */
+type Sessions = readonly string[] | 'each';
+
+function startsAnew(sessions: Sessions | undefined, row: number): boolean {
+  return sessions === 'each' || sessions?.[row] !== sessions?.[row - 1];
+}
+
+/** The sessions of a project's rows. @param state see TrainingFile */
+export function sessionsOf(
+  recordings: readonly string[] | undefined,
+  state: 'stream' | 'window' | undefined,
+): Sessions | undefined {
+  return state === 'window' ? 'each' : recordings;
 }
 
 /** Determines whether the network or the row is at fault. A network with invalid weights fails on every row. */

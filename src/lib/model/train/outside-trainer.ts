@@ -9,7 +9,7 @@ import { elementCount, type Graph, hasState, type Tensor } from '../../formats/t
 import { readTflite } from '../../formats/tflite/read.js';
 import { writeTflite } from '../../formats/tflite/write.js';
 import { featureNames, type Standardization } from '../../signal/spec.js';
-import { openNetwork, predictRows } from '../evaluate/predict.js';
+import { openNetwork, predictRows, sessionsOf } from '../evaluate/predict.js';
 import { mainOutput } from '../network/join-ends.js';
 import { type NetworkSpec, outputSize } from '../network/layers.js';
 import { simplifyGraph } from '../network/simplify.js';
@@ -79,7 +79,7 @@ export async function measured(
   graph: Graph,
   standardization: Standardization,
   parts: { train: Part; validation: Part },
-  { plan: { network }, train: { quantile } }: Pick<LearnOptions, 'plan' | 'train'>,
+  { plan: { network, state }, train: { quantile } }: Pick<LearnOptions, 'plan' | 'train'>,
   backend: string,
 ): Promise<Learned> {
   const runtime = await openNetwork(
@@ -87,7 +87,7 @@ export async function measured(
     hasState(graph) || isQuantized(graph) ? 'device' : undefined,
   );
   const forward = ({ inputs, recordings }: Pick<Lesson, 'inputs' | 'recordings'>) =>
-    predictRows(runtime, inputs, undefined, 0, recordings);
+    predictRows(runtime, inputs, undefined, 0, sessionsOf(recordings, state));
   const kind = network.output.kind;
   const own = (part: Part) => assess(beforeEnding(forward(part), network), network, part, null);
   const [train, validation] = [own(parts.train), own(parts.validation)];

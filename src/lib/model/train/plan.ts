@@ -37,6 +37,8 @@ export interface Plan {
   notes: string[];
   /** The trained layers at the beginning of the network; null = all layers are new. */
   backbone: Backbone | null;
+  /** Whether the network's state starts anew in each window; absent = it lasts for a recording. */
+  state?: 'stream' | 'window' | undefined;
 }
 
 /**
@@ -103,6 +105,7 @@ export function planTraining(
     noise,
     notes,
     backbone,
+    state: model.state,
   };
 }
 

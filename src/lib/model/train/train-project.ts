@@ -142,6 +142,7 @@ async function trainPrepared(options: TrainOptions, prepared: Prepared): Promise
     classes: plan.classes.names,
     labels: plan.classes.labels,
     threshold: learned.threshold,
+    ...(plan.state === 'window' && { state: plan.state }),
     temperature: learned.temperature ?? null,
     signal: plan.signal,
     standardization: learned.standardization,

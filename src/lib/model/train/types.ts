@@ -81,6 +81,8 @@ export interface TrainingFile {
    * input, which must be exceeded. For objects, the minimum probability in a cell. Null for classes and values.
    */
   threshold: number | null;
+  /** Whether the network's state starts anew in each window; absent = it lasts for a recording. */
+  state?: 'window' | undefined;
   /**
    * Temperature by which the outputs are divided before the softmax or sigmoid, chosen on the validation set; null if the probabilities are
    * not calibrated. The file already includes the temperature, because the last layer is scaled.
