@@ -432,6 +432,23 @@ describe('importing an ONNX file', () => {
     );
   });
 
+  it('names the inputs and outputs that exist, and rejects text', async () => {
+    const path = save(smallCnn());
+    const text = join(folder, 'notes.onnx');
+    writeFileSync(text, 'version https://git-lfs.github.com/spec/v1\n');
+    const cases = [
+      [[path, '--input', 'nope:1x3'], 'AIOT_USAGE', /no input nope; its inputs are x/, '--input x:SIZExSIZE'],
+      [[path, '--output', 'nope'], 'AIOT_USAGE', /no output nope; its outputs are y/, '--output y'],
+      [[text], 'AIOT_FILE_MALFORMED', /expected an ONNX, Keras or .tflite file, got text/, ''],
+    ] as const;
+    for (const [argv, code, message, next] of cases) {
+      const { json } = await runCli(['model', 'import', ...argv, '--json']);
+      expect(json).toMatchObject({
+        error: { code, message: expect.stringMatching(message), next: expect.stringContaining(next) },
+      });
+    }
+  });
+
   it('writes NAME.tflite into a folder, and prints the inputs, outputs, operators and folded nodes', async () => {
     const path = save(smallCnn());
     const out = join(folder, 'out');

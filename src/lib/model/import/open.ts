@@ -50,12 +50,19 @@ async function open(path: string, options: OnnxOptions): Promise<Imported> {
   }
   if (bytes.subarray(4, 8).toString('latin1') === 'TFL3') return fromTflite(bytes);
   if (bytes.subarray(0, 64).toString('utf8').trimStart().startsWith('{')) return await fromTfjs(path);
+  if (isText(bytes)) throw unknown('expected an ONNX, Keras or .tflite file, got text');
   // A protobuf message has no signature: an ONNX file begins with its version, field 1.
   if (bytes[0] === 0x08 || extname(path).toLowerCase() === '.onnx') {
     const { readOnnx } = await import('./onnx/read.js');
     return await readOnnx(path, bytes, options);
   }
   throw unknown('expected .keras, .h5, .tflite, .onnx, or a model.json');
+}
+
+/** Whether a file begins with text, such as a script, or the pointer that Git LFS stores in place of a model. */
+function isText(bytes: Uint8Array): boolean {
+  const start = bytes.subarray(0, 64);
+  return start.length > 0 && start.every((byte) => byte >= 32 || byte === 9 || byte === 10 || byte === 13);
 }
 
 async function fromTfjs(file: string): Promise<Imported> {

@@ -1,3 +1,4 @@
+import { AiotError } from '../../../core/errors.js';
 import { elementCount, type Graph } from '../../../formats/tflite/graph.js';
 import { malformed, unsupported } from '../errors.js';
 import { type Lower, NodeCall } from './call.js';
@@ -175,10 +176,12 @@ class ModelWalk {
     if (own === undefined) throw malformed('it does not state the version of the operator set');
     this.opset = own.version;
     if (!(own.version >= opsets.oldest && own.version <= opsets.newest))
-      throw unsupported(
-        'the model',
-        `it uses operator set ${own.version}, expected ${opsets.oldest} to ${opsets.newest}`,
-        'export it with opset_version 17',
+      throw new AiotError(
+        'AIOT_LAYER_UNSUPPORTED',
+        `the model: it uses operator set ${own.version}, expected ${opsets.oldest} to ${opsets.newest}; export it with opset_version 17`,
+        {
+          next: 'Export the model again with opset_version=17, or convert the file with onnx.version_converter.convert_version(model, 17) in Python.',
+        },
       );
     this.functions = new Map(model.functions.map((each) => [`${each.domain}:${each.name}`, each]));
     const stored = tensorsIn(this.graph).reduce((sum, tensor) => sum + sizeOfTensor(tensor), 0);
@@ -240,14 +243,17 @@ class ModelWalk {
     };
   }
 
-  /** Rejects settings for inputs that do not exist. @throws AIOT_LAYER_UNSUPPORTED */
+  /** Rejects settings for inputs that do not exist. @throws AIOT_USAGE */
   private requireKnownNames(): void {
     for (const name of [...this.options.shapes.keys(), ...this.options.values.keys()]) {
       if (this.declared.has(name)) continue;
-      throw unsupported(
-        '--input',
-        `the model has no input ${name}`,
-        `its inputs are ${[...this.declared.keys()].join(', ')}`,
+      const known = [...this.declared.keys()];
+      throw new AiotError(
+        'AIOT_USAGE',
+        `--input: the model has no input ${name}; its inputs are ${known.join(', ')}`,
+        {
+          next: `Name one of them: --input ${known[0] ?? 'NAME'}:SIZExSIZE`,
+        },
       );
     }
   }
@@ -258,10 +264,10 @@ class ModelWalk {
     const wanted = [...new Set(this.options.outputs)];
     const unknown = wanted.find((name) => !names.includes(name));
     if (unknown !== undefined)
-      throw unsupported(
-        '--output',
-        `the model has no output ${unknown}`,
-        `its outputs are ${names.join(', ')}`,
+      throw new AiotError(
+        'AIOT_USAGE',
+        `--output: the model has no output ${unknown}; its outputs are ${names.join(', ')}`,
+        { next: `Name one of them: --output ${names[0] ?? 'NAME'}` },
       );
     if (wanted.length > 0) return wanted;
     const real = outputs.filter(({ name, type }) => {
