@@ -138,6 +138,7 @@ function pagesOf(rollout: string, run: string): Record<string, string> {
     datasets: 'datasets',
     rollouts: 'rollouts',
     rollout: `rollouts/${rollout}`,
+    'new-rollout': 'rollouts/new?model=pump@2&selector=site%3Dhall-1',
     pipelines: 'pipelines',
     run: `pipelines/pump/${run}`,
     'training-runs': 'runs/pump',
