@@ -536,6 +536,22 @@ export function deviceRightsSuite(start: () => Promise<TestPlatform>): void {
       await expect(client.devices.logs({ selector: 'press-4' })).rejects.toMatchObject({
         ...{ code: 'AIOT_NOT_ALLOWED' },
       });
+      const ending = new AbortController();
+      const query = { since: t, newest: 10, signal: ending.signal };
+      const followed: string[] = [];
+      const following = (async () => {
+        for await (const { message } of client.devices.followLogs(query)) followed.push(message);
+      })().catch(() => {});
+      await expect.poll(() => followed).toEqual(['searched press-3']);
+      for (const { name, client: device } of [other, theirs]) {
+        const line = JSON.stringify({ t, level: 'error', message: `followed ${name}` });
+        await device.publishAsync(`aiot/v1/${name}/log`, line, { qos: 1 });
+      }
+      await expect.poll(() => followed).toEqual(['searched press-3', 'followed press-3']);
+      ending.abort();
+      await following;
+      const refused = client.devices.followLogs({ ...query, signal: undefined, selector: 'press-4' });
+      await expect(refused.next()).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
     });
 
     it('are acknowledged only for its devices, and defined by operators for all devices', async () => {

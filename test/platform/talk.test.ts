@@ -158,6 +158,10 @@ describe('the log lines of many devices', () => {
   it.each([
     [['d1', '--level', 'warn'], 'use --selector instead of the name'],
     [['--channel', 'reply'], '--channel needs the name of a device'],
+    [['--follow', '--after', '7'], 'give one of the two'],
+    [['d1', '--follow', '--channel', 'reply'], '--follow shows log lines, not the channel reply'],
+    [['d1', '--follow', '--selector', 'd2'], 'use --selector instead of the name'],
+    [['--follow', '--selector', 'type<<3'], 'the selector'],
     [['--after', 'x'], 'expected the `next` value of a page of log lines'],
     [['--selector', 'type<<3'], 'the selector'],
   ])('cannot be searched with %j', async (flags, message) => {

@@ -1,20 +1,22 @@
 import { Args, Flags } from '@oclif/core';
 import * as z from 'zod';
-import { readLogs } from '../../lib/api/change-devices.js';
+import { type LogsWanted, readLogs } from '../../lib/api/change-devices.js';
+import { withClient } from '../../lib/api/context.js';
 import { deviceMessagesSchema, logLevels, logPageSchema } from '../../lib/api/contract/devices.js';
 import { logQueryOf, selectorTexts } from '../../lib/cli/flags/fleet.js';
 import { duration, pageFlags, shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
-import { logsText } from '../../lib/cli/render/fleet.js';
+import { logLineText, logsText } from '../../lib/cli/render/fleet.js';
 
 export default class DeviceLogs extends PlatformCommand {
   static override summary = 'Show the latest log lines of one or many devices.';
   static override description =
-    'With a device name, shows its latest stored messages; with --channel, those are model predictions or replies to commands. Without a name, searches the log lines of all devices, or of those of --selector, newest first. To follow new messages, or to see telemetry, use aiot stream tail.';
+    'With a device name, shows its latest stored messages; with --channel, those are model predictions or replies to commands. Without a name, searches the log lines of all devices, or of those of --selector, newest first. With --follow, prints the latest lines and then new ones, each once, even across a lost connection; as JSON, each is an element of the list that a search returns. To see telemetry, use aiot stream tail.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> bench-1',
     '<%= config.bin %> <%= command.id %> bench-1 --channel inference --since 10m --json',
     '<%= config.bin %> <%= command.id %> --selector type=esp32 --level warn --contains wifi --since 2h',
+    '<%= config.bin %> <%= command.id %> --follow --level error',
   ];
   static override args = {
     name: Args.string({ description: 'Device name [default: search many devices].' }),
@@ -53,6 +55,11 @@ export default class DeviceLogs extends PlatformCommand {
       env: 'AIOT_LIMIT',
       helpValue: 'N',
     }),
+    follow: Flags.boolean({
+      char: 'f',
+      summary: 'Print the latest lines, and keep waiting for new ones until Ctrl-C.',
+      env: 'AIOT_FOLLOW',
+    }),
     after: pageFlags.after,
     context: shared.context,
   };
@@ -62,11 +69,29 @@ export default class DeviceLogs extends PlatformCommand {
     const input = await this.input(DeviceLogs);
     const { name } = input.args;
     const query = logQueryOf(name, input.flags);
+    if (input.flags.follow) return this.follow(input.flags.context, query);
     return this.ask(
       input,
       (client) => readLogs(client, query),
       (found) => logsText(query.channel, found),
       () => (name === undefined ? [] : [`aiot device show ${name}`]),
     );
+  }
+
+  private async follow(
+    context: string | undefined,
+    { name, limit, ...query }: LogsWanted,
+  ): Promise<undefined> {
+    const { level, contains, since, selector = name } = query;
+    const onState = (state: string) => state === 'disconnected' && this.note('Connection lost. Retrying…');
+    await withClient(context, async ({ devices }) => {
+      const options = { level, contains, since, selector, newest: limit, signal: this.signal, onState };
+      try {
+        for await (const line of devices.followLogs(options)) this.item(line, () => logLineText(line));
+      } catch (error) {
+        if (!this.signal.aborted) throw error;
+      }
+    });
+    return undefined;
   }
 }

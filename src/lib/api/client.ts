@@ -20,6 +20,7 @@ import {
 import { pathOf, queryOf } from './contract/endpoint.js';
 import { bodyOf } from './errors.js';
 import type { EventPage } from './events/api.js';
+import { type FollowLogs, followLogs } from './follow-logs.js';
 import { everyPage } from './page.js';
 import { openRemote, type RemoteQuery } from './remote.js';
 import type { Rollout, RolloutCommand } from './rollouts/schema.js';
@@ -56,6 +57,7 @@ export function createClient(options: ClientOptions) {
       ...callsOf(transport, contract.devices),
       ...callsOf(transport, contract.enrolment),
       ...callsOf(transport, contract.talk),
+      followLogs: (options: FollowLogs) => followLogs(transport, options),
       birth: callsOf(transport, contract.births),
     },
     alarms: callsOf(transport, contract.alarms),

@@ -244,6 +244,7 @@ export {
   groupName,
   type Latest,
   type LogLine,
+  type LogNews,
   type LogPage,
   type LogQuery,
   logLevels,

@@ -275,6 +275,7 @@ export {
   devicesTable,
   deviceText,
   forwardText,
+  logLineText,
   logsText,
   remoteSessionsText,
   savedRecordingText,

@@ -424,8 +424,9 @@ export function classOf(id: string): ToolClass {
   return classes.get(id) ?? 'never';
 }
 
-/** Flags with which a `read` command would write or open a file, or print a secret. Agents cannot use these flags. */
+/** Flags with which a `read` command would write or open a file, print a secret, or never end. Agents cannot use these flags. */
 const withheld: ReadonlySet<string> = new Set([
+  'follow',
   'integers',
   'junit',
   'open',

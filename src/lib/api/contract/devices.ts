@@ -258,6 +258,21 @@ export type LogLine = z.output<typeof logLineSchema>;
 export const logPageSchema = pageSchema('lines', logLineSchema);
 export type LogPage = z.output<typeof logPageSchema>;
 
+/** GET /logs/live: which new log lines are sent. */
+export const logFollowSchema = logQuerySchema.pick({ selector: true, level: true, contains: true });
+export type LogFollow = z.input<typeof logFollowSchema>;
+
+/**
+ * An event of GET /logs/live: a new line; that sending has begun; or that lines were left out, because the client was too slow. Left-out
+ * lines are stored, and a search finds them.
+ */
+export const logNewsSchema = z.union([
+  z.object({ line: logLineSchema }),
+  z.object({ begun: z.literal(true) }),
+  z.object({ missed: z.int().min(1) }),
+]);
+export type LogNews = z.output<typeof logNewsSchema>;
+
 /** A device's secret; `secret` is present only when it was just created. */
 export const deviceSecretSchema = z.object({
   device: z.string().describe('Also the MQTT user name.'),
@@ -507,6 +522,13 @@ export const talk = {
     summary: 'Log lines of many devices, newest first',
     query: logQuerySchema,
     result: logPageSchema,
+    errors: ['AIOT_SELECTOR_INVALID'],
+  }),
+  follow: endpoint('GET /logs/live', {
+    reach: 'filtered',
+    summary: 'New log lines of many devices as server-sent events',
+    query: logFollowSchema,
+    sends: 'events',
     errors: ['AIOT_SELECTOR_INVALID'],
   }),
   live: endpoint('GET /devices/:name/live', {

@@ -115,12 +115,27 @@ export function settingWordsOf(
 interface LogFlags extends Omit<LogsWanted, 'name' | 'since'> {
   /** Maximum age, ms. */
   since: number;
+  follow?: boolean;
 }
 
 /** The log lines that flags ask for. @throws AIOT_USAGE for flags of a search beside a name, and the other way around */
-export function logQueryOf(name: string | undefined, { since, ...flags }: LogFlags): LogsWanted {
+export function logQueryOf(
+  name: string | undefined,
+  { since, follow = false, ...flags }: LogFlags,
+): LogsWanted {
   const { channel, selector, level, contains, after } = flags;
-  const isSearch = [selector, level, contains, after].some((flag) => flag !== undefined);
+  if (follow && after !== undefined)
+    throw new AiotError(
+      'AIOT_USAGE',
+      '--after continues a search, and --follow shows the latest lines: give one of the two',
+    );
+  if (follow && channel !== 'log')
+    throw new AiotError('AIOT_USAGE', `--follow shows log lines, not the channel ${channel}`, {
+      next: 'To follow other messages, run `aiot stream tail`.',
+    });
+  const isSearch = (follow ? [selector] : [selector, level, contains, after]).some(
+    (flag) => flag !== undefined,
+  );
   if (name !== undefined && isSearch)
     throw new AiotError(
       'AIOT_USAGE',

@@ -7,6 +7,7 @@ import type {
   DeviceHistoryEntry,
   DeviceMessage,
   DeviceSecret,
+  LogLine,
   LogPage,
   RemoteSession,
   SavedRecording,
@@ -28,8 +29,10 @@ import {
   facts,
   green,
   minute,
+  oneLine,
   red,
   table,
+  timeOfDay,
   yellow,
 } from './text.js';
 
@@ -346,6 +349,13 @@ export function logsText(channel: string, found: readonly DeviceMessage[] | LogP
     found.next === null ? 'No matching log lines in this time.' : 'No matching lines on this page.';
   const text = table(['time (UTC)', 'device', 'level', 'message'], rows, none);
   return found.next === null ? text : `${text}\n${dim(`more with --after ${found.next}`)}`;
+}
+
+/** A line of an endless output. */
+export function logLineText({ at, device, level, message, code }: LogLine): string {
+  const paint = { debug: dim, info: (text: string) => text, warn: yellow, error: red }[level];
+  const said = oneLine(code === undefined ? message : `${message} (${code})`);
+  return `${dim(timeOfDay(at))}  ${bold(device)}  ${paint(level.padEnd(5))}  ${said}`;
 }
 
 function deviceMessagesText(channel: string, messages: readonly DeviceMessage[]): string {

@@ -10,7 +10,7 @@ import type { DeviceInfo } from '../../api/fields.js';
 import type { ErrorCode } from '../../core/catalogue.js';
 import { AiotError } from '../../core/errors.js';
 import { changeDevice } from '../../fleet/device.js';
-import { parseExpression } from '../../fleet/selector.js';
+import { listedNames, parseExpression, testOf } from '../../fleet/selector.js';
 import { narrowed, outOfReach, type Reach, requireInReach } from '../access/reach.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { DeviceRecord, Devices, DeviceUpdate } from './devices.js';
@@ -78,6 +78,23 @@ export class Fleet {
   /** With a `reach`, only devices in it. @see chosenDevices @throws AIOT_NOT_ALLOWED for a listed name out of reach */
   chosen(selector: string | undefined, reach: Reach | null = null): readonly string[] | undefined {
     return chosenDevices(this.parts, reach === null ? selector : narrowed(reach, selector ?? 'all'));
+  }
+
+  /**
+   * Like `chosen`, for messages that arrive later: a device counts as it is then.
+   * @throws AIOT_NOT_ALLOWED for a listed name out of reach, AIOT_SELECTOR_INVALID
+   */
+  watched(selector: string | undefined, reach: Reach | null = null): (name: string) => boolean {
+    const text = narrowed(reach, selector ?? 'all');
+    const expression = parseExpression(text);
+    if (expression.kind === 'all') return () => true;
+    const names = listedNames(text);
+    if (names !== null) return (name) => names.includes(name);
+    const { devices, now } = this.parts;
+    return (name) => {
+      const device = devices.find(name);
+      return device !== null && testOf(expression, now())(devices.selectable(device));
+    };
   }
 
   /**

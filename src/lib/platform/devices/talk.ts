@@ -25,8 +25,9 @@ export interface LiveHub {
   /**
    * Calls the listener with each of the device's messages that becomes durable from now on; the returned function
    * removes the listener.
+   * @param device null = all devices
    */
-  listen(device: string, listener: Listener): () => void;
+  listen(device: string | null, listener: Listener): () => void;
   /** Resolves when listeners receive all messages that become durable from now on. */
   ready(): Promise<void>;
   close(): void;
@@ -34,15 +35,20 @@ export interface LiveHub {
 
 /** Devices' live messages. The journal is read once for all listeners, whichever replica received a message. */
 export function liveHub(reader: JournalReader, log: Logger): LiveHub {
-  const listeners = new Map<string, Set<Listener>>();
+  const listeners = new Map<string | null, Set<Listener>>();
   let reading: AbortController | undefined;
   let begun: Promise<string> | undefined;
+  /** Where reading continues after a failure, so that listeners miss nothing; undefined without listeners. */
+  let position: string | undefined;
 
   async function read(signal: AbortSignal): Promise<void> {
-    begun = reader.end();
-    for await (const batch of reader.from(await begun, signal)) {
+    begun = position === undefined ? reader.end() : Promise.resolve(position);
+    position = await begun;
+    for await (const batch of reader.from(position, signal)) {
+      position = batch.at(-1)?.position ?? position;
       for (const { entry } of batch)
-        for (const listener of listeners.get(entry.device) ?? []) listener(entry);
+        for (const device of [entry.device, null])
+          for (const listener of listeners.get(device) ?? []) listener(entry);
     }
   }
 
@@ -74,6 +80,7 @@ export function liveHub(reader: JournalReader, log: Logger): LiveHub {
         if (listeners.size > 0) return;
         reading?.abort();
         reading = undefined;
+        position = undefined;
       };
     },
     async ready() {
@@ -141,7 +148,7 @@ export async function searchLogs(
   if (after !== undefined && !/^\d{1,15}$/.test(after))
     throw new AiotError('AIOT_REQUEST_INVALID', 'after: expected the `next` value of a page of log lines');
   const earliest = since ?? now - usualSpanMs;
-  const text = contains?.toLowerCase();
+  const isWanted = lineTest({ level, contains });
   const lines: LogLine[] = [];
   let position = after;
   for (let read = 0; read < linesPerPage; read += linesAtOnce) {
@@ -155,8 +162,7 @@ export async function searchLogs(
       if (entry.at < earliest - overtakingMs) return { lines, next: null };
       if (entry.at < earliest || devices?.has(entry.device) === false) continue;
       const line = lineOf(entry);
-      if (logLevels.indexOf(line.level) < logLevels.indexOf(level)) continue;
-      if (text !== undefined && !`${line.message} ${line.code ?? ''}`.toLowerCase().includes(text)) continue;
+      if (!isWanted(line)) continue;
       lines.push(line);
       if (lines.length === limit) return { lines, next: at };
     }
@@ -165,8 +171,20 @@ export async function searchLogs(
   return { lines, next: position ?? null };
 }
 
+/** Whether a line has the level and the text of a query. */
+export function lineTest({
+  level,
+  contains,
+}: Pick<LogQuery, 'level' | 'contains'>): (line: LogLine) => boolean {
+  const least = logLevels.indexOf(level);
+  const text = contains?.toLowerCase();
+  return ({ level, message, code = '' }) =>
+    logLevels.indexOf(level) >= least &&
+    (text === undefined || `${message} ${code}`.toLowerCase().includes(text));
+}
+
 /** The payload was checked when it arrived. */
-function lineOf({ at, device, payload }: Entry): LogLine {
+export function lineOf({ at, device, payload }: Entry): LogLine {
   const { t: _t, level, message, code, ...fields } = payload as z.output<typeof logSchema>;
   return { at, device, level, message, ...(code === undefined ? {} : { code }), fields };
 }

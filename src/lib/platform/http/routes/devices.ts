@@ -1,11 +1,19 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { contract } from '../../../api/contract/contract.js';
+import type { LogLine, LogNews } from '../../../api/contract/devices.js';
 import type { ProvisionReply } from '../../../api/fields.js';
 import { AiotError, hasCode } from '../../../core/errors.js';
 import { type Reach, requireInReach } from '../../access/reach.js';
 import type { Enrolled } from '../../devices/enrolment.js';
-import { deviceHistory, deviceMessages, type LiveHub, searchLogs } from '../../devices/talk.js';
+import {
+  deviceHistory,
+  deviceMessages,
+  type LiveHub,
+  lineOf,
+  lineTest,
+  searchLogs,
+} from '../../devices/talk.js';
 import type { Entry } from '../../journal/entry.js';
 import { checkRevision, giveRevision } from '../etags.js';
 import { idempotencyKeyOf } from '../idempotency.js';
@@ -220,6 +228,11 @@ export const talkRoutes: Routes =
         const chosen = fleet.chosen(selector, reachFor(user));
         return searchLogs(telemetry, query, chosen && new Set(chosen), now());
       },
+      follow: async ({ query: { selector, ...query }, user }, reply) => {
+        const isWatched = fleet.watched(selector, reachFor(user));
+        reply.hijack();
+        await streamLogs(live, isWatched, lineTest(query), reply.raw);
+      },
       live: ({ params: { name }, user }, reply) => {
         devices.record(name);
         reply.hijack();
@@ -256,6 +269,47 @@ export const settingsRoutes: Routes =
       change: ({ params: { name }, body, who, user }) => settings.change(name, body, who, reachFor(user)),
       changeGroup: ({ params: { type, group }, body, who }) => settings.changeGroup(type, group, body, who),
     });
+
+/** Sends new log lines. Nothing is buffered for a slow client: it learns how many lines were left out, and can search for them. */
+async function streamLogs(
+  hub: LiveHub,
+  isWatched: (device: string) => boolean,
+  isWanted: (line: LogLine) => boolean,
+  response: ServerResponse,
+): Promise<void> {
+  response.writeHead(200, {
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  });
+  const send = (news: LogNews) => response.write(`data: ${JSON.stringify(news)}\n\n`);
+  let missed = 0;
+  const tellMissed = () => {
+    if (missed === 0 || response.writableNeedDrain) return;
+    send({ missed });
+    missed = 0;
+  };
+  const end = hub.listen(null, (entry) => {
+    if (entry.channel !== 'log' || !isWatched(entry.device)) return;
+    const line = lineOf(entry);
+    if (!isWanted(line)) return;
+    tellMissed();
+    if (response.writableNeedDrain) missed++;
+    else send({ line });
+  });
+  response.on('drain', tellMissed);
+  const beat = setInterval(
+    () => response.writableNeedDrain || response.write(': still here\n\n'),
+    heartbeatMs,
+  );
+  response.on('close', () => {
+    clearInterval(beat);
+    end();
+  });
+  await hub.ready();
+  response.write('retry: 2000\n\n');
+  send({ begun: true });
+}
 
 /**
  * Sends each message as an event named after its channel. Nothing is buffered for a slow client; messages that the
