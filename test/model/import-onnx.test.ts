@@ -424,7 +424,7 @@ describe('importing an ONNX file', () => {
       [1, 5],
     ]);
     expect(all.notes).toEqual([
-      'The model has 2 inputs and 3 outputs. A bundle needs one of each: fix inputs with --input NAME=VALUE, and choose an output with --output NAME.',
+      'The model has 2 inputs and 3 outputs. To keep one of each, fix inputs with --input NAME=VALUE, and choose an output with --output NAME.',
     ]);
     expect((await run({ outputs: ['same'] })).values).toEqual([[3, 0]]);
     await expect(imported(model, { outputs: ['other'] })).rejects.toThrow(

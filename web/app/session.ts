@@ -62,6 +62,11 @@ export async function openSession(): Promise<void> {
   }
 }
 
+/** Whether the rights of the current user are limited to some devices. */
+export function isLimited(): boolean {
+  return typeof user.value?.selector === 'string';
+}
+
 /** Whether the current user may make changes. */
 export function mayChange(): boolean {
   return user.value?.role === 'operator';

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import type { Enrollment } from '../../../src/lib/api/index.js';
 import { ApiError, at, send } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
-import { mayChange } from '../../app/session.js';
+import { isLimited, mayChange } from '../../app/session.js';
 import { plural } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Failure, Section } from '../../parts/page.js';
@@ -14,7 +14,8 @@ const listed = 50;
 
 /** Devices of batches that wait for approval, if there are any. Users whose rights are limited to some devices cannot see them. */
 export function WaitingDevices() {
-  const { value, reload } = useResource(at('GET /enrollments', {}, { state: 'waiting', limit: listed }), {
+  const place = at('GET /enrollments', {}, { state: 'waiting', limit: listed });
+  const { value, reload } = useResource(isLimited() ? null : place, {
     events: ['enrollment.*', 'batch.*'],
   });
   const failed = useSignal<ApiError | undefined>(undefined);
