@@ -64,7 +64,7 @@ describeReal('nats', 'a NATS server with rendered files', () => {
       servers: `127.0.0.1:${port}`,
       token: secrets.NATS_TOKEN ?? '',
       tls: tls as never,
-      timeout: 3000,
+      timeout: 20_000,
     });
 
   beforeAll(async () => {

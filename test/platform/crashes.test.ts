@@ -172,7 +172,7 @@ describe('aiot device crashes', () => {
     expect(await listed('--limit', '1000')).toEqual(before);
     await expect
       .poll(async () => (await client.attention.get('pump-3')).causes.map(({ code }) => code), {
-        timeout: 5000,
+        timeout: 30_000,
       })
       .toContain('messages-rejected');
   });

@@ -342,10 +342,10 @@ describeReal('postgres', 'PostgreSQL', () => {
           working.delete(i);
         }, 'platform'),
       );
-      await expect.poll(() => working.size, { timeout: 5000 }).toBe(1);
+      await expect.poll(() => working.size, { timeout: 30_000 }).toBe(1);
       const [first] = working;
       await campaigns[first as number]?.();
-      await expect.poll(() => [...working], { timeout: 5000 }).toEqual([1 - (first as number)]);
+      await expect.poll(() => [...working], { timeout: 30_000 }).toEqual([1 - (first as number)]);
       expect(most).toBe(1);
       await Promise.all(campaigns.map((stop) => stop()));
       expect(working.size).toBe(0);
@@ -435,10 +435,10 @@ describeReal('postgres', 'PostgreSQL', () => {
         expect(leads).toBe(false);
         expect(engine.leader.roles()).toEqual([{ role: 'late', leads: false, error: null }]);
         await unlock.execute(earlier);
-        await expect.poll(() => leads, { timeout: 5000 }).toBe(true);
+        await expect.poll(() => leads, { timeout: 15_000 }).toBe(true);
         expect(await take()).toBe(false);
       });
-    }, 20_000);
+    }, 60_000);
   });
 
   describe('a database server that stops and restarts', () => {
@@ -452,7 +452,7 @@ describeReal('postgres', 'PostgreSQL', () => {
         );
         leading = false;
       }, 'platform');
-      await expect.poll(() => leading, { timeout: 5000 }).toBe(true);
+      await expect.poll(() => leading, { timeout: 30_000 }).toBe(true);
       const devices = await devicesOf(engine);
       const acknowledged: string[] = [];
       let killed = false;

@@ -66,7 +66,7 @@ describe('an MQTT stream', () => {
     closing.push(source, sink);
     for (let i = 0; i < 40; i++) await sink.write([{ topic: 't', payload: Buffer.from(String(i)) }]);
     // The broker is blocked first, for two seconds.
-    await expect.poll(() => source.dropped, { timeout: 8000 }).toBe(35);
+    await expect.poll(() => source.dropped, { timeout: 30_000 }).toBe(35);
     const iterator = deliveriesOf(source);
     const next = async () => {
       const { value } = await iterator.next();

@@ -11,7 +11,7 @@ import { logLineText, logsText } from '../../lib/cli/render/fleet.js';
 export default class DeviceLogs extends PlatformCommand {
   static override summary = 'Show the latest log lines of one or many devices.';
   static override description =
-    'With a device name, shows its latest stored messages; with --channel, those are model predictions or replies to commands. Without a name, searches the log lines of all devices, or of those of --selector, newest first. With --follow, prints the latest lines and then new ones, each once, even across a lost connection; as JSON, each is an element of the list that a search returns. To see telemetry, use aiot stream tail.';
+    'With a device name, shows its latest stored messages; with --channel, those are model predictions or replies to commands. Without a name, searches the log lines of all devices, or of those of --selector, newest first. With --follow, prints the latest lines and then new ones, each once, even across a lost connection. With --json, it prints each line as an object. To see telemetry, use aiot stream tail.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> bench-1',
     '<%= config.bin %> <%= command.id %> bench-1 --channel inference --since 10m --json',

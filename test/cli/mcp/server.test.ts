@@ -212,7 +212,7 @@ describe('the MCP server', () => {
     const { child, say, hear, ended } = raw({ AIOT_CONFIG_DIR: own });
     for (const id of [1, 2, 3, 4]) say(request(id, 'tools/call', { name: 'device_list', arguments: {} }));
     say(request(5, 'tools/call', { name: 'error', arguments: { code: 'AIOT_USAGE' } }));
-    await expect.poll(() => open.size, { timeout: 20_000 }).toBe(4);
+    await expect.poll(() => open.size, { timeout: 45_000 }).toBe(4);
     say(request(6, 'ping'));
     expect(await hear()).toMatchObject({ id: 6 });
     const fifth = hear();
@@ -220,10 +220,10 @@ describe('the MCP server', () => {
     expect(await Promise.race([fifth, delay(3_000, 'nothing')])).toBe('nothing');
     say({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 2 } });
     expect(await fifth).toMatchObject({ id: 5, result: { structuredContent: { exit: 0 } } });
-    await expect.poll(() => open.size, { timeout: 10_000 }).toBe(3);
+    await expect.poll(() => open.size, { timeout: 30_000 }).toBe(3);
     child.stdin.end();
     expect(await ended).toEqual([0, null]);
-    await expect.poll(() => open.size, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => open.size, { timeout: 30_000 }).toBe(0);
     await new Promise((resolve) => silent.close(resolve));
-  });
+  }, 150_000);
 });
