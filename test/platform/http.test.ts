@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { problemSchema } from '../../src/lib/api/problem.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
@@ -194,6 +197,14 @@ it.each([
   const first = `${target} HTTP/1.1\r\nHost: a\r\n\r\n`;
   const text = await send(own, `${first}GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
   expect([...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, code]) => code)).toEqual([`${status}`, '200']);
+});
+
+it('a connection takes a request right after a large response, also if its body follows in another TLS record', async () => {
+  // In another process, because a client in this one would never send while the platform is still writing.
+  const client = fileURLToPath(new URL('../support/split-requests.mjs', import.meta.url));
+  const env = { ...process.env, PORT: new URL(own.platform.urls.http).port, TOKEN: own.token, CA: own.ca };
+  const { stdout } = await promisify(execFile)(process.execPath, [client], { env, timeout: 60_000 });
+  expect(JSON.parse(stdout)).toEqual({ 200: 240 });
 });
 
 it('the connection is closed after a request with an unread body is rejected', async () => {

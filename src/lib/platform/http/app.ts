@@ -156,6 +156,18 @@ function guardConnections(server: Server, connections: Connections): void {
   server.prependListener('connection', (socket: Socket) => void connections.admitHttp(socket));
   // The connection broke off during its TLS handshake.
   server.on('tlsClientError', (_error, socket) => socket.destroy());
+  server.on('secureConnection', readFromStream);
+}
+
+/**
+ * Has Node's HTTP parser read a connection's stream. By default, the parser reads TLS itself: while it is paused, because a large response
+ * is still being written, it rejects a request whose body is in another TLS record than its head (HPE_PAUSED, Node 20).
+ */
+function readFromStream(socket: Socket): void {
+  const nothing = () => {};
+  // Any listener detaches the parser, whose own one stays. One that stayed would swallow the first bytes after an upgrade.
+  socket.on('data', nothing);
+  socket.off('data', nothing);
 }
 
 /** At shutdown, no new connection is accepted, and requests in progress have limited time to finish. Then all connections are closed. */
