@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -103,13 +104,37 @@ describe('the images for the boards of a batch', () => {
   it.each([
     ['without a CA', { ca: null }, 'the file has no CA'],
     ['that expired', { expires: Date.UTC(2025, 6, 1) }, 'the batch july expired on 2025-07-01'],
-    ['with a CA that boards cannot store', { ca: 'x'.repeat(2048) }, 'a CA of 2047'],
+    ['with CAs that boards cannot store', () => ({ ca: july.ca?.repeat(8) }), 'a CA of 2047'],
     ['for computers', { type: 'pi' }, 'the type pi is not a chip'],
   ])('are refused for a batch %s', async (name, change, message) => {
     const file = at(`${name.replaceAll(' ', '-')}.json`);
-    await writeFile(file, JSON.stringify({ ...july, ...change }));
+    const changed = typeof change === 'function' ? change() : change;
+    await writeFile(file, JSON.stringify({ ...july, ...changed }));
     const error = await refusal(['device', 'batch', 'provision', file, '--out', at('x')]);
     expect(error).toMatchObject({ code: 'AIOT_USAGE', message: expect.stringContaining(message) });
+  });
+
+  it.each([
+    ['that is not reached by https', { url: 'http://10.0.0.2:8443' }, 'url: expected an https URL'],
+    ['without a usable URL', { url: 'nonsense' }, 'url: expected an https URL'],
+    ['with a CA that is none', { ca: 'hello' }, 'ca: expected a certificate in PEM'],
+    ['with a key that no command makes', { key: 'a\0b' }, 'key: expected a key from'],
+    ['with an impossible time', { expires: 9e15 }, 'expires'],
+  ])('are refused for a batch %s, and nothing is written', async (name, change, message) => {
+    const file = at(`${name.replaceAll(' ', '-')}.json`);
+    await writeFile(file, JSON.stringify({ ...july, ...change }));
+    const error = await refusal(['device', 'batch', 'provision', file, '--out', at('nothing')]);
+    expect(error).toMatchObject({ code: 'AIOT_FILE_MALFORMED', message: expect.stringContaining(message) });
+    expect(existsSync(at('nothing'))).toBe(false);
+  });
+
+  it('contain the CA without text around it, and with the line ends that boards expect', async () => {
+    const file = at('windows.json');
+    const ca = `Issuer: aiot\r\n${july.ca?.replaceAll('\n', '\r\n')}`;
+    await writeFile(file, JSON.stringify({ ...july, ca }));
+    await ok(provisionedBatchSchema, ['device', 'batch', 'provision', file, '--out', at('windows')]);
+    const { entries } = readNvs(await readFile(at('windows', 'nvs.bin')));
+    expect(valuesOf(entries)).toMatchObject({ 'aiot_batch/ca': july.ca });
   });
 
   it('are refused for a table whose NVS has no room for the identity of a board', async () => {

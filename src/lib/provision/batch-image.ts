@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import * as z from 'zod';
 import { AiotError } from '../core/errors.js';
 import { chipNames } from '../formats/esp-image/chips.js';
@@ -45,7 +46,7 @@ interface BatchImageOptions {
  * @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_NVS_UNFIT, AIOT_ALREADY_EXISTS, AIOT_FILE_NOT_WRITABLE
  */
 export async function provisionBatch(options: BatchImageOptions): Promise<ProvisionedBatch> {
-  const { batch, type, url, ca, key, expires } = await readBatch(options.batch);
+  const { batch, type, url, ca: given, key, expires } = await readBatch(options.batch);
   const refuse = (message: string, next: string): never => {
     throw new AiotError('AIOT_USAGE', `${options.batch}: ${message}`, { next });
   };
@@ -59,11 +60,12 @@ export async function provisionBatch(options: BatchImageOptions): Promise<Provis
       `the batch ${batch} expired on ${new Date(expires).toISOString().slice(0, 10)}, so its boards would be refused`,
       'Create another one with `aiot device batch create NAME --out FILE`.',
     );
-  if (ca === null)
+  if (given === null)
     return refuse(
       "the file has no CA, and boards only trust the platform's own",
       "Add the platform's context with --ca FILE, and create the batch again.",
     );
+  const ca = certificatesIn(given, options.batch);
   if (key.length > longest.key || url.length > longest.url || ca.length > longest.ca)
     refuse(
       `a board has room for a key of ${longest.key} bytes, a URL of ${longest.url} and a CA of ${longest.ca}`,
@@ -88,4 +90,18 @@ export async function provisionBatch(options: BatchImageOptions): Promise<Provis
   } finally {
     await place.leave();
   }
+}
+
+/** The certificates of a PEM, in the form that the firmware reads: without text around them, and with LF. @throws AIOT_FILE_MALFORMED */
+function certificatesIn(pem: string, file: string): string {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  try {
+    const found = blocks.map((block) => new X509Certificate(block).toString());
+    if (found.length > 0) return found.map((text) => `${text.trimEnd()}\n`).join('');
+  } catch {
+    // The message below applies.
+  }
+  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ca: expected a certificate in PEM`, {
+    next: 'Create the batch again with `aiot device batch create NAME --out FILE`.',
+  });
 }

@@ -20,12 +20,12 @@ export const batchFileSchema = z.strictObject({
   batch: z.string(),
   type: z.string(),
   /** https URL of the platform. */
-  url: z.string(),
+  url: z.url({ protocol: /^https$/, error: 'expected an https URL' }),
   /** PEM of the platform's CA; null = a publicly trusted one. */
   ca: z.string().nullable(),
-  key: z.string(),
+  key: z.string().regex(/^[\x21-\x7e]+$/, 'expected a key from `aiot device batch create`'),
   /** ms since 1970 */
-  expires: z.int(),
+  expires: z.int().min(0).max(8.64e15),
 });
 export type BatchFile = z.output<typeof batchFileSchema>;
 

@@ -188,6 +188,10 @@ bool aiot_esp32_enroll_identity(aiot_esp32_identity *identity) {
       get_text(NULL, batch, "ca", identity->ca, sizeof identity->ca) <= 0 || esp_efuse_mac_get_default(mac) != ESP_OK)
     return false;
   memset(identity->key, 0, sizeof identity->key);
+  if (strncmp(identity->http, "https://", 8) != 0) {
+    ESP_LOGE(tag, "the batch's URL is not https, and its key would be readable on the way");
+    return false;
+  }
   /* Until it has a name, a board is known by its serial number. */
   for (size_t i = 0; i < MAC_BYTES; i++) snprintf(identity->name + 2 * i, 3, "%02x", mac[i]);
   return true;
