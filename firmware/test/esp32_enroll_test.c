@@ -192,11 +192,11 @@ static aiot_esp32_identity identity;
 static uint8_t *memory;
 static uint64_t now_ms;
 
-static void provision(void) {
+static void provision(const char *url) {
   nvs_handle_t nvs;
   nvs_open("aiot_batch", NVS_READWRITE, &nvs);
   nvs_set_str(nvs, "key", "aiotbatch_secret");
-  nvs_set_str(nvs, "http", "https://platform.lan:8443");
+  nvs_set_str(nvs, "http", url);
   nvs_set_str(nvs, "ca", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
   nvs_commit(nvs);
   nvs_close(nvs);
@@ -258,7 +258,9 @@ static void test_without_batch(checks *c) {
 }
 
 static void test_open(checks *c) {
-  provision();
+  provision("http://platform.lan:8080");
+  check_at(c, "plain HTTP", "the key is not sent", 0, !aiot_esp32_enroll_identity(&identity) && identity.key[0] == '\0');
+  provision("https://platform.lan:8443");
   check_at(c, "batch", "identity", 0, aiot_esp32_enroll_identity(&identity) && strcmp(identity.name, "240ac4123456") == 0);
   check_at(c, "batch", "platform", 0, strcmp(identity.http, "https://platform.lan:8443") == 0 && identity.ca[0] == '-' && strcmp(identity.network.ssid, "hall") == 0);
   check_at(c, "batch", "its key is not in the identity", 0, identity.key[0] == '\0');
