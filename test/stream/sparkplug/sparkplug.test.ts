@@ -276,7 +276,7 @@ describe('a Sparkplug host', () => {
     first.will();
     hear(first.births());
     hear(first.update('press', values({ a: 1 })));
-    reader.interrupted();
+    reader.interrupted(4999);
     const second = made();
     second.will();
     second.births();
@@ -286,6 +286,17 @@ describe('a Sparkplug host', () => {
     hear(second.answer(command(rebirthMetric, true)));
     expect(hear(second.update('press', values({ b: 3 })))).toMatchObject([{ metrics: { b: 3 } }]);
     expect(requests).toHaveLength(1);
+  });
+
+  it('requests births after an interruption although births that arrived before it are read after it', () => {
+    const node = made();
+    const { requests, hear, reader } = host();
+    node.will();
+    const births = node.births();
+    reader.interrupted(5000);
+    hear(births);
+    hear(node.update('press', values({ a: 1 })));
+    expect(requests).toEqual(['spBv1.0/plant/NCMD/line']);
   });
 
   it('requests births after a gap as soon as it can send again, until they arrive', () => {

@@ -34,7 +34,7 @@ export async function openSparkplugSource(
   const codec = await sparkplugCodec();
   let reader: HostReader | undefined;
   const onState: StreamOptions['onState'] = (state, why) => {
-    reader?.interrupted();
+    reader?.interrupted(Date.now());
     options.onState?.(state, why);
   };
   const source = await openMqttSource(
@@ -200,6 +200,8 @@ const mostRemembered = 1_000_000;
 export class HostReader {
   private readonly nodes = new Map<string, NodeState>();
   private remembered = 0;
+  /** Time of the last interruption, ms since 1970. */
+  private interruptedAt = Number.NEGATIVE_INFINITY;
 
   /**
    * @param request publishes a request for births on a topic; false = it cannot be sent at present
@@ -219,9 +221,11 @@ export class HostReader {
 
   /**
    * Called when the connection to the broker is lost or restored. Meanwhile, a node may begin a session whose numbers happen to continue
-   * those of the last one, so each node is asked for its births again.
+   * those of the last one, so each node is asked for its births again. Births that arrived before, but are read later, do not count.
+   * @param at ms since 1970
    */
-  interrupted(): void {
+  interrupted(at: number): void {
+    this.interruptedAt = at;
     for (const state of this.nodes.values()) state.isUnsure = true;
   }
 
@@ -248,7 +252,7 @@ export class HostReader {
       this.forgetNode(state);
       state.session = sessionOf(read);
       state.next = undefined;
-      state.isUnsure = false;
+      state.isUnsure = arrival <= this.interruptedAt;
       state.requestedAt = Number.NEGATIVE_INFINITY;
     }
     const hasGap = state.next !== undefined && read.seq !== undefined && read.seq !== state.next;
