@@ -160,8 +160,8 @@ function guardConnections(server: Server, connections: Connections): void {
 }
 
 /**
- * Has Node's HTTP parser read a connection's stream. By default, the parser reads TLS itself: while it is paused, because a large response
- * is still being written, it rejects a request whose body is in another TLS record than its head (HPE_PAUSED, Node 20).
+ * Has Node's HTTP parser read a connection's stream. By default, the parser reads TLS itself. It is paused while a large response is being
+ * written, and then rejects a request whose body is in another TLS record than its head (HPE_PAUSED, Node 20).
  */
 function readFromStream(socket: Socket): void {
   const nothing = () => {};
