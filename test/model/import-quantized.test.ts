@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Project } from '../../src/lib/core/project.js';
@@ -316,8 +316,106 @@ describe('a quantized model with state in a project', () => {
 
     const changed = join(dir, 'aiot.yaml');
     writeFileSync(changed, readFileSync(changed, 'utf8').replace('state: window', 'state: stream'));
-    expect(await runCli(['model', 'evaluate', '--project', dir, '--json'])).toMatchObject({
-      json: { error: { code: 'AIOT_MODEL_STALE', message: expect.stringContaining('model.state') } },
+    const next = `Import the model again, with the same flags as before: \`aiot model import FILE --project ${dir}\`. Then run \`aiot model quantize --project ${dir}\` and \`aiot model evaluate --project ${dir}\`.`;
+    const evaluation = await runCli(['model', 'evaluate', '--project', dir, '--json']);
+    expect(evaluation).toMatchObject({
+      json: { error: { code: 'AIOT_MODEL_STALE', message: expect.stringContaining('model.state'), next } },
     });
   }, 60_000);
+});
+
+describe('advice about an imported model', () => {
+  const errorOf = async (...args: string[]) => {
+    const { json } = await runCli([...args, '--json']);
+    return (json as { error: { code: string; message: string; next: string } }).error;
+  };
+
+  it('is to import it again, because training would replace it', async () => {
+    const { dir } = await toyProject();
+    expect(await imported({ dir } as Project, file, '--inputs', 'standardized')).toMatchObject({ code: 0 });
+    const quantize = ['model', 'quantize', '--project', dir];
+    const [again, yaml] = [`aiot model import FILE --project ${dir}`, join(dir, 'aiot.yaml')];
+    const config = readFileSync(yaml, 'utf8');
+    for (const [from, to] of [
+      ['calm: [calm]', 'still: [calm]'],
+      ['stride: 25', 'stride: 10'],
+    ] as const) {
+      writeFileSync(yaml, config.replace(from, to));
+      const { code, next } = await errorOf(...quantize);
+      expect([code, next]).toEqual(['AIOT_MODEL_STALE', expect.stringContaining(again)]);
+      expect(next).not.toContain('train');
+    }
+    writeFileSync(yaml, config);
+    const float = join(dir, 'build', 'model.float.tflite');
+    const bytes = readFileSync(float);
+    writeFileSync(float, writeTflite({ ...readTflite(bytes), description: 'another' }));
+    expect(await errorOf(...quantize)).toMatchObject({
+      code: 'AIOT_MODEL_STALE',
+      next: expect.stringContaining(again),
+    });
+    rmSync(float);
+    expect(await errorOf(...quantize)).toMatchObject({
+      code: 'AIOT_MODEL_NOT_BUILT',
+      next: `Create it with \`${again}\`.`,
+    });
+    writeFileSync(float, bytes);
+    for (const name of readdirSync(join(dir, 'data'))) rmSync(join(dir, 'data', name));
+    writeFileSync(join(dir, 'data', 'other.csv'), toyCsv('slow', 9));
+    for (const command of [quantize, ['data', 'suggest', '--project', dir]])
+      expect(await errorOf(...command)).toMatchObject({
+        code: 'AIOT_MODEL_STALE',
+        next: expect.stringContaining(again),
+      });
+  }, 60_000);
+
+  /** The classifier with another number of outputs, of which each is an output of the original. */
+  const withOutputs = async (count: number) => {
+    const place = graph.tensors.length;
+    const { name, ...output } = graph.tensors[graph.outputs[0]!]!;
+    const [begin, size] = [Int32Array.of(0, 0), Int32Array.of(1, count)].map(
+      (data, i): Tensor => ({ name: `constant ${i}`, shape: [2], type: 'int32', data }),
+    );
+    const from = join(await temporaryFolder(), 'other.int8.tflite');
+    const slice = { ...output, name: `${name} cut`, shape: [1, count] };
+    const cut: Graph = {
+      ...graph,
+      tensors: [...graph.tensors, begin!, size!, slice],
+      operators: [
+        ...graph.operators,
+        { op: 'SLICE', inputs: [graph.outputs[0]!, place, place + 1], outputs: [place + 2], options: {} },
+      ],
+      outputs: [place + 2],
+    };
+    writeFileSync(from, writeTflite(cut));
+    return from;
+  };
+
+  it.each([
+    ['one number for two classes', 1, 'labels: { calm: [calm, slow], fast: [fast] }', 'probability of fast'],
+    ['two numbers for three classes', 2, null, 'List 2 classes in model.labels'],
+    [
+      'two numbers for a probability',
+      2,
+      'output: probability\n  labels: { calm: [calm, slow], fast: [fast] }',
+      '`model.output: classes`',
+    ],
+    ['one number for three classes', 1, null, 'Change model.output and model.labels'],
+  ])('fits %s, and does not name a type that is accepted', async (_what, count, model, next) => {
+    const project = await toyProject((text) => (model ? text.replace(/labels: .*/, model) : text));
+    const from = await withOutputs(count);
+    const error = await errorOf('model', 'import', from, '--project', project.dir);
+    expect(error).toMatchObject({ code: 'AIOT_MODEL_UNFIT', next: expect.stringContaining(next) });
+    expect(error.message).toMatch(
+      new RegExp(`expected one output of \\d numbers, got int8 \\[1, ${count}\\]`),
+    );
+    expect(error.next).not.toContain('task.json');
+  });
+
+  it('is to change the window if the input has another size', async () => {
+    const project = await toyProject((text) => text.replace('window: 50', 'window: 40'));
+    expect(await errorOf('model', 'import', file, '--project', project.dir)).toMatchObject({
+      message: `${file}: expected one input of 80 numbers, got int8 [1, 100]`,
+      next: expect.stringContaining('signal.window'),
+    });
+  });
 });

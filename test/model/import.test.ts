@@ -317,7 +317,7 @@ describe('aiot model import', () => {
     const other = await save(gestures(), 'other');
     const refused = await runCli(['model', 'import', other, '--project', project, '--data', rows]);
     expect(refused.stderr).toMatch(
-      /AIOT_MODEL_UNFIT: .*expected one float32 input of 2 numbers, got float32 \[1, 16, 3\]/s,
+      /AIOT_MODEL_UNFIT: .*expected one input of 2 numbers, got float32 \[1, 16, 3\].*Pass rows with one column for each of the model's inputs/s,
     );
     expect(refused.code).toBe(2);
   });

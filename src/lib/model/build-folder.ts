@@ -7,7 +7,7 @@ import type { Part } from '../data/parts.js';
 import type { Dataset } from '../data/types.js';
 import type { Graph } from '../formats/tflite/graph.js';
 import { type SignalSpec, signalSpecOf } from '../signal/spec.js';
-import { buildFiles, readNetwork, readQuantization, readTraining } from './files.js';
+import { buildFiles, floatStep, readNetwork, readQuantization, readTraining } from './files.js';
 import { type DataSource, type Material, openMaterial, type Rows } from './material.js';
 import { classesFor } from './train/examples/examples.js';
 import { divisionOf, examplesOfPart, type PartPieces, piecesOfPart } from './train/examples/parts.js';
@@ -42,7 +42,7 @@ export interface Built extends Trained {
  */
 export async function readTrained(project: Project, source: DataSource): Promise<Trained> {
   const training = await readTraining(project);
-  const float = await readNetwork(buildFiles(project).float, 'train');
+  const float = await readNetwork(buildFiles(project).float, floatStep(project, training));
   const material = await openMaterial(project, source, training);
   requireSameData(project, training, material, { float: digestOf(float.bytes), data: source.data });
   const division = divisionOf(training);
@@ -85,10 +85,11 @@ function requireSameData(
   given: { float: string; data: string | undefined },
 ): void {
   const { dataset, rows } = material;
+  const outdated = (message: string) => stale(message, newNetwork(project, training));
   if (given.float !== training.digest)
-    throw stale('model.float.tflite is not the model described in training.json');
+    throw outdated('model.float.tflite is not the model described in training.json');
   if ((rows !== null) !== (training.source.kind === 'table')) {
-    throw stale(
+    throw outdated(
       rows
         ? 'the model was trained on recordings, not on rows'
         : 'the model was trained on rows of a table, not on recordings',
@@ -96,7 +97,7 @@ function requireSameData(
   }
   if (dataset.digest !== training.lineage.dataset.digest) {
     if (!rows && given.data !== undefined) throw otherRecordings(project, training, given.data);
-    throw stale(
+    throw outdated(
       rows
         ? `${rows.file} is not the table used for training: its digest differs`
         : `the recordings have changed since training (there are now ${dataset.recordings.length})`,
@@ -107,13 +108,13 @@ function requireSameData(
     const column =
       rows &&
       `the training labels differ from those in column ${rows.label} of ${rows.file} or in model.labels`;
-    throw stale(column ?? 'model.labels in aiot.yaml has changed since training');
+    throw outdated(column ?? 'model.labels in aiot.yaml has changed since training');
   }
   if ((project.config.model.state ?? 'stream') !== (training.state ?? 'stream')) {
-    throw stale('model.state in aiot.yaml has changed since training');
+    throw outdated('model.state in aiot.yaml has changed since training');
   }
   if (canonicalJson(signal) !== canonicalJson(training.signal)) {
-    throw stale('the signal section of aiot.yaml has changed since training');
+    throw outdated('the signal section of aiot.yaml has changed since training');
   }
 }
 
@@ -138,6 +139,13 @@ function wanted(
   const { columns, kinds, rows: count } = rows.table;
   const found = kinds === null || kind === 'value' ? {} : labelsOfRows(kinds, count, given).labels;
   return { labels: classesFor(kind, found).labels, signal: signalOfRows(project, columns).signal };
+}
+
+/** The next step if the float network does not match the project; undefined = the one of AIOT_MODEL_STALE, which is to train again. */
+export function newNetwork(project: Project, training: TrainingFile): string | undefined {
+  const step = floatStep(project, training);
+  if (step === 'train') return undefined;
+  return `Import the model again, with the same flags as before: \`aiot model ${step}\`. Then run \`aiot model quantize\` and \`aiot model evaluate\`.`;
 }
 
 export function stale(message: string, next?: string): AiotError {

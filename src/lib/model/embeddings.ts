@@ -9,7 +9,7 @@ import type { Graph } from '../formats/tflite/graph.js';
 import { createInterpreter } from '../runtime/interpreter/interpreter.js';
 import { windowFeatures } from '../signal/pipeline.js';
 import { standardize } from '../signal/spec.js';
-import { buildFiles, readNetwork, readTraining } from './files.js';
+import { buildFiles, floatStep, readNetwork, readTraining } from './files.js';
 import { isFile } from './material.js';
 import { checkNumbers, columnsFor } from './train/examples/examples.js';
 import type { TrainingFile } from './train/types.js';
@@ -46,7 +46,7 @@ export async function openEmbeddings(project: Project): Promise<(source?: string
       next: 'Compare the data itself: leave out --embeddings.',
     });
   }
-  const { graph } = await readNetwork(buildFiles(project).float, 'train');
+  const { graph } = await readNetwork(buildFiles(project).float, floatStep(project, training));
   const embed = createEmbedding(graph);
   const rowsOf = (name: string, from: Rows['from'], dataset: Dataset) =>
     embedded(name, from, dataset, training, embed);

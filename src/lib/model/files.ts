@@ -5,6 +5,7 @@ import { readBytes, readJson } from '../core/files.js';
 import { issueText } from '../core/issues.js';
 import type { Project } from '../core/project.js';
 import { layerSchema, quantizeModes } from '../core/project-schema.js';
+import { shellWord } from '../core/text.js';
 import type { Graph } from '../formats/tflite/graph.js';
 import { readTflite } from '../formats/tflite/read.js';
 import { bundleInfoSchema, rejectSchema } from './bundle/schema.js';
@@ -38,6 +39,14 @@ export function buildFiles(project: Project) {
 /** The model's name: model.name, or the project's. */
 export function modelName({ config }: Project): string {
   return config.model.name ?? config.name;
+}
+
+/**
+ * The step of `aiot model` that writes build/model.float.tflite. An imported network has to be imported again, because `train` would
+ * replace it with another network.
+ */
+export function floatStep({ dir }: Project, { backend }: Pick<TrainingFile, 'backend'>): string {
+  return backend === 'import' ? `import FILE --project ${shellWord(dir)}` : 'train';
 }
 
 /** @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_NOT_READABLE, AIOT_TFLITE_MALFORMED naming the file */

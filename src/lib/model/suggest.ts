@@ -8,9 +8,10 @@ import type { Recording } from '../data/types.js';
 import type { Graph } from '../formats/tflite/graph.js';
 import { windowFeatures } from '../signal/pipeline.js';
 import { standardize } from '../signal/spec.js';
+import { newNetwork, stale } from './build-folder.js';
 import { embeddingOf } from './embeddings.js';
 import { openNetwork, type RunningNetwork } from './evaluate/predict.js';
-import { buildFiles, readNetwork, readTraining } from './files.js';
+import { buildFiles, floatStep, readNetwork, readTraining } from './files.js';
 import { checkNumbers, columnsFor } from './train/examples/examples.js';
 import type { TrainingFile } from './train/types.js';
 
@@ -102,12 +103,12 @@ export async function suggestRecordings(options: SuggestOptions): Promise<Sugges
     throw new AiotError('AIOT_MODEL_UNFIT', 'the model was trained on rows of a table, not on recordings', {
       next: 'Train on recordings (see `aiot docs record-data`).',
     });
-  const { bytes, graph } = await readNetwork(buildFiles(project).float, 'train');
+  const { bytes, graph } = await readNetwork(buildFiles(project).float, floatStep(project, training));
   const network = await openNetwork(bytes);
   try {
     const view = viewOf(training, graph, network);
     const own = await openDataset(project);
-    const known = knownOf(view, training, own.recordings);
+    const known = knownOf(view, { project, training }, own.recordings);
     const labels = new Set(Object.values(training.labels).flat());
     const found: Viewed[] = [];
     const skipped: Suggestions['skipped'] = [];
@@ -263,17 +264,18 @@ interface Known {
 
 function knownOf(
   view: (recording: Recording) => View,
-  { split }: TrainingFile,
+  { project, training }: { project: Project; training: TrainingFile },
   recordings: readonly Recording[],
 ): Known {
-  const trained = new Set(split.train);
+  const trained = new Set(training.split.train);
   const all = recordings
     .filter(({ id }) => trained.has(id))
     .flatMap((recording) => view(recording).windows.map((place) => ({ id: recording.id, place })));
   if (all.length === 0)
-    throw new AiotError('AIOT_MODEL_STALE', 'none of the recordings that the model was trained on exist', {
-      next: 'Train the model again with `aiot model train`.',
-    });
+    throw stale(
+      'none of the recordings that the model was trained on exist',
+      newNetwork(project, training) ?? 'Train the model again with `aiot model train`.',
+    );
   const sample = evenly(all, knownWindows);
   const placesOf = (chosen: typeof sample) => chosen.map(({ place }) => place);
   const others = new Map(sample.map(({ id }) => [id, placesOf(sample.filter((other) => other.id !== id))]));

@@ -145,7 +145,7 @@ describe('an external training program', () => {
         ]),
       ).toString('base64')}', 'base64'));`,
       'AIOT_MODEL_UNFIT',
-      /expected one float32 input of 100 numbers, got float32 \[1, 4\]/,
+      /expected one input of 100 numbers, got float32 \[1, 4\]/,
     ],
   ])('is reported if it %s, and nothing is written', async (_name, script, code, message) => {
     const project = await withProgram(script);

@@ -23,7 +23,8 @@ import { type NetworkSpec, outputSize } from '../network/layers.js';
 import { isQuantized } from '../quantize/graph/quantize-graph.js';
 import { fieldsOf, standardizationFor } from '../train/examples/standardize.js';
 import type { learn } from '../train/learn.js';
-import { checkEnds, measured, partOf } from '../train/outside-trainer.js';
+import { checkEnds, measured, partOf, type UnfitEnd } from '../train/outside-trainer.js';
+import type { Plan } from '../train/plan.js';
 import { trainProject } from '../train/train-project.js';
 import type { ImportOptions, ImportResult } from './import-model.js';
 
@@ -51,7 +52,10 @@ export async function adoptNetwork(
   const trainer: typeof learn = async ({ train, validation }, options) => {
     const { network, classes: known, signal: spec } = options.plan;
     const arranged = arrange(graph, { from, network, output: output?.[0], window: windowOf(spec) });
-    checkEnds(mainOutput(joinOutputs(arranged)), from, network, types);
+    checkEnds(mainOutput(joinOutputs(arranged)), from, network, {
+      types,
+      next: (unfit) => fitting(unfit, options.plan),
+    });
     const { kind } = network.output;
     const named = classes ?? known.names;
     const own = joinOutputs(
@@ -79,6 +83,23 @@ export async function adoptNetwork(
   const { metrics, file } = await trainProject({ project, data, label, force, signal, trainer });
   const { valLoss, valAccuracy } = metrics;
   return { file, notes, validation: { examples: examplesMeasured, loss: valLoss, accuracy: valAccuracy } };
+}
+
+/** How to change the project so that an input or output of the imported network fits. */
+function fitting({ end, size }: UnfitEnd, { network, classes, rows }: Plan): string {
+  const { output } = network;
+  if (size === null) return `Export the model with a single float32 ${end}.`;
+  if (end === 'input')
+    return rows
+      ? "Pass rows with one column for each of the model's inputs, and the label."
+      : "Change signal.window, signal.features or stream.fields in aiot.yaml to match the model's input (see `aiot docs project`).";
+  if (output.kind === 'classes' && size === 1 && output.count === 2)
+    return `A single number for two classes is a probability. Set \`model.output: probability\` in aiot.yaml if it is the probability of ${classes.names[1]}.`;
+  if (output.kind === 'probability' && size === 2)
+    return 'The model has one number for each class: set `model.output: classes` in aiot.yaml.';
+  if (output.kind === 'classes' && size > 1)
+    return `List ${size} classes in model.labels in aiot.yaml, in the order of the model's outputs.`;
+  return "Change model.output and model.labels in aiot.yaml to match the model's output (see `aiot docs project`).";
 }
 
 /** `1`, `1 or 2`, `1, 2 or 100` */

@@ -249,6 +249,22 @@ function readLeft(bytes: Uint8Array, whose: string): Graph {
   }
 }
 
+/** The input or output of a network that does not fit the project. */
+export interface UnfitEnd {
+  end: 'input' | 'output';
+  /** Number of values; null if their number is not the only problem. */
+  size: number | null;
+}
+
+interface EndRules {
+  types?: readonly Tensor['type'][];
+  /** The next step for an input or output that does not fit. */
+  next?: (unfit: UnfitEnd) => string;
+}
+
+const seeTask = () =>
+  "For the requirements, see task.json in the program's folder, or run `aiot docs project`.";
+
 /**
  * Requires a single input and output of an accepted type, and of the sizes in the project's network.
  * @param whose for messages
@@ -258,10 +274,10 @@ export function checkEnds(
   graph: Graph,
   whose: string,
   network: NetworkSpec,
-  types: readonly Tensor['type'][] = ['float32'],
+  { types = ['float32'], next = seeTask }: EndRules = {},
 ): void {
   const expected = [network.inputShape.reduce((a, b) => a * b, 1), outputSize(network)];
-  for (const [i, [what, indices]] of (
+  for (const [i, [end, indices]] of (
     [
       ['input', graph.inputs],
       ['output', graph.outputs],
@@ -269,12 +285,13 @@ export function checkEnds(
   ).entries()) {
     const tensor = graph.tensors[indices[0] ?? -1];
     const size = tensor ? elementCount(tensor.shape) : 0;
-    if (indices.length === 1 && tensor && types.includes(tensor.type) && size === expected[i]) continue;
+    const isTyped = indices.length === 1 && tensor !== undefined && types.includes(tensor.type);
+    if (isTyped && size === expected[i]) continue;
     const got = tensor ? `${tensor.type} [${tensor.shape.join(', ')}]` : 'none';
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
-      `${whose}: expected one ${types[0]} ${what} of ${expected[i]} numbers, got ${indices.length === 1 ? got : `${indices.length} of them`}`,
-      { next: "For the requirements, see task.json in the program's folder, or run `aiot docs project`." },
+      `${whose}: expected one ${isTyped ? '' : `${types[0]} `}${end} of ${expected[i]} numbers, got ${indices.length === 1 ? got : `${indices.length} of them`}`,
+      { next: next({ end, size: isTyped ? size : null }) },
     );
   }
 }
