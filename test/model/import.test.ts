@@ -308,6 +308,8 @@ describe('aiot model import', () => {
       file: join(project, 'build', 'model.float.tflite'),
       validation: { accuracy: 1 },
     });
+    const shown = await runCli(['model', 'import', at, '--project', project, '--data', rows]);
+    expect(shown.stdout).toContain(`Next: aiot model quantize --project ${project} --data ${rows}`);
     const later = ['--project', project, '--data', rows, '--json'];
     expect(await runCli(['model', 'quantize', ...later])).toMatchObject({ code: 0, json: { mode: 'int8' } });
     const int8 = join(project, 'build', 'model.int8.tflite');

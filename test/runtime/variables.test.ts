@@ -1,12 +1,14 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { writeSavedModel } from '../../src/lib/formats/saved-model.js';
 import type { Graph, Tensor } from '../../src/lib/formats/tflite/graph.js';
 import { importTflite, readTflite } from '../../src/lib/formats/tflite/read.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
-import { openNetwork, predictRows } from '../../src/lib/model/evaluate/predict.js';
+import { asDevice } from '../../src/lib/model/evaluate/evaluate-project.js';
+import { inPieces, openNetwork, predictRows } from '../../src/lib/model/evaluate/predict.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
+import type { Examples } from '../../src/lib/model/train/types.js';
 import { planArena } from '../../src/lib/runtime/arena.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { floatView } from '../../src/lib/runtime/litert.js';
@@ -74,6 +76,64 @@ it('variables are reset at the first row of each recording', async () => {
   const rows = Float32Array.of(1, 2, 3, 4);
   expect([...predictRows(network, rows, undefined, 0, ['a', 'a', 'b', 'b'])]).toEqual([1, 3, 3, 7]);
   expect([...predictRows(network, rows)]).toEqual([1, 3, 6, 10]);
+});
+
+describe('a pass over pieces of examples', () => {
+  /** A group that continues in the next piece, past an empty one. */
+  const pieces = [
+    [
+      [1, 2, 3],
+      ['a', 'b', 'b'],
+    ],
+    [[], []],
+    [
+      [4, 5, 6],
+      ['b', 'b', 'c'],
+    ],
+  ] as const;
+  const standardization = { mean: [0], deviation: [1] };
+  const examples = (values: readonly number[], recordings: readonly string[]): Examples => ({
+    ...{ inputs: Float32Array.from(values), inputSize: 1, recordings: [...recordings] },
+    ...{ classes: new Int32Array(values.length), values: null },
+  });
+
+  it.each([
+    ['stream', [1, 2, 5, 9, 14, 6]],
+    ['window', [1, 2, 3, 4, 5, 6]],
+  ] as const)(
+    'keeps variables as a device does, and never from an earlier pass: %s',
+    async (state, totals) => {
+      const network = await openNetwork(writeTflite(counter('float32')), 'device');
+      const onDevice = asDevice(counter('int8'), {
+        standardization,
+        state: state === 'window' ? state : undefined,
+      });
+      for (let pass = 0; pass < 2; pass++) {
+        const [run, device] = [inPieces(network, state), onDevice()];
+        const all = pieces.map(([values, recordings]) => ({
+          network: [...run(Float32Array.from(values), recordings)],
+          device: [...device(examples(values, recordings))],
+        }));
+        expect(all.flatMap((piece) => piece.network)).toEqual(totals);
+        expect(all.flatMap((piece) => piece.device)).toEqual(totals);
+      }
+    },
+  );
+
+  it('starts anew even if the earlier pass ended in the same recording', async () => {
+    const network = await openNetwork(writeTflite(counter('float32')), 'device');
+    const onDevice = asDevice(counter('int8'), { standardization, state: undefined });
+    for (let pass = 0; pass < 2; pass++) {
+      expect([...inPieces(network, 'stream')(Float32Array.of(1, 2), ['a', 'a'])]).toEqual([1, 3]);
+      expect([...onDevice()(examples([1, 2], ['a', 'a']))]).toEqual([1, 3]);
+    }
+  });
+
+  it('names a row by its number in all pieces', async () => {
+    const run = inPieces(await openNetwork(writeTflite(counter('float32')), 'device'), 'stream');
+    run(Float32Array.of(1, 2), ['a', 'a']);
+    expect(() => run(Float32Array.of(3e38, 3e38), ['a', 'a'])).toThrow('row 4');
+  });
 });
 
 it('LiteRT reports that it cannot reset variables', async () => {

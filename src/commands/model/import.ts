@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { modelFlags } from '../../lib/cli/flags/models.js';
+import { again } from '../../lib/cli/invocation.js';
 import { afterImport, importedText } from '../../lib/cli/render/inspection.js';
 import { next } from '../../lib/cli/render/text.js';
 import { type ImportOptions, importModel, importResultSchema } from '../../lib/model/import/import-model.js';
@@ -93,7 +94,8 @@ export default class ModelImport extends AiotCommand {
   static override result = importResultSchema;
 
   async run() {
-    const { args, flags } = await this.input(ModelImport);
+    const input = await this.input(ModelImport);
+    const { args, flags } = input;
     const { project: folder, 'keep-scales': keepScales, ...rest } = flags;
     const project = folder === undefined ? undefined : await openModelProject(folder, flags.data);
     const options: ImportOptions = {
@@ -106,7 +108,7 @@ export default class ModelImport extends AiotCommand {
     };
     const result = await importModel(options);
     this.print(importedText(result));
-    this.print(next(afterImport(result, folder)));
+    this.print(next(afterImport(result, project ? again(input, 'project', 'data') : null)));
     return result;
   }
 }

@@ -145,10 +145,10 @@ function isInteger({ precision }: ImportResult): boolean {
   return precision === 'int8' || precision === 'int16x8' || precision === 'mixed';
 }
 
-/** The next command after an import. @param project folder of the project, if the model was imported into one */
-export function afterImport(result: ImportResult, project: string | undefined): string {
+/** The next command after an import. @param at flags of the project, such as ` --project DIR`; null if the model was imported into a file */
+export function afterImport(result: ImportResult, at: string | null): string {
   const file = shellWord(shownPath(result.file));
-  if (project !== undefined) return `aiot model quantize --project ${shellWord(project)}`;
+  if (at !== null) return `aiot model quantize${at}`;
   return isInteger(result) ? `aiot model inspect ${file}` : `aiot model quantize ${file} --data rows.csv`;
 }
 

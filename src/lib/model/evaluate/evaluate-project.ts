@@ -17,11 +17,11 @@ import { unfit } from '../train/examples/examples.js';
 import type { PartPieces } from '../train/examples/parts.js';
 import { partLetters } from '../train/examples/row-split.js';
 import { standardizeAll } from '../train/examples/standardize.js';
-import type { Examples, TrainingFile } from '../train/types.js';
+import type { TrainingFile } from '../train/types.js';
 import { costMatrix, voteAll } from '../vote.js';
 import { type EvaluationFile, type GateName, gateError, gatesFrom, type Limit, limitsOf } from './gates.js';
 import { metricsOf } from './metrics.js';
-import { openNetwork, predictRows, type RunningNetwork, type Runtime, sessionsOf } from './predict.js';
+import { inPieces, openNetwork, type RunningNetwork, type Runtime } from './predict.js';
 import { type Outputs, rejectionOf } from './rejection.js';
 import type { EvaluateResult, NetworkFigures, Verdict, Worst, WorstWindow } from './result.js';
 import { sensorDrop } from './sensor-drop.js';
@@ -257,12 +257,13 @@ async function runBuilt(
 ): Promise<BuiltOutputs> {
   const { training, float, int8, rows } = built;
   const opened: RunningNetwork[] = [];
-  const device = onDevice ? asDevice(mainOutput(int8.graph), training, signal) : null;
+  const device = onDevice ? asDevice(mainOutput(int8.graph), training, signal)() : null;
   try {
     opened.push(
       await openNetwork(mainBytes(float), hasState(float.graph) ? 'device' : undefined),
       await openNetwork(mainBytes(int8), runtime !== 'device' || hasState(int8.graph) ? runtime : 'litert'),
     );
+    const running = opened.map((network) => inPieces(network, training.state, signal));
     const width = opened[0]!.outputs;
     const reconstructs = training.network.output.kind === 'reconstruction';
     const room = () => (reconstructs ? new Float64Array(count) : new Float32Array(count * width));
@@ -275,10 +276,8 @@ async function runBuilt(
     let at = 0;
     for (const piece of pieces()) {
       const inputs = standardizeAll(piece, training.standardization);
-      const outputs = opened.map((network) =>
-        predictRows(network, inputs, signal, at, sessionsOf(piece.recordings, training.state)),
-      );
-      if (device) outputs.push(device(piece, width));
+      const outputs = running.map((run) => run(inputs, piece.recordings));
+      if (device) outputs.push(device(piece));
       outputs.forEach((own, i) => {
         said[i]!.set(
           reconstructs ? reconstructionErrors(inputs, own, width) : own,
@@ -358,22 +357,14 @@ async function withOutputs<T>(
   use: (outputsOf: Outputs) => T,
 ): Promise<T> {
   if (onDevice) {
-    const graph = mainOutput(int8.graph);
-    const run = asDevice(graph, training, signal);
-    const width = elementCount(endOf(graph, 'outputs').shape);
-    return use((piece) => run(piece, width));
+    return use(asDevice(mainOutput(int8.graph), training, signal));
   }
   const network = await openNetwork(mainBytes(int8), 'litert');
   try {
-    return use((piece) =>
-      predictRows(
-        network,
-        standardizeAll(piece, training.standardization),
-        signal,
-        0,
-        sessionsOf(piece.recordings, training.state),
-      ),
-    );
+    return use(() => {
+      const run = inPieces(network, training.state, signal);
+      return (piece) => run(standardizeAll(piece, training.standardization), piece.recordings);
+    });
   } finally {
     network.close();
   }
@@ -387,29 +378,32 @@ function oneOf(known: Map<string, string>, name: string): string {
 }
 
 /** The bit-exact interpreter, from features to outputs. It quantizes the input as devices do. */
-function asDevice(
+export function asDevice(
   graph: Graph,
   { standardization, state }: Pick<TrainingFile, 'standardization' | 'state'>,
   signal?: AbortSignal,
-): (piece: Examples, width: number) => Float32Array {
+): Outputs {
   refuseOffDevice(graph);
   const [input, output] = [endOf(graph, 'inputs'), endOf(graph, 'outputs')];
   const interpreter = deviceInterpreter(graph);
-  let recording: string | undefined;
-  return ({ inputs, inputSize, classes, recordings }, width) => {
-    const values = valuesOf(input, inputSize);
-    const outputs = new Float32Array(classes.length * width);
-    for (let row = 0; row < classes.length; row++) {
-      if (row % 64 === 0) signal?.throwIfAborted();
-      const features = inputs.subarray(row * inputSize, (row + 1) * inputSize);
-      if (state === 'window' || recordings[row] !== recording) interpreter.reset();
-      recording = recordings[row];
-      outputs.set(
-        decode(interpreter.invoke(encodeInput(features, standardization, input, values)), output),
-        row * width,
-      );
-    }
-    return outputs;
+  const width = elementCount(output.shape);
+  return () => {
+    let recording: string | undefined;
+    return ({ inputs, inputSize, classes, recordings }) => {
+      const values = valuesOf(input, inputSize);
+      const outputs = new Float32Array(classes.length * width);
+      for (let row = 0; row < classes.length; row++) {
+        if (row % 64 === 0) signal?.throwIfAborted();
+        const features = inputs.subarray(row * inputSize, (row + 1) * inputSize);
+        if (state === 'window' || recordings[row] !== recording) interpreter.reset();
+        recording = recordings[row];
+        outputs.set(
+          decode(interpreter.invoke(encodeInput(features, standardization, input, values)), output),
+          row * width,
+        );
+      }
+      return outputs;
+    };
   };
 }
 

@@ -104,6 +104,7 @@ export async function openNetwork(bytes: Uint8Array, asked?: Runtime): Promise<R
  * @param before number of preceding rows, for messages
  * @param groups each row's recording; a model's variables are reset when the recording changes. `each`: they are reset before each row.
  * Without groups, all rows are one recording
+ * @param previous recording of the row before the first; variables are kept if it is also the first row's
  * @throws AIOT_TFLITE_INPUT (an input that is not finite), AIOT_MODEL_UNFIT (an output that is not), and the abort reason in `signal`
  */
 export function predictRows(
@@ -112,14 +113,14 @@ export function predictRows(
   signal?: AbortSignal,
   before = 0,
   groups?: Sessions,
+  previous?: string,
 ): Float32Array {
   const rows = inputs.length / network.inputs;
   const out = new Float32Array(rows * network.outputs);
   const all = network.runAll?.(inputs, rows);
-  network.reset();
   for (let row = 0; row < rows; row++) {
     if (row % 64 === 0) signal?.throwIfAborted();
-    if (row > 0 && startsAnew(groups, row)) network.reset();
+    if (row === 0 ? startsPiece(groups, previous) : startsAnew(groups, row)) network.reset();
     const answer = all ? rowOf(all, network.outputs, row) : network.run(rowOf(inputs, network.inputs, row));
     const wrong = answer.findIndex((value) => !Number.isFinite(value));
     if (wrong >= 0) throw noNumber(network, `row ${before + row + 1}: output ${wrong}`, answer[wrong]!);
@@ -128,11 +129,34 @@ export function predictRows(
   return out;
 }
 
+/**
+ * Starts a pass over the pieces of a part. Like `predictRows` for each piece in order, but a recording may continue in the next piece.
+ * @param state see TrainingFile
+ */
+export function inPieces(
+  network: RunningNetwork,
+  state: 'stream' | 'window' | undefined,
+  signal?: AbortSignal,
+): (inputs: Float32Array, recordings: readonly string[]) => Float32Array {
+  let before = 0;
+  let previous: string | undefined;
+  return (inputs, recordings) => {
+    const outputs = predictRows(network, inputs, signal, before, sessionsOf(recordings, state), previous);
+    before += recordings.length;
+    previous = recordings.at(-1) ?? previous;
+    return outputs;
+  };
+}
+
 /** The rows over which a network keeps its state. */
 type Sessions = readonly string[] | 'each';
 
 function startsAnew(sessions: Sessions | undefined, row: number): boolean {
   return sessions === 'each' || sessions?.[row] !== sessions?.[row - 1];
+}
+
+function startsPiece(sessions: Sessions | undefined, previous: string | undefined): boolean {
+  return previous === undefined || sessions === 'each' || sessions?.[0] !== previous;
 }
 
 /** The sessions of a project's rows. @param state see TrainingFile */

@@ -10,8 +10,11 @@ import { proportionOf } from './intervals.js';
 import { aucOf } from './metrics.js';
 import type { Rejection } from './result.js';
 
-/** The quantized network's outputs for examples, one row of `width` values each. */
-export type Outputs = (piece: Examples) => Float32Array;
+/**
+ * Starts a pass of the quantized network over examples. The returned function takes the pieces in order, and returns one row of outputs for
+ * each example. A network with state keeps it from piece to piece, but never from pass to pass.
+ */
+export type Outputs = () => (piece: Examples) => Float32Array;
 
 /** Maximum number of values for all centers. More values would take too much of a chip's memory. */
 const mostValues = 2048;
@@ -99,7 +102,12 @@ export function rejectedShare(
   outputs: Float32Array,
   standardization: Standardization,
 ): number {
-  const answered = answersIn([piece], { spread: rule, outputsOf: () => outputs, costs, standardization });
+  const answered = answersIn([piece], {
+    spread: rule,
+    outputsOf: () => () => outputs,
+    costs,
+    standardization,
+  });
   return answered.filter((row) => scoreOf(rule, row) > 1).length / Math.max(1, answered.length);
 }
 
@@ -190,9 +198,10 @@ function answersIn(
   },
 ): Answered[] {
   const answered: Answered[] = [];
+  const run = outputsOf();
   for (const piece of pieces) {
     const { classes, inputs, inputSize, recordings } = piece;
-    const outputs = outputsOf(piece);
+    const outputs = run(piece);
     const width = outputs.length / classes.length;
     const predicted = bestClasses(outputs, width, costs);
     for (let row = 0; row < classes.length; row++) {

@@ -75,8 +75,9 @@ function measure(
   const truth: number[] = [];
   const values: number[] = [];
   let [rejected, width] = [0, 1];
+  const run = outputsOf();
   for (const piece of pieces) {
-    const said = outputsOf(piece);
+    const said = run(piece);
     const rows = piece.classes.length;
     const own = said.length / rows;
     const inputs = standardizeAll(piece, standardization);
