@@ -43,6 +43,29 @@ describeReal('chromium', 'bulk actions and new rollouts in a browser', () => {
     return open;
   };
 
+  /** Counts the page's requests, and holds them until they are released. */
+  const hold = async (page: Page, url: string) => {
+    let count = 0;
+    let first = 1;
+    let waiting: (() => void)[] = [];
+    await page.route(url, async (request) => {
+      count++;
+      if (count >= first) await new Promise<void>((resolve) => waiting.push(resolve));
+      await request.continue();
+    });
+    return {
+      arrived: (expected: number) => expect.poll(() => count, { timeout: 20_000 }).toBe(expected),
+      holdFrom(index: number) {
+        first = index;
+      },
+      release() {
+        first = Number.POSITIVE_INFINITY;
+        for (const resolve of waiting) resolve();
+        waiting = [];
+      },
+    };
+  };
+
   it('previews and sets a tag on chosen devices, and shows the result of each', async () => {
     const { client } = own.platform;
     await client.devices.patch('bench-2', { tags: { site: 'lab' } });
@@ -99,6 +122,105 @@ describeReal('chromium', 'bulk actions and new rollouts in a browser', () => {
     await bar(page).getByText('229 devices selected').waitFor();
     await bar(page).getByRole('button', { name: 'Clear selection' }).click();
     await bar(page).waitFor({ state: 'detached' });
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
+  it('applies only a change that was previewed', async () => {
+    const { client } = own.platform;
+    const { page, context, troubles } = await opened('#/devices?selector=name%3Dpress-001');
+    await box(page, 'Select press-001').check();
+    await bar(page).getByRole('button', { name: 'Tags and groups' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Tags and groups of 1 device' });
+    const tag = dialog.getByLabel('Tag', { exact: true });
+    const preview = dialog.getByRole('button', { name: 'Preview', exact: true });
+    const edit = async (text: string) => {
+      await page.evaluate(`document.getElementById('bulk-name').value = '${text}'`);
+      await tag.dispatchEvent('input');
+    };
+    await tag.fill('previewed');
+    await dialog.getByLabel('Value').fill('lab');
+    const held = await hold(page, '**/devices/actions');
+    await preview.click();
+    await held.arrived(1);
+    expect(await dialog.getByLabel('Change').isDisabled()).toBe(true);
+    expect(await tag.isDisabled()).toBe(true);
+    expect(await dialog.getByLabel('Value').isDisabled()).toBe(true);
+    await expectAccessible(page);
+    // An edit that arrives nevertheless makes the result of the preview void.
+    await edit('never');
+    held.release();
+    await expect.poll(() => preview.isEnabled()).toBe(true);
+    expect(await dialog.getByText('1 will change').count()).toBe(0);
+    await tag.fill('previewed');
+    await preview.click();
+    await dialog.getByText('1 will change').waitFor();
+    await dialog.getByRole('row', { name: 'press-001 will change – lab' }).waitFor();
+    // The focus stays in the dialog, but a repeated Enter does not start the change.
+    expect(await dialog.getByRole('button', { name: 'Cancel' }).and(page.locator(':focus')).count()).toBe(1);
+    held.holdFrom(3);
+    await dialog.getByRole('button', { name: 'Change 1 device' }).click();
+    await held.arrived(3);
+    expect(await tag.isDisabled()).toBe(true);
+    await edit('never');
+    held.release();
+    await dialog.getByText('1 changed').waitFor();
+    await dialog.getByRole('row', { name: 'press-001 changed – lab' }).waitFor();
+    expect((await client.devices.get('press-001')).tags).toEqual({ simulated: 'yes', previewed: 'lab' });
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
+  it('stops a change when its dialog is to be closed, and says how far it came', async () => {
+    const { client } = own.platform;
+    const selector = 'type=simulated and not halted=yes';
+    const { page, context, troubles } = await opened(`#/devices?selector=${encodeURIComponent(selector)}`);
+    const previewed = async (count: number) => {
+      await bar(page).getByText(`${count} devices selected`).waitFor();
+      await bar(page).getByRole('button', { name: 'Tags and groups' }).click();
+      await dialog.getByLabel('Tag', { exact: true }).fill('halted');
+      await dialog.getByLabel('Value').fill('yes');
+      await dialog.getByRole('button', { name: 'Preview' }).click();
+    };
+    const dialog = page.getByRole('dialog');
+    await box(page, 'Select all 229 devices').check();
+    const held = await hold(page, '**/devices/actions');
+    // A preview changes nothing, so it can be closed at any time. No further request is sent.
+    await previewed(229);
+    await held.arrived(1);
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    held.release();
+    await previewed(229);
+    await dialog.getByText('229 will change').waitFor();
+    await held.arrived(6);
+    held.holdFrom(8);
+    await dialog.getByRole('button', { name: 'Change 229 devices' }).click();
+    await held.arrived(8);
+    await dialog.getByText('50 of 229 devices').waitFor();
+    // At the second Escape, Chromium no longer asks the page.
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Escape');
+    await dialog.getByText('Stopping: 50 of 229 devices').waitFor();
+    expect(await dialog.getByRole('button', { name: 'Stop' }).isDisabled()).toBe(true);
+    held.release();
+    await dialog.getByText('Stopped. The other 129 devices have not been changed.').waitFor();
+    await dialog.getByText('100 changed').waitFor();
+    await expectAccessible(page);
+    await held.arrived(8);
+    expect((await client.devices.list('halted=yes')).length).toBe(100);
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    // The result remains visible although no device matches the list's selector any more.
+    await previewed(129);
+    await dialog.getByText('129 will change').waitFor();
+    await dialog.getByRole('button', { name: 'Change 129 devices' }).click();
+    await dialog.getByText('129 changed').waitFor();
+    await page.getByText('No matching devices').waitFor();
+    await dialog.getByText('129 changed').waitFor();
+    await dialog.getByRole('button', { name: 'Close' }).click();
+    await dialog.waitFor({ state: 'detached' });
+    expect((await client.devices.list('halted=yes')).length).toBe(229);
     expect(troubles).toEqual([]);
     await context.close();
   });
@@ -200,6 +322,28 @@ describeReal('chromium', 'bulk actions and new rollouts in a browser', () => {
     await page.getByText('awaiting approval').waitFor();
     const [rollout] = await client.rollouts.list();
     expect(rollout?.releases).toMatchObject([{ kind: 'firmware', name: 'pump', version: 1 }]);
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
+  it('starts only the release that was rehearsed', async () => {
+    const { client } = own.platform;
+    const before = (await client.rollouts.list()).length;
+    const { page, context, troubles } = await opened('#/rollouts/new?model=tiny@1&selector=name%3Dbench-2');
+    const rehearse = page.getByRole('button', { name: 'Rehearse' });
+    const start = page.getByRole('button', { name: /^Start/ });
+    const held = await hold(page, '**/rollouts/plan');
+    await rehearse.click();
+    await held.arrived(1);
+    await page.getByLabel('Release').selectOption('firmware pump');
+    held.release();
+    await expect.poll(() => rehearse.isEnabled()).toBe(true);
+    expect(await page.getByText('would be installed').count()).toBe(0);
+    expect(await start.isDisabled()).toBe(true);
+    await rehearse.click();
+    await page.getByText('pump@1 would be installed on 1 device in 1 wave.').waitFor();
+    expect(await start.isEnabled()).toBe(true);
+    expect((await client.rollouts.list()).length).toBe(before);
     expect(troubles).toEqual([]);
     await context.close();
   });

@@ -8,12 +8,15 @@ import { Failure } from './page.js';
 export function Dialog({
   title,
   look,
+  mayClose = () => true,
   onClose,
   children,
 }: {
   title: string;
   /** Class for a dialog with its own style. */
   look?: string;
+  /** Called when the reader wants to close the dialog, for example with Escape. If it returns false, the dialog remains open. */
+  mayClose?: () => boolean;
   onClose: () => void;
   children: ComponentChildren;
 }) {
@@ -31,7 +34,14 @@ export function Dialog({
       ref={own}
       class={look ? `dialog ${look}` : 'dialog'}
       aria-labelledby="dialog-title"
-      onClose={onClose}
+      onCancel={(event) => {
+        if (!mayClose()) event.preventDefault();
+      }}
+      onClose={() => {
+        // Browsers close a dialog at the second Escape, even if it had to remain open.
+        if (mayClose()) onClose();
+        else own.current?.showModal();
+      }}
     >
       <h2 id="dialog-title">{title}</h2>
       {children}

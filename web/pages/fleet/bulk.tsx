@@ -1,4 +1,5 @@
 import { useSignal } from '@preact/signals';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import type { ChangedDevice, DeviceChange, DeviceInfo } from '../../../src/lib/api/index.js';
 import { type ApiError, at, send } from '../../app/api.js';
 import { linkTo } from '../../app/route.js';
@@ -19,26 +20,35 @@ const mostPerRequest = 50;
 /** Number of devices listed in the result, those that refused the change first. */
 const mostListed = 200;
 
+/** Devices whose tags or groups are to change. */
+export interface Many {
+  names: readonly string[];
+  /** A selector that matches exactly these devices; null = it would be too long. */
+  selector: string | null;
+}
+
 /** Actions for the chosen devices. @param selector a selector that matches exactly these devices, if it is short enough */
 export function Bulk({
   devices,
   selector,
+  onChange,
   onClear,
 }: {
   devices: readonly DeviceInfo[];
   selector: string;
+  /** Called for a change of tags and groups, with the devices as chosen at that time. */
+  onChange: (many: Many) => void;
   onClear: () => void;
 }) {
-  const isOpen = useSignal(false);
   const isLong = selector.length > longestSelector;
   return (
     <section class="bulk" aria-label="Selected devices">
       <p role="status">{plural(devices.length, 'device')} selected</p>
       <button
         type="button"
-        onClick={() => {
-          isOpen.value = true;
-        }}
+        onClick={() =>
+          onChange({ names: devices.map(({ name }) => name), selector: isLong ? null : selector })
+        }
       >
         Tags and groups
       </button>
@@ -50,16 +60,6 @@ export function Bulk({
         <p class="soft">
           To start a rollout with a selection of this size, add the devices to a group first.
         </p>
-      )}
-      {isOpen.value && (
-        <ChangeMany
-          // The devices are those at the time of opening, even if others are chosen by events meanwhile.
-          names={devices.map(({ name }) => name)}
-          selector={isLong ? null : selector}
-          onClose={() => {
-            isOpen.value = false;
-          }}
-        />
       )}
     </section>
   );
@@ -92,49 +92,91 @@ function changeOf(kind: Kind, name: string, value: string) {
   return { change, word, shown };
 }
 
-type Step = { is: 'form' } | { is: 'planned' | 'done'; devices: readonly ChangedDevice[] };
+type Asked = ReturnType<typeof changeOf>;
+
+/** A change with the expected or the real results of devices. */
+interface Answered {
+  is: 'planned' | 'done';
+  asked: Asked;
+  devices: readonly ChangedDevice[];
+  /** Whether the reader stopped the change before all devices had a result. */
+  isStopped: boolean;
+}
+
+type Step = { is: 'form' } | Answered;
 
 /** Changes tags or groups of devices: first the form, then what would change, then the result of each device. */
-function ChangeMany({
-  names: given,
-  selector,
-  onClose,
-}: {
-  names: readonly string[];
-  selector: string | null;
-  onClose: () => void;
-}) {
-  const names = useSignal(given).value;
+export function ChangeMany({ many: { names, selector }, onClose }: { many: Many; onClose: () => void }) {
   const kind = useSignal<Kind>('set');
   const name = useSignal('');
   const value = useSignal('');
   const step = useSignal<Step>({ is: 'form' });
-  const progress = useSignal<number | null>(null);
+  const running = useSignal<{ dryRun: boolean; finished: number } | null>(null);
+  const isStopping = useSignal(false);
   const error = useSignal<ApiError | undefined>(undefined);
-  const { change, word, shown } = changeOf(kind.value, name.value.trim(), value.value.trim());
+  const form = useRef<HTMLFormElement>(null);
+  const isBusy = running.value !== null;
+  // Once the dialog is gone, its reader would not see further changes.
+  useEffect(
+    () => () => {
+      isStopping.value = true;
+    },
+    [],
+  );
+  // A disabled element loses the focus. The next Enter, which may be a repeated one, must not start the change.
+  useLayoutEffect(() => {
+    if (isBusy || form.current?.contains(document.activeElement)) return;
+    form.current?.querySelector<HTMLElement>('.choices button')?.focus();
+  }, [isBusy]);
 
-  const run = async (dryRun: boolean) => {
+  /** Asks for a change of some devices per request, until all have a result, one request fails, or the reader stops. */
+  const ask = async ({ change }: Asked, dryRun: boolean) => {
     const devices: ChangedDevice[] = [];
     error.value = undefined;
-    progress.value = 0;
-    try {
-      for (let i = 0; i < names.length; i += mostPerRequest) {
-        const some = names.slice(i, i + mostPerRequest);
-        const answer = await send(at('POST /devices/actions', {}), { change, names: some, dryRun });
-        devices.push(...answer.devices);
-        progress.value = devices.length;
-      }
-      step.value = { is: dryRun ? 'planned' : 'done', devices };
-    } catch (reason) {
-      error.value = reason as ApiError;
-      // The devices of earlier requests have been changed.
-      if (!dryRun && devices.length > 0) step.value = { is: 'done', devices };
+    isStopping.value = false;
+    let failed: ApiError | undefined;
+    for (let i = 0; i < names.length && !isStopping.value && !failed; i += mostPerRequest) {
+      running.value = { dryRun, finished: i };
+      const some = names.slice(i, i + mostPerRequest);
+      await send(at('POST /devices/actions', {}), { change, names: some, dryRun }).then(
+        (answer) => devices.push(...answer.devices),
+        (reason: ApiError) => {
+          failed = reason;
+        },
+      );
     }
-    progress.value = null;
+    running.value = null;
+    return { devices, failed };
+  };
+  const preview = async () => {
+    const before = step.value;
+    const asked = changeOf(kind.value, name.value.trim(), value.value.trim());
+    const { devices, failed } = await ask(asked, true);
+    // The form has changed meanwhile, so this is not a preview of it.
+    if (step.value !== before) return;
+    error.value = failed;
+    if (!failed) step.value = { is: 'planned', asked, devices, isStopped: false };
+  };
+  const apply = async ({ asked }: Answered) => {
+    const { devices, failed } = await ask(asked, false);
+    error.value = failed;
+    // The devices of earlier requests have been changed.
+    if (devices.length > 0) {
+      step.value = { is: 'done', asked, devices, isStopped: !failed && devices.length < names.length };
+    }
   };
   const submit = (event: Event) => {
     event.preventDefault();
-    void run(step.value.is === 'form');
+    const { value: now } = step;
+    if (running.value !== null) return;
+    if (now.is === 'form') void preview();
+    else if (now.is === 'planned') void apply(now);
+  };
+  /** A preview can be closed at any time. A change is stopped first, and the dialog shows the result so far. */
+  const mayClose = () => {
+    if (!running.value || running.value.dryRun) return true;
+    isStopping.value = true;
+    return false;
   };
   const edit = (set: () => void) => {
     set();
@@ -143,17 +185,20 @@ function ChangeMany({
   const { value: now } = step;
   const changing =
     now.is === 'planned' ? now.devices.filter(({ outcome }) => outcome === 'changed').length : 0;
+  const left = now.is === 'done' ? names.length - now.devices.length : 0;
   const isTag = kind.value === 'set' || kind.value === 'unset';
+  const { word } = changeOf(kind.value, name.value.trim(), value.value.trim());
   const line = `aiot device ${isTag ? 'tag' : 'group'} --selector ${shellWord(selector ?? '')} ${shellWord(word)}`;
   return (
     <Dialog
       title={`Tags and groups of ${plural(names.length, 'device')}`}
       look="wide-dialog"
+      mayClose={mayClose}
       onClose={onClose}
     >
-      <form onSubmit={submit}>
+      <form ref={form} onSubmit={submit}>
         {now.is !== 'done' && (
-          <div class="form">
+          <fieldset class="form" disabled={isBusy}>
             <div class="field">
               <label for="bulk-kind">Change</label>
               <select
@@ -198,26 +243,33 @@ function ChangeMany({
                 }
               />
             )}
-          </div>
+          </fieldset>
         )}
-        {now.is !== 'form' && <Outcomes step={now} shown={shown} />}
+        {now.is !== 'form' && <Outcomes step={now} />}
+        {now.is === 'done' && left > 0 && (
+          <p role="status">
+            {now.isStopped
+              ? `Stopped. The other ${plural(left, 'device')} have not been changed.`
+              : `No result for the other ${plural(left, 'device')}. Preview the change again to see their state.`}
+          </p>
+        )}
         {error.value && <Failure error={error.value} />}
         {selector !== null && name.value !== '' && <Command line={line} />}
         <p class="soft" role="status">
-          {progress.value !== null &&
-            `${progress.value.toLocaleString('en')} of ${plural(names.length, 'device')} …`}
+          {running.value &&
+            `${isStopping.value ? 'Stopping: ' : ''}${running.value.finished.toLocaleString('en')} of ${plural(names.length, 'device')} …`}
         </p>
         <div class="choices">
-          <button type="button" onClick={onClose}>
-            {now.is === 'done' ? 'Close' : 'Cancel'}
+          <button type="button" disabled={isBusy && isStopping.value} onClick={() => mayClose() && onClose()}>
+            {now.is === 'done' ? 'Close' : running.value?.dryRun === false ? 'Stop' : 'Cancel'}
           </button>
           {now.is === 'form' && (
-            <button type="submit" class="primary" disabled={progress.value !== null}>
+            <button type="submit" class="primary" disabled={isBusy}>
               Preview
             </button>
           )}
           {now.is === 'planned' && (
-            <button type="submit" class="primary" disabled={progress.value !== null || changing === 0}>
+            <button type="submit" class="primary" disabled={isBusy || changing === 0}>
               Change {plural(changing, 'device')}
             </button>
           )}
@@ -230,14 +282,9 @@ function ChangeMany({
 const tones = { changed: 'good', same: 'soft', refused: 'bad' } as const;
 
 /** The number of devices by outcome, and the devices with their values before and after. */
-function Outcomes({
-  step,
-  shown,
-}: {
-  step: Exclude<Step, { is: 'form' }>;
-  shown: (state: ChangedDevice['before']) => string;
-}) {
+function Outcomes({ step }: { step: Answered }) {
   const { devices } = step;
+  const { shown } = step.asked;
   const isDone = step.is === 'done';
   const words = { changed: isDone ? 'changed' : 'will change', same: 'unchanged', refused: 'refused' };
   const outcomes = ['refused', 'changed', 'same'] as const;

@@ -11,7 +11,7 @@ import { Badge, State } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
-import { Bulk } from './bulk.js';
+import { Bulk, ChangeMany, type Many } from './bulk.js';
 import { saveCsv } from './csv.js';
 import { FleetMap } from './map.js';
 
@@ -51,6 +51,7 @@ export function Devices(_: PageOf) {
   const asMap = query.get('view') === 'map';
   const { devices, whole, error } = useFleet(selector);
   const chosen = useSignal<ReadonlySet<string>>(new Set());
+  const many = useSignal<Many | null>(null);
   // Devices that no longer match the selector are no longer chosen.
   const selected = (devices ?? []).filter(({ name }) => chosen.value.has(name));
   const isAll = whole && selected.length === devices?.length;
@@ -118,6 +119,9 @@ export function Devices(_: PageOf) {
             <Bulk
               devices={selected}
               selector={isAll ? all : selectorOf(selected.map(({ name }) => name))}
+              onChange={(next) => {
+                many.value = next;
+              }}
               onClear={clear}
             />
           )}
@@ -135,6 +139,17 @@ export function Devices(_: PageOf) {
           )}
         </>
       )}
+      {
+        // It remains open when the change takes the devices out of the list.
+        many.value && (
+          <ChangeMany
+            many={many.value}
+            onClose={() => {
+              many.value = null;
+            }}
+          />
+        )
+      }
     </Page>
   );
 }

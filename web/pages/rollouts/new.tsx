@@ -141,10 +141,14 @@ export function NewRollout() {
     event.preventDefault();
     const request = version.sequence === null ? null : requestOf(chosen.value, version.sequence, texts.value);
     if (request === null) return;
-    const asked = texts.value;
+    const asked = [chosen.value, texts.value] as const;
+    const isCurrent = () => chosen.value === asked[0] && texts.value === asked[1];
     void run(async () => {
-      const made = await send(at('POST /rollouts/plan', {}), request);
-      if (texts.value === asked) plan.value = { plan: made, key: crypto.randomUUID() };
+      const made = await send(at('POST /rollouts/plan', {}), request).catch((reason: ApiError) => {
+        if (isCurrent()) throw reason;
+        return null;
+      });
+      if (made && isCurrent()) plan.value = { plan: made, key: crypto.randomUUID() };
     });
   };
   const start = () =>
