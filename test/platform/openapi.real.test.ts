@@ -33,7 +33,7 @@ const brokers = '/broker/';
  * Omitted paths. Server-sent events never end, so each request for them would wait half a minute for the client's timeout. A client
  * that revokes its own token would receive only rejections from then on.
  */
-const apart = '(/events|/devices/\\{name\\}/live|/tokens/\\{id\\}.*)$';
+const apart = '(/events|/logs/live|/devices/\\{name\\}/live|/tokens/\\{id\\}.*)$';
 
 /** Checks for clients that are not allowed to make most requests. */
 const conformance = 'not_a_server_error,status_code_conformance,response_schema_conformance';

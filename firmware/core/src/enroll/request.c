@@ -88,12 +88,14 @@ static size_t append(uint8_t *at, const void *data, size_t bytes) {
   return bytes;
 }
 
-/* Writes CertificationRequestInfo: version, subject, public key, and no attributes. */
+/* Writes CertificationRequestInfo: version, subject, public key, and no attributes. Returns its bytes, or 0 if the name is too long. */
 static size_t write_info(const char *name, const uint8_t spki[AIOT_P256_SPKI_BYTES], uint8_t *out) {
   static const uint8_t version[] = {0x02, 0x01, 0x00}, common_name[] = {0x06, 0x03, 0x55, 0x04, 0x03}, no_attributes[] = {0xa0, 0x00};
   enum { UTF8_STRING = 0x0c, SET = 0x31 };
   uint8_t subject[NAME_BYTES + 32];
-  size_t bytes = append(subject + sizeof common_name, name, strlen(name));
+  const size_t length = strlen(name);
+  if (length > NAME_BYTES) return 0;
+  size_t bytes = append(subject + sizeof common_name, name, length);
   bytes = sizeof common_name + wrap(subject + sizeof common_name, UTF8_STRING, bytes);
   memcpy(subject, common_name, sizeof common_name);
   bytes = wrap(subject, SEQUENCE, wrap(subject, SET, wrap(subject, SEQUENCE, bytes)));
@@ -108,8 +110,9 @@ size_t aiot_request_pem(const aiot_key_maker *keys, const aiot_crypto *crypto, c
   uint8_t spki[AIOT_P256_SPKI_BYTES], der[DER_BYTES], digest[AIOT_SHA256_BYTES], signature[1 + AIOT_SIGNATURE_BYTES] = {0};
   char base64[(DER_BYTES + 2) / 3 * 4 + 1];
   uint64_t state[AIOT_SHA256_STATE_BYTES / 8];
-  if (strlen(name) > NAME_BYTES || !aiot_request_spki(key, spki)) return 0;
+  if (!aiot_request_spki(key, spki)) return 0;
   size_t used = write_info(name, spki, der);
+  if (used == 0) return 0;
   crypto->sha256_begin(crypto->context, state);
   crypto->sha256_update(crypto->context, state, der, used);
   crypto->sha256_end(crypto->context, state, digest);
