@@ -352,36 +352,45 @@ describeReal('nats-server', 'three NATS servers with rendered files', () => {
     );
     const door = await startDoor(() => ports.map(({ mqtt }) => mqtt));
     endings.push(() => door.close());
-    const child = spawn(
-      process.execPath,
-      [
-        join(root, 'bin/run.js'),
-        'up',
-        '--data',
-        join(platform.folder, 'data'),
-        '--http-port',
-        '0',
-        '--mqtt-port',
-        '0',
-        '--json',
-      ],
-      {
-        stdio: ['ignore', 'pipe', 'ignore'],
-        env: {
-          ...process.env,
-          AIOT_BROKER: service.replace('broker:8883', `127.0.0.1:${door.port}`),
-          AIOT_BROKER_CONTROL: here(AIOT_BROKER_CONTROL),
-          AIOT_INGEST,
-          NODE_EXTRA_CA_CERTS: join(pki, 'ca.crt'),
+    /** Starts the platform, and returns the first line that it prints. */
+    const up = async () => {
+      const child = spawn(
+        process.execPath,
+        [
+          join(root, 'bin/run.js'),
+          'up',
+          '--data',
+          join(platform.folder, 'data'),
+          '--http-port',
+          '0',
+          '--mqtt-port',
+          '0',
+          '--json',
+        ],
+        {
+          stdio: ['ignore', 'pipe', 'ignore'],
+          env: {
+            ...process.env,
+            AIOT_BROKER: service.replace('broker:8883', `127.0.0.1:${door.port}`),
+            AIOT_BROKER_CONTROL: here(AIOT_BROKER_CONTROL),
+            AIOT_INGEST,
+            NODE_EXTRA_CA_CERTS: join(pki, 'ca.crt'),
+          },
         },
-      },
-    );
-    endings.push(() => endOf(child));
-    const ended = new AbortController();
-    child.once('exit', () => ended.abort(new Error('the platform ended before it was ready')));
-    const lines = createInterface({ input: child.stdout! });
-    const [line] = (await once(lines, 'line', { signal: ended.signal })) as [string];
-    const { urls } = JSON.parse(line) as { urls: { http: string } };
+      );
+      endings.push(() => endOf(child));
+      const ended = new AbortController();
+      child.once('exit', () => ended.abort(new Error('the platform ended before it was ready')));
+      const lines = createInterface({ input: child.stdout! });
+      const [line] = (await once(lines, 'line', { signal: ended.signal })) as [string];
+      return JSON.parse(line) as { urls?: { http: string }; error?: { code: string } };
+    };
+    // Until the servers have elected a leader, they close connections. Kubernetes then starts the platform's container again.
+    let started = await up();
+    for (let tries = 1; started.error?.code === 'AIOT_BROKER_UNREACHABLE' && tries < 20; tries++)
+      started = await up();
+    expect(started).not.toHaveProperty('error');
+    const urls = started.urls!;
     const client = createClient({ url: urls.http, ca: platform.ca, token: platform.token });
     endings.push(() => client.close());
     const samples = async () => (await client.datasets.list()).find(({ name }) => name === 's')?.samples ?? 0;
