@@ -59,7 +59,8 @@ describeReal('chromium', 'command palette', () => {
     await page.keyboard.press('Meta+k');
     await field(open).waitFor();
     await page.keyboard.press('Escape');
-    await field(open).waitFor({ state: 'detached' });
+    // The browser hides the dialog and returns the focus before the page learns that it is closed.
+    await page.locator('dialog').waitFor({ state: 'detached' });
     await page.waitForFunction("document.activeElement?.className === 'search'");
     await page.keyboard.press('Enter');
     await field(open).waitFor();
