@@ -1,7 +1,8 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { overrideProject } from '../../src/lib/core/project.js';
 import { forestIn } from '../../src/lib/formats/tflite/forest.js';
@@ -27,10 +28,14 @@ const folder = mkdtempSync(join(tmpdir(), 'aiot-forest-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const script = join(root, 'test/support/python/forests.py');
-const ask = (environment: 'onnx' | 'sklearn', args: string[], input = ''): unknown =>
-  JSON.parse(
-    execFileSync(python(environment), [script, ...args], { input, encoding: 'utf8', maxBuffer: 2 ** 28 }),
-  );
+/** Takes minutes on a busy machine, so the test's process may not wait for it without answering vitest. */
+async function ask(environment: 'onnx' | 'sklearn', args: string[], input = ''): Promise<unknown> {
+  // Threads of OpenMP that wait actively for each other take many times as long if there are more of them than free processors.
+  const env = { ...process.env, OMP_NUM_THREADS: '1' };
+  const asked = promisify(execFile)(python(environment), [script, ...args], { env, maxBuffer: 2 ** 28 });
+  asked.child.stdin?.end(input);
+  return JSON.parse((await asked).stdout);
+}
 
 /** scikit-learn's table as a CSV file. */
 function tableOf(name: string): string {
@@ -96,7 +101,9 @@ describeReal('sklearn', 'a forest with default settings', () => {
         ours.push(mean(answers.map((found) => metricsOf(test.classes, found.classes, classes).accuracy)));
         parts.push(own);
       }
-      const theirs = (ask('sklearn', ['scores', name], JSON.stringify(parts)) as number[][]).map(mean);
+      const theirs = ((await ask('sklearn', ['scores', name], JSON.stringify(parts))) as number[][]).map(
+        mean,
+      );
       // Both forests are random, so the mean lead over the splits is compared with twice its standard error.
       const { lead, noise } = leadOf(ours, theirs);
       const seen = `${name}: ${mean(ours).toFixed(4)}, scikit-learn ${mean(theirs).toFixed(4)}, noise ${noise.toFixed(4)}`;
@@ -135,7 +142,7 @@ describeReal('sklearn', 'boosting with default settings', () => {
         });
         parts.push(own);
       }
-      const theirs = ask('sklearn', ['boosting', name], JSON.stringify(parts)) as Theirs[];
+      const theirs = (await ask('sklearn', ['boosting', name], JSON.stringify(parts))) as Theirs[];
       const own = ours.map(({ accuracy }) => accuracy);
       const exact = leadOf(
         own,
@@ -178,7 +185,7 @@ describeReal('sklearn', 'boosting with default settings', () => {
       ours.push(Math.sqrt(mean(errors)));
       parts.push(own);
     }
-    const theirs = ask('sklearn', ['boosting', 'diabetes'], JSON.stringify(parts)) as Theirs[];
+    const theirs = (await ask('sklearn', ['boosting', 'diabetes'], JSON.stringify(parts))) as Theirs[];
     const [exact, histogram] = [mean(theirs.map((t) => t.exact)), mean(theirs.map((t) => t.histogram))];
     const seen = `diabetes, RMSE: ${mean(ours).toFixed(3)}, GradientBoosting ${exact.toFixed(3)}, HistGradientBoosting ${histogram.toFixed(3)} (${mean(theirs.map((t) => t.histogramDefaults)).toFixed(3)} with its defaults)`;
     expect(mean(ours) / exact, seen).toBeLessThan(1.01);
@@ -190,8 +197,8 @@ describeReal('sklearn', 'boosting with default settings', () => {
 describeReal('onnx', 'tree models from ONNX', () => {
   let names: string[] = [];
   const models = join(folder, 'onnx');
-  beforeAll(() => {
-    names = ask('onnx', ['onnx', models]) as string[];
+  beforeAll(async () => {
+    names = (await ask('onnx', ['onnx', models])) as string[];
   }, 600_000);
 
   interface Told {
