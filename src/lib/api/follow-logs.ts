@@ -1,29 +1,19 @@
 import { AiotError } from '../core/errors.js';
-import { backOffMs, type Clock, systemClock } from '../core/time.js';
+import { backOffMs, systemClock } from '../core/time.js';
 import { callsOf } from './contract/calls.js';
 import { contract } from './contract/contract.js';
 import { type LogFollow, type LogLine, logNewsSchema } from './contract/devices.js';
 import { pathOf, queryOf } from './contract/endpoint.js';
 import { errorOfTransport } from './errors.js';
-import { eventData } from './streams.js';
+import { eventData, longestPauseMs, type Reconnecting, silenceMs } from './streams.js';
 import type { Transport } from './transport.js';
 
-export interface FollowLogs extends LogFollow {
+export interface FollowLogs extends LogFollow, Reconnecting {
   /** Earliest arrival time of stored lines to begin with, ms since 1970. */
   since: number;
   /** Maximum number of stored lines to begin with; the newest ones are shown. */
   newest: number;
-  signal?: AbortSignal;
-  /** Maximum number of consecutive failed attempts; default: unlimited. */
-  retries?: number;
-  /** Called when the connection is lost or re-established. */
-  onState?: (state: 'connected' | 'disconnected') => void;
-  clock?: Clock;
 }
-
-/** Silence after which a connection is considered lost, ms. The platform sends something every 15 s. */
-const silenceMs = 45_000;
-const longestPauseMs = 5000;
 
 /** How much later a line may be stored than one that arrived after it, ms. Lines of this time are compared with those already shown. */
 const overtakingMs = 60_000;

@@ -17,7 +17,10 @@ export interface EventsQuery extends EventFilter {
   limit?: number | undefined;
 }
 
-export interface FollowOptions extends Omit<EventsQuery, 'limit'> {
+export interface FollowOptions extends Omit<EventsQuery, 'limit'>, Reconnecting {}
+
+/** How a client follows something across broken connections. */
+export interface Reconnecting {
   signal?: AbortSignal;
   /** Maximum number of consecutive failed attempts; default: unlimited. */
   retries?: number;
@@ -27,8 +30,8 @@ export interface FollowOptions extends Omit<EventsQuery, 'limit'> {
 }
 
 /** Silence after which a connection is considered lost, ms. The platform sends something every 15 s. */
-const silenceMs = 45_000;
-const longestPauseMs = 5000;
+export const silenceMs = 45_000;
+export const longestPauseMs = 5000;
 
 /**
  * Yields all events in order, each exactly once, across broken connections and restarts of the platform.

@@ -270,6 +270,20 @@ export const settingsRoutes: Routes =
       changeGroup: ({ params: { type, group }, body, who }) => settings.changeGroup(type, group, body, who),
     });
 
+/** Begins a stream of server-sent events, and keeps its connection alive. */
+function beginEvents(response: ServerResponse): void {
+  response.writeHead(200, {
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  });
+  const beat = setInterval(
+    () => response.writableNeedDrain || response.write(': still here\n\n'),
+    heartbeatMs,
+  );
+  response.on('close', () => clearInterval(beat));
+}
+
 /** Sends new log lines. Nothing is buffered for a slow client: it learns how many lines were left out, and can search for them. */
 async function streamLogs(
   hub: LiveHub,
@@ -277,11 +291,7 @@ async function streamLogs(
   isWanted: (line: LogLine) => boolean,
   response: ServerResponse,
 ): Promise<void> {
-  response.writeHead(200, {
-    'content-type': 'text/event-stream; charset=utf-8',
-    'cache-control': 'no-store',
-    'x-accel-buffering': 'no',
-  });
+  beginEvents(response);
   const send = (news: LogNews) => response.write(`data: ${JSON.stringify(news)}\n\n`);
   let missed = 0;
   const tellMissed = () => {
@@ -298,14 +308,7 @@ async function streamLogs(
     else send({ line });
   });
   response.on('drain', tellMissed);
-  const beat = setInterval(
-    () => response.writableNeedDrain || response.write(': still here\n\n'),
-    heartbeatMs,
-  );
-  response.on('close', () => {
-    clearInterval(beat);
-    end();
-  });
+  response.on('close', end);
   await hub.ready();
   response.write('retry: 2000\n\n');
   send({ begun: true });
@@ -316,11 +319,7 @@ async function streamLogs(
  * client is too slow to receive are dropped and counted in `missed`.
  */
 function streamLive(hub: LiveHub, device: string, response: ServerResponse, reach: Reach | null): void {
-  response.writeHead(200, {
-    'content-type': 'text/event-stream; charset=utf-8',
-    'cache-control': 'no-store',
-    'x-accel-buffering': 'no',
-  });
+  beginEvents(response);
   response.write('retry: 2000\n\n');
   let missed = 0;
   const end = hub.listen(device, ({ channel, at, stream, payload }: Entry) => {
@@ -337,12 +336,5 @@ function streamLive(hub: LiveHub, device: string, response: ServerResponse, reac
     missed = 0;
     response.write(`event: ${channel}\ndata: ${JSON.stringify({ at, stream, payload })}\n\n`);
   });
-  const beat = setInterval(
-    () => response.writableNeedDrain || response.write(': still here\n\n'),
-    heartbeatMs,
-  );
-  response.on('close', () => {
-    clearInterval(beat);
-    end();
-  });
+  response.on('close', end);
 }
