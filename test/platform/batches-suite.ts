@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import type { Enrollment } from '../../src/lib/api/contract/batches.js';
@@ -111,12 +112,18 @@ export function batchesSuite(start: () => Promise<BatchPlatform>): void {
 
     it('issues one certificate to concurrent first requests', async () => {
       const { key } = await client.batches.create({ name: 'rush', type: 'virtual', pattern: 'R*' });
-      const device = await board('R1');
       const urls = [anybody, ...there.replicas];
-      const answers = await Promise.all(
-        Array.from({ length: 6 }, (_, i) => device.ask(key, 'R1', urls[i % urls.length]!)),
-      );
-      expect(new Set(answers.map(({ identity }) => identity?.certificate)).size).toBe(1);
+      // Several devices, and requests at different moments of the first one.
+      for (let number = 1; number <= 20; number++) {
+        const device = await board(`R${number}`);
+        const answers = await Promise.all(
+          Array.from({ length: 12 }, async (_, i) => {
+            await sleep(i * 2);
+            return device.ask(key, `R${number}`, urls[i % urls.length]!);
+          }),
+        );
+        expect(new Set(answers.map(({ identity }) => identity?.certificate)).size).toBe(1);
+      }
     });
 
     it('needs a key of a batch, a signed request and a serial number', async () => {

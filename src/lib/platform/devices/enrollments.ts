@@ -282,7 +282,8 @@ export class Enrollments {
       return { row, isOwn: false, problem: 'another key asked for its serial number', why };
     }
     const other = await this.holderOf(publicKey);
-    if (!other) return null;
+    // A request of the same device may have been admitted since its row was looked for.
+    if (!other || (other.batch === batch.name && other.serial === serial)) return null;
     const problem = `its key also asked for the serial number ${serial} of ${batch.name}`;
     const why = `the key belongs to the serial number ${other.serial} of ${other.batch}`;
     return { row: other, isOwn: true, problem, why };
