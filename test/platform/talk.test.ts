@@ -148,6 +148,8 @@ describe('the log lines of many devices', () => {
       const first = await logs('--contains', 'wi-fi', '--limit', '3');
       const rest = await logs('--contains', 'wi-fi', '--after', first.next ?? '');
       expect([...first.lines, ...rest.lines].map(({ device }) => device)).toEqual(['d2', 'd2', 'd1', 'd1']);
+      const old = await logs('--until', '30m');
+      expect(old.lines).toEqual([]);
       const { stdout } = await runCli(['device', 'logs', '--level', 'error']);
       expect(stdout).toMatch(/d2 +error +no sensor/);
     } finally {
@@ -159,6 +161,9 @@ describe('the log lines of many devices', () => {
     [['d1', '--level', 'warn'], 'use --selector instead of the name'],
     [['--channel', 'reply'], '--channel needs the name of a device'],
     [['--follow', '--after', '7'], 'give one of the two'],
+    [['--follow', '--until', '5m'], '--until ends before now'],
+    [['--until', '2h'], '--until must be less than --since'],
+    [['d1', '--until', '5m'], 'use --selector instead of the name'],
     [['d1', '--follow', '--channel', 'reply'], '--follow shows log lines, not the channel reply'],
     [['d1', '--follow', '--selector', 'd2'], 'use --selector instead of the name'],
     [['--follow', '--selector', 'type<<3'], 'the selector'],

@@ -259,6 +259,47 @@ describe('the live connection', () => {
     await device.endAsync(true);
   });
 
+  it('delivers the new log lines of many devices that match, and counts those that arrive too fast', async () => {
+    const page = await openPage({ cookie: await logIn(), origin: origin() });
+    page.ask({ id: 1, to: 'logs', level: 'warn', contains: 'HOT', selector: 'dev-2' });
+    page.ask({ id: 2, to: 'logs', level: 'debug' });
+    page.ask({ id: 3, to: 'logs', level: 'debug', selector: 'a<<b' });
+    const answers = await Promise.all([1, 2, 3].map((id) => page.answer(id)));
+    expect(answers).toEqual(['open', 'open', 'AIOT_SELECTOR_INVALID']);
+    const narrow = await openPage({ authorization: `Bearer ${(await tokenWith(['stream:#'])).token}` });
+    narrow.ask({ id: 1, to: 'logs', level: 'debug' });
+    expect(await narrow.answer(1)).toBe('AIOT_NOT_ALLOWED');
+    const devices = new Map<string, Awaited<ReturnType<typeof connectDevice>>>();
+    for (const name of ['dev-1', 'dev-2']) {
+      const out = join(own.folder, name);
+      await provisionDevice({ client: own.client, name, type: 'virtual', out });
+      devices.set(name, await connectDevice(own.platform.urls.mqtts, out));
+    }
+    const say = (name: string, level: string, message: string) =>
+      devices
+        .get(name)
+        ?.publishAsync(`aiot/v1/${name}/log`, JSON.stringify({ t: 1, level, message, rssi: -70 }), {
+          qos: 1,
+        });
+    await say('dev-1', 'error', 'hot');
+    await say('dev-2', 'info', 'hot');
+    await say('dev-2', 'error', 'cold');
+    await say('dev-2', 'warn', 'too hot');
+    const linesOf = (id: number) =>
+      page.news.flatMap((each) => ('line' in each && each.id === id ? [each.line] : []));
+    await vi.waitFor(() => expect(linesOf(2)).toHaveLength(4), 10_000);
+    expect(linesOf(1)).toMatchObject([
+      { device: 'dev-2', level: 'warn', message: 'too hot', fields: { rssi: -70 } },
+    ]);
+    const count = 1500;
+    await Promise.all(Array.from({ length: count }, (_, n) => say('dev-1', 'info', `line ${n}`)));
+    const missed = () =>
+      page.news.reduce((sum, each) => sum + ('missed' in each && each.id === 2 ? each.missed : 0), 0);
+    await vi.waitFor(() => expect(linesOf(2).length - 4 + missed()).toBe(count), 10_000);
+    expect(missed()).toBeGreaterThan(0);
+    for (const device of devices.values()) await device.endAsync(true);
+  });
+
   it('leaves out and counts messages that arrive faster than they are shown; publishers do not wait', async () => {
     const page = await openPage({ cookie: await logIn(), origin: origin() });
     page.ask({ id: 1, to: 'messages', filter: 'fast/#' });

@@ -142,6 +142,7 @@ function pagesOf(rollout: string, run: string): Record<string, string> {
     pipelines: 'pipelines',
     run: `pipelines/pump/${run}`,
     'training-runs': 'runs/pump',
+    logs: 'logs',
     alarms: 'alarms',
     crashes: 'crashes',
     events: 'events',

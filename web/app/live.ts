@@ -5,6 +5,7 @@ import type {
   LiveMessage,
   LiveNews,
   LiveRequest,
+  LogLine,
   liveBeatMs,
   PlatformEvent,
 } from '../../src/lib/api/index.js';
@@ -114,6 +115,19 @@ interface MessageTakers {
 export function onMessages(filter: string, takers: MessageTakers): () => void {
   return subscribe({ to: 'messages', filter }, (news) => {
     if ('message' in news) takers.message(news.message);
+    else if ('missed' in news) takers.missed(news.missed);
+    else if ('open' in news) takers.open();
+    else if ('error' in news) takers.refused(news.error);
+  });
+}
+
+/** Subscribes to new log lines of many devices, across reconnections. Returns a function that unsubscribes. */
+export function onLogs(
+  search: Omit<Extract<LiveRequest, { to: 'logs' }>, 'id' | 'to'>,
+  takers: Omit<MessageTakers, 'message'> & { line: (line: LogLine) => void },
+): () => void {
+  return subscribe({ to: 'logs', ...search }, (news) => {
+    if ('line' in news) takers.line(news.line);
     else if ('missed' in news) takers.missed(news.missed);
     else if ('open' in news) takers.open();
     else if ('error' in news) takers.refused(news.error);

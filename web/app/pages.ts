@@ -54,6 +54,7 @@ export const pages: readonly PageEntry[] = [
     title: 'Messages',
     load: async () => (await import('../pages/messages/messages.js')).Messages,
   },
+  { path: 'logs', title: 'Logs', load: async () => (await import('../pages/logs/logs.js')).Logs },
   { path: 'alarms', title: 'Alarms', load: async () => (await import('../pages/alarms/alarms.js')).Alarms },
   {
     path: 'crashes',

@@ -47,6 +47,10 @@ export default class DeviceLogs extends PlatformCommand {
       default: 3600_000,
       env: 'AIOT_SINCE',
     }),
+    until: duration({
+      summary: 'Search only lines that are at least this old, such as 30m.',
+      env: 'AIOT_UNTIL',
+    }),
     limit: Flags.integer({
       summary: 'Maximum number of entries.',
       default: 50,

@@ -252,6 +252,8 @@ export interface LogsWanted {
   contains?: string | undefined;
   /** Earliest time of arrival, ms since 1970. */
   since: number;
+  /** Latest time of arrival; absent = now. */
+  until?: number | undefined;
   limit: number;
   after?: string | undefined;
 }

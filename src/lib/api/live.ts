@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { DeviceMessage } from './contract/devices.js';
+import { type DeviceMessage, type LogLine, logFollowSchema } from './contract/devices.js';
 import type { PlatformEvent } from './events/api.js';
 import { name } from './fields.js';
 
@@ -12,13 +12,14 @@ const id = z.int().min(1).max(1_000_000_000);
 
 /**
  * A message from the dashboard on its live connection (WebSocket at /live, JSON text). The page chooses an id for each
- * subscription. A user needs the scope `events:read` for events, `devices:read` for a device, and, for messages, a
+ * subscription. A user needs the scope `events:read` for events, `devices:read` for a device or log lines, and, for messages, a
  * `stream:` scope that includes the filter.
  */
 export const liveRequestSchema = z.union([
   z.strictObject({ id, to: z.literal('events') }),
   z.strictObject({ id, to: z.literal('device'), device: name, channels: z.array(z.enum(liveChannels)) }),
   z.strictObject({ id, to: z.literal('messages'), filter: z.string().min(1).max(4096) }),
+  z.strictObject({ id, to: z.literal('logs'), ...logFollowSchema.shape }),
   z.strictObject({ id, to: z.literal('nothing') }),
 ]);
 export type LiveRequest = z.output<typeof liveRequestSchema>;
@@ -49,6 +50,7 @@ export type LiveNews =
   | { id: number; event: PlatformEvent }
   | { id: number; channel: LiveChannel; deviceMessage: DeviceMessage }
   | { id: number; message: LiveMessage }
+  | { id: number; line: LogLine }
   /** Number of messages that were dropped because they arrived faster than they can be shown or sent. */
   | { id: number; missed: number }
   /** The subscription was rejected, or has ended. */

@@ -4,7 +4,8 @@ import type { DeviceMessage } from '../../../src/lib/api/index.js';
 import { at } from '../../app/api.js';
 import { onDevice } from '../../app/live.js';
 import { useResource } from '../../app/resource.js';
-import { shellWord } from '../../app/text.js';
+import { linkTo } from '../../app/route.js';
+import { selectorOf, shellWord } from '../../app/text.js';
 import { Badge, type Tone } from '../../parts/badge.js';
 import { Empty, Failure, Loading } from '../../parts/page.js';
 import { When } from '../../parts/when.js';
@@ -42,16 +43,21 @@ export function Log({ name }: { name: string }) {
     );
   }
   return (
-    <ol class="log">
-      {lines.reverse().map(({ at, payload }) => (
-        <li key={`${at} ${JSON.stringify(payload)}`}>
-          <When at={at} />
-          <Badge tone={tones[String(payload.level)] ?? 'soft'}>{String(payload.level)}</Badge>
-          <span>{String(payload.message)}</span>
-          {payload.code !== undefined && <code>{String(payload.code)}</code>}
-        </li>
-      ))}
-    </ol>
+    <>
+      <p>
+        <a href={linkTo(['logs'], { selector: selectorOf([name]) })}>Search and follow</a>
+      </p>
+      <ol class="log">
+        {lines.reverse().map(({ at, payload }) => (
+          <li key={`${at} ${JSON.stringify(payload)}`}>
+            <When at={at} />
+            <Badge tone={tones[String(payload.level)] ?? 'soft'}>{String(payload.level)}</Badge>
+            <span>{String(payload.message)}</span>
+            {payload.code !== undefined && <code>{String(payload.code)}</code>}
+          </li>
+        ))}
+      </ol>
+    </>
   );
 }
 

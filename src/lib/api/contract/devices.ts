@@ -240,6 +240,8 @@ export const logQuerySchema = z.object({
   contains: z.string().min(1).max(200).optional(),
   /** Earliest arrival time, ms since 1970; an hour ago if absent. */
   since: z.coerce.number().int().min(0).optional(),
+  /** Latest arrival time, ms since 1970; now if absent. */
+  until: z.coerce.number().int().min(0).optional(),
 });
 export type LogQuery = z.output<typeof logQuerySchema>;
 

@@ -112,16 +112,18 @@ export function settingWordsOf(
   return { target: group === undefined ? { name } : { group, type, priority }, ...settingsIn(rest) };
 }
 
-interface LogFlags extends Omit<LogsWanted, 'name' | 'since'> {
+interface LogFlags extends Omit<LogsWanted, 'name' | 'since' | 'until'> {
   /** Maximum age, ms. */
   since: number;
+  /** Minimum age, ms. */
+  until?: number | undefined;
   follow?: boolean;
 }
 
 /** The log lines that flags ask for. @throws AIOT_USAGE for flags of a search beside a name, and the other way around */
 export function logQueryOf(
   name: string | undefined,
-  { since, follow = false, ...flags }: LogFlags,
+  { since, until, follow = false, ...flags }: LogFlags,
 ): LogsWanted {
   const { channel, selector, level, contains, after } = flags;
   if (follow && after !== undefined)
@@ -129,21 +131,29 @@ export function logQueryOf(
       'AIOT_USAGE',
       '--after continues a search, and --follow shows the latest lines: give one of the two',
     );
+  if (follow && until !== undefined)
+    throw new AiotError('AIOT_USAGE', '--until ends before now, and --follow waits for new lines: give one');
+  if (until !== undefined && until >= since)
+    throw new AiotError(
+      'AIOT_USAGE',
+      '--until must be less than --since: lines between the two ages are shown',
+    );
   if (follow && channel !== 'log')
     throw new AiotError('AIOT_USAGE', `--follow shows log lines, not the channel ${channel}`, {
       next: 'To follow other messages, run `aiot stream tail`.',
     });
-  const isSearch = (follow ? [selector] : [selector, level, contains, after]).some(
+  const isSearch = (follow ? [selector] : [selector, level, contains, until, after]).some(
     (flag) => flag !== undefined,
   );
   if (name !== undefined && isSearch)
     throw new AiotError(
       'AIOT_USAGE',
-      '--selector, --level, --contains and --after search many devices: use --selector instead of the name',
+      '--selector, --level, --contains, --until and --after search many devices: use --selector instead of the name',
     );
   if (name === undefined && channel !== 'log')
     throw new AiotError('AIOT_USAGE', '--channel needs the name of a device');
-  return { ...flags, name, since: Date.now() - since };
+  const now = Date.now();
+  return { ...flags, name, since: now - since, until: until === undefined ? undefined : now - until };
 }
 
 /** The settings that words such as `rpm=900` set, and those that `rpm-` resets. @throws AIOT_USAGE */

@@ -141,7 +141,7 @@ const overtakingMs = 60_000;
  */
 export async function searchLogs(
   telemetry: Pick<Telemetry, 'logs'>,
-  { limit, after, level, contains, since }: Omit<LogQuery, 'selector'>,
+  { limit, after, level, contains, since, until = Number.POSITIVE_INFINITY }: Omit<LogQuery, 'selector'>,
   devices: ReadonlySet<string> | undefined,
   now: number,
 ): Promise<LogPage> {
@@ -160,7 +160,7 @@ export async function searchLogs(
       if (!entry) continue;
       // Lines are stored in the order of their arrival, except that writers may overtake each other.
       if (entry.at < earliest - overtakingMs) return { lines, next: null };
-      if (entry.at < earliest || devices?.has(entry.device) === false) continue;
+      if (entry.at < earliest || entry.at > until || devices?.has(entry.device) === false) continue;
       const line = lineOf(entry);
       if (!isWanted(line)) continue;
       lines.push(line);

@@ -20,6 +20,7 @@ import { concerns, outOfReach, requireInReach } from '../access/reach.js';
 import { deliveryTest, maySubscribe, type UserIdentity } from '../broker/identity.js';
 import { PublishRate } from '../broker/limits.js';
 import { fitsLimits, isFilter } from '../broker/topics.js';
+import { lineOf, lineTest } from '../devices/talk.js';
 import { statusOf } from '../errors.js';
 import { startOf } from '../events/events.js';
 import { webSecretOf } from './auth.js';
@@ -58,6 +59,7 @@ type Parts = Pick<
   | 'denials'
   | 'devices'
   | 'events'
+  | 'fleet'
   | 'live'
   | 'liveBeatMs'
   | 'logins'
@@ -237,6 +239,7 @@ class LiveConnection {
         throw new AiotError('AIOT_REQUEST_INVALID', `expected at most ${mostSubscriptions} subscriptions`);
       if (request.to === 'events') await this.followEvents(id, ended.signal);
       else if (request.to === 'device') await this.followDevice(request, ended.signal);
+      else if (request.to === 'logs') await this.followLogs(request, ended.signal);
       else await this.followMessages(id, request.filter, ended.signal);
     } catch (error) {
       this.refuse(id, error);
@@ -290,6 +293,32 @@ class LiveConnection {
       // The device may have left the group since.
       if (known && (reach === null || reach.has(device)))
         this.offer(id, { id, channel: known, deviceMessage: { at, stream, payload } });
+    });
+    onAbort(signal, end);
+    await live.ready();
+    await this.send({ id, open: true });
+  }
+
+  /** Sends new log lines of many devices. Lines that are left out are stored, so the page can search for them. */
+  private async followLogs(
+    { id, selector, ...wanted }: LiveRequest & { to: 'logs' },
+    signal: AbortSignal,
+  ): Promise<void> {
+    this.requireScope('devices:read');
+    const { fleet, live } = this.parts;
+    const isWatched = fleet.watched(selector, this.user.reach);
+    const isWanted = lineTest(wanted);
+    const rate = new PublishRate(messagesPerSecond, messagesAtOnce, () => performance.now());
+    const end = live.listen(null, (entry) => {
+      if (entry.channel !== 'log' || !isWatched(entry.device)) return;
+      const line = lineOf(entry);
+      if (!isWanted(line)) return;
+      if (rate.pauseMs() > 0) {
+        this.miss(id);
+        return;
+      }
+      rate.count();
+      this.offer(id, { id, line });
     });
     onAbort(signal, end);
     await live.ready();
