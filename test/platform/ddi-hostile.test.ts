@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/lib/core/time.js';
 import {
   type Action,
   afterCancelPoll,
@@ -169,5 +170,25 @@ describe('invalid client requests', () => {
       const path = `/default/controller/v1/${name}`;
       expect([400, 401, 414]).toContain((await ask(own, path, { token: '', headers: wrong })).status);
     }
+  });
+});
+
+describe('secrets', () => {
+  it('of many devices behind one address are accepted at the same time, and guesses still limited', async () => {
+    const started = Date.now();
+    // The limit is per minute, which must not end during the test.
+    const site = await testPlatform({ clock: { ...systemClock, now: () => started } });
+    const devices: DdiClient[] = [];
+    for (let i = 0; i < 25; i++) devices.push(await ddiClient(site, `gw-${i}`));
+    await site.restart();
+    const statuses = await Promise.all(devices.map(async ({ call }) => (await call('')).status));
+    expect(statuses).toEqual(devices.map(() => 200));
+    const guesses = devices.map(({ name }) => clientOf(site, name, 'guess'));
+    const guessed = await Promise.all(guesses.map(async ({ call }) => (await call('')).status));
+    expect(new Set(guessed)).toEqual(new Set([401]));
+    // The address has no attempts left, even for a right secret that was not verified before.
+    const late = await ddiClient(site, 'late');
+    expect((await late.call('')).status).toBe(401);
+    await site.stop();
   });
 });

@@ -125,20 +125,29 @@ export function secretsIn({ store, devices, events, now }: SecretParts): DeviceS
       if (hash?.startsWith(simulated))
         return timingSafeEqual(Buffer.from(hash), Buffer.from(simulatedSecret(sha256Hex(secret))));
       if (!secure) return false;
-      const seen = hash === null ? undefined : known.get(hash);
-      if (hash !== null && seen && timingSafeEqual(seen, mac(hash, secret))) return true;
+      const isKnown = () => {
+        const seen = hash === null ? undefined : known.get(hash);
+        return hash !== null && seen !== undefined && timingSafeEqual(seen, mac(hash, secret));
+      };
+      if (isKnown()) return true;
       const names = { device: `${address} ${device}`, address };
-      if (wrong.count(names.device) >= mostWrong.device || wrong.count(address) >= mostWrong.address)
-        return false;
-      // Counted before verification, so that concurrent attempts count too.
-      wrong.add(names.device);
-      wrong.add(address);
-      if (hash === null || !(await inTurn(() => isSecretOf(hash, secret)))) return false;
-      wrong.take(names.device);
-      wrong.take(address);
-      known.set(hash, mac(hash, secret));
-      if (known.size > 100_000) known.clear();
-      return true;
+      const hasTriedTooOften = () =>
+        wrong.count(names.device) >= mostWrong.device || wrong.count(address) >= mostWrong.address;
+      if (hasTriedTooOften()) return false;
+      return inTurn(async () => {
+        // Earlier attempts have been verified by now. Right ones do not count, so that many devices of one address can connect at once.
+        if (isKnown()) return true;
+        if (hasTriedTooOften()) return false;
+        // Counted before verification, so that concurrent attempts count too.
+        wrong.add(names.device);
+        wrong.add(address);
+        if (hash === null || !(await isSecretOf(hash, secret))) return false;
+        wrong.take(names.device);
+        wrong.take(address);
+        known.set(hash, mac(hash, secret));
+        if (known.size > 100_000) known.clear();
+        return true;
+      });
     },
   };
 }
@@ -176,16 +185,15 @@ function createTurns() {
   let running = 0;
   const waiting: (() => void)[] = [];
   return async (task: () => Promise<boolean>): Promise<boolean> => {
-    if (running >= mostAtOnce) {
-      if (waiting.length >= mostWaiting) return false;
-      await new Promise<void>((resolve) => waiting.push(resolve));
-    }
-    running++;
+    if (running < mostAtOnce) running++;
+    else if (waiting.length >= mostWaiting) return false;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
     try {
       return await task();
     } finally {
-      running--;
-      waiting.shift()?.();
+      const next = waiting.shift();
+      if (next) next();
+      else running--;
     }
   };
 }

@@ -11,7 +11,7 @@ import type { Events } from '../events/events.js';
 import type { Firmware } from '../releases/releases.js';
 import type { Rollouts } from '../releases/rollouts.js';
 import type { Store } from '../store/database.js';
-import type { Turn, Turns } from '../store/engine.js';
+import type { PartTurn, Turns } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';
 import {
   type Action,
@@ -65,12 +65,12 @@ const endings = { swu: 'swu', raucb: 'raucb', mcuboot: 'bin' } as const;
  */
 export class Ddi {
   private readonly actions: Actions;
-  private readonly inTurn: Turn;
+  private readonly inTurn: PartTurn;
   readonly hashes: (digest: string) => Promise<FileHashes>;
 
   constructor(private readonly parts: DdiParts) {
     this.actions = new Actions(parts.store);
-    this.inTurn = parts.turns.of('ddi');
+    this.inTurn = parts.turns.parts('ddi');
     this.hashes = hashesIn(parts.blobs);
   }
 
@@ -98,20 +98,24 @@ export class Ddi {
     const { devices, now, pollMs } = this.parts;
     const device = devices.record(name);
     await devices.polled(name, now() + missedPolls * pollMs);
-    return this.inTurn(async () => {
-      let open = await this.settle(device);
-      if (open?.state === 'cancelling') open = await this.take(device, open, afterCancelPoll(open, now()));
-      return {
-        open,
-        installed: await this.actions.installed(device.id),
-        wantsAttributes: await this.actions.wants(device.id),
-      };
-    });
+    // Most polls change nothing, and do not wait for a turn.
+    const open = (await this.hasNothingToDo(device))
+      ? null
+      : await this.inTurn([name], async () => {
+          const settled = await this.settle(device);
+          if (settled?.state !== 'cancelling') return settled;
+          return this.take(device, settled, afterCancelPoll(settled, now()));
+        });
+    return {
+      open,
+      installed: await this.actions.installed(device.id),
+      wantsAttributes: await this.actions.wants(device.id),
+    };
   }
 
   /** Returns the action to install. @throws AIOT_NOT_FOUND for an action that is not to be installed now */
   look(name: string, id: number): Promise<Action> {
-    return this.inTurn(async () => {
+    return this.inTurn([name], async () => {
       const device = this.parts.devices.record(name);
       const open = await this.settle(device);
       if (open?.id !== id || open.state !== 'open') throw noAction(name, id);
@@ -121,7 +125,7 @@ export class Ddi {
 
   /** @throws AIOT_NOT_FOUND for an action that is not being canceled */
   cancellation(name: string, id: number): Promise<Action> {
-    return this.inTurn(async () => {
+    return this.inTurn([name], async () => {
       const open = await this.settle(this.parts.devices.record(name));
       if (open?.id !== id || open.state !== 'cancelling') throw noAction(name, id);
       return open;
@@ -137,7 +141,7 @@ export class Ddi {
 
   /** @throws AIOT_NOT_FOUND, AIOT_ACTION_ENDED */
   feedback(name: string, id: number, feedback: Feedback): Promise<void> {
-    return this.inTurn(async () => {
+    return this.inTurn([name], async () => {
       const action = await this.active(name, id);
       await this.take(
         this.parts.devices.record(name),
@@ -149,7 +153,7 @@ export class Ddi {
 
   /** @throws AIOT_NOT_FOUND, AIOT_ACTION_ENDED, AIOT_ACTION_STATE */
   cancelFeedback(name: string, id: number, feedback: Feedback): Promise<void> {
-    return this.inTurn(async () => {
+    return this.inTurn([name], async () => {
       const action = await this.active(name, id);
       if (action.state !== 'cancelling') {
         throw new AiotError(
@@ -184,7 +188,7 @@ export class Ddi {
 
   /** Counts a download that the client starts from the beginning. */
   downloading(name: string, { id }: Action): Promise<void> {
-    return this.inTurn(async () => {
+    return this.inTurn([name], async () => {
       const action = await this.known(name, id);
       if (action.state !== 'open') return;
       await this.take(this.parts.devices.record(name), action, afterDownload(action, this.parts.now()));
@@ -216,7 +220,18 @@ export class Ddi {
     );
   }
 
-  /** Updates the device's action to match its latest desired state and returns it; null = the device has nothing to do. */
+  /** Whether the device has no action that has not ended, and its desired state does not require one. */
+  private async hasNothingToDo(device: DeviceRecord): Promise<boolean> {
+    const wish = await this.parts.desired.get(device.name);
+    if (wish && !(await this.actions.of(device.id, wish.rollout))) return false;
+    // Read last, because another request may add the action in the meantime.
+    return (await this.actions.open(device.id)) === null;
+  }
+
+  /**
+   * Updates the device's action to match its latest desired state and returns it; null = the device has nothing to do. Call only in the
+   * device's turn.
+   */
   private async settle(device: DeviceRecord): Promise<Action | null> {
     const { desired, now } = this.parts;
     const wish = await desired.get(device.name);
@@ -343,15 +358,23 @@ class Actions {
     return rows.map(actionOf).find(({ release }) => release?.sequence === sequence) ?? null;
   }
 
-  /** Adds an action with the id after the highest one. Call only from a task passed to `inTurn`. */
+  /** Adds an action with the id after the highest one. */
   async insert(action: Omit<Action, 'id'>): Promise<Action> {
-    const { last } = await this.store
-      .selectFrom('ddiActions')
-      .select(({ fn }) => fn.max('id').as('last'))
-      .executeTakeFirstOrThrow();
-    const numbered = { ...action, id: Math.max(firstId, Number(last ?? 0) + 1) };
-    await this.store.insertInto('ddiActions').values(rowOf(numbered)).execute();
-    return numbered;
+    for (;;) {
+      const { last } = await this.store
+        .selectFrom('ddiActions')
+        .select(({ fn }) => fn.max('id').as('last'))
+        .executeTakeFirstOrThrow();
+      const numbered = { ...action, id: Math.max(firstId, Number(last ?? 0) + 1) };
+      const added = await this.store
+        .insertInto('ddiActions')
+        .values(rowOf(numbered))
+        .onConflict((conflict) => conflict.column('id').doNothing())
+        .returning('id')
+        .executeTakeFirst();
+      // Otherwise, another device's action has received this id since.
+      if (added) return numbered;
+    }
   }
 
   async save(action: Action): Promise<void> {

@@ -9,6 +9,7 @@ import {
   type Changes,
   type Engine,
   type FollowDevices,
+  type Turn,
   type Turns,
   turnsByName,
 } from './engine.js';
@@ -121,8 +122,11 @@ interface Held {
   around: Held | undefined;
 }
 
-/** Maximum number of tasks on parts at a time, each of which uses two connections. */
+/** Maximum number of tasks on parts of each name at a time, each of which uses two connections. */
 const partsAtOnce = 6;
+
+/** Number of names whose parts are locked at the same time. The limit applies to each, because a task may lock parts of both. */
+const namesOfParts = 2;
 
 /** Statements that take and release advisory locks. */
 interface Locks {
@@ -162,7 +166,12 @@ async function postgresTurns(address: Address): Promise<{
   const { default: pg } = await import('pg');
   // The pool needs one connection for each name in use in this process, and some for parts. The wait for other processes may be long.
   const waits = { lock_timeout: 30_000, statement_timeout: 35_000, query_timeout: 40_000 };
-  const pool = new pg.Pool({ ...address.config, ...waits, max: 16 + partsAtOnce, idleTimeoutMillis: 60_000 });
+  const pool = new pg.Pool({
+    ...address.config,
+    ...waits,
+    max: 16 + namesOfParts * partsAtOnce,
+    idleTimeoutMillis: 60_000,
+  });
   pool.on('error', () => {});
   const held = new AsyncLocalStorage<Held>();
 
@@ -194,7 +203,12 @@ async function postgresTurns(address: Address): Promise<{
   }
 
   const own = turnsByName();
-  const fewParts = atMost(partsAtOnce);
+  const limits = new Map<string, Turn>();
+  const fewParts = (name: string): Turn => {
+    const limit = limits.get(name) ?? atMost(partsAtOnce);
+    limits.set(name, limit);
+    return limit;
+  };
   return {
     turns: {
       of(name) {
@@ -202,7 +216,7 @@ async function postgresTurns(address: Address): Promise<{
         return (task) => own(name).whole(() => locked(locks, task));
       },
       parts: (name) => (keys, task) =>
-        own(name).parts(keys, () => fewParts(() => locked(locksOf(name, keys), task))),
+        own(name).parts(keys, () => fewParts(name)(() => locked(locksOf(name, keys), task))),
       async join(name, transaction) {
         const key = lockKey(`turn ${name}`);
         await sql`SELECT pg_advisory_xact_lock_shared(${lockClass}::int, ${key}::int)`.execute(transaction);
