@@ -309,6 +309,18 @@ export {
 } from './tflite/real-values.js';
 export { sliceAxes } from './tflite/shapes.js';
 export { operatorVersions, writeTflite } from './tflite/write.js';
+export { descriptorOf } from './schemas/protobuf.js';
+export {
+  type CompatibilityLevel,
+  compatibilityLevels,
+  incompatibilities,
+  largestSchema,
+  type ParsedSchema,
+  parseSchema,
+  SchemaError,
+  type SchemaType,
+  schemaTypes,
+} from './schemas/schema.js';
 export {
   isUf2,
   parseUf2,

@@ -41,6 +41,7 @@ import { Configs, Firmware, type ReleaseParts } from './releases/releases.js';
 import { Removal, Stages } from './releases/stages.js';
 import { TrainingRuns } from './releases/training-runs.js';
 import { Roots, type Trust, trustIn } from './releases/trust.js';
+import { Schemas } from './schemas/schemas.js';
 import type { Store } from './store/database.js';
 import { type Engine, openEngine, whenSound } from './store/engine.js';
 import { Damages, type Finding } from './verify/damage.js';
@@ -215,6 +216,7 @@ const stateParts = new PartTable<Ground>()
     ({ store, batches, devices, enrolment, events, now }) =>
       new Enrollments({ store, batches, devices, enrolment, events, now }),
   )
+  .part('schemas', ({ store, events, engine: { turns }, now }) => new Schemas({ store, events, turns, now }))
   .part(
     'births',
     ({ store, devices, trust, events, now }) => new Births({ store, devices, trust, events, now }),

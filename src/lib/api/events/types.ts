@@ -457,6 +457,21 @@ export const eventTypes = {
     'A wave of the rollout opened, settled or was stopped.',
     z.object({ wave: z.int(), state: z.string(), devices: z.int() }),
   ),
+  'schema.configure': kind(
+    'subject',
+    'The compatibility level or the mode of a subject changed; null = the global one applies. The subject * stands for all.',
+    z.object({ level: z.string().nullable(), mode: z.string().nullable() }),
+  ),
+  'schema.register': kind(
+    'subject',
+    'A version of a schema was registered.',
+    z.object({ version: z.int(), id: z.int(), type: z.string() }),
+  ),
+  'schema.remove': kind(
+    'subject',
+    'Versions of a schema were deleted. Unless `permanent`, they can still be read by id.',
+    z.object({ versions: z.array(z.int()), permanent: z.boolean() }),
+  ),
   'session.begin': kind(
     'token id',
     'A browser was logged in to the dashboard with the permissions of the token.',

@@ -5,6 +5,7 @@ import type { TlsOptions } from '../certificates.js';
 import type { Connections } from '../connections.js';
 import { ddiRoutes, refuseOthersInPlain } from '../ddi/routes.js';
 import { Drain } from '../listen.js';
+import { schemaRegistryPath, schemaRegistryRoutes } from '../schemas/routes.js';
 import { traceRequests } from '../traces.js';
 import { guard, limitRates, usualRates } from './auth.js';
 import { describeApi } from './describe.js';
@@ -135,6 +136,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
     ],
   ];
   for (const routes of nouns) await app.register(named(routes.name, routes(parts)), { prefix: '/api/v1' });
+  await app.register(named('schemas', schemaRegistryRoutes(parts)), { prefix: schemaRegistryPath });
   await app.register(named('ddi', ddiRoutes(parts)), { prefix: '/:tenant/controller/v1/:controller' });
   return app;
 }

@@ -9,6 +9,7 @@ import type { Failures } from '../access/secrets.js';
 import { csrfOf, type WebIdentity } from '../access/users.js';
 import { certifiedDevice, type Identity, peerOf, type UserIdentity } from '../broker/identity.js';
 import { whenClosed } from '../listen.js';
+import { schemaRegistryPath } from '../schemas/routes.js';
 import type { ApiParts } from './parts.js';
 
 /** As in the contract; `controllers`: clients of the Direct Device Integration API, which have their own guard. */
@@ -176,8 +177,15 @@ async function identify(
   return (await webIdentityOf(request, parts))?.user ?? null;
 }
 
-/** A request's bearer token; empty = none. */
+/**
+ * A request's bearer token; empty = none. Clients of the schema registry may send it as a password instead (RFC 7617), with any user name.
+ */
 export function tokenOf(request: FastifyRequest): string {
+  if (request.routeOptions.url?.startsWith(`${schemaRegistryPath}/`)) {
+    const [, basic] = /^Basic ([A-Za-z0-9+/]+={0,2})$/i.exec(request.headers.authorization ?? '') ?? [];
+    const [, password] = /^[^:]*:([\x21-\x7e]+)$/.exec(Buffer.from(basic ?? '', 'base64').toString()) ?? [];
+    if (password !== undefined) return password;
+  }
   return /^Bearer ([\x21-\x7e]+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
 }
 

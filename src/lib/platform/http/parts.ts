@@ -50,6 +50,7 @@ import type { Removal, Stages } from '../releases/stages.js';
 import type { TrainingRuns } from '../releases/training-runs.js';
 import type { Roots, Trust } from '../releases/trust.js';
 import type { Replicas } from '../replicas.js';
+import type { Schemas } from '../schemas/schemas.js';
 import type { Store } from '../store/database.js';
 import type { Engine } from '../store/engine.js';
 import type { Damages } from '../verify/damage.js';
@@ -86,6 +87,7 @@ export interface ApiParts {
   devices: Devices;
   engine: Engine;
   enrollments: Enrollments;
+  schemas: Schemas;
   enrolment: Enrolment;
   failures: Failures;
   firmware: Firmware;

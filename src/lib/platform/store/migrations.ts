@@ -403,6 +403,26 @@ const batches = `
 `;
 
 /**
+ * The schema registry. `digest`: SHA-256 of a schema's type, content and references, so the same schema has one id. `deleted`: 1 = only listed
+ * on request. `latest`: highest version that the subject ever had. The subject '' has the global level and mode.
+ */
+const schemaRegistry = `
+  CREATE TABLE schemas (
+    id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, type TEXT NOT NULL, content TEXT NOT NULL, created INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE schemaReferences (
+    schema INTEGER NOT NULL, name TEXT NOT NULL, subject TEXT NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (schema, name)
+  ) STRICT;
+  CREATE INDEX schemaReferencesByTarget ON schemaReferences (subject, version);
+  CREATE TABLE schemaVersions (
+    subject TEXT NOT NULL, version INTEGER NOT NULL, schema INTEGER NOT NULL, deleted INTEGER NOT NULL,
+    created INTEGER NOT NULL, who TEXT NOT NULL, PRIMARY KEY (subject, version)
+  ) STRICT;
+  CREATE INDEX schemaVersionsBySchema ON schemaVersions (schema);
+  CREATE TABLE schemaSubjects (subject TEXT PRIMARY KEY, latest INTEGER NOT NULL, level TEXT, mode TEXT) STRICT;
+`;
+
+/**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
  */
@@ -508,6 +528,7 @@ export const migrations: string[] = [
   rolloutRevisions,
   suggestions,
   batches,
+  schemaRegistry,
 ];
 
 /**

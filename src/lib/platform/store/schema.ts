@@ -95,6 +95,20 @@ export interface Schema {
     publicKey: string | null;
     certificate: string | null;
   };
+  /** Schemas of all subjects. `digest`: SHA-256 of type, content and references. */
+  schemas: { id: number; digest: string; type: string; content: string; created: number };
+  schemaReferences: { schema: number; name: string; subject: string; version: number };
+  /** `schema`: id of the schema. `deleted`: 1 = deleted, but not permanently. */
+  schemaVersions: {
+    subject: string;
+    version: number;
+    schema: number;
+    deleted: number;
+    created: number;
+    who: string;
+  };
+  /** `latest`: highest version so far. Null = the global level or mode, which the subject '' has. */
+  schemaSubjects: { subject: string; latest: number; level: string | null; mode: string | null };
   /** Batches of devices with one key. `tags`, `groups`: JSON, as in `devices`. */
   batches: {
     name: string;

@@ -1,0 +1,520 @@
+import {
+  canonicalJson,
+  Pairs,
+  type ParsedSchema,
+  Problems,
+  parseJson,
+  SchemaError,
+  type SchemaSource,
+  type Steps,
+} from './schema.js';
+
+type Members = Record<string, unknown>;
+
+/** A document, and those that it refers to. */
+interface Document {
+  root: unknown;
+  references: ReadonlyMap<string, Document>;
+}
+
+/** A part of a document. Objects are unique to a document, so they identify a part. */
+interface Part {
+  schema: Members | boolean;
+  document: Document;
+}
+
+interface ObjectPart extends Part {
+  schema: Members;
+}
+
+class JsonSchema implements ParsedSchema {
+  readonly type = 'JSON';
+
+  constructor(
+    readonly text: string,
+    readonly canonical: string,
+    readonly root: Part,
+  ) {}
+
+  problemsReading(writer: ParsedSchema, steps: Steps): string[] {
+    const problems = new Problems();
+    if (writer instanceof JsonSchema) new Comparison(steps).accepts(this.root, writer.root, '', problems);
+    return problems.list;
+  }
+}
+
+/** Returns a parser of JSON Schema: drafts 4 to 7, 2019-09 and 2020-12. */
+export async function jsonSchemaParser(): Promise<(source: SchemaSource) => ParsedSchema> {
+  const [{ Ajv }, { Ajv2019 }, { Ajv2020 }] = await Promise.all([
+    import('ajv'),
+    import('ajv/dist/2019.js'),
+    import('ajv/dist/2020.js'),
+  ]);
+  const options = { strict: false, validateFormats: false, logger: false } as const;
+  return ({ text, references }) => {
+    const value = parseJson(text);
+    const draft = isObject(value) ? String(value['$schema'] ?? '') : '';
+    if (typeof value !== 'boolean' && !isObject(value))
+      throw new SchemaError('expected an object or a boolean');
+    const ajv = draft.includes('2020-12')
+      ? new Ajv2020(options)
+      : draft.includes('2019-09')
+        ? new Ajv2019(options)
+        : new Ajv(options);
+    // Draft 4 differs in `exclusiveMinimum`, which the comparison ignores if it is a boolean.
+    if (isObject(value) && !/draft-0[346]/.test(draft) && !validMeta(ajv, value)) {
+      throw new SchemaError(ajv.errorsText(ajv.errors, { dataVar: 'schema' }).slice(0, 300));
+    }
+    const documents = new Map<string, Document>();
+    for (const { name, text: other } of references) {
+      const root = parseJson(other);
+      const document = { root, references: documents };
+      documents.set(name, document);
+      if (isObject(root) && typeof root['$id'] === 'string') documents.set(root['$id'], document);
+    }
+    const root = { schema: value as Members | boolean, document: { root: value, references: documents } };
+    checkReferences(root);
+    return new JsonSchema(JSON.stringify(value), canonicalJson(value), root);
+  };
+}
+
+function validMeta(ajv: { validateSchema(schema: Members): unknown }, value: Members): boolean {
+  const { $schema, ...rest } = value;
+  const known = typeof $schema === 'string' && /^https?:\/\/json-schema\.org\//.test($schema);
+  return ajv.validateSchema(known ? rest : value) === true;
+}
+
+const isObject = (value: unknown): value is Members =>
+  value !== null && typeof value === 'object' && !Array.isArray(value);
+
+/** Keywords whose values are data, not schemas. */
+const dataKeywords = new Set(['const', 'enum', 'default', 'examples']);
+
+/** Every reference must lead to a schema. @throws SchemaError */
+function checkReferences({ schema, document }: Part): void {
+  const waiting: unknown[] = [schema];
+  for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
+    if (Array.isArray(value)) waiting.push(...(value as unknown[]));
+    if (!isObject(value)) continue;
+    if (typeof value['$ref'] === 'string') target({ schema: value, document });
+    for (const [keyword, member] of Object.entries(value))
+      if (!dataKeywords.has(keyword)) waiting.push(member);
+  }
+}
+
+/** Maximum number of references that lead to one another. */
+const mostHops = 50;
+
+/** The schema that a part's $ref leads to. @throws SchemaError */
+function target(part: Part): Part {
+  let at = part;
+  for (let hops = 0; hops < mostHops; hops++) {
+    const { schema } = at;
+    if (!isObject(schema) || typeof schema['$ref'] !== 'string') return at;
+    at = follow(schema['$ref'], at.document);
+    if (isObject(at.schema) && Object.keys(constraints(at.schema)).length > 1) return at;
+  }
+  throw new SchemaError(`$ref: ${String((part.schema as Members)['$ref']).slice(0, 80)} leads to itself`);
+}
+
+function follow(reference: string, document: Document): Part {
+  const [base = '', fragment = ''] = reference.split('#', 2);
+  const own = isObject(document.root) && document.root['$id'] === base;
+  const found = base === '' || own ? document : document.references.get(base);
+  if (!found) throw new SchemaError(`$ref: unknown schema ${reference.slice(0, 80)}`);
+  const schema =
+    fragment === '' || fragment.startsWith('/')
+      ? pointed(found.root, fragment)
+      : anchored(found.root, fragment);
+  if (isObject(schema) || typeof schema === 'boolean') return { schema, document: found };
+  throw new SchemaError(`$ref: ${reference.slice(0, 80)} leads to no schema`);
+}
+
+function pointed(root: unknown, pointer: string): unknown {
+  let at = root;
+  for (const part of pointer.split('/').slice(1)) {
+    const name = safeDecode(part).replace(/~1/g, '/').replace(/~0/g, '~');
+    if ((!isObject(at) && !Array.isArray(at)) || !Object.hasOwn(at, name)) return undefined;
+    at = (at as Members)[name];
+  }
+  return at;
+}
+
+function safeDecode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function anchored(root: unknown, anchor: string): unknown {
+  const waiting: unknown[] = [root];
+  for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
+    if (Array.isArray(value)) waiting.push(...(value as unknown[]));
+    if (!isObject(value)) continue;
+    if (value['$anchor'] === anchor || value['$id'] === `#${anchor}`) return value;
+    waiting.push(...Object.values(value));
+  }
+  return undefined;
+}
+
+/** Keywords that are compared by what they accept. All keywords that are in neither list do not restrict values. */
+const compared = new Set([
+  ...['type', 'enum', 'const', 'minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'],
+  ...['minLength', 'maxLength', 'pattern', 'minItems', 'maxItems', 'uniqueItems', 'items', 'prefixItems'],
+  ...['additionalItems', 'properties', 'required', 'additionalProperties', 'minProperties', 'maxProperties'],
+  ...['allOf', 'anyOf', 'oneOf', '$ref', 'patternProperties'],
+]);
+
+/** Other keywords that restrict values must be equal in both schemas. `then` and `else` belong to `if`. */
+const exact = new Set([
+  ...['not', 'if', 'then', 'else', 'contains', 'minContains', 'maxContains', 'propertyNames', 'dependencies'],
+  ...['dependentRequired', 'dependentSchemas', 'unevaluatedProperties', 'unevaluatedItems', '$dynamicRef'],
+]);
+
+function constraints(schema: Members): Members {
+  return Object.fromEntries(
+    Object.entries(schema).filter(([keyword]) => compared.has(keyword) || exact.has(keyword)),
+  );
+}
+
+const allTypes = ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'];
+
+/** Whether one schema accepts every value of another. What cannot be decided counts as not accepted. */
+class Comparison {
+  private readonly pairs: Pairs<Members>;
+
+  constructor(private readonly steps: Steps) {
+    this.pairs = new Pairs(steps);
+  }
+
+  accepts(reader: Part, writer: Part, path: string, problems: Problems): boolean {
+    this.steps.take();
+    const [own, other] = [reader.schema, writer.schema];
+    if (own === true || other === false || (isObject(own) && Object.keys(constraints(own)).length === 0))
+      return true;
+    if (own === false) {
+      problems.add('NOT_ALLOWED', path, 'the reader allows no value');
+      return false;
+    }
+    const written = other === true ? anything : other;
+    return this.pairs.compare(own, written, () =>
+      this.compare({ ...reader, schema: own }, { ...writer, schema: written }, path, problems),
+    );
+  }
+
+  private compare(reader: ObjectPart, writer: ObjectPart, path: string, problems: Problems): boolean {
+    const { allOf, anyOf, oneOf, $ref, ...rest } = reader.schema;
+    const parts = [
+      ...(typeof $ref === 'string' ? [target({ ...reader, schema: { $ref } })] : []),
+      ...listOf(allOf).map((schema) => ({ ...reader, schema })),
+    ];
+    if (parts.length > 0 && !every(parts, (part) => this.accepts(part, writer, path, problems))) return false;
+    const plain = this.flat(writer);
+    const choice = plain.schema['anyOf'] ?? plain.schema['oneOf'];
+    if (Array.isArray(choice)) {
+      const { anyOf: _any, oneOf: _one, ...base } = plain.schema;
+      // The branches are narrower than the rest of the writer's schema, so either may suffice.
+      if (
+        this.compare(
+          { ...reader, schema: this.without(reader.schema) },
+          { ...plain, schema: base },
+          path,
+          new Problems(),
+        )
+      )
+        return true;
+      return every(listOf(choice), (schema, i) => {
+        const branch = this.flat({ ...plain, schema: { allOf: [base, schema] } });
+        return this.compare(
+          { ...reader, schema: this.without(reader.schema) },
+          branch,
+          `${path}/${i}`,
+          problems,
+        );
+      });
+    }
+    for (const choices of [anyOf, oneOf]) {
+      const branches = listOf(choices).map((schema) => ({ ...reader, schema }));
+      if (branches.length === 0) continue;
+      if (branches.some((branch) => this.accepts(branch, plain, path, new Problems()))) continue;
+      problems.add('UNION_NARROWED', path, 'no branch of the reader accepts all values of the writer');
+      return false;
+    }
+    return this.plainly({ ...reader, schema: rest }, plain, path, problems);
+  }
+
+  /** Keywords of a reader's schema that have not been compared yet. */
+  private without({ allOf: _all, $ref: _ref, ...rest }: Members): Members {
+    return rest;
+  }
+
+  /** The writer's schema without $ref and allOf. Keywords that cannot be combined are left out, which makes it wider. */
+  private flat(writer: ObjectPart): ObjectPart {
+    this.steps.take();
+    const { allOf, $ref, ...rest } = writer.schema;
+    const others: Part[] = listOf(allOf).map((schema) => ({ ...writer, schema }));
+    if (typeof $ref === 'string') others.push(target({ ...writer, schema: { $ref } }));
+    if (others.length === 0) return writer;
+    let { document } = writer;
+    let merged = rest;
+    for (const other of others) {
+      if (!isObject(other.schema)) continue;
+      const flat = this.flat({ ...other, schema: other.schema });
+      // References inside of a part of another document are resolved there.
+      if (Object.keys(constraints(merged)).length === 0) document = flat.document;
+      else if (flat.document !== document) continue;
+      merged = merge(constraints(merged), constraints(flat.schema));
+    }
+    return { schema: merged, document };
+  }
+
+  private plainly(reader: ObjectPart, writer: ObjectPart, path: string, problems: Problems): boolean {
+    const [own, other] = [reader.schema, writer.schema];
+    const fail = (code: string, reason: string) => problems.add(code, path, reason);
+    let ok = true;
+    for (const keyword of exact) {
+      if (own[keyword] === undefined || same(own[keyword], other[keyword])) continue;
+      fail('KEYWORD_CHANGED', `${keyword} differs`);
+      ok = false;
+    }
+    const types = typesOf(other);
+    const accepted = typeof own['type'] === 'undefined' ? allTypes : typesOf({ type: own['type'] });
+    const refused = types.filter((type) => !accepted.includes(type));
+    if (refused.length > 0) {
+      fail('TYPE_NARROWED', `the reader does not accept ${refused.join(', ')}`);
+      return false;
+    }
+    ok = this.values(own, other, fail) && ok;
+    if (types.includes('number') || types.includes('integer')) ok = numbers(own, other, types, fail) && ok;
+    if (types.includes('string')) ok = strings(own, other, fail) && ok;
+    if (types.includes('array')) ok = this.arrays(reader, writer, path, problems) && ok;
+    if (types.includes('object')) ok = this.objects(reader, writer, path, problems) && ok;
+    return ok;
+  }
+
+  private values(own: Members, other: Members, fail: Fail): boolean {
+    const allowed = valuesOf(own);
+    if (allowed === null) return true;
+    const written = valuesOf(other);
+    const texts = new Set(allowed.map(canonicalJson));
+    if (written?.every((value) => texts.has(canonicalJson(value)))) return true;
+    fail('ENUM_NARROWED', 'the reader lists fewer values than the writer');
+    return false;
+  }
+
+  private arrays(reader: ObjectPart, writer: ObjectPart, path: string, problems: Problems) {
+    const [own, other] = [reader.schema, writer.schema];
+    const fail: Fail = (code, reason) => problems.add(code, path, reason);
+    let ok = bounds(own, other, 'minItems', 'maxItems', fail);
+    if (own['uniqueItems'] === true && other['uniqueItems'] !== true) {
+      fail('UNIQUE_ITEMS_ADDED', 'the reader requires unique items');
+      ok = false;
+    }
+    const [ownItems, otherItems] = [itemsOf(own), itemsOf(other)];
+    const longest = Math.max(ownItems.first.length, otherItems.first.length);
+    for (let i = 0; i <= longest; i++) {
+      const part = { ...reader, schema: ownItems.first[i] ?? ownItems.rest };
+      const written = { ...writer, schema: otherItems.first[i] ?? otherItems.rest };
+      ok = this.accepts(part, written, `${path}/items`, problems) && ok;
+    }
+    return ok;
+  }
+
+  private objects(reader: ObjectPart, writer: ObjectPart, path: string, problems: Problems) {
+    const [own, other] = [reader.schema, writer.schema];
+    const fail: Fail = (code, reason) => problems.add(code, path, reason);
+    let ok = bounds(own, other, 'minProperties', 'maxProperties', fail);
+    const given = new Set(listOf(other['required']));
+    for (const name of listOf(own['required'])) {
+      if (given.has(name)) continue;
+      fail('REQUIRED_PROPERTY_ADDED', `the reader requires ${String(name)}`);
+      ok = false;
+    }
+    const [ownProperties, otherProperties] = [propertiesOf(own), propertiesOf(other)];
+    const [ownRest, otherRest] = [
+      schemaOf(own['additionalProperties']),
+      schemaOf(other['additionalProperties']),
+    ];
+    for (const name of new Set([...Object.keys(ownProperties), ...Object.keys(otherProperties)])) {
+      const isOwn = Object.hasOwn(ownProperties, name);
+      const isOther = Object.hasOwn(otherProperties, name);
+      const part = { ...reader, schema: isOwn ? schemaOf(ownProperties[name]) : ownRest };
+      const written = { ...writer, schema: isOther ? schemaOf(otherProperties[name]) : otherRest };
+      const place = `${path}/${name}`;
+      if (isOwn && isOther) ok = this.accepts(part, written, place, problems) && ok;
+      else if (!this.accepts(part, written, place, new Problems())) {
+        if (isOwn)
+          problems.add(
+            'PROPERTY_ADDED_TO_OPEN_CONTENT_MODEL',
+            place,
+            `the writer allows any value of ${name}, which the reader restricts`,
+          );
+        else
+          problems.add(
+            'PROPERTY_REMOVED_FROM_CLOSED_CONTENT_MODEL',
+            place,
+            `the reader does not allow ${name}`,
+          );
+        ok = false;
+      }
+    }
+    const patterns = propertiesOf({ properties: own['patternProperties'] });
+    const written = propertiesOf({ properties: other['patternProperties'] });
+    for (const [pattern, schema] of Object.entries(patterns)) {
+      const part = { ...reader, schema: schemaOf(schema) };
+      if (Object.hasOwn(written, pattern)) {
+        ok =
+          this.accepts(
+            part,
+            { ...writer, schema: schemaOf(written[pattern]) },
+            `${path}/${pattern}`,
+            problems,
+          ) && ok;
+      } else if (!this.accepts(part, { ...writer, schema: true }, `${path}/${pattern}`, problems)) ok = false;
+    }
+    for (const [pattern, schema] of Object.entries(written)) {
+      if (Object.hasOwn(patterns, pattern)) continue;
+      const place = `${path}/${pattern}`;
+      ok =
+        this.accepts(
+          { ...reader, schema: ownRest },
+          { ...writer, schema: schemaOf(schema) },
+          place,
+          problems,
+        ) && ok;
+    }
+    if (
+      !this.accepts({ ...reader, schema: ownRest }, { ...writer, schema: otherRest }, path, new Problems())
+    ) {
+      fail('ADDITIONAL_PROPERTIES_NARROWED', 'the reader allows fewer additional properties');
+      ok = false;
+    }
+    return ok;
+  }
+}
+
+type Fail = (code: string, reason: string) => void;
+
+/** The schema of any value, as an object that identifies it. */
+const anything: Members = {};
+
+const same = (one: unknown, other: unknown) =>
+  other !== undefined && canonicalJson(one) === canonicalJson(other);
+const listOf = (value: unknown) => (Array.isArray(value) ? (value as (Members | boolean)[]) : []);
+const schemaOf = (value: unknown): Members | boolean =>
+  isObject(value) || typeof value === 'boolean' ? value : true;
+const propertiesOf = ({ properties }: Members): Members => (isObject(properties) ? properties : {});
+
+/** Same as `Array.every`, but all items are visited. */
+function every<T>(items: readonly T[], test: (item: T, index: number) => boolean): boolean {
+  return items.map(test).every(Boolean);
+}
+
+function valuesOf(schema: Members): unknown[] | null {
+  if ('const' in schema) return [schema['const']];
+  return Array.isArray(schema['enum']) ? (schema['enum'] as unknown[]) : null;
+}
+
+/** Types of the values of a schema. A number includes integers. */
+function typesOf(schema: Members): string[] {
+  const { type } = schema;
+  const values = valuesOf(schema);
+  const named = type === undefined ? null : new Set([type].flat().map(String));
+  if (named?.has('number')) named.add('integer');
+  const found = values && new Set(values.map(typeOf));
+  return allTypes.filter((each) => (named?.has(each) ?? true) && (found?.has(each) ?? true));
+}
+
+function typeOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'array';
+  return Number.isInteger(value) ? 'integer' : typeof value;
+}
+
+const numberIn = (value: unknown) => (typeof value === 'number' ? value : undefined);
+
+function bounds(own: Members, other: Members, least: string, most: string, fail: Fail): boolean {
+  const [low, high] = [numberIn(own[least]), numberIn(own[most])];
+  const [otherLow, otherHigh] = [numberIn(other[least]), numberIn(other[most])];
+  const isLow = low === undefined || low <= 0 || (otherLow !== undefined && otherLow >= low);
+  const isHigh = high === undefined || (otherHigh !== undefined && otherHigh <= high);
+  if (!isLow) fail('BOUND_NARROWED', `${least} is ${low}, and ${otherLow ?? 'absent'} in the writer`);
+  if (!isHigh) fail('BOUND_NARROWED', `${most} is ${high}, and ${otherHigh ?? 'absent'} in the writer`);
+  return isLow && isHigh;
+}
+
+function numbers(own: Members, other: Members, types: readonly string[], fail: Fail): boolean {
+  let ok = true;
+  const values = valuesOf(other)?.filter((value) => typeof value === 'number');
+  for (const [sign, inclusive, exclusive] of [
+    [1, 'minimum', 'exclusiveMinimum'],
+    [-1, 'maximum', 'exclusiveMaximum'],
+  ] as const) {
+    const [closed, open] = [numberIn(own[inclusive]), numberIn(own[exclusive])];
+    const [otherClosed, otherOpen] = [numberIn(other[inclusive]), numberIn(other[exclusive])];
+    const within = (bound: number, isOpen: boolean) => {
+      const reached = (value: number | undefined, excludes: boolean) =>
+        value !== undefined &&
+        (isOpen && !excludes ? sign * value > sign * bound : sign * value >= sign * bound);
+      return values
+        ? values.every((value) => reached(value, false))
+        : reached(otherClosed, false) || reached(otherOpen, true);
+    };
+    if ((closed === undefined || within(closed, false)) && (open === undefined || within(open, true)))
+      continue;
+    fail('BOUND_NARROWED', `${closed === undefined ? exclusive : inclusive} is stricter in the reader`);
+    ok = false;
+  }
+  const step = numberIn(own['multipleOf']);
+  if (step === undefined) return ok;
+  const otherStep = numberIn(other['multipleOf']) ?? (types.includes('number') ? undefined : 1);
+  if (otherStep !== undefined && Number.isInteger(otherStep / step)) return ok;
+  fail('MULTIPLE_OF_NARROWED', `the reader requires multiples of ${step}`);
+  return false;
+}
+
+function strings(own: Members, other: Members, fail: Fail): boolean {
+  let ok = bounds(own, other, 'minLength', 'maxLength', fail);
+  if (own['pattern'] !== undefined && own['pattern'] !== other['pattern']) {
+    fail('PATTERN_CHANGED', 'the reader has another pattern');
+    ok = false;
+  }
+  return ok;
+}
+
+/** Schemas of the first items, and of the rest. */
+function itemsOf(schema: Members): { first: (Members | boolean)[]; rest: Members | boolean } {
+  if (Array.isArray(schema['prefixItems']))
+    return { first: listOf(schema['prefixItems']), rest: schemaOf(schema['items']) };
+  if (Array.isArray(schema['items']))
+    return { first: listOf(schema['items']), rest: schemaOf(schema['additionalItems']) };
+  return { first: [], rest: schemaOf(schema['items']) };
+}
+
+/** Keywords of two schemas that both apply. */
+function merge(one: Members, other: Members): Members {
+  const merged: Members = { ...one };
+  for (const [keyword, value] of Object.entries(other)) {
+    const before = merged[keyword];
+    if (before === undefined) merged[keyword] = value;
+    else if (keyword === 'required') merged[keyword] = [...new Set([...listOf(before), ...listOf(value)])];
+    else if (keyword === 'properties')
+      merged[keyword] = mergedProperties(before as Members, value as Members);
+    else if (keyword === 'type') {
+      const both = typesOf({ type: before }).filter((type) => typesOf({ type: value }).includes(type));
+      merged[keyword] = both;
+    } else if (keyword === 'additionalProperties' && value === false) merged[keyword] = false;
+    else if (/^(?:exclusiveM|m)in/.test(keyword)) merged[keyword] = Math.max(Number(before), Number(value));
+    else if (/^(?:exclusiveM|m)ax/.test(keyword)) merged[keyword] = Math.min(Number(before), Number(value));
+  }
+  return merged;
+}
+
+function mergedProperties(one: Members, other: Members): Members {
+  const merged = { ...one };
+  for (const [name, schema] of Object.entries(other))
+    merged[name] = Object.hasOwn(merged, name) ? { allOf: [merged[name], schema] } : schema;
+  return merged;
+}
