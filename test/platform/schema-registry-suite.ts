@@ -50,7 +50,11 @@ export function schemaRegistrySuite(start: () => Promise<RegistryPlatform>): voi
   describe('subjects, versions and ids', () => {
     it('gives the same schema one id in all subjects, whatever its layout, and numbers versions per subject', async () => {
       const first = await call('POST', '/subjects/a-value/versions', record(t));
-      expect(first).toMatchObject({ status: 200, body: { id: 1 }, type: expect.stringContaining('schemaregistry') });
+      expect(first).toMatchObject({
+        status: 200,
+        body: { id: 1 },
+        type: expect.stringContaining('schemaregistry'),
+      });
       const spaced = { schema: JSON.stringify(JSON.parse(record(t).schema), null, 2) };
       expect((await call('POST', '/subjects/b-value/versions', spaced)).body).toEqual({ id: 1 });
       expect((await call('POST', '/subjects/a-value/versions', record(t, u))).body).toEqual({ id: 2 });
@@ -60,7 +64,10 @@ export function schemaRegistrySuite(start: () => Promise<RegistryPlatform>): voi
         { subject: 'a-value', version: 1 },
         { subject: 'b-value', version: 1 },
       ]);
-      expect((await call('POST', '/subjects/a-value', record(t, u))).body).toMatchObject({ version: 2, id: 2 });
+      expect((await call('POST', '/subjects/a-value', record(t, u))).body).toMatchObject({
+        version: 2,
+        id: 2,
+      });
       expect((await call('GET', '/subjects/a-value/versions/latest')).body).toMatchObject({ version: 2 });
     });
 
@@ -92,7 +99,11 @@ export function schemaRegistrySuite(start: () => Promise<RegistryPlatform>): voi
       await call('POST', '/subjects/unit/versions', { schemaType: 'PROTOBUF', schema: proto });
       const references = [{ name: 'unit.proto', subject: 'unit', version: 1 }];
       const schema = 'syntax = "proto3"; import "unit.proto"; message Value { Unit unit = 1; }';
-      const made = await call('POST', '/subjects/value/versions', { schemaType: 'PROTOBUF', schema, references });
+      const made = await call('POST', '/subjects/value/versions', {
+        schemaType: 'PROTOBUF',
+        schema,
+        references,
+      });
       expect(made.status).toBe(200);
       const { id } = made.body as { id: number };
       expect((await call('GET', '/subjects/unit/versions/1/referencedby')).body).toEqual([id]);
@@ -160,7 +171,10 @@ export function schemaRegistrySuite(start: () => Promise<RegistryPlatform>): voi
       const started = performance.now();
       const first = await call('POST', `/subjects/${subject}/versions`, { schemaType, schema });
       // Schemas that are valid are compared with a variant of themselves.
-      const other = { schemaType, schema: schema.replace('"string"', '"integer"').replace('"R3999"', '"R4000"') };
+      const other = {
+        schemaType,
+        schema: schema.replace('"string"', '"integer"').replace('"R3999"', '"R4000"'),
+      };
       const second = await call('POST', `/subjects/${subject}/versions`, other);
       expect(performance.now() - started).toBeLessThan(4000);
       for (const answer of [first, second])

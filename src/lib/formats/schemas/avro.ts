@@ -71,14 +71,14 @@ class Parser {
     if (Array.isArray(value)) return this.union(value, namespace, path);
     if (value === null || typeof value !== 'object') throw at(path, 'expected a type');
     const schema = value as Members;
-    switch (schema['type']) {
+    switch (schema.type) {
       case 'record':
       case 'error':
         return this.record(schema, namespace, path);
       case 'enum':
         return this.enumeration(schema, namespace, path);
       case 'fixed': {
-        const size = schema['size'];
+        const size = schema.size;
         if (!Number.isSafeInteger(size) || (size as number) < 0) throw at(path, 'size: expected an integer');
         const fixed: FixedType = {
           ...this.nameOf(schema, namespace, path),
@@ -89,12 +89,12 @@ class Parser {
         return fixed;
       }
       case 'array':
-        return { kind: 'array', items: this.type(schema['items'], namespace, `${path}/items`) };
+        return { kind: 'array', items: this.type(schema.items, namespace, `${path}/items`) };
       case 'map':
-        return { kind: 'map', values: this.type(schema['values'], namespace, `${path}/values`) };
+        return { kind: 'map', values: this.type(schema.values, namespace, `${path}/values`) };
       default:
         // {"type": "long", "logicalType": …}, or a nested type.
-        return this.type(schema['type'], namespace, `${path}/type`);
+        return this.type(schema.type, namespace, `${path}/type`);
     }
   }
 
@@ -127,35 +127,35 @@ class Parser {
     const { name, aliases } = this.nameOf(schema, namespace, path);
     const record: RecordType = { kind: 'record', name, aliases, fields: [] };
     this.define(record, path);
-    const fields = schema['fields'];
+    const fields = schema.fields;
     if (!Array.isArray(fields)) throw at(path, 'fields: expected a list');
     const inner = name.includes('.') ? name.slice(0, name.lastIndexOf('.')) : '';
     const seen = new Set<string>();
     for (const field of fields as unknown[]) {
       const members = (field ?? {}) as Members;
-      const own = members['name'];
+      const own = members.name;
       if (typeof own !== 'string' || !nameForm.test(own)) throw at(path, `invalid field name ${show(own)}`);
       if (seen.has(own)) throw at(path, `the field ${own} exists twice`);
       seen.add(own);
       const place = `${path}/${own}`;
-      const type = this.type(members['type'], inner, place);
+      const type = this.type(members.type, inner, place);
       const hasDefault = 'default' in members;
-      if (hasDefault) this.defaults.push({ type, value: members['default'], path: place });
-      record.fields.push({ name: own, aliases: texts(members['aliases'], place), type, hasDefault });
+      if (hasDefault) this.defaults.push({ type, value: members.default, path: place });
+      record.fields.push({ name: own, aliases: texts(members.aliases, place), type, hasDefault });
     }
     return record;
   }
 
   private enumeration(schema: Members, namespace: string, path: string): Type {
     const named = this.nameOf(schema, namespace, path);
-    const symbols = texts(schema['symbols'], `${path}/symbols`);
+    const symbols = texts(schema.symbols, `${path}/symbols`);
     const unique = new Set(symbols);
-    if (!Array.isArray(schema['symbols']) || unique.size !== symbols.length)
+    if (!Array.isArray(schema.symbols) || unique.size !== symbols.length)
       throw at(path, 'symbols: expected a list of different names');
     const wrong = symbols.find((symbol) => !nameForm.test(symbol));
     if (wrong !== undefined) throw at(path, `invalid symbol ${show(wrong)}`);
     const hasDefault = 'default' in schema;
-    if (hasDefault && !unique.has(schema['default'] as string))
+    if (hasDefault && !unique.has(schema.default as string))
       throw at(path, 'the default is not one of the symbols');
     const type: EnumType = { ...named, kind: 'enum', symbols: unique, hasDefault };
     this.define(type, path);

@@ -53,7 +53,7 @@ export async function jsonSchemaParser(): Promise<(source: SchemaSource) => Pars
   const options = { strict: false, validateFormats: false, logger: false } as const;
   return ({ text, references }) => {
     const value = parseJson(text);
-    const draft = isObject(value) ? String(value['$schema'] ?? '') : '';
+    const draft = isObject(value) ? String(value.$schema ?? '') : '';
     if (typeof value !== 'boolean' && !isObject(value))
       throw new SchemaError('expected an object or a boolean');
     const ajv = draft.includes('2020-12')
@@ -70,7 +70,7 @@ export async function jsonSchemaParser(): Promise<(source: SchemaSource) => Pars
       const root = parseJson(other);
       const document = { root, references: documents };
       documents.set(name, document);
-      if (isObject(root) && typeof root['$id'] === 'string') documents.set(root['$id'], document);
+      if (isObject(root) && typeof root.$id === 'string') documents.set(root.$id, document);
     }
     const root = { schema: value as Members | boolean, document: { root: value, references: documents } };
     checkReferences(root);
@@ -96,7 +96,7 @@ function checkReferences({ schema, document }: Part): void {
   for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
     if (Array.isArray(value)) waiting.push(...(value as unknown[]));
     if (!isObject(value)) continue;
-    if (typeof value['$ref'] === 'string') target({ schema: value, document });
+    if (typeof value.$ref === 'string') target({ schema: value, document });
     for (const [keyword, member] of Object.entries(value))
       if (!dataKeywords.has(keyword)) waiting.push(member);
   }
@@ -110,16 +110,16 @@ function target(part: Part): Part {
   let at = part;
   for (let hops = 0; hops < mostHops; hops++) {
     const { schema } = at;
-    if (!isObject(schema) || typeof schema['$ref'] !== 'string') return at;
-    at = follow(schema['$ref'], at.document);
+    if (!isObject(schema) || typeof schema.$ref !== 'string') return at;
+    at = follow(schema.$ref, at.document);
     if (isObject(at.schema) && Object.keys(constraints(at.schema)).length > 1) return at;
   }
-  throw new SchemaError(`$ref: ${String((part.schema as Members)['$ref']).slice(0, 80)} leads to itself`);
+  throw new SchemaError(`$ref: ${String((part.schema as Members).$ref).slice(0, 80)} leads to itself`);
 }
 
 function follow(reference: string, document: Document): Part {
   const [base = '', fragment = ''] = reference.split('#', 2);
-  const own = isObject(document.root) && document.root['$id'] === base;
+  const own = isObject(document.root) && document.root.$id === base;
   const found = base === '' || own ? document : document.references.get(base);
   if (!found) throw new SchemaError(`$ref: unknown schema ${reference.slice(0, 80)}`);
   const schema =
@@ -153,7 +153,7 @@ function anchored(root: unknown, anchor: string): unknown {
   for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
     if (Array.isArray(value)) waiting.push(...(value as unknown[]));
     if (!isObject(value)) continue;
-    if (value['$anchor'] === anchor || value['$id'] === `#${anchor}`) return value;
+    if (value.$anchor === anchor || value.$id === `#${anchor}`) return value;
     waiting.push(...Object.values(value));
   }
   return undefined;
@@ -212,7 +212,7 @@ class Comparison {
     ];
     if (parts.length > 0 && !every(parts, (part) => this.accepts(part, writer, path, problems))) return false;
     const plain = this.flat(writer);
-    const choice = plain.schema['anyOf'] ?? plain.schema['oneOf'];
+    const choice = plain.schema.anyOf ?? plain.schema.oneOf;
     if (Array.isArray(choice)) {
       const { anyOf: _any, oneOf: _one, ...base } = plain.schema;
       // The branches are narrower than the rest of the writer's schema, so either may suffice.
@@ -280,7 +280,7 @@ class Comparison {
       ok = false;
     }
     const types = typesOf(other);
-    const accepted = typeof own['type'] === 'undefined' ? allTypes : typesOf({ type: own['type'] });
+    const accepted = typeof own.type === 'undefined' ? allTypes : typesOf({ type: own.type });
     const refused = types.filter((type) => !accepted.includes(type));
     if (refused.length > 0) {
       fail('TYPE_NARROWED', `the reader does not accept ${refused.join(', ')}`);
@@ -308,7 +308,7 @@ class Comparison {
     const [own, other] = [reader.schema, writer.schema];
     const fail: Fail = (code, reason) => problems.add(code, path, reason);
     let ok = bounds(own, other, 'minItems', 'maxItems', fail);
-    if (own['uniqueItems'] === true && other['uniqueItems'] !== true) {
+    if (own.uniqueItems === true && other.uniqueItems !== true) {
       fail('UNIQUE_ITEMS_ADDED', 'the reader requires unique items');
       ok = false;
     }
@@ -326,17 +326,14 @@ class Comparison {
     const [own, other] = [reader.schema, writer.schema];
     const fail: Fail = (code, reason) => problems.add(code, path, reason);
     let ok = bounds(own, other, 'minProperties', 'maxProperties', fail);
-    const given = new Set(listOf(other['required']));
-    for (const name of listOf(own['required'])) {
+    const given = new Set(listOf(other.required));
+    for (const name of listOf(own.required)) {
       if (given.has(name)) continue;
       fail('REQUIRED_PROPERTY_ADDED', `the reader requires ${String(name)}`);
       ok = false;
     }
     const [ownProperties, otherProperties] = [propertiesOf(own), propertiesOf(other)];
-    const [ownRest, otherRest] = [
-      schemaOf(own['additionalProperties']),
-      schemaOf(other['additionalProperties']),
-    ];
+    const [ownRest, otherRest] = [schemaOf(own.additionalProperties), schemaOf(other.additionalProperties)];
     for (const name of new Set([...Object.keys(ownProperties), ...Object.keys(otherProperties)])) {
       const isOwn = Object.hasOwn(ownProperties, name);
       const isOther = Object.hasOwn(otherProperties, name);
@@ -360,8 +357,8 @@ class Comparison {
         ok = false;
       }
     }
-    const patterns = propertiesOf({ properties: own['patternProperties'] });
-    const written = propertiesOf({ properties: other['patternProperties'] });
+    const patterns = propertiesOf({ properties: own.patternProperties });
+    const written = propertiesOf({ properties: other.patternProperties });
     for (const [pattern, schema] of Object.entries(patterns)) {
       const part = { ...reader, schema: schemaOf(schema) };
       if (Object.hasOwn(written, pattern)) {
@@ -413,8 +410,8 @@ function every<T>(items: readonly T[], test: (item: T, index: number) => boolean
 }
 
 function valuesOf(schema: Members): unknown[] | null {
-  if ('const' in schema) return [schema['const']];
-  return Array.isArray(schema['enum']) ? (schema['enum'] as unknown[]) : null;
+  if ('const' in schema) return [schema.const];
+  return Array.isArray(schema.enum) ? (schema.enum as unknown[]) : null;
 }
 
 /** Types of the values of a schema. A number includes integers. */
@@ -467,9 +464,9 @@ function numbers(own: Members, other: Members, types: readonly string[], fail: F
     fail('BOUND_NARROWED', `${closed === undefined ? exclusive : inclusive} is stricter in the reader`);
     ok = false;
   }
-  const step = numberIn(own['multipleOf']);
+  const step = numberIn(own.multipleOf);
   if (step === undefined) return ok;
-  const otherStep = numberIn(other['multipleOf']) ?? (types.includes('number') ? undefined : 1);
+  const otherStep = numberIn(other.multipleOf) ?? (types.includes('number') ? undefined : 1);
   if (otherStep !== undefined && Number.isInteger(otherStep / step)) return ok;
   fail('MULTIPLE_OF_NARROWED', `the reader requires multiples of ${step}`);
   return false;
@@ -477,7 +474,7 @@ function numbers(own: Members, other: Members, types: readonly string[], fail: F
 
 function strings(own: Members, other: Members, fail: Fail): boolean {
   let ok = bounds(own, other, 'minLength', 'maxLength', fail);
-  if (own['pattern'] !== undefined && own['pattern'] !== other['pattern']) {
+  if (own.pattern !== undefined && own.pattern !== other.pattern) {
     fail('PATTERN_CHANGED', 'the reader has another pattern');
     ok = false;
   }
@@ -486,11 +483,11 @@ function strings(own: Members, other: Members, fail: Fail): boolean {
 
 /** Schemas of the first items, and of the rest. */
 function itemsOf(schema: Members): { first: (Members | boolean)[]; rest: Members | boolean } {
-  if (Array.isArray(schema['prefixItems']))
-    return { first: listOf(schema['prefixItems']), rest: schemaOf(schema['items']) };
-  if (Array.isArray(schema['items']))
-    return { first: listOf(schema['items']), rest: schemaOf(schema['additionalItems']) };
-  return { first: [], rest: schemaOf(schema['items']) };
+  if (Array.isArray(schema.prefixItems))
+    return { first: listOf(schema.prefixItems), rest: schemaOf(schema.items) };
+  if (Array.isArray(schema.items))
+    return { first: listOf(schema.items), rest: schemaOf(schema.additionalItems) };
+  return { first: [], rest: schemaOf(schema.items) };
 }
 
 /** Keywords of two schemas that both apply. */

@@ -170,15 +170,15 @@ function describeMessage(library: typeof protobuf, type: protobuf.Type): Message
     if (isMap) nestedType.push(mapEntry(library, each));
     const [name, typeName] = typeOf(library, each);
     const { options } = each;
-    const packed: unknown = options?.['packed'];
-    const deprecated: unknown = options?.['deprecated'];
+    const packed: unknown = options?.packed;
+    const deprecated: unknown = options?.deprecated;
     return {
       ...{ name: each.name, number: each.id, type: isMap ? 'message' : name },
       label: each.required ? 'required' : each.repeated || isMap ? 'repeated' : 'optional',
       typeName: isMap ? `${type.fullName}.${entryName(each.name)}` : typeName,
       oneofIndex: each.partOf ? all.indexOf(each.partOf) : undefined,
       proto3Optional: each.partOf && isSynthetic(each.partOf) ? true : undefined,
-      defaultValue: options?.['default'] === undefined ? undefined : String(options['default']),
+      defaultValue: options?.default === undefined ? undefined : String(options.default),
       options: {
         packed: typeof packed === 'boolean' ? packed : undefined,
         deprecated: deprecated === true ? true : undefined,
@@ -228,7 +228,7 @@ function mapEntry(library: typeof protobuf, field: protobuf.MapField): MessagePr
 }
 
 function describeEnum(type: protobuf.Enum): EnumProto {
-  const alias = type.options?.['allow_alias'] === true;
+  const alias = type.options?.allow_alias === true;
   return {
     name: type.name,
     value: Object.entries(type.values).map(([name, number]) => ({ name, number })),

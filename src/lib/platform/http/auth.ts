@@ -9,7 +9,7 @@ import type { Failures } from '../access/secrets.js';
 import { csrfOf, type WebIdentity } from '../access/users.js';
 import { certifiedDevice, type Identity, peerOf, type UserIdentity } from '../broker/identity.js';
 import { whenClosed } from '../listen.js';
-import { schemaRegistryPath } from '../schemas/routes.js';
+import { schemaRegistryPath } from '../schemas/schemas.js';
 import type { ApiParts } from './parts.js';
 
 /** As in the contract; `controllers`: clients of the Direct Device Integration API, which have their own guard. */

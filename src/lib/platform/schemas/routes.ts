@@ -16,9 +16,6 @@ import type { ApiParts } from '../http/parts.js';
 import { bodyIsComing } from '../listen.js';
 import { type Deleted, type RegisteredSchema, RegistryError, type SchemaBody } from './schemas.js';
 
-/** Path of the registry. Clients use the platform's URL with this path as `schema.registry.url`. */
-export const schemaRegistryPath = '/schema-registry';
-
 const mediaType = 'application/vnd.schemaregistry.v1+json';
 
 const reads = {
@@ -70,7 +67,7 @@ function readRoutes(app: FastifyInstance, { schemas }: ApiParts): void {
   const shown = async (found: RegisteredSchema, { query }: Request) => ({
     ...{ subject: found.subject, version: found.version },
     ...schemaBody(
-      query['format'] === 'serialized' ? { ...found, text: await schemas.serialized(found) } : found,
+      query.format === 'serialized' ? { ...found, text: await schemas.serialized(found) } : found,
     ),
   });
   get('/', () => ({}));
@@ -79,16 +76,12 @@ function readRoutes(app: FastifyInstance, { schemas }: ApiParts): void {
   get('/v1/metadata/id', () => ({ scope: { path: [], clusters: {} }, id: '' }));
   get('/schemas', async (request) => {
     const { query } = request;
-    const all = await schemas.list(
-      deletedOf(query),
-      query['subjectPrefix'] ?? '',
-      query['latestOnly'] === 'true',
-    );
+    const all = await schemas.list(deletedOf(query), query.subjectPrefix ?? '', query.latestOnly === 'true');
     return Promise.all(page(all, query).map((found) => shown(found, request)));
   });
   get('/schemas/ids/:id', async ({ params, query }) => {
     const found = await schemas.schema(idOf(params.id));
-    const text = query['format'] === 'serialized' ? await schemas.serialized(found) : found.text;
+    const text = query.format === 'serialized' ? await schemas.serialized(found) : found.text;
     const { id: _id, ...body } = schemaBody({ ...found, text });
     return body;
   });
@@ -98,7 +91,7 @@ function readRoutes(app: FastifyInstance, { schemas }: ApiParts): void {
     ...new Set((await schemas.uses(idOf(params.id), deletedOf(query))).map(({ subject }) => subject)),
   ]);
   get('/subjects', async ({ query }) =>
-    page(await schemas.subjects(deletedOf(query), query['subjectPrefix']), query),
+    page(await schemas.subjects(deletedOf(query), query.subjectPrefix), query),
   );
   get('/subjects/:subject/versions', async ({ params, query }) =>
     page(await schemas.versions(params.subject, deletedOf(query)), query),
@@ -127,7 +120,7 @@ function changeRoutes(app: FastifyInstance, { schemas }: ApiParts): void {
     async (request, reply) => {
       const { params, body, query } = request;
       const found = await schemas.lookUp(params.subject, parseBody(body), deletedOf(query));
-      const text = query['format'] === 'serialized' ? await schemas.serialized(found) : found.text;
+      const text = query.format === 'serialized' ? await schemas.serialized(found) : found.text;
       return send(reply, {
         subject: found.subject,
         version: found.version,
@@ -137,7 +130,7 @@ function changeRoutes(app: FastifyInstance, { schemas }: ApiParts): void {
   );
   const check = async (request: Request, reply: FastifyReply, version: number | 'latest' | undefined) => {
     const messages = await schemas.check(request.params.subject, version, parseBody(request.body));
-    const verbose = request.query['verbose']?.toLowerCase() === 'true';
+    const verbose = request.query.verbose?.toLowerCase() === 'true';
     return send(reply, { is_compatible: messages.length === 0, ...(verbose ? { messages } : {}) });
   };
   type Route = { Params: Path; Querystring: Record<string, string | undefined> };
@@ -243,17 +236,17 @@ const textIn = (body: unknown, name: string): string | undefined => {
 type Query = Readonly<Record<string, string | undefined>>;
 const isTrue = (text: string | undefined) => text?.toLowerCase() === 'true';
 const deletedOf = (query: Query): Deleted => ({
-  deleted: isTrue(query['deleted']),
-  deletedOnly: isTrue(query['deletedOnly']),
+  deleted: isTrue(query.deleted),
+  deletedOnly: isTrue(query.deletedOnly),
 });
-const isPermanent = (query: Query) => isTrue(query['permanent']);
-const isDefaulted = (query: Query) => isTrue(query['defaultToGlobal']);
+const isPermanent = (query: Query) => isTrue(query.permanent);
+const isDefaulted = (query: Query) => isTrue(query.defaultToGlobal);
 
 function page<T>(all: readonly T[], query: Query): T[] {
   const number = (text: string | undefined, otherwise: number) =>
     /^\d{1,9}$/.test(text ?? '') ? Number(text) : otherwise;
-  const offset = number(query['offset'], 0);
-  return all.slice(offset, offset + number(query['limit'], all.length));
+  const offset = number(query.offset, 0);
+  return all.slice(offset, offset + number(query.limit, all.length));
 }
 
 /** Highest id and version: a Java int. */

@@ -13,6 +13,9 @@ import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import type { Turns } from '../store/engine.js';
 
+/** Path of the registry's API. Clients use the platform's URL with this path as `schema.registry.url`. */
+export const schemaRegistryPath = '/schema-registry';
+
 interface SchemasParts {
   store: Store;
   events: Events;
