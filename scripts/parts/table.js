@@ -467,6 +467,15 @@ export const parts = {
     mb: 44,
     ...environment('sbom', ['cyclonedx-python-lib[json-validation]==11.12.0']),
   },
+  'schema-registry': {
+    for: "Confluent's client of schema registries with its Avro, JSON Schema and Protobuf serializers, and fastavro",
+    mb: 93,
+    ...environment('schema-registry', [
+      'confluent-kafka[avro,json,protobuf,schemaregistry]==2.16.1',
+      'fastavro==1.13.1',
+      'protobuf==7.36.2',
+    ]),
+  },
   smtp: {
     for: 'a mail server that judges the mails of alarms',
     mb: 28,

@@ -82,6 +82,24 @@ export function schemaRegistrySuite(start: () => Promise<RegistryPlatform>): voi
       expect(new Set(all.map(({ body }) => JSON.stringify(body)))).toEqual(new Set(['{"id":3}']));
     });
 
+    it('gives concurrent registrations of different schemas ids and versions without gaps', async () => {
+      const all = await Promise.all(
+        Array.from({ length: 24 }, (_, i) => {
+          // Each schema twice, through different platforms if there are two.
+          const number = Math.floor(i / 2);
+          const field = { name: `f${number}`, type: 'int', default: 0 };
+          const url = there.urls[i % there.urls.length];
+          return call('POST', `/subjects/each-${number % 3}/versions`, record(field), { url });
+        }),
+      );
+      const ids = all.map(({ body }) => (body as { id: number }).id);
+      const unique = Array.from({ length: 12 }, (_, i) => 4 + i);
+      expect(ids.toSorted((a, b) => a - b)).toEqual(unique.flatMap((id) => [id, id]));
+      expect(ids.filter((_, i) => i % 2 === 0)).toEqual(ids.filter((_, i) => i % 2 === 1));
+      for (const subject of ['each-0', 'each-1', 'each-2'])
+        expect((await call('GET', `/subjects/${subject}/versions`)).body).toEqual([1, 2, 3, 4]);
+    });
+
     it('deletes first so that the id still works, then permanently', async () => {
       await call('POST', '/subjects/gone/versions', record(t));
       expect(code(await call('DELETE', '/subjects/gone?permanent=true'))).toEqual([404, 40405]);

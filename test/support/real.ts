@@ -82,6 +82,7 @@ export function python(
     | 'asciinema'
     | 'ci'
     | 'sbom'
+    | 'schema-registry'
     | 'sklearn'
     | 'delta'
     | 'esptool'

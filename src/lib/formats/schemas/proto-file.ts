@@ -260,6 +260,8 @@ function numbered(file: FileProto): RawFile {
     field: one.field.map((field) => ({
       ...field,
       type: `TYPE_${field.type.toUpperCase()}`,
+      // An empty name makes a descriptor invalid for Google's libraries.
+      typeName: field.typeName === '' ? undefined : field.typeName,
       label: `LABEL_${field.label.toUpperCase()}`,
     })),
   });
