@@ -104,7 +104,7 @@ static void test_features(checks *c) {
 
 static void test_mel_refusals(checks *c) {
   const aiot_signal_spec good = {.fields = 1, .field = {"sound"}, .rate_hz = 8000, .resample_hz = 8000, .window_samples = 400,
-                                 .stride_samples = 160, .set = "mfcc", .mel = {160, 80, 256, 20, 20, 4000, 13}};
+                                 .stride_samples = 160, .set = "mfcc", .mel = {160, 80, 256, 20, 20, 4000, 13, false}};
   enum { CASES = 16 };
   aiot_signal_spec bad[CASES];
   for (size_t i = 0; i < CASES; i++) bad[i] = good;
@@ -137,6 +137,30 @@ static void test_mel_refusals(checks *c) {
   check_equal(c, "mel settings taken", 0, AIOT_OK, aiot_features_open(&good, &arena, &features));
 }
 
+static void test_micro_stream_refusals(checks *c) {
+  const aiot_signal_spec good = {.fields = 1, .field = {"sound"}, .rate_hz = 8000, .resample_hz = 8000, .window_samples = 264,
+                                 .stride_samples = 300, .set = "microfrontend", .mel = {64, 100, 64, 5, 125, 4000, 0, true}};
+  static const struct {
+    size_t stride;
+    bool stream;
+    aiot_code code;
+  } cases[] = {
+      {300, true, AIOT_OK},
+      {400, true, AIOT_MODEL_UNSUPPORTED},
+      {350, true, AIOT_MODEL_UNSUPPORTED},
+      {350, false, AIOT_OK},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    aiot_signal_spec spec = good;
+    spec.stride_samples = cases[i].stride;
+    spec.mel.stream = cases[i].stream;
+    aiot_arena arena;
+    aiot_arena_init(&arena, memory, sizeof(memory));
+    aiot_features *features;
+    check_equal(c, "stride of a stream", i, cases[i].code, aiot_features_open(&spec, &arena, &features));
+  }
+}
+
 /* Tests values that a signal part in a file may have, and memory of every size. */
 static void test_refusals(checks *c) {
   const aiot_signal_spec good = feature_rows[0].spec;
@@ -160,6 +184,7 @@ static void test_refusals(checks *c) {
     check_equal(c, "refused", i, AIOT_MODEL_UNSUPPORTED, aiot_features_open(&bad[i], &arena, &features));
   }
   test_mel_refusals(c);
+  test_micro_stream_refusals(c);
   const char *unknown[] = {"x[0]", "acc_mpf"};
   aiot_signal_spec named = good;
   named.set = NULL;

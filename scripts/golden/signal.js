@@ -82,7 +82,8 @@ function casesOf({ featureNames }) {
       highHz: hz[1],
       coefficients,
     };
-    const { set = coefficients === null ? 'logmel' : 'mfcc' } = more;
+    const { set = coefficients === null ? 'logmel' : 'mfcc', state } = more;
+    if (state) mel.state = state;
     return of(piece, set, window, stride, { rate: 8000, fields: ['sound'], mel, ...more });
   };
   const micro = (piece, window, stride, frames, bands, hz, more = {}) =>
@@ -147,6 +148,18 @@ function casesOf({ featureNames }) {
     micro('sound', 1200, 1200, [1000, 100, 1024], 64, [60, 4000]),
     micro('hush', 200, 100, [100, 50, 128], 6, [20, 4000]),
     micro('loud', 200, 100, [100, 50, 128], 6, [20, 4000]),
+    // A noise estimate that continues: windows that share frames, adjacent windows, and gaps between frames and between windows.
+    micro('stream', 800, 480, [480, 160, 512], 40, [125, 7500], { rate: 16_000, state: 'stream' }),
+    micro('sound', 415, 80, [100, 80, 128], 10, [0, 3999], { state: 'stream' }),
+    micro('sound', 64, 64, [64, 64, 64], 5, [125, 4000], { state: 'stream' }),
+    micro('sound', 260, 300, [60, 100, 256], 12, [100, 3000], { state: 'stream' }),
+    micro('sound', 270, 200, [60, 100, 256], 12, [100, 3000], {
+      lowpass: 1800,
+      resample: 7000.5,
+      state: 'stream',
+    }),
+    micro('hush', 200, 100, [100, 50, 128], 6, [20, 4000], { state: 'stream' }),
+    micro('loud', 200, 100, [100, 50, 128], 6, [20, 4000], { state: 'stream' }),
   ];
 }
 
@@ -187,6 +200,13 @@ function madePieces(random) {
       ) /
         2 ** 15,
     ]),
+    stream: Array.from({ length: 3200 }, (_, i) => [
+      Math.round(
+        6000 * Math.sin(0.05 * i + 0.0001 * i * i) * (i % 1100 < 500) +
+          700 * (((i * 7919) % 1009) / 1009 - 0.5),
+      ) /
+        2 ** 15,
+    ]),
     hush: Array.from({ length: 300 }, (_, i) => [i % 2 ? 0 : -0]),
     loud: Array.from({ length: 300 }, (_, i) => [((i * 7) % 5) * 1e80]),
   };
@@ -217,10 +237,10 @@ function rowOf({ piece, spec, from, samples, rows }, i) {
 
 /** An aiot_mel_spec. */
 function melOf({ mel }) {
-  if (!mel) return '{0, 0, 0, 0, 0.0, 0.0, 0}';
-  const { frameSamples, hopSamples, fftSamples, bands, lowHz, highHz, coefficients } = mel;
+  if (!mel) return '{0, 0, 0, 0, 0.0, 0.0, 0, false}';
+  const { frameSamples, hopSamples, fftSamples, bands, lowHz, highHz, coefficients, state } = mel;
   const sizes = [frameSamples, hopSamples, fftSamples, bands].join(', ');
-  return `{${sizes}, ${double(lowHz)}, ${double(highHz)}, ${coefficients ?? 0}}`;
+  return `{${sizes}, ${double(lowHz)}, ${double(highHz)}, ${coefficients ?? 0}, ${state === 'stream'}}`;
 }
 
 function wrapped(literals) {

@@ -48,6 +48,14 @@ it('a network whose state starts anew in each window needs interface 15', () => 
   expect(needed.get('stream-state')).toBe(1);
 });
 
+it('features of sound whose noise estimate continues in the stream need interface 16, decision trees on them 17', () => {
+  const bundles = new Map(firmwareBundles().map(({ name, bundle }) => [name, bundle]));
+  expect(interfaceOf(bundles.get('wake')!)).toBe(6);
+  const stream = bundles.get('wake-stream')!;
+  expect(interfaceOf(stream)).toBe(16);
+  expect(interfaceOf({ ...stream, model: bundles.get('trees')!.model })).toBe(17);
+});
+
 it('a long window of samples needs interface 13, and stores the mean of each field once', () => {
   const { bundle, bytes } = firmwareBundles().find(({ name }) => name === 'long-raw')!;
   expect(interfaceOf(bundle)).toBe(13);

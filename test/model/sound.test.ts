@@ -2,13 +2,9 @@ import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { digestOf } from '../../src/lib/core/crypto.js';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { loadProject, type Project } from '../../src/lib/core/project.js';
 import { openDataset } from '../../src/lib/data/dataset/open.js';
-import type { DeviceEvent } from '../../src/lib/device/events.js';
-import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
-import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { writeWav } from '../../src/lib/formats/wav.js';
 import { readBuilt } from '../../src/lib/model/build-folder.js';
 import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
@@ -19,11 +15,8 @@ import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
 import { evaluateStream, hearStream } from '../../src/lib/model/evaluate/stream.js';
 import { readTraining } from '../../src/lib/model/files.js';
-import { manifestOf } from '../../src/lib/model/publish/push.js';
-import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { runCli } from '../support/cli.js';
-import { testPlatform } from '../support/platform.js';
-import { oneWave, rolloutEnd } from '../support/rollout.js';
+import { replayOn } from './replay.js';
 import { temporaryFolder } from './support.js';
 
 const yaml = `name: sounds
@@ -53,36 +46,6 @@ function sound(label: string, take: number, rateHz: number): Float64Array {
 function longSound(label: string, take: number): Float64Array {
   const short = sound(label, take, 20_000);
   return short.subarray(0, 16_000);
-}
-
-/** Rolls the bundle out to a virtual device, replays a recording there, and returns the labels that the device predicted. */
-async function replayOn(file: string, name: string, heard: { rateHz: number; columns: Float64Array[] }) {
-  const bytes = await readFile(file);
-  const own = await testPlatform();
-  const out = join(own.folder, 'listener-1');
-  await mkdir(out, { recursive: true });
-  const { client, key } = own;
-  await provisionDevice({ client, name: 'listener-1', type: 'virtual', out });
-  const events: DeviceEvent[] = [];
-  const device = await createVirtualDevice({ identityDir: out, onEvent: (event) => events.push(event) });
-  try {
-    await device.connect();
-    await client.blobs.put(digestOf(bytes), bytes);
-    const { version, sequence } = await client.models.next(name);
-    const signed = { name, version, sequence, issued: Date.now(), expires: null };
-    const manifest = manifestOf(bytes, { ...signed, deviceTypes: ['virtual'] });
-    await client.models.push(name, signManifest(manifest, key));
-    const { id } = await client.rollouts.start(oneWave({ name, version, sequence, deadlineMs: 120_000 }));
-    const { devices } = await rolloutEnd(client, id);
-    expect(devices[0]).toMatchObject({ name: 'listener-1', state: 'committed', error: null });
-    const recording = { id: 'live', label: null, device: null, startedAt: null, fields: ['sound'], ...heard };
-    const replayed = await device.replay(recording, { stream: 'sound', speed: 'max', predict: true });
-    const labels = events.flatMap((event) => (event.event === 'inference' ? [event.inference.label] : []));
-    return { replayed, labels };
-  } finally {
-    await device.stop();
-    await own.stop();
-  }
 }
 
 let project: Project;

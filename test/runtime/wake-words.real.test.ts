@@ -1,41 +1,27 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import type { Graph } from '../../src/lib/formats/tflite/graph.js';
 import { importTflite } from '../../src/lib/formats/tflite/read.js';
-import { readWav } from '../../src/lib/formats/wav.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { floatView } from '../../src/lib/runtime/litert.js';
-import { resampled } from '../../src/lib/signal/band-limited.js';
 import { MicroFrontend } from '../../src/lib/signal/microfrontend.js';
-import { root } from '../support/cli.js';
 import { tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
 import { expectRecorded, operatorsOn } from '../support/judged.js';
-import { describeReal, python, pythonPackages } from '../support/real.js';
+import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
-import { spectra, steps, type WakeWord, wakeWords } from '../support/wake-words.js';
+import {
+  type Heard,
+  judgedByPymicro,
+  probabilitiesInTflm,
+  rateHz,
+  type Sound,
+  spectra,
+  spoken,
+  stepFrames,
+  steps,
+  wakeWords,
+} from '../support/wake-words.js';
 
-interface Sound extends WakeWord {
-  /** 16 kHz int16. */
-  samples: number[];
-}
-
-interface Heard {
-  /** Features of each frame. */
-  frames: number[][];
-  /** Mean probability after each frame; 0 after a frame that does not complete a step. */
-  means: number[];
-  /** Frames after which the mean exceeds the model's threshold. */
-  detected: number[];
-}
-
-const rateHz = 16_000;
 const [frameSamples, hopSamples, bands] = [480, 160, 40];
-/** Frames of a model's step. */
-const stepFrames = 3;
 /** pymicro-features multiplies the front end's integers by this. */
 const featureStep = 0.0390625;
 
@@ -60,53 +46,6 @@ function heard({ file, samples, settings }: Sound): Heard & { probabilities: num
   });
   const detected = means.flatMap((mean, at) => (mean > settings.threshold ? [at] : []));
   return { frames, means, detected, probabilities };
-}
-
-function judgedByPymicro(sounds: readonly Sound[]): Heard[] {
-  const script = join(root, 'test', 'support', 'python', 'wake_words.py');
-  const { stdout, stderr } = spawnSync(python('wakeword'), [script, pythonPackages('tflm')], {
-    encoding: 'utf8',
-    input: JSON.stringify(
-      sounds.map(({ name, samples }) => ({ model: name.replace('.tflite', ''), samples })),
-    ),
-    maxBuffer: 2 ** 28,
-  });
-  expect(stdout, stderr).not.toBe('');
-  return JSON.parse(stdout);
-}
-
-/** The probability after each step in TFLite Micro, from the features of all frames of each sound. */
-function probabilitiesInTflm(sounds: readonly Sound[], features: readonly number[][][]): number[][] {
-  const graphs = sounds.map(({ file }) => importTflite(file).graph);
-  const scaleOf = (graph: Graph, index: number) => {
-    const { scale, zeroPoint } = graph.tensors[index]!.quantization!;
-    return { step: scale[0]!, zero: zeroPoint[0]! };
-  };
-  const jobs = graphs.map((graph, at) => {
-    const { step, zero } = scaleOf(graph, graph.inputs[0]!);
-    const whole = features[at]!.slice(0, Math.floor(features[at]!.length / stepFrames) * stepFrames);
-    const integer = (value: number) => Math.max(-128, Math.min(127, Math.round(value / step) + zero));
-    return { graph, input: Int8Array.from(whole.flat(), integer) };
-  });
-  return runInPython('tflm', jobs).map(({ output }, at) => {
-    const { step, zero } = scaleOf(graphs[at]!, graphs[at]!.outputs[0]!);
-    return Array.from(output, (value) => (value - zero) * step);
-  });
-}
-
-/** A text spoken by espeak-ng between silences, as 16 kHz int16. */
-function spoken(text: string, voice: string, wordsPerMinute: number): number[] {
-  const folder = mkdtempSync(join(tmpdir(), 'aiot-spoken-'));
-  try {
-    const wav = join(folder, 'spoken.wav');
-    execFileSync('espeak-ng', ['-v', voice, '-s', String(wordsPerMinute), '-w', wav, text]);
-    const sound = readWav(readFileSync(wav), wav);
-    const [channel] = resampled(sound.channels, sound.rateHz, rateHz);
-    const silence = (seconds: number) => new Array<number>(seconds * rateHz).fill(0);
-    return [...silence(1.5), ...Array.from(channel!, (value) => Math.round(32_767 * value)), ...silence(1)];
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
 }
 
 describeReal('wakeword', 'real streaming wake-word models', () => {

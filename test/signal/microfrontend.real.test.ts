@@ -1,12 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { gaussian, type Random, seededRandom } from '../../src/lib/core/numbers.js';
-import { windowFeatures } from '../../src/lib/signal/pipeline.js';
+import { createPipeline, windowFeatures } from '../../src/lib/signal/pipeline.js';
 import type { SignalSpec } from '../../src/lib/signal/spec.js';
 import { temporaryFolder } from '../model/support.js';
 import { describeReal, python } from '../support/real.js';
+import { correctLogarithm } from '../support/wake-words.js';
 
 /** pymicro-features runs TensorFlow Lite Micro's front end, with fixed settings, and multiplies its integers by 0.0390625. */
 const script = `
@@ -72,10 +71,10 @@ const spec: SignalSpec = {
 const all = [11, 12, 13].flatMap((seed) => sounds(seededRandom(seed)));
 
 /** The original's frames for each sound. @param preload a library whose functions replace those of the C library */
-function judge(preload?: string): number[][][] {
+function judge(preload?: string, sounds = all): number[][][] {
   const { stdout, stderr } = spawnSync(python('wakeword'), ['-c', script], {
     encoding: 'utf8',
-    input: JSON.stringify(all),
+    input: JSON.stringify(sounds),
     maxBuffer: 2 ** 28,
     env: { ...process.env, ...(preload && { LD_PRELOAD: preload }) },
   });
@@ -85,6 +84,22 @@ function judge(preload?: string): number[][][] {
 
 const featuresOf = (samples: number[]) =>
   Array.from(windowFeatures(spec, [Float64Array.from(samples, (value) => value / 32_768)])[0]!);
+
+/** The values of one stream, in windows of some frames. */
+function streamedIn(samples: readonly number[], frames: number, hops: number): number[] {
+  const pipeline = createPipeline({
+    ...spec,
+    ...{ windowSamples: 480 + 160 * (frames - 1), strideSamples: 160 * hops },
+    mel: { ...spec.mel!, state: 'stream' },
+  });
+  let before = 0;
+  return samples.flatMap((sample) => {
+    const window = pipeline.push([sample / 32_768]);
+    if (!window) return [];
+    const from = before++ === 0 ? 0 : (frames - hops) * 40;
+    return Array.from(window.subarray(from));
+  });
+}
 
 describeReal('wakeword', 'the micro front end, compared with that of TensorFlow Lite Micro', () => {
   it('differs at most by the logarithm of the C library, in one value of 10,000', () => {
@@ -102,18 +117,30 @@ describeReal('wakeword', 'the micro front end, compared with that of TensorFlow 
   });
 
   describeReal('cc', 'with a logarithm that is rounded correctly', () => {
-    it('computes the same integers for every kind of sound', async () => {
-      const folder = await temporaryFolder();
-      const [source, library] = [join(folder, 'log1pf.c'), join(folder, 'log1pf.so')];
-      await writeFile(
-        source,
-        '#include <math.h>\nfloat log1pf(float x) { return (float)log1p((double)x); }\n',
-      );
-      const built = spawnSync('cc', ['-shared', '-fPIC', '-o', library, source, '-lm'], { encoding: 'utf8' });
-      expect(built.status, built.stderr).toBe(0);
+    let library: string;
+
+    beforeAll(async () => {
+      library = correctLogarithm(await temporaryFolder());
+    });
+
+    it('computes the same integers for every kind of sound', () => {
       judge(library).forEach((frames, n) => {
         expect(featuresOf(all[n]!), `sound ${n}`).toEqual(frames.flat());
       });
+    });
+
+    it('computes the same integers over a stream of all sounds, in windows of any length', () => {
+      const stream = all.flat();
+      const [frames] = judge(library, [stream]);
+      expect(frames).toHaveLength(1 + (stream.length - 480) / 160);
+      for (const [count, hops] of [
+        [3, 3],
+        [98, 20],
+      ] as const) {
+        const own = streamedIn(stream, count, hops);
+        expect(own.length).toBeGreaterThan((frames!.length - hops) * 40);
+        expect(own).toEqual(frames!.flat().slice(0, own.length));
+      }
     });
   });
 });

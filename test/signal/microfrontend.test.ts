@@ -18,6 +18,12 @@ model: { kind: ds-cnn, labels: { a: [a], b: [b] } }`,
 
 const spec = signalSpecOf(project(', mel: { hop: 160 }'));
 
+/** Windows of this many frames, with a noise estimate that continues. */
+function streamed(frames: number, hops: number): SignalSpec {
+  const windowSamples = 480 + 160 * (frames - 1);
+  return { ...spec, windowSamples, strideSamples: 160 * hops, mel: { ...spec.mel!, state: 'stream' } };
+}
+
 describe('the micro front end', () => {
   const { cases } = JSON.parse(readFileSync(join(root, 'test', 'golden', 'microfrontend.json'), 'utf8')) as {
     cases: { name: string; samples: number[]; values: number[][] }[];
@@ -27,6 +33,29 @@ describe('the micro front end', () => {
     const own = { ...spec, windowSamples: samples.length, strideSamples: samples.length };
     const [window] = windowFeatures(own, [Float64Array.from(samples, (value) => value / 32_768)]);
     expect(Array.from(window!)).toEqual(values.flat());
+  });
+
+  it.each(cases)('computes them in a stream, too, from window to window: $name', ({ samples, values }) => {
+    for (const [frames, hops] of [
+      [3, 3],
+      [1, 1],
+      [5, 2],
+    ] as const) {
+      const pipeline = createPipeline(streamed(frames, hops));
+      const rows = samples.flatMap((sample) => {
+        const window = pipeline.push([sample / 32_768]);
+        return window ? [Array.from(window)] : [];
+      });
+      const all = rows.flatMap((row, i) => (i === 0 ? row : row.slice((frames - hops) * 40)));
+      expect(all).toEqual(values.flat().slice(0, all.length));
+      expect(values.length * 40 - all.length).toBeLessThan(hops * 40);
+      // A window that shares frames with the previous one has the same values for them.
+      for (let i = 1; i < rows.length; i++)
+        expect(rows[i]!.slice(0, (frames - hops) * 40)).toEqual(rows[i - 1]!.slice(hops * 40));
+      pipeline.reset();
+      const again = samples.flatMap((sample) => pipeline.push([sample / 32_768])?.slice() ?? []);
+      expect(again.map((row) => Array.from(row))).toEqual(rows);
+    }
   });
 
   it('has the settings of wake-word models by default, with a hop of 20 ms', () => {
@@ -76,14 +105,16 @@ describe('the micro front end', () => {
           frame: fc.integer({ min: 32, max: 64 }),
           hop: fc.integer({ min: 1, max: 80 }),
           hops: fc.integer({ min: 1, max: 4 }),
+          streams: fc.boolean(),
         }),
         fc.array(fc.double({ min: -1, max: 1, noNaN: true }), { maxLength: 500 }),
-        ({ window, frame, hop, hops }, samples) => {
+        ({ window, frame, hop, hops, streams }, samples) => {
+          const state = streams && hops <= 1 + Math.floor((window - frame) / hop) ? 'stream' : undefined;
           const own: SignalSpec = {
             ...spec,
             windowSamples: window,
             strideSamples: hops * hop,
-            mel: { ...spec.mel!, frameSamples: frame, hopSamples: hop, fftSamples: 64, bands: 6 },
+            mel: { ...spec.mel!, frameSamples: frame, hopSamples: hop, fftSamples: 64, bands: 6, state },
           };
           const column = Float64Array.from(samples);
           const pipeline = createPipeline(own);
@@ -106,5 +137,30 @@ describe('the micro front end', () => {
     expect(() => signalSpecOf(project(more))).toThrow(
       expect.objectContaining({ code: 'AIOT_FEATURE_UNFIT', message: expect.stringContaining(message) }),
     );
+  });
+
+  it('is rejected in a stream if windows leave out a frame, and other sets have no state', () => {
+    const of = (stride: number, more: string) => () =>
+      signalSpecOf(project(more, `rate: 16000, window: 1000, stride: ${stride}`));
+    const mel = ', mel: { frame: 400, hop: 500, state: stream }';
+    expect(of(1000, mel)().mel).toMatchObject({ state: 'stream' });
+    const problem = 'expects a stride of whole hops of 500 samples, at most 1000, got';
+    for (const stride of [1200, 1500])
+      expect(of(stride, mel)).toThrow(
+        expect.objectContaining({
+          code: 'AIOT_FEATURE_UNFIT',
+          message: expect.stringContaining(`${problem} ${stride}`),
+        }),
+      );
+    expect(of(1500, mel.replace('stream', 'window'))().mel).not.toHaveProperty('state');
+    expect(() =>
+      parseProject(
+        `name: p
+stream: { topic: t, fields: { sound: { unit: FS } } }
+signal: { rate: 16000, window: 16000, stride: 8000, features: logmel, mel: { state: stream } }
+model: { kind: ds-cnn, labels: { a: [a], b: [b] } }`,
+        'aiot.yaml',
+      ),
+    ).toThrow(/only signal.features: microfrontend has a state/);
   });
 });

@@ -384,6 +384,23 @@ function recipes(): Recipe[] {
         state,
       }),
     ),
+    {
+      name: 'wake-stream',
+      signal: {
+        ...{ fields: ['sound'], rateHz: 200, lowpassHz: null, resampleHz: 200 },
+        ...{ windowSamples: 120, strideSamples: 40, features: 'microfrontend' },
+        mel: {
+          ...{ frameSamples: 60, hopSamples: 10, fftSamples: 64, bands: 6 },
+          ...{ lowHz: 5, highHz: 100, coefficients: null, state: 'stream' },
+        },
+      },
+      answer: { kind: 'classes' },
+      classes: ['yes', 'no'],
+      vote: 'none',
+      stream: motor.map(([, vibration]) => [vibration!]),
+      golden: [0, 300],
+      shares: true,
+    },
   ];
 }
 

@@ -133,6 +133,7 @@ static size_t read_count(aiot_json *json) {
 
 static void read_mel(aiot_mel_spec *mel, aiot_json *json) {
   unsigned seen = 0;
+  char state[8] = "";
   aiot_json_enter(json, '{');
   while (aiot_json_key(json)) {
     if (aiot_json_is(json, "frameSamples")) {
@@ -156,6 +157,10 @@ static void read_mel(aiot_mel_spec *mel, aiot_json *json) {
     } else if (aiot_json_is(json, "coefficients")) {
       mel->coefficients = aiot_json_null(json) ? 0 : read_count(json);
       seen |= 64;
+    } else if (aiot_json_is(json, "state")) {
+      aiot_json_string(json, state, sizeof state);
+      mel->stream = strcmp(state, "stream") == 0;
+      if (!mel->stream) json->failed = true;
     } else {
       aiot_json_skip(json);
     }

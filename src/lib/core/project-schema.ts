@@ -75,6 +75,8 @@ const mel = z.strictObject({
   high: positive.optional(),
   /** mfcc: number of coefficients; absent = 13. */
   coefficients: z.int().min(1).max(256).optional(),
+  /** microfrontend: whether its noise estimate restarts in each window, or continues from window to window; absent = window. */
+  state: z.enum(['window', 'stream']).optional(),
 });
 
 /** Longest side of a model's picture, in pixels. */

@@ -126,6 +126,12 @@ function checkSignal({ signal }: ProjectConfig): Problem[] {
       message: `these settings need signal.features: logmel, mfcc or microfrontend; got ${show(signal.features)}`,
     });
   }
+  if (signal.mel?.state === 'stream' && signal.features !== 'microfrontend') {
+    problems.push({
+      path: ['signal', 'mel', 'state'],
+      message: `only signal.features: microfrontend has a state; got ${show(signal.features)}`,
+    });
+  }
   return [...problems, ...checkImage(signal)];
 }
 

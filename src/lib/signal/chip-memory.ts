@@ -38,14 +38,18 @@ function melBytes(spec: SignalSpec, mel: MelSpec): number {
   return filters + transformBytes(fftSamples) + frame + cosines + float * frameCount(spec, mel) * width;
 }
 
-/** The micro front end: int16, except a level and a float for each value (firmware/core/src/signal/micro.c). */
+/**
+ * The micro front end: int16, except a level and a float for each value (firmware/core/src/signal/micro.c). A stream needs a level and a
+ * noise estimate for each band instead of a level for each value.
+ */
 function microBytes(spec: SignalSpec, mel: MelSpec): number {
-  const { frameSamples, fftSamples, bands } = mel;
+  const { frameSamples, fftSamples, bands, state } = mel;
   const half = fftSamples / 2;
   const transform = fftSamples + 2 * (half + 1) + 2 * half + half;
   const filters = bands + 1 + 2 * microBinCount(mel, spec.resampleHz);
   const values = frameCount(spec, mel) * bands;
-  return 2 * (2 * frameSamples + transform + filters + 126 + 130) + 2 * float * values;
+  const levels = state === 'stream' ? 2 * bands : values;
+  return 2 * (2 * frameSamples + transform + filters + 126 + 130) + float * (values + levels);
 }
 
 /** Sets whose features a spec uses. */

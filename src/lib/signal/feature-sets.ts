@@ -15,6 +15,8 @@ export interface FeatureSet {
    * @param out one value per name; every value is finite for finite samples
    */
   compute(window: Float64Array[], out: Float64Array): void;
+  /** Only for a set whose values depend on the previous windows: the next window starts a new recording. */
+  restart?(): void;
 }
 
 export type FeatureSetMaker = (spec: SignalSpec) => FeatureSet;

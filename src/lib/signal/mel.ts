@@ -18,6 +18,8 @@ export interface MelSpec {
   highHz: number;
   /** `mfcc`: number of cepstral coefficients; otherwise null. */
   coefficients: number | null;
+  /** `microfrontend`: whether the noise estimate continues from window to window; absent = it restarts in each window. */
+  state?: 'stream' | undefined;
 }
 
 /** Minimum power of a band, −100 dB, so that digital silence has a finite level. */

@@ -435,7 +435,16 @@ export function microMisfit(spec: SignalSpec, mel: MelSpec): string | null {
     ({ rising }, edge) => edge > 0 && rising.length + bins[edge - 1]!.rising.length === 0,
   );
   if (empty > 0) return emptyBand(empty - 1, mel);
-  return null;
+  return mel.state === 'stream' ? streamMisfit(spec, mel) : null;
+}
+
+/** In a stream, the noise estimate follows every frame, so each frame must be in a window. */
+function streamMisfit(spec: SignalSpec, mel: MelSpec): string | null {
+  const { strideSamples } = spec;
+  const { hopSamples } = mel;
+  const most = frameCount(spec, mel) * hopSamples;
+  if (strideSamples % hopSamples === 0 && strideSamples <= most) return null;
+  return `with signal.mel.state: stream expects a stride of whole hops of ${hopSamples} samples, at most ${most}, got ${strideSamples}`;
 }
 
 /** Number of weights on each side of the edges, which is the number of bins of all bands. */
@@ -444,15 +453,21 @@ export function microBinCount(mel: MelSpec, rateHz: number): number {
 }
 
 /**
- * Features of the frames of one window, frame after frame. The noise estimate restarts with each window, so that a window's features do
- * not depend on what came before. Samples are shares of full scale, −1 to 1. In C: firmware/core/src/signal/micro.c.
+ * Features of the frames of one window, frame after frame. By default, the noise estimate restarts with each window, so that a window's
+ * features do not depend on what came before. With `state: stream`, the estimate continues, and each frame is computed once: the frames that
+ * a window shares with the previous one keep their values. Samples are shares of full scale, −1 to 1. In C:
+ * firmware/core/src/signal/micro.c.
  */
 export function microSet(spec: SignalSpec, mel: MelSpec): FeatureSet {
-  const { fields, windowSamples, resampleHz } = spec;
-  const { bands, hopSamples } = mel;
+  const { fields, windowSamples, strideSamples, resampleHz } = spec;
+  const { bands, hopSamples, state } = mel;
   const frames = frameCount(spec, mel);
+  const shared = state === 'stream' ? frames - strideSamples / hopSamples : 0;
   const front = new MicroFrontend(mel, resampleHz);
   const samples = new Int16Array(windowSamples);
+  const values = new Float64Array(frames * bands);
+  // Number of frames whose values are those of the previous window's last frames.
+  let known = 0;
   return {
     names: Array.from(
       { length: frames * bands },
@@ -460,9 +475,16 @@ export function microSet(spec: SignalSpec, mel: MelSpec): FeatureSet {
     ),
     compute([window], out) {
       for (let i = 0; i < windowSamples; i++) samples[i] = fullScale(window![i]!);
+      if (state !== 'stream') front.reset();
+      values.copyWithin(0, (frames - known) * bands);
+      for (let frame = known; frame < frames; frame++)
+        front.compute(samples, frame * hopSamples, values, frame * bands);
+      known = shared;
+      out.set(values);
+    },
+    restart() {
       front.reset();
-      for (let frame = 0; frame < frames; frame++)
-        front.compute(samples, frame * hopSamples, out, frame * bands);
+      known = 0;
     },
   };
 }

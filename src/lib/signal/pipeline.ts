@@ -56,6 +56,7 @@ export function createPipeline(spec: SignalSpec): Pipeline {
     reset() {
       for (let f = 0; f < fields; f++) filters[f]!.reset();
       resampler.reset();
+      set.restart?.();
       filled = 0;
       skip = 0;
     },

@@ -84,6 +84,7 @@ export function melSpecOf(
     lowHz: mel.low ?? (features === 'microfrontend' ? 125 : 20),
     highHz: mel.high ?? (features === 'microfrontend' ? Math.min(7500, rateHz / 2) : rateHz / 2),
     coefficients: features === 'mfcc' ? (mel.coefficients ?? 13) : null,
+    ...(mel.state === 'stream' && { state: mel.state }),
   };
 }
 

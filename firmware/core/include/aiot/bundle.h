@@ -49,6 +49,8 @@ typedef struct {
   double low_hz;
   double high_hz;
   size_t coefficients;
+  /* `microfrontend`: whether the noise estimate continues from window to window. */
+  bool stream;
 } aiot_mel_spec;
 
 /* Size of a picture in pixels, and how other pictures are fitted to it. */

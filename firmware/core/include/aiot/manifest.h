@@ -111,8 +111,8 @@ enum {
  * Interfaces: decision trees, rejection of inputs that belong to no class, both together, features of sound whose frames share their
  * standardization, decision trees on such features, objects in pictures, decisions by costs or on mean outputs, decision
  * trees with such decisions, float32 inputs or outputs of a quantized network, several outputs, long windows of samples that share
- * their standardization, operators on float32, and networks whose state starts anew in each window. This firmware has the last
- * interface.
+ * their standardization, operators on float32, networks whose state starts anew in each window, features of sound whose state
+ * continues from window to window, and decision trees on them. This firmware has the last interface.
  */
 enum {
   AIOT_INTERFACE_FORESTS = 3,
@@ -127,7 +127,9 @@ enum {
   AIOT_INTERFACE_EXTRA_OUTPUTS = 12,
   AIOT_INTERFACE_LONG_WINDOWS = 13,
   AIOT_INTERFACE_FLOAT_OPERATORS = 14,
-  AIOT_INTERFACE_WINDOW_STATE = 15
+  AIOT_INTERFACE_WINDOW_STATE = 15,
+  AIOT_INTERFACE_SOUND_STREAM = 16,
+  AIOT_INTERFACE_SOUND_STREAM_FORESTS = 17
 };
 
 /* Properties that never change while a device runs. */

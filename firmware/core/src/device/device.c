@@ -31,7 +31,7 @@ static aiot_code boot_kind(aiot_device *device, aiot_kind kind, const aiot_trial
   const aiot_device_setup *setup = &device->setup;
   const aiot_update_setup update = {
       .kind = kind,
-      .traits = {.type = setup->type, .interface = AIOT_INTERFACE_WINDOW_STATE,
+      .traits = {.type = setup->type, .interface = AIOT_INTERFACE_SOUND_STREAM_FORESTS,
                  .modes = AIOT_MODE_INT8 | AIOT_MODE_INT16X8 | AIOT_MODE_MIXED, .secure_version = setup->secure_version},
       .store = &device->store[kind],
       .clock = setup->clock,

@@ -135,4 +135,5 @@ void aiot_features_reset(aiot_features *own) {
   own->filled = 0;
   own->skip = 0;
   restart(own);
+  if (own->micro) aiot_micro_reset(own->micro);
 }

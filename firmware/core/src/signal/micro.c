@@ -49,7 +49,10 @@ struct aiot_micro {
   int16_t *falling;
   int16_t *gain;
   uint16_t *log_table;
+  /* Levels of each frame of the window; in a stream, of the current frame. */
   uint32_t *levels;
+  /* In a stream, the noise estimate of each band; otherwise NULL. */
+  uint32_t *noise;
   float *out;
 };
 
@@ -57,10 +60,16 @@ static unsigned correction_bits(size_t fft) { return aiot_bits_of((uint32_t)fft)
 
 bool aiot_micro_wanted(const aiot_signal_spec *spec) { return spec->set && strcmp(spec->set, "microfrontend") == 0; }
 
+static size_t frame_count(const aiot_signal_spec *spec) {
+  return 1 + (spec->window_samples - spec->mel.frame) / spec->mel.hop;
+}
+
 /* The checks of microMisfit, except that of empty bands. */
 static bool fits(const aiot_signal_spec *spec) {
-  const size_t fft = spec->mel.fft;
-  return aiot_mel_frames_fit(spec) && spec->mel.coefficients == 0 && fft >= FFT_MIN && fft <= FFT_MAX && (fft & (fft - 1)) == 0;
+  const size_t fft = spec->mel.fft, hop = spec->mel.hop, stride = spec->stride_samples;
+  if (!aiot_mel_frames_fit(spec) || spec->mel.coefficients != 0) return false;
+  if (fft < FFT_MIN || fft > FFT_MAX || (fft & (fft - 1)) != 0) return false;
+  return !spec->mel.stream || (stride % hop == 0 && stride / hop <= frame_count(spec));
 }
 
 /* Mels in single precision, as the original computes them. */
@@ -146,7 +155,7 @@ aiot_code aiot_micro_open(const aiot_signal_spec *spec, aiot_arena *arena, aiot_
   if (!own) return AIOT_MEMORY_SHORT;
   const aiot_mel_spec *mel = &spec->mel;
   *own = (aiot_micro){.fft = mel->fft, .bands = mel->bands, .frames = {.frame = mel->frame, .hop = mel->hop}};
-  own->count = 1 + (spec->window_samples - mel->frame) / mel->hop;
+  own->count = frame_count(spec);
   const aiot_code code = open_filters(own, spec, arena);
   if (code != AIOT_OK) return code;
   own->tapered = aiot_room(arena, own->fft, sizeof(int16_t));
@@ -155,9 +164,12 @@ aiot_code aiot_micro_open(const aiot_signal_spec *spec, aiot_arena *arena, aiot_
   own->frame = aiot_room(arena, mel->frame, sizeof(int16_t));
   own->gain = aiot_room(arena, GAINS, sizeof(int16_t));
   own->log_table = aiot_room(arena, AIOT_LOGARITHMS, sizeof(uint16_t));
-  own->levels = aiot_room(arena, own->count * own->bands, sizeof(uint32_t));
+  own->levels = aiot_room(arena, (mel->stream ? 1 : own->count) * own->bands, sizeof(uint32_t));
+  if (mel->stream) own->noise = aiot_room(arena, own->bands, sizeof(uint32_t));
   own->out = aiot_room(arena, own->count * own->bands, sizeof(float));
   if (!own->taper || !own->frame || !own->gain || !own->log_table || !own->levels || !own->out) return AIOT_MEMORY_SHORT;
+  if (mel->stream && !own->noise) return AIOT_MEMORY_SHORT;
+  aiot_micro_reset(own);
   const double step = (double)(float)(tau / (double)mel->frame);
   for (size_t i = 0; i < mel->frame; i++) {
     const float angle = (float)(step * ((double)i + 0.5));
@@ -207,15 +219,6 @@ static int16_t full_scale(double share) {
   return value > INT16_MAX ? INT16_MAX : value < INT16_MIN ? INT16_MIN : (int16_t)value;
 }
 
-void aiot_micro_add(aiot_micro *own, double sample) {
-  const size_t place = aiot_frames_place(&own->frames, own->levels, own->bands * sizeof(uint32_t));
-  if (place == AIOT_FRAMES_GAP) return;
-  own->frame[place] = full_scale(sample);
-  size_t row = 0;
-  if (aiot_frames_full(&own->frames, &row)) compute_levels(own, own->levels + row * own->bands);
-  aiot_frames_slide(&own->frames, own->frame, sizeof(int16_t));
-}
-
 static const aiot_noise_reduction noise_reduction = {
     .smoothing_bits = SMOOTHING_BITS,
     .share_bits = SHARE_BITS,
@@ -235,15 +238,43 @@ static uint32_t logarithm_of(uint32_t x, const uint16_t *table) {
   return scaled < UINT16_MAX ? scaled : UINT16_MAX;
 }
 
-const float *aiot_micro_values(aiot_micro *own) {
+/* The value of a band in the next frame. */
+static float value_of(const aiot_micro *own, size_t band, uint32_t level, uint32_t *noise) {
   const unsigned correction = correction_bits(own->fft);
+  const uint32_t signal = aiot_without_noise(&noise_reduction, level, band, noise);
+  const uint32_t normal = normalize(signal, aiot_gain_of(*noise, own->gain + aiot_gain_place(*noise)), correction);
+  return (float)logarithm_of(normal << correction, own->log_table);
+}
+
+static void compute_row(const aiot_micro *own, size_t row) {
+  if (!own->noise) {
+    compute_levels(own, own->levels + row * own->bands);
+    return;
+  }
+  compute_levels(own, own->levels);
+  for (size_t b = 0; b < own->bands; b++) own->out[row * own->bands + b] = value_of(own, b, own->levels[b], &own->noise[b]);
+}
+
+void aiot_micro_add(aiot_micro *own, double sample) {
+  void *rows = own->levels;
+  size_t value_bytes = sizeof(uint32_t);
+  if (own->noise) {
+    rows = own->out;
+    value_bytes = sizeof(float);
+  }
+  const size_t place = aiot_frames_place(&own->frames, rows, own->bands * value_bytes);
+  if (place == AIOT_FRAMES_GAP) return;
+  own->frame[place] = full_scale(sample);
+  size_t row = 0;
+  if (aiot_frames_full(&own->frames, &row)) compute_row(own, row);
+  aiot_frames_slide(&own->frames, own->frame, sizeof(int16_t));
+}
+
+const float *aiot_micro_values(aiot_micro *own) {
+  if (own->noise) return own->out;
   for (size_t b = 0; b < own->bands; b++) {
     uint32_t noise = 0;
-    for (size_t f = 0; f < own->count; f++) {
-      const uint32_t signal = aiot_without_noise(&noise_reduction, own->levels[f * own->bands + b], b, &noise);
-      const uint32_t normal = normalize(signal, aiot_gain_of(noise, own->gain + aiot_gain_place(noise)), correction);
-      own->out[f * own->bands + b] = (float)logarithm_of(normal << correction, own->log_table);
-    }
+    for (size_t at = b; at < own->count * own->bands; at += own->bands) own->out[at] = value_of(own, b, own->levels[at], &noise);
   }
   return own->out;
 }
@@ -251,3 +282,8 @@ const float *aiot_micro_values(aiot_micro *own) {
 void aiot_micro_advance(aiot_micro *own, size_t samples) { aiot_frames_advance(&own->frames, samples); }
 
 void aiot_micro_restart(aiot_micro *own) { aiot_frames_restart(&own->frames); }
+
+void aiot_micro_reset(aiot_micro *own) {
+  aiot_micro_restart(own);
+  if (own->noise) memset(own->noise, 0, own->bands * sizeof(uint32_t));
+}

@@ -1,6 +1,7 @@
 /*
  * TensorFlow Lite Micro's audio front end, in integers: src/lib/signal/microfrontend.ts. The levels of a window's frames are computed as
- * the samples arrive. Noise reduction and gain depend on the window's first frame, so they are computed once the window is complete.
+ * the samples arrive. Noise reduction and gain depend on the window's first frame, so they are computed once the window is complete. In a
+ * stream, they continue from window to window, so the values of each frame are computed with its levels.
  */
 #ifndef AIOT_SIGNAL_MICRO_H
 #define AIOT_SIGNAL_MICRO_H
@@ -29,5 +30,8 @@ const float *aiot_micro_values(aiot_micro *micro);
 /* The next sample belongs to a window that starts this many samples after the current one, or to a separate window. */
 void aiot_micro_advance(aiot_micro *micro, size_t samples);
 void aiot_micro_restart(aiot_micro *micro);
+
+/* The next sample starts a new recording. */
+void aiot_micro_reset(aiot_micro *micro);
 
 #endif

@@ -20,7 +20,8 @@ static bool unable(const aiot_manifest *m, const aiot_traits *traits, aiot_error
   }
   /* Decision trees require only their interface; their mode is the type of their input and output. */
   const bool forest = m->interface == AIOT_INTERFACE_FORESTS || m->interface == AIOT_INTERFACE_REJECTING_FORESTS ||
-                      m->interface == AIOT_INTERFACE_SOUND_FORESTS || m->interface == AIOT_INTERFACE_DECIDING_FORESTS;
+                      m->interface == AIOT_INTERFACE_SOUND_FORESTS || m->interface == AIOT_INTERFACE_DECIDING_FORESTS ||
+                      m->interface == AIOT_INTERFACE_SOUND_STREAM_FORESTS;
   if (forest && m->mode == AIOT_MODE_FLOAT32) return false;
   if (m->mode == 0 || (m->mode & traits->modes) != 0) return false;
   aiot_error_set(error, AIOT_UPDATE_INTERFACE, "expected a network of a type that this firmware supports, got another");

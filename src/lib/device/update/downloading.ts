@@ -291,8 +291,8 @@ function inability({ kind, interface: needed, model }: Manifest, traits: DeviceT
   }
   const mode = model?.quantization.mode;
   // Decision trees require only an interface version, because a tree's mode is just the type of its input and output.
-  const { forests, rejectingForests, soundForests, decidingForests } = firmwareInterfaces;
-  const trees: number[] = [forests, rejectingForests, soundForests, decidingForests];
+  const { forests, rejectingForests, soundForests, decidingForests, soundStreamForests } = firmwareInterfaces;
+  const trees: number[] = [forests, rejectingForests, soundForests, decidingForests, soundStreamForests];
   if (trees.includes(needed) && mode === 'float32') return null;
   if (mode === undefined || traits.modes.includes(mode)) return null;
   return `expected a network of ${traits.modes.join(', ')}, got ${mode}`;

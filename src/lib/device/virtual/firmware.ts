@@ -63,7 +63,7 @@ export type FirmwareTraits = Pick<DeviceTraits, 'interface' | 'modes' | 'firmwar
 
 /** Like TFLite Micro, the interpreter supports everything except dynamic-range quantization. */
 export const ownFirmware: FirmwareTraits = {
-  interface: firmwareInterfaces.windowState,
+  interface: firmwareInterfaces.soundStreamForests,
   modes: ['int8', 'int16x8', 'float32', 'float16', 'mixed'],
   features: ['shadow'],
   get firmware() {

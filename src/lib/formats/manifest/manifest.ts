@@ -42,6 +42,8 @@ export const firmwareInterfaces = {
   longWindows: 13,
   floatOperators: 14,
   windowState: 15,
+  soundStream: 16,
+  soundStreamForests: 17,
 } as const;
 
 const digest = z.string().regex(digestPattern);

@@ -60,6 +60,7 @@ export const bundleInfoSchema = z.object({
         lowHz: z.number().min(0),
         highHz: z.number().positive(),
         coefficients: z.int().min(1).nullable(),
+        state: z.literal('stream').optional(),
       })
       .optional(),
     image: z

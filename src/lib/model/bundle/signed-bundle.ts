@@ -191,6 +191,8 @@ export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
   const rejects = info.kind === 'model' && info.answer.kind === 'classes' && info.answer.reject !== undefined;
   const graph = readTflite(model);
   const forest = hasForest(graph);
+  if (info.kind === 'model' && info.signal.mel?.state === 'stream')
+    return forest ? firmwareInterfaces.soundStreamForests : firmwareInterfaces.soundStream;
   if (info.kind === 'model' && info.state !== undefined) return firmwareInterfaces.windowState;
   if (info.kind === 'model' && !forest && computesFloat(info, graph))
     return firmwareInterfaces.floatOperators;

@@ -176,9 +176,10 @@ function signalLines(spec: SignalSpec): (string | null)[] {
 
 /** The values of aiot_mel_spec, in its order. */
 function melLines(mel: MelSpec): string[] {
-  const { frameSamples, hopSamples, fftSamples, bands, lowHz, highHz, coefficients } = mel;
+  const { frameSamples, hopSamples, fftSamples, bands, lowHz, highHz, coefficients, state } = mel;
   const sizes = [frameSamples, hopSamples, fftSamples, bands].join(', ');
-  return [define('AIOT_MEL', `{${sizes}, ${real(lowHz)}, ${real(highHz)}, ${coefficients ?? 0}}`)];
+  const others = `${coefficients ?? 0}, ${state === 'stream'}`;
+  return [define('AIOT_MEL', `{${sizes}, ${real(lowHz)}, ${real(highHz)}, ${others}}`)];
 }
 
 function define(name: string, value: string | number): string {

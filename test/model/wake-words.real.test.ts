@@ -1,0 +1,118 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { writeWav } from '../../src/lib/formats/wav.js';
+import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
+import { checkGolden } from '../../src/lib/model/bundle/golden.js';
+import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
+import { openModelProject } from '../../src/lib/model/material.js';
+import { runCli } from '../support/cli.js';
+import { describeReal } from '../support/real.js';
+import {
+  correctLogarithm,
+  judgedByPymicro,
+  probabilitiesInTflm,
+  rateHz,
+  spoken,
+  wakeWords,
+} from '../support/wake-words.js';
+import { replayOn } from './replay.js';
+import { temporaryFolder } from './support.js';
+
+const yaml = `name: doorbell
+stream: { topic: hall, fields: { sound: { unit: FS } } }
+signal:
+  rate: 16000
+  window: 800
+  stride: 480
+  features: microfrontend
+  mel: { frame: 480, hop: 160, bands: 40, state: stream }
+model:
+  output: probability
+  labels: { other: [other], wake: [wake] }
+  vote: average:5
+`;
+
+const columnOf = (samples: readonly number[]) => Float64Array.from(samples, (value) => value / 32_768);
+
+async function run(...argv: string[]) {
+  const { code, json, stderr } = await runCli([...argv, '--json']);
+  expect(code, stderr).toBe(0);
+  return json;
+}
+
+describeReal('wakeword', 'a wake word of pymicro-wakeword in a project of sound at 16 kHz', () => {
+  describeReal('espeak', 'hearing words spoken by espeak-ng', () => {
+    describeReal('tflm', 'compared with pymicro-wakeword and TFLite Micro', () => {
+      describeReal('cc', 'with a logarithm that is rounded correctly', () => {
+        it('has the same probability after each step, in a loop on a WAV file and on a virtual device', async () => {
+          const dir = join(await temporaryFolder(), 'doorbell');
+          await mkdir(join(dir, 'data'), { recursive: true });
+          await writeFile(join(dir, 'aiot.yaml'), yaml);
+          const word = wakeWords().find(({ name }) => name === 'okay_nabu.tflite')!;
+          const wavOf = (samples: readonly number[]) => writeWav({ rateHz, channels: [columnOf(samples)] });
+          for (const [i, voice] of ['en-us', 'en-gb', 'en-us+f2', 'en-us+m3'].entries()) {
+            const takes = { wake: word.settings.word, other: 'what is the weather like today' };
+            for (const [label, text] of Object.entries(takes))
+              await writeFile(join(dir, 'data', `${label}${i}.wav`), wavOf(spoken(text, voice, 160)));
+          }
+          const file = join(dir, 'okay_nabu.tflite');
+          await writeFile(file, word.file);
+          const at = ['--project', dir];
+          await run('model', 'import', file, ...at, '--deviation', '25.6');
+          await run('model', 'quantize', ...at);
+          expect(await run('model', 'evaluate', ...at)).toMatchObject({ agreement: null });
+          const { bundle, file: packed } = await bundleProject({
+            project: await openModelProject(dir, undefined),
+          });
+          expect(interfaceOf(bundle)).toBe(16);
+          expect(checkGolden(bundle)).toMatchObject({ failures: [] });
+
+          const samples = [
+            ...spoken('good morning everybody', 'en-gb', 150),
+            ...spoken(word.settings.word, 'en-us', 150),
+            ...spoken('nothing else to report', 'en-us+f2', 170),
+            ...spoken(word.settings.word, 'en-gb+m2', 140),
+          ];
+          const sounds = [{ ...word, samples }];
+          const [judged] = judgedByPymicro(sounds, correctLogarithm(dir));
+          const [inTflm] = probabilitiesInTflm(sounds, [judged!.frames]);
+          const expected = inTflm!.map((value) => Math.round(256 * value));
+          expect(judged!.detected.length).toBeGreaterThan(0);
+
+          const [heard, sent] = [join(dir, 'heard.wav'), join(dir, 'sent.ndjson')];
+          await writeFile(heard, wavOf(samples));
+          const looped = await run(
+            ...['loop', 'run', ...at, '--model', packed, '--sensor', `file:${heard}?speed=max`],
+            ...['--send', 'always', '--out', `file:${sent}`],
+          );
+          expect(looped).toMatchObject({ samples: samples.length, gaps: 0, predictions: expected.length });
+          const predictions = (await readFile(sent, 'utf8'))
+            .trim()
+            .split('\n')
+            .map((line) => JSON.parse(line).payload as { value: number; voted: string });
+          expect(predictions.map(({ value }) => Math.round(256 * value))).toEqual(expected);
+
+          // The mean of five steps, which exceeds its threshold for the same words.
+          const means = predictions.map(
+            (_, i) =>
+              predictions.slice(Math.max(0, i - 4), i + 1).reduce((sum, { value }) => sum + value, 0) / 5,
+          );
+          const farthest = means.map((mean, i) => (i < 4 ? 0 : Math.abs(mean - judged!.means[3 * i + 2]!)));
+          expect(Math.max(...farthest)).toBeLessThan(0.1);
+          expect(predictions.filter(({ voted }) => voted === 'wake').length).toBeGreaterThan(5);
+          const wakes = predictions.flatMap(({ voted }, i) => (voted === 'wake' ? [i] : []));
+          const before = Math.floor(spoken('good morning everybody', 'en-gb', 150).length / 480);
+          expect(Math.min(...wakes)).toBeGreaterThan(before);
+
+          const { replayed, inferences } = await replayOn(packed, 'doorbell', {
+            rateHz,
+            columns: [columnOf(samples)],
+          });
+          expect(replayed).toMatchObject({ inferences: expected.length });
+          expect(inferences.map(({ value }) => Math.round(256 * value!))).toEqual(expected);
+        }, 240_000);
+      });
+    });
+  });
+});
