@@ -6,7 +6,8 @@ import {
   parseJson,
   SchemaError,
   type SchemaSource,
-  type Steps,
+  Steps,
+  weighed,
 } from './schema.js';
 
 const primitives = ['null', 'boolean', 'int', 'long', 'float', 'double', 'bytes', 'string'];
@@ -100,8 +101,9 @@ class Parser {
 
   /** Checks defaults once all types are complete, because a type may contain itself. @throws SchemaError */
   checkDefaults(): void {
+    const steps = new Steps();
     for (const { type, value, path } of this.defaults)
-      if (!fits(type, value)) throw at(path, `the default does not fit the type: ${show(value)}`);
+      if (!fits(type, value, steps)) throw at(path, `the default does not fit the type: ${show(value)}`);
   }
 
   private byName(name: string, namespace: string, path: string): Type {
@@ -200,7 +202,8 @@ const show = (value: unknown) => String(JSON.stringify(value)).slice(0, 80);
 const at = (path: string, reason: string) => new SchemaError(`${path || '/'}: ${reason}`);
 
 /** Whether a default in JSON fits a type. Since Avro 1.12, it may belong to any branch of a union. */
-function fits(type: Type, value: unknown): boolean {
+function fits(type: Type, value: unknown, steps: Steps): boolean {
+  steps.take();
   switch (type.kind) {
     case 'primitive':
       return fitsPrimitive(type.name, value);
@@ -209,16 +212,16 @@ function fits(type: Type, value: unknown): boolean {
     case 'enum':
       return typeof value === 'string' && type.symbols.has(value);
     case 'array':
-      return Array.isArray(value) && value.every((item) => fits(type.items, item));
+      return Array.isArray(value) && value.every((item) => fits(type.items, item, steps));
     case 'map':
-      return isObject(value) && Object.values(value).every((item) => fits(type.values, item));
+      return isObject(value) && Object.values(value).every((item) => fits(type.values, item, steps));
     case 'union':
-      return type.branches.some((branch) => fits(branch, value));
+      return type.branches.some((branch) => fits(branch, value, steps));
     case 'record':
       return (
         isObject(value) &&
         type.fields.every((field) =>
-          field.name in value ? fits(field.type, value[field.name]) : field.hasDefault,
+          field.name in value ? fits(field.type, value[field.name], steps) : field.hasDefault,
         )
       );
   }
@@ -258,7 +261,7 @@ const promotions: Readonly<Record<string, readonly string[]>> = {
 class Resolution {
   private readonly pairs: Pairs<Type>;
 
-  constructor(steps: Steps) {
+  constructor(private readonly steps: Steps) {
     this.pairs = new Pairs(steps);
   }
 
@@ -286,7 +289,10 @@ class Resolution {
       return this.resolve(reader.values, writer.values, `${path}/values`, problems);
     if (reader.kind === 'record' && writer.kind === 'record')
       return this.records(reader, writer, path, problems);
-    if (reader.kind === 'enum' && writer.kind === 'enum') return enums(reader, writer, path, problems);
+    if (reader.kind === 'enum' && writer.kind === 'enum') {
+      this.steps.take(weighed(writer.symbols.size));
+      return enums(reader, writer, path, problems);
+    }
     if (reader.kind === 'fixed' && writer.kind === 'fixed') {
       if (!sameName(reader, writer, path, problems)) return false;
       if (reader.size === writer.size) return true;
@@ -298,6 +304,7 @@ class Resolution {
 
   private records(reader: RecordType, writer: RecordType, path: string, problems: Problems): boolean {
     if (!sameName(reader, writer, path, problems)) return false;
+    this.steps.take(weighed(reader.fields.length + writer.fields.length));
     const written = new Map(writer.fields.map((field) => [field.name, field]));
     return every(reader.fields, (field) => {
       const names = [field.name, ...field.aliases];

@@ -7,6 +7,7 @@ import {
   SchemaError,
   type SchemaSource,
   type Steps,
+  weighed,
 } from './schema.js';
 
 type Members = Record<string, unknown>;
@@ -125,7 +126,7 @@ function follow(reference: string, document: Document): Part {
   const schema =
     fragment === '' || fragment.startsWith('/')
       ? pointed(found.root, fragment)
-      : anchored(found.root, fragment);
+      : anchorsOf(found).get(fragment);
   if (isObject(schema) || typeof schema === 'boolean') return { schema, document: found };
   throw new SchemaError(`$ref: ${reference.slice(0, 80)} leads to no schema`);
 }
@@ -148,15 +149,24 @@ function safeDecode(text: string): string {
   }
 }
 
-function anchored(root: unknown, anchor: string): unknown {
-  const waiting: unknown[] = [root];
+const anchors = new WeakMap<Document, ReadonlyMap<string, unknown>>();
+
+/** The parts of a document with an anchor. */
+function anchorsOf(document: Document): ReadonlyMap<string, unknown> {
+  const known = anchors.get(document);
+  if (known) return known;
+  const found = new Map<string, unknown>();
+  anchors.set(document, found);
+  const waiting: unknown[] = [document.root];
   for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
     if (Array.isArray(value)) waiting.push(...(value as unknown[]));
     if (!isObject(value)) continue;
-    if (value.$anchor === anchor || value.$id === `#${anchor}`) return value;
+    const { $anchor, $id } = value;
+    if (typeof $anchor === 'string') found.set($anchor, value);
+    if (typeof $id === 'string' && $id.startsWith('#')) found.set($id.slice(1), value);
     waiting.push(...Object.values(value));
   }
-  return undefined;
+  return found;
 }
 
 /** Keywords that are compared by what they accept. All keywords that are in neither list do not restrict values. */
@@ -265,7 +275,10 @@ class Comparison {
       // References inside of a part of another document are resolved there.
       if (Object.keys(constraints(merged)).length === 0) document = flat.document;
       else if (flat.document !== document) continue;
-      merged = merge(constraints(merged), constraints(flat.schema));
+      const before = constraints(merged);
+      const members = [propertiesOf(before), propertiesOf(flat.schema)].map((all) => Object.keys(all).length);
+      this.steps.take(weighed(Math.max(...members)));
+      merged = merge(before, constraints(flat.schema));
     }
     return { schema: merged, document };
   }
@@ -275,7 +288,11 @@ class Comparison {
     const fail = (code: string, reason: string) => problems.add(code, path, reason);
     let ok = true;
     for (const keyword of exact) {
-      if (own[keyword] === undefined || same(own[keyword], other[keyword])) continue;
+      if (own[keyword] === undefined) continue;
+      const [before, now] = [canonicalOf(other[keyword]), canonicalOf(own[keyword])];
+      this.steps.take(weighed(now.length));
+      // References in them may lead to different schemas.
+      if (before === now && !/"\$(?:ref|dynamicRef|recursiveRef)":/.test(now)) continue;
       fail('KEYWORD_CHANGED', `${keyword} differs`);
       ok = false;
     }
@@ -298,8 +315,9 @@ class Comparison {
     const allowed = valuesOf(own);
     if (allowed === null) return true;
     const written = valuesOf(other);
-    const texts = new Set(allowed.map(canonicalJson));
-    if (written?.every((value) => texts.has(canonicalJson(value)))) return true;
+    this.steps.take(4 * weighed(allowed.length + (written?.length ?? 0)));
+    const texts = new Set(allowed.map(canonicalOf));
+    if (written?.every((value) => texts.has(canonicalOf(value)))) return true;
     fail('ENUM_NARROWED', 'the reader lists fewer values than the writer');
     return false;
   }
@@ -326,6 +344,7 @@ class Comparison {
     const [own, other] = [reader.schema, writer.schema];
     const fail: Fail = (code, reason) => problems.add(code, path, reason);
     let ok = bounds(own, other, 'minProperties', 'maxProperties', fail);
+    this.steps.take(weighed(listOf(own.required).length + listOf(other.required).length));
     const given = new Set(listOf(other.required));
     for (const name of listOf(own.required)) {
       if (given.has(name)) continue;
@@ -334,14 +353,20 @@ class Comparison {
     }
     const [ownProperties, otherProperties] = [propertiesOf(own), propertiesOf(other)];
     const [ownRest, otherRest] = [schemaOf(own.additionalProperties), schemaOf(other.additionalProperties)];
+    const otherPatterns = Object.values(propertiesOf({ properties: other.patternProperties })).map(schemaOf);
     for (const name of new Set([...Object.keys(ownProperties), ...Object.keys(otherProperties)])) {
       const isOwn = Object.hasOwn(ownProperties, name);
       const isOther = Object.hasOwn(otherProperties, name);
       const part = { ...reader, schema: isOwn ? schemaOf(ownProperties[name]) : ownRest };
-      const written = { ...writer, schema: isOther ? schemaOf(otherProperties[name]) : otherRest };
+      // A name that the writer does not list may match any of its patterns.
+      const schemas = isOther
+        ? [schemaOf(otherProperties[name])]
+        : [otherRest, ...(isOwn ? otherPatterns : [])];
       const place = `${path}/${name}`;
-      if (isOwn && isOther) ok = this.accepts(part, written, place, problems) && ok;
-      else if (!this.accepts(part, written, place, new Problems())) {
+      const accepted = (found: Problems) =>
+        every(schemas, (schema) => this.accepts(part, { ...writer, schema }, place, found));
+      if (isOwn && isOther) ok = accepted(problems) && ok;
+      else if (!accepted(new Problems())) {
         if (isOwn)
           problems.add(
             'PROPERTY_ADDED_TO_OPEN_CONTENT_MODEL',
@@ -397,8 +422,17 @@ type Fail = (code: string, reason: string) => void;
 /** The schema of any value, as an object that identifies it. */
 const anything: Members = {};
 
-const same = (one: unknown, other: unknown) =>
-  other !== undefined && canonicalJson(one) === canonicalJson(other);
+const canonicals = new WeakMap<object, string>();
+
+/** Canonical JSON, which is remembered, because a part may be compared many times. */
+function canonicalOf(value: unknown): string {
+  if (value === undefined) return '';
+  if (typeof value !== 'object' || value === null) return canonicalJson(value);
+  const known = canonicals.get(value) ?? canonicalJson(value);
+  canonicals.set(value, known);
+  return known;
+}
+
 const listOf = (value: unknown) => (Array.isArray(value) ? (value as (Members | boolean)[]) : []);
 const schemaOf = (value: unknown): Members | boolean =>
   isObject(value) || typeof value === 'boolean' ? value : true;
@@ -490,21 +524,27 @@ function itemsOf(schema: Members): { first: (Members | boolean)[]; rest: Members
   return { first: [], rest: schemaOf(schema.items) };
 }
 
+/** Keywords whose meanings depend on one another, so those of two schemas cannot be mixed. */
+const groups = [['items', 'prefixItems', 'additionalItems'], [...exact]];
+
 /** Keywords of two schemas that both apply. */
 function merge(one: Members, other: Members): Members {
   const merged: Members = { ...one };
+  const left = groups.filter((group) => group.some((keyword) => one[keyword] !== undefined)).flat();
   for (const [keyword, value] of Object.entries(other)) {
+    if (left.includes(keyword)) continue;
     const before = merged[keyword];
     if (before === undefined) merged[keyword] = value;
     else if (keyword === 'required') merged[keyword] = [...new Set([...listOf(before), ...listOf(value)])];
-    else if (keyword === 'properties')
+    else if (keyword === 'properties' || keyword === 'patternProperties')
       merged[keyword] = mergedProperties(before as Members, value as Members);
     else if (keyword === 'type') {
       const both = typesOf({ type: before }).filter((type) => typesOf({ type: value }).includes(type));
       merged[keyword] = both;
     } else if (keyword === 'additionalProperties' && value === false) merged[keyword] = false;
-    else if (/^(?:exclusiveM|m)in/.test(keyword)) merged[keyword] = Math.max(Number(before), Number(value));
-    else if (/^(?:exclusiveM|m)ax/.test(keyword)) merged[keyword] = Math.min(Number(before), Number(value));
+    else if (typeof before !== 'number' || typeof value !== 'number') continue;
+    else if (/^(?:exclusiveM|m)in/.test(keyword)) merged[keyword] = Math.max(before, value);
+    else if (/^(?:exclusiveM|m)ax/.test(keyword)) merged[keyword] = Math.min(before, value);
   }
   return merged;
 }

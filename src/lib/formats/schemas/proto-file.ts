@@ -37,6 +37,9 @@ export interface FieldProto {
   options?: { packed?: boolean | undefined; deprecated?: boolean | undefined } | undefined;
 }
 
+/** Maximum number of fields and values in a file. */
+export const mostFields = 2000;
+
 interface EnumProto {
   name: string;
   value: { name: string; number: number }[];
@@ -102,13 +105,16 @@ export async function protoLibrary(): Promise<ProtoLibrary> {
     parse(root, text, name) {
       const before = new Set(objectsIn(library, root));
       const parser = library.parse(text, root, { keepCase: true });
-      const syntax = /^\s*syntax\s*=\s*["'](proto2|proto3)["']/m.exec(text)?.[1] ?? 'proto2';
-      if (/^\s*edition\s*=/m.test(text)) throw new SchemaError(`${name}: editions are not supported`);
+      const syntax = /^[ \t]*syntax\s*=\s*["'](proto2|proto3)["']/m.exec(text)?.[1] ?? 'proto2';
+      if (/^[ \t]*edition\s*=/m.test(text)) throw new SchemaError(`${name}: editions are not supported`);
       const imports = [...(parser.imports ?? []), ...(parser.weakImports ?? [])];
+      const isPublic = new Set(
+        Array.from(text.matchAll(/\bimport\s+public\s+["']([^"'\n]+)["']/g), ([, one]) => one),
+      );
       return {
         package: parser.package ?? '',
         imports,
-        publicImports: imports.filter((one) => isPublic(text, one)),
+        publicImports: imports.filter((one) => isPublic.has(one)),
         syntax: syntax as ParsedFile['syntax'],
         objects: objectsIn(library, root).filter((object) => !before.has(object)),
       };
@@ -129,9 +135,6 @@ export async function protoLibrary(): Promise<ProtoLibrary> {
       ),
   };
 }
-
-const isPublic = (text: string, name: string) =>
-  text.includes(`import public "${name}"`) || text.includes(`import public '${name}'`);
 
 /** Top-level messages, enums and services. */
 function objectsIn(library: typeof protobuf, space: protobuf.NamespaceBase): protobuf.ReflectionObject[] {
@@ -277,7 +280,10 @@ function numbered(file: FileProto): RawFile {
 
 function named(raw: RawFile): FileProto {
   const plain = (text: unknown, prefix: string) => String(text).replace(prefix, '').toLowerCase();
+  let fields = 0;
   const message = (one: MessageProto, depth: number): MessageProto => {
+    fields += one.field.length + one.oneofDecl.length;
+    if (fields > mostFields) throw new SchemaError(`expected at most ${mostFields} fields in a file`);
     if (depth > deepestSchema) throw new SchemaError(`expected at most ${deepestSchema} levels of nesting`);
     return {
       ...{ name: one.name, oneofDecl: one.oneofDecl, options: one.options },
@@ -324,6 +330,18 @@ export function printProto(file: FileProto): string {
 const quote = (text: string) => JSON.stringify(text);
 const indent = (lines: readonly string[]) => lines.map((line) => `  ${line}`);
 
+/** The fields of each oneof, by its index. A synthetic oneof has none. */
+export function branchesOf({ field }: MessageProto): Map<number, FieldProto[]> {
+  const found = new Map<number, FieldProto[]>();
+  for (const each of field) {
+    if (each.oneofIndex === undefined || each.proto3Optional) continue;
+    const fields = found.get(each.oneofIndex) ?? [];
+    found.set(each.oneofIndex, fields);
+    fields.push(each);
+  }
+  return found;
+}
+
 function printMessage(message: MessageProto, syntax: string): string[] {
   const entries = new Map(
     message.nestedType.flatMap((nested) =>
@@ -332,8 +350,9 @@ function printMessage(message: MessageProto, syntax: string): string[] {
   );
   const line = (field: FieldProto) => printField(field, entries, syntax);
   const alone = message.field.filter((field) => field.oneofIndex === undefined || field.proto3Optional);
+  const branches = branchesOf(message);
   const oneofs = message.oneofDecl.flatMap((oneof, index) => {
-    const fields = message.field.filter((field) => field.oneofIndex === index && !field.proto3Optional);
+    const fields = branches.get(index) ?? [];
     return fields.length === 0 ? [] : [`oneof ${oneof.name} {`, ...indent(fields.map(line)), '}'];
   });
   const ranges = message.reservedRange.map(({ start, end }) =>

@@ -1,8 +1,10 @@
 import type protobuf from 'protobufjs';
 import {
+  branchesOf,
   type FileProto,
   fieldKinds,
   type MessageProto,
+  mostFields,
   type ProtoLibrary,
   printProto,
   protoLibrary,
@@ -70,7 +72,7 @@ export async function protobufParser(): Promise<(source: SchemaSource) => Parsed
 
 /** A descriptor is converted to text. */
 function textOf(library: ProtoLibrary, text: string): string {
-  if (!/^[A-Za-z0-9+/\s]+={0,2}\s*$/.test(text)) return text;
+  if (!/^[A-Za-z0-9+/\s]+={0,2}$/.test(text.trimEnd())) return text;
   return printProto(library.decode(Buffer.from(text, 'base64')));
 }
 
@@ -87,6 +89,14 @@ function rootOf(library: ProtoLibrary, text: string, references: SchemaSource['r
   const root = library.root();
   const known = new Map(references.map((reference) => [reference.name, reference.text]));
   const loaded = new Set<string>();
+  let squares = 0;
+  const parse = (file: string, name: string) => {
+    // Each field and value has an equals sign. The library's time grows with the square of their number.
+    squares += (file.match(/=/g)?.length ?? 0) ** 2;
+    if (squares > mostFields ** 2)
+      throw new SchemaError(`expected at most ${mostFields} fields and values in a file`);
+    return library.parse(root, file, name);
+  };
   const load = (name: string) => {
     if (loaded.has(name)) return;
     loaded.add(name);
@@ -96,9 +106,9 @@ function rootOf(library: ProtoLibrary, text: string, references: SchemaSource['r
         throw new SchemaError(`the import ${name} is not one of the references`);
       return;
     }
-    for (const each of library.parse(root, textOf(library, other), name).imports) load(each);
+    for (const each of parse(textOf(library, other), name).imports) load(each);
   };
-  const own = library.parse(root, text, 'schema.proto');
+  const own = parse(text, 'schema.proto');
   for (const name of own.imports) load(name);
   root.resolveAll();
   return { root, own };
@@ -162,8 +172,9 @@ function compareMessages(own: MessageProto, other: MessageProto, context: Contex
         `the number ${field.number} is repeated in only one of the schemas`,
       );
   }
+  const [branches, otherBranches] = [branchesOf(own), branchesOf(other)];
   other.oneofDecl.forEach((oneof, index) => {
-    const fields = other.field.filter((field) => field.oneofIndex === index && !field.proto3Optional);
+    const fields = otherBranches.get(index) ?? [];
     for (const field of fields)
       if (!ownNumbers.has(field.number))
         fail(
@@ -173,7 +184,7 @@ function compareMessages(own: MessageProto, other: MessageProto, context: Contex
         );
   });
   own.oneofDecl.forEach((oneof, index) => {
-    const fields = own.field.filter((field) => field.oneofIndex === index && !field.proto3Optional);
+    const fields = branches.get(index) ?? [];
     const before = fields.flatMap((field) => written.get(field.number) ?? []);
     const groups = new Set(
       before.map((field) => (field.proto3Optional ? undefined : field.oneofIndex) ?? `field ${field.number}`),

@@ -5,7 +5,7 @@ export type SchemaType = (typeof schemaTypes)[number];
 /** Limits that keep the checks of any schema below a second: characters, nesting depth, and steps of one comparison. */
 export const largestSchema = 256 * 1024;
 export const deepestSchema = 100;
-const mostSteps = 300_000;
+const mostSteps = 200_000;
 
 /** A schema that cannot be used, with the reason. */
 export class SchemaError extends Error {
@@ -38,11 +38,14 @@ export class Steps {
   private left = mostSteps;
 
   /** @throws SchemaError */
-  take(): void {
-    this.left--;
+  take(count = 1): void {
+    this.left -= count;
     if (this.left < 0) throw new SchemaError('the schemas are too complex to compare');
   }
 }
+
+/** Steps for work on many small items, such as names. */
+export const weighed = (items: number) => Math.ceil(items / 20);
 
 /** Results of comparisons of a reader's part with a writer's part. A pair that is being compared counts as readable, so recursive schemas end. */
 export class Pairs<Part extends object> {
