@@ -149,6 +149,7 @@ describe('JSON Schema', () => {
     ['any value', {}, true, false, 'NOT_ALLOWED'],
     ['enums', { enum: ['a', 'b'] }, { enum: ['c', 'b', 'a'] }, { enum: ['a'] }, 'ENUM_NARROWED'],
     ['constants', { const: 1 }, { enum: [1, 2] }, { const: 2 }, 'ENUM_NARROWED'],
+    ['constants in enums', { const: 1 }, { const: 1, enum: [1, 2] }, { const: 1, enum: [2] }, 'NARROWED'],
     ['types of constants', { const: 1 }, integer, text, 'TYPE_NARROWED'],
     ['minimum', { type: 'number', minimum: 1 }, { minimum: 0 }, { minimum: 2 }, 'BOUND_NARROWED'],
     [

@@ -444,8 +444,10 @@ function every<T>(items: readonly T[], test: (item: T, index: number) => boolean
 }
 
 function valuesOf(schema: Members): unknown[] | null {
-  if ('const' in schema) return [schema.const];
-  return Array.isArray(schema.enum) ? (schema.enum as unknown[]) : null;
+  const listed = Array.isArray(schema.enum) ? (schema.enum as unknown[]) : null;
+  if (!('const' in schema)) return listed;
+  const constant = canonicalOf(schema.const);
+  return listed?.every((value) => canonicalOf(value) !== constant) ? [] : [schema.const];
 }
 
 /** Types of the values of a schema. A number includes integers. */
