@@ -264,6 +264,18 @@ export {
   readWifiProgress,
 } from './protocomm.js';
 export { writeSavedModel } from './saved-model.js';
+export { descriptorOf } from './schemas/protobuf.js';
+export {
+  type CompatibilityLevel,
+  compatibilityLevels,
+  incompatibilities,
+  largestSchema,
+  type ParsedSchema,
+  parseSchema,
+  SchemaError,
+  type SchemaType,
+  schemaTypes,
+} from './schemas/schema.js';
 export { protocommGroup, SrpClient, sameProof } from './srp.js';
 export { checkGraph, checkQuantization, scalesAlike } from './tflite/check.js';
 export {
@@ -309,18 +321,6 @@ export {
 } from './tflite/real-values.js';
 export { sliceAxes } from './tflite/shapes.js';
 export { operatorVersions, writeTflite } from './tflite/write.js';
-export { descriptorOf } from './schemas/protobuf.js';
-export {
-  type CompatibilityLevel,
-  compatibilityLevels,
-  incompatibilities,
-  largestSchema,
-  type ParsedSchema,
-  parseSchema,
-  SchemaError,
-  type SchemaType,
-  schemaTypes,
-} from './schemas/schema.js';
 export {
   isUf2,
   parseUf2,
