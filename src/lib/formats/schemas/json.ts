@@ -191,7 +191,7 @@ function constraints(schema: Members): Members {
 
 const allTypes = ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'];
 
-/** Whether one schema accepts every value of another. What cannot be decided counts as not accepted. */
+/** Whether one schema accepts every value of another. If that cannot be decided, the answer is no. */
 class Comparison {
   private readonly pairs: Pairs<Members>;
 
