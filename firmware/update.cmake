@@ -10,6 +10,7 @@ add_executable(bundle_test test/bundle_test.c)
 target_link_libraries(bundle_test PRIVATE aiot_core)
 add_test(NAME bundle COMMAND bundle_test ${CMAKE_CURRENT_SOURCE_DIR}/test/fixtures/bundles/motion.aiot)
 add_test(NAME bundle_objects COMMAND bundle_test ${CMAKE_CURRENT_SOURCE_DIR}/test/fixtures/bundles/parts.aiot)
+add_test(NAME bundle_stream COMMAND bundle_test ${CMAKE_CURRENT_SOURCE_DIR}/test/fixtures/bundles/wake-stream.aiot)
 
 # Enrollment with the key of a batch.
 target_sources(aiot_core PRIVATE core/src/enroll/answer.c core/src/enroll/enroll.c core/src/enroll/request.c core/src/enroll/store.c)

@@ -26,27 +26,43 @@ static aiot_code open_copy(const uint8_t *data, size_t bytes, size_t room, size_
   return code;
 }
 
-/* If a model finds objects, a change in its grid, its picture or its threshold makes the bundle inconsistent. */
+typedef struct {
+  const char *own, *changed;
+} text_change;
+
+/* Each change of bundle.json makes the bundle inconsistent. */
+static void test_changes(checks *c, uint8_t *data, size_t bytes, const text_change *change, size_t changes) {
+  size_t used;
+  for (size_t i = 0; i < changes; i++) {
+    const size_t length = strlen(change[i].own);
+    size_t at = BLOCK;
+    while (at + length < bytes && memcmp(data + at, change[i].own, length) != 0) at++;
+    if (!check_at(c, "changes", "text found", i, at + length < bytes)) continue;
+    memcpy(data + at, change[i].changed, length);
+    check_equal(c, change[i].changed, i, AIOT_BUNDLE_MALFORMED, open_copy(data, bytes, MEMORY, &used));
+    memcpy(data + at, change[i].own, length);
+  }
+}
+
+/* If a model finds objects, they depend on its grid, its picture and its threshold. */
 static void test_objects(checks *c, uint8_t *data, size_t bytes) {
-  static const struct {
-    const char *own, *changed;
-  } change[] = {
+  static const text_change change[] = {
       {"\"grid\":[2,3]", "\"grid\":[3,2]"},         {"\"grid\":[2,3]", "\"grid\":[2,0]"},
       {"\"grid\":[2,3]", "\"grid\":[203]"},         {"\"picture\":{\"height\":9", "\"picture\":{\"height\":8"},
       {"\"picture\":{\"height\":9", "\"picture\":{\"heighs\":9"}, {"\"threshold\":0.35", "\"threshold\":-0.3"},
       {"\"threshold\":0.35", "\"threshold\":1.35"}, {"\"fit\":\"crop\"", "\"fit\":\"drop\""},
       {"\"windowSamples\":153", "\"windowSamples\":152"},
   };
-  size_t used;
-  for (size_t i = 0; i < sizeof change / sizeof *change; i++) {
-    const size_t length = strlen(change[i].own);
-    size_t at = BLOCK;
-    while (at + length < bytes && memcmp(data + at, change[i].own, length) != 0) at++;
-    if (!check_at(c, "objects", "text found", i, at + length < bytes)) continue;
-    memcpy(data + at, change[i].changed, length);
-    check_equal(c, change[i].changed, i, AIOT_BUNDLE_MALFORMED, open_copy(data, bytes, MEMORY, &used));
-    memcpy(data + at, change[i].own, length);
-  }
+  test_changes(c, data, bytes, change, sizeof change / sizeof *change);
+}
+
+/* A reader that does not know the state of a stream misses the coefficients. */
+static void test_streams(checks *c, uint8_t *data, size_t bytes) {
+  static const text_change change[] = {
+      {"\"state\":\"stream\"", "\"stale\":\"stream\""},
+      {"\"state\":\"stream\"", "\"state\":\"strewn\""},
+  };
+  test_changes(c, data, bytes, change, sizeof change / sizeof *change);
 }
 
 int main(int count, char **arguments) {
@@ -84,6 +100,7 @@ int main(int count, char **arguments) {
   }
   check_at(&c, "some changes are rejected", "count", refused, refused > 300);
   if (strstr(arguments[1], "parts") != NULL) test_objects(&c, data, bytes);
+  if (strstr(arguments[1], "wake-stream") != NULL) test_streams(&c, data, bytes);
   data[bytes - 1] = 1;
   check_equal(&c, "data after the end", 0, AIOT_BUNDLE_MALFORMED, open_copy(data, bytes, MEMORY, &used));
   return checks_end(&c);

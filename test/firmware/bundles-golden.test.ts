@@ -6,6 +6,7 @@ import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { checkGolden } from '../../src/lib/model/bundle/golden.js';
 import { membersOf, unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { bundleInfoSchema } from '../../src/lib/model/bundle/schema.js';
 import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
 import { root } from '../support/cli.js';
 import { answerTables, firmwareBundles } from '../support/firmware-bundles.js';
@@ -54,6 +55,18 @@ it('features of sound whose noise estimate continues in the stream need interfac
   const stream = bundles.get('wake-stream')!;
   expect(interfaceOf(stream)).toBe(16);
   expect(interfaceOf({ ...stream, model: bundles.get('trees')!.model })).toBe(17);
+});
+
+it('readers that do not know the state of a stream reject its bundle, because it has no coefficients', () => {
+  const bundles = new Map(firmwareBundles().map(({ name, bundle }) => [name, bundle]));
+  const { signal } = bundleInfoSchema.shape;
+  const stream = JSON.parse(JSON.stringify(bundles.get('wake-stream')!.info.signal));
+  const window = JSON.parse(JSON.stringify(bundles.get('wake')!.info.signal));
+  expect([signal.safeParse(stream).success, signal.safeParse(window).success]).toEqual([true, true]);
+  expect(stream.mel).not.toHaveProperty('coefficients');
+  const { state: _, ...unknown } = stream.mel;
+  for (const mel of [unknown, { ...stream.mel, coefficients: null }, { ...window.mel, state: 'stream' }])
+    expect(signal.safeParse({ ...stream, mel }).success).toBe(false);
 });
 
 it('a long window of samples needs interface 13, and stores the mean of each field once', () => {

@@ -34,7 +34,7 @@ function melBytes(spec: SignalSpec, mel: MelSpec): number {
   const width = frameValues(mel);
   const filters = 2 * pointer * bands + double * melWeightCount(mel, spec.resampleHz);
   const frame = double * (2 * frameSamples + bands);
-  const cosines = coefficients === null ? 0 : double * width * bands;
+  const cosines = typeof coefficients === 'number' ? double * width * bands : 0;
   return filters + transformBytes(fftSamples) + frame + cosines + float * frameCount(spec, mel) * width;
 }
 

@@ -44,7 +44,7 @@ function makeSet(name: string, spec: SignalSpec): FeatureSet {
 
 function soundSet(name: SoundSetName, spec: SignalSpec): FeatureSet {
   const { mel } = spec;
-  if (!mel || (mel.coefficients === null) !== (name !== 'mfcc')) {
+  if (!mel || (typeof mel.coefficients === 'number') !== (name === 'mfcc')) {
     throw new AiotError(
       'AIOT_FEATURE_UNFIT',
       `the feature set "${name}" expects its own settings in signal.mel`,

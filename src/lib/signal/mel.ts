@@ -16,8 +16,8 @@ export interface MelSpec {
   /** Edges of the lowest and the highest band, Hz. */
   lowHz: number;
   highHz: number;
-  /** `mfcc`: number of cepstral coefficients; otherwise null. */
-  coefficients: number | null;
+  /** `mfcc`: number of cepstral coefficients; otherwise null. Absent in a stream, so that readers that do not know `state` reject it. */
+  coefficients?: number | null | undefined;
   /** `microfrontend`: whether the noise estimate continues from window to window; absent = it restarts in each window. */
   state?: 'stream' | undefined;
 }

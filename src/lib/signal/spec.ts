@@ -83,8 +83,9 @@ export function melSpecOf(
     bands: mel.bands ?? 40,
     lowHz: mel.low ?? (features === 'microfrontend' ? 125 : 20),
     highHz: mel.high ?? (features === 'microfrontend' ? Math.min(7500, rateHz / 2) : rateHz / 2),
-    coefficients: features === 'mfcc' ? (mel.coefficients ?? 13) : null,
-    ...(mel.state === 'stream' && { state: mel.state }),
+    ...(features === 'microfrontend' && mel.state === 'stream'
+      ? { state: mel.state }
+      : { coefficients: features === 'mfcc' ? (mel.coefficients ?? 13) : null }),
   };
 }
 

@@ -4,6 +4,7 @@ import { refuseInputs, writeFileAtomic } from '../../core/files.js';
 import { dictionary } from '../../core/names.js';
 import type { Project } from '../../core/project.js';
 import { featureSetNames, isSoundSet } from '../../core/project-schema.js';
+import { frameCount } from '../../signal/mel.js';
 import { featureNames, melSpecOf, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
 import { openDataset } from '../dataset/open.js';
 import { type LabelFrom, openLoose } from '../tables/loose-recordings.js';
@@ -201,13 +202,15 @@ function specOf(options: FeaturesOptions, dataset: Dataset): SignalSpec {
   }
   const features = set === undefined ? (own?.features ?? 'motion') : featuresOf(set);
   const mel = isSoundSet(features) ? melSpecOf(features, project?.config.signal.mel, resampleHz) : undefined;
+  // In a stream, each frame is used once.
+  const usual = mel?.state === 'stream' ? frameCount({ windowSamples }, mel) * mel.hopSamples : windowSamples;
   const spec: SignalSpec = {
     fields: own?.fields.every((field) => dataset.fields.includes(field)) ? own.fields : dataset.fields,
     rateHz,
     lowpassHz,
     resampleHz,
     windowSamples,
-    strideSamples: stride ?? (window === undefined ? own?.strideSamples : undefined) ?? windowSamples,
+    strideSamples: stride ?? (window === undefined ? own?.strideSamples : undefined) ?? usual,
     features,
     ...(mel && { mel }),
   };

@@ -302,8 +302,17 @@ function arriving(spec: SignalSpec, resampled: number): number {
   return Math.ceil(((resampled - 1) * spec.rateHz) / spec.resampleHz) + 1;
 }
 
-/** Number of windows that a new predictor processes before its first valid one, so that the transients of its filters have decayed. */
-const before = (spec: SignalSpec) => Math.ceil(spec.windowSamples / spec.strideSamples);
+/** Time after which the noise estimate of a stream's front end hardly depends on its start, s: its slower share is 2.5 % of each 10 ms. */
+const noiseSeconds = 3;
+
+/**
+ * Number of windows that a new predictor processes before its first valid one, so that the transients of its filters have decayed, and its
+ * noise estimate is that of the stream.
+ */
+function before({ windowSamples, strideSamples, resampleHz, mel }: SignalSpec): number {
+  const noise = mel?.state === 'stream' ? noiseSeconds * resampleHz : 0;
+  return Math.ceil(Math.max(windowSamples, noise) / strideSamples);
+}
 
 /** Number of samples that `warmUp` can use. */
 function usefulHistory(spec: SignalSpec): number {

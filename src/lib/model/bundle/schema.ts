@@ -59,8 +59,11 @@ export const bundleInfoSchema = z.object({
         bands: z.int().min(1),
         lowHz: z.number().min(0),
         highHz: z.number().positive(),
-        coefficients: z.int().min(1).nullable(),
+        coefficients: z.int().min(1).nullable().optional(),
         state: z.literal('stream').optional(),
+      })
+      .refine(({ coefficients, state }) => (coefficients === undefined) === (state === 'stream'), {
+        error: 'expected either coefficients or a state',
       })
       .optional(),
     image: z
