@@ -306,7 +306,7 @@ function arriving(spec: SignalSpec, resampled: number): number {
 const noiseSeconds = 3;
 
 /**
- * Number of windows that a new predictor processes before its first valid one, so that the transients of its filters have decayed, and its
+ * Number of windows that a new predictor processes before its first valid one. By then, the transients of its filters have decayed, and its
  * noise estimate is that of the stream.
  */
 function before({ windowSamples, strideSamples, resampleHz, mel }: SignalSpec): number {
