@@ -66,10 +66,27 @@ const doubled = (last: object) =>
     ),
   });
 
+const unknown = `{"type":"object",${list(12_000, (i) => `"x${i}":0`).join(',')},"allOf":[${list(7000, () => '{"$ref":"#"}').join(',')}]}`;
+const parts = (first: object, make: (i: number) => object) =>
+  JSON.stringify({ type: 'object', allOf: [first, ...list(4000, make)] });
+const types = JSON.stringify({
+  $schema: 'http://json-schema.org/draft-04/schema#',
+  properties: Object.fromEntries(list(3000, (i) => [`p${i}`, { $ref: '#/definitions/t' }])),
+  definitions: { t: { type: list(15_000, () => 'string') } },
+});
+
 const proto = (body: string) => `syntax = "proto3";\n${body}`;
 const oneofs = proto(`message M {${list(1900, (i) => `oneof o${i}{bool b${i}=${i + 1};}`).join('')}}`);
 
 describe('schemas made to be slow', () => {
+  it('parses 200 JSON Schemas within 2 s', { timeout: 60_000 }, async () => {
+    await judge('JSON', '{}');
+    const started = performance.now();
+    for (let i = 0; i < 200; i++)
+      expect(await judge('JSON', JSON.stringify({ title: `t${i}`, type: 'integer' }))).toBe('ok');
+    expect((performance.now() - started) / 1000).toBeLessThan(2);
+  });
+
   it.each<[string, SchemaType, string, string?]>([
     ['a default that fits no branch of recursive records', 'AVRO', twins()],
     ['a large enum in many fields', 'AVRO', manyEnums(symbols), manyEnums(['S0'])],
@@ -95,6 +112,31 @@ describe('schemas made to be slow', () => {
       referring({ properties: Object.fromEntries(words.map((word) => [word, {}])) }),
     ],
     ['an anchor of many references', 'JSON', anchors],
+    ['unknown keywords behind many references', 'JSON', unknown],
+    ['requirements of many parts', 'JSON', parts({ required: words }, (i) => ({ required: [`r${i}`] }))],
+    [
+      'patterns of many parts',
+      'JSON',
+      parts(
+        { patternProperties: Object.fromEntries(words.slice(0, 7000).map((word) => [word, {}])) },
+        (i) => ({
+          patternProperties: { [`r${i}`]: {} },
+        }),
+      ),
+    ],
+    ['types in a large list', 'JSON', types, types.replaceAll('string', 'number')],
+    [
+      'an enum of the writer behind many references',
+      'JSON',
+      referring({ enum: words }),
+      referring({ type: 'string' }).replaceAll('{"$ref":"#/$defs/big"}', '{"type":"string"}'),
+    ],
+    [
+      'exclusive alternatives',
+      'JSON',
+      referring({ oneOf: list(1500, (i) => ({ const: i })) }),
+      referring({ oneOf: list(1501, (i) => ({ const: i })) }),
+    ],
     ['alternatives that double', 'JSON', doubled({ type: 'integer' }), doubled({ type: 'string' })],
   ])('%s: answers within 2 s', { timeout: 60_000 }, async (_, type, text, variant) => {
     expect(text.length).toBeLessThan(largestSchema);

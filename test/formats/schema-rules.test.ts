@@ -1,11 +1,43 @@
 import { describe, expect, it } from 'vitest';
-import { incompatibilities, parseSchema, type SchemaType } from '../../src/lib/formats/schemas/schema.js';
+import {
+  incompatibilities,
+  parseSchema,
+  SchemaError,
+  type SchemaType,
+} from '../../src/lib/formats/schemas/schema.js';
 
 /** Reasons why a reader cannot read a writer's data. */
 async function problems(type: SchemaType, reader: string, writer: string): Promise<string[]> {
   const parse = (text: string) => parseSchema({ type, text, references: [] });
   return incompatibilities('BACKWARD', await parse(reader), [{ version: 1, schema: await parse(writer) }]);
 }
+
+describe('schemas as clients receive them', () => {
+  const record = (more: string) => `{"type":"record","name":"R","fields":[{"name":"f",${more}}]}`;
+  const parse = (type: SchemaType, text: string) => parseSchema({ type, text, references: [] });
+  const long = (last: string) => record(`"type":"long","default":${last}`);
+
+  it.each<[string, SchemaType, string, string, boolean]>([
+    ['layout', 'AVRO', long('5'), `${long('5').replaceAll(',', ' ,\n')} `, true],
+    ['order of members', 'JSON', '{"minimum":1,"type":"number"}', '{"type":"number","minimum":1}', true],
+    ['forms of a number', 'JSON', '{"minimum":1.50}', '{"minimum":15e-1}', true],
+    ['large numbers', 'AVRO', long('9223372036854775807'), long('9223372036854775806'), false],
+    ['numbers beyond doubles', 'JSON', '{"default":1e400}', '{"default":null}', false],
+    ['numbers and texts', 'JSON', '{"default":1}', '{"default":"1e0"}', false],
+    ['a bare name', 'AVRO', 'int', '"int"', true],
+  ])('%s', async (_, type, one, other, equal) => {
+    const [first, second] = [await parse(type, one), await parse(type, other)];
+    expect(first.canonical === second.canonical).toBe(equal);
+    expect(second.text).toBe(other);
+  });
+
+  it.each(['"https://example.com/meta"', '5', '{"toString":5}', '[]'])(
+    'rejects the metaschema %s',
+    async (meta) => {
+      await expect(parse('JSON', `{"$schema":${meta}}`)).rejects.toThrow(SchemaError);
+    },
+  );
+});
 
 type Rule = [rule: string, writer: string, reads: string, fails: string, reason: string];
 
@@ -139,6 +171,10 @@ describe('JSON Schema', () => {
   const text = { type: 'string' };
   const tree = (value: object) => ({ type: 'object', properties: { value, next: { $ref: '#' } } });
   const [A, B, C] = [{ const: 'a' }, { const: 'b' }, { const: 'c' }];
+  const draft4 = 'http://json-schema.org/draft-04/schema#';
+  const kind = (value: string, properties: object) => ({
+    ...{ type: 'object', required: ['kind'], properties: { kind: { const: value }, ...properties } },
+  });
   const named = (x: object) => ({ $ref: '#/$defs/x', $defs: { x } });
 
   it.each<
@@ -298,6 +334,42 @@ describe('JSON Schema', () => {
       { items: [{}], additionalItems: false },
       'NOT_ALLOWED at /items',
     ],
+    [
+      'alternatives of which exactly one must match',
+      integer,
+      { oneOf: [{ type: 'number' }, text] },
+      { oneOf: [integer, { type: 'number' }] },
+      'ONEOF_OVERLAP',
+    ],
+    [
+      'equal alternatives that overlap',
+      { oneOf: [{ $ref: '#/$defs/x' }, { minimum: 2 }], $defs: { x: { maximum: 5 } } },
+      { oneOf: [{ $ref: '#/$defs/x' }, { minimum: 2 }], $defs: { x: { maximum: 5 }, y: {} } },
+      { oneOf: [{ $ref: '#/$defs/x' }, { minimum: 2 }], $defs: { x: { maximum: 6 } } },
+      'ONEOF_OVERLAP',
+    ],
+    [
+      'alternatives of objects that a property distinguishes',
+      { oneOf: [kind('a', {}), kind('b', { v: integer })] },
+      { oneOf: [kind('a', {}), kind('b', { v: { type: 'number' } }), kind('c', {})] },
+      { oneOf: [kind('a', {}), kind('b', { v: { type: 'number' } }), {}] },
+      'ONEOF_OVERLAP',
+    ],
+    [
+      'bounds of draft 4 that may be excluded',
+      { $schema: draft4, type: 'number', minimum: 1, exclusiveMinimum: true },
+      { $schema: draft4, type: 'number', minimum: 1 },
+      { $schema: draft4, type: 'number', minimum: 2, exclusiveMinimum: false },
+      'BOUND_NARROWED',
+    ],
+    [
+      'bounds of draft 4 that are excluded newly',
+      { $schema: draft4, type: 'number', minimum: 1 },
+      { $schema: draft4, type: 'number', minimum: 0, exclusiveMinimum: true },
+      { $schema: draft4, type: 'number', minimum: 1, exclusiveMinimum: true },
+      'BOUND_NARROWED',
+    ],
+    ['recursive references', integer, {}, { $recursiveRef: '#' }, 'KEYWORD_CHANGED at /: $recursiveRef'],
     ['references', named(integer), named({ type: 'number' }), named(text), 'TYPE_NARROWED'],
     ['recursive schemas', tree(integer), tree({ type: 'number' }), tree(text), 'TYPE_NARROWED at /value'],
     [

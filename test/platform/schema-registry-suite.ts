@@ -126,6 +126,46 @@ export function schemaRegistrySuite(start: () => Promise<RegistryPlatform>): voi
       const { id } = made.body as { id: number };
       expect((await call('GET', '/subjects/unit/versions/1/referencedby')).body).toEqual([id]);
       expect(code(await call('DELETE', '/subjects/unit'))).toEqual([422, 42206]);
+      // A version that was deleted softly can still be read, with what it refers to.
+      await call('DELETE', '/subjects/value');
+      expect((await call('DELETE', '/subjects/unit')).status).toBe(200);
+      expect(code(await call('DELETE', '/subjects/unit?permanent=true'))).toEqual([422, 42206]);
+      await call('DELETE', '/subjects/value?permanent=true');
+      expect((await call('DELETE', '/subjects/unit?permanent=true')).status).toBe(200);
+    });
+
+    it('limits chains of references', { timeout: 120_000 }, async () => {
+      const link = (i: number) => ({
+        schema: JSON.stringify({
+          ...{ type: 'record', name: `C${i}` },
+          fields: i === 0 ? [] : [{ name: 'c', type: `C${i - 1}` }],
+        }),
+        references: i === 0 ? [] : [{ name: `C${i - 1}`, subject: `chain-${i - 1}`, version: 1 }],
+      });
+      for (let i = 0; i <= 100; i++)
+        expect((await call('POST', `/subjects/chain-${i}/versions`, link(i))).status).toBe(200);
+      expect(code(await call('POST', '/subjects/chain-101/versions', link(101)))).toEqual([422, 42201]);
+    });
+
+    it('returns schemas as they were sent, with zero bytes and large numbers', async () => {
+      const zero = '{"name":"d","type":"bytes","default":"\\u0000"}';
+      const large = (last: number) => `{"name":"n","type":"long","default":922337203685477580${last}}`;
+      const schema = (field: string) => `{ "type": "record", "name": "Exact", "fields": [ ${field} ] }`;
+      for (const [i, field] of [zero, large(6), large(7)].entries()) {
+        const subject = `exact-${i}`;
+        const made = await call('POST', `/subjects/${subject}/versions`, { schema: schema(field) });
+        expect(made.status).toBe(200);
+        const { id } = made.body as { id: number };
+        expect((await call('GET', `/schemas/ids/${id}`)).body).toEqual({ schema: schema(field) });
+      }
+    });
+
+    it.each([':*:', ':.:', ''])('lists subjects with the prefix %s', async (context) => {
+      const prefix = encodeURIComponent(`${context}exact-`);
+      const all = ['exact-0', 'exact-1', 'exact-2'];
+      expect((await call('GET', `/subjects?subjectPrefix=${prefix}`)).body).toEqual(all);
+      const { body } = await call('GET', `/schemas?subjectPrefix=${prefix}`);
+      expect((body as { subject: string }[]).map(({ subject }) => subject)).toEqual(all);
     });
   });
 
@@ -162,6 +202,33 @@ export function schemaRegistrySuite(start: () => Promise<RegistryPlatform>): voi
       ['GET', '/subjects/a-value/versions/0', undefined, [422, 42202]],
       ['POST', '/subjects/a-value/versions', { schema: '{"type":"nothing"}' }, [422, 42201]],
       ['POST', '/subjects/a-value/versions', '{', [422, 42201]],
+      [
+        'POST',
+        '/subjects/nul/versions',
+        { schemaType: 'PROTOBUF', schema: 'message N {} // \0' },
+        [422, 42201],
+      ],
+      [
+        'POST',
+        '/subjects/nul/versions',
+        { schema: '"int"', references: [{ name: 'a\0', subject: 'a-value', version: 1 }] },
+        [422, 42201],
+      ],
+      [
+        'POST',
+        '/subjects/twice/versions',
+        {
+          schema: '"int"',
+          references: [1, 2].map((version) => ({ name: 'a', subject: 'a-value', version })),
+        },
+        [422, 42201],
+      ],
+      [
+        'POST',
+        '/subjects/meta/versions',
+        { schemaType: 'JSON', schema: '{"$schema":"https://example.com/meta"}' },
+        [422, 42201],
+      ],
       ['POST', '/subjects/a-value/versions', { schema: '"int"', ruleSet: { domainRules: [] } }, [422, 42201]],
     ])('%s %s: %j', async (method, path, body, expected) => {
       expect(code(await call(method, path, body))).toEqual(expected);
@@ -208,6 +275,7 @@ export function schemaRegistrySuite(start: () => Promise<RegistryPlatform>): voi
     const { token } = await there.own.client.tokens.create({ name: 'hers', owner: 'ada' });
     expect(await as(there.own.token, 'GET', '/subjects')).toBe(200);
     expect(await as(token, 'GET', '/subjects')).toBe(200);
+    expect([await as(token, 'GET', ''), await as(token, 'GET', '/')]).toEqual([200, 200]);
     expect(await as(token, 'POST', '/compatibility/subjects/a-value/versions', record(t, u))).toBe(200);
     expect(await as(token, 'POST', '/subjects/a-value/versions', record(t))).toBe(403);
     expect(await as(token, 'DELETE', '/subjects/a-value')).toBe(403);

@@ -1,5 +1,5 @@
 import {
-  canonicalJson,
+  canonicalText,
   Pairs,
   type ParsedSchema,
   Problems,
@@ -52,10 +52,10 @@ export function parseAvro({ text, references }: SchemaSource): ParsedSchema {
   const parser = new Parser();
   for (const reference of references) parser.type(parseJson(reference.text), '', reference.name);
   // A bare name of a primitive type is a schema too, with or without quotation marks.
-  const value = primitives.includes(text.trim()) ? text.trim() : parseJson(text);
-  const root = parser.type(value, '', '');
+  const json = primitives.includes(text.trim()) ? JSON.stringify(text.trim()) : text;
+  const root = parser.type(parseJson(json), '', '');
   parser.checkDefaults();
-  return new AvroSchema(JSON.stringify(value), canonicalJson(value), root);
+  return new AvroSchema(json, canonicalText(json), root);
 }
 
 const nameForm = /^[A-Za-z_][A-Za-z0-9_]*$/;

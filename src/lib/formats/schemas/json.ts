@@ -1,5 +1,6 @@
 import {
   canonicalJson,
+  canonicalText,
   Pairs,
   type ParsedSchema,
   Problems,
@@ -44,6 +45,12 @@ class JsonSchema implements ParsedSchema {
   }
 }
 
+type Validator = {
+  validateSchema(schema: Members): unknown;
+  errorsText(errors: undefined, options: { dataVar: string }): string;
+};
+let validators: Record<'latest' | 'draft2019' | 'draft7', Validator> | undefined;
+
 /** Returns a parser of JSON Schema: drafts 4 to 7, 2019-09 and 2020-12. */
 export async function jsonSchemaParser(): Promise<(source: SchemaSource) => ParsedSchema> {
   const [{ Ajv }, { Ajv2019 }, { Ajv2020 }] = await Promise.all([
@@ -52,20 +59,19 @@ export async function jsonSchemaParser(): Promise<(source: SchemaSource) => Pars
     import('ajv/dist/2020.js'),
   ]);
   const options = { strict: false, validateFormats: false, logger: false } as const;
+  // Each compiles its metaschema once.
+  validators ??= {
+    ...{ latest: new Ajv2020(options), draft2019: new Ajv2019(options), draft7: new Ajv(options) },
+  };
+  const { latest, draft2019, draft7 } = validators;
   return ({ text, references }) => {
     const value = parseJson(text);
-    const draft = isObject(value) ? String(value.$schema ?? '') : '';
+    const draft = isObject(value) && typeof value.$schema === 'string' ? value.$schema : '';
     if (typeof value !== 'boolean' && !isObject(value))
       throw new SchemaError('expected an object or a boolean');
-    const ajv = draft.includes('2020-12')
-      ? new Ajv2020(options)
-      : draft.includes('2019-09')
-        ? new Ajv2019(options)
-        : new Ajv(options);
-    // Draft 4 differs in `exclusiveMinimum`, which the comparison ignores if it is a boolean.
-    if (isObject(value) && !/draft-0[346]/.test(draft) && !validMeta(ajv, value)) {
-      throw new SchemaError(ajv.errorsText(ajv.errors, { dataVar: 'schema' }).slice(0, 300));
-    }
+    const validator = draft.includes('2020-12') ? latest : draft.includes('2019-09') ? draft2019 : draft7;
+    // Draft 4 differs in `exclusiveMinimum`, which `constraints` converts.
+    if (isObject(value) && !/draft-0[346]/.test(draft)) checkMeta(validator, value);
     const documents = new Map<string, Document>();
     for (const { name, text: other } of references) {
       const root = parseJson(other);
@@ -75,14 +81,23 @@ export async function jsonSchemaParser(): Promise<(source: SchemaSource) => Pars
     }
     const root = { schema: value as Members | boolean, document: { root: value, references: documents } };
     checkReferences(root);
-    return new JsonSchema(JSON.stringify(value), canonicalJson(value), root);
+    return new JsonSchema(text, canonicalText(text), root);
   };
 }
 
-function validMeta(ajv: { validateSchema(schema: Members): unknown }, value: Members): boolean {
+/** @throws SchemaError, also if the metaschema is unknown */
+function checkMeta(validator: Validator, value: Members): void {
   const { $schema, ...rest } = value;
   const known = typeof $schema === 'string' && /^https?:\/\/json-schema\.org\//.test($schema);
-  return ajv.validateSchema(known ? rest : value) === true;
+  let reason: string;
+  try {
+    if (validator.validateSchema(known ? rest : value) === true) return;
+    reason = validator.errorsText(undefined, { dataVar: 'schema' });
+  } catch (error) {
+    if (error instanceof RangeError) throw error;
+    reason = error instanceof Error ? error.message : String(error);
+  }
+  throw new SchemaError(reason.slice(0, 300));
 }
 
 const isObject = (value: unknown): value is Members =>
@@ -101,6 +116,18 @@ function checkReferences({ schema, document }: Part): void {
     for (const [keyword, member] of Object.entries(value))
       if (!dataKeywords.has(keyword)) waiting.push(member);
   }
+}
+
+/** The different references in a schema. */
+function referencesIn(schema: Members): string[] {
+  const found = new Set<string>();
+  const waiting: unknown[] = [schema];
+  for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
+    if (typeof value !== 'object' || value === null) continue;
+    if (isObject(value) && typeof value.$ref === 'string') found.add(value.$ref);
+    for (const member of Object.values(value)) waiting.push(member);
+  }
+  return [...found];
 }
 
 /** Maximum number of references that lead to one another. */
@@ -181,13 +208,47 @@ const compared = new Set([
 const exact = new Set([
   ...['not', 'if', 'then', 'else', 'contains', 'minContains', 'maxContains', 'propertyNames', 'dependencies'],
   ...['dependentRequired', 'dependentSchemas', 'unevaluatedProperties', 'unevaluatedItems', '$dynamicRef'],
+  '$recursiveRef',
 ]);
 
+const restrictions = new WeakMap<Members, Members>();
+
+/** The keywords of a schema that restrict values. They are remembered, because a schema may have many other members. */
 function constraints(schema: Members): Members {
-  return Object.fromEntries(
-    Object.entries(schema).filter(([keyword]) => compared.has(keyword) || exact.has(keyword)),
+  const known = restrictions.get(schema);
+  if (known) return known;
+  const found: Members = {};
+  for (const keyword of Object.keys(schema))
+    if (compared.has(keyword) || exact.has(keyword)) found[keyword] = schema[keyword];
+  // In draft 4, a boolean tells whether the other limit itself is excluded.
+  for (const [inclusive, exclusive] of [
+    ['minimum', 'exclusiveMinimum'],
+    ['maximum', 'exclusiveMaximum'],
+  ] as const) {
+    const excluded = found[exclusive];
+    if (typeof excluded !== 'boolean') continue;
+    delete found[exclusive];
+    if (!excluded || found[inclusive] === undefined) continue;
+    found[exclusive] = found[inclusive];
+    delete found[inclusive];
+  }
+  restrictions.set(schema, found);
+  restrictions.set(found, found);
+  return found;
+}
+
+/** Names, values and patterns of a schema itself, each of which takes time. */
+function sizeOf(schema: Members): number {
+  const { type, required, enum: values, properties, patternProperties } = schema;
+  const lists = [type, required, values].reduce<number>((sum, value) => sum + listOf(value).length, 0);
+  return [properties, patternProperties].reduce<number>(
+    (sum, value) => sum + (isObject(value) ? Object.keys(value).length : 0),
+    lists,
   );
 }
+
+/** Maximum depth of a difference between two schemas that makes them disjoint. */
+const deepestDifference = 10;
 
 const allTypes = ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'];
 
@@ -215,70 +276,127 @@ class Comparison {
   }
 
   private compare(reader: ObjectPart, writer: ObjectPart, path: string, problems: Problems): boolean {
-    const { allOf, anyOf, oneOf, $ref, ...rest } = reader.schema;
+    const { allOf, anyOf, oneOf, $ref, ...rest } = constraints(reader.schema);
+    this.steps.take(weighed(listOf(allOf).length));
     const parts = [
       ...(typeof $ref === 'string' ? [target({ ...reader, schema: { $ref } })] : []),
       ...listOf(allOf).map((schema) => ({ ...reader, schema })),
     ];
     if (parts.length > 0 && !every(parts, (part) => this.accepts(part, writer, path, problems))) return false;
     const plain = this.flat(writer);
+    const isSame =
+      oneOf !== undefined &&
+      this.same(
+        { ...reader, schema: { oneOf } },
+        { ...plain, schema: { oneOf: plain.schema.oneOf } },
+        new Map(),
+      );
+    // Keywords of the reader that have not been compared yet.
+    const left = {
+      ...reader,
+      schema: { ...rest, ...(anyOf && { anyOf }), ...(!isSame && oneOf && { oneOf }) },
+    };
     const choice = plain.schema.anyOf ?? plain.schema.oneOf;
     if (Array.isArray(choice)) {
       const { anyOf: _any, oneOf: _one, ...base } = plain.schema;
       // The branches are narrower than the rest of the writer's schema, so either may suffice.
-      if (
-        this.compare(
-          { ...reader, schema: this.without(reader.schema) },
-          { ...plain, schema: base },
-          path,
-          new Problems(),
-        )
-      )
-        return true;
+      if (this.compare(left, { ...plain, schema: base }, path, new Problems())) return true;
       return every(listOf(choice), (schema, i) => {
         const branch = this.flat({ ...plain, schema: { allOf: [base, schema] } });
-        return this.compare(
-          { ...reader, schema: this.without(reader.schema) },
-          branch,
-          `${path}/${i}`,
-          problems,
-        );
+        return this.compare(left, branch, `${path}/${i}`, problems);
       });
     }
-    for (const choices of [anyOf, oneOf]) {
+    for (const choices of [left.schema.anyOf, left.schema.oneOf]) {
+      this.steps.take(weighed(listOf(choices).length));
       const branches = listOf(choices).map((schema) => ({ ...reader, schema }));
       if (branches.length === 0) continue;
-      if (branches.some((branch) => this.accepts(branch, plain, path, new Problems()))) continue;
-      problems.add('UNION_NARROWED', path, 'no branch of the reader accepts all values of the writer');
+      const fitting = branches.findIndex((branch) => this.accepts(branch, plain, path, new Problems()));
+      if (fitting < 0) {
+        problems.add('UNION_NARROWED', path, 'no branch of the reader accepts all values of the writer');
+        return false;
+      }
+      // Values must match exactly one branch.
+      const others = choices === oneOf ? branches.filter((_, i) => i !== fitting) : [];
+      if (others.every((other) => this.disjoint(other, plain, 0))) continue;
+      problems.add('ONEOF_OVERLAP', path, 'several branches of the reader may accept a value of the writer');
       return false;
     }
     return this.plainly({ ...reader, schema: rest }, plain, path, problems);
   }
 
-  /** Keywords of a reader's schema that have not been compared yet. */
-  private without({ allOf: _all, $ref: _ref, ...rest }: Members): Members {
-    return rest;
+  /** Whether two schemas are equal, with all that they refer to. */
+  private same(one: ObjectPart, other: ObjectPart, seen: Map<Members, Members>): boolean {
+    const [text, otherText] = [canonicalOf(one.schema), canonicalOf(other.schema)];
+    this.steps.take(weighed(text.length));
+    if (text !== otherText || /"\$(?:dynamicRef|recursiveRef)":/.test(text)) return false;
+    if (one.document === other.document || !text.includes('"$ref":')) return true;
+    seen.set(one.schema, other.schema);
+    return referencesIn(one.schema).every((reference) => {
+      const [next, otherNext] = [follow(reference, one.document), follow(reference, other.document)];
+      const [schema, otherSchema] = [next.schema, otherNext.schema];
+      if (!isObject(schema) || !isObject(otherSchema)) return schema === otherSchema;
+      if (seen.get(schema) === otherSchema) return true;
+      return this.same({ ...next, schema }, { ...otherNext, schema: otherSchema }, seen);
+    });
+  }
+
+  /** Whether no value matches both schemas. If that cannot be decided, the answer is no. */
+  private disjoint(one: Part, other: Part, depth: number): boolean {
+    this.steps.take();
+    if (one.schema === false || other.schema === false) return true;
+    if (!isObject(one.schema) || !isObject(other.schema) || depth > deepestDifference) return false;
+    const parts = [this.flat({ ...one, schema: one.schema }), this.flat({ ...other, schema: other.schema })];
+    for (const [part, against] of [parts, parts.toReversed()] as [ObjectPart, ObjectPart][]) {
+      const { anyOf, oneOf, ...base } = part.schema;
+      const branches = listOf(anyOf ?? oneOf);
+      if (branches.length === 0) continue;
+      return branches.every((branch) =>
+        this.disjoint({ ...part, schema: { allOf: [base, branch] } }, against, depth + 1),
+      );
+    }
+    const [own, written] = parts as [ObjectPart, ObjectPart];
+    this.steps.take(weighed(sizeOf(own.schema) + sizeOf(written.schema)));
+    const types = typesOf(own.schema).filter((type) => typesOf(written.schema).includes(type));
+    if (types.length === 0) return true;
+    const [values, otherValues] = [valuesOf(own.schema), valuesOf(written.schema)];
+    const texts = new Set(values?.map(canonicalOf));
+    if (values && otherValues?.every((value) => !texts.has(canonicalOf(value)))) return true;
+    if (types.some((type) => type !== 'object')) return false;
+    const [properties, otherProperties] = [propertiesOf(own.schema), propertiesOf(written.schema)];
+    const required = new Set(
+      [...listOf(own.schema.required), ...listOf(written.schema.required)].map(String),
+    );
+    return [...required].some(
+      (name) =>
+        Object.hasOwn(properties, name) &&
+        Object.hasOwn(otherProperties, name) &&
+        this.disjoint(
+          { ...own, schema: schemaOf(properties[name]) },
+          { ...written, schema: schemaOf(otherProperties[name]) },
+          depth + 1,
+        ),
+    );
   }
 
   /** The writer's schema without $ref and allOf. Keywords that cannot be combined are left out, which makes it wider. */
   private flat(writer: ObjectPart): ObjectPart {
     this.steps.take();
-    const { allOf, $ref, ...rest } = writer.schema;
+    const schema = constraints(writer.schema);
+    const { allOf, $ref, ...rest } = schema;
+    this.steps.take(weighed(listOf(allOf).length));
     const others: Part[] = listOf(allOf).map((schema) => ({ ...writer, schema }));
     if (typeof $ref === 'string') others.push(target({ ...writer, schema: { $ref } }));
-    if (others.length === 0) return writer;
+    if (others.length === 0) return { ...writer, schema };
     let { document } = writer;
     let merged = rest;
     for (const other of others) {
       if (!isObject(other.schema)) continue;
       const flat = this.flat({ ...other, schema: other.schema });
       // References inside of a part of another document are resolved there.
-      if (Object.keys(constraints(merged)).length === 0) document = flat.document;
+      if (Object.keys(merged).length === 0) document = flat.document;
       else if (flat.document !== document) continue;
-      const before = constraints(merged);
-      const members = [propertiesOf(before), propertiesOf(flat.schema)].map((all) => Object.keys(all).length);
-      this.steps.take(weighed(Math.max(...members)));
-      merged = merge(before, constraints(flat.schema));
+      this.steps.take(weighed(4 * (sizeOf(merged) + sizeOf(flat.schema))));
+      merged = merge(merged, flat.schema);
     }
     return { schema: merged, document };
   }
@@ -287,6 +405,7 @@ class Comparison {
     const [own, other] = [reader.schema, writer.schema];
     const fail = (code: string, reason: string) => problems.add(code, path, reason);
     let ok = true;
+    this.steps.take(weighed(sizeOf(own) + sizeOf(other)));
     for (const keyword of exact) {
       if (own[keyword] === undefined) continue;
       const [before, now] = [canonicalOf(other[keyword]), canonicalOf(own[keyword])];

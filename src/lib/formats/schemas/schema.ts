@@ -155,6 +155,34 @@ export function canonicalJson(value: unknown): string {
   return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`).join(',')}}`;
 }
 
+/** A JSON text without layout. Numbers that JavaScript cannot represent stay different. */
+export function canonicalText(text: string): string {
+  // Marks keep texts and numbers apart.
+  const marked = text.replace(/"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/g, (token) =>
+    token.startsWith('"') ? `"'${token.slice(1)}` : `"${plainNumber(token)}"`,
+  );
+  return canonicalJson(JSON.parse(marked));
+}
+
+/** A number in JSON as its digits and exponent: equal for equal numbers. */
+function plainNumber(source: string): string {
+  const [, sign = '', whole = '', fraction = '', exponent = '0'] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?$/i.exec(source) ?? [];
+  const padded = `${whole}${fraction}`.replace(/^0+/, '');
+  const digits = trimmedZeros(padded);
+  if (digits === '') return '0';
+  // Beyond this, sums of exponents would not be exact.
+  if (exponent.length > 15) return source;
+  return `${sign}${digits}e${Number(exponent) - fraction.length + padded.length - digits.length}`;
+}
+
+/** Same as replacing /0+$/, whose time grows with the square of the number of zeros. */
+function trimmedZeros(digits: string): string {
+  let end = digits.length;
+  while (digits[end - 1] === '0') end--;
+  return digits.slice(0, end);
+}
+
 export const compatibilityLevels = [
   'NONE',
   'BACKWARD',

@@ -181,7 +181,7 @@ async function identify(
  * A request's bearer token; empty = none. Clients of the schema registry may send it as a password instead (RFC 7617), with any user name.
  */
 export function tokenOf(request: FastifyRequest): string {
-  if (request.routeOptions.url?.startsWith(`${schemaRegistryPath}/`)) {
+  if (`${request.routeOptions.url ?? ''}/`.startsWith(`${schemaRegistryPath}/`)) {
     const [, basic] = /^Basic ([A-Za-z0-9+/]+={0,2})$/i.exec(request.headers.authorization ?? '') ?? [];
     const [, password] = /^[^:]*:([\x21-\x7e]+)$/.exec(Buffer.from(basic ?? '', 'base64').toString()) ?? [];
     if (password !== undefined) return password;

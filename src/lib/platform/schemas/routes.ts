@@ -24,15 +24,18 @@ const reads = {
 } as const;
 const writes = { config: { access: 'operator', scope: 'data:write' }, schema: { hide: true } } as const;
 
+/** The databases cannot store NUL in text. Its escape in a schema's text is not NUL. */
+const storable = z.string().refine((text) => !text.includes('\0'), 'expected text without NUL');
+
 const referenceSchema = z.object({
-  name: z.string().min(1).max(512),
-  subject: z.string().min(1).max(512),
+  name: storable.min(1).max(512),
+  subject: storable.min(1).max(512),
   version: z.int().min(1),
 });
 
 /** As clients send it. Metadata and rules would change the data, so a schema with them is rejected. */
 const bodySchema = z.object({
-  schema: z.string().max(largestSchema),
+  schema: storable.max(largestSchema),
   schemaType: z.enum(schemaTypes).nullish(),
   references: z.array(referenceSchema).max(100).nullish(),
   metadata: z.null().optional(),
@@ -76,7 +79,7 @@ function readRoutes(app: FastifyInstance, { schemas }: ApiParts): void {
   get('/v1/metadata/id', () => ({ scope: { path: [], clusters: {} }, id: '' }));
   get('/schemas', async (request) => {
     const { query } = request;
-    const all = await schemas.list(deletedOf(query), query.subjectPrefix ?? '', query.latestOnly === 'true');
+    const all = await schemas.list(deletedOf(query), prefixOf(query), query.latestOnly === 'true');
     return Promise.all(page(all, query).map((found) => shown(found, request)));
   });
   get('/schemas/ids/:id', async ({ params, query }) => {
@@ -91,7 +94,7 @@ function readRoutes(app: FastifyInstance, { schemas }: ApiParts): void {
     ...new Set((await schemas.uses(idOf(params.id), deletedOf(query))).map(({ subject }) => subject)),
   ]);
   get('/subjects', async ({ query }) =>
-    page(await schemas.subjects(deletedOf(query), query.subjectPrefix), query),
+    page(await schemas.subjects(deletedOf(query), prefixOf(query)), query),
   );
   get('/subjects/:subject/versions', async ({ params, query }) =>
     page(await schemas.versions(params.subject, deletedOf(query)), query),
@@ -239,6 +242,8 @@ const deletedOf = (query: Query): Deleted => ({
   deleted: isTrue(query.deleted),
   deletedOnly: isTrue(query.deletedOnly),
 });
+/** Clients may name all contexts, or the default one, in front of a subject. Subjects have no contexts here. */
+const prefixOf = ({ subjectPrefix = '' }: Query) => subjectPrefix.replace(/^:[.*]:/, '');
 const isPermanent = (query: Query) => isTrue(query.permanent);
 const isDefaulted = (query: Query) => isTrue(query.defaultToGlobal);
 
@@ -285,9 +290,6 @@ function acceptBodies(app: FastifyInstance): void {
       if (text === '') return done(null, undefined);
       if (depthOf(text) > deepestBody)
         return done(new RegistryError(42201, 'Invalid schema: the body is nested too deeply'));
-      // The databases cannot store NUL in text.
-      if (text.includes('\\u0000'))
-        return done(new RegistryError(42201, 'Invalid schema: expected text without NUL'));
       try {
         return done(null, JSON.parse(text));
       } catch {

@@ -68,11 +68,24 @@ export interface Deleted {
 export const modes = ['READWRITE', 'READONLY', 'READONLY_OVERRIDE'] as const;
 export type Mode = (typeof modes)[number];
 
+/** A parsed schema, and its characters with those of the schemas that it refers to. */
+interface SizedSchema {
+  schema: ParsedSchema;
+  size: number;
+}
+
 interface VersionRow {
   subject: string;
   version: number;
   schema: number;
   deleted: number;
+}
+
+interface Judgement {
+  /** Equal as long as the result stands. */
+  state: string;
+  rows: readonly VersionRow[];
+  problems: string[];
 }
 
 const defaultLevel: CompatibilityLevel = 'BACKWARD';
@@ -81,8 +94,10 @@ const defaultLevel: CompatibilityLevel = 'BACKWARD';
 const globalRow = '';
 const allSubjects = '*';
 
-/** Maximum number of parsed schemas in memory, and of characters and versions that one request parses. */
-const mostParsed = 200;
+/** Maximum number of versions that one request compares. */
+const mostVersions = 500;
+
+/** Maximum number of characters of schemas, with those that they refer to, that one request compares, and that stay parsed in memory. */
 const mostCharacters = 8 * 1024 ** 2;
 
 /** Maximum number of schemas that a schema refers to, directly or through others. */
@@ -93,7 +108,8 @@ const mostReferences = 100;
  * run one at a time on all replicas, so ids have no gaps, and a schema has one id.
  */
 export class Schemas {
-  private readonly parsed = new Map<number, ParsedSchema>();
+  private readonly parsed = new Map<number, SizedSchema>();
+  private characters = 0;
 
   constructor(private readonly parts: SchemasParts) {}
 
@@ -160,7 +176,7 @@ export class Schemas {
   /** Ids of the schemas that refer to a version. @throws RegistryError 40401, 40402 */
   async referencedBy(subject: string, version: number | 'latest'): Promise<number[]> {
     const { version: number } = await this.version(subject, version, { deleted: true });
-    return this.referrers(this.parts.store, subject, number);
+    return this.referrers(this.parts.store, subject, number, false);
   }
 
   /** The version of the subject with this schema. @throws RegistryError 40401, 40403, 42201 */
@@ -181,19 +197,26 @@ export class Schemas {
   async register(subject: string, body: SchemaBody, who: string): Promise<RegisteredSchema> {
     checkSubject(subject);
     const { store, events, turns, now } = this.parts;
+    const { digest, schema } = await this.parse(body);
+    const known = await this.registered(subject, digest);
+    if (known) return known;
+    // Parsing and comparing take time, so they precede the turn, in which all other changes would wait.
+    const judged = await this.judge(subject, schema);
     return turns.of('schemas')(async () => {
-      const { digest, schema } = await this.parse(body);
-      const rows = (await this.rows(subject)).filter((row) => row.deleted === 0);
-      const known = await this.idOf(store, digest);
-      const same = rows.find((row) => row.schema === known);
-      if (same) return { subject, version: same.version, ...(await this.byId(same.schema)) };
+      const same = await this.registered(subject, digest);
+      if (same) return same;
       await this.requireWritable(subject);
-      const problems = await this.problems(await this.level(subject), schema, rows);
+      // References may have been deleted since then.
+      await this.resolve(body).catch((error: unknown) => {
+        throw asRegistryError(error);
+      });
+      const { rows, problems } = await this.judge(subject, schema, judged);
       if (problems.length > 0)
         throw new RegistryError(
           409,
           `Schema being registered is incompatible with an earlier schema for subject "${subject}": ${problems.join('; ')}`,
         );
+      const known = await this.idOf(store, digest);
       const id = known ?? (await this.highestId()) + 1;
       const latest = await this.latestOf(subject, rows);
       const version = latest + 1;
@@ -221,6 +244,22 @@ export class Schemas {
       });
       return { subject, version, ...(await this.byId(id)) };
     });
+  }
+
+  /** The version of a subject with a schema, if it is not deleted. */
+  private async registered(subject: string, digest: string): Promise<RegisteredSchema | undefined> {
+    const id = await this.idOf(this.parts.store, digest);
+    const row = (await this.rows(subject)).find((each) => each.deleted === 0 && each.schema === id);
+    return row && { subject, version: row.version, ...(await this.byId(row.schema)) };
+  }
+
+  /** The versions of a subject, and why a schema is incompatible with them. An earlier result stands if nothing has changed. */
+  private async judge(subject: string, schema: ParsedSchema, before?: Judgement): Promise<Judgement> {
+    const rows = (await this.rows(subject)).filter((row) => row.deleted === 0);
+    const level = await this.level(subject);
+    const state = JSON.stringify([level, rows.map((row) => [row.version, row.schema])]);
+    if (before?.state === state) return before;
+    return { state, rows, problems: await this.problems(level, schema, rows) };
   }
 
   /**
@@ -352,7 +391,7 @@ export class Schemas {
     await this.requireWritable(subject);
     const versions = rows.map(({ version }) => version);
     for (const version of versions) {
-      const referrers = await this.referrers(store, subject, version);
+      const referrers = await this.referrers(store, subject, version, permanent);
       if (referrers.length > 0)
         throw new RegistryError(
           42206,
@@ -384,7 +423,12 @@ export class Schemas {
   }
 
   /** Ids of schemas with a version that refer to a version. */
-  private async referrers(store: Store, subject: string, version: number): Promise<number[]> {
+  private async referrers(
+    store: Store,
+    subject: string,
+    version: number,
+    withDeleted: boolean,
+  ): Promise<number[]> {
     const rows = await store
       .selectFrom('schemaReferences')
       .innerJoin('schemaVersions', 'schemaVersions.schema', 'schemaReferences.schema')
@@ -392,7 +436,7 @@ export class Schemas {
       .distinct()
       .where('schemaReferences.subject', '=', subject)
       .where('schemaReferences.version', '=', version)
-      .where('schemaVersions.deleted', '=', 0)
+      .where('schemaVersions.deleted', 'in', withDeleted ? [0, 1] : [0])
       .orderBy('schemaReferences.schema')
       .execute();
     return rows.map(({ id }) => id);
@@ -476,11 +520,16 @@ export class Schemas {
   /** Texts of the schemas that a schema refers to, each after those that it refers to itself. */
   private async resolve(body: SchemaBody): Promise<{ name: string; text: string }[]> {
     const found = new Map<string, string>();
+    const names = new Set(body.references.map(({ name }) => name));
+    if (names.size < body.references.length) throw new SchemaError('a name of a reference occurs twice');
+    const visited = new Set<string>();
     const add = async (references: readonly Reference[]): Promise<void> => {
       for (const { name, subject, version } of references) {
-        if (found.has(name)) continue;
-        if (found.size >= mostReferences)
+        if (visited.has(name)) continue;
+        // A chain is visited from its start, so its depth is limited too.
+        if (visited.size >= mostReferences)
           throw new SchemaError(`expected at most ${mostReferences} references`);
+        visited.add(name);
         const other = await this.version(subject, version === -1 ? 'latest' : version, {
           deleted: true,
         }).catch(() => {
@@ -506,9 +555,13 @@ export class Schemas {
     try {
       let characters = 0;
       const earlier: { version: number; schema: ParsedSchema }[] = [];
+      if (compared.length > mostVersions)
+        throw new SchemaError(
+          `the subject has ${compared.length} versions; expected at most ${mostVersions} for the level ${level}`,
+        );
       for (const { version, schema: id } of compared) {
-        const parsed = await this.parsedById(id);
-        characters += parsed.text.length;
+        const { schema: parsed, size } = await this.parsedById(id);
+        characters += size;
         if (characters > mostCharacters)
           throw new SchemaError('the versions of the subject are too large to compare');
         earlier.push({ version, schema: parsed });
@@ -519,19 +572,32 @@ export class Schemas {
     }
   }
 
-  private async parsedById(id: number): Promise<ParsedSchema> {
+  private async parsedById(id: number): Promise<SizedSchema> {
     const before = this.parsed.get(id);
     if (before) return before;
     const body = await this.byId(id);
-    const parsed = await parseSchema({ ...body, references: await this.resolve(body) });
-    if (this.parsed.size >= mostParsed) this.parsed.delete(this.parsed.keys().next().value!);
-    this.parsed.set(id, parsed);
-    return parsed;
+    const references = await this.resolve(body);
+    const schema = await parseSchema({ ...body, references });
+    const size = references.reduce((sum, { text }) => sum + text.length, body.text.length);
+    const made = { schema, size };
+    // Another request may have parsed it meanwhile.
+    if (!this.parsed.has(id)) this.characters += size;
+    this.parsed.set(id, made);
+    for (const [oldest, { size: freed }] of this.parsed) {
+      if (this.characters <= mostCharacters) break;
+      this.parsed.delete(oldest);
+      this.characters -= freed;
+    }
+    return made;
   }
 
   /** A Protobuf schema as a base64 FileDescriptorProto; other schemas as text. */
   async serialized({ id, text }: Pick<RegisteredSchema, 'id' | 'text'>): Promise<string> {
-    return descriptorOf(await this.parsedById(id)) ?? text;
+    try {
+      return descriptorOf((await this.parsedById(id)).schema) ?? text;
+    } catch (error) {
+      throw asRegistryError(error);
+    }
   }
 }
 
