@@ -294,7 +294,7 @@ class Comparison {
     // Keywords of the reader that have not been compared yet.
     const left = {
       ...reader,
-      schema: { ...rest, ...(anyOf && { anyOf }), ...(!isSame && oneOf && { oneOf }) },
+      schema: { ...rest, ...(anyOf ? { anyOf } : {}), ...(oneOf && !isSame ? { oneOf } : {}) },
     };
     const choice = plain.schema.anyOf ?? plain.schema.oneOf;
     if (Array.isArray(choice)) {
