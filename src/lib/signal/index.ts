@@ -17,7 +17,7 @@ export { signalBytes } from './chip-memory.js';
 export { bandOf } from './feature-sets.js';
 export { createComplexFourier } from './fourier.js';
 export { createLowpass } from './lowpass.js';
-export { frameValues, type MelSpec } from './mel.js';
+export { frameCount, frameValues, type MelSpec } from './mel.js';
 export {
   bitsOf,
   gainOf,

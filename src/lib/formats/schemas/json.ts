@@ -220,7 +220,7 @@ function constraints(schema: Members): Members {
   const found: Members = {};
   for (const keyword of Object.keys(schema))
     if (compared.has(keyword) || exact.has(keyword)) found[keyword] = schema[keyword];
-  // In draft 4, a boolean tells whether the other limit itself is excluded.
+  // In draft 4, a boolean excludes the other limit itself.
   for (const [inclusive, exclusive] of [
     ['minimum', 'exclusiveMinimum'],
     ['maximum', 'exclusiveMaximum'],
