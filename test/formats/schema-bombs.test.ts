@@ -101,6 +101,13 @@ describe('schemas made to be slow', () => {
       'PROTOBUF',
       proto(`message M {${list(12_000, (i) => `bool b${i}=${i + 1};`).join('')}}`),
     ],
+    [
+      'many reserved numbers',
+      'PROTOBUF',
+      proto(
+        `message M {reserved ${list(30_000, (i) => 3000 + i).join(',')};${list(1900, (i) => `bool b${i}=${i + 1};`).join('')}}`,
+      ),
+    ],
     ['many messages', 'PROTOBUF', proto(list(1900, (i) => `message M${i} {M0 a=1;}`).join(''))],
     ['a descriptor of deeply nested messages', 'PROTOBUF', Buffer.alloc(180_000, 0x22).toString('base64')],
     ['a large enum behind many references', 'JSON', referring({ enum: words })],

@@ -41,6 +41,47 @@ describe('schemas as clients receive them', () => {
 
 type Rule = [rule: string, writer: string, reads: string, fails: string, reason: string];
 
+describe('Protobuf files', () => {
+  const parse = (text: string, unit = '') =>
+    parseSchema({ type: 'PROTOBUF', text, references: [{ name: 'unit.proto', text: unit }] });
+
+  it.each<[string, string, string, boolean]>([
+    ['layout', 'message M { int32 x = 1; }', 'message M {\n  int32 x=1; // =\n}', true],
+    [
+      'options of the file',
+      'option java_package = "a"; message M {}',
+      'option java_package = "b"; message M {}',
+      false,
+    ],
+    ['JSON names', 'message M { int32 x = 1; }', 'message M { int32 x = 1 [json_name = "y"]; }', false],
+  ])('%s', async (_, one, other, equal) => {
+    const syntax = 'syntax = "proto3";';
+    const [first, second] = [await parse(`${syntax} ${one}`), await parse(`${syntax} ${other}`)];
+    expect(first.canonical === second.canonical).toBe(equal);
+  });
+
+  it('ignores signs in comments', async () => {
+    expect((await parse(`syntax = "proto3"; /* ${'='.repeat(3000)} */ message M {}`)).type).toBe('PROTOBUF');
+  });
+
+  it.each(['api', 'descriptor', 'source_context', 'type', 'any'])("knows Google's file %s", async (name) => {
+    const both = `import "google/protobuf/type.proto"; import "google/protobuf/${name}.proto";`;
+    expect((await parse(`syntax = "proto3"; ${both} message M { google.protobuf.Type t = 1; }`)).type).toBe(
+      'PROTOBUF',
+    );
+  });
+
+  it('compares messages of references', async () => {
+    const text = 'syntax = "proto3"; import "unit.proto"; message M { Unit u = 1; }';
+    const unit = (type: string) => `syntax = "proto3"; message Unit { ${type} x = 1; }`;
+    const schema = await parse(text, unit('int32'));
+    const judge = async (type: string) =>
+      incompatibilities('BACKWARD', await parse(text, unit(type)), [{ version: 1, schema }]);
+    expect(await judge('int64')).toEqual([]);
+    expect(await judge('string')).toEqual([expect.stringContaining('FIELD_KIND_CHANGED at Unit.x')]);
+  });
+});
+
 describe('Protobuf', () => {
   const m = (body: string, more = '') => `syntax = "proto3"; message M { ${body} } ${more}`;
   const two = (body: string) => `syntax = "proto2"; message M { ${body} }`;

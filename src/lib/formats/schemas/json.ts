@@ -277,7 +277,7 @@ class Comparison {
 
   private compare(reader: ObjectPart, writer: ObjectPart, path: string, problems: Problems): boolean {
     const { allOf, anyOf, oneOf, $ref, ...rest } = constraints(reader.schema);
-    this.steps.take(weighed(listOf(allOf).length));
+    this.steps.take(weighed(4 * listOf(allOf).length));
     const parts = [
       ...(typeof $ref === 'string' ? [target({ ...reader, schema: { $ref } })] : []),
       ...listOf(allOf).map((schema) => ({ ...reader, schema })),
@@ -383,7 +383,7 @@ class Comparison {
     this.steps.take();
     const schema = constraints(writer.schema);
     const { allOf, $ref, ...rest } = schema;
-    this.steps.take(weighed(listOf(allOf).length));
+    this.steps.take(weighed(4 * listOf(allOf).length));
     const others: Part[] = listOf(allOf).map((schema) => ({ ...writer, schema }));
     if (typeof $ref === 'string') others.push(target({ ...writer, schema: { $ref } }));
     if (others.length === 0) return { ...writer, schema };
@@ -395,7 +395,7 @@ class Comparison {
       // References inside of a part of another document are resolved there.
       if (Object.keys(merged).length === 0) document = flat.document;
       else if (flat.document !== document) continue;
-      this.steps.take(weighed(4 * (sizeOf(merged) + sizeOf(flat.schema))));
+      this.steps.take(weighed(8 * (sizeOf(merged) + sizeOf(flat.schema))));
       merged = merge(merged, flat.schema);
     }
     return { schema: merged, document };

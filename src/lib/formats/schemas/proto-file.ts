@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import type protobuf from 'protobufjs';
 import type { ParsedFile } from './protobuf.js';
 import { deepestSchema, SchemaError } from './schema.js';
@@ -11,6 +12,8 @@ export interface FileProto {
   messageType: MessageProto[];
   enumType: EnumProto[];
   service: ServiceProto[];
+  /** Options by their names in descriptors, such as `javaPackage`. */
+  options?: Record<string, unknown> | undefined;
 }
 
 export interface MessageProto {
@@ -34,6 +37,7 @@ export interface FieldProto {
   oneofIndex?: number | undefined;
   proto3Optional?: boolean | undefined;
   defaultValue?: string | undefined;
+  jsonName?: string | undefined;
   options?: { packed?: boolean | undefined; deprecated?: boolean | undefined } | undefined;
 }
 
@@ -94,6 +98,8 @@ export interface ProtoLibrary {
 
 type Descriptors = { FileDescriptorProto: protobuf.Type };
 
+const load = createRequire(import.meta.url);
+
 /** Loads protobufjs. */
 export async function protoLibrary(): Promise<ProtoLibrary> {
   const { default: library } = await import('protobufjs');
@@ -120,9 +126,12 @@ export async function protoLibrary(): Promise<ProtoLibrary> {
       };
     },
     addCommon(root, name) {
-      const common = library.common.get(name);
+      const file = /^google\/protobuf\/(api|descriptor|source_context|type)\.proto$/.exec(name)?.[1];
+      const common = file
+        ? (load(`protobufjs/google/protobuf/${file}.json`) as protobuf.INamespace)
+        : library.common.get(name);
       if (!common) return false;
-      root.addJSON((common.nested ?? {}) as Parameters<protobuf.Root['addJSON']>[0]);
+      addMissing(library, root, common.nested ?? {});
       return true;
     },
     describe: (file) => describeFile(library, file),
@@ -134,6 +143,21 @@ export async function protoLibrary(): Promise<ProtoLibrary> {
         }) as RawFile,
       ),
   };
+}
+
+/** Adds objects to a namespace. The library's files contain the objects that they import, so some may exist already. */
+function addMissing(
+  library: typeof protobuf,
+  space: protobuf.NamespaceBase,
+  nested: NonNullable<protobuf.INamespace['nested']>,
+): void {
+  for (const [name, json] of Object.entries(nested)) {
+    const existing = space.get(name);
+    const inner = (json as protobuf.INamespace).nested;
+    const isSpace = !('fields' in json) && !('values' in json);
+    if (existing instanceof library.Namespace && isSpace && inner) addMissing(library, existing, inner);
+    else if (!existing) space.addJSON({ [name]: json });
+  }
 }
 
 /** Top-level messages, enums and services. */
@@ -309,6 +333,7 @@ function named(raw: RawFile): FileProto {
       service: file.service ?? [],
     },
     messageType: messages.map((one) => message(one, 0)),
+    options: file.options,
   };
 }
 
@@ -320,12 +345,25 @@ export function printProto(file: FileProto): string {
     ...file.dependency.map(
       (name, i) => `import ${file.publicDependency.includes(i) ? 'public ' : ''}${quote(name)};`,
     ),
+    ...printOptions(file.options ?? {}),
     ...file.messageType.map((message) => printMessage(message, file.syntax).join('\n')),
     ...file.enumType.map((each) => printEnum(each).join('\n')),
     ...file.service.map((each) => printService(each).join('\n')),
   ];
   return `${blocks.join('\n\n')}\n`;
 }
+
+/** Options of a file. Enums are printed by name; uninterpreted options are left out. */
+function printOptions(options: Record<string, unknown>): string[] {
+  return Object.entries(options).flatMap(([name, value]) => {
+    const shown = name === 'optimizeFor' ? String(value) : JSON.stringify(value);
+    const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    return typeof value === 'object' ? [] : [`option ${snake} = ${shown};`];
+  });
+}
+
+/** The JSON name that a field has by default. */
+const jsonNameOf = (name: string) => name.replace(/_+(.?)/g, (_, letter: string) => letter.toUpperCase());
 
 const quote = (text: string) => JSON.stringify(text);
 const indent = (lines: readonly string[]) => lines.map((line) => `  ${line}`);
@@ -392,6 +430,9 @@ function printField(field: FieldProto, entries: ReadonlyMap<string, MessageProto
     ...(field.defaultValue === undefined || field.defaultValue === ''
       ? []
       : [`default = ${isText ? quote(field.defaultValue) : field.defaultValue}`]),
+    ...(field.jsonName === undefined || field.jsonName === jsonNameOf(name)
+      ? []
+      : [`json_name = ${quote(field.jsonName)}`]),
     ...(options?.packed === undefined ? [] : [`packed = ${options.packed}`]),
     ...(options?.deprecated ? ['deprecated = true'] : []),
   ];

@@ -13,7 +13,9 @@ import { Pairs, type ParsedSchema, Problems, SchemaError, type SchemaSource, typ
 
 class ProtobufSchema implements ParsedSchema {
   readonly type = 'PROTOBUF';
+  /** Messages of the file and of its references, by full name. */
   readonly messages = new Map<string, MessageProto>();
+  private readonly own = new Set<string>();
 
   constructor(
     readonly text: string,
@@ -21,13 +23,17 @@ class ProtobufSchema implements ParsedSchema {
     /** A FileDescriptorProto, which clients for Python use in place of the text. */
     readonly descriptor: Uint8Array,
     file: FileProto,
+    references: readonly FileProto[],
   ) {
     const add = (message: MessageProto, parent: string) => {
       const name = `${parent}.${message.name}`;
       this.messages.set(name, message);
       for (const nested of message.nestedType) add(nested, name);
     };
-    for (const message of file.messageType) add(message, file.package === '' ? '' : `.${file.package}`);
+    for (const each of [file, ...references]) {
+      for (const message of each.messageType) add(message, each.package === '' ? '' : `.${each.package}`);
+      if (each === file) for (const name of this.messages.keys()) this.own.add(name);
+    }
   }
 
   problemsReading(writer: ParsedSchema, steps: Steps): string[] {
@@ -41,7 +47,9 @@ class ProtobufSchema implements ParsedSchema {
         pairs.compare(own, message, () =>
           compareMessages(own, message, { path: name.slice(1), problems, steps, reader: this, writer }),
         );
-      else problems.add('MESSAGE_REMOVED', name.slice(1), 'the reader does not have this message');
+      // Fields with a removed message of a reference have another type, too.
+      else if (writer.own.has(name))
+        problems.add('MESSAGE_REMOVED', name.slice(1), 'the reader does not have this message');
     }
     return problems.list;
   }
@@ -58,9 +66,10 @@ export async function protobufParser(): Promise<(source: SchemaSource) => Parsed
   return ({ text, references }) => {
     try {
       const readable = textOf(library, text);
-      const { root, own } = rootOf(library, readable, references);
+      const { root, own, others } = rootOf(library, readable, references);
       const file = library.describe(own, root);
-      return new ProtobufSchema(readable, canonicalOf(file, own), library.encode(file), file);
+      const referred = others.map((other) => library.describe(other, root));
+      return new ProtobufSchema(readable, canonicalOf(readable), library.encode(file), file, referred);
     } catch (error) {
       if (error instanceof SchemaError || error instanceof RangeError) throw error;
       throw new SchemaError((error instanceof Error ? error.message : String(error)).slice(0, 300), {
@@ -90,11 +99,13 @@ function rootOf(library: ProtoLibrary, text: string, references: SchemaSource['r
   const known = new Map(references.map((reference) => [reference.name, reference.text]));
   const loaded = new Set<string>();
   let squares = 0;
-  const parse = (file: string, name: string) => {
-    // Each field and value has an equals sign. The library's time grows with the square of their number.
-    squares += (file.match(/=/g)?.length ?? 0) ** 2;
+  const others: ParsedFile[] = [];
+  const parse = (text: string, name: string) => {
+    // The library must see the same tokens that are counted.
+    const file = withoutComments(text);
+    squares += sizeOf(tokensOf(file)) ** 2;
     if (squares > mostFields ** 2)
-      throw new SchemaError(`expected at most ${mostFields} fields and values in a file`);
+      throw new SchemaError(`expected at most ${mostFields} fields, values and reserved numbers in a file`);
     return library.parse(root, file, name);
   };
   const load = (name: string) => {
@@ -106,30 +117,45 @@ function rootOf(library: ProtoLibrary, text: string, references: SchemaSource['r
         throw new SchemaError(`the import ${name} is not one of the references`);
       return;
     }
-    for (const each of parse(textOf(library, other), name).imports) load(each);
+    const file = parse(textOf(library, other), name);
+    others.push(file);
+    for (const each of file.imports) load(each);
   };
   const own = parse(text, 'schema.proto');
   for (const name of own.imports) load(name);
   root.resolveAll();
-  return { root, own };
+  return { root, own, others };
 }
 
-/** Options that only the text has, such as custom ones, are part of the identity of a schema too. */
-function canonicalOf(file: FileProto, own: ParsedFile): string {
-  const custom: string[] = [];
-  const collect = (object: protobuf.ReflectionObject) => {
-    for (const [name, value] of Object.entries(object.options ?? {}))
-      if (name.startsWith('(')) custom.push(`${object.fullName} ${name} ${JSON.stringify(value)}`);
-    for (const member of membersOf(object)) collect(member);
-  };
-  for (const object of own.objects) collect(object);
-  return `${printProto(file)}${custom.sort().join('\n')}`;
+const parts = /\/\/[^\n]*|\/\*[\s\S]*?\*\/|"[^"\\]*(?:\\[\s\S][^"\\]*)*"|'[^'\\]*(?:\\[\s\S][^'\\]*)*'/g;
+
+/** A .proto file without comments, with the same lines. */
+function withoutComments(text: string): string {
+  return text.replace(parts, (part) => (part.startsWith('/') ? ` ${part.replace(/[^\n]/g, '')}` : part));
 }
 
-function membersOf(object: protobuf.ReflectionObject): protobuf.ReflectionObject[] {
-  const { nestedArray = [], fieldsArray = [] } = object as Partial<protobuf.Type>;
-  return [...nestedArray, ...fieldsArray];
+/** Texts, words and signs. */
+const tokensOf = (text: string): string[] =>
+  text.match(/"[^"\\]*(?:\\[\s\S][^"\\]*)*"|'[^'\\]*(?:\\[\s\S][^'\\]*)*'|[\w.]+|[^\s]/g) ?? [];
+
+/**
+ * Fields and values, each of which has an equals sign, and reserved numbers and names. The library's time grows with the square of their
+ * number.
+ */
+function sizeOf(tokens: readonly string[]): number {
+  let size = 0;
+  let isList = false;
+  for (const token of tokens) {
+    if (token === '=') size++;
+    else if (token === 'reserved' || token === 'extensions') isList = true;
+    else if (token === ';') isList = false;
+    else if (token === ',' && isList) size++;
+  }
+  return size;
 }
+
+/** The text without comments and layout. All else may matter to programs, such as options. */
+const canonicalOf = (text: string) => JSON.stringify(tokensOf(withoutComments(text)));
 
 interface Context {
   path: string;
