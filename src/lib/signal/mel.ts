@@ -40,7 +40,7 @@ export function frameValues({ bands, coefficients }: MelSpec): number {
 
 /** The reason why a mel spectrogram cannot be computed with these settings; null if it can. */
 export function melMisfit(spec: SignalSpec, mel: MelSpec): string | null {
-  const { bands, coefficients } = mel;
+  const { bands, coefficients = null } = mel;
   const problem = frameMisfit(spec, mel);
   if (problem !== null) return problem;
   if (coefficients !== null && coefficients > bands)
@@ -82,7 +82,7 @@ export function emptyBand(band: number, { bands, fftSamples }: MelSpec): string 
  * floor of 1e-10, and the transform is the orthonormal DCT-II (Davis and Mermelstein 1980). In C: firmware/core/src/signal/mel.c.
  */
 export function melSet({ fields, resampleHz, windowSamples }: SignalSpec, mel: MelSpec): FeatureSet {
-  const { frameSamples, hopSamples, fftSamples, bands, coefficients } = mel;
+  const { frameSamples, hopSamples, fftSamples, bands, coefficients = null } = mel;
   const frames = frameCount({ windowSamples }, mel);
   const fourier = createFourier(fftSamples);
   const taper = Float64Array.from({ length: frameSamples }, (_, i) => 0.5 - 0.5 * turn(i, frameSamples).cos);
