@@ -15,7 +15,7 @@ const ways = (['esp32', 'esp32s3', 'esp32c3'] as const).flatMap((chip) =>
  * On an ESP32, espflash queries the ROM for information that only later ROMs have, and waits 3 s twice, so it is slow
  * there but correct.
  */
-const bounded = { timeout: 180_000 };
+const bounded = { timeout: 360_000 };
 
 /** Unchanged third-party tools must accept the simulated chip as a real one. */
 describeReal('esptool', 'esptool on a simulated chip', () => {

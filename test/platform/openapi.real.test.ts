@@ -71,11 +71,11 @@ describeReal('platform', 'the API under schemathesis', () => {
           ],
           ...['--suppress-health-check', 'all', '--no-color'],
         ],
-        { cwd: own.folder, timeout: long ? 1_800_000 : 100_000, maxBuffer: 1024 ** 3 },
+        { cwd: own.folder, timeout: long ? 1_800_000 : 240_000, maxBuffer: 1024 ** 3 },
       ).catch((error: { stdout?: string }) => ({ stdout: error.stdout ?? String(error) }));
       expect(stdout.split('FAILURES').slice(1).join().slice(0, 6000)).toBe('');
       expect(stdout).toMatch(/No issues found|[1-9]\d* passed/);
     },
-    long ? 1_900_000 : 120_000,
+    long ? 1_900_000 : 270_000,
   );
 });
