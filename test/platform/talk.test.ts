@@ -150,6 +150,12 @@ describe('the log lines of many devices', () => {
       expect([...first.lines, ...rest.lines].map(({ device }) => device)).toEqual(['d2', 'd2', 'd1', 'd1']);
       const old = await logs('--until', '30m');
       expect(old.lines).toEqual([]);
+      const between = await logs(
+        ...['--contains', 'wi-fi'],
+        ...['--since', new Date(Date.now() - 600_000).toISOString()],
+        ...['--until', new Date(Date.now() + 60_000).toISOString()],
+      );
+      expect(between.lines).toHaveLength(4);
       const { stdout } = await runCli(['device', 'logs', '--level', 'error']);
       expect(stdout).toMatch(/d2 +error +no sensor/);
     } finally {
@@ -162,7 +168,11 @@ describe('the log lines of many devices', () => {
     [['--channel', 'reply'], '--channel needs the name of a device'],
     [['--follow', '--after', '7'], 'give one of the two'],
     [['--follow', '--until', '5m'], '--until ends before now'],
-    [['--until', '2h'], '--until must be less than --since'],
+    [['--until', '2h'], '--until must be after --since'],
+    [['--until', '1h', '--since', '1h'], '--until must be after --since'],
+    [['--since', '2026-01-02T00:00Z', '--until', '2026-01-01'], '--until must be after --since'],
+    [['--since', '2026-13-01'], '--since: expected an age such as 30m, or a time such as'],
+    [['--until', '2026-01-01T10:00'], '--until: expected an age such as 30m, or a time such as'],
     [['d1', '--until', '5m'], 'use --selector instead of the name'],
     [['d1', '--follow', '--channel', 'reply'], '--follow shows log lines, not the channel reply'],
     [['d1', '--follow', '--selector', 'd2'], 'use --selector instead of the name'],
@@ -193,6 +203,17 @@ describe('the log lines of many devices', () => {
     const none = await searchLogs(telemetry, { ...query, contains: 'absent' }, undefined, at);
     expect(none).toEqual({ lines: [], next: '980000' });
     expect(read).toBe(20_000);
+    // Lines that arrived after the end are skipped by the store.
+    const ends: unknown[] = [];
+    const seeking: Pick<Telemetry, 'logs'> = {
+      async logs({ until, after }) {
+        ends.push([until, after]);
+        return [];
+      },
+    };
+    const until = at - 86_400_000;
+    await searchLogs(seeking, { ...query, since: until - 1000, until }, undefined, at);
+    expect(ends).toEqual([[until + 60_000, undefined]]);
     // Older lines than asked for end the search.
     read = 0;
     const past = await searchLogs(telemetry, { ...query, since: at + 120_000 }, undefined, at);

@@ -56,6 +56,31 @@ function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => 
     expect(pages.map((page) => (page as unknown[]).length)).toEqual([3, 3, 1]);
   });
 
+  it('seeks to the log lines before a time, without a look at those that arrived later', async () => {
+    const { telemetry, again } = await engine();
+    const start = Date.UTC(2026, 1, 1);
+    for (let i = 0; i < 60; i++) {
+      const at = start + i * 1000;
+      await telemetry.append({
+        ...{ at, device: 'seek-a', channel: 'log' },
+        payload: { t: at, level: 'info', message: `seek ${i}` },
+      });
+      if (i % 3 === 0) await telemetry.append(sent('seek-a', { seq: i, recording: 'seek', x: 1 }, at));
+    }
+    const reopened = await again();
+    const found = async (until: number, limit = 3) =>
+      (await reopened.logs({ until, from: start, limit })).map(({ entry }) => entry?.payload.message);
+    for (const i of [0, 1, 2, 3, 29, 30, 58, 59])
+      expect(await found(start + i * 1000, 1)).toEqual([`seek ${i}`]);
+    expect(await found(start + 30_500)).toEqual(['seek 30', 'seek 29', 'seek 28']);
+    expect(await found(start + 10 * 86_400_000)).toEqual(['seek 59', 'seek 58', 'seek 57']);
+    expect(await found(start - 1)).toEqual([]);
+    // A following page continues at its position.
+    const [last] = (await reopened.logs({ until: start + 5000, from: start, limit: 1 })).slice(-1);
+    const rest = await reopened.logs({ after: last?.position, until: start + 5000, from: start, limit: 2 });
+    expect(rest.map(({ entry }) => entry?.payload.message)).toEqual(['seek 4', 'seek 3']);
+  });
+
   it('stores acknowledged messages, drops repeats, and keeps counts', async () => {
     const { telemetry, again } = await engine();
     const order = [0, 1, 5, 3, 3, 1, 7];

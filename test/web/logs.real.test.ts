@@ -116,7 +116,9 @@ describeReal('chromium', 'the logs page', () => {
     await page.getByRole('button', { name: 'Filter', exact: true }).click();
     await page.getByText('past', { exact: true }).waitFor();
     await page.getByRole('heading', { name: 'No matching log lines' }).waitFor();
-    await page.getByText('--since 120m --until 60m').waitFor();
+    const iso = (time: number) => new Date(Math.floor(time / 1000) * 1000).toISOString();
+    const times = `--since ${iso(now - 7_200_000)} --until ${iso(now - 3_600_000)}`;
+    await page.getByText(times, { exact: false }).waitFor();
     await page.reload();
     await page.getByText('past', { exact: true }).waitFor();
     expect(await page.getByLabel('To', { exact: true }).inputValue()).toBe(
@@ -128,6 +130,37 @@ describeReal('chromium', 'the logs page', () => {
     await page.getByRole('button', { name: 'Filter', exact: true }).click();
     await page.getByRole('alert').getByText('AIOT_SELECTOR_INVALID').waitFor();
     troubles.length = 0;
+    await page.context().close();
+  });
+
+  it('names the times in the command if an age refers to an end in the past', async () => {
+    const end = Date.UTC(2026, 0, 2, 12);
+    const { page, troubles } = await open(`#/logs?since=1h&to=${new Date(end).toISOString()}`);
+    await page.getByText('past', { exact: true }).waitFor();
+    await page
+      .getByText('aiot device logs --since 2026-01-02T11:00:00.000Z --until 2026-01-02T12:00:00.000Z')
+      .waitFor();
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+
+  it('follows new lines if the range has only a beginning', async () => {
+    const { page, troubles } = await open('#/logs?level=warn');
+    await page.getByLabel('Time').selectOption('times');
+    const from = Math.floor(Date.now() / 1000) * 1000 - 60_000;
+    await page.getByLabel('From', { exact: true }).fill(new Date(from).toISOString().slice(0, 19));
+    await page.getByRole('button', { name: 'Filter', exact: true }).click();
+    await page
+      .getByText(`aiot device logs --follow --level warn --since ${new Date(from).toISOString()}`)
+      .waitFor();
+    await page.getByText('live', { exact: true }).waitFor();
+    await say('fan-1', 'warn', 'after the beginning');
+    await expect.poll(async () => (await rowsOf(page))[0]).toBe('fan-1 warn after the beginning');
+    await page.getByLabel('To', { exact: true }).fill(new Date(from + 1000).toISOString().slice(0, 19));
+    await page.getByRole('button', { name: 'Filter', exact: true }).click();
+    await page.getByText('past', { exact: true }).waitFor();
+    expect(await page.getByText('after the beginning').count()).toBe(0);
+    expect(troubles).toEqual([]);
     await page.context().close();
   });
 

@@ -4,7 +4,7 @@ import { type LogsWanted, readLogs } from '../../lib/api/change-devices.js';
 import { withClient } from '../../lib/api/context.js';
 import { deviceMessagesSchema, logLevels, logPageSchema } from '../../lib/api/contract/devices.js';
 import { logQueryOf, selectorTexts } from '../../lib/cli/flags/fleet.js';
-import { duration, pageFlags, shared } from '../../lib/cli/flags/shared.js';
+import { pageFlags, pastTime, shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { logLineText, logsText } from '../../lib/cli/render/fleet.js';
 
@@ -16,6 +16,7 @@ export default class DeviceLogs extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> bench-1',
     '<%= config.bin %> <%= command.id %> bench-1 --channel inference --since 10m --json',
     '<%= config.bin %> <%= command.id %> --selector type=esp32 --level warn --contains wifi --since 2h',
+    '<%= config.bin %> <%= command.id %> --since 2026-11-20T10:00Z --until 2026-11-20T11:00Z',
     '<%= config.bin %> <%= command.id %> --follow --level error',
   ];
   static override args = {
@@ -42,13 +43,13 @@ export default class DeviceLogs extends PlatformCommand {
       env: 'AIOT_CONTAINS',
       helpValue: 'TEXT',
     }),
-    since: duration({
-      summary: 'Maximum age of the messages to show, such as 10m or 24h.',
-      default: 3600_000,
+    since: pastTime({
+      summary: 'Earliest message to show: an age such as 24h, or a time such as 2026-11-20T10:36:38Z.',
+      default: { ageMs: 3600_000 },
       env: 'AIOT_SINCE',
     }),
-    until: duration({
-      summary: 'Search only lines that are at least this old, such as 30m.',
+    until: pastTime({
+      summary: 'Latest line to search: an age such as 30m, or a time.',
       env: 'AIOT_UNTIL',
     }),
     limit: Flags.integer({

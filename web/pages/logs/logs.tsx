@@ -9,7 +9,7 @@ import { Dialog } from '../../parts/dialog.js';
 import { Empty, Facts, Failure, Loading, Page } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
-import { Filter, type Search, searchOf } from './filter.js';
+import { Filter, type Search, searchOf, startOf } from './filter.js';
 import { most, type NumberedLine, useLines } from './lines.js';
 
 const levelTones: Record<LogLine['level'], Tone> = {
@@ -116,17 +116,21 @@ export function Logs(_: PageOf) {
   );
 }
 
-/** The command that shows the same lines. */
-function commandOf({ selector, level, contains, since, until }: Search): string {
-  const age = (time: number) => `${Math.max(1, Math.round((Date.now() - time) / 60_000))}m`;
+/**
+ * The command that shows the same lines. An age before an end refers to that end, but in the command to the moment at which it runs, so
+ * the command then contains times.
+ */
+export function commandOf(search: Search): string {
+  const { selector, level, contains, since, until } = search;
+  const isAge = typeof since === 'string' && until === undefined;
   return [
     'aiot device logs',
     ...(until === undefined ? ['--follow'] : []),
     ...(selector === '' ? [] : ['--selector', shellWord(selector)]),
     ...(level === 'debug' ? [] : ['--level', level]),
     ...(contains === '' ? [] : ['--contains', shellWord(contains)]),
-    ...['--since', typeof since === 'string' ? since : age(since)],
-    ...(until === undefined ? [] : ['--until', age(until)]),
+    ...['--since', isAge ? since : new Date(startOf(search)).toISOString()],
+    ...(until === undefined ? [] : ['--until', new Date(until).toISOString()]),
   ].join(' ');
 }
 

@@ -7,7 +7,7 @@ import { motorStates } from '../../data/motor.js';
 import { simulatedBoards } from '../../device/board.js';
 import { type Network, parseLatency, parseShare } from '../../device/fleet/network.js';
 import { parseSpeed } from '../../device/telemetry/sensor.js';
-import { duration, shared } from './shared.js';
+import { duration, type PastTime, shared } from './shared.js';
 
 /** The one flag that chooses devices: a name, names separated by commas, or a label selector. */
 export const selectorTexts = {
@@ -113,10 +113,8 @@ export function settingWordsOf(
 }
 
 interface LogFlags extends Omit<LogsWanted, 'name' | 'since' | 'until'> {
-  /** Maximum age, ms. */
-  since: number;
-  /** Minimum age, ms. */
-  until?: number | undefined;
+  since: PastTime;
+  until?: PastTime | undefined;
   follow?: boolean;
 }
 
@@ -133,11 +131,13 @@ export function logQueryOf(
     );
   if (follow && until !== undefined)
     throw new AiotError('AIOT_USAGE', '--until ends before now, and --follow waits for new lines: give one');
-  if (until !== undefined && until >= since)
-    throw new AiotError(
-      'AIOT_USAGE',
-      '--until must be less than --since: lines between the two ages are shown',
-    );
+  const now = Date.now();
+  const timeOf = (time: PastTime) => ('at' in time ? time.at : Math.max(0, now - time.ageMs));
+  const [earliest, latest] = [timeOf(since), until && timeOf(until)];
+  if (latest !== undefined && latest <= earliest)
+    throw new AiotError('AIOT_USAGE', '--until must be after --since: lines between the two are shown', {
+      next: 'Pass a smaller age or a later time as --until, such as `--since 3h --until 1h`.',
+    });
   if (follow && channel !== 'log')
     throw new AiotError('AIOT_USAGE', `--follow shows log lines, not the channel ${channel}`, {
       next: 'To follow other messages, run `aiot stream tail`.',
@@ -152,8 +152,7 @@ export function logQueryOf(
     );
   if (name === undefined && channel !== 'log')
     throw new AiotError('AIOT_USAGE', '--channel needs the name of a device');
-  const now = Date.now();
-  return { ...flags, name, since: now - since, until: until === undefined ? undefined : now - until };
+  return { ...flags, name, since: earliest, until: latest };
 }
 
 /** The settings that words such as `rpm=900` set, and those that `rpm-` resets. @throws AIOT_USAGE */

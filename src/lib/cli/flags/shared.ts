@@ -177,13 +177,39 @@ export const instant = Flags.custom<number>({
   helpValue: 'TIME',
   parse: async (text, _context, { name }) => {
     if (/^-?\d{1,16}$/.test(text)) return Number(text);
-    const iso = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text);
-    const ms = iso ? Date.parse(text) : Number.NaN;
+    const ms = isoTime(text);
     if (!Number.isNaN(ms)) return ms;
     throw new AiotError(
       'AIOT_USAGE',
       `--${name}: expected a time such as 2026-11-20T10:36:38Z, 2026-11-20, or ms since 1970, got "${text}"`,
     );
+  },
+});
+
+/** A date (UTC), or a time with its zone, as ms since 1970; otherwise NaN. */
+function isoTime(text: string): number {
+  const isIso = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text);
+  return isIso ? Date.parse(text) : Number.NaN;
+}
+
+/** A time before now: an age, ms, or a time, ms since 1970. */
+export type PastTime = { ageMs: number } | { at: number };
+
+/** A time before now as a flag: an age such as `30m`, or a time such as 2026-11-20T10:36:38Z. */
+export const pastTime = Flags.custom<PastTime>({
+  helpValue: 'TIME',
+  parse: async (text, _context, { name }) => {
+    if (!/^\d{4}-/.test(text)) return { ageMs: parseDuration(text) };
+    const at = isoTime(text);
+    if (at >= 0) return { at };
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--${name}: expected an age such as 30m, or a time such as 2026-11-20T10:36:38Z, got "${text}"`,
+    );
+  },
+  defaultHelp: async ({ options }) => {
+    const usual = options.default;
+    return typeof usual === 'object' && 'ageMs' in usual ? formatDuration(usual.ageMs) : undefined;
   },
 });
 

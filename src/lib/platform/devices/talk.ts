@@ -141,7 +141,7 @@ const overtakingMs = 60_000;
  */
 export async function searchLogs(
   telemetry: Pick<Telemetry, 'logs'>,
-  { limit, after, level, contains, since, until = Number.POSITIVE_INFINITY }: Omit<LogQuery, 'selector'>,
+  { limit, after, level, contains, since, until }: Omit<LogQuery, 'selector'>,
   devices: ReadonlySet<string> | undefined,
   now: number,
 ): Promise<LogPage> {
@@ -153,14 +153,22 @@ export async function searchLogs(
   let position = after;
   for (let read = 0; read < linesPerPage; read += linesAtOnce) {
     // A device's clock may be behind, so an additional hour is read, and then filtered by arrival time.
-    const page = { after: position, from: earliest - usualSpanMs, limit: linesAtOnce };
+    const page = {
+      ...{ after: position, from: earliest - usualSpanMs, limit: linesAtOnce },
+      ...(until === undefined ? {} : { until: until + overtakingMs }),
+    };
     const found = await telemetry.logs(page);
     for (const { entry, position: at } of found) {
       position = at;
       if (!entry) continue;
       // Lines are stored in the order of their arrival, except that writers may overtake each other.
       if (entry.at < earliest - overtakingMs) return { lines, next: null };
-      if (entry.at < earliest || entry.at > until || devices?.has(entry.device) === false) continue;
+      if (
+        entry.at < earliest ||
+        (until !== undefined && entry.at > until) ||
+        devices?.has(entry.device) === false
+      )
+        continue;
       const line = lineOf(entry);
       if (!isWanted(line)) continue;
       lines.push(line);

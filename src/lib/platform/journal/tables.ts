@@ -293,12 +293,39 @@ export class TableTelemetry implements Telemetry {
     }
   }
 
-  async logs({ after, from, limit }: { after?: string | undefined; from: number; limit: number }) {
-    const before = after === undefined ? Number.MAX_SAFE_INTEGER : Number(after);
+  async logs({ after, until, from, limit }: Parameters<Telemetry['logs']>[0]) {
+    const before =
+      after !== undefined
+        ? Number(after)
+        : until !== undefined
+          ? await this.firstAfter(until)
+          : Number.MAX_SAFE_INTEGER;
     const rows = await this.tables.rows<MessageRow>(logLinesIn(this.content()), [
       ...[Math.max(from, clockSet), before, limit],
     ]);
     return rows.map((row) => ({ entry: entryOf(row), position: String(row.id) }));
+  }
+
+  /**
+   * Id that separates the messages that arrived until a time from later ones. Ids are in the order of arrival, so a binary search finds it
+   * with a few rows, however many messages arrived later. Damaged rows count as earlier ones.
+   */
+  private async firstAfter(time: number): Promise<number> {
+    const [newest] = await this.tables.rows<{ id: number | null }>(
+      'SELECT MAX("id") AS "id" FROM "telemetryMessages"',
+      [],
+    );
+    let [low, high] = [0, Number(newest?.id ?? 0) + 1];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      const [row] = await this.tables.rows<MessageRow>(
+        `SELECT "id", ${this.content()} FROM "telemetryMessages" WHERE "id" >= $1 ORDER BY "id" LIMIT 1`,
+        [middle],
+      );
+      if (!row || Number(row.id) >= high || (entryOf(row)?.at ?? 0) > time) high = middle;
+      else low = Number(row.id) + 1;
+    }
+    return low;
   }
 
   async live(name: string, version: number) {

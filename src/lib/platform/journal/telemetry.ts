@@ -54,10 +54,12 @@ export interface Telemetry {
   read(key: TakeKey, span?: Span, lost?: (message: LostMessage) => void): AsyncGenerator<Entry>;
   /**
    * Log lines of all devices in order of arrival, newest first.
-   * @param page `after`: position of the last line of the previous page; `from`: earliest time by the devices' clocks, ms since 1970; lines of devices without a clock are included
+   * @param page `after`: position of the last line of the previous page; without it, `until` skips lines that arrived later, ms since
+   * 1970, and may leave some of them; `from`: earliest time by the devices' clocks, ms since 1970; lines of devices without a clock are included
    */
   logs(page: {
     after?: string | undefined;
+    until?: number | undefined;
     from: number;
     limit: number;
   }): Promise<{ entry: Entry | null; position: string }[]>;
