@@ -24,6 +24,7 @@ import { type FollowLogs, followLogs } from './follow-logs.js';
 import { everyPage } from './page.js';
 import { openRemote, type RemoteQuery } from './remote.js';
 import type { Rollout, RolloutCommand } from './rollouts/schema.js';
+import { schemaCalls } from './schemas.js';
 import {
   type EventsQuery,
   eventsQuery,
@@ -106,6 +107,7 @@ export function createClient(options: ClientOptions) {
     runs: callsOf(transport, contract.pipelines),
     trainingRuns: callsOf(transport, contract.trainingRuns),
     webhooks: callsOf(transport, contract.webhooks),
+    schemas: schemaCalls(transport),
     labels: callsOf(transport, contract.labels),
     retention: callsOf(transport, contract.retention),
     /** Opens a remote session on a device. */

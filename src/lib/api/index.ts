@@ -508,6 +508,21 @@ export {
   stepWord,
   usualPolicy,
 } from './rollouts/words.js';
+export {
+  type SchemaBody,
+  type SchemaChecked,
+  type SchemaLevel,
+  type SchemaReference,
+  type SchemaRegistered,
+  type SchemaShown,
+  type SchemaSubjects,
+  schemaCheckedSchema,
+  schemaLevelSchema,
+  schemaRegisteredSchema,
+  schemaRemovedSchema,
+  schemaShownSchema,
+  schemaSubjectsSchema,
+} from './schemas.js';
 export { type ShownModel, showModel, shownModelSchema } from './show.js';
 export {
   addSignature,

@@ -31,6 +31,10 @@ export interface CallOptions {
   bodyTimeoutMs?: number;
   /** Maximum time until the response begins, ms. */
   headersTimeoutMs?: number;
+  /** Path of the API on the platform [default: /api/v1]. */
+  api?: string;
+  /** Converts the body of a failure with a form of its own. */
+  errorOf?: (body: string, endpoint: string) => AiotError | undefined;
 }
 
 const prefix = '/api/v1';
@@ -49,12 +53,12 @@ export class Transport {
     return new URL(this.options.url).origin;
   }
 
-  /** Sends one request below /api/v1. Responses outside 2xx are thrown. @throws AiotError */
+  /** Sends one request. Responses outside 2xx are thrown. @throws AiotError */
   async call(method: Dispatcher.HttpMethod, path: string, options: CallOptions = {}) {
     const { request } = await import('undici');
     const { token } = this.options;
     try {
-      const answer = await request(`${this.url}${prefix}${path}`, {
+      const answer = await request(`${this.url}${options.api ?? prefix}${path}`, {
         method,
         dispatcher: await this.pool(),
         headers: { ...(token ? { authorization: `Bearer ${token}` } : {}), ...options.headers },
@@ -65,7 +69,10 @@ export class Transport {
       });
       if (answer.statusCode < 300) return answer;
       const { statusCode, headers } = answer;
-      throw errorOfAnswer(statusCode, await answer.body.text(), this.url, headers['retry-after']);
+      const body = await answer.body.text();
+      throw (
+        options.errorOf?.(body, this.url) ?? errorOfAnswer(statusCode, body, this.url, headers['retry-after'])
+      );
     } catch (error) {
       options.signal?.throwIfAborted();
       throw withAdvice(errorOfTransport(error, this.url), this.options.advice);
@@ -78,14 +85,14 @@ export class Transport {
     path: string,
     schema: ZodType<T>,
     body?: unknown,
-    signal?: AbortSignal,
+    options: Pick<CallOptions, 'api' | 'errorOf'> = {},
   ): Promise<T> {
     const accept = { accept: 'application/json' };
     const sent =
       body === undefined
         ? { headers: accept }
         : { body: JSON.stringify(body), headers: { ...accept, 'content-type': 'application/json' } };
-    const answer = await this.call(method, path, { ...sent, ...(signal ? { signal } : {}) });
+    const answer = await this.call(method, path, { ...sent, ...options });
     const value = await answer.body.json().catch((error: unknown) => {
       throw errorOfTransport(error, this.url);
     });

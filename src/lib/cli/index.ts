@@ -116,6 +116,7 @@ export {
   waveFlags,
   whatFlags,
 } from './flags/rollouts.js';
+export { readSchema, schemaFileFlags } from './flags/schemas.js';
 export {
   contextFlags,
   decimal,
@@ -342,6 +343,13 @@ export {
   rolloutsTable,
   rolloutText,
 } from './render/rollout.js';
+export {
+  compatibilityText,
+  levelText,
+  registeredText,
+  schemaTable,
+  schemaVersionText,
+} from './render/schemas.js';
 export {
   benchText,
   cheatText,

@@ -1058,6 +1058,7 @@ export const catalogue = {
       loop: 'To see the loops that have run here, as this user or as a service, run `aiot loop status`.',
       recording: 'To see the recordings, run `aiot data list`.',
       run: 'To see the runs, run `aiot pipeline history`.',
+      schema: 'To see the subjects, run `aiot stream schema list`. To see the versions of one, run `aiot stream schema show SUBJECT`.',
       'training-run': 'To see the training runs, run `aiot model runs list`.',
     },
   },
@@ -1392,6 +1393,26 @@ export const catalogue = {
     about:
       'A route failed on one message: the expression, decoder or processor reported an error. With onError: retry, the route stops so that no message is lost.',
     next: 'Correct the expression, or set `onError` to `skip` or to `{dead-letter: URL}`. To try it on test cases, run `aiot stream route test FILE`.',
+  },
+  AIOT_SCHEMA_INCOMPATIBLE: {
+    exit: 6,
+    family: 'user',
+    about: "The schema violates the subject's compatibility level. It was not registered.",
+    next: 'Change the places that the message names. For Avro, new fields need a default. If all readers and writers change together, set another level with `aiot stream schema level`.',
+  },
+  AIOT_SCHEMA_INVALID: {
+    exit: 2,
+    family: 'user',
+    about:
+      'The schema is not valid Avro, Protobuf or JSON Schema, exceeds a limit, or refers to a schema that does not exist.',
+    next: 'Correct the schema. If its format differs from that of its file name, add --type. If it uses other schemas, register them first, and add --reference.',
+  },
+  AIOT_SCHEMA_LOCKED: {
+    exit: 6,
+    family: 'user',
+    about:
+      'The schema cannot be changed now: other schemas refer to it, its subject or the registry is read-only, or it is not yet removed, or already removed.',
+    next: 'Remove the schemas that refer to it first. A permanent removal follows a first one without --permanent. The mode can be changed with `PUT /schema-registry/mode`.',
   },
   AIOT_SELECTOR_INVALID: {
     exit: 2,
