@@ -1,4 +1,5 @@
 import { dirname, join, resolve, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin } from 'vitest/config';
 import { LongestFirst } from './test/support/longest-first.js';
 import { memoryFolder } from './test/support/memory-folder.js';
@@ -20,8 +21,9 @@ const compiled: Plugin = {
   enforce: 'pre',
   resolveId(id, importer) {
     if (importer === undefined || importer.startsWith(sources) || mocking.test(importer)) return undefined;
-    const path = resolve(dirname(importer), id);
-    if (!/^[./]/.test(id) || !path.startsWith(sources)) return undefined;
+    if (!/^(?:file:|[./])/.test(id)) return undefined;
+    const path = id.startsWith('file:') ? fileURLToPath(id) : resolve(dirname(importer), id);
+    if (!path.startsWith(sources)) return undefined;
     const file = join(root, 'dist/.modules', path.slice(sources.length).replace(/\.ts$/, '.js'));
     return { id: file, external: true };
   },

@@ -52,28 +52,60 @@ async function install(names) {
     (name) => !isInstalled(name),
   );
   if (packages.length > 0) apt(packages);
-  const failed = [];
-  for (const name of wanted) {
-    const part = partOf(name);
-    const started = Date.now();
-    const log = part.python
-      ? await environment(name, part.python)
-      : part.script
-        ? await run(['sh', `scripts/parts/${part.script}`])
-        : '';
-    const seconds = Math.round((Date.now() - started) / 1000);
-    if (part.ready()) process.stdout.write(`${name}: ready${seconds > 0 ? `, ${seconds} s` : ''}\n`);
-    else if (part.elsewhere) process.stdout.write(`${name} is missing. ${part.elsewhere}\n`);
-    else {
-      process.stdout.write(`${name}: could not be installed\n${log.split('\n').slice(-12).join('\n')}\n`);
-      if (!part.optional) failed.push(name);
-    }
-  }
+  // Two at a time: some mostly download, others mostly compile.
+  const failed = (await inOrder(wanted, 2, make)).filter((name) => name !== undefined);
   if (failed.length > 0)
     process.stdout.write(
       `Not installed: ${failed.join(', ')}. Run npm run parts -- ${failed.join(' ')} again.\n`,
     );
   return failed.length === 0;
+}
+
+/**
+ * Runs `work` for each name, at most `width` at a time, and for a part only after those that are required to build it.
+ * @template T
+ * @param {string[]} names
+ * @param {number} width
+ * @param {(name: string) => Promise<T>} work
+ * @returns {Promise<T[]>} the results, in the order of the names
+ */
+async function inOrder(names, width, work) {
+  /** @type {Map<string, Promise<T>>} */
+  const started = new Map();
+  /** @type {Set<Promise<unknown>>} */
+  const running = new Set();
+  for (const name of names) {
+    while (running.size >= width) await Promise.race(running);
+    const before = (partOf(name).after ?? []).map((other) => started.get(other));
+    const one = Promise.all(before).then(() => work(name));
+    started.set(name, one);
+    running.add(one);
+    one.then(() => running.delete(one));
+  }
+  return Promise.all(started.values());
+}
+
+/**
+ * Installs one part, and prints the result.
+ * @param {string} name
+ * @returns {Promise<string | undefined>} the name if it could not be installed, except a part that this script cannot install
+ */
+async function make(name) {
+  const part = partOf(name);
+  const started = Date.now();
+  const log = part.python
+    ? await environment(name, part.python)
+    : part.script
+      ? await run(['sh', `scripts/parts/${part.script}`])
+      : '';
+  const seconds = Math.round((Date.now() - started) / 1000);
+  if (part.ready()) process.stdout.write(`${name}: ready${seconds > 0 ? `, ${seconds} s` : ''}\n`);
+  else if (part.elsewhere) process.stdout.write(`${name} is missing. ${part.elsewhere}\n`);
+  else {
+    process.stdout.write(`${name}: could not be installed\n${log.split('\n').slice(-12).join('\n')}\n`);
+    if (!part.optional) return name;
+  }
+  return undefined;
 }
 
 /** @param {string} name */

@@ -7,11 +7,22 @@ source scripts/ci/step.sh
 results=()
 deaths=()
 
+# Sets `cpu` to the CPU time of all processes that this shell has waited for, with their children, in seconds. Not printed, because `times`
+# in a subshell would not include them. Compared with the duration of tests, it shows if they compute or wait.
+measure_cpu() {
+  local children
+  times >"$work/times"
+  children=$(tail -n 1 "$work/times")
+  cpu=$(sed 's/[ms]/ /g' <<<"$children" | awk '{ printf "%d", ($1 + $3) * 60 + $2 + $4 }')
+}
+
 # tests NAME FILE COMMAND…: runs Vitest. Its tests are counted individually from its report, so the run is not counted as a step. Vitest
 # that ends without a report was killed or has crashed, which says nothing about the tests. It is then run once more, and `finish` prints
 # how the first run ended.
 tests() {
-  local name=$1 report=$work/$2.json log=$work/$2.log start=$SECONDS result try
+  local name=$1 report=$work/$2.json log=$work/$2.log start=$SECONDS cpu before result try
+  measure_cpu
+  before=$cpu
   results+=("$report")
   for try in 1 2; do
     echo "── $name"
@@ -21,7 +32,8 @@ tests() {
     [[ ! -f $report ]] || break
     deaths+=("$name, run $try, ended without a report, exit code $result:" "$(tail -n 20 "$log")")
   done
-  echo "── $name: $((SECONDS - start)) s"
+  measure_cpu
+  echo "── $name: $((SECONDS - start)) s, CPU time $((cpu - before)) s"
 }
 
 pack() {
