@@ -83,6 +83,56 @@ describe('aiot.yaml', () => {
     expect(() => parseProject(text, 'aiot.yaml')).toThrow(/expected a class: .*; got "other"/);
   });
 
+  const sound = `name: bell
+stream: { topic: hall, fields: { sound: { unit: FS } } }
+signal:
+  rate: 16000
+  window: 800
+  stride: 480
+  features: microfrontend
+  mel: { frame: 480, hop: 160, state: stream }
+model:
+  labels: { other: [other], wake: [wake] }
+  train: { stride: 480 }
+`;
+
+  it.each([
+    [
+      'stride: 480 }',
+      'stride: 100 }',
+      'whole hops of 160 samples, at most 480 with signal.mel.state: stream; got 100',
+    ],
+    ['stride: 480 }', 'stride: 640 }', 'at most 480 with signal.mel.state: stream; got 640'],
+    ['480, hop: 160, state: stream }\n', '480, hop: 160 }\n', null],
+    [', state: stream', '', null],
+    [', hop: 160, state: stream', '', 'expected whole hops of 320 samples; got 480'],
+  ])('requires that training windows of sound consist of the same frames (%s: %s)', (from, to, message) => {
+    const text = sound.replace(from, to);
+    const parse = () => parseProject(text, 'aiot.yaml');
+    if (message === null) expect(parse().model.train.stride).toBe(480);
+    else {
+      expect(parse).toThrow(message);
+      expect(parse).toThrow(
+        /^aiot\.yaml:11:12: model\.train\.stride: .* To train on the windows of signal\.stride, omit it$/,
+      );
+    }
+  });
+
+  it.each([
+    ['output: probability, threshold: 0.85', null],
+    ['threshold: 0.85', 'model.threshold: needs model.output: probability; got another output'],
+    ['output: probability, threshold: 1', 'model.threshold: '],
+    [
+      'kind: autoencoder, output: probability, threshold: 0.5',
+      'model.threshold: needs model.output: probability',
+    ],
+  ])('accepts a threshold only for a probability: %s', (members, message) => {
+    const text = `name: rows\nmodel: { labels: { a: [a], b: [b] }, ${members} }`;
+    const parse = () => parseProject(text, 'aiot.yaml');
+    if (message === null) expect(parse().model.threshold).toBe(0.85);
+    else expect(parse).toThrow(message);
+  });
+
   it('cannot request rotation of windows that are not raw', () => {
     const text = good.replace('kind: mlp', 'kind: mlp\n  train: { augment: { rotation: 20 } }');
     expect(parseProject(text, 'aiot.yaml').model.train.augment.rotation).toBe(20);

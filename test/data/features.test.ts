@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import DataFeatures from '../../src/commands/data/features.js';
 import { openTable } from '../../src/lib/data/tables/table.js';
+import { writeWav } from '../../src/lib/formats/wav.js';
 import { runCli } from '../support/cli.js';
 
 let dir: string;
@@ -198,5 +199,45 @@ describe('aiot data features', () => {
     const { json, code: got } = await features(join(recordings(), name!), ...rest, '--json');
     expect(got).toBe(exit);
     expect(json).toMatchObject({ error: { code, message: expect.stringContaining(message) } });
+  });
+});
+
+describe('aiot data features of a stream of sound', () => {
+  it('uses each frame once with another --window than that of the project', async () => {
+    const project = join(dir, 'bell');
+    await mkdir(join(project, 'data'), { recursive: true });
+    const yaml = `name: bell
+stream: { topic: hall, fields: { sound: { unit: FS } } }
+signal:
+  rate: 16000
+  window: 800
+  stride: 480
+  features: microfrontend
+  mel: { frame: 480, hop: 160, state: stream }
+model: { labels: { other: [other], wake: [wake] } }
+`;
+    await writeFile(join(project, 'aiot.yaml'), yaml);
+    const sound = Float64Array.from({ length: 16_000 }, (_, i) => 0.3 * Math.sin(i / 9) * Math.sin(i / 4000));
+    await writeFile(join(project, 'data', 'wake1.wav'), writeWav({ rateHz: 16_000, channels: [sound] }));
+    const out = join(project, 'features.csv');
+    const cut = async (...argv: string[]) => {
+      const { code, json, stderr } = await features('--project', project, '--out', out, '--json', ...argv);
+      expect(code, stderr).toBe(0);
+      const [, ...lines] = (await readFile(out, 'utf8')).trimEnd().split('\n');
+      const rows = lines.map((line) => line.split(',').map(Number));
+      return { json: json as { rows: number }, rows };
+    };
+    // 5 frames: 480 + 4 · 160 samples, and the next window starts 5 hops later.
+    const { json, rows } = await cut('--window', '1120');
+    expect(json.rows).toBe(1 + Math.floor((16_000 - 1120) / 800));
+    const whole = await cut('--window', '480');
+    const frames = whole.rows.map((row) => row.slice(0, 40));
+    expect(rows.map((row) => row.slice(0, 200))).toEqual(
+      rows.map((_, w) => frames.slice(5 * w, 5 * w + 5).flat()),
+    );
+    expect(new Set(frames.flat()).size).toBeGreaterThan(50);
+
+    const refused = await features('--project', project, '--out', out, '--window', '1120', '--stride', '100');
+    expect(refused.stderr).toContain('expects a stride of whole hops of 160 samples, got 100');
   });
 });

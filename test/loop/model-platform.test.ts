@@ -7,11 +7,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { writeContexts } from '../../src/lib/core/contexts.js';
 import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
 import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
+import { signManifest, type UnsignedManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { openModel } from '../../src/lib/loop/model/open-model.js';
 import type { ModelOptions } from '../../src/lib/loop/model/options.js';
 import type { ModelEvent } from '../../src/lib/loop/types.js';
 import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
-import { verifySigned } from '../../src/lib/model/bundle/signed-bundle.js';
+import { packSigned, verifySigned } from '../../src/lib/model/bundle/signed-bundle.js';
+import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { pushTiny } from '../support/bundle.js';
 import { motionBundle } from '../support/motion-bundle.js';
 import { fixedPorts, type TestPlatform, testPlatform } from '../support/platform.js';
@@ -172,6 +174,43 @@ describe('a model from the platform', () => {
     const trust = trustRootOf(publicKeyOf(generateKeyPair().privatePem));
     await expect(open(`${name}@3`, { trust })).rejects.toMatchObject({ code: 'AIOT_SIGNATURE_INVALID' });
     expect((await open(`${name}@3`)).state().version).toBe(3);
+  });
+});
+
+describe('a model for a newer interface', () => {
+  const newer = (m: UnsignedManifest) => ({ ...m, interface: 99 });
+  const refusal = {
+    code: 'AIOT_UPDATE_INTERFACE',
+    message: expect.stringMatching(/@1: expected a model for interface 17 at most, got one for 99$/),
+    next: expect.stringContaining('aiot update --check'),
+  };
+
+  it('is refused by a loop, which continues with its own model', async () => {
+    const name = newName();
+    const bundle = bundleOf(name, 1);
+    await pushTiny(own.client, own.key, { name, bundle, change: newer });
+    await expect(open(`${name}@1`)).rejects.toMatchObject(refusal);
+    const other = newName();
+    await promote(other, await push(other, bundleOf(other, 1)));
+    const keeper = await open(`${other}@production`);
+    const next = bundleOf(other, 2);
+    const { version } = await pushTiny(own.client, own.key, { name: other, bundle: next, change: newer });
+    await promote(other, version);
+    await keeper.check();
+    expect(keeper.current().version).toBe(1);
+    expect(events[0]?.text).toMatch(/@2 was not accepted \(AIOT_UPDATE_INTERFACE.*continuing with .*@1/);
+  });
+
+  it('is refused in a file', async () => {
+    const name = newName();
+    const bundle = bundleOf(name, 1);
+    const manifest = manifestOf(bundle, {
+      ...{ name, version: 1, sequence: 1, issued: 1, expires: null, deviceTypes: ['virtual'] },
+    });
+    const file = join(cache, `${name}@1`);
+    await writeFile(file, packSigned(bundle, signManifest(newer(manifest), own.key)));
+    const trust = trustRootOf(publicKeyOf(own.key));
+    await expect(open(file, { trust })).rejects.toMatchObject(refusal);
   });
 });
 

@@ -274,6 +274,48 @@ setInterval(() => {
     });
   });
 
+  it('may predict a probability, whose threshold is that of the project in streams, bundles and devices', async () => {
+    const dir = await temporaryFolder();
+    await cp(join(project.dir, 'data'), join(dir, 'data'), { recursive: true });
+    const own = yaml
+      .replace('labels: { whistle: [whistle], buzz: [buzz] }', 'labels: { buzz: [buzz], whistle: [whistle] }')
+      .replace(/ {2}accept: .*\n/, '  output: probability\n  vote: average:2\n');
+    const config = join(dir, 'aiot.yaml');
+    await writeFile(config, own);
+    const run = async (...args: string[]) => {
+      const { code, json, stderr } = await runCli(['model', ...args, '--project', dir, '--json']);
+      return { code, json, stderr } as { code: number; json: Record<string, unknown>; stderr: string };
+    };
+    for (const step of ['train', 'quantize']) expect(await run(step), step).toMatchObject({ code: 0 });
+    const streamAt = async (threshold: number) => {
+      await writeFile(config, `${own}  threshold: ${threshold}\n`);
+      const { json, code, stderr } = await run('evaluate', '--streaming', '2m');
+      expect(code, stderr).toBe(0);
+      expect(json).toMatchObject({
+        ...{ threshold, output: 'probability' },
+        stream: { minutes: 2, background: 'buzz', vote: 'average:2', classes: [{ name: 'whistle' }] },
+      });
+      return json.stream as Record<'events' | 'detected' | 'falseAlarms', number>;
+    };
+    const [low, high] = [await streamAt(0.004), await streamAt(0.9)];
+    expect(high.events).toBe(low.events);
+    expect(high.detected).toBeGreaterThan(high.events / 2);
+    // At the lowest probability, the smoothed prediction hardly ever changes.
+    expect(low.detected + low.falseAlarms).toBeLessThan(high.detected);
+    const { bundle } = await bundleProject({ project: await loadProject(dir) });
+    expect(bundle.info.answer).toEqual({ kind: 'probability', threshold: 0.9 });
+
+    await writeFile(config, own);
+    await expect(bundleProject({ project: await loadProject(dir) })).rejects.toMatchObject({
+      code: 'AIOT_MODEL_STALE',
+      message: 'model.threshold in aiot.yaml has changed since the evaluation',
+      next: 'Evaluate it again with `aiot model evaluate`.',
+    });
+    expect((await run('evaluate', '--threshold', '0.8')).json).toMatchObject({
+      error: { code: 'AIOT_USAGE', next: expect.stringContaining('model.threshold') },
+    });
+  }, 60_000);
+
   it('gets thresholds for a rate of false alarms from a stream of the validation recordings', async () => {
     const built = await readBuilt(project, {});
     const common = { background: 'buzz', minutes: 1, seed: 4 };

@@ -34,6 +34,23 @@ describe('detections in a stream', () => {
     expect(judged(late, [word], { ...rules, vote: 'majority:3' })).toEqual([{ of: 1, kind: 'detected' }]);
   });
 
+  it('may be late for a model with state, whose window is shorter than a word', () => {
+    const late = said([1, 15, 17]);
+    const [detected, falseAlarm] = [
+      { of: 1, kind: 'detected' },
+      { of: 1, kind: 'falseAlarms' },
+    ];
+    expect(judged(late, [word], rules)).toEqual([falseAlarm]);
+    expect(judged(late, [word], { ...rules, lateSeconds: 1 })).toEqual([detected]);
+    expect(judged(said([1, 18, 19]), [word], { ...rules, lateSeconds: 1 })).toEqual([falseAlarm]);
+    // The next word may begin before the first one has left the reach.
+    const words = [word, { of: 1, from: 3.2, to: 3.6 }];
+    expect(judged(said([1, 9, 10], [1, 13, 14]), words, { ...rules, lateSeconds: 1 })).toEqual([
+      detected,
+      detected,
+    ]);
+  });
+
   it('count each word, even if two are close together', () => {
     const words = [word, { of: 2, from: 2.6, to: 3 }];
     expect(judged(said([1, 6, 9], [2, 9, 12]), words, rules)).toEqual([

@@ -7,11 +7,16 @@ import { addContext } from '../../src/lib/core/contexts.js';
 import type { DeviceEvent } from '../../src/lib/device/events.js';
 import type { SimulatedDevice } from '../../src/lib/device/native/device.js';
 import type { Reported } from '../../src/lib/device/protocol/messages.js';
+import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { deliveriesOf } from '../../src/lib/stream/message.js';
 import { openSource } from '../../src/lib/stream/open.js';
+import { pushTiny } from './bundle.js';
 import { runCli } from './cli.js';
+import { motionSamples, streamingBundle } from './motion-bundle.js';
 import { type TestPlatform, testPlatform } from './platform.js';
+import { oneWave, rolloutEnd } from './rollout.js';
 
 export interface ConfiguredDevice extends SimulatedDevice {
   readonly reported: Reported | null;
@@ -180,6 +185,41 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     expect(refused.code).toBe(2);
     expect(refused.json).toMatchObject({ error: { code: 'AIOT_CONFIG_MALFORMED' } });
   }, 60_000);
+
+  it('continues the window and the state of a model when it changes during a recording', async () => {
+    const bytes = streamingBundle(10);
+    const { version, sequence } = await pushTiny(own.client, own.key, { name: 'motion', bundle: bytes });
+    const wanted = oneWave({ name: 'motion', version, sequence, deadlineMs: 60_000 });
+    const { id } = await own.client.rollouts.start(wanted);
+    const plain = await push({});
+    expect(await deploy(`pump@${plain}`)).toMatchObject(committed);
+    expect((await rolloutEnd(own.client, id)).devices[0]).toMatchObject({ state: 'committed', error: null });
+    const samples = motionSamples(1000);
+    const recording = {
+      ...{ id: 'moved', label: null, device: null, rateHz: 100, startedAt: 1_700_000_000_000 },
+      fields: ['x', 'y', 'z'],
+      columns: [0, 1, 2].map((f) => Float64Array.from(samples, (sample) => sample[f]!)),
+    };
+    events.length = 0;
+    const replayed = device.replay(recording, { stream: 'imu', speed: 1, predict: true });
+    const halves = await push({ telemetry: { intervalMs: 500 } });
+    await expect
+      .poll(() => events.some(({ event }) => event === 'inference'), { timeout: 10_000 })
+      .toBe(true);
+    expect(await deploy(`pump@${halves}`)).toMatchObject(committed);
+    const early = events.filter(({ event }) => event === 'inference').length;
+    const { inferences } = await replayed;
+    expect(inferences).toBe(39);
+    expect(early).toBeLessThan(inferences);
+    const predictor = createPredictor(unpackBundle(bytes));
+    const expected = samples.flatMap((sample) => predictor.push(sample) ?? []);
+    const got = events.flatMap((event) => (event.event === 'inference' ? [event.inference] : []));
+    expect(got.map(({ window, voted }) => [window, voted])).toEqual(
+      expected.map(({ window, voted }) => [window, voted]),
+    );
+    const rounded = (scores: number[]) => scores.map((score) => Math.round(1e6 * score));
+    expect(got.map(({ scores }) => rounded(scores))).toEqual(expected.map(({ scores }) => rounded(scores)));
+  }, 120_000);
 
   let remake: () => Promise<ConfiguredDevice>;
   beforeAll(() => {

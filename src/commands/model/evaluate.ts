@@ -42,7 +42,7 @@ export default class ModelEvaluate extends AiotCommand {
     classes: modelFlags.classes,
     threshold: Flags.string({
       summary:
-        'Predict the second class at or above this probability or reconstruction error [default for a probability: 0.5].',
+        'Predict the second class of FILE at or above this probability or reconstruction error [default: that of the bundle, or 0.5 for a probability].',
       env: 'AIOT_THRESHOLD',
       helpValue: 'X',
     }),
@@ -73,7 +73,8 @@ export default class ModelEvaluate extends AiotCommand {
       env: 'AIOT_STREAMING',
     }),
     background: Flags.string({
-      summary: 'Class in the stream that does not count as a detection [default: other].',
+      summary:
+        'Class in the stream that does not count as a detection [default: other, or the first class of a probability].',
       env: 'AIOT_BACKGROUND',
       helpValue: 'CLASS',
       dependsOn: ['streaming'],

@@ -1899,8 +1899,8 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about:
-      "The device's firmware does not support this kind of update, this type of model, or this kind of output.",
-    next: "Quantize the model to int8, deploy it to devices with newer firmware, or update the device's firmware first.",
+      "The device's firmware, or the aiot that reads the model, does not support this kind of update, this type of model, or this kind of output.",
+    next: "Quantize the model to int8, deploy it to devices with newer firmware, or update the device's firmware or aiot first.",
   },
   AIOT_UPDATE_MISMATCH: {
     exit: 5,

@@ -143,6 +143,7 @@ export {
   type CommandConfig,
   type CostsConfig,
   featureSetNames,
+  framesOf,
   isSoundSet,
   type LayerConfig,
   layerSchema,

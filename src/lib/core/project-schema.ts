@@ -79,6 +79,16 @@ const mel = z.strictObject({
   state: z.enum(['window', 'stream']).optional(),
 });
 
+/** Lengths of a frame and of a hop in samples, including defaults, at this rate after resampling. */
+export function framesOf(
+  settings: z.output<typeof mel> | undefined,
+  rateHz: number,
+): { frame: number; hop: number } {
+  const { frame = Math.max(2, Math.round(0.03 * rateHz)), hop = Math.max(1, Math.round(0.02 * rateHz)) } =
+    settings ?? {};
+  return { frame, hop };
+}
+
 /** Longest side of a model's picture, in pixels. */
 const side = z.int().min(8).max(512);
 
@@ -372,6 +382,8 @@ const model = z.strictObject({
       z.string().regex(/^(majority|average):[1-9]\d?$/, '"none", "majority:N" or "average:N"'),
     ])
     .default('none'),
+  /** model.output: probability: the smallest probability that predicts the second class; absent = one half. */
+  threshold: z.number().gt(0).lt(1).optional(),
   /** Whether a model with state keeps it from window to window, or starts anew in each window; absent = stream. */
   state: z.enum(['stream', 'window']).optional(),
   /** Costs of confusing one class with another; absent = every wrong prediction costs the same. A pair that is not listed costs 1. */

@@ -5,7 +5,7 @@ import { AiotError } from './errors.js';
 import { readBytes, readText } from './files.js';
 import { type Problem, problemsOf, show } from './issues.js';
 import { namePattern } from './names.js';
-import { isSoundSet, type ProjectConfig, projectSchema, soundSetNames } from './project-schema.js';
+import { framesOf, isSoundSet, type ProjectConfig, projectSchema, soundSetNames } from './project-schema.js';
 import { didYouMean } from './text.js';
 import { parseYaml } from './yaml.js';
 
@@ -71,6 +71,7 @@ function crossChecks(config: ProjectConfig, given: unknown): Problem[] {
     ...checkSignal(config),
     ...checkLabels(config),
     ...checkModel(config),
+    ...checkTrainStride(config),
     ...checkReject(config),
     ...checkAlarms(config),
     ...checkCosts(config),
@@ -202,6 +203,12 @@ function checkModel({ model, signal }: ProjectConfig): Problem[] {
       message: `expected numbers for model.kind ${kind}; a list of layers needs model.kind: layers`,
     });
   }
+  if (model.threshold !== undefined && (model.output !== 'probability' || kind === 'autoencoder')) {
+    problems.push({
+      path: ['model', 'threshold'],
+      message: 'needs model.output: probability; got another output',
+    });
+  }
   problems.push(...checkFomo(model, signal));
   if (train.augment.sound && model.split === 'window') {
     problems.push({
@@ -211,6 +218,22 @@ function checkModel({ model, signal }: ProjectConfig): Problem[] {
     });
   }
   return [...problems, ...checkAugment(train.augment, signal.features)];
+}
+
+/** Training windows of sound must divide into the same frames as the windows of devices. */
+function checkTrainStride({ model, signal }: ProjectConfig): Problem[] {
+  const { stride } = model.train;
+  if (stride === undefined || !isSoundSet(signal.features)) return [];
+  const { mel, window, resample = signal.rate } = signal;
+  const { frame, hop } = framesOf(mel, resample);
+  if (frame > window) return [];
+  const isStream = mel?.state === 'stream';
+  const most = isStream ? (1 + Math.floor((window - frame) / hop)) * hop : Number.POSITIVE_INFINITY;
+  const isWhole = stride % hop === 0 || (!isStream && stride >= window);
+  if (isWhole && stride <= most) return [];
+  const limit = isStream ? `, at most ${most} with signal.mel.state: stream` : '';
+  const message = `expected whole hops of ${hop} samples${limit}; got ${stride}. To train on the windows of signal.stride, omit it`;
+  return [{ path: ['model', 'train', 'stride'], message }];
 }
 
 /** A fomo model finds objects in pictures, so settings for the class of a whole window do not apply. */

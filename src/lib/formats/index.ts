@@ -154,6 +154,7 @@ export {
   manifestSchema,
   type NetworkMode,
   networkModes,
+  newestInterface,
   peekManifest,
   signManifest,
   type UnsignedManifest,

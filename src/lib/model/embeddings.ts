@@ -7,6 +7,7 @@ import type { Dataset, Recording } from '../data/types.js';
 import type { NumberColumn, TextColumn } from '../formats/csv/cells.js';
 import type { Graph } from '../formats/tflite/graph.js';
 import { createInterpreter } from '../runtime/interpreter/interpreter.js';
+import { floatView } from '../runtime/litert.js';
 import { windowFeatures } from '../signal/pipeline.js';
 import { standardize } from '../signal/spec.js';
 import { buildFiles, floatStep, readNetwork, readTraining } from './files.js';
@@ -14,21 +15,38 @@ import { isFile } from './material.js';
 import { checkNumbers, columnsFor } from './train/examples/examples.js';
 import type { TrainingFile } from './train/types.js';
 
-/** Computes the input of the network's last fully connected layer from a standardized row. */
-export function embeddingOf(graph: Graph): (row: Float32Array) => Float32Array {
-  const embed = createEmbedding(graph);
-  return (row) => embed(row).place;
+/**
+ * Computes the inputs of the network's last fully connected layer from the standardized rows of one recording, in order.
+ * @param state see TrainingFile
+ */
+export function embeddingOf(
+  graph: Graph,
+  state?: 'window',
+): (rows: readonly Float32Array[]) => Float32Array[] {
+  const embed = createEmbedding(graph, state);
+  return (rows) => embed(rows).map(({ place }) => place);
 }
 
-function createEmbedding(graph: Graph): (row: Float32Array) => { place: Float32Array; output: Float32Array } {
-  const interpreter = createInterpreter(graph, { compiled: true });
+interface Embedded {
+  place: Float32Array;
+  output: Float32Array;
+}
+
+/** Embeds the rows of one recording. A network's variables start anew in each recording, or in each window. */
+function createEmbedding(graph: Graph, state?: 'window'): (rows: readonly Float32Array[]) => Embedded[] {
+  const interpreter = createInterpreter(floatView(graph), { compiled: true });
   const last = graph.operators.findLast(({ op }) => op === 'FULLY_CONNECTED')?.inputs[0] ?? graph.inputs[0]!;
-  return (row) => {
-    let place = row;
-    const output = interpreter.invoke(row, (tensor, values) => {
-      if (tensor === last) place = Float32Array.from(values as Float32Array);
+  const { scale: [scale = 1] = [], zeroPoint: [zero = 0] = [] } = graph.tensors[last]!.quantization ?? {};
+  return (rows) => {
+    interpreter.reset();
+    return rows.map((row, i) => {
+      if (i > 0 && state === 'window') interpreter.reset();
+      let place = row;
+      const output = interpreter.invoke(row, (tensor, values) => {
+        if (tensor === last) place = Float32Array.from(values, (value) => (value - zero) * scale);
+      });
+      return { place, output: Float32Array.from(output as Float32Array) };
     });
-    return { place, output: Float32Array.from(output) };
   };
 }
 
@@ -47,7 +65,7 @@ export async function openEmbeddings(project: Project): Promise<(source?: string
     });
   }
   const { graph } = await readNetwork(buildFiles(project).float, floatStep(project, training));
-  const embed = createEmbedding(graph);
+  const embed = createEmbedding(graph, training.state);
   const rowsOf = (name: string, from: Rows['from'], dataset: Dataset) =>
     embedded(name, from, dataset, training, embed);
   const own = rowsOf(project.dir, 'project', await openDataset(project));
@@ -118,9 +136,8 @@ function windowsOf(
   embed: ReturnType<typeof createEmbedding>,
 ) {
   checkNumbers(recording);
-  return windowFeatures(signal, columnsFor(recording, signal)).map((row) =>
-    embed(standardize(row, standardization, new Float32Array(row.length))),
-  );
+  const rows = windowFeatures(signal, columnsFor(recording, signal));
+  return embed(rows.map((row) => standardize(row, standardization, new Float32Array(row.length))));
 }
 
 function classOf(output: Float32Array, { threshold, network }: TrainingFile): number {

@@ -63,9 +63,15 @@ export async function readNetwork(file: string, step: string): Promise<{ bytes: 
   }
 }
 
-/** @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_MALFORMED */
-export function readTraining(project: Project): Promise<TrainingFile> {
-  return readChecked(buildFiles(project).training, trainingFileSchema, 'train');
+/**
+ * Reads build/training.json. model.threshold may change without another training, so it replaces the threshold of a probability.
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_MALFORMED
+ */
+export async function readTraining(project: Project): Promise<TrainingFile> {
+  const training = await readChecked(buildFiles(project).training, trainingFileSchema, 'train');
+  const { threshold } = project.config.model;
+  if (threshold === undefined || training.network.output.kind !== 'probability') return training;
+  return { ...training, threshold };
 }
 
 /** @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_MALFORMED */

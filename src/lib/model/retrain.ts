@@ -110,12 +110,21 @@ export async function retrainLastLayer(options: RetrainOptions): Promise<Taught>
   };
 }
 
-/** Golden vectors, with their original predictions, substitute for the original training data. */
+/**
+ * Golden vectors, with their original predictions, substitute for the original training data. Each is the first window of a recording, so
+ * each has a recording of its own.
+ */
 function anchorsOf({ golden, info }: Bundle): LabelledWindow[] {
-  return golden.flatMap(({ features, answer, recording }) => {
+  return golden.flatMap(({ features, answer }, vector) => {
     const c = answer.label === null ? -1 : info.classes.indexOf(answer.label);
+    const recording = `golden vector ${vector}`;
     return c < 0 ? [] : [{ features: Float32Array.from(features), class: c, recording }];
   });
+}
+
+/** Whether a network's variables are reset before this window, as on a device: in each recording, or in each window. */
+function startsAnew(windows: readonly LabelledWindow[], row: number, { state }: BundleInfo): boolean {
+  return state === 'window' || windows[row]!.recording !== windows[row - 1]?.recording;
 }
 
 interface Material {
@@ -136,7 +145,8 @@ async function fitLayer(
   const values = new Float64Array(windows.length * layer.inputs);
   for (const [row, { features }] of windows.entries()) {
     if (row % 32 === 0) await breathe?.();
-    values.set(hidden(features), row * layer.inputs);
+    if (startsAnew(windows, row, info)) hidden.reset();
+    values.set(hidden.of(features), row * layer.inputs);
   }
   const examples: Hidden = {
     values,
@@ -165,7 +175,8 @@ function answersOf(graph: Graph, info: BundleInfo, windows: readonly LabelledWin
   const room = valuesOf(info.input, info.standardization.mean.length);
   // Retraining may have changed the output's scale and zero point, so both are read from the given graph.
   const parts = { ...info, output: endOf(graph, 'outputs') };
-  return windows.map(({ features }) => {
+  return windows.map(({ features }, row) => {
+    if (startsAnew(windows, row, info)) interpreter.reset();
     const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, room));
     const { index, scores } = answerOf(parts, output, features);
     return { index: index ?? 0, scores };
@@ -181,6 +192,7 @@ export interface LabelledWindow {
   /** Features before standardization. */
   features: Float32Array;
   class: number;
+  /** Windows of one recording are consecutive and in order. */
   recording: string;
 }
 
@@ -288,19 +300,28 @@ function realValues(tensor: Tensor | undefined, block: number): Float64Array {
   return Float64Array.from(data as ArrayLike<number | bigint>, (q, i) => Number(q) * of(i));
 }
 
-/** Computes the last layer's input, from features before standardization. The next call overwrites the returned array. */
-function createHidden(graph: Graph, info: BundleInfo): (features: ArrayLike<number>) => Float64Array {
+interface HiddenLayer {
+  /** Computes the last layer's input, from features before standardization. The next call overwrites the returned array. */
+  of(features: ArrayLike<number>): Float64Array;
+  /** Resets the network's variables, so that the next features are those of a new recording. */
+  reset(): void;
+}
+
+function createHidden(graph: Graph, info: BundleInfo): HiddenLayer {
   const { at, inputs } = lastLayerOf(graph);
   const interpreter = createInterpreter(graph);
   const [index = -1] = graph.operators[at]!.inputs;
   const { scale = [1], zeroPoint = [0] } = graph.tensors[index]?.quantization ?? {};
   const room = valuesOf(info.input, info.standardization.mean.length);
   const hidden = new Float64Array(inputs);
-  return (features) => {
-    interpreter.invoke(encodeInput(features, info.standardization, info.input, room));
-    const values = interpreter.tensors[index]!;
-    for (let i = 0; i < inputs; i++) hidden[i] = scale[0]! * (Number(values[i]) - zeroPoint[0]!);
-    return hidden;
+  return {
+    of(features) {
+      interpreter.invoke(encodeInput(features, info.standardization, info.input, room));
+      const values = interpreter.tensors[index]!;
+      for (let i = 0; i < inputs; i++) hidden[i] = scale[0]! * (Number(values[i]) - zeroPoint[0]!);
+      return hidden;
+    },
+    reset: interpreter.reset,
   };
 }
 

@@ -5,7 +5,7 @@ import type { Project } from '../core/project.js';
 import { openDataset } from '../data/dataset/open.js';
 import { streamRecordings } from '../data/dataset/pull.js';
 import type { Recording } from '../data/types.js';
-import type { Graph } from '../formats/tflite/graph.js';
+import { type Graph, hasState } from '../formats/tflite/graph.js';
 import { windowFeatures } from '../signal/pipeline.js';
 import { standardize } from '../signal/spec.js';
 import { newNetwork, stale } from './build-folder.js';
@@ -192,20 +192,21 @@ type Viewed = View & Pick<Suggestion, 'novelty' | 'distance'>;
  * on the position of the object. Raw windows and pictures are therefore compared by the values that enter the network's last layer.
  */
 function viewOf(training: TrainingFile, graph: Graph, network: RunningNetwork) {
-  const { signal, standardization, classes } = training;
-  const { kind } = training.network.output;
-  const embed = signal.features === 'raw' || signal.image ? embeddingOf(graph) : null;
+  const { signal, standardization, state } = training;
+  const embed = signal.features === 'raw' || signal.image ? embeddingOf(graph, state) : null;
+  // With state, the embedding of a window depends on all windows before it.
+  const needsAll = embed !== null && hasState(graph) && state !== 'window';
   return (recording: Recording): View => {
     checkNumbers(recording);
     const rows = [...windowFeatures(signal, columnsFor(recording, signal))].map((row) =>
       standardize(row, standardization, new Float32Array(row.length)),
     );
-    const compared = evenly(rows, comparedWindows);
     const { id, device, startedAt, columns } = recording;
     const about = { id, device, startedAt, samples: columns[0]?.length ?? 0, windows: rows.length };
+    const compared = needsAll ? rows : evenly(rows, comparedWindows);
     return {
-      about: { ...about, ...predictionsOf(rows, network, kind, classes) },
-      windows: embed ? compared.map(embed) : compared,
+      about: { ...about, ...predictionsOf(rows, network, training) },
+      windows: evenly(embed ? embed(compared) : compared, comparedWindows),
     };
   };
 }
@@ -213,15 +214,16 @@ function viewOf(training: TrainingFile, graph: Graph, network: RunningNetwork) {
 function predictionsOf(
   rows: readonly Float32Array[],
   network: RunningNetwork,
-  kind: TrainingFile['network']['output']['kind'],
-  classes: readonly string[],
+  { classes, state, network: { output } }: TrainingFile,
 ): Pick<Suggestion, 'uncertainty' | 'predicted'> {
+  const { kind } = output;
   if ((kind !== 'classes' && kind !== 'probability') || rows.length === 0)
     return { uncertainty: null, predicted: null };
   const counts = classes.map(() => 0);
   let entropy = 0;
   network.reset();
   for (const row of rows) {
+    if (state === 'window') network.reset();
     const out = network.run(row);
     const shares = kind === 'probability' ? [1 - out[0]!, out[0]!] : [...out];
     entropy += entropyOf(shares);

@@ -1,5 +1,5 @@
 import { roundHalfAway } from '../core/numbers.js';
-import { isSoundSet, type ProjectConfig, type SoundSetName } from '../core/project-schema.js';
+import { framesOf, isSoundSet, type ProjectConfig, type SoundSetName } from '../core/project-schema.js';
 import { featureSetOf } from './feature-sets.js';
 import { frameCount, frameValues, type MelSpec } from './mel.js';
 
@@ -75,10 +75,10 @@ export function melSpecOf(
   rateHz: number,
 ): MelSpec {
   const mel = settings ?? {};
-  const frameSamples = mel.frame ?? Math.max(2, Math.round(0.03 * rateHz));
+  const { frame: frameSamples, hop: hopSamples } = framesOf(settings, rateHz);
   return {
     frameSamples,
-    hopSamples: mel.hop ?? Math.max(1, Math.round(0.02 * rateHz)),
+    hopSamples,
     fftSamples: mel.fft ?? 2 ** Math.ceil(Math.log2(frameSamples)),
     bands: mel.bands ?? 40,
     lowHz: mel.low ?? (features === 'microfrontend' ? 125 : 20),

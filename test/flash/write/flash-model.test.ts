@@ -31,6 +31,7 @@ function signed(
     floor?: number;
     deviceTypes?: string[];
     expires?: number | null;
+    interface?: number;
   } = {},
   key = owner,
   own = content,
@@ -43,7 +44,9 @@ function signed(
     expires: null,
     deviceTypes: ['motor'],
   };
-  return packSigned(own, signManifest(manifestOf(own, { ...options, ...changes }), key));
+  const { interface: needed, ...named } = changes;
+  const manifest = manifestOf(own, { ...options, ...named });
+  return packSigned(own, signManifest({ ...manifest, interface: needed ?? manifest.interface }, key));
 }
 
 /** A provisioned board. */
@@ -206,6 +209,7 @@ describe('a model flashed over the cable', () => {
       'AIOT_MODEL_UNFIT',
     ],
     ['if truncated', board, () => signed().subarray(0, 3000), 'AIOT_BUNDLE_MALFORMED'],
+    ['for a newer interface', board, () => signed({ interface: 99 }), 'AIOT_UPDATE_INTERFACE'],
     [
       'on a board without a trust root',
       () => board({ trusted: false }),

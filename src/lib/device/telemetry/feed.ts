@@ -85,12 +85,15 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
     columns = sensor.fields.map(() => []);
     await inFlight.add(() => ports.publishTelemetry(options.stream, message));
   };
-  /** Applies a new configuration. Earlier samples keep their times, and the next ones continue from there. */
+  /**
+   * Applies a new configuration. Earlier samples keep their times, and the next ones continue from there. As on a board, the model's window,
+   * state and smoothing continue, unless the rate has changed. In C: aiot_device_retake in firmware/core/src/device/take.c.
+   */
   const reconfigure = async () => {
     await send();
-    const before = use.rateHz;
-    use = useOf(sensor, options, ports);
-    startedAt += (result.samples * 1000) / before - (result.samples * 1000) / use.rateHz;
+    const before = use;
+    use = useOf(sensor, options, ports, before);
+    startedAt += (result.samples * 1000) / before.rateHz - (result.samples * 1000) / use.rateHz;
   };
   const take = async (sample: ArrayLike<number>) => {
     const answered = use.answer?.(sample);
@@ -145,10 +148,11 @@ interface SampleUse {
 }
 
 /**
- * Applies the configuration to the sensor. A configured rate is ignored if the sensor's rate is not a multiple of it. @throws
- * AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT
+ * Applies the configuration to the sensor. A configured rate is ignored if the sensor's rate is not a multiple of it.
+ * @param before the use until now; absent at the start. A model that does not fit the new rate then predicts nothing
+ * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT, both only at the start
  */
-function useOf(sensor: Sensor, options: FeedOptions, ports: FeedPorts): SampleUse {
+function useOf(sensor: Sensor, options: FeedOptions, ports: FeedPorts, before?: SampleUse): SampleUse {
   const config = ports.config();
   const group = sampleGroup(config, sensor.rateHz) ?? 1;
   const rateHz = sensor.rateHz / group;
@@ -158,18 +162,19 @@ function useOf(sensor: Sensor, options: FeedOptions, ports: FeedPorts): SampleUs
     telemetry: options.telemetry && config.telemetry.publish,
     batchSamples: Math.max(1, Math.round((rateHz * config.telemetry.intervalMs) / 1000)),
     grouped: group === 1 ? (sample) => sample : meansOf(sensor.fields.length, group),
-    answer: options.predict
-      ? createAnswerer(
-          { ...sensor, rateHz },
-          {
-            model: () => ports.model(),
-            shadow: ports.shadow,
-            waits: options.waits ?? options.endless ?? false,
-            onModel: ports.onModel,
-          },
-        )
-      : null,
+    answer:
+      before?.rateHz === rateHz ? before.answer : answererOf({ ...sensor, rateHz }, options, ports, before),
   };
+}
+
+function answererOf(sensor: Sensor, options: FeedOptions, ports: FeedPorts, before?: SampleUse) {
+  if (!options.predict) return null;
+  return createAnswerer(sensor, {
+    model: () => ports.model(),
+    shadow: ports.shadow,
+    waits: before !== undefined || (options.waits ?? options.endless ?? false),
+    onModel: ports.onModel,
+  });
 }
 
 function meansOf(fields: number, group: number): SampleUse['grouped'] {

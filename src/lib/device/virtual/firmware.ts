@@ -9,7 +9,7 @@ import {
   readDeviceConfig,
   sampleGroup,
 } from '../../formats/device-config.js';
-import { firmwareInterfaces } from '../../formats/manifest/manifest.js';
+import { newestInterface } from '../../formats/manifest/manifest.js';
 import type { Vitals } from '../../formats/vitals.js';
 import type { DeviceNews } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
@@ -63,7 +63,7 @@ export type FirmwareTraits = Pick<DeviceTraits, 'interface' | 'modes' | 'firmwar
 
 /** Like TFLite Micro, the interpreter supports everything except dynamic-range quantization. */
 export const ownFirmware: FirmwareTraits = {
-  interface: firmwareInterfaces.soundStreamForests,
+  interface: newestInterface,
   modes: ['int8', 'int16x8', 'float32', 'float16', 'mixed'],
   features: ['shadow'],
   get firmware() {

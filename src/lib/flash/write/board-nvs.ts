@@ -224,8 +224,8 @@ interface Accepted {
 }
 
 /**
- * Checks a bundle as the board itself would. It must be signed by a key in the board's trust root, made for the board's type, and not
- * expired. Its sequence number must not be below the board's floor, and (unless `force`) must be higher than that of the board's last
+ * Checks a bundle as the board itself would. It must be signed by a key in the board's trust root, made for the board's type, for a known
+ * interface, and not expired. Its sequence number must not be below the board's floor, and (unless `force`) must be higher than that of the board's last
  * committed release.
  * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_…, AIOT_MODEL_UNFIT, AIOT_UPDATE_…
  */

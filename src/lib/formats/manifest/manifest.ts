@@ -46,6 +46,9 @@ export const firmwareInterfaces = {
   soundStreamForests: 17,
 } as const;
 
+/** The newest interface that this version of aiot reads. */
+export const newestInterface = Math.max(...Object.values(firmwareInterfaces));
+
 const digest = z.string().regex(digestPattern);
 
 /**

@@ -77,7 +77,8 @@ export class PlatformModel {
 
   /**
    * The bundle of a version, from the cache or else from the platform, in which case it is cached.
-   * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED, AIOT_MODEL_UNFIT, and the errors of platform requests
+   * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED, AIOT_UPDATE_INTERFACE, AIOT_MODEL_UNFIT, and the errors of
+   *   platform requests
    */
   async fetch({ name, version }: KnownVersion): Promise<Signed> {
     const client = await this.connect();
@@ -249,7 +250,7 @@ interface BundleStore {
   put(digest: string, signed: Uint8Array): Promise<void>;
   /**
    * Returns the verified bundle. null = it is missing, or it was damaged and has been deleted.
-   * @throws AIOT_SIGNATURE_INVALID (the trust root has changed)
+   * @throws AIOT_SIGNATURE_INVALID (the trust root has changed), AIOT_UPDATE_INTERFACE (a newer version of aiot cached it)
    */
   get(digest: string, trust: TrustRoot): Promise<Verified | null>;
   /** Deletes bundles that are not listed and are older than a day, and partial writes of killed processes. */
@@ -276,7 +277,7 @@ function bundleStore(cache: string): BundleStore {
         if (verified.manifest.artifacts[0]?.digest === digest) return verified;
       } catch (error) {
         if (!(error instanceof AiotError)) throw error;
-        if (error.code === 'AIOT_SIGNATURE_INVALID') throw error;
+        if (error.code === 'AIOT_SIGNATURE_INVALID' || error.code === 'AIOT_UPDATE_INTERFACE') throw error;
       }
       await rm(file, { force: true });
       return null;

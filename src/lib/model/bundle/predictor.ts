@@ -190,8 +190,8 @@ interface Deciding {
   costs?: number[] | undefined;
 }
 
-/** Minimum probability for predicting the second class, unless training chose another threshold. */
-const evenOdds = 0.5;
+/** Minimum probability for predicting the second class, unless model.threshold is another one. */
+export const evenOdds = 0.5;
 
 /** Meaning of a trained network's outputs. */
 function answerSpecOf(

@@ -8,6 +8,7 @@ import {
   firmwareInterfaces,
   type Manifest,
   type ModelPart,
+  newestInterface,
   verifyManifest,
 } from '../../formats/manifest/manifest.js';
 import { type Graph, hasForest } from '../../formats/tflite/graph.js';
@@ -62,7 +63,8 @@ export function packSigned(content: Uint8Array, envelope: Envelope, what?: strin
 /**
  * Verifies every byte of a signed bundle: archive, signatures, each file against the signed manifest, and the bundle's format.
  * @param what the file's name, for errors
- * @throws AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED (both name the file within), AIOT_SIGNATURE_INVALID
+ * @throws AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED (both name the file within), AIOT_SIGNATURE_INVALID, AIOT_UPDATE_INTERFACE (made for
+ *   a newer version of aiot)
  */
 export function verifySigned(bytes: Uint8Array, trust: TrustRoot, what: string): Verified {
   return verifyMembers(readArchive(bytes, signedNames, what), trust, what);
@@ -83,6 +85,7 @@ export function verifyMembers(members: readonly Member[], trust: TrustRoot, what
   }
   const sums = sumsOf(members.filter(({ name }) => name !== sumsName));
   if (!Buffer.from(sums).equals(of(sumsName))) throw tampered(`${what}: ${sumsName} was modified`);
+  requireKnownInterface(manifest, what);
   const own = members.filter(({ name }) => isContent(name));
   const content = packMembers(own);
   const [artifact] = manifest.artifacts;
@@ -93,6 +96,15 @@ export function verifyMembers(members: readonly Member[], trust: TrustRoot, what
   requireSameModel(manifest, bundle, what);
   const keyids = envelope.signatures.map(({ keyid }) => keyid);
   return { manifest, envelope, keyids, bundle, content, members: [...members] };
+}
+
+/** Rejects a newer bundle before its files are read, which this version would misread or reject as malformed. */
+function requireKnownInterface({ interface: needed }: Manifest, what: string): void {
+  if (needed <= newestInterface) return;
+  const message = `${what}: expected a model for interface ${newestInterface} at most, got one for ${needed}`;
+  throw new AiotError('AIOT_UPDATE_INTERFACE', message, {
+    next: 'The model was made by a newer version of aiot. Update aiot on this machine: `aiot update --check` shows the newest version.',
+  });
 }
 
 /** Requires the signed description to match the files. @throws AIOT_BUNDLE_TAMPERED */

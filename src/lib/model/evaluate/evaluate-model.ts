@@ -6,7 +6,7 @@ import { refuseInputs, writeFileAtomic } from '../../core/files.js';
 import { shellWord } from '../../core/text.js';
 import { missingLabels, openTable } from '../../data/tables/table.js';
 import { writeCsv } from '../../formats/csv/table.js';
-import type { Graph, Tensor } from '../../formats/tflite/graph.js';
+import { type Graph, hasState, type Tensor } from '../../formats/tflite/graph.js';
 import { importTflite } from '../../formats/tflite/read.js';
 import { arenaOf, precisionOf } from '../inspect/costs.js';
 import { type ModelFile, readModelFile } from '../inspect/model-file.js';
@@ -16,7 +16,7 @@ import { writeReport } from '../report/write-report.js';
 import { evaluateProject } from './evaluate-project.js';
 import { gateError, gatesFrom, type Limit, parseLimits } from './gates.js';
 import { mapLabels, orderWarning, otherOrder, valuesOfLabels } from './labels.js';
-import { openNetwork, predictRows, type Runtime } from './predict.js';
+import { openNetwork, predictRows, type Runtime, sessionsOf } from './predict.js';
 import {
   evaluateResultSchema,
   type FileEvaluation,
@@ -55,7 +55,7 @@ export interface EvaluationRequest {
 }
 
 /** Options that apply only when evaluating a file. */
-const ofFiles = ['output', 'classes', 'threshold', 'outputs'] as const;
+const ofFiles = ['output', 'classes', 'outputs'] as const;
 
 /**
  * Evaluates a file on a table, or the project's network on held-out data.
@@ -110,6 +110,11 @@ async function ofProject(
   request: EvaluationRequest,
   limits: ReturnType<typeof parseLimits>,
 ): Promise<Evaluation> {
+  if (request.threshold !== undefined)
+    throw usage(
+      '--threshold needs a model file, because devices use the threshold of the project',
+      'Set model.threshold in aiot.yaml (for model.output: probability), then run `aiot model evaluate`.',
+    );
   const misplaced = ofFiles.find((name) => request[name] !== undefined);
   if (misplaced !== undefined)
     throw usage(
@@ -164,12 +169,13 @@ async function evaluateFile(options: EvaluateFileOptions): Promise<FileEvaluatio
   const { graph, metadata } = importTflite(model.network);
   const table = await openTable(data, { label: options.label });
   if (table.labels === null) refuseNoLabels(options, table.columns);
-  const network = await openNetwork(model.network, runtime);
+  const network = await openNetwork(model.network, runtime ?? (hasState(graph) ? 'device' : undefined));
   let taken: RowsTaken;
   let outputs: Float32Array;
   try {
     taken = rowsFor(table, data, network.inputs, model.bundle, metadata);
-    outputs = predictRows(network, taken.inputs, options.signal, 0, table.groups ?? undefined);
+    const sessions = sessionsOf(table.groups ?? undefined, model.bundle?.info.state);
+    outputs = predictRows(network, taken.inputs, options.signal, 0, sessions);
   } finally {
     network.close();
   }

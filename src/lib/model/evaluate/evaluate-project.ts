@@ -7,7 +7,7 @@ import { type Built, readBuilt, stale } from '../build-folder.js';
 import type { ObjectPoint } from '../bundle/detections.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
 import { deviceInterpreter } from '../bundle/interpreters.js';
-import { answeringOf } from '../bundle/predictor.js';
+import { answeringOf, evenOdds } from '../bundle/predictor.js';
 import type { RejectSpec } from '../bundle/types.js';
 import { buildFiles, readFolds } from '../files.js';
 import { arenaOf, graphMacs, precisionOf, refusalOfDevice, refuseOffDevice } from '../inspect/costs.js';
@@ -25,7 +25,14 @@ import { inPieces, openNetwork, type RunningNetwork, type Runtime } from './pred
 import { type Outputs, rejectionOf } from './rejection.js';
 import type { EvaluateResult, NetworkFigures, Verdict, Worst, WorstWindow } from './result.js';
 import { sensorDrop } from './sensor-drop.js';
-import { evaluateStream, type HeardStream, hearStream, thresholdsFor, validationMinutes } from './stream.js';
+import {
+  evaluateStream,
+  type HeardStream,
+  hearStream,
+  lateSecondsOf,
+  thresholdsFor,
+  validationMinutes,
+} from './stream.js';
 import { costFigures, judge, reconstructionErrors } from './verdict.js';
 
 interface EvaluateOptions extends DataSource {
@@ -314,7 +321,10 @@ async function extrasOf(
     const minimumFor = (rule: RejectSpec): number[] => {
       heard = validationStream(built, { project, rule, signal });
       const { classes, signal: own } = built.training;
-      return thresholdsFor(heard, { target: target!, vote, signal: own, costs, classes: classes.length });
+      return thresholdsFor(heard, {
+        ...{ target: target!, vote, signal: own, costs, classes: classes.length },
+        lateSeconds: lateSecondsOf(built),
+      });
     };
     const rejecting = config
       ? rejectionOf(built, config, {
@@ -529,12 +539,18 @@ export function requireAccepted(evaluation: EvaluationFile, digest: string, proj
   if (error) throw error;
 }
 
-/** @throws AIOT_MODEL_STALE if model.reject, whose thresholds the evaluation chooses, or model.costs has changed since the evaluation */
-export function requireSameDecision({ reject, costs, classes }: EvaluationFile, project: Project): void {
-  const { reject: asked, costs: priced, output, kind } = project.config.model;
+/**
+ * @throws AIOT_MODEL_STALE if model.threshold, model.reject, whose thresholds the evaluation chooses, or model.costs has changed since the
+ * evaluation
+ */
+export function requireSameDecision(evaluation: EvaluationFile, project: Project): void {
+  const { reject, costs, classes, threshold } = evaluation;
+  const { reject: asked, costs: priced, output, kind, threshold: wanted = evenOdds } = project.config.model;
   const next = 'Evaluate it again with `aiot model evaluate`.';
   if (canonicalJson(costMatrix(priced, classes) ?? null) !== canonicalJson(costs ?? null))
     throw stale('model.costs in aiot.yaml has changed since the evaluation', next);
+  if (evaluation.output === 'probability' && (threshold ?? evenOdds) !== wanted)
+    throw stale('model.threshold in aiot.yaml has changed since the evaluation', next);
   const own = output === 'classes' && kind !== 'autoencoder' && kind !== 'fomo' ? (asked ?? null) : null;
   if (canonicalJson(own) === canonicalJson(reject?.asked ?? null)) return;
   throw stale('model.reject in aiot.yaml has changed since the evaluation', next);

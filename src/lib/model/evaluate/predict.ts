@@ -149,7 +149,7 @@ export function inPieces(
 }
 
 /** The rows over which a network keeps its state. */
-type Sessions = readonly string[] | 'each';
+export type Sessions = readonly string[] | 'each';
 
 function startsAnew(sessions: Sessions | undefined, row: number): boolean {
   return sessions === 'each' || sessions?.[row] !== sessions?.[row - 1];

@@ -3,12 +3,13 @@ import { AiotError } from '../../core/errors.js';
 import { type Random, seededRandom } from '../../core/numbers.js';
 import { noiseLabel } from '../../data/speech.js';
 import type { Recording } from '../../data/types.js';
+import { hasState } from '../../formats/tflite/graph.js';
 import { noiseKinds, noiseOf } from '../../signal/acoustics.js';
 import { windowFeatures } from '../../signal/pipeline.js';
 import type { SignalSpec } from '../../signal/spec.js';
 import type { Built } from '../build-folder.js';
 import { endOf } from '../bundle/ends.js';
-import { answeringOf, createPredictor, type Predictor } from '../bundle/predictor.js';
+import { answeringOf, createPredictor, evenOdds, type Predictor } from '../bundle/predictor.js';
 import type { AnswerSpec, RejectSpec } from '../bundle/types.js';
 import { refuseOffDevice } from '../inspect/costs.js';
 import { extraOutputs } from '../network/join-ends.js';
@@ -119,23 +120,29 @@ const votes = ['none', 'majority:3', 'average:3', 'average:5'];
  * Runs a model of sound on a continuous stream and counts detections and false alarms. The stream consists of the test recordings in random
  * order on generated noise. Its minutes alternate between noise and other background recordings. The model, its rejection and its smoothing
  * run as on a device. A detection is a change of the smoothed prediction to a class other than the background; a rejected window counts as
- * background. A detection is correct if a recording of its class was in the windows on which it is based. A second detection of the same
- * recording does not count.
- * @throws AIOT_USAGE (no such background), AIOT_MODEL_UNFIT (a model without classes, or not of sound), AIOT_TRAINING_DATA_UNFIT
+ * background. A detection is correct if a recording of its class was in the windows on which it is based, or, for a model with state, ended
+ * at most a second before. A second detection of the same recording does not count.
+ * @throws AIOT_USAGE (no such background), AIOT_MODEL_UNFIT (neither classes nor a probability, or not of sound), AIOT_TRAINING_DATA_UNFIT
  */
 export function evaluateStream(built: Built, options: StreamOptions): StreamFigures {
-  const { classes, signal } = built.training;
+  const { classes, signal, network } = built.training;
   const { vote, reject, costs, validation } = options;
   const heard = hearStream(built, { ...options, part: 'test' });
   const { background } = heard;
   const minimum = reject?.minimum ?? classes.map(() => 0);
-  const own = countsOf(heard, { signal, background, vote, minimum, costs });
+  const threshold =
+    network.output.kind === 'probability' ? (built.training.threshold ?? evenOdds) : undefined;
+  const common = { signal, background, costs, threshold, lateSeconds: lateSecondsOf(built) };
+  const own = countsOf(heard, { ...common, vote, minimum });
   const counts = classes.map((_, i) => summed([own.noise.counts[i]!, own.others.counts[i]!]));
   const points = validation
     ? [...new Set([vote, ...votes])].flatMap((vote) =>
         targets.map((target) => {
-          const minimum = thresholdsFor(validation, { target, vote, signal, costs, classes: classes.length });
-          const { noise, others } = countsOf(heard, { signal, background, vote, minimum, costs });
+          const minimum = thresholdsFor(validation, {
+            ...{ target, vote, signal, costs, classes: classes.length },
+            lateSeconds: common.lateSeconds,
+          });
+          const { noise, others } = countsOf(heard, { ...common, vote, minimum });
           const { events, detected } = summed([...noise.counts, ...others.counts]);
           const rateOf = ({ counts, minutes }: typeof noise) =>
             figuresOf(counts, minutes)?.falseAlarmsPerHour ?? null;
@@ -192,6 +199,8 @@ interface Operating extends Judging {
   /** Minimum output of each class. */
   minimum: readonly number[];
   costs: number[] | undefined;
+  /** Minimum probability of the second class, if the model predicts a probability. */
+  threshold?: number | undefined;
 }
 
 /** Detections and false alarms of each class in each kind of part. */
@@ -212,8 +221,16 @@ function countsOf({ parts }: HeardStream, operating: Operating) {
 }
 
 /** The smoothed class of each window of one part, as on a device. Rejected windows become the background only after smoothing. */
-function smoothedOf({ scores, far }: HeardPart, { minimum, background, vote, costs }: Operating): Int32Array {
+function smoothedOf({ scores, far }: HeardPart, operating: Operating): Int32Array {
+  const { minimum, background, vote, costs, threshold } = operating;
   const rejected = minimum.length;
+  if (threshold !== undefined) {
+    const voter = createVote(vote, { kind: 'probability', threshold });
+    return Int32Array.from(far, (_, w) => {
+      const own = scores.subarray(2 * w, 2 * w + 2);
+      return voter.push({ index: own[1]! >= threshold ? 1 : 0, scores: own });
+    });
+  }
   const reject = { label: '', minimum: [...minimum], radius: [], center: [], weight: [] };
   const answer: AnswerSpec = { kind: 'classes', costs, reject };
   const voter = createVote(vote, answer);
@@ -229,7 +246,7 @@ function smoothedOf({ scores, far }: HeardPart, { minimum, background, vote, cos
 /** Number of thresholds that are tried for each class. An int8 output has 256 steps, and the first threshold accepts every window. */
 const candidates = [0, ...Array.from({ length: 48 }, (_, i) => 0.25 + (0.75 * i) / 48), 0.9875, 0.991, 0.995];
 
-interface ThresholdOptions {
+interface ThresholdOptions extends Pick<Judging, 'lateSeconds'> {
   /** False alarms per hour. */
   target: number;
   vote: string;
@@ -246,7 +263,7 @@ interface ThresholdOptions {
  */
 export function thresholdsFor(
   heard: HeardStream,
-  { target, vote, signal, costs, classes }: ThresholdOptions,
+  { target, vote, signal, costs, classes, lateSeconds }: ThresholdOptions,
 ): number[] {
   const { background, parts } = heard;
   const hours = (parts.length * partSeconds) / 3600;
@@ -258,7 +275,14 @@ export function thresholdsFor(
           const minimum = Array.from({ length: classes }, (_, i) =>
             i === c ? least : i === background ? 0 : Number.POSITIVE_INFINITY,
           );
-          const { noise, others } = countsOf(heard, { signal, background, vote, minimum, costs });
+          const { noise, others } = countsOf(heard, {
+            signal,
+            background,
+            vote,
+            minimum,
+            costs,
+            lateSeconds,
+          });
           const both = summed([noise.counts[c]!, others.counts[c]!]);
           return { missed: both.events - both.detected, alarms: both.falseAlarms };
         }),
@@ -299,15 +323,28 @@ function figuresOf(of: readonly Counts[], minutes: number) {
   return minutes === 0 ? null : { minutes, ...all, falseAlarmsPerHour: (60 * all.falseAlarms) / minutes };
 }
 
-/** Index of the background's class. @throws AIOT_USAGE, AIOT_MODEL_UNFIT */
-function backgroundOf({ training }: Built, asked = 'other'): number {
+/** Time by which a model with state may detect a word late, s. Its window alone is too short to contain the word. */
+const stateSeconds = 1;
+
+export function lateSecondsOf({ int8, training }: Built): number {
+  return hasState(int8.graph) && training.state !== 'window' ? stateSeconds : 0;
+}
+
+/**
+ * Index of the background's class; by default `other` or, for a probability, its first class. @throws AIOT_USAGE, AIOT_MODEL_UNFIT
+ */
+function backgroundOf({ training }: Built, given: string | undefined): number {
   const { classes, network, signal } = training;
-  if (network.output.kind !== 'classes' || !signal.mel)
+  const isProbability = network.output.kind === 'probability';
+  if ((network.output.kind !== 'classes' && !isProbability) || !signal.mel)
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
-      'a stream can be simulated only for a model of sound that predicts classes',
-      { next: 'Set signal.features: logmel, mfcc or microfrontend, and model.output: classes.' },
+      'a stream can be simulated only for a model of sound that predicts classes or a probability',
+      {
+        next: 'Set signal.features: logmel, mfcc or microfrontend, and model.output: classes or probability.',
+      },
     );
+  const asked = given ?? (isProbability ? classes[0]! : 'other');
   const index = classes.indexOf(asked);
   if (index >= 0) return index;
   throw new AiotError(
@@ -412,6 +449,8 @@ interface Judging {
   signal: SignalSpec;
   background: number;
   vote: string;
+  /** Time by which a detection may be late, in addition to the windows on which it is based, s; absent = 0. */
+  lateSeconds?: number | undefined;
 }
 
 /** A detection's class, and whether the detection is correct, or occurred during another word or without any word. */
@@ -424,11 +463,11 @@ interface Detection {
 export function judged(
   smoothed: Int32Array,
   placed: readonly PlacedEvent[],
-  { signal, background, vote }: Judging,
+  { signal, background, vote, lateSeconds = 0 }: Judging,
 ): Detection[] {
   const { windowSamples, strideSamples, resampleHz } = signal;
   const votes = Number(/:(\d+)$/.exec(vote)?.[1] ?? 1);
-  const reach = (windowSamples + (votes - 1) * strideSamples) / resampleHz;
+  const reach = (windowSamples + (votes - 1) * strideSamples) / resampleHz + lateSeconds;
   const found = new Set<PlacedEvent>();
   const out: Detection[] = [];
   let before = background;
@@ -438,7 +477,9 @@ export function judged(
     if (!changed || of === background) continue;
     const now = (w * strideSamples + windowSamples) / resampleHz;
     const heard = placed.filter(({ from, to }) => from < now && now - reach < to);
-    const event = heard.find((one) => one.of === of);
+    const same = heard.filter((one) => one.of === of);
+    // With a long reach, a word that was already detected may still be heard beside the next one.
+    const event = (lateSeconds > 0 ? same.find((one) => !found.has(one)) : undefined) ?? same[0];
     if (event && found.has(event)) continue;
     if (event) found.add(event);
     out.push({ of, kind: event ? 'detected' : heard.length > 0 ? 'confused' : 'falseAlarms' });

@@ -1,13 +1,19 @@
 import { AiotError } from '../../core/errors.js';
 import { seededRandom, shuffled } from '../../core/numbers.js';
 import { missingLabels, openTable } from '../../data/tables/table.js';
-import type { Graph } from '../../formats/tflite/graph.js';
+import { type Graph, hasState } from '../../formats/tflite/graph.js';
 import { importTflite } from '../../formats/tflite/read.js';
 import { featureNames, type ImageSpec, inputShape, type SignalSpec } from '../../signal/spec.js';
 import { readBuilt } from '../build-folder.js';
 import { mapLabels, valuesOfLabels } from '../evaluate/labels.js';
 import { sharesOf } from '../evaluate/metrics.js';
-import { openNetwork, predictRows, type RunningNetwork } from '../evaluate/predict.js';
+import {
+  openNetwork,
+  predictRows,
+  type RunningNetwork,
+  type Sessions,
+  sessionsOf,
+} from '../evaluate/predict.js';
 import { type OutputKind, outputKindOf } from '../evaluate/result.js';
 import { rowsFor } from '../evaluate/rows.js';
 import { type Answers, judge, reconstructionErrors } from '../evaluate/verdict.js';
@@ -71,12 +77,14 @@ async function explainProject(
   const built = await readBuilt(project, source);
   const { training, int8 } = built;
   const test = built.examples('test');
-  const network = await openNetwork(int8.bytes, 'litert');
+  // LiteRT cannot reset variables.
+  const network = await openNetwork(int8.bytes, hasState(int8.graph) ? 'device' : 'litert');
   try {
     const subject: Subject = {
       kind: training.network.output.kind,
       network,
       inputs: standardizeAll(test, training.standardization),
+      ...stateOf(int8.graph, test.recordings, training.state),
       truth: test.classes,
       values: test.values ?? undefined,
       classes: training.classes,
@@ -111,7 +119,7 @@ async function explainFile(options: ExplainFileOptions): Promise<Explanation> {
   if (table.labels === null) throw missingLabels(data, label ?? 'label', table.columns);
   const answer = model.bundle?.info.answer;
   const kind = options.output ?? answer?.kind ?? outputKindOf(graph, table.labels);
-  const network = await openNetwork(model.network);
+  const network = await openNetwork(model.network, hasState(graph) ? 'device' : undefined);
   try {
     const { inputs } = rowsFor(table, data, network.inputs, model.bundle, metadata);
     const names = options.classes ?? model.bundle?.info.classes ?? null;
@@ -121,7 +129,9 @@ async function explainFile(options: ExplainFileOptions): Promise<Explanation> {
       : mapLabels(table.labels, kind === 'classes' ? network.outputs : 2, names);
     const threshold = answer && 'threshold' in answer ? answer.threshold : null;
     const layout = layoutOfFile(graph, table.columns);
-    return explain({ ...labelled, kind, network, inputs, threshold, layout }, file, model.digest, options);
+    const state = stateOf(graph, table.groups ?? undefined, model.bundle?.info.state);
+    const subject = { ...labelled, ...state, kind, network, inputs, threshold, layout };
+    return explain(subject, file, model.digest, options);
   } finally {
     network.close();
   }
@@ -242,11 +252,11 @@ function partsOf({ groups, window }: Layout): { fields: string[]; parts: Part[];
 
 /** The score that each row can lose: the true class's probability, the value, or the negated reconstruction error. */
 function scores(
-  { network, kind, truth }: Subject,
+  { network, kind, truth, sessions }: Subject,
   inputs: Float32Array,
   signal?: AbortSignal,
 ): ArrayLike<number> {
-  const outputs = predictRows(network, inputs, signal);
+  const outputs = predictRows(network, inputs, signal, 0, sessions);
   const width = network.outputs;
   if (kind === 'reconstruction') return reconstructionErrors(inputs, outputs, width).map((error) => -error);
   if (kind === 'value') return Float64Array.from(truth, (_, row) => outputs[row * width]!);
@@ -272,7 +282,18 @@ interface Subject extends Pick<Answers, 'kind' | 'truth' | 'values' | 'classes' 
   network: RunningNetwork;
   /** [rows × network.inputs]: the network's inputs. */
   inputs: Float32Array;
+  /** The rows over which a network keeps its state; absent for a network without state. */
+  sessions?: Sessions | undefined;
   layout: Layout;
+}
+
+/** The sessions of a network's rows. Without recordings, all rows are one recording. @param state see TrainingFile */
+function stateOf(
+  graph: Graph,
+  recordings: readonly string[] | undefined,
+  state: 'window' | undefined,
+): Pick<Subject, 'sessions'> {
+  return hasState(graph) ? { sessions: sessionsOf(recordings, state) } : {};
 }
 
 type Metric = 'macroF1' | 'auc' | 'mae';
@@ -285,19 +306,19 @@ function metricOf({ kind, threshold }: Subject): Metric {
 
 /** The metric from `metricOf`, with these inputs instead of the rows' own. */
 function scoreOf(subject: Subject, inputs: Float32Array, metric: Metric, signal?: AbortSignal): number {
-  const outputs = predictRows(subject.network, inputs, signal);
+  const outputs = predictRows(subject.network, inputs, signal, 0, subject.sessions);
   const verdict = judge({ ...subject, inputs, outputs, width: subject.network.outputs, resample: false });
   return verdict[metric] ?? 0;
 }
 
-/** A random sample of the rows, in order, if there are more than `most`; deterministic for each seed. */
+/**
+ * A random sample of the rows, in order, if there are more than `most`; deterministic for each seed. If the network's state lasts for a
+ * recording, whole recordings are sampled, because a window's prediction depends on all windows before it.
+ */
 function thinned(subject: Subject, most: number, seed: number): Subject {
-  const { truth, inputs, values, network } = subject;
+  const { truth, inputs, values, network, sessions } = subject;
   if (truth.length <= most) return subject;
-  const all = Array.from(truth, (_, row) => row);
-  const rows = shuffled(all, seededRandom(seed))
-    .slice(0, most)
-    .sort((a, b) => a - b);
+  const rows = sampleRows(truth.length, most, seed, sessions);
   const width = network.inputs;
   const picked = new Float32Array(rows.length * width);
   rows.forEach((row, i) => {
@@ -307,6 +328,7 @@ function thinned(subject: Subject, most: number, seed: number): Subject {
   return {
     ...subject,
     inputs: picked,
+    ...(Array.isArray(sessions) && { sessions: rows.map((row) => sessions[row] as string) }),
     truth: Int32Array.from(rows, (row) => truth[row]!),
     values:
       values &&
@@ -314,6 +336,23 @@ function thinned(subject: Subject, most: number, seed: number): Subject {
         rows.flatMap((row) => Array.from({ length: each }, (_, i) => values[row * each + i]!)),
       ),
   };
+}
+
+function sampleRows(count: number, most: number, seed: number, sessions?: Sessions): number[] {
+  const random = seededRandom(seed);
+  const all = Array.from({ length: count }, (_, row) => row);
+  if (sessions === undefined || sessions === 'each')
+    return shuffled(all, random)
+      .slice(0, most)
+      .sort((a, b) => a - b);
+  const taken = new Set<string>();
+  let rows = 0;
+  for (const name of shuffled([...new Set(sessions)], random)) {
+    if (rows >= most) break;
+    taken.add(name);
+    rows += sessions.filter((own) => own === name).length;
+  }
+  return all.filter((row) => taken.has(sessions[row]!));
 }
 
 /** Meaning of a network's inputs. */
