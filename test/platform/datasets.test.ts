@@ -141,6 +141,8 @@ describe('retention', () => {
     expect(set.json).toEqual({
       policies: [{ stream: 'motion', days: null, bytes: 1, labelled: false }],
       removed: null,
+      logs: null,
+      removedLogs: null,
     });
     const dry = await runCli(['data', 'retention', 'motion', '--dry-run', '--json']);
     const told = (dry.json as { removed: { recordings: { recording: string }[]; kept: number } }).removed;

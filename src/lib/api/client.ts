@@ -110,6 +110,7 @@ export function createClient(options: ClientOptions) {
     schemas: schemaCalls(transport),
     labels: callsOf(transport, contract.labels),
     retention: callsOf(transport, contract.retention),
+    logRetention: callsOf(transport, contract.logRetention),
     /** Opens a remote session on a device. */
     openRemote: (device: string, query: RemoteQuery, signal?: AbortSignal) =>
       openRemote(options, device, query, signal),

@@ -18,6 +18,7 @@ import type { BlobStore } from './blobs/store.js';
 import { Uploads } from './blobs/uploads.js';
 import { openPki } from './certificates.js';
 import { labelsIn } from './datasets/labels.js';
+import { LogRetentionService } from './datasets/log-retention.js';
 import { Orphans, references } from './datasets/orphans.js';
 import { RetentionService } from './datasets/retention.js';
 import { SuggestionService } from './datasets/suggestions.js';
@@ -230,9 +231,14 @@ const stateParts = new PartTable<Ground>()
       new SuggestionService({ store, telemetry, labels, events, now }),
   )
   .part(
+    'logRetention',
+    ({ store, telemetry, events, engine: { turns }, now }) =>
+      new LogRetentionService({ store, telemetry, events, turns, now }),
+  )
+  .part(
     'retention',
-    ({ store, telemetry, labels, events, engine: { turns }, now }) =>
-      new RetentionService({ store, telemetry, labels, events, turns, now }),
+    ({ store, telemetry, labels, logRetention, events, engine: { turns }, now }) =>
+      new RetentionService({ store, telemetry, labels, logs: logRetention, events, turns, now }),
   )
   .part(
     'orphans',

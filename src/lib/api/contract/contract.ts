@@ -7,7 +7,7 @@ import { blobs, uploads } from './blobs.js';
 import { broker } from './broker.js';
 import { commands } from './commands.js';
 import { crashes } from './crashes.js';
-import { datasets, labels, retention } from './data.js';
+import { datasets, labels, logRetention, retention } from './data.js';
 import { births, claims, devices, enrolment, remoteSessions, secrets, talk } from './devices.js';
 import { audit, events } from './events.js';
 import { jobs, pipelines } from './jobs.js';
@@ -52,6 +52,7 @@ export const contract = {
   datasets,
   labels,
   retention,
+  logRetention,
   pipelines,
   trainingRuns,
   audit,

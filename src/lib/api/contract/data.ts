@@ -239,6 +239,31 @@ export const retentionRunSchema = z.strictObject({
   dryRun: z.boolean().default(false),
 });
 
+/** GET and PUT /log-retention: how long the log lines of devices are kept. null = no limit. */
+export const logRetentionRequestSchema = z.strictObject({
+  /** Days after the last line of a device's day at which the lines of that day are removed. */
+  days: z.number().min(1).max(36_500).nullable(),
+  /** Maximum size of the lines of all devices; the oldest days are removed first. The lines of the current day are never removed. */
+  bytes: z.int().min(1_000_000).nullable(),
+});
+export type LogRetentionRequest = z.output<typeof logRetentionRequestSchema>;
+export const logRetentionSchema = z.object(logRetentionRequestSchema.shape);
+export type LogRetention = z.output<typeof logRetentionSchema>;
+/** POST /log-retention/run: applies the policy now. */
+export const logRetentionRunSchema = z.strictObject({ dryRun: z.boolean().default(false) });
+export const removedLogsSchema = z.object({
+  /** Number of recordings, each with the lines of one device and day, that were, or would be, removed. */
+  recordings: z.int(),
+  lines: z.int(),
+  bytes: z.int(),
+  /** The lines arrived before this time, ms since 1970. */
+  before: z.number(),
+  /** Disk space already freed, in bytes (null = the database frees it later). */
+  freed: z.int().nullable(),
+  dryRun: z.boolean(),
+});
+export type RemovedLogs = z.output<typeof removedLogsSchema>;
+
 export const datasets = {
   list: endpoint('GET /datasets', {
     reach: 'filtered',
@@ -344,5 +369,22 @@ export const retention = {
     summary: 'Apply the retention policies now, or list what they would remove',
     body: retentionRunSchema,
     result: removedRecordingsSchema,
+  }),
+};
+
+export const logRetention = {
+  get: endpoint('GET /log-retention', {
+    summary: 'How long the log lines of devices are kept',
+    result: logRetentionSchema,
+  }),
+  set: endpoint('PUT /log-retention', {
+    summary: 'Set how long the log lines of devices are kept',
+    body: logRetentionRequestSchema,
+    result: logRetentionSchema,
+  }),
+  run: endpoint('POST /log-retention/run', {
+    summary: 'Remove expired log lines now, or count them',
+    body: logRetentionRunSchema,
+    result: removedLogsSchema,
   }),
 };

@@ -1,9 +1,11 @@
 import { AiotError } from '../../core/errors.js';
 import type { RegistryClient } from '../client.js';
-import type { RemovedRecordings, Retention } from '../contract/data.js';
+import type { LogRetention, RemovedLogs, RemovedRecordings, Retention } from '../contract/data.js';
 
 export interface RetentionWish {
   stream?: string | undefined;
+  /** Whether this is about the log lines of devices, instead of a stream. */
+  logs?: boolean | undefined;
   days?: number | undefined;
   bytes?: number | undefined;
   labelled?: boolean | undefined;
@@ -13,21 +15,44 @@ export interface RetentionWish {
   dryRun?: boolean | undefined;
 }
 
+/** Policies in force, and what was removed, or would be; null = it was not asked for. */
+interface RetentionState {
+  policies: Retention[];
+  logs: LogRetention | null;
+  removed: RemovedRecordings | null;
+  removedLogs: RemovedLogs | null;
+}
+
 /** Sets or removes a retention policy, applies it, and returns the policy in force. @throws AIOT_USAGE, AIOT_NOT_FOUND */
 export async function changeRetention(
-  client: Pick<RegistryClient, 'retention'>,
+  client: Pick<RegistryClient, 'retention' | 'logRetention'>,
   wish: RetentionWish,
-): Promise<{ policies: Retention[]; removed: RemovedRecordings | null }> {
-  const { stream, days = null, bytes = null, labelled = false, forever, run, dryRun = false } = wish;
+): Promise<RetentionState> {
+  const { stream, logs = false, days = null, bytes = null, labelled = false } = wish;
+  const { forever = false, run = false, dryRun = false } = wish;
+  checkWish(wish);
   const sets = days !== null || bytes !== null;
-  if (stream === undefined && (sets || forever || labelled)) {
-    throw new AiotError('AIOT_USAGE', 'expected the name of a stream');
-  }
-  if (labelled && !sets) {
-    throw new AiotError('AIOT_USAGE', '--labeled needs --days or --size');
-  }
+  if (logs && (sets || forever)) await client.logRetention.set({ days, bytes });
   if (stream !== undefined && forever) await client.retention.remove(stream);
-  if (stream !== undefined && sets && !dryRun) await client.retention.set(stream, { days, bytes, labelled });
+  if (stream !== undefined && sets) await client.retention.set(stream, { days, bytes, labelled });
+  const request = { dryRun, ...(stream === undefined ? {} : { stream }) };
+  const applies = run || dryRun;
+  const policies = logs ? [] : await client.retention.list();
+  return {
+    policies: policies.filter((each) => stream === undefined || each.stream === stream),
+    logs: stream === undefined ? await client.logRetention.get() : null,
+    removed: applies && !logs ? await client.retention.run(request) : null,
+    removedLogs: applies && stream === undefined ? await client.logRetention.run({ dryRun }) : null,
+  };
+}
+
+function checkWish({ stream, logs, days, bytes, labelled, forever, dryRun }: RetentionWish): void {
+  const sets = days !== undefined || bytes !== undefined;
+  if (stream !== undefined && logs)
+    throw new AiotError('AIOT_USAGE', `expected the name of a stream or --logs, got both (${stream})`);
+  if (stream === undefined && !logs && (sets || forever || labelled))
+    throw new AiotError('AIOT_USAGE', 'expected the name of a stream, or --logs');
+  if (labelled && !sets) throw new AiotError('AIOT_USAGE', '--labeled needs --days or --size');
   if (sets && dryRun) {
     throw new AiotError(
       'AIOT_USAGE',
@@ -37,10 +62,4 @@ export async function changeRetention(
       },
     );
   }
-  const request = { dryRun, ...(stream === undefined ? {} : { stream }) };
-  const removed = run || dryRun ? await client.retention.run(request) : null;
-  const policies = (await client.retention.list()).filter(
-    (each) => stream === undefined || each.stream === stream,
-  );
-  return { policies, removed };
 }

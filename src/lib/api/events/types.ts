@@ -380,6 +380,16 @@ export const eventTypes = {
     z.object({ reason: z.string(), token: z.string() }),
   ),
   'login.fail': kind('login provider', 'A login failed.', z.object({ reason: z.string() })),
+  'logs.remove': kind(
+    'logs',
+    'Expired log lines were removed: those of the recordings, each of one device and day, that ended before a time.',
+    z.object({ recordings: z.int(), lines: z.int(), bytes: z.int(), before: z.number() }),
+  ),
+  'logs.retention': kind(
+    'logs',
+    'The retention of log lines was set; null means no limit.',
+    z.object({ days: z.number().nullable(), bytes: z.int().nullable() }),
+  ),
   'model.demote': kind('name@version', 'The version was demoted by one stage.', moved),
   'model.deploy': kind(
     'name@version',

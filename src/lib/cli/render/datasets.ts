@@ -1,6 +1,8 @@
 import type {
   DatasetInfo,
+  LogRetention,
   RecordingShown,
+  RemovedLogs,
   RemovedRecordings,
   Retention,
   StoredRecording,
@@ -132,7 +134,24 @@ export function labelledInProjectText({ recording, label, before }: LabelledInPr
   return `The label of ${bold(recording)} is ${label === null ? 'removed' : bold(label)}${was}.`;
 }
 
-export function retentionTable(policies: readonly Retention[]): string {
+interface Retained {
+  policies: readonly Retention[];
+  logs: LogRetention | null;
+  removed: RemovedRecordings | null;
+  removedLogs: RemovedLogs | null;
+}
+
+/** Policies, and what was removed. @param onlyLogs whether only log lines were asked for */
+export function retentionText({ policies, logs, removed, removedLogs }: Retained, onlyLogs = false): string {
+  return [
+    ...(onlyLogs ? [] : [retentionTable(policies)]),
+    ...(logs ? [logRetentionText(logs)] : []),
+    ...(removed ? [removedText(removed)] : []),
+    ...(removedLogs ? [removedLogsText(removedLogs)] : []),
+  ].join('\n\n');
+}
+
+function retentionTable(policies: readonly Retention[]): string {
   const rows = policies.map(({ stream, days, bytes, labelled }) => [
     stream,
     days === null ? null : `${days} d`,
@@ -140,4 +159,34 @@ export function retentionTable(policies: readonly Retention[]): string {
     labelled ? 'also removed' : 'kept',
   ]);
   return table(['stream', 'days', 'size', 'labeled'], rows, 'All telemetry is kept.');
+}
+
+function logRetentionText({ days, bytes }: LogRetention): string {
+  if (days === null && bytes === null) return 'All log lines are kept.';
+  const limits = [
+    ...(days === null ? [] : [`for ${plural(days, 'day')}`]),
+    ...(bytes === null ? [] : [`up to ${size(bytes)}`]),
+  ];
+  return `Log lines are kept ${limits.join(', and ')}.`;
+}
+
+function removedLogsText({ lines, bytes, before, freed, dryRun }: RemovedLogs): string {
+  if (lines === 0) return 'No log lines to remove';
+  const what = `${logLinesText(lines, bytes)} from before ${minute(before)} UTC`;
+  if (dryRun) return `Would remove ${what} (--dry-run).`;
+  return freed === null
+    ? `Removed ${what}`
+    : `Removed ${what}, and freed ${size(Math.max(0, freed))} of disk space`;
+}
+
+const logLinesText = (lines: number, bytes: number) => `${plural(lines, 'log line')} (${size(bytes)})`;
+
+/** Confirmation question before expired data is removed; undefined = nothing is due. */
+export function retentionQuestion({ removed, removedLogs }: Retained): string | undefined {
+  const recordings = removed && removed.recordings.length > 0 ? removalQuestion(removed) : undefined;
+  if (!removedLogs || removedLogs.lines === 0) return recordings;
+  const lines = logLinesText(removedLogs.lines, removedLogs.bytes);
+  return recordings === undefined
+    ? `Permanently remove ${lines}?`
+    : `${recordings.slice(0, -1)}, and ${lines}?`;
 }

@@ -9,6 +9,7 @@ import type { Store } from '../store/database.js';
 import type { Turns } from '../store/engine.js';
 import { every, type Worker } from '../workers.js';
 import type { Labels } from './labels.js';
+import { type LogRetentionService, logPolicyKey } from './log-retention.js';
 
 /** Interval at which policies are applied, ms. */
 const periodMs = 3_600_000;
@@ -17,6 +18,7 @@ interface RetentionParts {
   store: Store;
   telemetry: Telemetry;
   labels: Labels;
+  logs: LogRetentionService;
   events: Events;
   turns: Turns;
   now: () => number;
@@ -38,7 +40,7 @@ export class RetentionService {
     const rows = await this.parts.store
       .selectFrom('retention')
       .selectAll()
-      .$if(after !== undefined, (query) => query.where('stream', '>', after ?? ''))
+      .where('stream', '>', after ?? logPolicyKey)
       .orderBy('stream')
       .limit(limit + 1)
       .execute();
@@ -86,6 +88,7 @@ export class RetentionService {
       const rows = await this.parts.store
         .selectFrom('retention')
         .selectAll()
+        .where('stream', '<>', logPolicyKey)
         .$if(stream !== undefined, (query) => query.where('stream', '=', stream ?? ''))
         .orderBy('stream')
         .execute();
@@ -104,7 +107,13 @@ export class RetentionService {
   worker(): Worker {
     return {
       name: 'retention',
-      run: (signal) => every(periodMs, signal, () => this.run({}, 'platform', false)),
+      run: (signal) =>
+        every(periodMs, signal, async () => {
+          // Log lines are removed even if telemetry cannot be, and the failure is reported then.
+          const telemetry = await Promise.allSettled([this.run({}, 'platform', false)]);
+          await this.parts.logs.run({}, 'platform', false);
+          for (const result of telemetry) if (result.status === 'rejected') throw result.reason;
+        }),
     };
   }
 

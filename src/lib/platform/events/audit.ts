@@ -165,7 +165,7 @@ export interface Denial {
  * together.
  */
 const denialPeriodMs = 60_000;
-const denialsAtOnce = 100;
+const denialsAtOnce = 200;
 
 interface Attempt {
   denial: Denial;

@@ -7,6 +7,7 @@ import type { JobProgress } from '../../api/contract/jobs.js';
 import { namePattern } from '../../core/names.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Datasets } from '../datasets/datasets.js';
+import type { LogRetentionService } from '../datasets/log-retention.js';
 import type { Orphans } from '../datasets/orphans.js';
 import type { RetentionService } from '../datasets/retention.js';
 import { type PruneParts, pruneEvents } from './prune.js';
@@ -16,6 +17,7 @@ interface KindParts {
   datasets: Datasets;
   orphans: Orphans;
   retention: RetentionService;
+  logRetention: LogRetentionService;
   prune: PruneParts;
   /** The names that a selector chooses; undefined for all. */
   chosen(selector: string | undefined): readonly string[] | undefined;
@@ -32,6 +34,7 @@ export function platformKinds({
   datasets,
   orphans,
   retention,
+  logRetention,
   prune,
   chosen,
   folder,
@@ -52,10 +55,13 @@ export function platformKinds({
     }),
     jobKind({
       name: 'data.retention',
-      about: 'Removes recordings according to their retention policy.',
+      about: 'Removes recordings according to their retention policy, and expired log lines.',
       request: z.strictObject({ stream: name.optional() }),
       resumable: true,
-      run: ({ request, who }) => retention.run(request, who),
+      async run({ request, who }) {
+        const removed = await retention.run(request, who);
+        return request.stream === undefined ? { ...removed, logs: await logRetention.run({}, who) } : removed;
+      },
     }),
     jobKind({
       name: 'dataset.export',

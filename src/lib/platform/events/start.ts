@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { aiotVersion } from '../../core/folders.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Datasets } from '../datasets/datasets.js';
+import type { LogRetentionService } from '../datasets/log-retention.js';
 import type { Orphans } from '../datasets/orphans.js';
 import type { RetentionService } from '../datasets/retention.js';
 import type { Devices } from '../devices/devices.js';
@@ -28,6 +29,7 @@ interface EventParts {
   devices: Devices;
   orphans: Orphans;
   retention: RetentionService;
+  logRetention: LogRetentionService;
   log: Logger;
   /** ms since 1970 */
   now: () => number;

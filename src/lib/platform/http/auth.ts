@@ -213,7 +213,7 @@ const nouns: Record<string, ScopeNoun> = {
     configs: 'configs',
   },
   ...{ rollouts: 'rollouts', jobs: 'jobs', pipelines: 'pipelines' },
-  ...{ datasets: 'data', labels: 'data', retention: 'data' },
+  ...{ datasets: 'data', labels: 'data', retention: 'data', 'log-retention': 'data' },
   ...{
     events: 'events',
     audit: 'events',

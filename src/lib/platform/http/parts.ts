@@ -14,6 +14,7 @@ import type { Broker } from '../broker/broker.js';
 import type { Connections } from '../connections.js';
 import type { Datasets } from '../datasets/datasets.js';
 import type { Labels } from '../datasets/labels.js';
+import type { LogRetentionService } from '../datasets/log-retention.js';
 import type { Orphans } from '../datasets/orphans.js';
 import type { RetentionService } from '../datasets/retention.js';
 import type { SuggestionService } from '../datasets/suggestions.js';
@@ -116,6 +117,7 @@ export interface ApiParts {
   remote: RemoteAccess;
   removal: Removal;
   retention: RetentionService;
+  logRetention: LogRetentionService;
   rollouts: Rollouts;
   sender: WebhookSender;
   simulated: Simulated;

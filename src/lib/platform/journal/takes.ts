@@ -78,7 +78,8 @@ function foundFields(payload: Record<string, unknown>): [string, number[]][] {
 
 /**
  * The message's recording. Messages without a recording name form one recording for each day (UTC), by their own time.
- * If that time is more than a day ahead, the arrival time is used instead, because that day has not begun.
+ * If that time is more than a day ahead, the arrival time is used instead, because that day has not begun. Log lines always use the arrival
+ * time.
  */
 export function takeKeyOf(entry: Entry): TakeKey {
   const known = knownKeys.get(entry);
@@ -93,7 +94,8 @@ function foundKey({ channel, stream = '', device, payload, at }: Entry): TakeKey
     return { channel, stream, device, recording: payload.recording };
   }
   const { t } = payload;
-  const told = typeof t === 'number' && Math.abs(t) < 8.64e15 && t < at + dayMs ? t : at;
+  // A device without a clock logs in 1970; by arrival, its lines expire like those of other devices.
+  const told = channel !== 'log' && typeof t === 'number' && Math.abs(t) < 8.64e15 && t < at + dayMs ? t : at;
   return { channel, stream, device, recording: dayOf(told) };
 }
 

@@ -72,11 +72,17 @@ export const dataRoutes: Routes =
   };
 
 export const retentionRoutes: Routes =
-  ({ retention }) =>
-  async (app) =>
+  ({ retention, logRetention }) =>
+  async (app) => {
     serve(app, contract.retention, {
       list: ({ query }) => retention.list(query),
       set: ({ params, body, who }) => retention.set(params.stream, body, who),
       remove: ({ params, who }) => retention.forget(params.stream, who),
       run: ({ body, who }) => retention.run(body, who),
     });
+    serve(app, contract.logRetention, {
+      get: () => logRetention.get(),
+      set: ({ body, who }) => logRetention.set(body, who),
+      run: ({ body, who }) => logRetention.run(body, who),
+    });
+  };
