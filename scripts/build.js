@@ -17,6 +17,7 @@ import { build } from 'esbuild';
 import { stampOf } from './stamp.js';
 import { takeTurn, workFolder } from './turn.js';
 import { vendor } from './vendor.js';
+import { zodInEnglish } from './zod-in-english.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
@@ -68,19 +69,13 @@ await build({
   minifySyntax: true,
   lineLimit: 160,
   logLevel: 'warning',
-  plugins: [{ name: 'zod-in-english', setup: onlyEnglish }],
+  plugins: [zodInEnglish],
 });
 // Commands look for aiot's package.json above them.
 copyFileSync('package.json', join(made, 'package.json'));
 const manifest = await commandManifest();
 vendor(root, join(made, 'dist/vendor'));
 moveIntoPlace();
-
-/** Leaves out Zod's messages in other languages: 0.3 MB that nothing shows, and that every start would parse. */
-function onlyEnglish({ onLoad }) {
-  const contents = "export { default as en } from './en.js';";
-  onLoad({ filter: /[\\/]zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({ contents }));
-}
 
 /** The package's entry, every command, every module of src/lib, and the files that bin/run.js and oclif load by path. */
 function entries() {

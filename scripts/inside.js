@@ -13,6 +13,8 @@ export const joinedParts = {
   'atob-lite': 'LICENSE.md',
   'base64-js': 'LICENSE',
   ieee754: 'LICENSE',
+  // Of rehearsals.
+  zod: 'LICENSE',
 };
 
 /**

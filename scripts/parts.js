@@ -80,7 +80,7 @@ async function inOrder(names, width, work) {
     const one = Promise.all(before).then(() => work(name));
     started.set(name, one);
     running.add(one);
-    one.then(() => running.delete(one));
+    void one.then(() => running.delete(one));
   }
   return Promise.all(started.values());
 }

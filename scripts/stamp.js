@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 export function stampOf(root) {
   return digestOf(root, 'src', [
     'tsconfig.json',
-    ...['build', 'inside', 'vendor'].map((name) => `scripts/${name}.js`),
+    ...['build', 'inside', 'vendor', 'zod-in-english'].map((name) => `scripts/${name}.js`),
   ]);
 }
 
@@ -17,12 +17,26 @@ export const sharedWithWeb = [
   ...['formats/improv.ts', 'formats/partitions.ts', 'formats/esp-image/chips.ts', 'formats/csv/records.ts'],
   ...['formats/nvs/crypt.ts', 'formats/nvs/read.ts', 'formats/nvs/types.ts', 'formats/nvs/write.ts'],
   ...['device/onboard/improv-session.ts', 'provision/device-image.ts'],
+  // Rehearsals of rollouts.
+  ...['api/page.ts', 'api/rollouts/amount.ts', 'api/rollouts/rehearsal.ts', 'api/rollouts/schema.ts'],
+  ...['api/rollouts/shadow.ts', 'core/crypto.ts', 'core/issues.ts', 'core/names.ts', 'core/time.ts'],
+  ...['device/fleet/network.ts', 'device/fleet/rehearsed.ts', 'device/update/downloading.ts'],
+  ...['device/update/ending.ts', 'device/update/record.ts', 'device/update/step.ts'],
+  ...['fleet/rehearsal-worker.ts', 'fleet/rehearse.ts', 'formats/manifest/envelope.ts'],
+  ...['draft', 'gate', 'report', 'shadow', 'step', 'table', 'waves'].map(
+    (name) => `fleet/rollout/${name}.ts`,
+  ),
+  'formats/manifest/manifest.ts',
 ];
 
 /** Digest of all sources of the dashboard, including the program's files and types that it uses. */
 export function webStampOf(root) {
   const shared = sharedWithWeb.map((file) => `src/lib/${file}`);
-  return digestOf(root, 'web', ['scripts/web.js', 'scripts/inside.js', ...shared]);
+  return digestOf(
+    root,
+    'web',
+    ['inside', 'web', 'zod-in-english'].map((name) => `scripts/${name}.js`).concat(shared),
+  );
 }
 
 function digestOf(root, folder, names) {

@@ -7,6 +7,7 @@ import { build } from 'esbuild';
 import { joined, joinedParts } from './inside.js';
 import { webStampOf } from './stamp.js';
 import { takeTurn, workFolder } from './turn.js';
+import { zodInEnglish } from './zod-in-english.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
@@ -25,7 +26,12 @@ renameSync(join(made, 'web'), 'dist/web');
 async function buildWeb(out) {
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: { main: 'web/main.tsx', installer: 'web/installer/installer.tsx', icon: 'web/icon.svg' },
+    entryPoints: {
+      main: 'web/main.tsx',
+      installer: 'web/installer/installer.tsx',
+      rehearsal: 'src/lib/fleet/rehearsal-worker.ts',
+      icon: 'web/icon.svg',
+    },
     // The build in one file: the package's other one loads each chip's data as a file of its own.
     alias: {
       'esptool-js': 'esptool-js/bundle.js',
@@ -33,6 +39,7 @@ async function buildWeb(out) {
       ...Object.fromEntries(
         ['buffer', 'crypto', 'zlib'].map((name) => [`node:${name}`, `./web/node/${name}.ts`]),
       ),
+      'node:timers/promises': './web/node/timers.ts',
     },
     define: { 'process.platform': '"browser"' },
     outdir: join(out, 'assets'),
@@ -49,15 +56,20 @@ async function buildWeb(out) {
     jsxImportSource: 'preact',
     metafile: true,
     logLevel: 'warning',
+    plugins: [zodInEnglish],
   });
   const outputs = Object.entries(metafile.outputs);
   const icon = basename(outputs.find(([path]) => basename(path).startsWith('icon-'))?.[0] ?? '');
+  const worker = basename(
+    outputs.find(([, { entryPoint }]) => entryPoint === 'src/lib/fleet/rehearsal-worker.ts')?.[0] ?? '',
+  );
   const pageOf = (template, entry, assets) => {
     const found = outputs.find(([, { entryPoint }]) => entryPoint === entry);
     if (!found) throw new Error(`esbuild created no file for ${entry}`);
     const [script, { cssBundle = '' }] = found;
     return readFileSync(template, 'utf8')
       .replace('{{icon}}', icon)
+      .replace('{{rehearsal}}', worker)
       .replace('<!-- styles -->', `<link rel="stylesheet" href="${assets}${basename(cssBundle)}">`)
       .replace('<!-- script -->', `<script type="module" src="${assets}${basename(script)}"></script>`)
       .replace('<!-- preloads -->', preloads(metafile.outputs, script, assets));

@@ -2,12 +2,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { rehearsalsSchema } from '../../src/lib/api/rollouts/rehearsal.js';
 import {
   type RolloutPlan,
   type RolloutPolicyInput,
   rolloutPlanSchema,
 } from '../../src/lib/api/rollouts/schema.js';
-import { type RehearseOptions, rehearsalsSchema, rehearseAll } from '../../src/lib/fleet/rehearse.js';
+import { type RehearseOptions, rehearseAll } from '../../src/lib/fleet/rehearse.js';
 import { runCli } from '../support/cli.js';
 
 const made = Date.UTC(2026, 0, 5, 12);

@@ -4,6 +4,8 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createClient } from '../../src/lib/api/client.js';
 import { pushFirmware } from '../../src/lib/api/firmware/push.js';
+import { type RolloutPlan, rolloutPlanSchema } from '../../src/lib/api/rollouts/schema.js';
+import { rehearseAll } from '../../src/lib/fleet/rehearse.js';
 import { pushTiny } from '../support/bundle.js';
 import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
 import { described, espImage } from '../support/esp-image.js';
@@ -245,7 +247,7 @@ describeReal('chromium', 'bulk actions and new rollouts in a browser', () => {
     await context.close();
   });
 
-  it('starts a rollout on a selection, only after its rehearsal', async () => {
+  it('starts a rollout on a selection, only after its plan', async () => {
     const { page, context, troubles } = await opened('#/devices?selector=site%3Dlab');
     await box(page, 'Select bench-1').check();
     await box(page, 'Select bench-3').check();
@@ -260,25 +262,45 @@ describeReal('chromium', 'bulk actions and new rollouts in a browser', () => {
     await page.getByLabel('Release').selectOption('old');
     await page.getByText('must sign it again').waitFor();
     await page.getByText('aiot rollout start --model old@1 --selector bench-1,bench-3').first().waitFor();
-    expect(await page.getByRole('button', { name: 'Rehearse' }).isDisabled()).toBe(true);
+    expect(await page.getByRole('button', { name: 'Plan', exact: true }).isDisabled()).toBe(true);
     await page.getByLabel('Release').selectOption('tiny');
     await page.getByLabel('Waves').fill('100%,1%');
-    await page.getByRole('button', { name: 'Rehearse' }).click();
+    await page.getByRole('button', { name: 'Plan', exact: true }).click();
     await page.getByRole('alert').getByText('AIOT_REQUEST_INVALID').waitFor();
     expect(await start.isDisabled()).toBe(true);
     await page.getByLabel('Waves').fill('1,100%');
     await page
       .getByText('aiot rollout start --model tiny@1 --selector bench-1,bench-3 --waves 1,100%')
       .waitFor();
-    await page.getByRole('button', { name: 'Rehearse' }).click();
+    const planned = page.waitForResponse('**/rollouts/plan');
+    await page.getByRole('button', { name: 'Plan', exact: true }).click();
+    const plan = rolloutPlanSchema.parse(await (await planned).json());
     await page.getByText('tiny@1 would be installed on 2 devices in 2 waves.').waitFor();
     await page.getByRole('table', { name: 'Planned waves' }).getByRole('row').nth(2).waitFor();
     await expectAccessible(page);
+    await expectRehearsed(page, plan, {});
+    await page.getByText('every run reached all devices').waitFor();
+    await page.getByLabel('Devices that fail, %').fill('60');
+    await page.getByLabel('Outage of the platform, minutes').fill('1');
+    await page.getByLabel('Runs').fill('');
+    expect(await page.getByRole('button', { name: 'Rehearse', exact: true }).isDisabled()).toBe(true);
+    await page.getByLabel('Runs').fill('40');
+    await page
+      .getByText('aiot rollout rehearse rollout.json --fail-rate 60% --outage 1m --runs 40')
+      .waitFor();
+    await page.getByRole('button', { name: 'Rehearse', exact: true }).click();
+    await expectRehearsed(page, plan, { failRate: 0.6, outageMs: 60_000, runs: 40 });
+    await expectAccessible(page);
+    // A rehearsal that takes long does not block the page, and can be stopped.
+    await page.getByLabel('Runs').fill('10000');
+    await page.getByRole('button', { name: 'Rehearse', exact: true }).click();
+    await page.getByRole('button', { name: /^Stop after [1-9]/ }).click();
+    await page.getByRole('button', { name: 'Rehearse', exact: true }).waitFor();
     expect(await own.platform.client.rollouts.list()).toEqual([]);
-    // A change invalidates the rehearsal.
+    // A change invalidates the plan.
     await page.getByLabel('Soak time, minutes').fill('0.01');
     expect(await start.isDisabled()).toBe(true);
-    await page.getByRole('button', { name: 'Rehearse' }).click();
+    await page.getByRole('button', { name: 'Plan', exact: true }).click();
     await page.getByRole('button', { name: 'Start on 2 devices' }).click();
     await page.getByRole('img', { name: '2 committed of 2' }).first().waitFor();
     const [rollout] = await own.platform.client.rollouts.list();
@@ -288,17 +310,39 @@ describeReal('chromium', 'bulk actions and new rollouts in a browser', () => {
     await context.close();
   });
 
+  /** Expects the results of a rehearsal that the command line computes from the same plan. */
+  async function expectRehearsed(
+    page: Page,
+    plan: RolloutPlan,
+    { failRate = 0, outageMs = 0, runs = 20 }: { failRate?: number; outageMs?: number; runs?: number },
+  ) {
+    const network = { seed: 1, loss: 0.01, latencyMs: [20, 200] as const, offline: 0.02, failRate };
+    const expected = await rehearseAll(plan, {
+      ...{ runs, outageMs, bytes: 250_000 },
+      network: { ...network, powerCuts: 0.01, bytesPerSecond: 50_000 },
+    });
+    await page.getByText(`2 devices, rehearsed ${runs} times:`).waitFor();
+    const table = page.getByRole('table', { name: 'Results of the rehearsal' });
+    const row = (name: string) => table.getByRole('row').filter({ hasText: name }).getByRole('cell');
+    const [tried, failed] = [row('devices that tried'), row('devices that failed')];
+    expect(await tried.allInnerTexts()).toEqual(figures(expected.tried));
+    expect(await failed.allInnerTexts()).toEqual(figures(expected.failed));
+  }
+
+  const figures = ({ p50, p90, max }: { p50: number; p90: number; max: number }) =>
+    [p50, p90, max].map(String);
+
   it('does not start if the selector matches other devices by then', async () => {
     const { client } = own.platform;
     const { page, context } = await opened('#/rollouts/new?model=tiny@1&selector=site%3Dlab');
-    await page.getByRole('button', { name: 'Rehearse' }).click();
+    await page.getByRole('button', { name: 'Plan', exact: true }).click();
     await page.getByRole('button', { name: 'Start on 3 devices' }).waitFor();
     const before = (await client.rollouts.list()).length;
     await client.devices.patch('bench-3', { tags: { site: 'attic' } });
     await page.getByRole('button', { name: 'Start on 3 devices' }).click();
     await page.getByRole('alert').getByText('AIOT_ROLLOUT_PLAN').waitFor();
     expect(await page.getByRole('button', { name: 'Start', exact: true }).isDisabled()).toBe(true);
-    await page.getByRole('button', { name: 'Rehearse' }).click();
+    await page.getByRole('button', { name: 'Plan', exact: true }).click();
     await page.getByRole('button', { name: 'Start on 2 devices' }).waitFor();
     expect((await client.rollouts.list()).length).toBe(before);
     await context.close();
@@ -316,7 +360,7 @@ describeReal('chromium', 'bulk actions and new rollouts in a browser', () => {
     await page.getByLabel('Selector').fill('name=bench-2');
     await page.getByLabel('Approval by another person').selectOption('true');
     await page.getByText('aiot rollout start --firmware pump@1 --selector name=bench-2 --approval').waitFor();
-    await page.getByRole('button', { name: 'Rehearse' }).click();
+    await page.getByRole('button', { name: 'Plan', exact: true }).click();
     await page.getByText('pump@1 would be installed on 1 device in 1 wave.').waitFor();
     await page.getByRole('button', { name: 'Start on 1 device' }).click();
     await page.getByText('awaiting approval').waitFor();
@@ -326,21 +370,21 @@ describeReal('chromium', 'bulk actions and new rollouts in a browser', () => {
     await context.close();
   });
 
-  it('starts only the release that was rehearsed', async () => {
+  it('starts only the release that was planned', async () => {
     const { client } = own.platform;
     const before = (await client.rollouts.list()).length;
     const { page, context, troubles } = await opened('#/rollouts/new?model=tiny@1&selector=name%3Dbench-2');
-    const rehearse = page.getByRole('button', { name: 'Rehearse' });
+    const planIt = page.getByRole('button', { name: 'Plan', exact: true });
     const start = page.getByRole('button', { name: /^Start/ });
     const held = await hold(page, '**/rollouts/plan');
-    await rehearse.click();
+    await planIt.click();
     await held.arrived(1);
     await page.getByLabel('Release').selectOption('firmware pump');
     held.release();
-    await expect.poll(() => rehearse.isEnabled()).toBe(true);
+    await expect.poll(() => planIt.isEnabled()).toBe(true);
     expect(await page.getByText('would be installed').count()).toBe(0);
     expect(await start.isDisabled()).toBe(true);
-    await rehearse.click();
+    await planIt.click();
     await page.getByText('pump@1 would be installed on 1 device in 1 wave.').waitFor();
     expect(await start.isEnabled()).toBe(true);
     expect((await client.rollouts.list()).length).toBe(before);
@@ -360,7 +404,7 @@ describeReal('chromium', 'bulk actions and new rollouts in a browser', () => {
     expect(await page.getByRole('checkbox').count()).toBe(0);
     await page.evaluate("location.hash = '#/rollouts/new?model=tiny@1&selector=all'");
     await page.getByText('Your token does not permit rollouts').waitFor();
-    expect(await page.getByRole('button', { name: /Rehearse|Start/ }).count()).toBe(0);
+    expect(await page.getByRole('button', { name: /Plan|Rehearse|Start/ }).count()).toBe(0);
     await expectAccessible(page);
     await page.evaluate("location.hash = '#/rollouts'");
     await page.getByRole('heading', { name: 'Rollouts', level: 1 }).waitFor();

@@ -29,3 +29,13 @@ const unavailable = (): never => {
 };
 export const createCipheriv = unavailable;
 export const createDecipheriv = unavailable;
+
+/** Pages sign and verify nothing, but import modules that also can. */
+const unsigned = (): never => {
+  throw new Error('signatures are not available in browsers');
+};
+export const createPrivateKey = unsigned;
+export const createPublicKey = unsigned;
+export const generateKeyPairSync = unsigned;
+export const sign = unsigned;
+export const verify = unsigned;

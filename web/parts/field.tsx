@@ -43,7 +43,7 @@ export function Field({
           <option value="">{required ? 'Choose …' : ''}</option>
           {choices.map((choice) => (
             <option key={choice} value={choice}>
-              {choice}
+              {property.type === 'boolean' ? yesOrNo[choice] : choice}
             </option>
           ))}
         </select>
@@ -68,6 +68,8 @@ export function Field({
     </div>
   );
 }
+
+const yesOrNo: Readonly<Record<string, string>> = { true: 'yes', false: 'no' };
 
 function choicesOf({ type, enum: values }: Property): string[] | null {
   if (type === 'boolean') return ['true', 'false'];

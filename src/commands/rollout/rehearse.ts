@@ -1,11 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Args } from '@oclif/core';
+import { rehearsalsSchema } from '../../lib/api/rollouts/rehearsal.js';
 import { readPlan } from '../../lib/api/rollouts/request.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { rehearsalFlags, rehearsalOf } from '../../lib/cli/flags/rollouts.js';
 import { rehearsalsText } from '../../lib/cli/render/rollout.js';
 import { next } from '../../lib/cli/render/text.js';
-import { rehearsalsSchema, rehearseAll } from '../../lib/fleet/rehearse.js';
+import { rehearseAll } from '../../lib/fleet/rehearse.js';
 
 export default class RolloutRehearse extends AiotCommand {
   static override summary = 'Rehearse a rollout plan on a simulated fleet.';

@@ -467,6 +467,13 @@ export {
   offlineLimitMs,
 } from './rollouts/offline.js';
 export { writeRolloutPage } from './rollouts/page/page.js';
+export {
+  type RehearsalAnswer,
+  type RehearsalConditions,
+  type RehearsalRequest,
+  type Rehearsals,
+  rehearsalsSchema,
+} from './rollouts/rehearsal.js';
 export { releaseOf } from './rollouts/release.js';
 export { type RolloutReport, rolloutReport, rolloutReportSchema } from './rollouts/report.js';
 export { noRolloutSchema, readPlan, rolloutRequest, startedIfAny } from './rollouts/request.js';

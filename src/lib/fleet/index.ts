@@ -59,7 +59,7 @@ export {
   updateOf,
 } from './home-assistant.js';
 export { countInference, emptyCounts, type LiveCounts, liveFigures } from './live.js';
-export { type Rehearsals, type RehearseOptions, rehearsalsSchema, rehearseAll } from './rehearse.js';
+export { type RehearseOptions, rehearseAll } from './rehearse.js';
 export { isOfSettings, parseWish, wishOf } from './rollout/draft.js';
 export { firmwareMisfits, type ModelNeeds, modelMisfits } from './rollout/fit.js';
 export { runningOf } from './rollout/report.js';

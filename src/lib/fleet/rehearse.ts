@@ -1,11 +1,10 @@
-import * as z from 'zod';
+import type { RehearsalConditions, Rehearsals } from '../api/rollouts/rehearsal.js';
 import {
   type RolloutKind,
   type RolloutPhase,
   type RolloutPlan,
   rolloutHasEnded,
   rolloutPolicySchema,
-  rolloutStates,
 } from '../api/rollouts/schema.js';
 import { chanceOf, isAway } from '../device/fleet/network.js';
 import { RehearsedDevice, type RehearsedNetwork, type RehearsedTraffic } from '../device/fleet/rehearsed.js';
@@ -15,35 +14,7 @@ import { afterStep, rolloutStep } from './rollout/step.js';
 import type { RolloutEvent, RolloutState, RolloutStep, UpdateReport, Wish } from './rollout/types.js';
 import { startRollout } from './rollout/waves.js';
 
-const figures = z.object({ p50: z.number(), p90: z.number(), p99: z.number(), max: z.number() });
-const share = z.number().min(0).max(1);
-
-export const rehearsalsSchema = z.object({
-  runs: z.int(),
-  seed: z.int(),
-  devices: z.int(),
-  /** Share of runs where at least one device did not install the release. */
-  trouble: share,
-  /** Share of runs that stopped automatically. */
-  stopped: share,
-  /** Number of runs per outcome. */
-  ends: z.array(
-    z.object({ state: z.enum([...rolloutStates, 'unended']), code: z.string().nullable(), runs: z.int() }),
-  ),
-  /** Time from the start until the rollout ended or stalled, s. */
-  seconds: figures,
-  /** Devices that booted the release. */
-  tried: figures,
-  /** Devices that tried the release and rolled back, or rejected it. */
-  failed: figures,
-  /** Devices that neither committed nor failed: offline, not offered the release, or withdrawn. */
-  left: figures,
-});
-
-export type Rehearsals = z.output<typeof rehearsalsSchema>;
-
-export interface RehearseOptions extends Omit<RehearsalOptions, 'outageAt' | 'observer'> {
-  runs: number;
+export interface RehearseOptions extends RehearsalConditions {
   /** Called between runs. The caller can stop the rehearsals by throwing an error. */
   onRun?: (done: number) => Promise<void> | void;
 }

@@ -12,6 +12,7 @@ import { Field, type Property } from '../../parts/field.js';
 import { Failure, Loading, Page, Section } from '../../parts/page.js';
 import { Scroll } from '../../parts/scroll.js';
 import { type Column, ShortTable } from '../../parts/table.js';
+import { Rehearsal } from './rehearsal.js';
 
 const minuteMs = 60_000;
 
@@ -137,7 +138,7 @@ export function NewRollout() {
     });
     busy.value = false;
   };
-  const rehearse = (event: Event) => {
+  const planIt = (event: Event) => {
     event.preventDefault();
     const request = version.sequence === null ? null : requestOf(chosen.value, version.sequence, texts.value);
     if (request === null) return;
@@ -169,7 +170,7 @@ export function NewRollout() {
   const ready = version.sequence !== null && !version.mustBeSigned;
   return (
     <Page title="New rollout" above={above} command={line}>
-      <form onSubmit={rehearse}>
+      <form onSubmit={planIt}>
         <Section title="Release and devices">
           <div class="form">
             <ReleaseFields
@@ -214,10 +215,10 @@ export function NewRollout() {
           </div>
         </Section>
         {error.value && <Failure error={error.value} />}
-        {plan.value && <Rehearsal plan={plan.value.plan} />}
+        {plan.value && <Plan plan={plan.value.plan} />}
         <div class="choices">
           <button type="submit" disabled={!ready || busy.value}>
-            Rehearse
+            Plan
           </button>
           <button type="button" class="primary" disabled={plan.value === null || busy.value} onClick={start}>
             {plan.value === null
@@ -226,9 +227,12 @@ export function NewRollout() {
           </button>
         </div>
         {plan.value === null && ready && (
-          <p class="soft">Rehearse the rollout to see its devices and waves. Then you can start it.</p>
+          <p class="soft">
+            Plan the rollout to see its devices and waves, and to rehearse it. Then you can start it.
+          </p>
         )}
       </form>
+      {plan.value && <Rehearsal plan={plan.value.plan} key={plan.value.key} />}
     </Page>
   );
 }
@@ -324,7 +328,7 @@ function MustBeSigned({ line }: { line: string }) {
 const named = 5;
 
 /** The plan: what would happen to which devices, in which order. */
-function Rehearsal({ plan: { request, waves, offline, warnings, deltas } }: { plan: RolloutPlan }) {
+function Plan({ plan: { request, waves, offline, warnings, deltas } }: { plan: RolloutPlan }) {
   const away = new Set(offline);
   const rows = waves.map((names, index) => ({ index, names }));
   const columns: Column<(typeof rows)[number]>[] = [
@@ -350,7 +354,7 @@ function Rehearsal({ plan: { request, waves, offline, warnings, deltas } }: { pl
   ];
   const what = request.releases.map(releaseText).join(' + ');
   return (
-    <Section title="Rehearsal" note="nothing has been started">
+    <Section title="Plan" note="nothing has been started">
       <p role="status">
         {what} would be installed on {plural(waves.flat().length, 'device')} in {plural(waves.length, 'wave')}
         .

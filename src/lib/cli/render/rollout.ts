@@ -1,5 +1,6 @@
 import type { FollowRolloutOptions } from '../../api/rollouts/deploy.js';
 import type { OfflineDevices } from '../../api/rollouts/offline.js';
+import type { Rehearsals } from '../../api/rollouts/rehearsal.js';
 import type { RolloutReport } from '../../api/rollouts/report.js';
 import type {
   Release,
@@ -12,7 +13,7 @@ import type {
 import type { ShadowPolicy } from '../../api/rollouts/shadow.js';
 import { proofWords, releaseText, stateWords, stepWord } from '../../api/rollouts/words.js';
 import { elapsed, plural, size, thousands } from '../../core/figures.js';
-import type { Rehearsals } from '../../fleet/rehearse.js';
+
 import { offlineNote } from '../live/rollout-news.js';
 import { bold, dim, facts, green, minute, red, table, yellow } from './text.js';
 
