@@ -26,6 +26,7 @@ const minuteMs = 60_000;
 /** Maximum number of secrets verified concurrently: each takes a thread and 16 MiB. */
 const mostAtOnce = 2;
 
+/** Maximum number of secrets that wait for their verification. */
 const mostWaiting = 100;
 
 /** Secrets of devices that cannot show a certificate. */
@@ -134,7 +135,7 @@ export function secretsIn({ store, devices, events, now }: SecretParts): DeviceS
       const hasTriedTooOften = () =>
         wrong.count(names.device) >= mostWrong.device || wrong.count(address) >= mostWrong.address;
       if (hasTriedTooOften()) return false;
-      return inTurn(async () => {
+      return inTurn(address, async () => {
         // Earlier attempts have been verified by now. Right ones do not count, so that many devices of one address can connect at once.
         if (isKnown()) return true;
         if (hasTriedTooOften()) return false;
@@ -179,21 +180,52 @@ function createTally(now: () => number) {
 }
 
 /**
- * Runs at most `mostAtOnce` tasks concurrently. If too many tasks are waiting, further tasks are rejected immediately.
+ * Runs at most `mostAtOnce` tasks concurrently. Addresses take turns. If too many tasks are waiting, one of the address with the most of
+ * them is rejected, so that no address can take the places of others. The result of a rejected task is false.
  */
 function createTurns() {
   let running = 0;
-  const waiting: (() => void)[] = [];
-  return async (task: () => Promise<boolean>): Promise<boolean> => {
+  let total = 0;
+  /** Waiting tasks by address. The address whose turn is next comes first. */
+  const waiting = new Map<string, ((mayRun: boolean) => void)[]>();
+
+  function wait(address: string): Promise<boolean> {
+    const own = waiting.get(address) ?? [];
+    if (total >= mostWaiting) {
+      const [busiest, tasks] = [...waiting].reduce((one, other) =>
+        other[1].length > one[1].length ? other : one,
+      );
+      if (tasks.length <= own.length) return Promise.resolve(false);
+      tasks.pop()?.(false);
+      if (tasks.length === 0) waiting.delete(busiest);
+      total--;
+    }
+    waiting.set(address, own);
+    total++;
+    return new Promise((resolve) => own.push(resolve));
+  }
+
+  function startNext(): void {
+    const [next] = waiting;
+    if (!next) {
+      running--;
+      return;
+    }
+    const [address, tasks] = next;
+    total--;
+    const start = tasks.shift();
+    waiting.delete(address);
+    if (tasks.length > 0) waiting.set(address, tasks);
+    start?.(true);
+  }
+
+  return async (address: string, task: () => Promise<boolean>): Promise<boolean> => {
     if (running < mostAtOnce) running++;
-    else if (waiting.length >= mostWaiting) return false;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
+    else if (!(await wait(address))) return false;
     try {
       return await task();
     } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else running--;
+      startNext();
     }
   };
 }
