@@ -15,6 +15,7 @@ import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { packSigned, verifySigned } from '../../src/lib/model/bundle/signed-bundle.js';
 import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { pushTiny } from '../support/bundle.js';
+import { runCli } from '../support/cli.js';
 import { motionBundle } from '../support/motion-bundle.js';
 import { fixedPorts, type TestPlatform, testPlatform } from '../support/platform.js';
 
@@ -181,7 +182,7 @@ describe('a model for a newer interface', () => {
   const newer = (m: UnsignedManifest) => ({ ...m, interface: 99 });
   const refusal = {
     code: 'AIOT_UPDATE_INTERFACE',
-    message: expect.stringMatching(/@1: expected a model for interface 17 at most, got one for 99$/),
+    message: expect.stringMatching(/@1(\.aiot)?: expected a model for interface 17 at most, got one for 99$/),
     next: expect.stringContaining('aiot update --check'),
   };
 
@@ -207,10 +208,13 @@ describe('a model for a newer interface', () => {
     const manifest = manifestOf(bundle, {
       ...{ name, version: 1, sequence: 1, issued: 1, expires: null, deviceTypes: ['virtual'] },
     });
-    const file = join(cache, `${name}@1`);
+    const file = join(cache, `${name}@1.aiot`);
     await writeFile(file, packSigned(bundle, signManifest(newer(manifest), own.key)));
     const trust = trustRootOf(publicKeyOf(own.key));
     await expect(open(file, { trust })).rejects.toMatchObject(refusal);
+    // Without its signature verified, too.
+    const { json, code } = await runCli(['model', 'inspect', file, '--json']);
+    expect([code, json]).toMatchObject([5, { error: { code: 'AIOT_UPDATE_INTERFACE' } }]);
   });
 });
 

@@ -61,7 +61,13 @@ describeReal('wakeword', 'a wake word of pymicro-wakeword in a project of sound 
           const at = ['--project', dir];
           await run('model', 'import', file, ...at, '--deviation', '25.6');
           await run('model', 'quantize', ...at);
-          expect(await run('model', 'evaluate', ...at)).toMatchObject({ agreement: null });
+          const evaluated = await run('model', 'evaluate', ...at, '--streaming', '2m');
+          expect(evaluated).toMatchObject({
+            ...{ agreement: null, threshold: 0.5 },
+            stream: { background: 'other', vote: 'average:5', classes: [{ name: 'wake' }] },
+          });
+          const { events, detected } = (evaluated as { stream: { events: number; detected: number } }).stream;
+          expect(detected).toBeGreaterThan(events / 2);
           const { bundle, file: packed } = await bundleProject({
             project: await openModelProject(dir, undefined),
           });

@@ -3,6 +3,7 @@ import { canonicalJson, sha256Hex } from '../../core/crypto.js';
 import { AiotError, errorMaker } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
 import { firstName, type Member, readArchive, writeArchive } from '../../formats/archive.js';
+import { newestInterface } from '../../formats/manifest/manifest.js';
 import { elementCount, type Graph } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { frameValues } from '../../signal/mel.js';
@@ -126,11 +127,36 @@ export function unpackBundle(bytes: Uint8Array): Bundle {
   );
 }
 
-/** Like `unpackBundle`, but also accepts a network-only bundle. @throws AIOT_BUNDLE_MALFORMED */
+/** Like `unpackBundle`, but also accepts a network-only bundle. @throws AIOT_BUNDLE_MALFORMED, AIOT_UPDATE_INTERFACE */
 export function unpackAny(bytes: Uint8Array, what?: string): Bundle | NetworkBundle {
   const members = readMembers(bytes, what);
   requireSums(members);
+  requireKnownInterface(interfaceIn(members), what ?? 'the bundle');
   return bundleOfMembers(members);
+}
+
+/** The interface in the manifest of a signed bundle, whose signature is not verified here; 0 if there is none. */
+function interfaceIn(members: readonly Member[]): number {
+  const manifest = members.find(({ name }) => name === signingNames[0]);
+  if (!manifest) return 0;
+  try {
+    const { interface: needed } = JSON.parse(Buffer.from(manifest.data).toString('utf8'));
+    return typeof needed === 'number' ? needed : 0;
+  } catch {
+    return 0;
+  }
+}
+
+/**
+ * Rejects a bundle for a newer interface before its files are read, because this version would misread them or reject them as malformed.
+ * @throws AIOT_UPDATE_INTERFACE
+ */
+export function requireKnownInterface(needed: number, what: string): void {
+  if (needed <= newestInterface) return;
+  const message = `${what}: expected a model for interface ${newestInterface} at most, got one for ${needed}`;
+  throw new AiotError('AIOT_UPDATE_INTERFACE', message, {
+    next: 'The model was made by a newer version of aiot. Update aiot on this machine: `aiot update --check` shows the newest version.',
+  });
 }
 
 /** The members of a bundle, signed or not. @throws AIOT_BUNDLE_MALFORMED */

@@ -8,7 +8,6 @@ import {
   firmwareInterfaces,
   type Manifest,
   type ModelPart,
-  newestInterface,
   verifyManifest,
 } from '../../formats/manifest/manifest.js';
 import { type Graph, hasForest } from '../../formats/tflite/graph.js';
@@ -22,6 +21,7 @@ import {
   jsonBytes,
   packMembers,
   readMembers,
+  requireKnownInterface,
   signingNames,
   sumsName,
   sumsOf,
@@ -85,7 +85,7 @@ export function verifyMembers(members: readonly Member[], trust: TrustRoot, what
   }
   const sums = sumsOf(members.filter(({ name }) => name !== sumsName));
   if (!Buffer.from(sums).equals(of(sumsName))) throw tampered(`${what}: ${sumsName} was modified`);
-  requireKnownInterface(manifest, what);
+  requireKnownInterface(manifest.interface, what);
   const own = members.filter(({ name }) => isContent(name));
   const content = packMembers(own);
   const [artifact] = manifest.artifacts;
@@ -96,15 +96,6 @@ export function verifyMembers(members: readonly Member[], trust: TrustRoot, what
   requireSameModel(manifest, bundle, what);
   const keyids = envelope.signatures.map(({ keyid }) => keyid);
   return { manifest, envelope, keyids, bundle, content, members: [...members] };
-}
-
-/** Rejects a newer bundle before its files are read, which this version would misread or reject as malformed. */
-function requireKnownInterface({ interface: needed }: Manifest, what: string): void {
-  if (needed <= newestInterface) return;
-  const message = `${what}: expected a model for interface ${newestInterface} at most, got one for ${needed}`;
-  throw new AiotError('AIOT_UPDATE_INTERFACE', message, {
-    next: 'The model was made by a newer version of aiot. Update aiot on this machine: `aiot update --check` shows the newest version.',
-  });
 }
 
 /** Requires the signed description to match the files. @throws AIOT_BUNDLE_TAMPERED */
