@@ -55,7 +55,7 @@ function endsOf(all: readonly Rehearsal[]): Rehearsals['ends'] {
   return [...found.values()].sort((a, b) => b.runs - a.runs);
 }
 
-function figuresOf(values: number[]): z.output<typeof figures> {
+function figuresOf(values: number[]): Rehearsals['seconds'] {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))]!;
   return { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: sorted.at(-1)! };
