@@ -1,10 +1,12 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { request as httpsRequest } from 'node:https';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { withClient } from '../../src/lib/api/context.js';
 import { madeTokenSchema, tokenSchema, userSchema } from '../../src/lib/api/contract/access.js';
+import { savedTokenSchema } from '../../src/lib/api/token-file.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
@@ -118,6 +120,62 @@ describe('aiot token', () => {
     await expect(withToken(second.token).status()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
     expect(third).toMatchObject({ role: 'viewer', name: 'rotated' });
     await withToken(third.token).status();
+  });
+
+  it('saves a token to a file instead of printing it, and replaces itself in that file', async () => {
+    const file = join(own.folder, 'ci-token.txt');
+    const argv = ['token', 'create', 'job', '--role', 'viewer', '--out', file];
+    const first = await ok(savedTokenSchema, argv);
+    expect(first).toMatchObject({ name: 'job', file });
+    expect(first.token).toBeUndefined();
+    const before = (await readFile(file, 'utf8')).trim();
+    expect(before).toMatch(/^aiot_[\w-]{43}$/);
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    const { stdout } = await runCli(argv);
+    expect(stdout).toContain(`Saved the token to ${file}.`);
+    expect(stdout).not.toMatch(/aiot_/);
+    await writeFile(file, before);
+    process.env.AIOT_TOKEN = before;
+    try {
+      const second = await ok(savedTokenSchema, ['token', 'rotate', 'self', '--out', file]);
+      expect(second).toMatchObject({ name: 'job', role: 'viewer', file });
+      expect(await refusal(['token', 'rotate', 'self', '--out', file])).toMatchObject({
+        code: 'AIOT_TOKEN_INVALID',
+      });
+    } finally {
+      delete process.env.AIOT_TOKEN;
+    }
+    await expect(withToken(before).status()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
+    await withToken((await readFile(file, 'utf8')).trim()).status();
+  });
+
+  it('reads, rotates and revokes itself whatever its scopes, but no other token', async () => {
+    const [narrow, other] = [
+      await token('narrow', '--role', 'ci', '--scope', 'devices:read'),
+      await token('other', '--role', 'viewer'),
+    ];
+    const client = withToken(narrow.token);
+    expect(await client.tokens.get('self')).toMatchObject({ id: narrow.id, scopes: ['devices:read'] });
+    const denied = { code: 'AIOT_NOT_ALLOWED' };
+    await expect(client.tokens.get(other.id)).rejects.toMatchObject(denied);
+    await expect(client.tokens.rotate(other.id, 0)).rejects.toMatchObject(denied);
+    await expect(client.tokens.revoke(other.id)).rejects.toMatchObject(denied);
+    await expect(client.tokens.create({ name: 'more' })).rejects.toMatchObject(denied);
+    const next = await client.tokens.rotate(narrow.id, 0);
+    expect(next).toMatchObject({ role: 'ci', scopes: ['devices:read'], expires: expect.any(Number) });
+    expect(await withToken(next.token).tokens.revoke('self')).toMatchObject({ state: 'revoked' });
+    await expect(withToken(next.token).devices.list()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
+  });
+
+  it('creates no token if its file cannot be written', async () => {
+    const count = async () => (await ok(z.array(tokenSchema), ['token', 'list'])).length;
+    const before = await count();
+    const file = join(own.folder, 'is-a-file');
+    await writeFile(file, '');
+    expect(
+      await refusal(['token', 'create', 'job', '--role', 'viewer', '--out', join(file, 'token.txt')]),
+    ).toMatchObject({ code: 'AIOT_FILE_NOT_WRITABLE' });
+    expect(await count()).toBe(before);
   });
 });
 

@@ -26,6 +26,7 @@ beforeAll(async () => {
 afterAll(() => fake.stop());
 
 const redirectUri = 'http://127.0.0.1:9/';
+const here = { address: '127.0.0.1', agent: 'aiot' };
 
 describe('a login through a provider', () => {
   let provider: Provider;
@@ -276,7 +277,7 @@ describe('logins through a provider', () => {
     const { searchParams } = new URL(url);
     fake.state.nonce = searchParams.get('nonce') ?? '';
     const query = new URLSearchParams({ code: subject, state: searchParams.get('state') ?? '' });
-    const done = await logins.finish({ login, response: query.toString() }, 'cli');
+    const done = await logins.finish({ login, response: query.toString() }, 'cli', here);
     return 'secret' in done ? done.secret : '';
   };
   const roleOf = async (token: string) => (await tokens.identify(token))?.role;
@@ -373,7 +374,7 @@ describe('logins through a provider', () => {
   it('with a code ask the provider at most once in each interval', async () => {
     const { login, intervalMs } = await logins.begin({ kind: 'device' }, '127.0.0.1');
     expect(intervalMs).toBe(1000);
-    const poll = () => logins.finish({ login }, 'cli');
+    const poll = () => logins.finish({ login }, 'cli', here);
     lie([], { 's-1': refusing('authorization_pending') });
     expect(await poll()).toEqual({ intervalMs: 1000 });
     expect(asked.size).toBe(0);
@@ -458,6 +459,43 @@ describe('a login whose role changes', () => {
     await Promise.all([mqtt.endAsync(true), other.endAsync(true)]);
   });
 
+  it('is listed as a login of the command line, and loses everything when an operator ends it', async () => {
+    const token = await enter();
+    const mqtt = await connected(token);
+    const closed = whenClosed(mqtt);
+    const [login, ...others] = await own.client.sessions.list();
+    expect(others).toEqual([]);
+    const own30Days = 30 * 86_400_000;
+    expect(login).toMatchObject({
+      ...{
+        id: login?.token,
+        kind: 'cli',
+        method: 'provider',
+        owner: 'ana',
+        role: 'operator',
+        current: false,
+      },
+      ...{ address: '127.0.0.1', selector: null },
+    });
+    expect((login?.expires ?? 0) - (login?.created ?? 0)).toBe(own30Days);
+    const theirs = createClient({ url: own.platform.urls.http, ca: own.ca, token });
+    expect((await theirs.sessions.list())[0]?.current).toBe(true);
+    await own.client.sessions.revoke(login?.id ?? '');
+    await closed;
+    await expect(theirs.status()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
+    expect(await own.client.sessions.list()).toEqual([]);
+    await expect(own.client.sessions.revoke(login?.id ?? '')).rejects.toMatchObject({
+      code: 'AIOT_NOT_FOUND',
+    });
+    const { events } = await own.client.events.page({ from: 0, types: ['login.end', 'session.revoke'] });
+    expect(events).toMatchObject([
+      { type: 'login.end', subject: 'ana', data: { reason: 'revoked', token: login?.token } },
+      { type: 'session.revoke', subject: login?.token, data: { session: login?.id, kind: 'cli' } },
+    ]);
+    expect(new Set(events.map(({ who }) => who)).size).toBe(1);
+    await Promise.all([mqtt.endAsync(true), theirs.close()]);
+  });
+
   it('loses its open MQTT connections when another login has another role', async () => {
     const mqtt = await connected(await enter());
     const closed = whenClosed(mqtt);
@@ -476,9 +514,18 @@ describe('a login whose role changes', () => {
     const sessions = new Sessions();
     const ended: string[] = [];
     for (const token of rights.keys()) sessions.begin({ token, role: 'operator' }, () => ended.push(token));
-    const stop = sessions.watch({ validRights: async () => rights }, () => {});
+    const closed = new Set<string>();
+    sessions.begin({ token: 'tok_1', role: 'operator', session: 'd1' }, () => ended.push('d1'));
+    const stop = sessions.watch(
+      { validRights: async () => rights },
+      { validSessions: async (digests) => new Set(digests.filter((digest) => !closed.has(digest))) },
+      () => {},
+    );
     await vi.advanceTimersByTimeAsync(2000);
     expect(ended).toEqual([]);
+    closed.add('d1');
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(ended.splice(0)).toEqual(['d1']);
     rights.set('tok_1', 'viewer');
     await vi.advanceTimersByTimeAsync(2000);
     expect(ended).toEqual(['tok_1']);

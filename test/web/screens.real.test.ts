@@ -145,6 +145,7 @@ function pagesOf(rollout: string, run: string): Record<string, string> {
     logs: 'logs',
     alarms: 'alarms',
     crashes: 'crashes',
+    access: 'access',
     events: 'events',
   };
 }

@@ -61,6 +61,7 @@ export const pages: readonly PageEntry[] = [
     title: 'Crashes',
     load: async () => (await import('../pages/crashes/crashes.js')).Crashes,
   },
+  { path: 'access', title: 'Access', load: async () => (await import('../pages/access/access.js')).Access },
   { path: 'audit', title: 'Audit', load: async () => (await import('../pages/audit/audit.js')).Audit },
   { path: 'events', title: 'Events', load: async () => (await import('../pages/events/events.js')).Events },
 ];

@@ -1,12 +1,14 @@
 import { Args, Flags } from '@oclif/core';
 import { withClient } from '../../lib/api/context.js';
-import { madeTokenSchema, tokenLifetimeMs } from '../../lib/api/contract/access.js';
+import { tokenLifetimeMs } from '../../lib/api/contract/access.js';
+import { savedTokenSchema, savingToken } from '../../lib/api/token-file.js';
 import { AiotCommand } from '../../lib/cli/command.js';
-import { reachFlag, roleFlag, scopeFlag } from '../../lib/cli/flags/platform.js';
+import { reachFlag, roleFlag, scopeFlag, tokenFile } from '../../lib/cli/flags/platform.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { madeTokenText } from '../../lib/cli/render/platform.js';
 import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
 
 export default class TokenCreate extends AiotCommand {
   static override summary = 'Create a token; it is shown only once.';
@@ -15,6 +17,7 @@ export default class TokenCreate extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> laptop --role operator --user alice --expires 30d',
     '<%= config.bin %> <%= command.id %> builds --role ci --scope models:push --expires 90d --json',
+    '<%= config.bin %> <%= command.id %> pipeline --user builds --role ci --out ci-token.txt',
     '<%= config.bin %> <%= command.id %> yocto --role ci --scope ddi:gateway',
     '<%= config.bin %> <%= command.id %> emqx --role operator --scope broker:authorize',
     '<%= config.bin %> <%= command.id %> wallboard --role viewer --scope "stream:lab/#"',
@@ -38,13 +41,14 @@ export default class TokenCreate extends AiotCommand {
       ...tokenLifetimeMs,
       default: 90 * 24 * 3600_000,
     }),
+    out: tokenFile(),
     context: shared.context,
   };
-  static override result = madeTokenSchema;
+  static override result = savedTokenSchema;
 
   async run() {
     const input = await this.input(TokenCreate);
-    const { user, role, scope, selector, expires, context } = input.flags;
+    const { user, role, scope, selector, expires, out, context } = input.flags;
     const request = {
       name: input.args.name,
       ...(user === undefined ? {} : { owner: user }),
@@ -53,11 +57,11 @@ export default class TokenCreate extends AiotCommand {
       ...(selector === undefined ? {} : { selector }),
       validMs: expires,
     };
-    const made = await withClient(context, (client) => client.tokens.create(request));
+    const made = await savingToken(out, () => withClient(context, (client) => client.tokens.create(request)));
     this.print(madeTokenText(made));
     this.print(
       next(
-        'aiot context add NAME --url URL --ca FILE --token-file -',
+        `aiot context add NAME --url URL --ca FILE --token-file ${made.file === undefined ? '-' : shellWord(made.file)}`,
         `aiot token revoke ${made.id}${again(input, 'context')}`,
       ),
     );

@@ -54,6 +54,7 @@ export function createClient(options: ClientOptions) {
     users: callsOf(transport, contract.users),
     tokens: tokenCalls(transport),
     session: callsOf(transport, contract.session),
+    sessions: callsOf(transport, contract.sessions),
     devices: {
       ...callsOf(transport, contract.devices),
       ...callsOf(transport, contract.enrolment),

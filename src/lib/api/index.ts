@@ -62,7 +62,9 @@ export {
   isUserName,
   type Login,
   type LoginLink,
+  type LoginSession,
   loginLinkSchema,
+  loginSessionSchema,
   longestGraceMs,
   type MadeToken,
   madeTokenSchema,
@@ -550,4 +552,5 @@ export {
 export { type StoredData, storedState } from './stored.js';
 export { sentEvents, startJob } from './streams.js';
 export { type Agree, type ToSign, toSign } from './to-sign.js';
+export { type SavedToken, savedTokenSchema, savingToken } from './token-file.js';
 export { manifestAsked, requireTrusted, signedBy } from './vouched.js';

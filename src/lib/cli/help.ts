@@ -347,7 +347,7 @@ export const frontGroups: readonly (readonly [title: string, lines: readonly Fro
       ['platform, backup', 'Install the service, read logs, back up data'],
       ['deploy', 'Generate and apply an installation'],
       ['user, token, trust', 'Manage users, permissions and signing keys'],
-      ['login, logout', 'Log in with a login provider, or log out'],
+      ['login, logout, session', 'Log in with a provider, log out, end logins'],
       ['events, job, webhook', 'Follow changes and long-running work'],
       ['alarm, audit', 'Raise alarms, and see who changed what'],
     ],

@@ -382,7 +382,7 @@ deploy check, device batch list, device batch show, device commands list, device
 firmware image info, firmware inspect, firmware list, firmware nvs read, firmware otadata read, firmware partitions read, firmware show, firmware verify,
 alarm list, alarm show, alarm target list, alarm test, job list, job show, job wait, loop status, model compare, model evaluate, model explain, model fit, model inspect, model lineage,
 model list, model runs best, model runs compare, model runs list, model runs show, model show, model verify, pipeline graph, pipeline history, pipeline status, rollout list, rollout plan, rollout rehearse,
-rollout report, rollout show, rollout watch, status, stream route list, stream schema check, stream schema list, stream schema show, token list, tools burden-resistor, trust status, user list,
+rollout report, rollout show, rollout watch, session list, status, stream route list, stream schema check, stream schema list, stream schema show, token list, tools burden-resistor, trust status, user list,
 webhook list, webhook show
 `;
 
@@ -403,7 +403,7 @@ firmware mcuboot sign, firmware partitions create, firmware pull, firmware push,
 job start, loop check, loop install, model deploy, model import, model promote, model pull, model push, model quantize, model remove,
 model runs export, model runs push, model runs remove, model sign, model train, pipeline cancel, pipeline render, pipeline resume, pipeline run, platform acknowledge, platform pki,
 platform service install, platform service uninstall, platform verify, rollout abort, rollout approve, rollout pause, rollout resume,
-rollout retry, rollout rollback, rollout start, stream bench, stream check, stream create, stream lag, stream list, stream logout,
+rollout retry, rollout rollback, rollout start, session revoke, stream bench, stream check, stream create, stream lag, stream list, stream logout,
 stream publish, stream record, stream replay, stream route import, stream route test, stream schema level, stream schema register, stream schema remove, token revoke, trust revoke, trust sign, user disable,
 user enable, user remove, version, vision faces, webhook enable, webhook remove, webhook test
 `;

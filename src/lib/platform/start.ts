@@ -12,7 +12,7 @@ import { aiotVersion } from '../core/folders.js';
 import { preload } from '../core/process.js';
 import { systemClock } from '../core/time.js';
 import type { TraceContext } from '../core/trace.js';
-import { loginUrl } from './access/users.js';
+import { loginUrl } from './access/logins.js';
 import { type Broker, openBroker } from './broker/broker.js';
 import type { ExternalParts } from './broker/external.js';
 import {

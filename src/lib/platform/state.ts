@@ -6,11 +6,12 @@ import type { Sync } from '../core/append-log.js';
 import { AiotError } from '../core/errors.js';
 import { removeLeftovers } from '../core/files.js';
 import { Answers } from './access/answers.js';
+import { Logins } from './access/logins.js';
 import type { ProviderOptions } from './access/provider.js';
 import { ProviderLogins } from './access/provider-logins.js';
 import { Failures, secretsIn } from './access/secrets.js';
 import { Tokens } from './access/tokens.js';
-import { Logins, Sessions, Users } from './access/users.js';
+import { Sessions, Users } from './access/users.js';
 import { Backups } from './backup/create.js';
 import { openBlobs } from './blobs/folder.js';
 import { leased, leasesIn } from './blobs/leases.js';
@@ -159,12 +160,16 @@ const stateParts = new PartTable<Ground>()
       new Tokens({ store, events, sessions, providerLogins, devices, now }),
   )
   .part(
+    'logins',
+    ({ store, events, tokens, sessions, providerLogins, now }) =>
+      new Logins({ store, events, tokens, sessions, providerLogins, now }),
+  )
+  .part(
     'sessionWatch',
-    ({ sessions, tokens, log }) =>
-      sessions.watch(tokens, (err) => log.error({ err }, 'could not check for open sessions')),
+    ({ sessions, tokens, logins, log }) =>
+      sessions.watch(tokens, logins, (err) => log.error({ err }, 'could not check for open sessions')),
     call,
   )
-  .part('logins', ({ store, events, tokens, now }) => new Logins({ store, events, tokens, now }))
   .part('users', ({ store, events, sessions, now }) => new Users({ store, events, sessions, now }))
 
   // Releases.

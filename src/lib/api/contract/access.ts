@@ -258,8 +258,53 @@ export const sessionSchema = z.object({
 });
 export type Session = z.output<typeof sessionSchema>;
 
-/** Viewers may call all of these endpoints, but only for their own tokens; the service enforces that. */
+export const loginSessionKinds = ['dashboard', 'cli'] as const;
+export const loginMethods = ['link', 'token', 'provider'] as const;
+
+/** A login that has not ended: to the dashboard, or with `aiot login`. GET /sessions → {sessions, next}. */
+export const loginSessionSchema = z.object({
+  /** `ses_…` for the dashboard; for the command line, the id of the login's token. */
+  id: z.string(),
+  kind: z.enum(loginSessionKinds),
+  /** Null = unknown, because an earlier version opened the session. */
+  method: z.enum(loginMethods).nullable(),
+  /** Id of the token whose rights the session has. */
+  token: z.string(),
+  /** Owner of that token; null = an operator token without an owner. */
+  owner: name.nullable(),
+  role: z.enum(roles),
+  selector: reachSelector,
+  /** Address from which the user logged in, and the client's description of itself; null = unknown. */
+  address: z.string().nullable(),
+  agent: z.string().nullable(),
+  created: time,
+  expires: time,
+  /** Accurate to a minute; null = not used since the login. */
+  lastUsed: time.nullable(),
+  /** Whether the request itself was made in this session. */
+  current: z.boolean(),
+});
+export type LoginSession = z.output<typeof loginSessionSchema>;
+
+/** Viewers may call all of these endpoints, but only for their own tokens and sessions; the service enforces that. */
 const access = 'viewer';
+
+export const sessions = {
+  list: endpoint('GET /sessions', {
+    reach: 'shared',
+    summary: "Logins that have not ended; only operators get other users' logins",
+    access,
+    query: pageQuerySchema,
+    result: pageSchema('sessions', loginSessionSchema),
+    list: 'sessions',
+  }),
+  revoke: endpoint('DELETE /sessions/:id', {
+    reach: 'shared',
+    summary: 'End a login and close its connections',
+    access,
+    result: loginSessionSchema,
+  }),
+};
 
 export const tokens = {
   list: endpoint('GET /tokens', {

@@ -1,4 +1,4 @@
-import { session, tokens, users } from './access.js';
+import { session, sessions, tokens, users } from './access.js';
 import { alarmTargets } from './alarm-targets.js';
 import { alarms } from './alarms.js';
 import { attention } from './attention.js';
@@ -23,6 +23,7 @@ import { webhooks } from './webhooks.js';
 export const contract = {
   status,
   session,
+  sessions,
   trust,
   devices,
   attention,

@@ -485,9 +485,15 @@ export const eventTypes = {
   'session.begin': kind(
     'token id',
     'A browser was logged in to the dashboard with the permissions of the token.',
+    z.object({ session: z.string(), method: z.string() }),
   ),
   'session.end': kind('token id', 'A browser was logged out of the dashboard.'),
   'session.link': kind('token id', 'A one-time login link was created.'),
+  'session.revoke': kind(
+    'token id',
+    'A user ended a login, of a browser or of the command line.',
+    z.object({ session: z.string(), kind: z.string() }),
+  ),
   'sparkplug.apply': kind(
     'project',
     'The Sparkplug edge node was created, changed or removed; `broker` contains no credentials.',

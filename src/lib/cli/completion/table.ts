@@ -35,6 +35,7 @@ const ofTopic: Readonly<Record<string, NameKind>> = {
   rollout: 'rollouts',
   job: 'jobs',
   token: 'tokens',
+  session: 'sessions',
   webhook: 'webhooks',
   alarm: 'alarms',
 };

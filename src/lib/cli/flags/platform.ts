@@ -361,6 +361,13 @@ export const reachFlag = Flags.custom<string>({
   },
 });
 
+export const tokenFile = Flags.custom<string>({
+  char: 'o',
+  summary: 'File for the token (mode 0600), which is then not printed.',
+  env: 'AIOT_OUT',
+  helpValue: 'FILE',
+});
+
 /** Restriction of a token. @throws AIOT_USAGE */
 export const scopeFlag = Flags.custom<string>({
   summary: 'Limit the token to this scope, such as models:push. Repeatable.',

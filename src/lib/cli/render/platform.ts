@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { Status } from '../../api/api.js';
 import type { Objective } from '../../api/condition.js';
-import type { LoginLink, ProviderLogin, Token, User } from '../../api/contract/access.js';
+import type { LoginLink, LoginSession, ProviderLogin, Token, User } from '../../api/contract/access.js';
 import type { ProjectAlarmsApplied } from '../../api/contract/alarm-targets.js';
 import type { Attention, DeviceHealth } from '../../api/contract/attention.js';
 import type { CommandsApplied } from '../../api/contract/commands.js';
@@ -12,6 +12,7 @@ import type { PlatformEvent } from '../../api/events/api.js';
 import type { AuditExported, AuditVerified, SealedEntry } from '../../api/events/audit.js';
 import type { loginResultSchema } from '../../api/login.js';
 import { shownData } from '../../api/rollouts/words.js';
+import type { SavedToken } from '../../api/token-file.js';
 import { elapsed, percent, plural, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { Restored } from '../../platform/backup/restore.js';
@@ -414,16 +415,39 @@ export function tokensTable(tokens: readonly Token[]): string {
   return table(['id', 'for', 'role', 'scopes', 'devices', 'until', 'last used'], rows, 'No tokens.');
 }
 
+/** Logins, with a mark on the one that made the request. */
+export function loginSessionsTable(sessions: readonly LoginSession[]): string {
+  const rows = sessions.map(({ id, kind, owner, role, selector, address, created, lastUsed, current }) => [
+    current ? `${id} *` : id,
+    kind === 'cli' ? 'command line' : 'dashboard',
+    owner ?? 'operator token',
+    role,
+    selector ?? 'all',
+    address ?? 'unknown',
+    day(created),
+    lastUsed === null ? 'never' : day(lastUsed),
+  ]);
+  const titles = ['id', 'login', 'user', 'role', 'devices', 'from', 'since', 'last used'];
+  return table(titles, rows, 'No logins.');
+}
+
+/** A login in words, such as `ses_0123456789ab (dashboard, alice)`. */
+export function loginSessionText({ id, kind, owner, token }: LoginSession): string {
+  return `${id} (${kind === 'cli' ? 'command line' : 'dashboard'}, ${owner ?? token})`;
+}
+
 /** The limit of rights to some devices, as the end of a sentence; empty if there is none. */
 export function onDevices({ selector }: Pick<User, 'selector'>): string {
   return selector === null ? '' : `, only for the devices that match ${selector}`;
 }
 
 /** A new token, which is shown only once. */
-export function madeTokenText({ token, role, scopes, selector, expires }: Token & { token: string }): string {
+export function madeTokenText({ token, file, role, scopes, selector, expires }: SavedToken): string {
   const what = scopes === null ? `full ${role} permissions` : `${role}, limited to ${scopes.join(', ')}`;
   const may = `${what}${onDevices({ selector })}`;
-  return `${oneLine(token)}\n\nThe token is shown only once: store it now. Permissions: ${oneLine(may)}. Valid until ${minute(expires)} UTC.`;
+  const rights = `Permissions: ${oneLine(may)}. Valid until ${minute(expires)} UTC.`;
+  if (token === undefined) return `Saved the token to ${oneLine(file ?? '')}. ${rights}`;
+  return `${oneLine(token)}\n\nThe token is shown only once: store it now. ${rights}`;
 }
 
 /** An event in one line: time, type, subject, user and data. */

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { isUserName, type NewProviderLogin, type Role, type User } from '../../api/contract/access.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
-import type { Events } from '../events/events.js';
+import type { Events, NewEvent } from '../events/events.js';
 import { isUniqueViolation, type Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 import { seal, unseal } from './answers.js';
@@ -30,6 +30,10 @@ const pauseMs = 30_000;
 
 const secretPattern = /^[A-Za-z0-9_-]{43}$/;
 
+/** Name of a login's token. Users of the provider have no other tokens. */
+const loginName = (via: 'cli' | 'dashboard') => `login (${via})`;
+export const commandLineLogin = loginName('cli');
+
 /** Secrets of a started login, sealed with the secret of the client that started it. `nextPoll`: when the provider may be asked again. */
 type Flow =
   | { kind: 'browser'; redirectUri: string; state: string; nonce: string; verifier: string }
@@ -51,6 +55,21 @@ interface Parts {
   /** ms since 1970 */
   now: () => number;
   provider: ProviderOptions | undefined;
+}
+
+/** The client that logs in. */
+export interface LoginClient {
+  address: string;
+  /** The client's description of itself, in the header User-Agent. */
+  agent: string | undefined;
+}
+
+/** Longest description of a client that is stored. */
+const longestAgent = 200;
+
+/** A client as stored with a login. */
+export function clientColumns({ address, agent }: LoginClient): { address: string; agent: string | null } {
+  return { address, agent: agent?.slice(0, longestAgent) ?? null };
 }
 
 /** A login that has just succeeded: its secret, and the token whose rights it has. */
@@ -123,6 +142,7 @@ export class ProviderLogins {
   async finish(
     { login, response }: { login: string; response?: string | undefined },
     via: 'cli' | 'dashboard',
+    client: LoginClient,
   ): Promise<Admitted | { intervalMs: number }> {
     const { provider } = this;
     const stored = await this.flowOf(login);
@@ -133,7 +153,7 @@ export class ProviderLogins {
       if (flow.kind === 'browser') {
         // Removed first, so that a redirect is used once.
         await this.forget(login);
-        return await this.admit(await provider.redeem(response ?? '', flow), via);
+        return await this.admit(await provider.redeem(response ?? '', flow), via, client);
       }
       const claimed = await this.claimPoll(login, { flow, data: stored.data });
       if (claimed === null) return { intervalMs: flow.intervalMs };
@@ -143,7 +163,7 @@ export class ProviderLogins {
         return { intervalMs };
       }
       await this.forget(login);
-      return await this.admit(poll.user, via);
+      return await this.admit(poll.user, via, client);
     } catch (error) {
       if (!(error instanceof AiotError) || error.code === 'AIOT_PROVIDER_UNREACHABLE') throw error;
       // The login may be forgotten already.
@@ -154,10 +174,16 @@ export class ProviderLogins {
   }
 
   /** Creates a dashboard session for a login. */
-  async openSession({ secret, token, ends }: Admitted): Promise<void> {
+  async openSession({ secret, token, ends }: Admitted, client: LoginClient): Promise<void> {
     const { store, now } = this.parts;
-    const row = { digest: sha256Hex(secret), kind: 'session' as const, token, created: now(), expires: ends };
-    await store.insertInto('logins').values(row).execute();
+    const [digest, kind, method] = [sha256Hex(secret), 'session', 'provider'] as const;
+    await store
+      .insertInto('logins')
+      .values({
+        ...{ digest, kind, method, token, created: now(), expires: ends },
+        ...{ ...clientColumns(client), lastUsed: null },
+      })
+      .execute();
   }
 
   /** Whether the provider must be asked about this login before its token is used. */
@@ -246,10 +272,10 @@ export class ProviderLogins {
   }
 
   /** Creates the login's token, and the user at their first login. @throws AIOT_NOT_ALLOWED */
-  private async admit(user: ProviderUser, via: 'cli' | 'dashboard'): Promise<Admitted> {
+  private async admit(user: ProviderUser, via: 'cli' | 'dashboard', client: LoginClient): Promise<Admitted> {
     const { role } = user;
     if (role === null) throw this.withoutRole(user);
-    const admitting = () => this.admitNow({ ...user, role }, via);
+    const admitting = () => this.admitNow({ ...user, role }, via, client);
     // If a user's first two logins are concurrent, the second attempt finds the user that the other login added.
     return admitting().catch((error: unknown) => {
       if (isUniqueViolation(error)) return admitting();
@@ -257,20 +283,27 @@ export class ProviderLogins {
     });
   }
 
-  private async admitNow(user: ProviderUser & { role: Role }, via: 'cli' | 'dashboard'): Promise<Admitted> {
+  private async admitNow(
+    user: ProviderUser & { role: Role },
+    via: 'cli' | 'dashboard',
+    client: LoginClient,
+  ): Promise<Admitted> {
     const { store, events, now } = this.parts;
     const { role } = user;
     const { isChanged, ...admitted } = await store.transaction().execute(async (transaction) => {
       const { owner, isChanged } = await this.userFor(transaction, user);
       const ends = now() + (user.refreshToken === null ? this.lapseMs : longestMs[via]);
       // The token always has the user's current role, because `operator` does not limit it.
-      const fresh = freshToken(now(), { name: `login (${via})`, owner, role: 'operator' });
+      const fresh = freshToken(now(), { name: loginName(via), owner, role: 'operator' });
       const secret = via === 'cli' ? fresh.secret : randomBytes(32).toString('base64url');
       const row = { ...fresh.row, expires: this.lapsesAt(ends) };
       const sealed = seal(user.refreshToken ?? '', secret, sealedFor);
       await transaction.insertInto('tokens').values(row).execute();
       const token = row.id;
-      await transaction.insertInto('oidcTokens').values({ token, sealed, checked: now(), ends }).execute();
+      await transaction
+        .insertInto('oidcTokens')
+        .values({ token, sealed, checked: now(), ends, ...clientColumns(client) })
+        .execute();
       await transaction.deleteFrom('oidcTokens').where('ends', '<=', now()).execute();
       const who = nameOf(owner, token);
       await events.record(
@@ -348,8 +381,13 @@ export class ProviderLogins {
     );
   }
 
+  /** Ends a login and everything opened with it. The account's session at the provider continues. @param event records who ended it */
+  revoke(token: string, event: NewEvent): Promise<void> {
+    return this.close(token, 'revoked', event);
+  }
+
   /** Ends a login and everything opened with it. */
-  private async close(token: string, reason: string): Promise<void> {
+  private async close(token: string, reason: string, revocation?: NewEvent): Promise<void> {
     const { store, events, sessions, now } = this.parts;
     await store.transaction().execute(async (transaction) => {
       const row = await transaction
@@ -361,8 +399,10 @@ export class ProviderLogins {
       await transaction.deleteFrom('oidcTokens').where('token', '=', token).execute();
       await transaction.deleteFrom('logins').where('token', '=', token).execute();
       const owner = row?.owner ?? token;
-      const change = { type: 'login.end' as const, subject: owner, who: nameOf(owner, token) };
+      const who = revocation?.who ?? nameOf(owner, token);
+      const change = { type: 'login.end' as const, subject: owner, who };
       await events.record({ ...change, data: { reason, token } }, transaction);
+      if (revocation) await events.record(revocation, transaction);
     });
     sessions.end([token]);
   }

@@ -270,8 +270,8 @@ export class Tokens {
     return { ...(await this.get(row.id)), token: secret };
   }
 
-  /** Returns a token that the requester may change: any token for operators, only their own for others. */
-  private async theirs(id: string, by: Grantor): Promise<{ token: Token; selectors: readonly string[] }> {
+  /** Returns a token that the requester may change: any token for operators, only their own for others. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
+  async theirs(id: string, by: Grantor): Promise<{ token: Token; selectors: readonly string[] }> {
     const token = await this.get(id);
     const row = await selectTokens(this.parts.store).where('tokens.id', '=', id).executeTakeFirstOrThrow();
     const mine = (await this.get(by.token)).owner;
@@ -319,7 +319,7 @@ export class Tokens {
 }
 
 /** The user who grants or revokes a right. */
-type Grantor = Pick<UserIdentity, 'name' | 'role' | 'scopes' | 'reach' | 'token'>;
+export type Grantor = Pick<UserIdentity, 'name' | 'role' | 'scopes' | 'reach' | 'token'>;
 
 interface Right {
   owner: string | null;
@@ -410,10 +410,23 @@ function selectTokens(store: Store) {
     ]);
 }
 
-type TokenRow = Awaited<ReturnType<ReturnType<typeof selectTokens>['executeTakeFirstOrThrow']>>;
+export type TokenRow = Awaited<ReturnType<ReturnType<typeof selectTokens>['executeTakeFirstOrThrow']>>;
+
+/** Selects the tokens that `stateOf` considers valid at this time. */
+export function selectValidTokens(store: Store, now: number) {
+  return selectTokens(store)
+    .where('tokens.revoked', 'is', null)
+    .where('tokens.expires', '>', now)
+    .where((is) =>
+      is.or([
+        is('tokens.owner', 'is', null),
+        is.and([is('users.name', 'is not', null), is('users.disabled', 'is', null)]),
+      ]),
+    );
+}
 
 /** A token without its secret, with its current role, which never exceeds the owner's. */
-function tokenShown(row: TokenRow, now: number): Token {
+export function tokenShown(row: TokenRow, now: number): Token {
   const { id, name, owner, created, expires, lastUsed } = row;
   return {
     ...{ id, name, owner, role: roleOf(row), created, expires, lastUsed, state: stateOf(row, now) },

@@ -1,12 +1,11 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { Login, NewUser, RemovedUser, Role, User } from '../../api/contract/access.js';
+import type { NewUser, RemovedUser, Role, User } from '../../api/contract/access.js';
 import { type PageQuery, pageOfRows } from '../../api/page.js';
-import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { didYouMean } from '../../core/text.js';
 import type { UserIdentity } from '../broker/identity.js';
 import type { Events } from '../events/events.js';
 import { isUniqueViolation, type Store } from '../store/database.js';
+import type { Logins } from './logins.js';
 import { reachSelector } from './reach.js';
 import { rightsOf, type Tokens } from './tokens.js';
 
@@ -164,144 +163,41 @@ export async function unknownUser(store: Store, name: string): Promise<AiotError
   });
 }
 
-/** Lifetimes of a login link and of a session, ms. Neither outlives its token. */
-const linkMs = 15 * 60_000;
-
-const sessionMs = 7 * 24 * 3600_000;
-const secretPattern = /^[A-Za-z0-9_-]{43}$/;
-
-interface LoginParts {
-  store: Store;
-  events: Events;
-  tokens: Tokens;
-  /** ms since 1970 */
-  now: () => number;
-}
-
-/** A dashboard user, with exactly the rights of the token that opened the session. */
-export interface WebIdentity {
-  user: UserIdentity;
-  expires: number;
-}
-
-/** Logins to the dashboard, by a single-use link or by a token. Secrets are 256 random bits, stored as digests. */
-export class Logins {
-  constructor(private readonly parts: LoginParts) {}
-
-  /** Creates a code that logs in one browser as the requester. */
-  async link(by: UserIdentity): Promise<{ code: string; expires: number }> {
-    const { secret, expires } = await this.make('link', by, linkMs);
-    await this.tell('session.link', by);
-    return { code: secret, expires };
-  }
-
-  /** Begins a session. @throws AIOT_TOKEN_INVALID */
-  async begin(login: Exclude<Login, { response: string }>): Promise<WebIdentity & { secret: string }> {
-    const user =
-      'code' in login ? await this.redeem(login.code) : await this.parts.tokens.identify(login.token);
-    if (user === null) {
-      const [what, next] =
-        'code' in login
-          ? ['this link was used already, or is too old', 'aiot dashboard']
-          : ['expected a valid token', 'aiot token create'];
-      throw new AiotError('AIOT_TOKEN_INVALID', what, { next });
-    }
-    const { secret, expires } = await this.make('session', user, sessionMs);
-    await this.tell('session.begin', user);
-    return { secret, user, expires };
-  }
-
-  /** Returns the identity of a session; null when it does not exist or has expired. */
-  async identify(secret: string): Promise<WebIdentity | null> {
-    if (!secretPattern.test(secret)) return null;
-    const digest = sha256Hex(secret);
-    const row = await this.parts.store
-      .selectFrom('logins')
-      .selectAll()
-      .where('digest', '=', digest)
-      .where('kind', '=', 'session')
-      .where('expires', '>', this.parts.now())
-      .executeTakeFirst();
-    if (!row || !timingSafeEqual(Buffer.from(row.digest), Buffer.from(digest))) return null;
-    const user = await this.parts.tokens.identityOf(row.token, secret);
-    return user && { user, expires: row.expires };
-  }
-
-  async end(secret: string, by: UserIdentity): Promise<void> {
-    await this.parts.store.deleteFrom('logins').where('digest', '=', sha256Hex(secret)).execute();
-    await this.tell('session.end', by);
-  }
-
-  /** Redeems a code. Of several concurrent requests, only the request that deletes the row gets the identity. */
-  private async redeem(code: string): Promise<UserIdentity | null> {
-    if (!secretPattern.test(code)) return null;
-    const row = await this.parts.store
-      .deleteFrom('logins')
-      .where('digest', '=', sha256Hex(code))
-      .where('kind', '=', 'link')
-      .returningAll()
-      .executeTakeFirst();
-    return row && row.expires > this.parts.now() ? this.parts.tokens.identityOf(row.token) : null;
-  }
-
-  private async make(kind: 'link' | 'session', { token }: UserIdentity, ms: number) {
-    const { store, now, tokens } = this.parts;
-    const secret = randomBytes(32).toString('base64url');
-    const expires = Math.min(now() + ms, (await tokens.get(token)).expires);
-    await store.deleteFrom('logins').where('expires', '<=', now()).execute();
-    await store
-      .insertInto('logins')
-      .values({ digest: sha256Hex(secret), kind, token, created: now(), expires })
-      .execute();
-    return { secret, expires };
-  }
-
-  private async tell(
-    type: `session.${'link' | 'begin' | 'end'}`,
-    { name, token }: UserIdentity,
-  ): Promise<void> {
-    const { store, events } = this.parts;
-    await store
-      .transaction()
-      .execute((transaction) => events.record({ type, subject: token, who: name }, transaction));
-  }
-}
-
-/** Login URL for a code. The code is in the fragment, which browsers do not send, so it appears in no server log. */
-export function loginUrl(http: string, code: string): string {
-  return `${http}/#/login/${code}`;
-}
-
 /**
- * The token that the dashboard's pages send with each change. Another site can make the browser send the session
- * cookie, but does not know this token.
+ * How often open connections are checked against their tokens and sessions, ms. The check detects tokens that have expired, and tokens and
+ * sessions that another process revoked, or tokens to which it gave another role.
  */
-export function csrfOf(secret: string): string {
-  return createHash('sha256').update(`csrf ${secret}`).digest('base64url');
+const sweepEvery = 1000;
+
+/** What a connection was opened with. */
+interface OpenedWith {
+  /** Rights of the token at that time; see `rightsOf`. */
+  rights: string;
+  /** Digest of the dashboard session; absent = the token itself was presented. */
+  session: string | undefined;
 }
 
 /**
- * How often open sessions are checked against their tokens, ms. The check detects tokens that have expired, and tokens that another process
- * revoked or gave another role.
- */
-const sweepEvery = 2000;
-
-/**
- * Connections and requests opened with a token, which end with the token, and when its rights change. A change by this process takes effect
- * immediately. A token's expiry, or a change by another replica, takes effect within two seconds.
+ * Connections and requests opened with a token or a dashboard session, which end with it, and when the token's rights change. A change by
+ * this process takes effect immediately. A token's expiry, or a change by another replica, takes effect within two seconds.
  */
 export class Sessions {
-  /** Functions that end the sessions, with the rights with which each session was opened, by token. */
-  private readonly open = new Map<string, Map<() => void, string>>();
+  /** Functions that end the connections, by token. */
+  private readonly open = new Map<string, Map<() => void, OpenedWith>>();
   private timer: NodeJS.Timeout | undefined;
 
-  /** Registers a session. Returns a function to call when the session ends on its own. */
+  /** Registers a connection. Returns a function to call when the connection ends on its own. */
   begin(
-    { token, role, reach }: Pick<UserIdentity, 'token' | 'role'> & Partial<Pick<UserIdentity, 'reach'>>,
+    {
+      token,
+      role,
+      reach,
+      session,
+    }: Pick<UserIdentity, 'token' | 'role'> & Partial<Pick<UserIdentity, 'reach' | 'session'>>,
     end: () => void,
   ): () => void {
     const ends = this.open.get(token) ?? new Map();
-    this.open.set(token, ends.set(end, rightsOf(role, reach?.selectors)));
+    this.open.set(token, ends.set(end, { rights: rightsOf(role, reach?.selectors), session }));
     return () => {
       ends.delete(end);
       if (ends.size === 0 && this.open.get(token) === ends) this.open.delete(token);
@@ -317,25 +213,43 @@ export class Sessions {
     }
   }
 
+  /** Ends everything opened with this dashboard session. @param session digest of its secret */
+  endSession(token: string, session: string): void {
+    this.endIf(token, (opened) => opened.session === session);
+  }
+
   /**
-   * Periodically checks which tokens are no longer valid or have other rights. `failed` is called when the store cannot be read.
+   * Periodically checks which tokens and dashboard sessions are no longer valid, and which tokens have other rights. `failed` is called when
+   * the store cannot be read.
    */
-  watch(tokens: Pick<Tokens, 'validRights'>, failed: (error: unknown) => void): () => void {
+  watch(
+    tokens: Pick<Tokens, 'validRights'>,
+    logins: Pick<Logins, 'validSessions'>,
+    failed: (error: unknown) => void,
+  ): () => void {
     const look = async () => {
       const ids = [...this.open.keys()];
       if (ids.length === 0) return;
+      const opened = ids.flatMap((id) => [...(this.open.get(id)?.values() ?? [])]);
+      const used = new Set(opened.flatMap(({ session }) => session ?? []));
       const rights = await tokens.validRights(ids);
-      for (const id of ids) this.endUnless(id, rights.get(id));
+      const valid = used.size === 0 ? used : await logins.validSessions([...used]);
+      for (const id of ids)
+        this.endIf(
+          id,
+          (one) =>
+            one.rights !== rights.get(id) ||
+            (one.session !== undefined && used.has(one.session) && !valid.has(one.session)),
+        );
     };
     this.timer = setInterval(() => look().catch(failed), sweepEvery);
     return () => clearInterval(this.timer);
   }
 
-  /** Ends a token's sessions that were opened with other rights. @param rights the token's current rights; undefined = it is not valid */
-  private endUnless(token: string, rights: string | undefined): void {
-    const ends = this.open.get(token) ?? new Map<() => void, string>();
+  private endIf(token: string, isOver: (opened: OpenedWith) => boolean): void {
+    const ends = this.open.get(token) ?? new Map<() => void, OpenedWith>();
     for (const [end, opened] of [...ends]) {
-      if (opened === rights) continue;
+      if (!isOver(opened)) continue;
       ends.delete(end);
       end();
     }

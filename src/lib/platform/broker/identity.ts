@@ -32,6 +32,8 @@ export interface UserIdentity {
   reach: Reach | null;
   /** The token's id, because sessions end with their token. */
   token: string;
+  /** Digest of the dashboard session's secret; absent = the token itself was presented. */
+  session?: string;
 }
 
 /** Permissions on the board listener, as topic filters. */

@@ -25,7 +25,7 @@ import { liveRoute, routeUpgrades } from './live.js';
 import { metricsOf } from './metrics.js';
 import type { ApiParts } from './parts.js';
 import { remoteRoutes } from './remote.js';
-import { sessionRoutes, tokenRoutes, userRoutes } from './routes/access.js';
+import { loginSessionRoutes, sessionRoutes, tokenRoutes, userRoutes } from './routes/access.js';
 import { blobRoutes, uploadRoutes } from './routes/blobs.js';
 import { brokerRoutes } from './routes/broker.js';
 import { dataRoutes, retentionRoutes } from './routes/data.js';
@@ -134,6 +134,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       webhookRoutes,
       userRoutes,
       tokenRoutes,
+      loginSessionRoutes,
     ],
   ];
   for (const routes of nouns) await app.register(named(routes.name, routes(parts)), { prefix: '/api/v1' });

@@ -4,9 +4,9 @@ import { type Access as ApiAccess, accessOf, type ReachRule } from '../../api/co
 import type { ErrorCode } from '../../core/catalogue.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
+import { csrfOf, type WebIdentity } from '../access/logins.js';
 import { outOfReach, type Reach, requireInReach } from '../access/reach.js';
 import type { Failures } from '../access/secrets.js';
-import { csrfOf, type WebIdentity } from '../access/users.js';
 import { certifiedDevice, type Identity, peerOf, type UserIdentity } from '../broker/identity.js';
 import { whenClosed } from '../listen.js';
 import { schemaRegistryPath } from '../schemas/schemas.js';
@@ -144,7 +144,7 @@ function refusalOf(
       : access;
   if (!atLeast(who.role, least))
     return `${what} requires the role ${least}; this token has the role ${who.role}`;
-  if (allowsRoute(who.scopes, request)) return null;
+  if (allowsRoute(who.scopes, request) || concernsItself(who, request)) return null;
   return `${what} is outside the scopes of this token (${who.scopes?.join(', ')})`;
 }
 
@@ -221,7 +221,7 @@ const nouns: Record<string, ScopeNoun> = {
     webhooks: 'webhooks',
     'alarm-targets': 'webhooks',
   },
-  ...{ users: 'users', tokens: 'users' },
+  ...{ users: 'users', tokens: 'users', sessions: 'users' },
 };
 
 /** Paths that every token may read, however restricted, because without them a client could not identify the platform. */
@@ -252,6 +252,13 @@ export function scopesOf(method: string, url: string, asked?: string | readonly 
       path,
     );
   return [`${noun}:${pushes ? 'push' : 'write'}`];
+}
+
+/** Whether a token reads, rotates or revokes itself, which it may regardless of its scopes, because it gains no rights. */
+function concernsItself({ token }: UserIdentity, { params, routeOptions }: FastifyRequest): boolean {
+  if (!/^\/api\/v1\/tokens\/:id(\/|$)/.test(routeOptions.url ?? '')) return false;
+  const { id } = params as { id?: string };
+  return id === 'self' || id === token;
 }
 
 /** Whether a token with these scopes (null = unrestricted) may call the requested route. */

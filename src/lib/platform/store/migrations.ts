@@ -185,6 +185,16 @@ const logins = `
   ) STRICT;
 `;
 
+/** For the list of sessions: how (`link`, `token`, `provider`), from where and with which client a user logged in. */
+const loginSessions = `
+  ALTER TABLE logins ADD COLUMN method TEXT;
+  ALTER TABLE logins ADD COLUMN address TEXT;
+  ALTER TABLE logins ADD COLUMN agent TEXT;
+  ALTER TABLE logins ADD COLUMN lastUsed INTEGER;
+  ALTER TABLE oidcTokens ADD COLUMN address TEXT;
+  ALTER TABLE oidcTokens ADD COLUMN agent TEXT;
+`;
+
 /** Runs of projects' pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole run. */
 const pipelineRuns = `
   CREATE TABLE pipelineRuns (
@@ -529,6 +539,7 @@ export const migrations: string[] = [
   suggestions,
   batches,
   schemaRegistry,
+  loginSessions,
 ];
 
 /**

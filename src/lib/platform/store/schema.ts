@@ -41,15 +41,32 @@ export interface Schema {
   };
   /**
    * Login links to the dashboard, and their sessions, by the SHA-256 of their secret; `token`: the id of the token
-   * whose rights they have.
+   * whose rights they have. The last four are null for links, and in sessions that an earlier version opened.
    */
-  logins: { digest: string; kind: 'link' | 'session'; token: string; created: number; expires: number };
+  logins: {
+    digest: string;
+    kind: 'link' | 'session';
+    token: string;
+    created: number;
+    expires: number;
+    method: string | null;
+    address: string | null;
+    agent: string | null;
+    lastUsed: number | null;
+  };
   /** Accounts of the login provider, by the users' names. */
   oidcUsers: { name: string; issuer: string; subject: string };
   /** Logins that are not complete yet, by the SHA-256 of their secret, with which `data` is sealed. */
   oidcFlows: { digest: string; data: string; expires: number };
   /** Tokens of logins. `sealed`: the refresh token, or an empty text, sealed with the login's secret; `checked`: time of the last check at the provider, or later after a failure. */
-  oidcTokens: { token: string; sealed: string; checked: number; ends: number };
+  oidcTokens: {
+    token: string;
+    sealed: string;
+    checked: number;
+    ends: number;
+    address: string | null;
+    agent: string | null;
+  };
   /** Runs of pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole run. */
   pipelineRuns: { project: string; run: string; state: string; told: number; summary: string; data: string };
   /** Published training runs; `data` is JSON. */

@@ -1,7 +1,9 @@
 import type { FastifyRequest } from 'fastify';
 import { contract } from '../../../api/contract/contract.js';
 import { AiotError } from '../../../core/errors.js';
-import { csrfOf, loginUrl, type WebIdentity } from '../../access/users.js';
+import { csrfOf, loginUrl, type WebIdentity } from '../../access/logins.js';
+import type { LoginClient } from '../../access/provider-logins.js';
+import type { Tokens } from '../../access/tokens.js';
 import type { UserIdentity } from '../../broker/identity.js';
 import { setWebSession, tokenOf, webIdentityOf, webSecretOf } from '../auth.js';
 import type { Routes } from '../parts.js';
@@ -13,15 +15,36 @@ export const tokenRoutes: Routes =
     serve(app, contract.tokens, {
       list: async ({ user, query }) => {
         const by = grantor(user);
-        const owner =
-          by.role === 'operator' && by.reach === null ? undefined : (await tokens.get(by.token)).owner;
-        return tokens.list(query, owner);
+        return tokens.list(query, await ownerFilter(by, tokens));
       },
-      get: ({ params, user }) => tokens.show(params.id, grantor(user)),
+      get: ({ params, user }) => tokens.show(idOf(params.id, user), grantor(user)),
       create: ({ body, user }) => tokens.create(body, grantor(user)),
-      revoke: ({ params, user }) => tokens.revoke(params.id, grantor(user)),
-      rotate: ({ params, body, user }) => tokens.rotate(params.id, body.graceMs, grantor(user)),
+      revoke: ({ params, user }) => tokens.revoke(idOf(params.id, user), grantor(user)),
+      rotate: ({ params, body, user }) => tokens.rotate(idOf(params.id, user), body.graceMs, grantor(user)),
     });
+
+/** The id of a token; `self` stands for the one in use. */
+function idOf(id: string, user: FastifyRequest['user']): string {
+  return id === 'self' ? grantor(user).token : id;
+}
+
+/** All logins that have not ended, of browsers and of the command line. */
+export const loginSessionRoutes: Routes =
+  ({ logins, tokens }) =>
+  async (app) =>
+    serve(app, contract.sessions, {
+      list: async ({ user, query }) => {
+        const by = grantor(user);
+        return logins.list(query, by, await ownerFilter(by, tokens));
+      },
+      revoke: ({ params, user }) => logins.revoke(params.id, grantor(user)),
+    });
+
+/** Owner whose tokens and logins a user may list; undefined = everyone's. */
+async function ownerFilter(by: UserIdentity, tokens: Tokens): Promise<string | null | undefined> {
+  if (by.role === 'operator' && by.reach === null) return undefined;
+  return (await tokens.get(by.token)).owner;
+}
 
 /** Requires a user with a token, not a device. */
 function grantor(user: FastifyRequest['user']): UserIdentity {
@@ -54,6 +77,11 @@ function checkRedirect(redirectUri: string, hosts: readonly (string | undefined)
   );
 }
 
+const clientOf = ({ ip, headers }: FastifyRequest): LoginClient => ({
+  address: ip,
+  agent: headers['user-agent'],
+});
+
 /** Browsers' login sessions, with which users enter the dashboard. */
 export const sessionRoutes: Routes = (parts) => async (app) => {
   const { logins, providerLogins, version, urls } = parts;
@@ -72,10 +100,10 @@ export const sessionRoutes: Routes = (parts) => async (app) => {
   });
 
   /** Sets the cookie of a login through the provider. */
-  const enter = async (login: { login: string; response: string }) => {
-    const admitted = await providerLogins.finish(login, 'dashboard');
+  const enter = async (login: { login: string; response: string }, client: LoginClient) => {
+    const admitted = await providerLogins.finish(login, 'dashboard', client);
     if (!('secret' in admitted)) throw new AiotError('AIOT_LOGIN_FAILED', 'the login is not complete yet');
-    await providerLogins.openSession(admitted);
+    await providerLogins.openSession(admitted, client);
     const found = await logins.identify(admitted.secret);
     if (found === null) throw new AiotError('AIOT_LOGIN_FAILED', 'the login has already ended');
     return { ...found, secret: admitted.secret };
@@ -83,8 +111,11 @@ export const sessionRoutes: Routes = (parts) => async (app) => {
 
   serve(app, contract.session, {
     get: async (request) => shown(webSecretOf(request, parts), await webIdentityOf(request, parts)),
-    begin: async ({ body }, reply) => {
-      const { secret, ...found } = 'response' in body ? await enter(body) : await logins.begin(body);
+    begin: async (request, reply) => {
+      const { body } = request;
+      const client = clientOf(request);
+      const { secret, ...found } =
+        'response' in body ? await enter(body, client) : await logins.begin(body, client);
       const seconds = Math.max(1, Math.floor((found.expires - parts.now()) / 1000));
       setWebSession(reply, parts, { secret, seconds });
       return shown(secret, found);
@@ -93,8 +124,8 @@ export const sessionRoutes: Routes = (parts) => async (app) => {
       if (body.kind === 'browser') checkRedirect(body.redirectUri, [headers.host, new URL(urls().http).host]);
       return providerLogins.begin(body, ip);
     },
-    finish: async ({ body }) => {
-      const admitted = await providerLogins.finish(body, 'cli');
+    finish: async (request) => {
+      const admitted = await providerLogins.finish(request.body, 'cli', clientOf(request));
       if (!('secret' in admitted)) return { intervalMs: admitted.intervalMs, done: null };
       const { secret: token, user, role, ends } = admitted;
       return { intervalMs: null, done: { token, user, role, ends } };
