@@ -42,7 +42,7 @@ function Logins() {
         </button>
       ),
       sort: () => null,
-      width: '80px',
+      width: '90px',
     },
   ];
   const session = ending.value;
@@ -91,7 +91,7 @@ const loginColumns: Column<LoginSession>[] = [
       </>
     ),
     sort: ownerOf,
-    width: '1.4fr',
+    width: '2.4fr',
   },
   { title: 'login', cell: ({ kind }) => kinds[kind], sort: ({ kind }) => kind, width: '120px' },
   { title: 'role', cell: ({ role }) => role, sort: ({ role }) => role, width: '90px', wide: true },
@@ -140,7 +140,7 @@ function Tokens() {
           </button>
         ),
       sort: () => null,
-      width: '90px',
+      width: '110px',
     },
   ];
   const token = revoking.value;
@@ -204,7 +204,7 @@ const tokenColumns: Column<Token>[] = [
     cell: ({ state, expires }) =>
       state === 'valid' ? <When at={expires} as="short" /> : <Badge tone="soft">{state}</Badge>,
     sort: ({ expires }) => expires,
-    width: '128px',
+    width: '150px',
     wide: true,
   },
 ];
