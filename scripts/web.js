@@ -51,7 +51,7 @@ async function buildWeb(out) {
     minify: true,
     format: 'esm',
     platform: 'browser',
-    target: ['es2022', 'chrome111', 'firefox113', 'safari16.4'],
+    target: ['es2022', 'chrome111', 'firefox114', 'safari16.4'],
     jsx: 'automatic',
     jsxImportSource: 'preact',
     metafile: true,

@@ -92,28 +92,24 @@ export function schemaCalls(transport: Transport) {
     `/${kind}${subject === null ? '' : `/${encoded(subject)}`}`;
   const level = async (subject: string | null): Promise<SchemaLevel> => {
     const levelSchema = z.object({ compatibilityLevel: z.enum(compatibilityLevels) });
-    const own = await ask('GET', settingOf('config', subject), levelSchema).catch((error: unknown) => {
-      if (hasCode(error, 'AIOT_NOT_FOUND')) return undefined;
-      throw error;
-    });
+    const own = await ask('GET', settingOf('config', subject), levelSchema).catch(unlessMissing);
     const found = own ?? (await ask('GET', settingOf('config', null), levelSchema));
     return { subject, compatibility: found.compatibilityLevel, inherited: own === undefined };
   };
   const lookUp = (subject: string, body: SchemaBody) =>
-    ask('POST', `/subjects/${encoded(subject)}`, versionSchema, body).catch((error: unknown) => {
-      if (hasCode(error, 'AIOT_NOT_FOUND')) return undefined;
-      throw error;
-    });
+    ask('POST', `/subjects/${encoded(subject)}`, versionSchema, body).catch(unlessMissing);
   return {
     /** Subjects by name, with their latest version. */
     list: async (): Promise<SchemaSubjects> => {
-      const all = await ask('GET', '/schemas', z.array(versionSchema));
-      const found = new Map<string, SchemaSubjects[number]>();
-      for (const { subject, version, id, schemaType } of all) {
-        const versions = (found.get(subject)?.versions ?? 0) + 1;
-        found.set(subject, { subject, version, versions, id, schemaType });
+      const latest = await ask('GET', '/schemas?latestOnly=true', z.array(versionSchema));
+      const found: SchemaSubjects = [];
+      for (const { subject, version, id, schemaType } of latest) {
+        const path = `/subjects/${encoded(subject)}/versions`;
+        // The subject may have been removed meanwhile.
+        const versions = await ask('GET', path, z.array(z.int())).catch(unlessMissing);
+        if (versions) found.push({ subject, version, versions: versions.length, id, schemaType });
       }
-      return [...found.values()];
+      return found;
     },
     show: async (subject: string, number: number | 'latest'): Promise<SchemaShown> => {
       const [shown, versions, { compatibility }, { mode }] = await Promise.all([
@@ -167,6 +163,10 @@ export function schemaCalls(transport: Transport) {
       return { subject, versions: removed, permanent };
     },
   };
+}
+
+function unlessMissing(error: unknown): undefined {
+  if (!hasCode(error, 'AIOT_NOT_FOUND')) throw error;
 }
 
 const failureSchema = z.object({ error_code: z.int(), message: z.string() });

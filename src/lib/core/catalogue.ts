@@ -1412,7 +1412,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The schema cannot be changed now: other schemas refer to it, its subject or the registry is read-only, or it is not yet removed, or already removed.',
-    next: 'Remove the schemas that refer to it first. A permanent removal follows a first one without --permanent. The mode can be changed with `PUT /schema-registry/mode`.',
+    next: 'Remove the schemas that refer to it first. Before `--permanent`, remove it without. The mode can be changed with `PUT /schema-registry/mode`.',
   },
   AIOT_SELECTOR_INVALID: {
     exit: 2,

@@ -99,6 +99,7 @@ export function Rehearsal({ plan }: { plan: RolloutPlan }) {
             value={texts.value[name]}
             onChange={(text) => {
               texts.value = { ...texts.value, [name]: text };
+              runs.clear();
             }}
           />
         ))}
@@ -211,11 +212,16 @@ function useRuns(plan: RolloutPlan, first: Conditions) {
     };
     own.postMessage({ plan, conditions: conditionsOf(texts) } satisfies RehearsalRequest);
   };
+  /** Removes the result, which is that of other conditions. */
+  const clear = () => {
+    stop();
+    state.value = { done: null, result: null, error: null };
+  };
   useEffect(() => {
     start(first);
     return stop;
   }, [plan]);
-  return { state: state.value, start, stop };
+  return { state: state.value, start, stop, clear };
 }
 
 /** The worker's file, whose name contains a digest. */

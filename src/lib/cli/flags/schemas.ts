@@ -28,7 +28,7 @@ export const schemaFileFlags = {
     env: 'AIOT_TYPE',
   })(),
   reference: reference({
-    summary: 'Registered schema that this one uses, with the name by which it does. Repeatable.',
+    summary: 'Registered schema that this one imports, by the name in the import. Repeatable.',
     env: 'AIOT_REFERENCE',
     multiple: true,
     multipleNonGreedy: true,

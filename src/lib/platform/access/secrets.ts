@@ -180,8 +180,9 @@ function createTally(now: () => number) {
 }
 
 /**
- * Runs at most `mostAtOnce` tasks concurrently. Addresses take turns. If too many tasks are waiting, one of the address with the most of
- * them is rejected, so that no address can take the places of others. The result of a rejected task is false.
+ * Runs at most `mostAtOnce` tasks concurrently. Addresses take turns. If too many tasks are waiting, a task is rejected: one of the address
+ * with the most of them, or the new one if its address would then have as many. One address alone can therefore not take all places; an
+ * attacker with a hundred addresses can. The result of a rejected task is false.
  */
 function createTurns() {
   let running = 0;
@@ -195,7 +196,7 @@ function createTurns() {
       const [busiest, tasks] = [...waiting].reduce((one, other) =>
         other[1].length > one[1].length ? other : one,
       );
-      if (tasks.length <= own.length) return Promise.resolve(false);
+      if (tasks.length <= own.length + 1) return Promise.resolve(false);
       tasks.pop()?.(false);
       if (tasks.length === 0) waiting.delete(busiest);
       total--;
