@@ -328,7 +328,7 @@ static void test_commands(checks *c, void *memory) {
       {"{\"id\":\"9\",\"command\":\"idle\"}", "\"ok\":true,\"result\":{}}"},
       {"{\"id\":\"10\",\"command\":\"ping\"}", "\"ok\":true,\"result\":{\"t\":1700000000000}}"},
       {"{\"id\":\"11\",\"command\":\"dance\"}",
-       "\"message\":\"expected one of ping, status, reboot, set-speed, stop, flood, quit, idle, got dance\"}}"},
+       "\"message\":\"expected one of ping, status, reboot, log-level, set-speed, stop, flood, quit, idle, got dance\"}}"},
   };
   size_t replies = 0;
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -346,6 +346,51 @@ static void test_commands(checks *c, void *memory) {
   check_equal(c, "rpm", 0, 900, b.rpm);
 }
 
+/* The level of the log: lines below it are left out, and after its time, the usual level is in use again. Invalid calls change nothing. */
+static void test_log_level(checks *c, void *memory) {
+  static bench b;
+  aiot_clock clock;
+  aiot_mqtt mqtt;
+  if (!check_at(c, "opens", "log level", 0, open_bench(&b, &clock, &mqtt, memory))) return;
+  b.acknowledges = true;
+  b.connection = 1;
+  run(&b);
+  check_at(c, "level", b.reported, 0, strstr(b.reported, "\"log\":{\"level\":\"info\"}") != NULL);
+  aiot_device_log(&b.device, "debug", "left out", AIOT_OK);
+  check_at(c, "level", b.log, 1, strstr(b.log, "left out") == NULL);
+  const char *const sent[] = {
+      "{\"id\":\"1\",\"command\":\"log-level\",\"args\":{\"level\":\"loud\"}}",
+      "{\"id\":\"2\",\"command\":\"log-level\",\"args\":{\"level\":\"a very long level\"}}",
+      "{\"id\":\"3\",\"command\":\"log-level\"}",
+      "{\"id\":\"4\",\"command\":\"log-level\",\"args\":{\"level\":\"debug\",\"forMs\":999}}",
+      "{\"id\":\"5\",\"command\":\"log-level\",\"args\":{\"level\":\"debug\",\"forMs\":604800001}}",
+      "{\"id\":\"6\",\"command\":\"log-level\",\"args\":{\"level\":\"error\"}}",
+      "{\"id\":\"7\",\"command\":\"log-level\",\"args\":{\"level\":\"debug\",\"forMs\":60000}}",
+  };
+  const size_t rejected = 5;
+  for (size_t i = 0; i < sizeof sent / sizeof sent[0]; i++) {
+    b.reply[0] = '\0';
+    aiot_device_receive(&b.device, "aiot/v1/pump-1/command", (const uint8_t *)sent[i], strlen(sent[i]));
+    run(&b);
+    const char *ok = i < rejected ? "\"ok\":false" : "\"ok\":true";
+    check_at(c, "log-level", b.reply, i, strstr(b.reply, ok) != NULL);
+    if (i < rejected) check_equal(c, "unchanged", i, AIOT_LOG_INFO, (int64_t)b.device.log_level);
+    if (i == rejected) {
+      check_at(c, "reported", b.reported, i, strstr(b.reported, "\"log\":{\"level\":\"error\"}") != NULL);
+      aiot_device_log(&b.device, "warn", "not severe", AIOT_OK);
+      check_at(c, "left out", b.log, i, strstr(b.log, "not severe") == NULL);
+    }
+  }
+  check_at(c, "result", b.reply, 0, strstr(b.reply, "\"result\":{\"level\":\"debug\",\"forMs\":60000}}") != NULL);
+  check_at(c, "reported", b.reported, 0, strstr(b.reported, "\"log\":{\"level\":\"debug\",\"forMs\":5") != NULL);
+  check_at(c, "debug", b.log, 0, strstr(b.log, "command log-level: done") != NULL);
+  b.uptime_ms += 60000;
+  run(&b);
+  check_at(c, "returns", b.reported, 0, strstr(b.reported, "\"log\":{\"level\":\"info\"}") != NULL);
+  aiot_device_log(&b.device, "debug", "left out again", AIOT_OK);
+  check_at(c, "returns", b.log, 1, strstr(b.log, "left out again") == NULL);
+}
+
 int main(int count, char **arguments) {
   if (count != 2) return 2;
   checks c = {0};
@@ -354,6 +399,7 @@ int main(int count, char **arguments) {
   test_away(&c, memory);
   test_dropped(&c, memory);
   test_commands(&c, memory);
+  test_log_level(&c, memory);
   test_pictures(&c, memory, arguments[1]);
   free(memory);
   return checks_end(&c);

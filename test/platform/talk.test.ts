@@ -110,7 +110,7 @@ describe('a command', () => {
     expect(await refusal(['device', 'call', 'd2', 'ping'])).toMatchObject({ code: 'AIOT_DEVICE_OFFLINE' });
     expect(await refusal(['device', 'call', 'd1', 'dance'])).toMatchObject({
       ...{ code: 'AIOT_COMMAND_UNKNOWN', exit: 2 },
-      message: 'd1 (type virtual): expected one of ping, status, reboot, crash, got dance',
+      message: 'd1 (type virtual): expected one of ping, status, reboot, log-level, crash, got dance',
     });
     expect((await refusal(['device', 'call', 'd1', 'pign'])).message).toMatch(
       /got pign\. Did you mean ping\?$/,

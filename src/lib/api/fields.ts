@@ -80,6 +80,11 @@ export const deviceSchema = z.object({
     .optional(),
   /** The device's health readings and heap statistics, as last reported. Null if the device reports none. */
   vitals: vitalsSchema.nullable().optional(),
+  /**
+   * The least severe level of the device's log, as last reported, and how long it was to remain in use then, ms (absent = until the next
+   * start). Null if the device does not support other levels.
+   */
+  log: z.object({ level: z.string(), forMs: z.int().optional() }).nullable().optional(),
   heap: heapSchema.nullable().optional(),
   tags: z.record(z.string(), z.string()),
   /** Names of the groups, sorted. */

@@ -395,7 +395,7 @@ token create, token rotate, trust init, trust rotate, up, user add, webhook add,
 
 const write = `
 audit export, audit verify, backup create, backup restore, board dump, board erase, board image confirm, board image erase, board image install, board image list, board image test, board image upload, board info, board load-ram, board read, board reset, board run, board security, board shell, board statistics, context add, context remove, context use, data export, data extract, data import, data label,
-data record, data remove, data retention, data synthesize, demo, deploy apply, deploy diff, deploy render, deploy status, device activate, device approve, device batch provision, device batch revoke, device call, device commands apply,
+data record, data remove, data retention, data synthesize, demo, deploy apply, deploy diff, deploy render, deploy status, device activate, device approve, device batch provision, device batch revoke, device call, device commands apply, device log-level,
 alarm ack, alarm apply, alarm create, alarm remove, alarm silence, alarm target add, alarm target remove, alarm target test, device ack, device config deploy, device config push, device conform, device group, device labels, device onboard, device provision, device reject, device remove, device replace, device snooze,
 device resume, device revoke, device rotate, device sessions close, device sessions recording, device settings apply, device settings deploy, device settings set, device suspend, device tag, device verify, down, firmware build, firmware deploy,
 firmware decrypt, firmware encrypt, firmware image create, firmware image patch, firmware key digest, firmware init, firmware library, firmware merge, firmware nvs create, firmware otadata create,

@@ -41,7 +41,7 @@ export {
   type TopicParts,
   topicOf,
 } from './protocol/codec.js';
-export { logSchema, type Reply, replySchema } from './protocol/control.js';
+export { logLevelMs, logLevels, logSchema, type Reply, replySchema } from './protocol/control.js';
 export {
   type Desired,
   type Inference,

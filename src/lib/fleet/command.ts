@@ -7,6 +7,7 @@ import {
   newCommandSchema,
 } from '../api/contract/commands.js';
 import { AiotError } from '../core/errors.js';
+import { logLevelMs, logLevels } from '../device/protocol/control.js';
 import { BoundedRegExp } from '../stream/decode/expression.js';
 
 type Values = Record<string, unknown>;
@@ -27,6 +28,20 @@ const builtIn = [
     repeatable: true,
   },
   { name: 'reboot', summary: 'Restart the device.' },
+  {
+    name: 'log-level',
+    summary: 'Set the least severe level of the log, for a time (forMs) or until the next restart.',
+    params: {
+      type: 'object',
+      properties: {
+        level: { enum: [...logLevels] },
+        forMs: { type: 'integer', minimum: logLevelMs.min, maximum: logLevelMs.max },
+      },
+      required: ['level'],
+      additionalProperties: false,
+    },
+    repeatable: true,
+  },
   { name: 'crash', summary: 'Make a virtual device crash, to try out crash reports. Boards reject it.' },
 ] as const;
 

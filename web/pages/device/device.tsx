@@ -102,7 +102,7 @@ export function Device({ parts: [name = ''] }: PageOf) {
 }
 
 function factsOf(device: DeviceInfo) {
-  const { state, online, lastSeen, type, firmware, model, updateState, tags, groups, expires, mac } = device;
+  const { state, online, lastSeen, type, firmware, model, updateState, tags, groups, expires, mac, log } = device;
   const labels = [
     ...Object.entries(tags).map(([key, value]) => `${key}=${value}`),
     ...groups.map((group) => `group ${group}`),
@@ -142,6 +142,7 @@ function factsOf(device: DeviceInfo) {
       ),
     ],
     ...(labels.length > 0 ? [['tags', labels.join(', ')] as const] : []),
+    ...(log ? [['log level', log.level] as const] : []),
     ...(expires === null
       ? []
       : [

@@ -1,5 +1,5 @@
 /*
- * A program's own commands, in addition to ping, status and reboot. A command is a function, registered in a table:
+ * A program's own commands, in addition to ping, status, reboot and log-level. A command is a function, registered in a table:
  *
  *   static aiot_code set_speed(aiot_call *call) {
  *     int64_t rpm = 0;

@@ -127,6 +127,12 @@ typedef struct {
   int64_t inferences;
 } aiot_taken;
 
+/* Levels of log lines, from the least severe one. */
+typedef enum { AIOT_LOG_DEBUG, AIOT_LOG_INFO, AIOT_LOG_WARN, AIOT_LOG_ERROR, AIOT_LOG_LEVELS } aiot_log_level;
+
+/* The level after each start. The command log-level changes it. */
+#define AIOT_USUAL_LOG_LEVEL AIOT_LOG_INFO
+
 typedef struct {
   aiot_device_setup setup;
   aiot_store store[AIOT_KINDS];
@@ -208,6 +214,10 @@ typedef struct {
 
   char answered[AIOT_COMMANDS_KEPT][AIOT_ID_BYTES];
   size_t answers;
+
+  /* The least severe level of the log, and the uptime at which it becomes the usual one again; 0 = at the next start. */
+  aiot_log_level log_level;
+  uint64_t log_until_ms;
 } aiot_device;
 
 /* Boots from flash. Returns AIOT_MEMORY_SHORT or AIOT_FLASH_FAILED on failure. */
@@ -240,7 +250,10 @@ void aiot_device_sample(aiot_device *device, const double *values);
 /* Sends the remaining samples of the last batch. */
 void aiot_device_take_end(aiot_device *device);
 
-/* Logs one line, as an event and as a published message. */
+/*
+ * Logs one line, as an event and as a published message, unless its level ("debug", "info", "warn" or "error") is below the device's
+ * current one.
+ */
 void aiot_device_log(aiot_device *device, const char *level, const char *text, aiot_code code);
 
 /* Publishes that the device goes offline, and closes it. Messages that are still pending after `wait_ms` are dropped. */

@@ -66,6 +66,7 @@ aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup) 
   memset(device, 0, sizeof *device);
   device->setup = *setup;
   device->config = aiot_config_default();
+  device->log_level = AIOT_USUAL_LOG_LEVEL;
   device->model_trial = aiot_device_model_trial(device);
   device->config_trial = aiot_device_config_trial(device);
   aiot_code code = take_memory(device);
@@ -135,8 +136,17 @@ static bool run_updates(aiot_device *device) {
   return more;
 }
 
+/* Returns to the usual level of the log when its time is up. */
+static void end_log_level(aiot_device *device) {
+  if (device->log_until_ms == 0 || aiot_device_uptime(device) < device->log_until_ms) return;
+  device->log_until_ms = 0;
+  device->log_level = AIOT_USUAL_LOG_LEVEL;
+  device->report_due = true;
+}
+
 bool aiot_device_step(aiot_device *device, uint32_t wait_ms) {
   if (device->stopped) return false;
+  end_log_level(device);
   follow_connection(device);
   bool more = run_updates(device);
   more = aiot_device_look(device) || more;

@@ -10,6 +10,10 @@
 /* Maximum time for sending a reply before the announced restart, ms. */
 #define REPLY_MS 2000
 
+/* Shortest and longest time for which a level of the log is set, ms. */
+#define LEVEL_MS_MIN 1000
+#define LEVEL_MS_MAX 604800000
+
 typedef struct {
   char id[AIOT_ID_BYTES];
   char name[AIOT_ID_BYTES];
@@ -100,6 +104,47 @@ static bool write_own(const aiot_device *device, aiot_writer *writer, const aiot
   return false;
 }
 
+/* Sets the level of the log until its time is up, or without a time until the next start. */
+static bool write_log_level(aiot_device *device, aiot_writer *writer, const command *asked) {
+  char name[8] = "";
+  bool timed = false;
+  int64_t time = 0;
+  aiot_json json;
+  aiot_json_begin(&json, asked->args, asked->args_bytes);
+  aiot_json_enter(&json, '{');
+  while (aiot_json_key(&json)) {
+    if (aiot_json_is(&json, "level")) {
+      aiot_json_string(&json, name, sizeof name);
+    } else if (aiot_json_is(&json, "forMs")) {
+      timed = true;
+      time = aiot_json_integer(&json);
+    } else {
+      aiot_json_skip(&json);
+    }
+  }
+  const bool read = aiot_json_done(&json);
+  const aiot_log_level level = aiot_log_level_of(name);
+  if (!read || level == AIOT_LOG_LEVELS || (timed && (time < LEVEL_MS_MIN || time > LEVEL_MS_MAX))) {
+    write_error(writer, AIOT_COMMAND_FAILED, "expected the level debug, info, warn or error, and forMs from 1000 to 604800000 or none");
+    return false;
+  }
+  device->log_level = level;
+  device->log_until_ms = timed ? aiot_device_uptime(device) + (uint64_t)time : 0;
+  device->report_due = true;
+  aiot_write_key(writer, "ok");
+  aiot_write_boolean(writer, true);
+  aiot_write_key(writer, "result");
+  aiot_write_object(writer);
+  aiot_write_key(writer, "level");
+  aiot_write_text(writer, name);
+  if (timed) {
+    aiot_write_key(writer, "forMs");
+    aiot_write_integer(writer, time);
+  }
+  aiot_write_object_end(writer);
+  return true;
+}
+
 /* Appends to a text as much as fits. */
 static void append(char *text, size_t room, const char *more) {
   const size_t used = strlen(text);
@@ -110,7 +155,7 @@ static void append(char *text, size_t room, const char *more) {
 }
 
 static void write_unknown(const aiot_device *device, aiot_writer *writer, const char *name) {
-  char text[192 + AIOT_ID_BYTES] = "expected one of ping, status, reboot";
+  char text[192 + AIOT_ID_BYTES] = "expected one of ping, status, reboot, log-level";
   const size_t names = sizeof text - AIOT_ID_BYTES - 8;
   for (const aiot_command *each = device->setup.commands; each != NULL && each->name != NULL; each++) {
     append(text, names, ", ");
@@ -121,7 +166,8 @@ static void write_unknown(const aiot_device *device, aiot_writer *writer, const 
   write_error(writer, AIOT_COMMAND_UNKNOWN, text);
 }
 
-static bool write_outcome(const aiot_device *device, aiot_writer *writer, const command *asked, int64_t now) {
+static bool write_outcome(aiot_device *device, aiot_writer *writer, const command *asked, int64_t now) {
+  if (strcmp(asked->name, "log-level") == 0) return write_log_level(device, writer, asked);
   const bool ping = strcmp(asked->name, "ping") == 0;
   const bool status = strcmp(asked->name, "status") == 0;
   if (!ping && !status && strcmp(asked->name, "reboot") != 0) {
@@ -151,7 +197,7 @@ static bool write_outcome(const aiot_device *device, aiot_writer *writer, const 
   return true;
 }
 
-static size_t write_reply(const aiot_device *device, aiot_message message, const command *asked, bool *ok) {
+static size_t write_reply(aiot_device *device, aiot_message message, const command *asked, bool *ok) {
   const int64_t now = aiot_device_now(device) < 0 ? 0 : aiot_device_now(device);
   /* The reply is written to the message buffer. The result of `status` is written directly after the reply's first members. */
   aiot_writer writer;
@@ -199,6 +245,12 @@ static void run_command(aiot_device *device, const uint8_t *payload, size_t byte
   const size_t written = write_reply(device, message, &asked, &ok);
   aiot_device_send(device, topic, message.out, written);
   tell_command(device, &asked, ok);
+  if (device->log_level == AIOT_LOG_DEBUG) {
+    char text[AIOT_ID_BYTES + 24] = "command ";
+    append(text, sizeof text, asked.name);
+    append(text, sizeof text, ok ? ": done" : ": failed");
+    aiot_device_log(device, "debug", text, AIOT_OK);
+  }
   if (strcmp(asked.name, "reboot") == 0) device->reboot_at_ms = aiot_device_uptime(device) + REPLY_MS;
 }
 

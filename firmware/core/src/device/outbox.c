@@ -1,5 +1,7 @@
 #include "outbox.h"
 
+#include <string.h>
+
 int64_t aiot_device_now(const aiot_device *device) {
   const aiot_clock *clock = device->setup.clock;
   return clock->now_ms(clock->context);
@@ -35,7 +37,18 @@ void aiot_device_event(const aiot_device *device, const char *name, const char *
   if (setup->event != NULL && bytes > 0) setup->event(setup->context, name, member, device->message.out, bytes);
 }
 
+static const char *const level_names[AIOT_LOG_LEVELS] = {"debug", "info", "warn", "error"};
+
+const char *aiot_log_level_name(aiot_log_level level) { return level_names[level]; }
+
+aiot_log_level aiot_log_level_of(const char *name) {
+  int level = 0;
+  while (level < AIOT_LOG_LEVELS && strcmp(level_names[level], name) != 0) level++;
+  return (aiot_log_level)level;
+}
+
 void aiot_device_log(aiot_device *device, const char *level, const char *text, aiot_code code) {
+  if (aiot_log_level_of(level) < device->log_level) return;
   char topic[AIOT_TOPIC_BYTES];
   aiot_device_topic(device, "log", topic);
   aiot_message message = aiot_device_message(device, AIOT_ENCODING_JSON);

@@ -23,4 +23,8 @@ void aiot_device_send(aiot_device *device, const char *topic, const void *payloa
  */
 void aiot_device_event(const aiot_device *device, const char *name, const char *member, size_t bytes);
 
+/* The name of a level, and the level of a name; AIOT_LOG_LEVELS = unknown. */
+const char *aiot_log_level_name(aiot_log_level level);
+aiot_log_level aiot_log_level_of(const char *name);
+
 #endif

@@ -109,6 +109,15 @@ static void write_vitals(aiot_writer *writer, const aiot_device *device) {
   aiot_write_object_end(writer);
 }
 
+static void write_log_level(aiot_writer *writer, const aiot_device *device) {
+  const uint64_t now = aiot_device_uptime(device);
+  aiot_write_key(writer, "log");
+  aiot_write_object(writer);
+  aiot_write_text_member(writer, "level", aiot_log_level_name(device->log_level));
+  if (device->log_until_ms > now) aiot_write_integer_member(writer, "forMs", (int64_t)(device->log_until_ms - now));
+  aiot_write_object_end(writer);
+}
+
 static void write_memory(aiot_writer *writer, const aiot_device *device) {
   if (device->setup.flash[AIOT_KIND_MODEL] == NULL) return;
   aiot_write_key(writer, "memory");
@@ -159,6 +168,7 @@ size_t aiot_device_reported(const aiot_device *device, aiot_message message, boo
   write_progress(&writer, update);
   write_heap(&writer, device);
   write_vitals(&writer, device);
+  write_log_level(&writer, device);
   write_memory(&writer, device);
   write_sensor(&writer, device);
   if (!status) aiot_device_write_proof(&writer, device, active(device, device->speaks), now < 0 ? 0 : now);

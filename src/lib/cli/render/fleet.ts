@@ -51,6 +51,7 @@ export function deviceText(device: DeviceInfo): string {
     ['configuration', config ? `${config.name}@${config.version} (${config.digest})` : null],
     ['settings', settingsNote(device)],
     ['sensor', sensorText(device)],
+    ['log level', logLevelText(device)],
     ['update', device.updateState ?? 'no reports'],
     ...vitalsRows(device),
     ['certificate', device.fingerprint ?? 'none yet'],
@@ -152,6 +153,14 @@ function sensorText({ sensor, updateState }: DeviceInfo): string | null {
   const { stream, fields, rate, unfit } = sensor;
   const samples = `${stream}: ${fields.join(', ')} at ${readable(rate)} Hz`;
   return unfit === null ? samples : `${samples}\n${yellow(`no predictions: ${unfit}`)}`;
+}
+
+/** The level of the device's log; null if it does not report one. */
+function logLevelText({ log }: DeviceInfo): string | null {
+  if (!log) return null;
+  return log.forMs === undefined
+    ? log.level
+    : `${log.level} (for another ${lasting(log.forMs)} when reported)`;
 }
 
 /** The device's health readings; a reading is null if the device does not report it. */

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { digestPattern } from '../../core/crypto.js';
 import { namePattern } from '../../core/names.js';
 import { heapSchema, vitalsSchema } from '../../formats/vitals.js';
+import { logLevelSchema } from './control.js';
 
 /**
  * Device protocol v1, as specified in docs/reference/protocol.md. All payloads are JSON objects; unknown members are ignored, so that a
@@ -243,6 +244,8 @@ export const reportedSchema = z.looseObject({
     .optional(),
   heap: heapSchema.optional(),
   vitals: vitalsSchema.optional(),
+  /** The level of the log. Absent if it cannot be changed by the command log-level. */
+  log: logLevelSchema.optional(),
   /** Memory for models, bytes: the total, and the part that the active model leaves free. Absent if it is not limited. */
   memory: z.object({ bytes: z.int().min(0), free: z.int().min(0) }).optional(),
   /** The samples that the device takes: the stream, its fields, and its rate in Hz. Absent if it takes none or does not report them. */

@@ -5,14 +5,24 @@ import { newId } from '../../core/names.js';
 import { preload } from '../../core/process.js';
 import { deferred } from '../../core/tasks.js';
 import { parsedJson } from '../../core/text.js';
-import { systemClock } from '../../core/time.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import { type CrashReport, placesOfStack } from '../../formats/crash.js';
 import { type DeviceConfig, defaultDeviceConfig, sampleGroup } from '../../formats/device-config.js';
 import { modelMemoryOf } from '../../model/bundle/board-memory.js';
 import type { DeviceEvent } from '../events.js';
 import { readIdentity } from '../identity/identity.js';
 import { decodeMessage, topicOf } from '../protocol/codec.js';
-import { type Command, commandSchema, type Reply } from '../protocol/control.js';
+import {
+  type Command,
+  commandSchema,
+  type LogLevel,
+  type LogLevelState,
+  logLevelMs,
+  logLevelSchema,
+  logLevels,
+  type Reply,
+  usualLogLevel,
+} from '../protocol/control.js';
 import { desiredSchema, type Inference, type Reported, settingsSchema } from '../protocol/messages.js';
 import { interpreterRuntime, laterParts } from '../runtime.js';
 import { unfitText, whyUnfit } from '../telemetry/answer.js';
@@ -67,6 +77,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
   /** Last lines of the log, for crash reports. */
   const lastLines: string[] = [];
   const startedAt = now();
+  const logLevel = createLogLevel(clock, () => firmware.report());
 
   const hardware: Hardware = {
     identity,
@@ -85,7 +96,9 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     vitals: () => options.vitals?.() ?? {},
     radio,
     emit: (news) => options.onEvent?.({ device: name, t: now(), ...news } as DeviceEvent),
+    logLevel: () => logLevel.reported,
     log(level, message, error) {
+      if (!logLevel.includes(level)) return;
       lastLines.push(`${level}: ${message}`.slice(0, 512));
       if (lastLines.length > logLines) lastLines.shift();
       hardware.emit({ event: 'log', level, message, ...codeOf(error) });
@@ -154,6 +167,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     },
     options.commands ?? {},
     settings,
+    logLevel,
   );
   /** The report of a crash in this program, as firmware would store it before it restarts. */
   const crashOf = (error: Error): CrashReport => ({
@@ -273,12 +287,14 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     settled: () => firmware.settled(),
     async reboot() {
       const wasOnline = radio.link !== null;
+      logLevel.reset();
       await disconnect();
       await firmware.stop();
       firmware = await powerOn('software');
       if (wasOnline) await device.connect();
     },
     async stop() {
+      logLevel.reset();
       clearInterval(reports);
       clearInterval(looks);
       await firmware.stop();
@@ -300,6 +316,7 @@ function createInbox(
   crash: () => Promise<void>,
   own: Readonly<Record<string, CommandHandler>>,
   settings: SettingsKeeper,
+  logLevel: LogLevelKeeper,
 ): (channel: 'desired' | 'command' | 'settings', payload: Uint8Array) => void {
   const { identity, clock, radio, emit, log } = hardware;
   const now = () => clock.now();
@@ -312,6 +329,7 @@ function createInbox(
       status: async () => ({ id: identity.id, ...firmware().reported, t: now() }),
       reboot: async () => ({}),
       crash: async () => ({}),
+      'log-level': async (args) => logLevel.set(args),
     },
   });
   const command = async (payload: Uint8Array) => {
@@ -320,6 +338,8 @@ function createInbox(
     const [asked, reply] = answered;
     await radio.publish('reply', reply);
     emit({ event: 'command', command: asked.command, ok: reply.ok });
+    log('debug', `command ${asked.command}: ${reply.ok ? 'done' : 'failed'}`);
+    if (asked.command === 'log-level' && reply.ok) firmware().report();
     if (asked.command === 'reboot') await reboot();
     if (asked.command === 'crash') await crash();
   };
@@ -346,6 +366,56 @@ function createInbox(
     handlers[channel](payload).catch((error: unknown) => {
       log('warn', error instanceof Error ? error.message : String(error), error);
     });
+  };
+}
+
+interface LogLevelKeeper {
+  readonly reported: LogLevelState;
+  /** Whether lines of this level are logged. */
+  includes(level: LogLevel): boolean;
+  /** Sets the level, as the command log-level. @throws AIOT_COMMAND_FAILED */
+  set(args: Record<string, unknown>): LogLevelState;
+  /** Sets the usual level, as a restart does. */
+  reset(): void;
+}
+
+/** The level of the log, which returns to the usual one when its time is up. @param ended called then */
+function createLogLevel(clock: Clock, ended: () => void): LogLevelKeeper {
+  let level = usualLogLevel;
+  let until: number | null = null;
+  let waiting = new AbortController();
+  const reset = () => {
+    waiting.abort();
+    level = usualLogLevel;
+    until = null;
+  };
+  return {
+    get reported() {
+      return { level, ...(until === null ? {} : { forMs: Math.max(0, Math.round(until - clock.now())) }) };
+    },
+    includes: (each) => logLevels.indexOf(each) >= logLevels.indexOf(level),
+    set(args) {
+      const wanted = logLevelSchema.safeParse(args).data;
+      if (!wanted || (wanted.forMs !== undefined && wanted.forMs < logLevelMs.min))
+        throw new AiotError(
+          'AIOT_COMMAND_FAILED',
+          `expected the level ${logLevels.join(', ')}, and forMs from ${logLevelMs.min} to ${logLevelMs.max} or none`,
+        );
+      reset();
+      const { forMs } = wanted;
+      level = wanted.level;
+      if (forMs === undefined) return { level };
+      until = clock.now() + forMs;
+      waiting = new AbortController();
+      const end = () => {
+        reset();
+        ended();
+      };
+      // After a restart or another level, the wait is aborted.
+      clock.sleep(forMs, waiting.signal).then(end, () => {});
+      return { level, forMs };
+    },
+    reset,
   };
 }
 

@@ -40,6 +40,8 @@ export interface Hardware {
   radio: Radio;
   emit(news: DeviceNews): void;
   log(level: LogLevel, message: string, error?: unknown): void;
+  /** The level of the log, for reports. */
+  logLevel(): Reported['log'];
   onDead(error: unknown): void;
   /** Memory for models, bytes; null = not limited. */
   memoryBytes: number | null;
@@ -200,6 +202,7 @@ export async function boot(
           // Samples wait at their source, so that nothing is dropped.
           ...{ queue: { waiting: radio.waiting, dropped: 0 }, ...hardware.vitals() },
         },
+        log: hardware.logLevel(),
         ...(hardware.settings() ? { settings: hardware.settings() } : {}),
         ...(memoryBytes === null ? {} : { memory: { bytes: memoryBytes, free: free() } }),
         ...sensorOf(hardware.sensed(), config, model),

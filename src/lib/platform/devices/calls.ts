@@ -175,6 +175,7 @@ export class DeviceCommands {
     const command = await this.permitted(device, asked.command, caller.role);
     const params = asked.params ?? {};
     (await compileCommand(command)).checkParams(params);
+    if (command.name === 'log-level') this.requireLogLevel(device);
     const waiting = this.waiting.get(device) ?? 0;
     if (waiting >= mostWaiting) {
       throw new AiotError('AIOT_RATE_LIMITED', `${waiting} commands are already waiting for ${device}`, {
@@ -216,6 +217,15 @@ export class DeviceCommands {
       .deleteFrom('calls')
       .where('created', '<', now() - keptMs)
       .execute();
+  }
+
+  /** @throws AIOT_COMMAND_UNKNOWN if the device has reported, but no level of its log */
+  private requireLogLevel(device: string): void {
+    const reported = this.parts.devices.record(device).reported;
+    if (reported === null || reported.log) return;
+    throw new AiotError('AIOT_COMMAND_UNKNOWN', `${device}: its firmware does not support log-level`, {
+      next: 'Update the firmware. A device that supports it reports its level: see `aiot device show NAME`.',
+    });
   }
 
   private async permitted(device: string, name: string, role: Role): Promise<CommandInfo> {

@@ -345,6 +345,7 @@ export class Devices {
       config: reported?.config ?? null,
       settings: drift && { state: drift.state, differing: drift.differences.map(({ path }) => path) },
       vitals: reported?.vitals ?? null,
+      log: reported?.log ?? null,
       heap: reported?.heap ?? null,
     };
   }
