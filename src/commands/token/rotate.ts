@@ -32,11 +32,13 @@ export default class TokenRotate extends PlatformCommand {
 
   async run() {
     const input = await this.input(TokenRotate);
-    return this.ask(
+    const made = await this.ask(
       input,
       ({ tokens }) => savingToken(input.flags.out, () => tokens.rotate(input.args.id, input.flags.grace)),
       madeTokenText,
       () => ['aiot token list'],
     );
+    if (made.unsaved !== undefined) this.exitsWith(1);
+    return made;
   }
 }

@@ -2,10 +2,13 @@ import * as z from 'zod';
 import { requireWritable, writeFileAtomic } from '../core/files.js';
 import { type MadeToken, madeTokenSchema } from './contract/access.js';
 
-/** A new token. If it was saved, `file` has its path, and `token` is absent, so that no log contains it. */
+/**
+ * A new token. If it was saved, `file` has its path, and `token` is absent, so that no log contains it. If it could not be saved, `unsaved`
+ * has the reason, and `token` is present, because an earlier secret may no longer be valid.
+ */
 export const savedTokenSchema = madeTokenSchema
   .partial({ token: true })
-  .extend({ file: z.string().optional() });
+  .extend({ file: z.string().optional(), unsaved: z.string().optional() });
 export type SavedToken = z.output<typeof savedTokenSchema>;
 
 /**
@@ -20,6 +23,10 @@ export async function savingToken(
   if (file === undefined) return make();
   await requireWritable(file);
   const { token, ...made } = await make();
-  await writeFileAtomic(file, `${token}\n`, 0o600);
+  try {
+    await writeFileAtomic(file, `${token}\n`, 0o600);
+  } catch (error) {
+    return { ...made, token, unsaved: error instanceof Error ? error.message : String(error) };
+  }
   return { ...made, file };
 }

@@ -442,12 +442,14 @@ export function onDevices({ selector }: Pick<User, 'selector'>): string {
 }
 
 /** A new token, which is shown only once. */
-export function madeTokenText({ token, file, role, scopes, selector, expires }: SavedToken): string {
+export function madeTokenText(made: SavedToken): string {
+  const { token, file, unsaved, role, scopes, selector, expires } = made;
   const what = scopes === null ? `full ${role} permissions` : `${role}, limited to ${scopes.join(', ')}`;
   const may = `${what}${onDevices({ selector })}`;
   const rights = `Permissions: ${oneLine(may)}. Valid until ${minute(expires)} UTC.`;
   if (token === undefined) return `Saved the token to ${oneLine(file ?? '')}. ${rights}`;
-  return `${oneLine(token)}\n\nThe token is shown only once: store it now. ${rights}`;
+  const lost = unsaved === undefined ? '' : `${red(`The token was not saved: ${oneLine(unsaved)}`)}\n\n`;
+  return `${lost}${oneLine(token)}\n\nThe token is shown only once: store it now. ${rights}`;
 }
 
 /** An event in one line: time, type, subject, user and data. */
