@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import ts from 'typescript';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type CommandFile, exampleText, loadCommands } from '../../scripts/docs/commands.js';
 import { sourcesIn } from '../../scripts/imports.js';
@@ -62,6 +63,18 @@ describe('suggested commands', () => {
     expect(spoken(lines)).toEqual([]);
   });
 
+  it('exist in all texts of the source code, such as the next steps of errors', () => {
+    const lines = sourcesIn(root, 'src').flatMap((file) =>
+      textsOf(file)
+        .flatMap((text) => [...text.matchAll(/`(aiot [^`]+)`|: (aiot [^`:]+[^`:.])$/g)])
+        .map(([, inside, last]) => ({ file, line: inside ?? last ?? '' })),
+    );
+    expect(lines.length).toBeGreaterThan(600);
+    expect(lines.flatMap(({ file, line }) => spoken([line]).map((problem) => `${file}:${problem}`))).toEqual(
+      [],
+    );
+  });
+
   it('exist on the pages of the dashboard', () => {
     const lines = readdirSync(join(root, 'web'), { recursive: true })
       .map(String)
@@ -96,6 +109,26 @@ describe('pointers to the documentation', () => {
     for (const [, name = ''] of named) expect(documentNamed(name, pages).text, name).not.toBe('');
   });
 });
+
+/** The strings of a source file. Values in a template are replaced with a word, or dropped if they are only the end of one. */
+function textsOf(file: string): string[] {
+  const source = readFileSync(join(root, file), 'utf8');
+  if (!source.includes('`aiot ') && !source.includes(': aiot ')) return [];
+  const texts: string[] = [];
+  const visit = (node: ts.Node) => {
+    if (ts.isStringLiteral(node) || ts.isNoSubstitutionTemplateLiteral(node)) texts.push(node.text);
+    if (ts.isTemplateExpression(node))
+      texts.push(
+        node.templateSpans.reduce(
+          (text, { literal }) => `${text}${/[\s=]$/.test(text) ? 'X' : ''}${literal.text}`,
+          node.head.text,
+        ),
+      );
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile(file, source, ts.ScriptTarget.Latest));
+  return texts;
+}
 
 /** Pages that `aiot init` copies into projects. */
 function readmes(): string[] {

@@ -183,7 +183,7 @@ describe('a model for a newer interface', () => {
   const refusal = {
     code: 'AIOT_UPDATE_INTERFACE',
     message: expect.stringMatching(/@1(\.aiot)?: expected a model for interface 17 at most, got one for 99$/),
-    next: expect.stringContaining('aiot update --check'),
+    next: expect.stringContaining('aiot version --check'),
   };
 
   it('is refused by a loop, which continues with its own model', async () => {

@@ -266,7 +266,13 @@ setInterval(() => {
     expect(stream).toMatchObject({ minutes: 2, background: 'buzz', classes: [{ name: 'whistle' }] });
     expect(stream.events).toBeGreaterThan(5);
     expect(stream.detected).toBeLessThanOrEqual(stream.events!);
-    expect(stream.falseAlarmsPerHour).toBe(30 * stream.falseAlarms!);
+    const { noise } = json.stream as Record<'noise', Record<'events' | 'wordlessMinutes', number>>;
+    // In a minute of noise, too, about every fifth recording is a word, although no other recordings are in between.
+    expect(noise.events).toBeGreaterThan(0);
+    expect(noise.events).toBeLessThan(12);
+    expect(noise.wordlessMinutes).toBeGreaterThan(0.6);
+    expect(stream.wordlessMinutes).toBeLessThan(2);
+    expect(stream.falseAlarmsPerHour).toBeCloseTo((60 * stream.falseAlarms!) / stream.wordlessMinutes!, 9);
     // The same seed makes the same stream.
     expect((await runCli([...args, '--background', 'buzz'])).json).toMatchObject({ stream });
     expect((await runCli(args)).json).toMatchObject({

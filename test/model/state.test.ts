@@ -165,7 +165,7 @@ describe('aiot model explain of a model with state', () => {
     60_000,
   );
 
-  it('samples whole recordings of a table', async () => {
+  it('samples recordings of a table from their start', async () => {
     const { dir, bundle } = await imported('stream');
     const features = join(dir, 'features.csv');
     await run('data', 'features', '--project', dir, '--out', features);
@@ -173,11 +173,42 @@ describe('aiot model explain of a model with state', () => {
     const args = ['model', 'explain', join(dir, 'build', 'model.aiot'), '--data', features];
     const whole = await run<Explanation>(...args, '--repeats', '2');
     expect(whole.n).toBe(windows);
-    // Every recording has 11 windows, and 30 repeats leave room for 50.
+    // Every recording has 11 windows, and 30 repeats leave room for 50: four recordings, and six windows of the fifth.
     const sampled = await run<Explanation>(...args, '--repeats', '30');
-    expect(sampled.n).toBe(55);
+    expect(sampled.n).toBe(50);
     expect(bundle.info.state).toBeUndefined();
   }, 60_000);
+
+  it.each([
+    ['of a table without groups, which is one recording', 'none'],
+    ['of a recording that is longer than the sample', 'one'],
+  ])(
+    'samples the first rows %s',
+    async (_, groups) => {
+      const { dir } = await imported('stream');
+      const features = join(dir, 'features.csv');
+      await run('data', 'features', '--project', dir, '--out', features);
+      const [header = '', ...lines] = readFileSync(features, 'utf8').trim().split('\n');
+      const chosen = header.split(',').flatMap((name, i) => (/^[xy]\[|^label$/.test(name) ? [i] : []));
+      const start = groups === 'one' ? 'recording,' : '';
+      const tableOf = (rows: readonly string[]) => {
+        const own = rows.map((row) => `${start && 'r1,'}${chosen.map((i) => row.split(',')[i]).join()}`);
+        return [`${start}${chosen.map((i) => header.split(',')[i]).join()}`, ...own, ''].join('\n');
+      };
+      // The classes alternate, so that the first rows contain all of them.
+      const mixed = lines.map((_, i) => lines[(i * 37) % lines.length]!);
+      const explain = async (rows: readonly string[]) => {
+        const table = join(dir, `${rows.length}.csv`);
+        writeFileSync(table, tableOf(rows));
+        const args = [join(dir, 'build', 'model.aiot'), '--data', table, '--repeats', '30'];
+        return run<Explanation>('model', 'explain', ...args);
+      };
+      const [all, first] = [await explain(mixed), await explain(mixed.slice(0, 50))];
+      expect(mixed.length).toBeGreaterThan(100);
+      expect(all).toEqual({ ...first, n: 50 });
+    },
+    60_000,
+  );
 });
 
 describe('aiot model evaluate of a bundle with state', () => {

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { type HeardStream, judged, thresholdsFor } from '../../src/lib/model/evaluate/stream.js';
+import {
+  type HeardStream,
+  judged,
+  thresholdsFor,
+  wordlessSeconds,
+} from '../../src/lib/model/evaluate/stream.js';
 
 // Windows of 1 s, one every 0.2 s; window w ends at 1 + 0.2 w seconds.
 const signal = {
@@ -60,6 +65,26 @@ describe('detections in a stream', () => {
   });
 });
 
+describe('the time in which a detection would be a false alarm', () => {
+  it.each([
+    ['is the whole minute without words', [], {}, 60],
+    ['excludes the recording of a word and the window after it', [word], {}, 58.5],
+    ['excludes the smoothing and the lateness after it', [word], { vote: 'average:3', lateSeconds: 1 }, 57.1],
+    ['excludes overlapping times once', [word, { of: 2, from: 3, to: 4 }], {}, 57],
+    ['ends with the minute', [{ of: 1, from: 58, to: 59.5 }], {}, 58],
+    ['is zero within the reach of words', [{ of: 1, from: 0, to: 59.5 }], {}, 0],
+  ])('%s', (_, placed, more, seconds) => {
+    expect(wordlessSeconds(placed, { ...rules, ...more })).toBeCloseTo(seconds, 9);
+  });
+
+  it('contains all false alarms and no other detections', () => {
+    // A prediction that changes in every other window.
+    const restless = Int32Array.from({ length: 296 }, (_, w) => w % 2);
+    const alarms = judged(restless, [word], rules).filter(({ kind }) => kind === 'falseAlarms').length;
+    expect(alarms / wordlessSeconds([word], rules)).toBeCloseTo(1 / 0.4, 1);
+  });
+});
+
 /**
  * An hour of windows of two words, 1 and 2. Each word is heard ten times a minute, once with an output of only 0.6. In between, the
  * output of word 1 is nearly as high once a minute; the output of word 2 never is.
@@ -93,7 +118,9 @@ describe('thresholds for a rate of false alarms', () => {
   const choose = (target: number) => thresholdsFor(hour(), { target, vote: 'none', signal, classes: 3 });
 
   it('are not needed for a rate that the stream does not exceed', () => {
-    expect(choose(60)).toEqual([0, 0, 0]);
+    // One false alarm a minute, half of which is within the reach of words.
+    expect(choose(120)).toEqual([0, 0, 0]);
+    expect(choose(100)[1]).toBeGreaterThan(0.8);
   });
 
   it('rise only for the class that causes the false alarms, and only as far as needed', () => {

@@ -1,7 +1,8 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Project } from '../../src/lib/core/project.js';
+import { loadProject, type Project } from '../../src/lib/core/project.js';
+import { openEmbeddings } from '../../src/lib/model/embeddings.js';
 import type { Suggestions } from '../../src/lib/model/suggest.js';
 import { trainProject } from '../../src/lib/model/train/train-project.js';
 import { runCli } from '../support/cli.js';
@@ -70,6 +71,47 @@ for (const features of ['raw', 'motion'] as const)
       expect(await suggest()).toMatchObject({ unlabelled: 0, labelled: 15, recordings: [] });
     });
   });
+
+describe('suggestions of a model that predicts a probability', () => {
+  it('predict with model.threshold, as the rows of --embeddings do', async () => {
+    const project = await toyProject((text) =>
+      text
+        .replace('calm: [calm], slow: [slow], fast: [fast]', 'slow: [slow, calm], fast: [fast]')
+        .replace('vote: majority:3', 'vote: majority:3\n  output: probability\n  threshold: 0.5'),
+    );
+    await trainProject({ project });
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'between.csv'), wave(2, -1, 1.5));
+    const file = join(project.dir, 'aiot.yaml');
+    const text = await readFile(file, 'utf8');
+    const predictedAt = async (threshold: number) => {
+      await writeFile(file, text.replace('threshold: 0.5', `threshold: ${threshold}`));
+      const { json } = await runCli([
+        'data',
+        'suggest',
+        '--project',
+        project.dir,
+        '--data',
+        folder,
+        '--json',
+      ]);
+      const [{ predicted }] = (json as unknown as Suggestions).recordings as [
+        Suggestions['recordings'][number],
+      ];
+      const open = await openEmbeddings(await loadProject(project.dir));
+      const { prediction } = await open(folder);
+      return { predicted, rows: [...prediction!.codes].map((code) => prediction!.words[code]) };
+    };
+    for (const [threshold, name] of [
+      [0.0001, 'fast'],
+      [0.9999, 'slow'],
+    ] as const) {
+      const { predicted, rows } = await predictedAt(threshold);
+      expect(predicted).toEqual({ class: name, share: 1 });
+      expect(new Set(rows)).toEqual(new Set([name]));
+    }
+  });
+});
 
 describe('data suggest', () => {
   it('prints a table with the reasons and the next command', async () => {

@@ -140,7 +140,8 @@ function windowsOf(
   return embed(rows.map((row) => standardize(row, standardization, new Float32Array(row.length))));
 }
 
-function classOf(output: Float32Array, { threshold, network }: TrainingFile): number {
+/** The predicted class. @param output of the float network: for a probability, that of the second class */
+export function classOf(output: Float32Array, { threshold, network }: TrainingFile): number {
   if (network.output.kind === 'probability') return output[0]! >= (threshold ?? 0.5) ? 1 : 0;
   return output.indexOf(Math.max(...output));
 }

@@ -9,7 +9,7 @@ import { type Graph, hasState } from '../formats/tflite/graph.js';
 import { windowFeatures } from '../signal/pipeline.js';
 import { standardize } from '../signal/spec.js';
 import { newNetwork, stale } from './build-folder.js';
-import { embeddingOf } from './embeddings.js';
+import { classOf, embeddingOf } from './embeddings.js';
 import { openNetwork, type RunningNetwork } from './evaluate/predict.js';
 import { buildFiles, floatStep, readNetwork, readTraining } from './files.js';
 import { checkNumbers, columnsFor } from './train/examples/examples.js';
@@ -214,9 +214,15 @@ function viewOf(training: TrainingFile, graph: Graph, network: RunningNetwork) {
 function predictionsOf(
   rows: readonly Float32Array[],
   network: RunningNetwork,
-  { classes, state, network: { output } }: TrainingFile,
+  training: TrainingFile,
 ): Pick<Suggestion, 'uncertainty' | 'predicted'> {
-  const { kind } = output;
+  const {
+    classes,
+    state,
+    network: {
+      output: { kind },
+    },
+  } = training;
   if ((kind !== 'classes' && kind !== 'probability') || rows.length === 0)
     return { uncertainty: null, predicted: null };
   const counts = classes.map(() => 0);
@@ -227,7 +233,7 @@ function predictionsOf(
     const out = network.run(row);
     const shares = kind === 'probability' ? [1 - out[0]!, out[0]!] : [...out];
     entropy += entropyOf(shares);
-    counts[shares.indexOf(Math.max(...shares))]!++;
+    counts[classOf(out, training)]!++;
   }
   const most = counts.indexOf(Math.max(...counts));
   return {

@@ -177,7 +177,7 @@ function streamLine({ noise, others, ...all }: NonNullable<EvaluateResult['strea
   const { minutes, vote, events, detected, confused } = all;
   const alarms = Object.entries({ noise, 'other sound': others }).flatMap(([where, own]) =>
     own
-      ? `${own.falseAlarms} in ${own.minutes} min of ${where} (${own.falseAlarmsPerHour.toFixed(1)} per hour)`
+      ? `${own.falseAlarms} in ${own.wordlessMinutes.toFixed(1)} min of ${where} without words (${own.falseAlarmsPerHour?.toFixed(1) ?? 'unknown'} per hour)`
       : [],
   );
   const words = `${detected} of ${plural(events, 'word')} detected, ${confused} mistaken for another`;

@@ -155,7 +155,7 @@ export function requireKnownInterface(needed: number, what: string): void {
   if (needed <= newestInterface) return;
   const message = `${what}: expected a model for interface ${newestInterface} at most, got one for ${needed}`;
   throw new AiotError('AIOT_UPDATE_INTERFACE', message, {
-    next: 'The model was made by a newer version of aiot. Update aiot on this machine: `aiot update --check` shows the newest version.',
+    next: 'The model was made by a newer version of aiot. Update aiot on this machine: `aiot version --check` shows the newest version.',
   });
 }
 

@@ -29,8 +29,11 @@ const counted = {
 
 const conditionSchema = z.object({
   minutes: z.number(),
+  /** Minutes outside the reach of all words. Only then can a detection be a false alarm. */
+  wordlessMinutes: z.number(),
   ...counted,
-  falseAlarmsPerHour: z.number(),
+  /** False alarms per hour without words: 60 · falseAlarms / wordlessMinutes; null if there is no such time. */
+  falseAlarmsPerHour: z.number().nullable(),
 });
 
 const pointSchema = z.object({
@@ -80,7 +83,7 @@ interface StreamOptions {
 /** Length of one part of the stream, s. Each part has its own noise, and the predictor is reset before it. */
 const partSeconds = 60;
 
-/** Share of events among the stream's recordings, if there are background recordings. */
+/** Share of events among the stream's recordings. In a part without background recordings, only the generated noise takes their place. */
 const eventShare = 0.2;
 
 /** Pause between two recordings, s. */
@@ -120,8 +123,10 @@ const votes = ['none', 'majority:3', 'average:3', 'average:5'];
  * Runs a model of sound on a continuous stream and counts detections and false alarms. The stream consists of the test recordings in random
  * order on generated noise. Its minutes alternate between noise and other background recordings. The model, its rejection and its smoothing
  * run as on a device. A detection is a change of the smoothed prediction to a class other than the background; a rejected window counts as
- * background. A detection is correct if a recording of its class was in the windows on which it is based, or, for a model with state, ended
- * at most a second before. A second detection of the same recording does not count.
+ * background. A detection is correct if a recording of its class was in the windows on which it is based. For a model with state, that
+ * recording may also have ended up to a second before. A second detection of the same recording does not count. A detection within the reach
+ * of a word is never a false alarm. The rate of false alarms therefore divides by the time outside the reach of all words, not by the length
+ * of the stream.
  * @throws AIOT_USAGE (no such background), AIOT_MODEL_UNFIT (neither classes nor a probability, or not of sound), AIOT_TRAINING_DATA_UNFIT
  */
 export function evaluateStream(built: Built, options: StreamOptions): StreamFigures {
@@ -144,19 +149,18 @@ export function evaluateStream(built: Built, options: StreamOptions): StreamFigu
           });
           const { noise, others } = countsOf(heard, { ...common, vote, minimum });
           const { events, detected } = summed([...noise.counts, ...others.counts]);
-          const rateOf = ({ counts, minutes }: typeof noise) =>
-            figuresOf(counts, minutes)?.falseAlarmsPerHour ?? null;
+          const rateOf = (tally: Tally) => figuresOf(tally)?.falseAlarmsPerHour ?? null;
           const missed = events === 0 ? 0 : 1 - detected / events;
           return { target, vote, minimum, missed, noise: rateOf(noise), others: rateOf(others) };
         }),
       )
     : [];
   return {
-    ...figuresOf(counts, own.noise.minutes + own.others.minutes)!,
+    ...figuresOf(own.noise, own.others)!,
     vote,
     background: classes[background]!,
-    noise: figuresOf(own.noise.counts, own.noise.minutes),
-    others: figuresOf(own.others.counts, own.others.minutes),
+    noise: figuresOf(own.noise),
+    others: figuresOf(own.others),
     classes: classes.flatMap((name, i) => (i === background ? [] : [{ name, ...counts[i]! }])),
     points,
   };
@@ -203,16 +207,26 @@ interface Operating extends Judging {
   threshold?: number | undefined;
 }
 
+/** The sums over the parts of one kind. */
+interface Tally {
+  minutes: number;
+  wordlessMinutes: number;
+  /** Of each class. */
+  counts: Counts[];
+}
+
 /** Detections and false alarms of each class in each kind of part. */
 function countsOf({ parts }: HeardStream, operating: Operating) {
-  const tally = () => ({
+  const tally = (): Tally => ({
     minutes: 0,
+    wordlessMinutes: 0,
     counts: operating.minimum.map((): Counts => ({ events: 0, detected: 0, confused: 0, falseAlarms: 0 })),
   });
   const all = { noise: tally(), others: tally() };
   for (const part of parts) {
     const own = all[part.condition];
     own.minutes += partSeconds / 60;
+    own.wordlessMinutes += wordlessSeconds(part.placed, operating) / 60;
     for (const { of } of part.placed) own.counts[of]!.events++;
     for (const { of, kind } of judged(smoothedOf(part, operating), part.placed, operating))
       own.counts[of]![kind]++;
@@ -257,8 +271,8 @@ interface ThresholdOptions extends Pick<Judging, 'lateSeconds'> {
 }
 
 /**
- * Minimum outputs of the classes with the fewest missed words, so that a stream has about `target` false alarms per hour. The number is not
- * guaranteed, because each class is measured alone, but classes compete in a stream. Starts without thresholds, and repeatedly raises the
+ * Minimum outputs of the classes with the fewest missed words, so that a stream has about `target` false alarms per hour without words. The
+ * number is not guaranteed, because each class is measured alone, but classes compete in a stream. Starts without thresholds, and repeatedly raises the
  * threshold that loses the fewest words for each false alarm that it avoids. The background needs no threshold.
  */
 export function thresholdsFor(
@@ -266,7 +280,8 @@ export function thresholdsFor(
   { target, vote, signal, costs, classes, lateSeconds }: ThresholdOptions,
 ): number[] {
   const { background, parts } = heard;
-  const hours = (parts.length * partSeconds) / 3600;
+  const wordless = parts.map(({ placed }) => wordlessSeconds(placed, { signal, vote, lateSeconds }));
+  const hours = wordless.reduce((all, seconds) => all + seconds, 0) / 3600;
   const effects = Array.from({ length: classes }, (_, c) =>
     c === background
       ? []
@@ -317,10 +332,14 @@ function summed(of: readonly Counts[]): Counts {
   };
 }
 
-/** @returns null if the stream has no part of this kind */
-function figuresOf(of: readonly Counts[], minutes: number) {
-  const all = summed(of);
-  return minutes === 0 ? null : { minutes, ...all, falseAlarmsPerHour: (60 * all.falseAlarms) / minutes };
+/** @returns null if the stream has no part of these kinds */
+function figuresOf(...of: readonly Tally[]) {
+  const minutes = of.reduce((all, own) => all + own.minutes, 0);
+  if (minutes === 0) return null;
+  const wordlessMinutes = of.reduce((all, own) => all + own.wordlessMinutes, 0);
+  const all = summed(of.flatMap(({ counts }) => counts));
+  const falseAlarmsPerHour = wordlessMinutes > 0 ? (60 * all.falseAlarms) / wordlessMinutes : null;
+  return { minutes, wordlessMinutes, ...all, falseAlarmsPerHour };
 }
 
 /** Time by which a model with state may detect a word late, s. Its window alone is too short to contain the word. */
@@ -416,10 +435,16 @@ function partOf({ rateHz }: SignalSpec, { events, others, isEvent }: Pool, rando
   let at = 0;
   for (;;) {
     at += Math.round((pause.least + (pause.most - pause.least) * random()) * rateHz);
-    const from = others.length === 0 || random() < eventShare ? events : others;
+    const isWord = random() < eventShare;
+    const from = isWord || others.length === 0 ? events : others;
     const take = from[Math.floor(random() * from.length)]!;
     const end = at + take.sound.length;
     if (end > length) return { sound, events: placed };
+    // Without background recordings, the noise continues for as long as a recording.
+    if (from === events && !isWord) {
+      at = end;
+      continue;
+    }
     take.sound.forEach((value, i) => {
       sound[at + i]! += value;
     });
@@ -459,6 +484,31 @@ interface Detection {
   kind: 'detected' | 'confused' | 'falseAlarms';
 }
 
+/** Reach of a word: the time after its recording for which a detection still belongs to it, s. It covers the smoothed windows and the lateness. */
+function reachOf({
+  signal,
+  vote,
+  lateSeconds = 0,
+}: Pick<Judging, 'signal' | 'vote' | 'lateSeconds'>): number {
+  const { windowSamples, strideSamples, resampleHz } = signal;
+  const votes = Number(/:(\d+)$/.exec(vote)?.[1] ?? 1);
+  return (windowSamples + (votes - 1) * strideSamples) / resampleHz + lateSeconds;
+}
+
+/** Time of one part outside the recordings of words and their reach, s. Only then can a detection be a false alarm. */
+export function wordlessSeconds(
+  placed: readonly PlacedEvent[],
+  judging: Pick<Judging, 'signal' | 'vote' | 'lateSeconds'>,
+): number {
+  const reach = reachOf(judging);
+  let [free, at] = [0, 0];
+  for (const { from, to } of placed) {
+    free += Math.max(0, from - at);
+    at = Math.max(at, to + reach);
+  }
+  return free + Math.max(0, partSeconds - at);
+}
+
 /** The detections in one part, without repeated ones. */
 export function judged(
   smoothed: Int32Array,
@@ -466,8 +516,7 @@ export function judged(
   { signal, background, vote, lateSeconds = 0 }: Judging,
 ): Detection[] {
   const { windowSamples, strideSamples, resampleHz } = signal;
-  const votes = Number(/:(\d+)$/.exec(vote)?.[1] ?? 1);
-  const reach = (windowSamples + (votes - 1) * strideSamples) / resampleHz + lateSeconds;
+  const reach = reachOf({ signal, vote, lateSeconds });
   const found = new Set<PlacedEvent>();
   const out: Detection[] = [];
   let before = background;

@@ -84,7 +84,7 @@ async function explainProject(
       kind: training.network.output.kind,
       network,
       inputs: standardizeAll(test, training.standardization),
-      ...stateOf(int8.graph, test.recordings, training.state),
+      ...stateOf(int8.graph, test.classes.length, test.recordings, training.state),
       truth: test.classes,
       values: test.values ?? undefined,
       classes: training.classes,
@@ -129,7 +129,7 @@ async function explainFile(options: ExplainFileOptions): Promise<Explanation> {
       : mapLabels(table.labels, kind === 'classes' ? network.outputs : 2, names);
     const threshold = answer && 'threshold' in answer ? answer.threshold : null;
     const layout = layoutOfFile(graph, table.columns);
-    const state = stateOf(graph, table.groups ?? undefined, model.bundle?.info.state);
+    const state = stateOf(graph, table.rows, table.groups ?? undefined, model.bundle?.info.state);
     const subject = { ...labelled, ...state, kind, network, inputs, threshold, layout };
     return explain(subject, file, model.digest, options);
   } finally {
@@ -290,8 +290,9 @@ interface Subject extends Pick<Answers, 'kind' | 'truth' | 'values' | 'classes' 
 /** The sessions of a network's rows. Without recordings, all rows are one recording. @param state see TrainingFile */
 function stateOf(
   graph: Graph,
-  recordings: readonly string[] | undefined,
-  state: 'window' | undefined,
+  rows: number,
+  recordings: readonly string[] = new Array<string>(rows).fill(''),
+  state?: 'window',
 ): Pick<Subject, 'sessions'> {
   return hasState(graph) ? { sessions: sessionsOf(recordings, state) } : {};
 }
@@ -312,12 +313,14 @@ function scoreOf(subject: Subject, inputs: Float32Array, metric: Metric, signal?
 }
 
 /**
- * A random sample of the rows, in order, if there are more than `most`; deterministic for each seed. If the network's state lasts for a
- * recording, whole recordings are sampled, because a window's prediction depends on all windows before it.
+ * A random sample of `most` of the rows, in order, if there are more; deterministic for each seed. If the network's state lasts for a
+ * recording, recordings are sampled from their start, because a window's prediction depends on all windows before it. The last one chosen is
+ * cut off where the sample is complete.
  */
 function thinned(subject: Subject, most: number, seed: number): Subject {
-  const { truth, inputs, values, network, sessions } = subject;
+  const { truth, inputs, values, network } = subject;
   if (truth.length <= most) return subject;
+  const sessions = typeof subject.sessions === 'object' ? numbered(subject.sessions) : subject.sessions;
   const rows = sampleRows(truth.length, most, seed, sessions);
   const width = network.inputs;
   const picked = new Float32Array(rows.length * width);
@@ -328,7 +331,7 @@ function thinned(subject: Subject, most: number, seed: number): Subject {
   return {
     ...subject,
     inputs: picked,
-    ...(Array.isArray(sessions) && { sessions: rows.map((row) => sessions[row] as string) }),
+    ...(typeof sessions === 'object' && { sessions: rows.map((row) => sessions[row]!) }),
     truth: Int32Array.from(rows, (row) => truth[row]!),
     values:
       values &&
@@ -338,6 +341,15 @@ function thinned(subject: Subject, most: number, seed: number): Subject {
   };
 }
 
+/** Sessions by number. A session that is interrupted by another one starts anew, which must remain so if that other one is left out. */
+function numbered(sessions: readonly string[]): string[] {
+  let number = 0;
+  return sessions.map((own, row) => {
+    if (row > 0 && own !== sessions[row - 1]) number += 1;
+    return String(number);
+  });
+}
+
 function sampleRows(count: number, most: number, seed: number, sessions?: Sessions): number[] {
   const random = seededRandom(seed);
   const all = Array.from({ length: count }, (_, row) => row);
@@ -345,14 +357,15 @@ function sampleRows(count: number, most: number, seed: number, sessions?: Sessio
     return shuffled(all, random)
       .slice(0, most)
       .sort((a, b) => a - b);
-  const taken = new Set<string>();
-  let rows = 0;
-  for (const name of shuffled([...new Set(sessions)], random)) {
-    if (rows >= most) break;
-    taken.add(name);
-    rows += sessions.filter((own) => own === name).length;
-  }
-  return all.filter((row) => taken.has(sessions[row]!));
+  const starts = all.filter((row) => row === 0 || sessions[row] !== sessions[row - 1]);
+  const runs = starts.map((from, i) => ({ from, to: starts[i + 1] ?? count }));
+  let left = most;
+  const taken = shuffled(runs, random).flatMap(({ from, to }) => {
+    const rows = all.slice(from, Math.min(to, from + left));
+    left -= rows.length;
+    return rows;
+  });
+  return taken.sort((a, b) => a - b);
 }
 
 /** Meaning of a network's inputs. */
