@@ -249,7 +249,7 @@ describe('scripts/ready.js', () => {
         mkdirSync('${out}', { recursive: true });
         writeFileSync('${out}/.stamp', ${stamp}(process.cwd()));`,
       );
-    for (const name of ['direct', 'inside', 'vendor']) writeScript(made, `${name}.js`, '');
+    for (const name of ['direct', 'inside', 'vendor', 'zod-in-english']) writeScript(made, `${name}.js`, '');
     for (const name of ['ready', 'installed', 'stamp', 'turn'])
       copyFileSync(join(root, 'scripts', `${name}.js`), join(made, 'scripts', `${name}.js`));
     return made;
@@ -438,7 +438,7 @@ describe('scripts/build.js', () => {
       ...Object.fromEntries(Object.entries(commands).map(([path, text]) => [`src/commands/${path}`, text])),
       'scripts/here': '',
     });
-    for (const name of ['build', 'inside', 'stamp', 'turn', 'vendor'])
+    for (const name of ['build', 'inside', 'stamp', 'turn', 'vendor', 'zod-in-english'])
       copyFileSync(join(root, 'scripts', `${name}.js`), join(made, 'scripts', `${name}.js`));
     symlinkSync(join(root, 'node_modules'), join(made, 'node_modules'));
     return made;
