@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createClient } from '../../src/lib/api/client.js';
 import { addContext } from '../../src/lib/core/contexts.js';
+import { AiotError } from '../../src/lib/core/errors.js';
 import { systemClock } from '../../src/lib/core/time.js';
 import { LogRetentionService } from '../../src/lib/platform/datasets/log-retention.js';
 import { RetentionService } from '../../src/lib/platform/datasets/retention.js';
@@ -124,6 +125,43 @@ describe('the retention of log lines', () => {
     await say('a', day(0));
     expect(await retention.run({}, 'ann')).toMatchObject({ recordings: 0, before: 0 });
   });
+
+  it('records removed lines once if it is interrupted before, during or after the removal', async () => {
+    for (const device of ['a', 'b', 'c']) await say(device, day(5));
+    const { remove } = telemetry;
+    const broken = new Error('the disk failed');
+    telemetry.remove = async () => {
+      throw broken;
+    };
+    await expect(retention.run({}, 'ann')).rejects.toBe(broken);
+    expect(recorded).toEqual([]);
+    telemetry.remove = async ([first]) => {
+      await remove.call(telemetry, first ? [first] : []);
+      throw broken;
+    };
+    await expect(retention.run({}, 'ann')).rejects.toBe(broken);
+    expect(recorded).toMatchObject([{ type: 'logs.remove', data: { recordings: 1, lines: 1 } }]);
+    telemetry.remove = remove;
+    await retention.run({}, 'ann');
+    expect(recorded.map(({ data }) => data?.lines)).toEqual([1, 2]);
+    expect(await left()).toEqual([]);
+  });
+
+  it('is reported with the failure of telemetry if both fail', async () => {
+    const failing = (message: string) => async () => {
+      throw new AiotError('AIOT_DISK_FULL', message);
+    };
+    const streams = new RetentionService({
+      logs: { run: failing('no lines') },
+    } as unknown as ConstructorParameters<typeof RetentionService>[0]);
+    streams.run = failing('no telemetry');
+    const { run } = streams.worker();
+    await expect(run(new AbortController().signal)).rejects.toMatchObject({
+      code: 'AIOT_DISK_FULL',
+      message: expect.stringMatching(/no telemetry.*no lines/),
+      cause: { errors: [{ message: 'no telemetry' }, { message: 'no lines' }] },
+    });
+  });
 });
 
 describe('aiot data retention --logs', () => {
@@ -153,7 +191,9 @@ describe('aiot data retention --logs', () => {
     expect((await run()).stdout).toContain('Log lines are kept for 90 days.');
     const { json } = await run('--logs', '--days', '30', '--size', '2GB', '--json');
     expect(json).toEqual({ policies: [], logs: { days: 30, bytes: 2e9 }, removed: null, removedLogs: null });
-    expect((await run('--logs')).stdout).toMatch(/^Log lines are kept for 30 days, and up to [\d.]+ [GM]i?B\.$/m);
+    expect((await run('--logs')).stdout).toMatch(
+      /^Log lines are kept for 30 days, and up to [\d.]+ [GM]i?B\.$/m,
+    );
     const small = await run('--logs', '--size', '10kB', '--json');
     expect(small).toMatchObject({ code: 2, json: { error: { code: 'AIOT_REQUEST_INVALID' } } });
     expect(JSON.stringify(small.json)).toContain('1000000');
@@ -175,6 +215,42 @@ describe('aiot data retention --logs', () => {
     await expect(client.logRetention.set({ days: 3, bytes: null })).rejects.toMatchObject(denied);
     await expect(client.logRetention.run({ dryRun: true })).rejects.toMatchObject(denied);
     await client.close();
+  });
+
+  it('asks before it sets new limits and removes what exceeds them, and changes nothing without an answer', async () => {
+    const policies = async () => [await own.client.logRetention.get(), await own.client.retention.list()];
+    const before = await policies();
+    const refused = async (...words: string[]) => {
+      const { code, stderr } = await run(...words, '--run');
+      expect(await policies()).toEqual(before);
+      return { code, stderr: stderr.replaceAll(/\s+/g, ' ') };
+    };
+    const logs = await refused('--logs', '--days', '1');
+    expect(logs.code).toBe(2);
+    expect(logs.stderr).toContain(
+      'this will keep log lines of all devices only for 1 day, and permanently remove',
+    );
+    const stream = await refused('motion', '--days', '1', '--size', '2MB', '--labeled');
+    expect(stream.code).toBe(2);
+    expect(stream.stderr).toMatch(
+      /recordings of motion only for 1 day, and up to .*including labeled recordings/,
+    );
+    expect((await run('--logs', '--size', '2MB', '--run', '--json')).json).toMatchObject({
+      error: { code: 'AIOT_USAGE' },
+    });
+    // A wrong combination is reported without a question.
+    expect((await refused('motion', '--logs', '--days', '1')).stderr).toContain(
+      'a stream or --logs, got both',
+    );
+    expect(await policies()).toEqual(before);
+    expect((await run('--logs', '--days', '1', '--run', '--yes', '--json')).json).toMatchObject({
+      logs: { days: 1, bytes: null },
+      removedLogs: { lines: 0, dryRun: false },
+    });
+    expect((await run('motion', '--days', '1', '--run', '--yes', '--json')).json).toMatchObject({
+      policies: [{ stream: 'motion', days: 1 }],
+    });
+    await own.client.retention.remove('motion');
   });
 
   it('is applied by a restarted platform without a request, once the lines have expired', async () => {

@@ -48,6 +48,28 @@ describeReal('postgres', 'PostgreSQL', () => {
       expect(await Promise.all(engines.map((engine) => engine.trouble()))).toEqual([null, null]);
     });
 
+    it('keeps log lines of an earlier platform without limit, and those of a new one for the usual time', async () => {
+      const step = migrations.findIndex((sql) => sql.includes('INSERT INTO retention'));
+      const later = migrations.splice(step);
+      const url = await server.database();
+      const name = url.split('/').at(-1) as string;
+      const policies = () => server.psql(name, 'SELECT "stream", "days", "bytes" FROM "retention"');
+      try {
+        await open(url);
+      } finally {
+        migrations.push(...later);
+      }
+      await server.psql(
+        name,
+        `INSERT INTO "events" ("at", "type", "subject", "who", "data") VALUES (1, 'x', 'y', 'z', '{}')`,
+      );
+      expect(await policies()).toBe('');
+      await open(url);
+      expect(await policies()).toBe('||');
+      const { store } = await open(await server.database());
+      expect(await store.selectFrom('retention').selectAll().execute()).toEqual([]);
+    });
+
     it('commits synchronously, whatever the server’s own setting', async () => {
       const { store } = await open(shared);
       const { rows } = await sql<{

@@ -104,7 +104,7 @@ describe('a database from another release', () => {
 
   it('keeps all that replicas of the previous version use, after the last migration that they need', () => {
     const added =
-      /^(--.*|CREATE TABLE \w+ \(|CREATE INDEX |DROP INDEX |ALTER TABLE \w+ ADD COLUMN \w+ \w+$|$)/;
+      /^(--.*|CREATE TABLE \w+ \(|CREATE INDEX |DROP INDEX |ALTER TABLE \w+ ADD COLUMN \w+ \w+$|INSERT INTO retention \(stream, labelled\) SELECT '', 0\n|$)/;
     const statements = migrations
       .slice(requiredMigrations)
       .flatMap((step) => step.split(';').map((statement) => statement.trim()));
@@ -112,6 +112,39 @@ describe('a database from another release', () => {
     expect(statements.filter((statement) => !added.test(statement))).toEqual([]);
     expect(added.test('ALTER TABLE calls ADD COLUMN ended INTEGER NOT NULL')).toBe(false);
     expect(added.test('DROP TABLE calls')).toBe(false);
+  });
+
+  it.each([1, 2, 3])(
+    'keeps log lines of schema %i without limit, but not those of a new one',
+    async (version) => {
+      const policies = (store: Awaited<ReturnType<typeof openStore>>) =>
+        store.selectFrom('retention').selectAll().execute();
+      const store = await openStore(await databaseOf(version));
+      expect(await policies(store)).toEqual([{ stream: '', days: null, bytes: null, labelled: 0 }]);
+      await store.destroy();
+      const fresh = await openStore(join(folder, 'new.db'));
+      expect(await policies(fresh)).toEqual([]);
+      await fresh.destroy();
+    },
+  );
+
+  it('keeps a limit of log lines that was set before, and has none without devices and events', async () => {
+    const { default: Database } = await import('libsql');
+    const step = migrations.findIndex((sql) => sql.includes('INSERT INTO retention'));
+    const policiesAfter = (rows: string) => {
+      const database = new Database(':memory:');
+      database.exec(migrations.slice(0, step).join(';'));
+      database.exec(rows);
+      database.exec(migrations[step] as string);
+      const found = database.prepare('SELECT stream, days, bytes FROM retention').all();
+      database.close();
+      return found;
+    };
+    const event = "INSERT INTO events (at, type, subject, who, data) VALUES (1, 'x', 'y', 'z', '{}');";
+    expect(policiesAfter('')).toEqual([]);
+    expect(policiesAfter(event)).toEqual([{ stream: '', days: null, bytes: null }]);
+    const set = "INSERT INTO retention (stream, days, bytes, labelled) VALUES ('', 30, NULL, 0);";
+    expect(policiesAfter(event + set)).toEqual([{ stream: '', days: 30, bytes: null }]);
   });
 
   it('is rejected if that release is newer', async () => {

@@ -6,6 +6,7 @@ import type { Entry, TakeKey } from '../../src/lib/platform/journal/entry.js';
 import type { LostMessage, Tally } from '../../src/lib/platform/journal/lost.js';
 import { writeSegments } from '../../src/lib/platform/journal/segments.js';
 import { openTelemetry } from '../../src/lib/platform/journal/sqlite.js';
+import type { TableTelemetry } from '../../src/lib/platform/journal/tables.js';
 import type { Telemetry } from '../../src/lib/platform/journal/telemetry.js';
 import { repairTelemetry, verifyTelemetry } from '../../src/lib/platform/journal/verify.js';
 import { openStore, type Store } from '../../src/lib/platform/store/database.js';
@@ -353,6 +354,74 @@ describe('telemetry verification', () => {
     expect((await read(telemetry, 'a')).found).toEqual(upTo(80));
     expect(await telemetry.stream('s')).toMatchObject({ messages: 80, samples: 800 });
     await telemetry.close();
+  });
+
+  describe('of log lines', () => {
+    const arrival = Date.UTC(2026, 0, 5);
+    // The device has no clock.
+    const line = (n: number): Entry => ({
+      ...{ at: arrival + 1000 * n, device: 'a', channel: 'log' },
+      payload: { t: 5000 + n, level: 'info', message: `line ${n}` },
+    });
+    const linesOf = async (telemetry: Telemetry) =>
+      (await telemetry.logs({ from: 0, limit: 100 })).map(({ entry, position }) => [
+        Number(position),
+        entry?.payload.message,
+      ]);
+    let stored: Awaited<ReturnType<typeof linesOf>>;
+    let telemetry: TableTelemetry;
+    beforeEach(async () => {
+      telemetry = (await opened()) as TableTelemetry;
+      for (const n of upTo(4)) await telemetry.append(line(n));
+      stored = await linesOf(telemetry);
+      await telemetry.close();
+    });
+    const [first, last] = [81, 84];
+    const again = async () => {
+      telemetry = (await opened()) as TableTelemetry;
+    };
+    /** Restores all lines, twice, and expects them as they were. */
+    const restored = async (withId = true) => {
+      for (const _ of [1, 2])
+        for (const n of upTo(4)) await telemetry.restore(line(n), withId ? first + n : undefined);
+      if (withId) expect(await linesOf(telemetry)).toEqual(stored);
+      const texts = (await linesOf(telemetry)).map(([, message]) => message);
+      expect(texts.sort()).toEqual(upTo(4).map((n) => `line ${n}`));
+      const takes = await telemetry.takes({ channel: 'log', stream: '', limit: 10 });
+      expect(takes.map(({ messages }) => messages)).toEqual([4]);
+      return takes[0]?.recording;
+    };
+
+    it.each([
+      ['under the day of arrival', 'day-2026-01-05'],
+      ['by an earlier version under the day of the device', 'day-1970-01-01'],
+    ])(
+      'stored %s, leaves intact ones, and restores missing and damaged ones with their ids',
+      async (_, recording) => {
+        expect(stored.map(([id]) => id)).toEqual([last, 83, 82, first]);
+        await change(`UPDATE telemetryTakes SET recording = '${recording}' WHERE channel = 'log'`);
+        await again();
+        expect(await restored()).toBe(recording);
+        expect(await restored(false)).toBe(recording);
+        await telemetry.close();
+        await change(
+          "DELETE FROM telemetryMessages WHERE id = 82; UPDATE telemetryMessages SET entry = '{\"x' WHERE id = 83",
+        );
+        await again();
+        await restored();
+        // The search for the lines of a time relies on ids in order of arrival.
+        const until = await telemetry.logs({ from: 0, until: arrival + 1500, limit: 100 });
+        expect(until.map(({ entry }) => entry?.payload.message)).toEqual(['line 1', 'line 0']);
+        await telemetry.close();
+      },
+    );
+
+    it('stores a line with another id if another message has its id', async () => {
+      await again();
+      await telemetry.restore(line(9), first);
+      expect(await linesOf(telemetry)).toEqual([[expect.any(Number), 'line 9'], ...stored]);
+      await telemetry.close();
+    });
   });
 
   it('finds nothing while a platform writes and removes data', async () => {

@@ -9,12 +9,12 @@ import {
 import { changeRetention } from '../../lib/api/datasets/retention.js';
 import { shared, sizeInBytes } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
-import { retentionQuestion, retentionText } from '../../lib/cli/render/datasets.js';
+import { limitsQuestion, retentionQuestion, retentionText } from '../../lib/cli/render/datasets.js';
 
 export default class DataRetention extends PlatformCommand {
   static override summary = 'Set how long data is kept, or delete expired data now.';
   static override description =
-    'Recordings whose last message is older than --days are removed; then the oldest are removed until the stream is within --size. Labeled recordings are kept unless you pass --labeled. --logs sets the limits of the log lines of all devices, which are kept for 90 days by default. Lines of the current day (UTC) are never removed. The platform applies the policies every hour. --run applies them now; --dry-run lists what would be removed. Without flags, lists the policies.';
+    'Recordings whose last message is older than --days are removed; then the oldest are removed until the stream is within --size. Labeled recordings are kept unless you pass --labeled. --logs sets the limits of the log lines of all devices, which a new platform keeps for 90 days. Lines of the current day (UTC) are never removed. The platform applies the policies every hour. --run applies them now, and asks first unless you pass --yes; --dry-run lists what would be removed. Without flags, lists the policies.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> motion --days 90 --size 20GB',
@@ -70,12 +70,15 @@ export default class DataRetention extends PlatformCommand {
     return this.ask(
       input,
       async (client) => {
-        if (run && !flags.yes) {
-          const due = await changeRetention(client, { stream, logs, dryRun: true });
-          const question = retentionQuestion(due);
+        return changeRetention(client, wish, async () => {
+          if (!run || flags.yes) return;
+          // A dry run applies the policy in force, so it cannot show what new limits would remove.
+          const isNew = days !== undefined || size !== undefined;
+          const question = isNew
+            ? limitsQuestion(wish)
+            : retentionQuestion(await changeRetention(client, { stream, logs, dryRun: true }));
           if (question !== undefined) await this.agreeToLose(question, false);
-        }
-        return changeRetention(client, wish);
+        });
       },
       (state) => retentionText(state, logs),
       () => [

@@ -23,14 +23,20 @@ interface RetentionState {
   removedLogs: RemovedLogs | null;
 }
 
-/** Sets or removes a retention policy, applies it, and returns the policy in force. @throws AIOT_USAGE, AIOT_NOT_FOUND */
+/**
+ * Sets or removes a retention policy, applies it, and returns the policy in force.
+ * @param confirm called before anything is changed, once the wish has been checked; throws if the user does not agree
+ * @throws AIOT_USAGE, AIOT_NOT_FOUND
+ */
 export async function changeRetention(
   client: Pick<RegistryClient, 'retention' | 'logRetention'>,
   wish: RetentionWish,
+  confirm: () => Promise<void> = async () => {},
 ): Promise<RetentionState> {
   const { stream, logs = false, days = null, bytes = null, labelled = false } = wish;
   const { forever = false, run = false, dryRun = false } = wish;
   checkWish(wish);
+  await confirm();
   const sets = days !== null || bytes !== null;
   if (logs && (sets || forever)) await client.logRetention.set({ days, bytes });
   if (stream !== undefined && forever) await client.retention.remove(stream);

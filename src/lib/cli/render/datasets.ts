@@ -8,6 +8,7 @@ import type {
   StoredRecording,
 } from '../../api/contract/data.js';
 import { lostText } from '../../api/damage.js';
+import type { RetentionWish } from '../../api/datasets/retention.js';
 import type { Exported } from '../../api/datasets/save.js';
 import { plural, size } from '../../core/figures.js';
 import type { LabelledInProject, RemovedFromProject } from '../../data/dataset/write.js';
@@ -163,11 +164,14 @@ function retentionTable(policies: readonly Retention[]): string {
 
 function logRetentionText({ days, bytes }: LogRetention): string {
   if (days === null && bytes === null) return 'All log lines are kept.';
-  const limits = [
+  return `Log lines are kept ${limitsText({ days, bytes })}.`;
+}
+
+function limitsText({ days, bytes }: { days: number | null; bytes: number | null }): string {
+  return [
     ...(days === null ? [] : [`for ${plural(days, 'day')}`]),
     ...(bytes === null ? [] : [`up to ${size(bytes)}`]),
-  ];
-  return `Log lines are kept ${limits.join(', and ')}.`;
+  ].join(', and ');
 }
 
 function removedLogsText({ lines, bytes, before, freed, dryRun }: RemovedLogs): string {
@@ -180,6 +184,13 @@ function removedLogsText({ lines, bytes, before, freed, dryRun }: RemovedLogs): 
 }
 
 const logLinesText = (lines: number, bytes: number) => `${plural(lines, 'log line')} (${size(bytes)})`;
+
+/** Confirmation question before new limits are set and applied at once. */
+export function limitsQuestion({ stream, days, bytes, labelled }: RetentionWish): string {
+  const what = stream === undefined ? 'log lines of all devices' : `recordings of ${oneLine(stream)}`;
+  const also = labelled ? ', including labeled recordings' : '';
+  return `Keep ${what} only ${limitsText({ days: days ?? null, bytes: bytes ?? null })}, and permanently remove everything beyond that now${also}?`;
+}
 
 /** Confirmation question before expired data is removed; undefined = nothing is due. */
 export function retentionQuestion({ removed, removedLogs }: Retained): string | undefined {

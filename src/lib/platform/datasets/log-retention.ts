@@ -7,13 +7,13 @@ import type { Turns } from '../store/engine.js';
 
 interface LogRetentionParts {
   store: Store;
-  telemetry: Pick<Telemetry, 'takes' | 'remove' | 'reclaim'>;
+  telemetry: Pick<Telemetry, 'take' | 'takes' | 'remove' | 'reclaim'>;
   events: Events;
   turns: Turns;
   now: () => number;
 }
 
-/** Days that log lines are kept if nothing else was set. Crash reports and events are kept as long. */
+/** Days that log lines are kept if nothing else was set, on platforms that never kept them forever by default (see the migrations). Crash reports and events are kept as long. */
 const usualDays = 90;
 
 /** Key of the policy in the table of retention policies. Names of streams are never empty. */
@@ -62,36 +62,51 @@ export class LogRetentionService {
   /** Applies the policy. @param explicit whether to free the space immediately, at any cost */
   async run({ dryRun = false }: { dryRun?: boolean }, who: string, explicit = true): Promise<RemovedLogs> {
     return this.parts.turns.of('retention')(async () => {
-      const { telemetry, store, events } = this.parts;
+      const { telemetry } = this.parts;
       const before = await this.limit(await this.get());
-      const sums = { recordings: 0, lines: 0, bytes: 0 };
+      const sums: Sums = { recordings: 0, lines: 0, bytes: 0 };
       for await (const page of this.pages()) {
         const due = page.filter(({ lastAt }) => (lastAt ?? 0) < before);
         if (due.length === 0) continue;
-        const some = {
-          recordings: due.length,
-          lines: due.reduce((sum, { messages }) => sum + messages, 0),
-          bytes: due.reduce((sum, { bytes }) => sum + bytes, 0),
-        };
+        const some = dryRun ? sumsOf(due) : await this.remove(due, before, who);
         sums.recordings += some.recordings;
         sums.lines += some.lines;
         sums.bytes += some.bytes;
-        if (dryRun) continue;
-        // Recorded first, so that after an interruption the next run completes the recorded removals.
-        await store
-          .transaction()
-          .execute((transaction) =>
-            events.record(
-              { type: 'logs.remove', subject: 'logs', who, data: { ...some, before } },
-              transaction,
-            ),
-          );
-        await telemetry.remove(due);
       }
       if (dryRun || sums.recordings === 0) return { ...sums, before, freed: 0, dryRun };
       const { bytes: freed } = await telemetry.reclaim(explicit ? 0 : worthIt);
       return { ...sums, before, freed, dryRun };
     });
+  }
+
+  /**
+   * Removes recordings, then records what was removed: the event is in another database. An interruption between the two loses the event of
+   * one page, but no event is recorded twice. After a failure, the recordings that are already gone are recorded.
+   */
+  private async remove(due: readonly Take[], before: number, who: string): Promise<Sums> {
+    const { telemetry, store, events } = this.parts;
+    const record = async (gone: readonly Take[]) => {
+      const sums = sumsOf(gone);
+      if (gone.length > 0)
+        await store
+          .transaction()
+          .execute((transaction) =>
+            events.record(
+              { type: 'logs.remove', subject: 'logs', who, data: { ...sums, before } },
+              transaction,
+            ),
+          );
+      return sums;
+    };
+    try {
+      await telemetry.remove(due);
+    } catch (error) {
+      const gone: Take[] = [];
+      for (const take of due) if ((await telemetry.take(take)) === null) gone.push(take);
+      await record(gone);
+      throw error;
+    }
+    return record(due);
   }
 
   /** Lines that arrived before this time are due, ms since 1970. The lines of the current day are never due. */
@@ -125,4 +140,18 @@ export class LogRetentionService {
       after = cursorOf(last);
     }
   }
+}
+
+interface Sums {
+  recordings: number;
+  lines: number;
+  bytes: number;
+}
+
+function sumsOf(takes: readonly Take[]): Sums {
+  return {
+    recordings: takes.length,
+    lines: takes.reduce((sum, { messages }) => sum + messages, 0),
+    bytes: takes.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
 }

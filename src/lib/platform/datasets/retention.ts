@@ -109,10 +109,16 @@ export class RetentionService {
       name: 'retention',
       run: (signal) =>
         every(periodMs, signal, async () => {
-          // Log lines are removed even if telemetry cannot be, and the failure is reported then.
-          const telemetry = await Promise.allSettled([this.run({}, 'platform', false)]);
-          await this.parts.logs.run({}, 'platform', false);
-          for (const result of telemetry) if (result.status === 'rejected') throw result.reason;
+          // Log lines are removed even if telemetry cannot be, and the failures are reported then.
+          const results = [
+            ...(await Promise.allSettled([this.run({}, 'platform', false)])),
+            ...(await Promise.allSettled([this.parts.logs.run({}, 'platform', false)])),
+          ];
+          const reasons = results.flatMap((result) =>
+            result.status === 'rejected' ? [result.reason as unknown] : [],
+          );
+          if (reasons.length > 1) throw bothFailed(reasons);
+          if (reasons.length === 1) throw reasons[0];
         }),
     };
   }
@@ -214,6 +220,15 @@ export class RetentionService {
     const { bytes: freed } = await telemetry.reclaim(explicit ? 0 : worthIt);
     return { ...told, freed };
   }
+}
+
+/** One error for both, with the first one's code. */
+function bothFailed(reasons: readonly unknown[]): AiotError {
+  const [first] = reasons;
+  const code = first instanceof AiotError ? first.code : 'AIOT_BUG';
+  const texts = reasons.map((reason) => (reason instanceof Error ? reason.message : String(reason)));
+  const cause = new AggregateError(reasons, 'removing telemetry and log lines failed');
+  return new AiotError(code, `telemetry: ${texts[0]}; log lines: ${texts[1]}`, { cause });
 }
 
 interface Plan {

@@ -6,7 +6,7 @@ import type { NoteCommit } from '../metrics.js';
 import type { Finding } from '../verify/damage.js';
 import { type Entry, type JournalRecord, jsonOf, type TakeKey } from './entry.js';
 import { brokenRows, findingsOf, type LostMessage, rowsOf, Tallies, telemetryFile } from './lost.js';
-import { countEntry, emptyTake, isNamed, type Take, takeKeyOf } from './takes.js';
+import { countEntry, emptyTake, isNamed, type Take, takeKeyOf, takeKeysOf } from './takes.js';
 import {
   fromCursor,
   type JournalReader,
@@ -422,39 +422,68 @@ export class TableTelemetry implements Telemetry {
     await this.tables.close();
   }
 
-  /** Replaces a damaged or missing row with a message from a backup. Intact rows are left unchanged. */
+  /**
+   * Replaces a damaged or missing row with a message from a backup. Intact rows are left unchanged. A missing row keeps its id, unless another
+   * message has it, so that ids stay in order of arrival.
+   */
   async restore(entry: Entry, id: number | undefined): Promise<void> {
-    const key = takeKeyOf(entry);
-    const row = await this.row(key);
-    const prepared = { entry, json: jsonOf(entry), id };
-    if (!row) {
-      await this.store([prepared]);
+    const json = jsonOf(entry);
+    const rows: Row[] = [];
+    for (const key of takeKeysOf(entry)) {
+      const row = await this.row(key);
+      if (row) rows.push(rowOf(row));
+    }
+    const same = await this.atId(id);
+    if (same?.entry === json && entryOf(same)) return;
+    for (const row of rows) {
+      const message = messageOf({ entry, json, id }, row);
+      const found =
+        (await this.rowOfMessage(message)) ??
+        (same && Number(same.take) === row.id && !entryOf(same) ? same : undefined);
+      if (!found) continue;
+      if (entryOf(found)) return;
+      const { t, samples } = message;
+      const sql =
+        'UPDATE "telemetryMessages" SET "t" = $1, "samples" = $2, "sum" = $3, "entry" = $4 WHERE "id" = $5';
+      await this.tables.transaction((write) => write.rows(sql, [t, samples, crc32(json), json, found.id]));
       return;
     }
-    const message = messageOf(prepared, rowOf(row));
-    const { seq, moment, t, samples, json } = message;
+    const prepared = { entry, json, id: same === null ? id : undefined };
+    for (const row of rows) {
+      const [there] = await this.tables.rows<{ n: number }>(
+        'SELECT count(*) AS "n" FROM "telemetryMessages" WHERE "take" = $1',
+        [row.id],
+      );
+      // If rows are missing although the recording's count is intact, the message is already counted.
+      if (Number(there?.n) >= row.take.messages) continue;
+      await this.tables.transaction((write) => write.insert([messageOf(prepared, row)]));
+      return;
+    }
+    await this.store([prepared]);
+  }
+
+  /** The row with this id; null = none. */
+  private async atId(id: number | undefined): Promise<(MessageRow & { take: number }) | null> {
+    if (id === undefined) return null;
+    const [row] = await this.tables.rows<MessageRow & { take: number }>(
+      `SELECT "id", "take", ${this.content()} FROM "telemetryMessages" WHERE "id" = $1`,
+      [id],
+    );
+    return row ?? null;
+  }
+
+  /** The row of a message, by its number and time, or by its time and content if these do not identify it. */
+  private async rowOfMessage(message: StoredMessage): Promise<MessageRow | undefined> {
+    const { take, seq, moment, t, json } = message;
     const [where, values] =
       moment === null
         ? ['"t" = $2 AND "entry" = $3', [t, json]]
         : ['"seq" = $2 AND "moment" = $3', [seq, moment]];
     const [found] = await this.tables.rows<MessageRow>(
       `SELECT "id", ${this.content()} FROM "telemetryMessages" WHERE "take" = $1 AND ${where}`,
-      [row.id, ...values],
+      [take, ...values],
     );
-    if (found && entryOf(found)) return;
-    if (found) {
-      const sql =
-        'UPDATE "telemetryMessages" SET "t" = $1, "samples" = $2, "sum" = $3, "entry" = $4 WHERE "id" = $5';
-      await this.tables.transaction((write) => write.rows(sql, [t, samples, crc32(json), json, found.id]));
-      return;
-    }
-    const [there] = await this.tables.rows<{ n: number }>(
-      'SELECT count(*) AS "n" FROM "telemetryMessages" WHERE "take" = $1',
-      [row.id],
-    );
-    // If rows are missing although the recording's count is intact, the message is already counted.
-    if (Number(there?.n) >= takeOfRow(row).messages) await this.store([prepared]);
-    else await this.tables.transaction((write) => write.insert([{ ...message, id: undefined }]));
+    return found;
   }
 
   /** Stores entries in one transaction, together with the writes of `more`. @returns the indexes of rejected entries, with the reason */

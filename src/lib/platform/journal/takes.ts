@@ -89,14 +89,28 @@ export function takeKeyOf(entry: Entry): TakeKey {
   return key;
 }
 
-function foundKey({ channel, stream = '', device, payload, at }: Entry): TakeKey {
+function foundKey(entry: Entry): TakeKey {
+  const { channel, stream = '', device, payload, at } = entry;
   if (channel === 'telemetry' && typeof payload.recording === 'string') {
     return { channel, stream, device, recording: payload.recording };
   }
-  const { t } = payload;
   // A device without a clock logs in 1970; by arrival, its lines expire like those of other devices.
-  const told = channel !== 'log' && typeof t === 'number' && Math.abs(t) < 8.64e15 && t < at + dayMs ? t : at;
-  return { channel, stream, device, recording: dayOf(told) };
+  return { channel, stream, device, recording: dayOf(channel === 'log' ? at : toldTime(entry)) };
+}
+
+function toldTime({ payload: { t }, at }: Entry): number {
+  return typeof t === 'number' && Math.abs(t) < 8.64e15 && t < at + dayMs ? t : at;
+}
+
+/**
+ * All recordings that may contain the message, the usual one first. Earlier versions stored log lines by the device's time, and their rows
+ * keep that day.
+ */
+export function takeKeysOf(entry: Entry): TakeKey[] {
+  const key = takeKeyOf(entry);
+  if (entry.channel !== 'log') return [key];
+  const before = { ...key, recording: dayOf(toldTime(entry)) };
+  return before.recording === key.recording ? [key] : [key, before];
 }
 
 let newestDay = { from: 0, name: 'day-1970-01-01' };

@@ -195,6 +195,16 @@ const loginSessions = `
   ALTER TABLE oidcTokens ADD COLUMN agent TEXT;
 `;
 
+/**
+ * Log lines of earlier platforms are kept forever, as before: only new platforms have the usual limit. The telemetry, which has the lines, is
+ * another database, so a platform with devices or events counts as one with lines. The policy of log lines has no stream.
+ */
+const logRetention = `
+  INSERT INTO retention (stream, labelled) SELECT '', 0
+    WHERE (EXISTS (SELECT 1 FROM devices) OR EXISTS (SELECT 1 FROM events))
+    AND NOT EXISTS (SELECT 1 FROM retention WHERE stream = '');
+`;
+
 /** Runs of projects' pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole run. */
 const pipelineRuns = `
   CREATE TABLE pipelineRuns (
@@ -540,11 +550,12 @@ export const migrations: string[] = [
   batches,
   schemaRegistry,
   loginSessions,
+  logRetention,
 ];
 
 /**
  * Number of migrations that a program must know to work with a database that has all of them. Later ones only add tables, columns that may
- * be absent, and indexes (expand), so replicas of the previous version continue on PostgreSQL during a rolling upgrade. A migration that
+ * be absent, indexes, and rows that earlier versions ignore (expand), so replicas of the previous version continue on PostgreSQL during a rolling upgrade. A migration that
  * removes or changes something (contract) raises this number to its own; all replicas must be stopped to upgrade past it.
  */
 export const requiredMigrations = migrations.indexOf(replicaFacts);
