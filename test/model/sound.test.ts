@@ -266,7 +266,7 @@ setInterval(() => {
     expect(stream).toMatchObject({ minutes: 2, background: 'buzz', classes: [{ name: 'whistle' }] });
     expect(stream.events).toBeGreaterThan(5);
     expect(stream.detected).toBeLessThanOrEqual(stream.events!);
-    const { noise } = json.stream as Record<'noise', Record<'events' | 'wordlessMinutes', number>>;
+    const { noise } = (json as { stream: { noise: Record<'events' | 'wordlessMinutes', number> } }).stream;
     // In a minute of noise, too, about every fifth recording is a word, although no other recordings are in between.
     expect(noise.events).toBeGreaterThan(0);
     expect(noise.events).toBeLessThan(12);

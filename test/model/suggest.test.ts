@@ -2,6 +2,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadProject, type Project } from '../../src/lib/core/project.js';
+import type { TextColumn } from '../../src/lib/formats/csv/cells.js';
 import { openEmbeddings } from '../../src/lib/model/embeddings.js';
 import type { Suggestions } from '../../src/lib/model/suggest.js';
 import { trainProject } from '../../src/lib/model/train/train-project.js';
@@ -100,7 +101,8 @@ describe('suggestions of a model that predicts a probability', () => {
       ];
       const open = await openEmbeddings(await loadProject(project.dir));
       const { prediction } = await open(folder);
-      return { predicted, rows: [...prediction!.codes].map((code) => prediction!.words[code]) };
+      const { codes, words } = prediction as TextColumn;
+      return { predicted, rows: [...codes].map((code) => words[code]) };
     };
     for (const [threshold, name] of [
       [0.0001, 'fast'],

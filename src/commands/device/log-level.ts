@@ -13,7 +13,7 @@ import { logLevelMs, logLevels } from '../../lib/device/protocol/control.js';
 export default class DeviceLogLevel extends AiotCommand {
   static override summary = 'Set the least severe level that devices log.';
   static override description =
-    'A device leaves out lines below its level, which is info after each start. With --for, it returns to info by itself; otherwise, at its next restart. Offline devices, and devices whose firmware has no levels, are rejected. The call is recorded in the audit log, and aiot device show prints the level.';
+    'A device leaves out lines below its level, which is info after each start. With --for, it returns to info after that time; otherwise, at its next restart. Offline devices, and devices whose firmware has no levels, are rejected. The call is recorded in the audit log, and aiot device show prints the level.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> pump-7 debug --for 10m',
     "<%= config.bin %> <%= command.id %> debug --selector 'type=esp32 and site=lab' --for 1h",

@@ -355,7 +355,7 @@ export {
 } from './contract/webhooks.js';
 export { acknowledgedSchema, type Damage, type LostTelemetry, lostText } from './damage.js';
 export { parseRecordingPlace, parseRecordings, type RecordingPlace } from './datasets/place.js';
-export { changeRetention } from './datasets/retention.js';
+export { changeRetention, type RetentionWish } from './datasets/retention.js';
 export {
   type Exported,
   exportDataset,

@@ -224,6 +224,7 @@ export {
 export {
   damagedText,
   labelledInProjectText,
+  limitsQuestion,
   projectRemovalQuestion,
   removalQuestion,
   removedFromProjectText,

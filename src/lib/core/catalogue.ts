@@ -1058,7 +1058,8 @@ export const catalogue = {
       loop: 'To see the loops that have run here, as this user or as a service, run `aiot loop status`.',
       recording: 'To see the recordings, run `aiot data list`.',
       run: 'To see the runs, run `aiot pipeline history`.',
-      schema: 'To see the subjects, run `aiot stream schema list`. To see the versions of one, run `aiot stream schema show SUBJECT`.',
+      schema:
+        'To see the subjects, run `aiot stream schema list`. To see the versions of one, run `aiot stream schema show SUBJECT`.',
       'training-run': 'To see the training runs, run `aiot model runs list`.',
     },
   },

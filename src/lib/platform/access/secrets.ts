@@ -180,8 +180,8 @@ function createTally(now: () => number) {
 }
 
 /**
- * Runs at most `mostAtOnce` tasks concurrently. Addresses take turns. If too many tasks are waiting, a task is rejected: one of the address
- * with the most of them, or the new one if its address would then have as many. One address alone can therefore not take all places; an
+ * Runs at most `mostAtOnce` tasks concurrently. Addresses take turns. If too many tasks are waiting, one of the address with the most of
+ * them is rejected, or the new task if its address would then have as many. One address alone can therefore not take all places; an
  * attacker with a hundred addresses can. The result of a rejected task is false.
  */
 function createTurns() {

@@ -169,7 +169,7 @@ export async function unknownUser(store: Store, name: string): Promise<AiotError
  */
 const sweepEvery = 1000;
 
-/** What a connection was opened with. */
+/** Rights and dashboard session of a connection when it was opened. */
 interface OpenedWith {
   /** Rights of the token at that time; see `rightsOf`. */
   rights: string;

@@ -13,7 +13,7 @@ interface LogRetentionParts {
   now: () => number;
 }
 
-/** Days that log lines are kept if nothing else was set, on platforms that never kept them forever by default (see the migrations). Crash reports and events are kept as long. */
+/** Days that log lines are kept on a new platform. Crash reports and events are kept as long. Upgraded platforms keep all (see the migrations). */
 const usualDays = 90;
 
 /** Key of the policy in the table of retention policies. Names of streams are never empty. */

@@ -555,7 +555,8 @@ export const migrations: string[] = [
 
 /**
  * Number of migrations that a program must know to work with a database that has all of them. Later ones only add tables, columns that may
- * be absent, indexes, and rows that earlier versions ignore (expand), so replicas of the previous version continue on PostgreSQL during a rolling upgrade. A migration that
- * removes or changes something (contract) raises this number to its own; all replicas must be stopped to upgrade past it.
+ * be absent, indexes, and rows that earlier versions ignore (expand). Replicas of the previous version therefore continue on PostgreSQL
+ * during a rolling upgrade. A migration that removes or changes something (contract) raises this number to its own; all replicas must be
+ * stopped to upgrade past it.
  */
 export const requiredMigrations = migrations.indexOf(replicaFacts);
