@@ -102,7 +102,8 @@ export function Device({ parts: [name = ''] }: PageOf) {
 }
 
 function factsOf(device: DeviceInfo) {
-  const { state, online, lastSeen, type, firmware, model, updateState, tags, groups, expires, mac, log } = device;
+  const { state, online, lastSeen, type, firmware, model, updateState, tags, groups, expires, mac, log } =
+    device;
   const labels = [
     ...Object.entries(tags).map(([key, value]) => `${key}=${value}`),
     ...groups.map((group) => `group ${group}`),
