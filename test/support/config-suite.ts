@@ -191,9 +191,10 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     const { version, sequence } = await pushTiny(own.client, own.key, { name: 'motion', bundle: bytes });
     const wanted = oneWave({ name: 'motion', version, sequence, deadlineMs: 60_000 });
     const { id } = await own.client.rollouts.start(wanted);
+    // Another rollout to the device would replace this one.
+    expect((await rolloutEnd(own.client, id)).devices[0]).toMatchObject({ state: 'committed', error: null });
     const plain = await push({});
     expect(await deploy(`pump@${plain}`)).toMatchObject(committed);
-    expect((await rolloutEnd(own.client, id)).devices[0]).toMatchObject({ state: 'committed', error: null });
     const samples = motionSamples(1000);
     const recording = {
       ...{ id: 'moved', label: null, device: null, rateHz: 100, startedAt: 1_700_000_000_000 },
