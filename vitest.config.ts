@@ -50,6 +50,8 @@ const common = {
 const batches = 4;
 const batchOf = (files: string[], batch: number) => files.filter((_file, at) => at % batches === batch);
 
+const answering = 'test/support/answer-between-tests.ts';
+
 /** Only for the first ring, because third-party programs may not work in a folder in memory. */
 const env: Record<string, string> = memoryFolder === undefined ? {} : { TMPDIR: memoryFolder };
 
@@ -73,7 +75,7 @@ export default defineConfig({
           env,
           name: `together-${batch + 1}`,
           include: batchOf(together, batch),
-          setupFiles: ['test/support/put-back.ts'],
+          setupFiles: ['test/support/put-back.ts', answering],
           pool: 'threads' as const,
           poolOptions: { threads: { isolate: false } },
           sequence: { groupOrder: batch },
@@ -88,6 +90,7 @@ export default defineConfig({
           env,
           name: `alone-${batch + 1}`,
           include: batchOf(alone, batch),
+          setupFiles: [answering],
           pool: 'forks' as const,
           sequence: { groupOrder: batch },
         },
@@ -99,6 +102,7 @@ export default defineConfig({
           ...common,
           name: 'real',
           include: [realParts],
+          setupFiles: [answering],
           pool: 'forks',
           sequence: { groupOrder: batches },
         },

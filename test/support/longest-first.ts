@@ -5,6 +5,15 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * them at its end while cores are idle. They mostly wait for brokers and chips, so other files can run in parallel.
  */
 export const longest = [
+  'model/keywords.real.test.ts',
+  'model/emit-c.real.test.ts',
+  'firmware/interpreter.real.test.ts',
+  'model/forest.real.test.ts',
+  'platform/ingest.real.test.ts',
+  'attacks/native-updates.real.test.ts',
+  'model/import-onnx.real.test.ts',
+  'web/screens.real.test.ts',
+  'firmware/heap.real.test.ts',
   'platform/upgrade.real.test.ts',
   'platform/openapi.real.test.ts',
   'flash/judges.real.test.ts',
