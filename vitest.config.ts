@@ -50,8 +50,6 @@ const common = {
 const batches = 4;
 const batchOf = (files: string[], batch: number) => files.filter((_file, at) => at % batches === batch);
 
-const answering = 'test/support/answer-between-tests.ts';
-
 /** Only for the first ring, because third-party programs may not work in a folder in memory. */
 const env: Record<string, string> = memoryFolder === undefined ? {} : { TMPDIR: memoryFolder };
 
@@ -75,7 +73,7 @@ export default defineConfig({
           env,
           name: `together-${batch + 1}`,
           include: batchOf(together, batch),
-          setupFiles: ['test/support/put-back.ts', answering],
+          setupFiles: ['test/support/put-back.ts'],
           pool: 'threads' as const,
           poolOptions: { threads: { isolate: false } },
           sequence: { groupOrder: batch },
@@ -90,7 +88,6 @@ export default defineConfig({
           env,
           name: `alone-${batch + 1}`,
           include: batchOf(alone, batch),
-          setupFiles: [answering],
           pool: 'forks' as const,
           sequence: { groupOrder: batch },
         },
@@ -102,7 +99,6 @@ export default defineConfig({
           ...common,
           name: 'real',
           include: [realParts],
-          setupFiles: [answering],
           pool: 'forks',
           sequence: { groupOrder: batches },
         },
