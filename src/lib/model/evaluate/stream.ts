@@ -211,7 +211,7 @@ interface Operating extends Judging {
 interface Tally {
   minutes: number;
   wordlessMinutes: number;
-  /** Of each class. */
+  /** Detections and false alarms, one entry for each class. */
   counts: Counts[];
 }
 
