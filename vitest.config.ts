@@ -99,6 +99,7 @@ export default defineConfig({
           ...common,
           name: 'real',
           include: [realParts],
+          setupFiles: ['test/support/event-loop.ts'],
           pool: 'forks',
           sequence: { groupOrder: batches },
         },

@@ -1,0 +1,19 @@
+/**
+ * Runs before each file with real parts, and names files that block the event loop for long. Vitest's connection to a test file fails
+ * after 60 s without an answer (`Timeout calling "onTaskUpdate"`), which ends the run with an error although all tests pass.
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { afterAll, expect } from 'vitest';
+
+/** Half of vitest's limit, for machines of half the speed. */
+const limit = 30;
+
+const delay = monitorEventLoopDelay({ resolution: 100 });
+delay.enable();
+
+afterAll(() => {
+  delay.disable();
+  const seconds = Math.round(delay.max / 1e9);
+  if (seconds < limit) return;
+  process.stderr.write(`${expect.getState().testPath} blocked the event loop for ${seconds} s. Vitest allows 60 s.\n`);
+});
