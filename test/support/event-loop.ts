@@ -15,5 +15,7 @@ afterAll(() => {
   delay.disable();
   const seconds = Math.round(delay.max / 1e9);
   if (seconds < limit) return;
-  process.stderr.write(`${expect.getState().testPath} blocked the event loop for ${seconds} s. Vitest allows 60 s.\n`);
+  process.stderr.write(
+    `${expect.getState().testPath} blocked the event loop for ${seconds} s. Vitest allows 60 s.\n`,
+  );
 });
