@@ -2,9 +2,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RegistryClient } from '../../src/lib/api/client.js';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { clientFor, contextFor } from '../../src/lib/api/context.js';
 import { attentionSchema, deviceHealthSchema } from '../../src/lib/api/contract/attention.js';
+import { generateKeyPair } from '../../src/lib/core/crypto.js';
+import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { runCli } from '../support/cli.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
@@ -47,7 +49,7 @@ describe('aiot status --attention', () => {
   it('lists no device if all are well', async () => {
     expect(await listed()).toEqual({
       counts: { failing: 0, silent: 0, degraded: 0, ok: 3, unknown: 0 },
-      ...{ quiet: 0, alarms: [], devices: [], next: null },
+      ...{ quiet: 0, alarms: [], waiting: { count: 0, devices: [] }, devices: [], next: null },
     });
     expect((await runCli(['status', '--attention'])).stdout).toContain('No device needs attention.');
   });
@@ -106,6 +108,57 @@ describe('aiot status --attention', () => {
         timeout: 10_000,
       })
       .toMatchObject([{ subject: 'pump-2', data: { after: ['battery-empty'] } }]);
+  });
+});
+
+describe('devices that wait for approval', () => {
+  const metrics = async () => {
+    const { token } = await contextFor();
+    const dispatcher = new Agent({ connect: { ca: readFileSync(own.ca) } });
+    const headers = { authorization: `Bearer ${token}` };
+    const { body } = await request(`${own.url}/metrics`, { dispatcher, headers });
+    const text = await body.text();
+    await dispatcher.close();
+    return text.split('\n').filter((line) => line.startsWith('aiot_enrollments'));
+  };
+
+  it('are listed, suspicious ones first, and counted in the metrics, until they are decided on', async () => {
+    const { key } = await client.batches.create({ name: 'july', type: 'esp32' });
+    const anybody = createClient({ url: own.url, ca: readFileSync(own.ca, 'utf8') });
+    const csr = () => certificateRequest(generateKeyPair().privatePem, 'any');
+    for (const serial of ['A1', 'A2']) await anybody.enrollments.enroll({ key, csr: await csr(), serial });
+    await anybody.enrollments.enroll({ key, csr: await csr(), serial: 'A2' }).catch(() => {});
+    await anybody.close();
+    const { waiting } = await listed();
+    expect(waiting).toEqual({
+      count: 2,
+      devices: [
+        {
+          ...{ name: 'july-A2', batch: 'july', type: 'esp32', suspicious: true, since: expect.any(Number) },
+          message: 'it waits for approval, but another key asked for its serial number',
+          next: 'Find out which device is genuine. Then approve it, or refuse it: `aiot device reject july-A2`.',
+        },
+        {
+          ...{ name: 'july-A1', batch: 'july', type: 'esp32', suspicious: false, since: expect.any(Number) },
+          ...{ message: 'it waits for approval', next: 'Approve it: `aiot device approve july-A1`.' },
+        },
+      ],
+    });
+    expect((await runCli(['status', '--attention'])).stdout).toMatch(
+      /\n\nwaiting {2}july-A2 esp32\n {2}it waits for approval, but another key .*\n[\s\S]*\n\nwaiting {2}july-A1 esp32\n {2}it waits for approval \(since .* UTC, now\)\n {2}→ Approve it: `aiot device approve july-A1`\./,
+    );
+    expect(await metrics()).toEqual([
+      'aiot_enrollments{state="waiting"} 2',
+      'aiot_enrollments{state="approved"} 0',
+      'aiot_enrollments{state="issued"} 0',
+      'aiot_enrollments{state="rejected"} 0',
+    ]);
+    const { token } = await client.tokens.create({ name: 'one', role: 'viewer', selector: 'name=pump-3' });
+    const limited = createClient({ url: own.url, ca: readFileSync(own.ca, 'utf8'), token });
+    expect((await limited.attention.list({ limit: 10 })).waiting).toEqual({ count: 0, devices: [] });
+    await limited.close();
+    await client.enrollments.decide({ action: 'reject', names: ['july-A1', 'july-A2'] });
+    expect((await listed()).waiting).toEqual({ count: 0, devices: [] });
   });
 });
 

@@ -38,6 +38,10 @@ describeReal('chromium', 'waiting devices on the overview page', () => {
     // The contradiction is an event, so the page shows it without being reloaded.
     const liar = table.getByRole('row').filter({ hasText: 'july-B2' });
     await liar.getByText('another key asked for its serial number').waitFor();
+    const attention = page.getByRole('list', { name: 'Needs attention' }).getByRole('listitem');
+    const entry = attention.filter({ hasText: '2 devices wait for approval' });
+    await entry.getByText('july-B2: it waits for approval, but another key').waitFor();
+    expect(await entry.getByText('july-B1').count()).toBe(0);
     await expectAccessible(page);
 
     await page.getByRole('button', { name: 'Approve july-B1' }).click();
@@ -48,6 +52,7 @@ describeReal('chromium', 'waiting devices on the overview page', () => {
     });
     await page.getByRole('button', { name: 'Reject july-B2' }).click();
     await page.getByRole('heading', { name: 'Waiting devices' }).waitFor({ state: 'detached' });
+    await entry.waitFor({ state: 'detached' });
     expect((await client.batches.get('july')).devices).toMatchObject({ issued: 1, rejected: 1, waiting: 0 });
     expect(troubles).toEqual([]);
     await context.close();

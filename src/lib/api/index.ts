@@ -155,6 +155,7 @@ export {
   type EnrollmentState,
   type EnrollReply,
   enrollmentListSchema,
+  enrollmentStates,
   enrollRequestSchema,
   type MadeBatch,
   mostInBatch,

@@ -35,7 +35,9 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   const fleet = useResource(at('GET /devices', {}, { limit: devicesRead, selector }), {
     events: ['device.*'],
   });
-  const health = useResource(at('GET /attention', {}, { limit: unwellListed }), { events: ['device.*'] });
+  const health = useResource(at('GET /attention', {}, { limit: unwellListed }), {
+    events: ['device.*', 'enrollment.*', 'batch.*'],
+  });
   const rollouts = troubled(list.value?.rollouts ?? []);
   const unwell = health.value?.devices ?? [];
   const listed = new Set(unwell.map(({ name }) => name));
@@ -44,7 +46,8 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   const rolledBack = devices.filter(({ updateState }) => updateState === 'ROLLED_BACK');
   const offline = devices.filter(({ online }) => !online);
   const alarms = health.value?.alarms ?? [];
-  const found = [warnings, rollouts, unwell, rolledBack, offline, alarms];
+  const waiting = health.value?.waiting;
+  const found = [warnings, rollouts, unwell, rolledBack, offline, alarms, waiting?.devices ?? []];
   if (found.every(({ length }) => length === 0)) return null;
   const more = rollouts.length - rolloutsListed;
   return (
@@ -83,6 +86,7 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
         <DeviceTrouble devices={offline} tone="warn" word="offline">
           {offline.length === 1 ? '1 device is offline' : `${plural(offline.length, 'device')} are offline`}
         </DeviceTrouble>
+        {waiting && waiting.count > 0 && <Waiting waiting={waiting} />}
         {warnings.map(({ about, message }) => (
           <li key={message}>
             <Badge tone="warn">{about}</Badge> {message}
@@ -103,6 +107,25 @@ function UnwellDevice({ device }: { device: Unwell['devices'][number] }) {
       {causes.map(({ code, message, since, next }) => (
         <div key={code}>
           {message}, <When at={since} as="ago" />. <span class="soft">{withCode(next)}</span>
+        </div>
+      ))}
+    </li>
+  );
+}
+
+/** Devices that wait for approval: their number, and each one that contradicts others. They are decided on in the section below. */
+function Waiting({ waiting: { count, devices } }: Pick<Unwell, 'waiting'>) {
+  const suspicious = devices.filter((device) => device.suspicious);
+  const oldest = devices.reduce((least, { since }) => Math.min(least, since), Number.POSITIVE_INFINITY);
+  return (
+    <li>
+      <Badge tone={suspicious.length > 0 ? 'bad' : 'warn'}>waiting</Badge>{' '}
+      {count === 1 ? '1 device waits' : `${plural(count, 'device')} wait`} for approval,{' '}
+      <When at={oldest} as="ago" />.{' '}
+      <span class="soft">{withCode('Decide below, or with `aiot device approve`.')}</span>
+      {suspicious.map(({ name, message, next }) => (
+        <div key={name}>
+          {name}: {message}. <span class="soft">{withCode(next)}</span>
         </div>
       ))}
     </li>

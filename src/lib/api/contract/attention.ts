@@ -52,6 +52,21 @@ export const unwellDeviceSchema = z.object({
 });
 export type UnwellDevice = z.output<typeof unwellDeviceSchema>;
 
+/** A device of a batch that waits for approval. */
+export const waitingDeviceSchema = z.object({
+  name,
+  batch: z.string(),
+  type: z.string(),
+  /** Why the device waits, without its name; it includes any contradiction with other devices. */
+  message: z.string(),
+  /** Whether the device contradicts others, and should not be approved without a check. */
+  suspicious: z.boolean(),
+  /** First request of the device. */
+  since: time,
+  next: z.string(),
+});
+export type WaitingDevice = z.output<typeof waitingDeviceSchema>;
+
 /** GET /attention: the unwell devices, the most urgent first. */
 export const attentionSchema = z.object({
   /** Number of devices in each state, without suspended and revoked ones. */
@@ -62,6 +77,11 @@ export const attentionSchema = z.object({
   alarms: z.array(
     z.object({ alarm: z.string(), message: z.string(), since: time, count: z.int(), next: z.string() }),
   ),
+  /**
+   * Devices of batches that wait for approval: their number, and those that are listed, suspicious ones first, then by waiting time. Empty
+   * for users whose rights are limited to some devices.
+   */
+  waiting: z.object({ count: z.int(), devices: z.array(waitingDeviceSchema) }),
   devices: z.array(unwellDeviceSchema),
   next: z.string().nullable(),
 });

@@ -150,9 +150,9 @@ function brokerText(ingest: Status['engines']['ingest']): string {
   return ingest === 'jetstream' ? 'external, all replicas receive messages' : 'external';
 }
 
-/** The devices that need attention: each with its state, causes, their age, and the next steps. */
+/** The devices that need attention: each with its state, causes, their age, and the next steps; then failing alarms and waiting devices. */
 export function attentionText(attention: Attention, now = Date.now()): string {
-  const { counts, quiet, alarms, devices, next: more } = attention;
+  const { counts, quiet, alarms, waiting, devices, next: more } = attention;
   const numbers = Object.entries(counts)
     .filter(([, count]) => count > 0)
     .map(([state, count]) => `${count} ${state}`)
@@ -172,7 +172,18 @@ export function attentionText(attention: Attention, now = Date.now()): string {
       wrappedLines(`  → ${oneLine(todo)}`),
     ].join('\n'),
   );
-  const list = [...devices.map((device) => `\n\n${deviceHealthText(device, now)}`), ...failing].join('');
+  const asking = waiting.devices.map(({ name, type, suspicious, message, since, next: todo }) =>
+    [
+      `\n\n${suspicious ? red('waiting') : yellow('waiting')}  ${bold(name)} ${dim(type)}`,
+      wrappedLines(`  ${oneLine(message)} ${dim(`(since ${minute(since)} UTC, ${ago(since, now)})`)}`),
+      wrappedLines(`  → ${oneLine(todo)}`),
+    ].join('\n'),
+  );
+  const unlisted = waiting.count - waiting.devices.length;
+  const rest =
+    unlisted > 0 ? [`\n\n${plural(unlisted, 'more device')} waiting: aiot device waiting list`] : [];
+  const unwell = devices.map((device) => `\n\n${deviceHealthText(device, now)}`);
+  const list = [...unwell, ...failing, ...asking, ...rest].join('');
   return `${head}${dim(numbers === '' ? '' : `  ${numbers}${hidden}`)}${list}`;
 }
 
@@ -196,11 +207,11 @@ export function deviceHealthText(
   return [`${colors[state](state)}  ${bold(name)} ${dim(type)}`, ...lines].join('\n');
 }
 
-export function afterAttention({ devices }: Attention): string[] {
+export function afterAttention({ devices, waiting }: Attention): string[] {
   const [first] = devices;
-  return first
-    ? [`aiot device show ${first.name}`, `aiot device ack ${first.name} --note TEXT`]
-    : ['aiot status'];
+  const unwell = first ? [`aiot device show ${first.name}`, `aiot device ack ${first.name} --note TEXT`] : [];
+  const steps = [...unwell, ...(waiting.count > 0 ? ['aiot device waiting list'] : [])];
+  return steps.length > 0 ? steps : ['aiot status'];
 }
 
 /** One line per damaged part, with the data that is lost. */

@@ -90,6 +90,12 @@ const alerts: readonly Alert[] = [
     next: 'Run: aiot status --attention',
   },
   {
+    ...{ name: 'AiotDevicesWaiting', severity: 'warning', for: '60m' },
+    expression: 'aiot_enrollments{state="waiting"} > 0',
+    summary: '{{ $value }} devices wait for approval.',
+    next: 'Run: aiot device waiting list',
+  },
+  {
     ...{ name: 'AiotCommitBacklog', severity: 'critical', for: '5m' },
     expression: 'aiot_commit_backlog_records > 10000',
     summary: '{{ $value }} records wait to be written ({{ $labels.log }}).',

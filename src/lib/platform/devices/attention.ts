@@ -19,6 +19,7 @@ import type { Store } from '../store/database.js';
 import { serially } from '../store/engine.js';
 import { every, type Worker } from '../workers.js';
 import type { DeviceRecord, Devices } from './devices.js';
+import { waitingDevices } from './enrollments.js';
 
 interface Look {
   /** Every device with a cause, the most urgent first, then by name. */
@@ -164,6 +165,8 @@ export class AttentionService {
       quiet: found.length - loud.length,
       // An alarm's failures name devices of the whole fleet.
       alarms: reach === null ? await failingAlarms(this.parts.store) : [],
+      // A waiting device is not registered yet, so that no selector of a token can include it.
+      waiting: reach === null ? await waitingDevices(this.parts.store) : { count: 0, devices: [] },
       devices: page as Attention['devices'],
       next: last && start + limit < shown.length ? keyOf(last) : null,
     };

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Selectable as Row } from 'kysely';
 import type { z } from 'zod';
+import type { Attention } from '../../api/contract/attention.js';
 import type {
   Decided,
   decisionRequestSchema,
@@ -563,6 +564,33 @@ export class Enrollments {
       .execute();
     return new Set(rows.map(({ name }) => name));
   }
+}
+
+/** Number of waiting devices in the list of what needs attention. */
+const mostWaitingListed = 20;
+
+/** Devices that wait for approval, for the list of what needs attention. */
+export async function waitingDevices(store: Store): Promise<Attention['waiting']> {
+  const rows = store.selectFrom('enrollments').where('enrollments.state', '=', 'waiting');
+  const { count } = await rows.select((is) => is.fn.countAll().as('count')).executeTakeFirstOrThrow();
+  if (Number(count) === 0) return { count: 0, devices: [] };
+  const first = await rows
+    .innerJoin('batches', 'batches.name', 'enrollments.batch')
+    .select(['enrollments.name', 'batch', 'type', 'problem', 'enrollments.created'])
+    .orderBy(({ eb }) => eb.case().when('problem', 'is', null).then(1).else(0).end())
+    .orderBy('enrollments.created')
+    .orderBy('enrollments.name')
+    .limit(mostWaitingListed)
+    .execute();
+  const devices = first.map(({ name, batch, type, problem, created }) => ({
+    ...{ name, batch, type, since: Number(created), suspicious: problem !== null },
+    message: `it waits for approval${problem === null ? '' : `, but ${problem}`}`,
+    next:
+      problem === null
+        ? `Approve it: \`aiot device approve ${name}\`.`
+        : `Find out which device is genuine. Then approve it, or refuse it: \`aiot device reject ${name}\`.`,
+  }));
+  return { count: Number(count), devices };
 }
 
 /** A device that asks, as seen by selectors: with the tags and groups that it gets. */

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { healthStates } from '../../api/contract/attention.js';
+import { enrollmentStates } from '../../api/contract/batches.js';
 import { rolloutStates } from '../../api/rollouts/schema.js';
 import { residentBytes } from '../../core/process.js';
 import { Exposition, Histogram, type Labels } from '../../core/prometheus.js';
@@ -36,6 +37,11 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
     'aiot_devices_health',
     'Devices by health, without suspended and revoked ones.',
     healthStates.map((state) => [{ state }, health[state]]),
+  );
+  await tellStates(
+    ...([out, store, 'enrollments', 'aiot_enrollments'] as const),
+    'Devices that asked for a certificate with the key of a batch, by state.',
+    enrollmentStates,
   );
   tellBroker(out, broker);
   tellConnections(out, parts.connections);
@@ -78,7 +84,7 @@ function tellConnections(out: Exposition, connections: Connections): void {
 async function tellStates(
   out: Exposition,
   store: Store,
-  table: 'rollouts' | 'jobs',
+  table: 'rollouts' | 'jobs' | 'enrollments',
   name: string,
   help: string,
   states: readonly string[],
