@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { goTo, here, route } from '../app/route.js';
 
 export interface Column<T> {
@@ -53,9 +53,15 @@ export function Table<T>({
   choice?: Choice | undefined;
 }) {
   const box = useRef<HTMLTableSectionElement>(null);
-  const seen = useSignal({ from: 0, to: 60 });
+  // First only the visible rows, so that the table appears soon; then those around them.
+  const seen = useSignal({ from: 0, to: Math.ceil(innerHeight / rowHeight) });
   const text = filter ? (route.value.query.get(addressKey('filter', name)) ?? '') : '';
-  const sorted = sortedBy(matching(rows, columns, text), columns, orderOf(columns, name));
+  const order = orderOf(columns, name);
+  // Sorting ten thousand rows anew at each step of scrolling would make it stutter.
+  const sorted = useMemo(
+    () => sortedBy(matching(rows, columns, text), columns, order),
+    [rows, columns, text, order?.column, order?.down],
+  );
 
   useEffect(() => {
     const look = () => {
