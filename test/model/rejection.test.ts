@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
@@ -159,6 +160,33 @@ describe('model.reject', () => {
       code: 'AIOT_MODEL_STALE',
       message: 'model.reject in aiot.yaml has changed since the evaluation',
     });
+  });
+
+  it('is part of generated C code once the model was evaluated with the same settings, and until then a note says so', async () => {
+    const out = join(project.dir, 'code');
+    const exported = async () => {
+      const { json, code } = await runCli([
+        ...['model', 'quantize', '--project', project.dir],
+        ...['--emit', 'c', '--out', out, '--json'],
+      ]);
+      expect(code).toBe(0);
+      const [header, source] = await Promise.all(
+        ['model.h', 'model.c'].map((name) => readFile(join(out, name), 'utf8')),
+      );
+      return { header: header!, source: source!, notes: (json as { notes: string[] }).notes.join() };
+    };
+    const known = await exported();
+    expect(known.notes).not.toContain('model.reject');
+    expect(known.header).toContain('#define MODEL_REJECTED 3\n#define MODEL_REJECTED_NAME "unknown"');
+    expect(known.header).toContain('int model_vote(const int8_t *output, const float *features);');
+    const text = await readFile(project.file, 'utf8');
+    await writeFile(project.file, `${text}  costs: { slow: { fast: 4 } }\n`);
+    const changed = await exported();
+    await writeFile(project.file, text);
+    expect(changed.notes).toContain('the C code does not reject windows yet');
+    expect(changed.header).not.toContain('MODEL_REJECTED');
+    expect(changed.header).toContain('int model_vote(const int8_t *output);');
+    expect(changed.source).toMatch(/costs\[9\] = \{\s+0, 1, 1, 1, 0, 4, 1, 1, 0,/);
   });
 
   it('keeps only the distance when the last layer is retrained, because output thresholds no longer apply', async () => {

@@ -9,6 +9,7 @@ import { checkGolden } from '../../src/lib/model/bundle/golden.js';
 import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
 import { openModelProject } from '../../src/lib/model/material.js';
 import { root, runCli } from '../support/cli.js';
+import { buildUsageC, runUsageC } from '../support/emitted-usage.js';
 import { describeReal } from '../support/real.js';
 import {
   correctLogarithm,
@@ -73,7 +74,7 @@ describeReal('wakeword', 'a wake word of pymicro-wakeword in a project of sound 
     describeReal('tflm', 'compared with pymicro-wakeword and TFLite Micro', () => {
       describeReal('cmake', 'and the firmware on this computer', () => {
         describeReal('cc', 'with a logarithm that is rounded correctly', () => {
-          it('has the same probability after each step, in a loop on a WAV file, on a virtual device and in the firmware', async () => {
+          it('has the same probability after each step, in a loop on a WAV file, on a virtual device, in the firmware and in generated C code', async () => {
             const dir = join(await temporaryFolder(), 'doorbell');
             await mkdir(join(dir, 'data'), { recursive: true });
             await writeFile(join(dir, 'aiot.yaml'), yaml);
@@ -170,7 +171,28 @@ describeReal('wakeword', 'a wake word of pymicro-wakeword in a project of sound 
             const streams = await inFirmware(dir, packed, [heard, ...wavs]);
             expect(streams.map((steps) => steps.map(({ value }) => value))).toEqual(inTflm);
             expect(streams[0]!.map((step) => step.voted)).toEqual(predictions.map((step) => step.voted));
-          }, 300_000);
+
+            // The same in generated C code, from the samples.
+            const code = join(dir, 'code');
+            await run('model', 'quantize', ...at, '--emit', 'c', '--out', code);
+            const { info } = bundle;
+            const { windowSamples, strideSamples } = info.signal;
+            const program = await buildUsageC(code);
+            const inC = await Promise.all(
+              sounds.map(async ({ samples: own }, i) => {
+                const windows = inTflm[i]!.map((_, step) =>
+                  Int16Array.from(own.slice(step * strideSamples, step * strideSamples + windowSamples)),
+                );
+                return await runUsageC(program, info, windows);
+              }),
+            );
+            expect(
+              inC.map((steps) => steps.map(({ output }) => new Int8Array(output.buffer)[0]! + 128)),
+            ).toEqual(inTflm);
+            expect(inC[0]!.map(({ voted }) => info.classes[voted])).toEqual(
+              predictions.map((step) => step.voted),
+            );
+          }, 420_000);
         });
       });
     });

@@ -337,12 +337,40 @@ function correctionBitsOf(fftSamples: number): number {
   return bitsOf(fftSamples) - 1 - fixed.weightBits / 2;
 }
 
+/** Constants of a front end, also for generated C code. */
+interface MicroTables {
+  /** The window, with 12 bits of fraction. */
+  taper: Int16Array;
+  bins: Bins[];
+  gains: Int16Array;
+  /** Bits by which a signal times its gain is larger than its signal-to-noise ratio. */
+  snrShift: number;
+  correctionBits: number;
+  noise: NoiseReduction;
+  logScale: number;
+}
+
+export function microTables(mel: MelSpec, rateHz: number): MicroTables {
+  const { frameSamples, fftSamples } = mel;
+  const correctionBits = correctionBitsOf(fftSamples);
+  const taper = Int16Array.from({ length: frameSamples }, (_, i) =>
+    Math.floor(Math.fround(0.5 - 0.5 * cosine(i, frameSamples)) * 4096 + 0.5),
+  );
+  return {
+    taper,
+    bins: binsOf(mel, rateHz),
+    gains: gainTable(correctionBits),
+    snrShift: fixed.gainBits - correctionBits - fixed.snrBits,
+    correctionBits,
+    noise: noiseReduction,
+    logScale: fixed.logScale,
+  };
+}
+
 /** Front end of one stream of sound. Its noise estimate starts at zero and follows the stream until a reset. */
 export class MicroFrontend {
-  private readonly taper: Int16Array;
-  private readonly bins: Bins[];
+  private readonly tables: MicroTables;
   private readonly transform: RealTransform;
-  private readonly gains: Int16Array;
   private readonly frame: Int16Array;
   private readonly noise: Float64Array;
   private readonly levels: Float64Array;
@@ -351,13 +379,9 @@ export class MicroFrontend {
     private readonly mel: MelSpec,
     rateHz: number,
   ) {
-    const { frameSamples, fftSamples, bands } = mel;
-    this.taper = Int16Array.from({ length: frameSamples }, (_, i) =>
-      Math.floor(Math.fround(0.5 - 0.5 * cosine(i, frameSamples)) * 4096 + 0.5),
-    );
-    this.bins = binsOf(mel, rateHz);
+    const { fftSamples, bands } = mel;
+    this.tables = microTables(mel, rateHz);
     this.transform = new RealTransform(fftSamples);
-    this.gains = gainTable(correctionBitsOf(fftSamples));
     this.frame = new Int16Array(fftSamples);
     this.noise = new Float64Array(bands);
     this.levels = new Float64Array(bands);
@@ -379,7 +403,8 @@ export class MicroFrontend {
 
   /** Square roots of the bands' energies. */
   private filter(samples: ArrayLike<number>, from: number): void {
-    const { frame, taper, transform, bins, levels } = this;
+    const { frame, transform, levels } = this;
+    const { taper, bins } = this.tables;
     let largest = 0;
     for (let i = 0; i < taper.length; i++) {
       frame[i] = (samples[from + i]! * taper[i]!) >> fixed.weightBits;
@@ -410,8 +435,8 @@ export class MicroFrontend {
   }
 
   private normalized(band: number, signal: number): number {
-    const shift = fixed.gainBits - correctionBitsOf(this.mel.fftSamples) - fixed.snrBits;
-    return shrunk(Math.floor((signal * gainOf(this.noise[band]!, this.gains)) / 2 ** shift));
+    const { gains, snrShift } = this.tables;
+    return shrunk(Math.floor((signal * gainOf(this.noise[band]!, gains)) / 2 ** snrShift));
   }
 
   private logarithm(signal: number): number {

@@ -5,9 +5,11 @@ import { gaussian, seededRandom } from '../../core/numbers.js';
 import { type Forest, forestIn, keyValue } from '../../formats/tflite/forest.js';
 import { elementCount, type Graph, type Operator } from '../../formats/tflite/graph.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
+import { endOf } from '../bundle/ends.js';
 import { cFloat, cText } from './c-text.js';
 import type { EmitOptions } from './emit.js';
-import { table } from './piece.js';
+import { indent, table, unfused } from './piece.js';
+import { cDouble, decisionPart, declarationsText, encodingPart, type UsagePart } from './usage.js';
 
 /** A network that consists of one forest. */
 interface Wood {
@@ -24,9 +26,10 @@ interface Wood {
 export function emitForest(options: EmitOptions): Map<string, string> {
   const { out, graph } = options;
   const wood = woodOf(graph);
+  const parts = usageParts(options, wood);
   return new Map([
-    [join(out, 'model.c'), source(options, wood)],
-    [join(out, 'model.h'), header(options, wood)],
+    [join(out, 'model.c'), source(options, wood, parts)],
+    [join(out, 'model.h'), header(options, wood, parts)],
     [join(out, 'golden.json'), goldenOf(options, wood)],
   ]);
 }
@@ -61,6 +64,38 @@ function woodOf(graph: Graph): Wood {
   return { forest: found!, ending };
 }
 
+/** Functions for the project's decision, and for its features if they are standardized. */
+function usageParts({ graph, usage }: EmitOptions, wood: Wood): UsagePart[] {
+  if (usage === undefined) return [];
+  const encoding = encodingPart(usage, endOf(graph, 'inputs'), 'float');
+  const decision = decisionPart(usage, {
+    end: endOf(graph, 'outputs'),
+    cType: 'int32_t',
+    scores: scoresOf(wood),
+    standardizes: encoding !== null,
+  });
+  return [encoding, decision].filter((part) => part !== null);
+}
+
+/** C statements that turn sums into the model's outputs, with the interpreter's rounding. */
+function scoresOf({ forest: { outputs, scale }, ending }: Wood): string {
+  const real = `(float)(output[i] * ${cDouble(scale)})`;
+  if (ending === 'none') return `for (int i = 0; i < ${outputs}; i++) scores[i] = (double)${real};`;
+  if (ending === 'LOGISTIC')
+    return `for (int i = 0; i < ${outputs}; i++) scores[i] = (double)(float)(1.0 / (1.0 + exp(-(double)${real})));`;
+  return `double most = -INFINITY, sum = 0;
+for (int i = 0; i < ${outputs}; i++) {
+  scores[i] = (double)${real};
+  if (scores[i] > most) most = scores[i];
+}
+for (int i = 0; i < ${outputs}; i++) {
+  const double value = exp(scores[i] - most);
+  sum += value;
+  scores[i] = (double)(float)value;
+}
+for (int i = 0; i < ${outputs}; i++) scores[i] = (double)(float)(scores[i] / sum);`;
+}
+
 /** Body of a C function that returns the class for a row's sums; null if the forest predicts a value. */
 function decisionOf({ forest, ending }: Wood, classes: readonly string[]): string | null {
   if (forest.outputs > 1)
@@ -75,8 +110,9 @@ function decisionOf({ forest, ending }: Wood, classes: readonly string[]): strin
 
 const comment = (text: string) => cText(text).replace(/\*\//g, '* /').replace(/\/\*/g, '/ *');
 
-function header({ contents, name, classes }: EmitOptions, wood: Wood): string {
+function header({ contents, name, classes }: EmitOptions, wood: Wood, parts: readonly UsagePart[]): string {
   const { forest, ending } = wood;
+  const resets = parts.some((part) => part.resets.length > 0);
   const decides = decisionOf(wood, classes) !== null;
   const after = {
     none: 'sums * MODEL_OUTPUT_SCALE are the outputs of the model',
@@ -118,12 +154,15 @@ extern const char *const model_class_names[MODEL_CLASS_COUNT];
 
 /* input has MODEL_INPUT_COUNT values, sums MODEL_OUTPUT_COUNT. */
 void model_run(const float *input, int32_t *sums);
-${decides ? '\n/* Returns the index of the class for these sums. */\nint model_class(const int32_t *sums);\n' : ''}
+${decides ? `\n/* Returns the index of the class with the largest sum${parts.length > 0 ? ", without the project's costs and thresholds" : ''}. */\nint model_class(const int32_t *sums);\n` : ''}${declarationsText(parts)}${resets ? '\n/* Clears the smoothing: the next window is the first of a recording. */\nvoid model_reset(void);\n' : ''}
 #endif
 `;
 }
 
-function source({ name, classes }: EmitOptions, wood: Wood): string {
+function source({ name, classes }: EmitOptions, wood: Wood, usage: readonly UsagePart[]): string {
+  const added = usage.flatMap(({ definitions }) => definitions);
+  const resets = usage.flatMap((part) => part.resets);
+  const usesMath = added.some((text) => /\bexp\(/.test(text));
   const { forest } = wood;
   const { nodes, leaves, roots, base, outputs } = forest;
   const count = nodes.length / 4;
@@ -132,7 +171,7 @@ function source({ name, classes }: EmitOptions, wood: Wood): string {
   const reference = smallest([...low, ...high, ...roots]);
   const decision = decisionOf(wood, classes);
   const parts = [
-    `/* ${comment(name)}. Generated by aiot model quantize --emit c; do not edit. */\n#include "model.h"\n\n#include <string.h>`,
+    `/* ${comment(name)}. Generated by aiot model quantize --emit c; do not edit. */\n#include "model.h"\n\n${usesMath ? '#include <math.h>\n' : ''}#include <string.h>${added.length > 0 ? `\n\n${unfused}` : ''}`,
     `/* Nodes: the input to compare, the order_key of its threshold, and the next node if the input is at most the threshold (low) or
  * above it (high). A negative reference is a leaf: -1 - its index. */
 ${table(smallest(feature, true), 'feature', feature)}
@@ -162,6 +201,8 @@ static int32_t order_key(const float *value) {
   }
 }`,
     ...(decision === null ? [] : [`int model_class(const int32_t *sums) {\n  ${decision}\n}`]),
+    ...added,
+    ...(resets.length === 0 ? [] : [`void model_reset(void) {\n${indent(resets.join('\n'))}\n}`]),
   ];
   return `${parts.join('\n\n')}\n`;
 }

@@ -5,6 +5,7 @@ import { type Graph, hasForest } from '../../formats/tflite/graph.js';
 import { emitC } from './emit-c.js';
 import { emitForest } from './emit-forest.js';
 import { emitTflm } from './tflm.js';
+import type { Usage } from './usage.js';
 
 /** Kinds of source code that can be generated from a network. */
 export const emits = ['c', 'tflm'] as const;
@@ -21,6 +22,8 @@ export interface EmitOptions {
   classes: readonly string[];
   /** Typical input rows, for golden vectors. */
   rows?: readonly ArrayLike<number>[] | undefined;
+  /** For `c`: a project's settings, for which functions before and after the model are generated. */
+  usage?: Usage | undefined;
 }
 
 /**

@@ -46,6 +46,14 @@ export type Helper =
   | 'gain'
   | 'logarithm';
 
+/** C code for files that compute with floating point. */
+export const unfused = `/* Products on float32 are rounded before they are added, also across layers. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
+#endif`;
+
 /** One generated function: its computation and its tensors. */
 export interface Piece {
   /** Index of the operator in the network. */

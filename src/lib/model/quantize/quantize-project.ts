@@ -1,16 +1,22 @@
 import { basename, join } from 'node:path';
 import { digestOf } from '../../core/crypto.js';
+import { unless } from '../../core/errors.js';
 import { refuseInputs, writeJsonAtomic, writeTogether } from '../../core/files.js';
 import type { Project } from '../../core/project.js';
 import { type Graph, hasForest } from '../../formats/tflite/graph.js';
 import type { Standardization } from '../../signal/spec.js';
 import { readTrained, stale, type Trained } from '../build-folder.js';
+import { answeringOf } from '../bundle/predictor.js';
+import type { RejectSpec } from '../bundle/types.js';
 import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
+import type { Usage } from '../emit/usage.js';
+import { requireSameDecision } from '../evaluate/evaluate-project.js';
 import { isStandardizing, metadataOf } from '../file-metadata.js';
-import { buildFiles, type QuantizationFile, readNetwork } from '../files.js';
+import { buildFiles, type QuantizationFile, readEvaluation, readNetwork } from '../files.js';
 import type { DataSource } from '../material.js';
 import { joinedOutputs, joinOutputs, separateOutputs } from '../network/join-ends.js';
 import { standardizeAll } from '../train/examples/standardize.js';
+import { costMatrix } from '../vote.js';
 import { type Answer, type Evaluation, evaluationOf, evaluationOfObjects, noAnswer } from './evaluation.js';
 import { isQuantized, prepareGraph } from './graph/quantize-graph.js';
 import {
@@ -74,7 +80,10 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
   const graph = { ...joinOutputs(quantized.graph, names), description: float.graph.description };
   const { contents, ...outcome } = outcomeOf({ ...quantized, graph }, { steps, loss }, metadataOf(training));
   const about = { out: source, graph, contents, name: training.model, classes: training.classes, rows };
-  const sources = emit === undefined ? new Map<string, string>() : emitted(emit, about);
+  const deciding = emit === 'c' ? await decidingOf(project, trained, outcome.digest) : null;
+  const usage = deciding && usageOf(trained, deciding);
+  const sources =
+    emit === undefined ? new Map<string, string>() : emitted(emit, { ...about, ...(usage && { usage }) });
   options.signal?.throwIfAborted();
   await writeTogether(new Map<string, string | Uint8Array>([...sources, [file, contents]]));
   if (file === build) {
@@ -95,8 +104,58 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
     windows: rows.length,
     standardized: isStandardizing(training.standardization),
     emitted: [...sources.keys()],
-    notes: [...(note === null || unchanged || settings.mode === 'float32' ? [] : [note]), ...outcome.notes],
+    notes: [
+      ...(deciding?.note ? [deciding.note] : []),
+      ...(note === null || unchanged || settings.mode === 'float32' ? [] : [note]),
+      ...outcome.notes,
+    ],
   };
+}
+
+/** Settings that turn outputs into predictions, for generated code. */
+interface ProjectDecision {
+  vote: string;
+  costs?: number[] | undefined;
+  reject?: RejectSpec | undefined;
+  /** The reason why the code does not reject windows, although model.reject is set. */
+  note?: string;
+}
+
+/**
+ * The settings of aiot.yaml. The thresholds of model.reject are those of the last evaluation of this network.
+ * @param digest of the quantized network
+ */
+async function decidingOf(
+  project: Project,
+  { training, dataset }: Trained,
+  digest: string,
+): Promise<ProjectDecision> {
+  const { vote, costs, reject } = project.config.model;
+  const own = { vote, costs: costMatrix(costs, training.classes) };
+  if (!reject || training.network.output.kind !== 'classes') return own;
+  const rule = unless('AIOT_MODEL_STALE', ruleOf(project, { digest, datasetDigest: dataset.digest }));
+  const known = await unless('AIOT_MODEL_NOT_BUILT', rule);
+  if (known) return { ...own, reject: known };
+  return {
+    ...own,
+    note: 'the C code does not reject windows yet, because `aiot model evaluate` chooses the thresholds of model.reject: run it, and then this command again',
+  };
+}
+
+/** The rule that the evaluation of this network chose. @throws AIOT_MODEL_STALE, AIOT_MODEL_NOT_BUILT */
+async function ruleOf(project: Project, of: { digest: string; datasetDigest: string }) {
+  const evaluation = await readEvaluation(project);
+  if (evaluation.digest !== of.digest || evaluation.datasetDigest !== of.datasetDigest)
+    throw stale('the evaluation is of another model', 'aiot model evaluate');
+  requireSameDecision(evaluation, project);
+  return evaluation.reject?.rule ?? null;
+}
+
+/** The project's features and predictions, as in its bundles. */
+function usageOf({ training }: Trained, deciding: ProjectDecision): Usage {
+  const { signal, standardization } = training;
+  const { answer, classes, vote, state } = answeringOf(training, deciding);
+  return { signal, standardization, answer, classes, vote, state };
 }
 
 function materialOf(rows: readonly Float32Array[], evaluation: Evaluation | null): Search {
