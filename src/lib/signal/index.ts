@@ -22,6 +22,7 @@ export {
   bitsOf,
   gainOf,
   logTable,
+  microTables,
   type NoiseReduction,
   RealTransform,
   rootOf,
