@@ -811,3 +811,240 @@ it('the writer of the test files stores a tensor as its readers expect', () => {
   // Field 1 (a size), 2 (the type), 8 (the name), 9 (little-endian bytes).
   expect([...tensorMessage('w', [1], [1])]).toEqual([8, 1, 16, 1, 66, 1, 119, 74, 4, 0, 0, 128, 63]);
 });
+
+/** A model with one node, and constants after its input x. */
+const single = (
+  op: string,
+  shape: number[],
+  constants: NonNullable<OnnxText['constants']>,
+  attributes: OnnxNodeText['attributes'] = {},
+  inputs = ['x', ...Object.keys(constants)].join(' '),
+): OnnxText => ({
+  inputs: { x: shape },
+  outputs: ['y'],
+  nodes: [node(op, inputs, 'y', attributes)],
+  constants,
+  opset: 18,
+});
+
+const vector = (...values: number[]) => ({ shape: [values.length], values });
+const wholes = (...values: number[]) => ({ ...vector(...values), type: 'int64' as const });
+
+describe('importing rarer uses of ONNX operators', () => {
+  const cases: [string, OnnxText, number[], number[]][] = [
+    [
+      'dilated max pools, whose padding never wins',
+      single('MaxPool', [1, 1, 6], {}, { kernel_shape: [2], dilations: [3], pads: [1, 1] }),
+      [-9, -8, -1, -7, -2, -3],
+      // Positions −1 and 2, 0 and 3, 1 and 4, 2 and 5, 3 and 6.
+      [-1, -7, -2, -1, -7],
+    ],
+    [
+      'dilated average pools, which count only the elements inside',
+      single('AveragePool', [1, 1, 6], {}, { kernel_shape: [2], dilations: [3], pads: [1, 1] }),
+      [10, 20, 30, 40, 50, 60],
+      [30, 25, 35, 45, 40],
+    ],
+    [
+      'average pools of volumes',
+      single('AveragePool', [1, 1, 2, 2, 2], {}, { kernel_shape: [2, 1, 2] }),
+      [1, 2, 3, 4, 5, 6, 7, 8],
+      [(1 + 2 + 5 + 6) / 4, (3 + 4 + 7 + 8) / 4],
+    ],
+    [
+      'max pools of volumes',
+      single('MaxPool', [1, 1, 2, 2, 2], {}, { kernel_shape: [2, 2, 1] }),
+      [1, 2, 3, 4, 5, -6, 7, -8],
+      [7, 4],
+    ],
+    [
+      'padding with the opposite side',
+      single('Pad', [1, 3], { pads: wholes(0, 2, 0, 4) }, { mode: 'wrap' }),
+      [1, 2, 3],
+      [2, 3, 1, 2, 3, 1, 2, 3, 1],
+    ],
+    [
+      'powers by several constants',
+      single('Pow', [1, 6], { n: vector(3, 0, 2, 0.5, -1, 4) }),
+      [-2, 0, -3, 4, 4, -1],
+      [-8, 1, 9, 2, 0.25, 1],
+    ],
+    [
+      'powers by computed exponents',
+      single('Pow', [1, 4], {}, {}, 'x x'),
+      [-3, 0, 2, 0.25],
+      [-1 / 27, 1, 4, Math.SQRT1_2],
+    ],
+    [
+      'powers of a constant',
+      single('Pow', [1, 3], { base: vector(10) }, {}, 'base x'),
+      [2, 0, -1],
+      [100, 1, 0.1],
+    ],
+    [
+      'smoothed smaller images',
+      single(
+        'Resize',
+        [1, 1, 1, 4],
+        { roi: vector(), scales: vector(1, 1, 1, 0.5) },
+        { mode: 'linear', antialias: 1 },
+      ),
+      [8, 16, 24, 32],
+      // The weights of the elements around 0.5 are 1, 3, 3 and 1 eighths; the first one is repeated at the end.
+      [(1 * 8 + 3 * 8 + 3 * 16 + 1 * 24) / 8, (1 * 16 + 3 * 24 + 3 * 32 + 1 * 32) / 8],
+    ],
+    [
+      'sizes that keep the proportions',
+      single(
+        'Resize',
+        [1, 1, 1, 2],
+        { roi: vector(), scales: vector(), sizes: wholes(2, 8) },
+        { mode: 'nearest', keep_aspect_ratio_policy: 'not_larger', axes: [2, 3] },
+      ),
+      [3, 5],
+      [3, 3, 5, 5, 3, 3, 5, 5],
+    ],
+    [
+      'parts of images, with a value outside of them',
+      single(
+        'Resize',
+        [1, 1, 1, 3],
+        { roi: vector(0, 0, 0, 0.5, 1, 1, 1, 1.5), scales: vector(), sizes: wholes(1, 1, 1, 3) },
+        {
+          mode: 'linear',
+          coordinate_transformation_mode: 'tf_crop_and_resize',
+          extrapolation_value: { float: 9 },
+        },
+      ),
+      [1, 2, 3],
+      [2, 3, 9],
+    ],
+  ];
+  it.each(cases)('computes %s', async (_, model, input, expected) => {
+    const got = await outputs(model, input);
+    expect(got.map((value) => Number(value.toFixed(4)))).toEqual(
+      expected.map((value) => Number(value.toFixed(4))),
+    );
+  });
+
+  it('computes convolutions of volumes, also in groups', async () => {
+    const random = seededRandom(3);
+    const values = (count: number) => Array.from({ length: count }, () => random() - 0.5);
+    const [x, w] = [values(2 * 3 * 4 * 2), values(4 * 1 * 2 * 2 * 1)];
+    const model = single(
+      'Conv',
+      [1, 2, 3, 4, 2],
+      { w: { shape: [4, 1, 2, 2, 1], values: w } },
+      {
+        group: 2,
+        strides: [1, 2, 1],
+        pads: [1, 0, 0, 0, 0, 0],
+      },
+    );
+    const expected: number[] = [];
+    for (let out = 0; out < 4; out++)
+      for (let d = 0; d < 3; d++)
+        for (let h = 0; h < 2; h++)
+          for (let column = 0; column < 2; column++) {
+            let sum = 0;
+            for (const [i, j] of [
+              [0, 0],
+              [0, 1],
+              [1, 0],
+              [1, 1],
+            ] as const) {
+              const [depth, row] = [d - 1 + i, 2 * h + j];
+              const weight = w[out * 4 + i * 2 + j]!;
+              if (depth >= 0) sum += weight * x[((Math.floor(out / 2) * 3 + depth) * 4 + row) * 2 + column]!;
+            }
+            expected.push(sum);
+          }
+    const { graph, axes } = await imported(model);
+    // The file's volumes are stored as they are; only images are stored channels last.
+    expect(axes).toEqual({ inputs: [undefined], outputs: [undefined] });
+    const got = createInterpreter(graph).invoke(Float32Array.from(x));
+    expect([...got].map((value) => value.toFixed(5))).toEqual(expected.map((value) => value.toFixed(5)));
+  });
+
+  it('computes with integers, and rejects constants that int32 cannot contain', async () => {
+    const model = (most: number): OnnxText => ({
+      inputs: { x: [1, 4] },
+      outputs: ['y'],
+      nodes: [
+        node('Cast', 'x', 'i', { to: 7 }),
+        node('Mul', 'i three', 'm'),
+        node('Max', 'm low', 'a'),
+        node('Min', 'a high', 'b'),
+        node('Greater', 'i zero', 'positive'),
+        node('Where', 'positive b zero', 'w'),
+        node('Cast', 'w', 'y', { to: 1 }),
+      ],
+      constants: {
+        three: wholes(3),
+        low: wholes(4),
+        high: wholes(most),
+        zero: wholes(0),
+      },
+    });
+    expect(await outputs(model(10), [-5.9, 1.9, 3, 7])).toEqual([0, 4, 9, 10]);
+    await expect(imported(model(2 ** 40))).rejects.toMatchObject({
+      code: 'AIOT_LAYER_UNSUPPORTED',
+      message: expect.stringContaining('numbers that int32 cannot contain'),
+    });
+  });
+
+  it('omits the empty rest of a Split', async () => {
+    const model: OnnxText = {
+      inputs: { x: [1, 2] },
+      outputs: ['y'],
+      nodes: [
+        node('Split', 'x sizes', 'a b', { axis: 1 }),
+        node('Neg', 'a', 'n'),
+        node('Concat', 'n b', 'y', { axis: 1 }),
+      ],
+      constants: { sizes: wholes(2, 0) },
+    };
+    expect(await outputs(model, [1, -2])).toEqual([-1, 2]);
+  });
+
+  /** One unit whose gates depend on its cell only, because all other weights are 0. */
+  const peephole = (states: number[], attributes: OnnxNodeText['attributes'] = {}): OnnxText => ({
+    inputs: { x: [2, 1, 1] },
+    outputs: ['h'],
+    nodes: [node('LSTM', 'x w r b  h0 c0 p', 'h', { hidden_size: 1, ...attributes })],
+    constants: {
+      w: { shape: [1, 4, 1], values: [0, 0, 0, 1] },
+      r: { shape: [1, 4, 1], values: [0, 0, 0, 0] },
+      b: { shape: [1, 8], values: [0, 0, 0, 0, 0, 0, 0, 0] },
+      h0: { shape: states, values: states[2] === 1 ? [0] : [0, 0] },
+      c0: { shape: states, values: states[2] === 1 ? [0.5] : [0.5, 0.5] },
+      p: { shape: [1, 3], values: [1, 2, 3] },
+    },
+  });
+
+  it('computes an LSTM whose gates see its cell', async () => {
+    const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+    let cell = 0.5;
+    const expected = [0.3, -0.7].map((x) => {
+      cell = sigmoid(3 * cell) * cell + sigmoid(cell) * Math.tanh(x);
+      return sigmoid(2 * cell) * Math.tanh(cell);
+    });
+    const got = await outputs(peephole([1, 1, 1]), [0.3, -0.7]);
+    expect(got.map((value) => value.toFixed(5))).toEqual(expected.map((value) => value.toFixed(5)));
+  });
+
+  it('rejects an initial state of another size, as after PyTorch’s export of an LSTM with proj_size', async () => {
+    await expect(imported(peephole([1, 1, 2]))).rejects.toMatchObject({
+      code: 'AIOT_FILE_MALFORMED',
+      message: expect.stringMatching(
+        /^.*node 0 \(LSTM\): expected an initial state of shape \[1, 1, 1\], got \[1, 1, 2\]/,
+      ),
+    });
+    await expect(
+      imported(peephole([1, 1, 1], { activations: { strings: ['Sine', 'Tanh', 'Tanh'] } })),
+    ).rejects.toMatchObject({
+      code: 'AIOT_LAYER_UNSUPPORTED',
+      message: expect.stringContaining('the activation Sine is not supported'),
+    });
+  });
+});

@@ -94,6 +94,7 @@ export function python(
     | 'mcuboot'
     | 'mqtt-python'
     | 'onnx'
+    | 'torch'
     | 'pillow'
     | 'platform'
     | 'prometheus'

@@ -34,7 +34,7 @@ const compared =
 function alike(
   maker: OnnxMaker,
   values: readonly Value[],
-  typed: readonly ('float32' | 'bool')[],
+  typed: readonly ('float32' | 'int32' | 'bool')[],
 ): { tensors: number[]; shape: number[]; order: number[] } {
   const shape = values.reduce<number[]>((all, each) => broadcastShape(all, each.shape, maker.where), []);
   const computed = values.filter((value) => value.kind === 'activation');
@@ -46,7 +46,8 @@ function alike(
     if (value.kind === 'activation') return maker.arranged(maker.ranked(value, shape.length), order).tensor;
     const full = [...new Array<number>(shape.length - value.shape.length).fill(1), ...value.shape];
     const moved = permuted({ ...value, shape: full }, order);
-    return typed[place] === 'bool' ? maker.truths(moved) : maker.weights(finite(moved));
+    if (typed[place] === 'bool') return maker.truths(moved);
+    return typed[place] === 'int32' ? maker.wholes(moved) : maker.weights(finite(moved));
   });
   return { tensors, shape, order };
 }
@@ -81,18 +82,15 @@ const exclusive: Lower = (call) => {
   return joined(maker, 'LOGICAL_AND', joined(maker, 'LOGICAL_OR', a, b), inverted(maker, both));
 };
 
-/** The second input where the first one is true, otherwise the third. */
-const where: Lower = (call) => {
-  const { maker } = call;
-  const values = [call.value(0), call.value(1), call.value(2)];
-  const integer = values
-    .slice(1)
-    .some((value) => value.kind === 'activation' && maker.typeOfValue(value) !== 'float32');
-  if (integer)
-    throw unsupported(call.where, 'a choice between integers is not supported', 'convert them with Cast');
-  const { tensors, shape, order } = alike(maker, values, ['bool', 'float32', 'float32']);
+/** The second value where the test is true, otherwise the third. */
+export function chosen(maker: OnnxMaker, test: Value, yes: Value, no: Value): Activation {
+  const isWhole = [yes, no].some((value) =>
+    value.kind === 'activation' ? maker.isWhole(value) : value.type === 'int32' || value.type === 'int64',
+  );
+  const type = isWhole ? 'int32' : 'float32';
+  const { tensors, shape, order } = alike(maker, [test, yes, no], ['bool', type, type]);
   return maker.stored(maker.op('SELECT_V2', tensors, maker.storedShape({ shape, order }), {}), shape, order);
-};
+}
 
 const reversed = (maker: OnnxMaker, tensor: number, axis: number) =>
   maker.op('REVERSE_V2', [tensor, maker.integers([axis])], maker.shape(tensor), {});
@@ -162,7 +160,7 @@ const cast: Lower = (call) => {
   if (to !== undefined && to === from) return x;
   if (x.kind === 'activation' && to === 'bool' && from === 'float32')
     return plainBinary(maker, 'NOT_EQUAL', x, scalar(0));
-  if (x.kind === 'activation' && to !== undefined && to !== 'bool' && (from === 'int32' || from === 'bool'))
+  if (x.kind === 'activation' && to !== undefined && to !== 'bool' && from !== undefined)
     return maker.each(x, (tensor) =>
       maker.op('CAST', [tensor], maker.shape(tensor), { inDataType: from, outDataType: to }),
     );
@@ -193,6 +191,6 @@ export const choiceRows: Readonly<Record<string, Lower>> = {
   Not: (call) => inverted(call.maker, call.x()),
   Or: logical('LOGICAL_OR'),
   Sign: sign,
-  Where: where,
+  Where: (call) => chosen(call.maker, call.value(0), call.value(1), call.value(2)),
   Xor: exclusive,
 };

@@ -32,11 +32,20 @@ export const mostOperators = 10_000;
 const indexOperators: readonly Operator['op'][] = [
   'ADD',
   'CONCATENATION',
+  'DIV',
+  'MAXIMUM',
+  'MINIMUM',
+  'MUL',
+  'PAD',
+  'PADV2',
   'RESHAPE',
   'SLICE',
   'STRIDED_SLICE',
   'SUB',
 ];
+
+/** Largest number for which int64 values, which become int32, are computed exactly. */
+const mostWhole = 2 ** 31 - 1;
 
 /** Maximum number of inputs for one CONCATENATION. */
 const mostJoined = 10;
@@ -150,6 +159,24 @@ export class OnnxMaker extends GraphMaker {
       'it calculates with an integer input',
       'convert them with Cast, or look them up with Gather',
     );
+  }
+
+  /** Whether a value consists of indices. */
+  isWhole(x: Activation): boolean {
+    return this.typeOfValue(x) === 'int32';
+  }
+
+  /** A constant of the type of the values that it is combined with. */
+  private constantFor(x: number, c: Constant): number {
+    return this.typeOf(x) === 'int32' ? this.wholes(c) : this.weights(c);
+  }
+
+  /** Adds a constant of indices. @throws AIOT_LAYER_UNSUPPORTED for numbers that int32 cannot contain */
+  wholes(c: Constant): number {
+    if (!c.data.every((value) => Number.isInteger(value) && Math.abs(value) <= mostWhole))
+      throw unsupported(this.where, 'it combines an integer input with numbers that int32 cannot contain');
+    this.reserve(c.data.length);
+    return this.integers([...c.data], c.shape.length === 0 ? [1] : [...c.shape]);
   }
 
   /** Whether the runtime supports this operator. */
@@ -317,7 +344,7 @@ export class OnnxMaker extends GraphMaker {
   ): Activation {
     const same = elementCount(x.shape) === elementCount(shape);
     if (same && c.data.length === 1) {
-      const y = this.each(x, (tensor) => f(tensor, this.weights({ ...c, shape: [1] })));
+      const y = this.each(x, (tensor) => f(tensor, this.constantFor(tensor, { ...c, shape: [1] })));
       return this.reshaped(y, shape);
     }
     const wide = this.ranked(x, shape.length);
@@ -330,7 +357,10 @@ export class OnnxMaker extends GraphMaker {
     const full = [...new Array<number>(shape.length - c.shape.length).fill(1), ...c.shape];
     const moved = permuted({ ...c, shape: full }, order);
     const lead = moved.shape.findIndex((size) => size !== 1);
-    const weights = this.weights({ ...moved, shape: lead === -1 ? [1] : moved.shape.slice(lead) });
+    const weights = this.constantFor(tensor, {
+      ...moved,
+      shape: lead === -1 ? [1] : moved.shape.slice(lead),
+    });
     return this.stored(f(tensor, weights), shape, order);
   }
 
@@ -339,6 +369,28 @@ export class OnnxMaker extends GraphMaker {
     if (x.shape.length === rank) return x;
     return this.reshaped(x, [...new Array<number>(rank - x.shape.length).fill(1), ...x.shape]);
   }
+}
+
+/** Operators whose results are never negative; surrounding zeros do not change their maximum. */
+const nonNegative = new Set(['RELU', 'RELU6', 'LOGISTIC', 'SOFTMAX']);
+
+/** Operators whose results are not negative if their input is not. */
+const passing = new Set(['MAX_POOL_2D', 'AVERAGE_POOL_2D', 'RESHAPE', 'TRANSPOSE']);
+
+/** Maximum number of operators to look through, because few operators separate a Relu from a quantization. */
+const mostPassed = 4;
+
+/** Whether an operator ensures that no element is negative. */
+export function isNonNegative(maker: OnnxMaker, { tensor, before }: Activation): boolean {
+  if (before !== undefined) return isNonNegative(maker, before);
+  let at = tensor;
+  for (let passed = 0; passed <= mostPassed; passed++) {
+    const source = maker.operators.findLast(({ outputs }) => outputs.includes(at));
+    if (source === undefined || !passing.has(source.op))
+      return source !== undefined && nonNegative.has(source.op);
+    at = source.inputs[0]!;
+  }
+  return false;
 }
 
 export function identity(rank: number): number[] {

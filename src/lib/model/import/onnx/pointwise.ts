@@ -49,9 +49,16 @@ const one =
   (call) =>
     unary(call.maker, op, call.x());
 
+const relu: Lower = (call) => {
+  const { maker } = call;
+  const x = call.x();
+  return maker.isWhole(x) ? maximum(maker, x, scalar(0)) : unary(maker, 'RELU', x);
+};
+
 /** A Dropout has no effect during inference, and its mask is true everywhere. */
 const dropout: Lower = (call) => {
-  if (call.optional(2, 'training mode')?.data[0])
+  // Training mode with a ratio of 0 drops nothing.
+  if (call.optional(2, 'training mode')?.data[0] && call.optional(1, 'ratio')?.data[0] !== 0)
     throw unsupported(call.where, 'it is in training mode', 'export the model for inference (model.eval())');
   const x = call.value(0);
   if (call.outputs.length === 1) return x;
@@ -70,7 +77,9 @@ const divide: Lower = (call) => {
 };
 
 export function quotient(maker: OnnxMaker, a: Value, b: Value): Activation {
-  if (b.kind === 'activation' || !reciprocalIsExactEnough(b)) return plainBinary(maker, 'DIV', a, b);
+  const isWhole = a.kind === 'activation' && maker.isWhole(a);
+  if (b.kind === 'activation' || isWhole || !reciprocalIsExactEnough(b))
+    return plainBinary(maker, 'DIV', a, b);
   const inverse = { ...b, type: 'float32' as const, data: Float32Array.from(b.data, (value) => 1 / value) };
   return maker.two('MUL', a, inverse);
 }
@@ -134,13 +143,13 @@ export function clipped(maker: OnnxMaker, x: Activation, low: number, high: numb
   const [below, above] = [low <= -open, high >= open];
   if (below && above) return x;
   if (above) {
-    if (low === 0) return unary(maker, 'RELU', x);
+    if (low === 0 && !maker.isWhole(x)) return unary(maker, 'RELU', x);
     return maximum(maker, x, scalar(low));
   }
-  if (low === 0 && high === 6) return unary(maker, 'RELU6', x);
+  if (low === 0 && high === 6 && !maker.isWhole(x)) return unary(maker, 'RELU6', x);
   if (below) return minimum(maker, x, scalar(high));
   if (low >= high) return minimum(maker, maximum(maker, x, scalar(low)), scalar(high));
-  if (maker.has('MAXIMUM') && maker.has('MINIMUM') && low !== 0)
+  if (maker.isWhole(x) || (maker.has('MAXIMUM') && maker.has('MINIMUM') && low !== 0))
     return minimum(maker, maximum(maker, x, scalar(low)), scalar(high));
   // Uses RELU6, after scaling the range to 0 … 6.
   const factor = 6 / (high - low);
@@ -152,7 +161,7 @@ export function clipped(maker: OnnxMaker, x: Activation, low: number, high: numb
 
 const leakyRelu: Lower = (call) => leaky(call.maker, call.x(), call.attributes.float('alpha', 0.01));
 
-function leaky(maker: OnnxMaker, x: Activation, alpha: number): Activation {
+export function leaky(maker: OnnxMaker, x: Activation, alpha: number): Activation {
   return maker.each(x, (tensor) => maker.leaky(tensor, alpha));
 }
 
@@ -178,12 +187,13 @@ export function negated(maker: OnnxMaker, x: Activation): Activation {
 const absolute: Lower = (call) => {
   const { maker } = call;
   const x = call.x();
+  if (maker.isWhole(x)) return maximum(maker, x, negated(maker, x));
   if (maker.has('ABS')) return plainUnary(maker, 'ABS', x);
   return maker.two('ADD', unary(maker, 'RELU', x), unary(maker, 'RELU', negated(maker, x)));
 };
 
 /** max(0, min(1, αx + β)) */
-function hardSigmoid(maker: OnnxMaker, x: Activation, alpha: number, beta: number): Activation {
+export function hardSigmoid(maker: OnnxMaker, x: Activation, alpha: number, beta: number): Activation {
   const stretched = maker.two('ADD', maker.two('MUL', x, scalar(6 * alpha)), scalar(6 * beta));
   return maker.two('MUL', unary(maker, 'RELU6', stretched), scalar(1 / 6));
 }
@@ -195,12 +205,10 @@ const hardSwish: Lower = (call) => {
   return maker.two('MUL', x, hardSigmoid(maker, x, 1 / 6, 0.5));
 };
 
-const elu: Lower = (call) => {
-  const { maker } = call;
-  const alpha = call.attributes.float('alpha', 1);
-  if (alpha === 1 && maker.has('ELU')) return plainUnary(maker, 'ELU', call.x());
-  return scaledElu(maker, call.x(), alpha, 1);
-};
+export function elu(maker: OnnxMaker, x: Activation, alpha: number): Activation {
+  if (alpha === 1 && maker.has('ELU')) return plainUnary(maker, 'ELU', x);
+  return scaledElu(maker, x, alpha, 1);
+}
 
 /** γ (relu(x) + α (exp(min(x, 0)) − 1)) */
 function scaledElu(maker: OnnxMaker, x: Activation, alpha: number, gamma: number): Activation {
@@ -223,20 +231,6 @@ const celu: Lower = (call) => {
   return maker.two('ADD', unary(maker, 'RELU', x), left);
 };
 
-const power: Lower = (call) => {
-  const { maker } = call;
-  const x = call.x();
-  const exponent = call.constant(1, 'exponent');
-  const [n] = exponent.data;
-  if (exponent.data.some((value) => value !== n)) return plainBinary(maker, 'POW', x, exponent);
-  if (n === 1) return x;
-  if (n === 2) return maker.two('MUL', x, x);
-  if (n === 3) return maker.two('MUL', maker.two('MUL', x, x), x);
-  if (n === 0.5) return plainUnary(maker, 'SQRT', x);
-  if (n === -0.5) return plainUnary(maker, 'RSQRT', x);
-  return plainBinary(maker, 'POW', x, scalar(n ?? 1));
-};
-
 const reciprocal: Lower = (call) => plainBinary(call.maker, 'DIV', scalar(1), call.x());
 
 const named =
@@ -245,18 +239,16 @@ const named =
     plainUnary(call.maker, op, call.x());
 
 /** ln(1 + eˣ) = relu(x) + ln(1 + e^−|x|), which does not overflow. */
-function smoothRelu(maker: OnnxMaker, x: Activation): Activation {
+export function smoothRelu(maker: OnnxMaker, x: Activation): Activation {
   const size = maker.two('ADD', unary(maker, 'RELU', x), unary(maker, 'RELU', negated(maker, x)));
   const rest = maker.two('ADD', plainUnary(maker, 'EXP', negated(maker, size)), scalar(1));
   return maker.two('ADD', unary(maker, 'RELU', x), plainUnary(maker, 'LOG', rest));
 }
 
-const softsign: Lower = (call) => {
-  const { maker } = call;
-  const x = call.x();
+export function softsign(maker: OnnxMaker, x: Activation): Activation {
   const size = maker.two('ADD', unary(maker, 'RELU', x), unary(maker, 'RELU', negated(maker, x)));
   return plainBinary(maker, 'DIV', x, maker.two('ADD', size, scalar(1)));
-};
+}
 
 /** Softmax or LogSoftmax over one axis, or before opset 13 over all axes starting at `axis`. */
 const shares =
@@ -307,7 +299,7 @@ export const pointwiseRows: Readonly<Record<string, Lower>> = {
   Cos: named('COS'),
   Div: divide,
   Dropout: dropout,
-  Elu: elu,
+  Elu: (call) => elu(call.maker, call.x(), call.attributes.float('alpha', 1)),
   Erf: (call) => call.maker.each(call.x(), (tensor) => call.maker.erf(tensor)),
   Exp: named('EXP'),
   Floor: named('FLOOR'),
@@ -337,9 +329,8 @@ export const pointwiseRows: Readonly<Record<string, Lower>> = {
   Mul: arithmetic('MUL'),
   Neg: (call) => negated(call.maker, call.x()),
   PRelu: parametricRelu,
-  Pow: power,
   Reciprocal: reciprocal,
-  Relu: one('RELU'),
+  Relu: relu,
   Round: named('ROUND'),
   Selu: (call) =>
     scaledElu(
@@ -352,7 +343,7 @@ export const pointwiseRows: Readonly<Record<string, Lower>> = {
   Sin: named('SIN'),
   Softmax: shares('SOFTMAX'),
   Softplus: (call) => smoothRelu(call.maker, call.x()),
-  Softsign: softsign,
+  Softsign: (call) => softsign(call.maker, call.x()),
   Sqrt: named('SQRT'),
   Sub: arithmetic('SUB'),
   Sum: folded((maker, a, b) => maker.two('ADD', a, b)),

@@ -4,9 +4,9 @@ import { NodeCall } from './call.js';
 import { type Constant, constantOf, elementTypeOf } from './constants.js';
 import { fold } from './fold.js';
 import { gemm, product } from './linear.js';
-import type { Activation, OnnxMaker } from './maker.js';
+import { type Activation, isNonNegative, type OnnxMaker } from './maker.js';
 import { unary } from './pointwise.js';
-import { convolution, isNonNegative } from './windows.js';
+import { convolution } from './windows.js';
 
 /** Smallest integer of each element type. */
 const leastOf: Readonly<Record<string, number>> = { int8: -128, uint8: 0, int16: -32_768, uint16: 0 };

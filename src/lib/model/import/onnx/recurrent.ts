@@ -3,7 +3,7 @@ import type { Lower, NodeCall } from './call.js';
 import { type Constant, constantOf } from './constants.js';
 import { dense } from './linear.js';
 import { type Activation, mostOperators, type OnnxMaker } from './maker.js';
-import { unary } from './pointwise.js';
+import { clipped, elu, hardSigmoid, leaky, scalar, smoothRelu, softsign, unary } from './pointwise.js';
 import { joined, part } from './shapes.js';
 
 /** The state after a step: the hidden state and, for an LSTM, the cell state. */
@@ -24,6 +24,10 @@ interface Direction {
   recurrentBias: Constant;
   activations: Activate[];
   isLinearBeforeReset: boolean;
+  /** An LSTM's weights for its cell, [1, units] each; undefined without peepholes. */
+  peepholes: Record<'input' | 'output' | 'forget', Constant> | undefined;
+  /** Whether an LSTM's forget gate is 1 minus its input gate. */
+  isCoupled: boolean;
 }
 
 /** One step. @param projected the input times the input weights, plus biases, [batch, gates · units] */
@@ -39,9 +43,9 @@ interface Kind {
 const gateOf = ({ maker, units }: Direction, x: Activation, gate: number): Activation =>
   part(maker, x, 1, gate * units, units);
 
-/** Gates: input, output, forget, cell. */
+/** Gates: input, output, forget, cell. With peepholes, gates also see the cell: the output gate the new one, the others the one before. */
 const lstmStep: Step = (direction, projected, { hidden, cell }) => {
-  const { maker, recurrent, activations } = direction;
+  const { maker, recurrent, activations, peepholes } = direction;
   const [f, g, h] = activations as [Activate, Activate, Activate];
   const sum = hidden ? maker.two('ADD', projected, dense(maker, hidden, recurrent)) : projected;
   const [input, output, forget, candidate] = [0, 1, 2, 3].map((gate) => gateOf(direction, sum, gate)) as [
@@ -50,9 +54,14 @@ const lstmStep: Step = (direction, projected, { hidden, cell }) => {
     Activation,
     Activation,
   ];
-  const added = maker.two('MUL', f(input), g(candidate));
-  const next = cell ? maker.two('ADD', maker.two('MUL', f(forget), cell), added) : added;
-  return { hidden: maker.two('MUL', f(output), h(next)), cell: next };
+  const seen = (gate: Activation, from: Activation | undefined, weights: Constant | undefined) =>
+    from && weights ? maker.two('ADD', gate, maker.two('MUL', from, weights)) : gate;
+  const entering = f(seen(input, cell, peepholes?.input));
+  const added = maker.two('MUL', entering, g(candidate));
+  const kept = () =>
+    direction.isCoupled ? maker.two('SUB', scalar(1), entering) : f(seen(forget, cell, peepholes?.forget));
+  const next = cell ? maker.two('ADD', maker.two('MUL', kept(), cell), added) : added;
+  return { hidden: maker.two('MUL', f(seen(output, next, peepholes?.output)), h(next)), cell: next };
 };
 
 /** Gates: update, reset, hidden. h' = n + z ⊙ (h − n) */
@@ -110,7 +119,7 @@ const recurrent =
     const [time = 0, batch = 0] = x.shape;
     if (time > mostOperators)
       throw unsupported(where, `it has ${time} time steps`, `use at most ${mostOperators}`);
-    refuseUnusual(call, time);
+    const length = lengthOf(call, time);
     const weights = call.constant(1, 'weights');
     const both = call.constant(2, 'recurrent weights');
     const units = attributes.integer('hidden_size', both.shape[2] ?? 0);
@@ -140,17 +149,19 @@ const recurrent =
         recurrentBias: constantOf('float32', [rows], biases[1]),
         activations: activationsOf(call, kind, way),
         isLinearBeforeReset: attributes.integer('linear_before_reset', 0) === 1,
+        peepholes: kind.hasCell ? peepholesOf(call, way, ways.length, units) : undefined,
+        isCoupled: attributes.integer('input_forget', 0) === 1,
       };
       // With `linear_before_reset`, the bias of a GRU's third gate is multiplied by the reset gate, so the bias is not added in advance.
       const separate = name === 'GRU' && direction.isLinearBeforeReset ? 2 * units : rows;
       const shift = biases[0].map((value, k) => value + (k < separate ? biases[1][k]! : 0));
       const projected = dense(maker, x, row(weights, way), constantOf('float32', [rows], shift));
       let state: State = {
-        hidden: initial(call, 5, way, units),
-        cell: kind.hasCell ? initial(call, 6, way, units) : undefined,
+        hidden: initial(call, 5, way, [ways.length, batch, units]),
+        cell: kind.hasCell ? initial(call, 6, way, [ways.length, batch, units]) : undefined,
       };
-      const steps = Array.from({ length: time }, (_, k) => (isBackward ? time - 1 - k : k));
-      const hidden = new Array<Activation>(time);
+      const steps = Array.from({ length }, (_, k) => (isBackward ? length - 1 - k : k));
+      const hidden = new Array<Activation>(length);
       for (const at of steps) {
         const now = maker.reshaped(part(maker, projected, 0, at, 1), [batch, rows]);
         state = kind.step(direction, now, state);
@@ -162,11 +173,12 @@ const recurrent =
       outputs.map(({ last }) => last.hidden!),
       ...(kind.hasCell ? [outputs.map(({ last }) => last.cell!)] : []),
     ];
-    const all = joined(
+    const steps = joined(
       call,
       outputs.map(({ hidden }) => hidden),
       1,
     );
+    const all = length === time ? steps : withZeros(maker, steps, time - length);
     const lasts = ends.map((each) =>
       joined(
         call,
@@ -181,17 +193,40 @@ const recurrent =
     ];
   };
 
-function refuseUnusual(call: NodeCall, time: number): void {
-  const { attributes, where } = call;
-  if (attributes.has('clip'))
-    throw unsupported(where, 'clip is not supported', 'export the layer without it');
-  attributes.refuse('input_forget', 0);
-  const lengths = call.optional(4, 'sequence length');
-  if (lengths?.data.some((length) => length !== time))
-    throw unsupported(where, 'sequences of different lengths are not supported', 'use one length');
-  const peepholes = call.optional(7, 'peepholes');
-  if (peepholes?.data.some((value) => value !== 0))
-    throw unsupported(where, 'peepholes are not supported', 'use a plain LSTM');
+/** The number of steps, which may be less than the length of the input. */
+function lengthOf(call: NodeCall, time: number): number {
+  const lengths = call.optional(4, 'sequence length')?.data ?? [time];
+  const [length = time] = lengths;
+  if (lengths.some((each) => each !== length))
+    throw unsupported(call.where, 'sequences of different lengths are not supported', 'use one length');
+  if (!(Number.isInteger(length) && length >= 1 && length <= time))
+    throw malformed(`${call.where}: expected a sequence length from 1 to ${time}, got ${length}`);
+  return length;
+}
+
+/** The outputs of all steps, followed by zeros for the steps beyond the sequence's length. */
+function withZeros(maker: OnnxMaker, steps: Activation, count: number): Activation {
+  const y = maker.settled(steps);
+  const shape = y.shape.map((size, axis) => (axis === 0 ? size + count : size));
+  const pads = maker.integers(
+    y.order.flatMap((axis) => [0, axis === 0 ? count : 0]),
+    [y.order.length, 2],
+  );
+  const stored = maker.storedShape({ shape, order: y.order });
+  return maker.stored(maker.op('PAD', [y.tensor, pads], stored, {}), shape, y.order);
+}
+
+/** The weights by which an LSTM's gates see its cell. Their order in the file is input, output, forget. */
+function peepholesOf(call: NodeCall, way: number, ways: number, units: number): Direction['peepholes'] {
+  const found = call.optional(7, 'peepholes');
+  if (found === undefined || found.data.every((value) => value === 0)) return undefined;
+  if (found.data.length !== ways * 3 * units)
+    throw malformed(`${call.where}: expected ${ways * 3 * units} peepholes, got ${found.data.length}`);
+  const [input, output, forget] = [0, 1, 2].map((gate) => {
+    const start = (way * 3 + gate) * units;
+    return constantOf('float32', [1, units], found.data.subarray(start, start + units));
+  }) as [Constant, Constant, Constant];
+  return { input, output, forget };
 }
 
 /** Whether each direction runs backwards. */
@@ -203,20 +238,65 @@ function directionsOf({ attributes, where }: NodeCall): boolean[] {
   throw malformed(`${where}: unknown direction ${JSON.stringify(given)}`);
 }
 
+interface Activator {
+  /** Default values of the settings alpha and beta; none for a function without that setting. */
+  alpha?: number;
+  beta?: number;
+  apply(maker: OnnxMaker, x: Activation, alpha: number, beta: number): Activation;
+}
+
+const single = (op: 'LOGISTIC' | 'RELU' | 'TANH'): Activator => ({
+  apply: (maker, x) => unary(maker, op, x),
+});
+
+/** Activations by their names in lower case. */
+const activators: Readonly<Record<string, Activator>> = {
+  affine: {
+    alpha: 1,
+    beta: 0,
+    apply: (maker, x, alpha, beta) => maker.two('ADD', maker.two('MUL', x, scalar(alpha)), scalar(beta)),
+  },
+  elu: { alpha: 1, apply: elu },
+  hardsigmoid: { alpha: 0.2, beta: 0.5, apply: hardSigmoid },
+  leakyrelu: { alpha: 0.01, apply: leaky },
+  relu: single('RELU'),
+  scaledtanh: {
+    alpha: 1,
+    beta: 1,
+    apply: (maker, x, alpha, beta) =>
+      maker.two('MUL', unary(maker, 'TANH', maker.two('MUL', x, scalar(beta))), scalar(alpha)),
+  },
+  sigmoid: single('LOGISTIC'),
+  softplus: { apply: smoothRelu },
+  softsign: { apply: softsign },
+  tanh: single('TANH'),
+};
+
+/** Activations of one direction. The lists of alphas and betas contain values only for functions that have this setting. */
 function activationsOf(
   { attributes, maker, where }: NodeCall,
   { activations }: Kind,
   way: number,
 ): Activate[] {
   const given = attributes.texts('activations');
-  const names =
-    given.length === 0 ? activations : given.slice(way * activations.length, (way + 1) * activations.length);
-  return activations.map((_, k): Activate => {
-    const op = { sigmoid: 'LOGISTIC', tanh: 'TANH', relu: 'RELU' }[(names[k] ?? '').toLowerCase()];
-    if (op === undefined)
-      throw unsupported(where, `the activation ${names[k]} is not supported`, 'use Sigmoid, Tanh or Relu');
-    return (x) => unary(maker, op as 'TANH', x);
+  const alphas = attributes.floats('activation_alpha') ?? [];
+  const betas = attributes.floats('activation_beta') ?? [];
+  const clip = attributes.has('clip') ? attributes.float('clip', 0) : Number.POSITIVE_INFINITY;
+  if (!(clip > 0)) throw malformed(`${where}: expected a positive clip, got ${clip}`);
+  const names = given.length === 0 ? activations : given;
+  const all = names.map((name): Activate => {
+    const key = name.toLowerCase();
+    const found = Object.hasOwn(activators, key) ? activators[key] : undefined;
+    if (found === undefined)
+      throw unsupported(where, `the activation ${name} is not supported`, 'use Sigmoid, Tanh or Relu');
+    const alpha = found.alpha === undefined ? 0 : (alphas.shift() ?? found.alpha);
+    const beta = found.beta === undefined ? 0 : (betas.shift() ?? found.beta);
+    return (x) => found.apply(maker, clipped(maker, x, -clip, clip), alpha, beta);
   });
+  const own = given.length === 0 ? all : all.slice(way * activations.length, (way + 1) * activations.length);
+  if (own.length !== activations.length)
+    throw malformed(`${where}: it has ${given.length} activations, too few for its directions`);
+  return own;
 }
 
 /** One direction's matrix. */
@@ -225,15 +305,26 @@ function row({ shape, data }: Constant, way: number): Constant {
   return constantOf('float32', shape.slice(1), data.subarray(way * size, (way + 1) * size));
 }
 
-/** The state before the first step; undefined = zeros. */
-function initial(call: NodeCall, place: number, way: number, units: number): Activation | undefined {
+/** The state before the first step; undefined = zeros. @param expected its shape: directions, batch, units */
+function initial(
+  call: NodeCall,
+  place: number,
+  way: number,
+  expected: readonly [number, number, number],
+): Activation | undefined {
   const { maker } = call;
   const value = call.inputs[place];
-  if (value === undefined || (value.kind === 'constant' && value.data.every((each) => each === 0)))
-    return undefined;
+  if (value === undefined) return undefined;
   const isBatchFirst = call.attributes.integer('layout', 0) === 1;
+  const [ways, batch, units] = expected;
+  const shape = isBatchFirst ? [batch, ways, units] : expected;
+  if (value.shape.join() !== shape.join())
+    throw malformed(
+      `${call.where}: expected an initial state of shape [${shape.join(', ')}], got [${value.shape.join(', ')}]; PyTorch's export drops the projection of an LSTM with proj_size`,
+    );
+  if (value.kind === 'constant' && value.data.every((each) => each === 0)) return undefined;
   const state = isBatchFirst ? maker.transposedValue(call.x(place), [1, 0, 2]) : call.x(place);
-  return maker.reshaped(part(maker, state, 0, way, 1), [state.shape[1]!, units]);
+  return maker.reshaped(part(maker, state, 0, way, 1), [batch, units]);
 }
 
 export const recurrentRows: Readonly<Record<string, Lower>> = {

@@ -13,30 +13,105 @@ const resize: Lower = (call) => {
   const { attributes, where } = call;
   const x = call.x();
   const rank = x.shape.length;
-  const given = attributes.integers('axes')?.map((axis) => axisIn(axis, rank, where)) ?? identity(rank);
+  const axes = attributes.integers('axes')?.map((axis) => axisIn(axis, rank, where)) ?? identity(rank);
   const [scales, sizes] = [call.optional(2, 'scales'), call.optional(3, 'sizes')];
   const chosen = sizes && sizes.data.length > 0 ? sizes : scales;
-  if (chosen === undefined || chosen.data.length !== given.length)
-    throw malformed(`${where}: expected scales or sizes for ${given.length} axes`);
-  if (attributes.text('keep_aspect_ratio_policy', 'stretch') !== 'stretch')
-    throw unsupported(where, 'keep_aspect_ratio_policy is not supported', 'use stretch');
-  attributes.refuse('antialias', 0, 'export it without antialiasing');
-  return given.reduce((y, axis, k) => {
+  if (chosen === undefined || chosen.data.length !== axes.length)
+    throw malformed(`${where}: expected scales or sizes for ${axes.length} axes`);
+  const isCut = attributes.text('coordinate_transformation_mode', 'half_pixel') === 'tf_crop_and_resize';
+  const regions = isCut ? regionsOf(call, axes.length) : undefined;
+  const common = chosen === sizes ? commonScale(call, x, axes, sizes.data) : undefined;
+  const lines = axes.map((axis, k): Line => {
     const size = x.shape[axis]!;
     const value = chosen.data[k]!;
-    const target = chosen === sizes ? value : Math.floor(size * value);
-    const scale = chosen === sizes ? value / size : value;
+    const scale = common ?? (chosen === sizes ? value / size : value);
+    const target =
+      common !== undefined
+        ? Math.floor(size * common + 0.5)
+        : chosen === sizes
+          ? value
+          : Math.floor(size * value);
     if (!(target >= 1 && target <= 2 ** 16))
       throw malformed(`${where}: expected a size from 1 to 65536, got ${target}`);
-    return target === size && scale === 1 ? y : resized(call, y, axis, target, scale);
+    return { axis, size, target, scale, region: regions?.[k] };
+  });
+  const y = lines.reduce<Activation>((made, line) => {
+    const isSame = line.target === line.size && line.scale === 1 && line.region === undefined;
+    return isSame ? made : resized(call, made, line);
   }, x);
+  return isCut ? extrapolated(call, y, lines) : y;
 };
 
-function resized(call: NodeCall, x: Activation, axis: number, target: number, scale: number): Activation {
+/** How one axis is resized. */
+interface Line {
+  axis: number;
+  size: number;
+  target: number;
+  scale: number;
+  /** The start and end that tf_crop_and_resize cuts out, as shares of the axis. */
+  region: [number, number] | undefined;
+}
+
+function regionsOf(call: NodeCall, axes: number): [number, number][] {
+  const { data } = call.constant(1, 'region');
+  if (data.length !== 2 * axes)
+    throw malformed(`${call.where}: expected a region of ${2 * axes} numbers, got ${data.length}`);
+  return Array.from({ length: axes }, (_, k): [number, number] => [data[k]!, data[k + axes]!]);
+}
+
+/** The scale of all axes that keeps the proportions; undefined if each axis has its own. */
+function commonScale(
+  { attributes, where }: NodeCall,
+  x: Activation,
+  axes: readonly number[],
+  sizes: ArrayLike<number>,
+): number | undefined {
+  const policy = attributes.text('keep_aspect_ratio_policy', 'stretch');
+  if (policy === 'stretch') return undefined;
+  const scales = axes.map((axis, k) => sizes[k]! / x.shape[axis]!);
+  if (policy === 'not_larger') return Math.min(...scales);
+  if (policy === 'not_smaller') return Math.max(...scales);
+  throw malformed(`${where}: unknown keep_aspect_ratio_policy ${JSON.stringify(policy)}`);
+}
+
+/** The result with one value wherever a position of tf_crop_and_resize is outside of the image. */
+function extrapolated(call: NodeCall, y: Activation, lines: readonly Line[]): Activation {
+  const { maker } = call;
+  const inside = lines.reduce<Constant>(
+    (all, line) => {
+      const own = Array.from({ length: line.target }, (_, at) => {
+        const position = positionOf(call, at, line);
+        return Number(position >= 0 && position <= line.size - 1);
+      });
+      const shape = y.shape.map((_, k) => (k === line.axis ? line.target : all.shape[k]!));
+      const step = shape.slice(line.axis + 1).reduce((a, b) => a * b, 1);
+      maker.budget.spend(shape, call.where);
+      const data = Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => {
+        const at = Math.floor(i / step) % line.target;
+        const before = Math.floor(i / (step * line.target));
+        return own[at]! * all.data[before * step + (i % step)]!;
+      });
+      return constantOf('float32', shape, data);
+    },
+    constantOf(
+      'float32',
+      y.shape.map(() => 1),
+      [1],
+    ),
+  );
+  if (inside.data.every((value) => value === 1)) return y;
+  const value = call.attributes.float('extrapolation_value', 0);
+  const kept = maker.two('MUL', y, inside);
+  return value === 0
+    ? kept
+    : maker.two('ADD', kept, { ...inside, data: inside.data.map((each) => (1 - each) * value) });
+}
+
+function resized(call: NodeCall, x: Activation, line: Line): Activation {
   const { maker, attributes } = call;
-  const size = x.shape[axis]!;
+  const { axis, size, target, scale } = line;
   const mode = attributes.text('mode', 'nearest');
-  const positions = Array.from({ length: target }, (_, at) => positionOf(call, at, size, target, scale));
+  const positions = Array.from({ length: target }, (_, at) => positionOf(call, at, line));
   if (mode === 'nearest') {
     const places = positions.map((position) => Math.min(Math.max(nearest(call, position), 0), size - 1));
     const times = target / size;
@@ -49,41 +124,45 @@ function resized(call: NodeCall, x: Activation, axis: number, target: number, sc
       places.map((place) => [[place, 1]]),
     );
   }
-  if (mode === 'linear')
-    return weighed(
-      call,
-      x,
-      axis,
-      positions.map((position) => {
-        const low = Math.floor(position);
-        return [
-          [low, 1 - (position - low)],
-          [low + 1, position - low],
-        ];
-      }),
-    );
-  if (mode === 'cubic') {
-    const a = attributes.float('cubic_coeff_a', -0.75);
-    const outside = attributes.integer('exclude_outside', 0) === 1;
-    return weighed(
-      call,
-      x,
-      axis,
-      positions.map((position) => {
-        const low = Math.floor(position);
-        const taps = [-1, 0, 1, 2].map((step): [number, number] => [
-          low + step,
-          cubic(Math.abs(position - low - step), a),
-        ]);
-        if (!outside) return taps;
-        const inside = taps.filter(([place]) => place >= 0 && place < size);
-        const total = inside.reduce((sum, [, weight]) => sum + weight, 0);
-        return inside.map(([place, weight]): [number, number] => [place, weight / total]);
-      }),
-    );
-  }
-  throw unsupported(maker.where, `the mode ${mode} is not supported`, 'use nearest, linear or cubic');
+  const a = attributes.float('cubic_coeff_a', -0.75);
+  const kernels: Record<string, [number, (distance: number) => number]> = {
+    linear: [1, (distance) => Math.max(0, 1 - distance)],
+    cubic: [2, (distance) => cubic(distance, a)],
+  };
+  const kernel = Object.hasOwn(kernels, mode) ? kernels[mode] : undefined;
+  if (kernel === undefined)
+    throw unsupported(maker.where, `the mode ${mode} is not supported`, 'use nearest, linear or cubic');
+  const [reach, weightAt] = kernel;
+  // With antialiasing, a smaller image averages over as many elements as each of its own covers.
+  const isSmoothed = attributes.integer('antialias', 0) === 1 && scale < 1;
+  const stretch = isSmoothed ? scale : 1;
+  const onlyInside = mode === 'cubic' && attributes.integer('exclude_outside', 0) === 1;
+  return weighed(
+    call,
+    x,
+    axis,
+    positions.map((position) => {
+      const first = Math.floor(position - reach / stretch) + 1;
+      const last = Math.ceil(position + reach / stretch);
+      if (last - first > mostWeighed)
+        throw unsupported(
+          call.where,
+          `each result depends on ${last - first} elements`,
+          'use a larger scale',
+        );
+      const taps = Array.from({ length: last - first }, (_, k): [number, number] => [
+        first + k,
+        weightAt(Math.abs(position - first - k) * stretch),
+      ]);
+      const used = onlyInside ? taps.filter(([place]) => place >= 0 && place < size) : taps;
+      const total = used.reduce((sum, [, weight]) => sum + weight, 0);
+      return used.map(([place, weight]): [number, number] => [place, weight / total]);
+    }),
+  );
 }
+
+/** Maximum number of elements that one element of a smoothed result depends on. */
+const mostWeighed = 4096;
 
 /** Keys' cubic kernel (1981). It is 0 at distances of 2 or more. */
 function cubic(distance: number, a: number): number {
@@ -96,9 +175,7 @@ function cubic(distance: number, a: number): number {
 function positionOf(
   { attributes, where }: NodeCall,
   at: number,
-  size: number,
-  target: number,
-  scale: number,
+  { size, target, scale, region }: Line,
 ): number {
   const mode = attributes.text('coordinate_transformation_mode', 'half_pixel');
   switch (mode) {
@@ -110,6 +187,12 @@ function positionOf(
       return target > 1 ? (at * (size - 1)) / (target - 1) : 0;
     case 'asymmetric':
       return at / scale;
+    case 'tf_crop_and_resize': {
+      const [start = 0, end = 1] = region ?? [];
+      return target > 1
+        ? start * (size - 1) + (at * (end - start) * (size - 1)) / (target - 1)
+        : 0.5 * (start + end) * (size - 1);
+    }
     case 'half_pixel_symmetric': {
       const adjustment = target / (size * scale);
       return (size / 2) * (1 - adjustment) + (at + 0.5) / scale - 0.5;

@@ -1,9 +1,9 @@
 import { elementCount } from '../../../formats/tflite/graph.js';
 import { malformed, unsupported } from '../errors.js';
 import type { Lower, NodeCall } from './call.js';
-import { type Constant, integers, listIn } from './constants.js';
+import { type Constant, constantOf, integers, listIn } from './constants.js';
 import { flattened, permutationOf, shapeSlice, splitSizes, squeezed, unsqueezed } from './fold.js';
-import { type Activation, identity, type OnnxMaker } from './maker.js';
+import { type Activation, identity, type OnnxMaker, type Value } from './maker.js';
 import { axisIn, broadcastShape, reshapeTarget, slicedAxes } from './node.js';
 import { negated, plainBinary, plainUnary, scalar, unary } from './pointwise.js';
 import { sliced } from './windows.js';
@@ -39,7 +39,9 @@ const transpose: Lower = (call) => {
 };
 
 const concat: Lower = (call) => {
-  const parts = call.inputs.map((_, place) => call.x(place));
+  const parts = call.inputs.flatMap((_, place) =>
+    elementCount(call.value(place).shape) === 0 ? [] : [call.x(place)],
+  );
   return joined(call, parts, call.attributes.integer('axis', 0));
 };
 
@@ -77,10 +79,12 @@ const slice: Lower = (call) => {
     steps && listIn(steps, call.where),
     call.where,
   );
-  if (cut.some(({ count }) => count === 0))
-    throw unsupported(call.where, 'its output is empty', 'remove the node');
-  return cutOut(call.maker, x, cut);
+  const shape = cut.map(({ count }) => count);
+  return shape.includes(0) ? empty(shape) : cutOut(call.maker, x, cut);
 };
+
+/** A value without elements, which exporters write for the rest of a tensor that has no rest. */
+const empty = (shape: readonly number[]): Constant => constantOf('float32', shape, []);
 
 /** The elements of a slice along each axis, in the file's order. */
 export function cutOut(
@@ -119,16 +123,46 @@ export function part(
   );
 }
 
+/** Maximum number of slices that one selection of elements may need. */
+const mostRuns = 256;
+
+/** The elements at these positions along one axis: slices, joined where the positions are not evenly spaced. */
+export function picked(call: NodeCall, x: Activation, axis: number, places: readonly number[]): Activation {
+  const runs: { first: number; step: number; count: number }[] = [];
+  for (const at of places) {
+    const last = runs.at(-1);
+    const step = last && at - (last.first + (last.count - 1) * last.step);
+    if (last && last.count === 1 && step !== 0) [last.step, last.count] = [step!, 2];
+    else if (last && step === last.step) last.count += 1;
+    else runs.push({ first: at, step: 1, count: 1 });
+  }
+  if (runs.length > mostRuns)
+    throw unsupported(
+      call.where,
+      `it has ${runs.length} separate runs of positions`,
+      'use evenly spaced positions',
+    );
+  const whole = x.shape.map((count) => ({ first: 0, step: 1, count }));
+  const parts = runs.map((run) =>
+    cutOut(
+      call.maker,
+      x,
+      whole.map((all, k) => (k === axis ? run : all)),
+    ),
+  );
+  return joined(call, parts, axis);
+}
+
 const split: Lower = (call) => {
   const { maker, where } = call;
   const x = maker.settled(call.x());
   const axis = axisIn(call.attributes.integer('axis', 0), x.shape.length, where);
   const sizes = splitSizes(x.shape[axis]!, call.numbers('split', 1), call.outputs.length, where);
   let first = 0;
-  return sizes.map((size) => {
+  return sizes.map((size): Value => {
     const start = first;
     first += size;
-    if (size === 0) throw unsupported(where, 'one of its outputs is empty', 'remove that output');
+    if (size === 0) return empty(x.shape.map((all, k) => (k === axis ? 0 : all)));
     return part(maker, x, axis, start, size);
   });
 };
@@ -145,16 +179,7 @@ const gather: Lower = (call) => {
   const list = listIn(indices, call.where).map((at) => (at < 0 ? at + size : at));
   if (list.length === 0 || list.some((at) => !Number.isInteger(at) || at < 0 || at >= size))
     throw malformed(`${where}: an index is outside of 0 to ${size - 1}`);
-  const runs: { first: number; count: number }[] = [];
-  for (const at of list) {
-    const last = runs.at(-1);
-    if (last && last.first + last.count === at) last.count += 1;
-    else runs.push({ first: at, count: 1 });
-  }
-  if (runs.length > 256)
-    throw unsupported(where, `it has ${runs.length} separate runs of indices`, 'use consecutive indices');
-  const parts = runs.map(({ first, count }) => part(maker, x, axis, first, count));
-  const y = joined(call, parts, axis);
+  const y = picked(call, x, axis, list);
   return maker.reshaped(y, [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)]);
 };
 
@@ -238,8 +263,8 @@ const pad: Lower = (call) => {
   const inner = cutOut(maker, x, cut);
   const added = sides.map((side) => side.map((count) => Math.max(0, count)) as [number, number]);
   if (mode === 'constant') return constantPadded(maker, inner, added, value);
-  if (mode === 'edge' || mode === 'reflect') return mirrored(call, inner, added, mode);
-  throw unsupported(where, `the mode ${mode} is not supported`, 'use constant, edge or reflect');
+  if (mode === 'edge' || mode === 'reflect' || mode === 'wrap') return continued(call, inner, added, mode);
+  throw malformed(`${where}: unknown mode ${JSON.stringify(mode)}`);
 };
 
 function constantPadded(
@@ -262,14 +287,14 @@ function constantPadded(
   return maker.stored(y, shape, x.order);
 }
 
-/** Pads by repeating the edge, or by mirroring the elements beside it. */
-function mirrored(
+/** Pads by repeating the edge, by mirroring the elements beside it, or with those of the opposite side. */
+function continued(
   call: NodeCall,
   x: Activation,
   sides: [number, number][],
-  mode: 'edge' | 'reflect',
+  mode: 'edge' | 'reflect' | 'wrap',
 ): Activation {
-  const { maker, where } = call;
+  const { where } = call;
   return sides.reduce((y, [before, after], axis) => {
     if (before + after === 0) return y;
     const size = y.shape[axis]!;
@@ -277,10 +302,15 @@ function mirrored(
       throw malformed(`${where}: ${size} elements are too few to be mirrored by its pads`);
     if (before + after > 256)
       throw unsupported(where, `it pads with ${before + after} elements`, 'use at most 256');
-    const at = (place: number) => part(maker, y, axis, place, 1);
-    const front = Array.from({ length: before }, (_, k) => at(mode === 'edge' ? 0 : before - k));
-    const back = Array.from({ length: after }, (_, k) => at(mode === 'edge' ? size - 1 : size - 2 - k));
-    return joined(call, [...front, y, ...back], axis);
+    const placeOf = (at: number): number => {
+      if (mode === 'wrap') return ((at % size) + size) % size;
+      if (mode === 'edge') return Math.min(Math.max(at, 0), size - 1);
+      return at < 0 ? -at : at >= size ? 2 * (size - 1) - at : at;
+    };
+    const front = Array.from({ length: before }, (_, k) => placeOf(k - before));
+    const back = Array.from({ length: after }, (_, k) => placeOf(size + k));
+    const parts = [front, back].map((places) => (places.length > 0 ? [picked(call, y, axis, places)] : []));
+    return joined(call, [...parts[0]!, y, ...parts[1]!], axis);
   }, x);
 }
 

@@ -28,6 +28,8 @@ import { type Activation, identity, OnnxMaker, type Value } from './maker.js';
 import { Attributes } from './node.js';
 import { normRows } from './norms.js';
 import { pointwiseRows } from './pointwise.js';
+import { poolRows } from './pools.js';
+import { powerRows } from './powers.js';
 import { quantizedRows } from './quantized.js';
 import { recurrentRows } from './recurrent.js';
 import { resizeRows } from './resize.js';
@@ -66,6 +68,8 @@ const rows: Readonly<Record<string, Lower>> = {
   ...linearRows,
   ...normRows,
   ...pointwiseRows,
+  ...poolRows,
+  ...powerRows,
   ...quantizedRows,
   ...recurrentRows,
   ...resizeRows,
@@ -173,12 +177,15 @@ class ModelWalk {
     if (this.graph.sparse.length > 0)
       throw unsupported('the model', 'sparse initializers are not supported', 'store the weights densely');
     const own = model.opsets.find(({ domain }) => domain === '' || domain === 'ai.onnx');
-    if (own === undefined) throw malformed('it does not state the version of the operator set');
-    this.opset = own.version;
-    if (!(own.version >= opsets.oldest && own.version <= opsets.newest))
+    const needsVersion = this.graph.nodes.some(({ domain }) => domain === '' || domain === 'ai.onnx');
+    if (own === undefined && (needsVersion || model.opsets.length === 0))
+      throw malformed('it does not state the version of the operator set');
+    // A model with operators of other domains only, such as trees, need not state it.
+    this.opset = own?.version ?? opsets.newest;
+    if (!(this.opset >= opsets.oldest && this.opset <= opsets.newest))
       throw new AiotError(
         'AIOT_LAYER_UNSUPPORTED',
-        `the model: it uses operator set ${own.version}, expected ${opsets.oldest} to ${opsets.newest}; export it with opset_version 17`,
+        `the model: it uses operator set ${this.opset}, expected ${opsets.oldest} to ${opsets.newest}; export it with opset_version 17`,
         {
           next: 'Export the model again with opset_version=17, or convert the file with onnx.version_converter.convert_version(model, 17) in Python.',
         },
