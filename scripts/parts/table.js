@@ -21,6 +21,7 @@ const made = join(root, '.venv');
  * @property {() => boolean} ready whether it can be used
  * @property {string} [elsewhere] reason why this script does not install it
  * @property {boolean} [optional] its tests may be skipped in CI, too
+ * @property {boolean} [byName] installed only by its name, because of its size
  */
 
 /** @param {...string} programs */
@@ -576,6 +577,13 @@ export const parts = {
     script: 'tflite-c.sh',
     ready: () => isMade('tflite-c/.stamp'),
   },
+  torch: {
+    for: 'PyTorch and its two exporters to ONNX; run by .ci/nightly',
+    mb: 5500,
+    optional: true,
+    byName: true,
+    ...environment('torch', ['torch==2.15.0', 'onnxscript==0.7.2', 'onnx==1.23.2']),
+  },
   users: {
     for: 'running a process as a user with an ID but no name',
     mb: 0,
@@ -666,6 +674,9 @@ export function chosen(words) {
       `not a part or a folder of test/: ${wrong.join(', ')}. Parts: ${names.join(', ')}. Folders: ${[...folders].sort().join(', ')}.`,
     );
   }
-  if (words.length === 0) return names;
-  return names.filter((name) => words.includes(name) || words.some((word) => users.get(name)?.has(word)));
+  const isIncluded = (/** @type {string} */ name) => !partOf(name)?.byName;
+  if (words.length === 0) return names.filter(isIncluded);
+  return names.filter(
+    (name) => words.includes(name) || (isIncluded(name) && words.some((word) => users.get(name)?.has(word))),
+  );
 }
