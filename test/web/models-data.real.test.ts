@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { MqttClient } from 'mqtt';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -105,8 +106,41 @@ describeReal('chromium', 'models and datasets in a browser', () => {
     await page.getByLabel('Drag to zoom').check();
     await drag(0.5, 0.52);
     await page.getByText(/^\d{3} samples$/).waitFor();
-    await page.getByRole('application').press('0');
+    const saved = async (kind: 'CSV' | 'PNG') => {
+      const download = page.waitForEvent('download');
+      await page.getByRole('button', { name: `Save Fields of long over time as ${kind}` }).click();
+      const file = await download;
+      return { name: file.suggestedFilename(), bytes: await readFile(await file.path()) };
+    };
+    const csv = await saved('CSV');
+    expect(csv.name).toBe('Fields-of-long-over-time.csv');
+    const lines = csv.bytes.toString().trimEnd().split('\r\n');
+    // Only the visible span is saved, 2 % of five minutes at 100 Hz.
+    const times = lines.slice(1).map((line) => Date.parse(line.split(',')[0] ?? ''));
+    const seconds = ((times.at(-1) ?? 0) - (times[0] ?? 0)) / 1000;
+    expect(seconds).toBeGreaterThan(5.5);
+    expect(seconds).toBeLessThan(6.5);
+    expect(Math.abs(seconds * 100 - (times.length - 1))).toBeLessThan(2);
+    await expectAccessible(page);
+    await page.screenshot({
+      path: join(process.env.SHOTS ?? own.platform.folder, 'plot.png'),
+      fullPage: true,
+    });
+    await page.getByRole('application').press('Escape');
     await page.getByText('minimum and maximum of 30,000 samples').waitFor();
+    await drag(0.5, 0.52);
+    await page.getByText(/^\d{3} samples$/).waitFor();
+    await page.locator('.u-over').dblclick();
+    await page.getByText('minimum and maximum of 30,000 samples').waitFor();
+    const { default: sharp } = await import('sharp');
+    const picture = await saved('PNG');
+    const { format, width, height } = await sharp(picture.bytes).metadata();
+    expect({ name: picture.name, format, height }).toEqual({
+      ...{ name: 'Fields-of-long-over-time.png', format: 'png', height: 350 },
+    });
+    expect(width).toBeGreaterThan(500);
+    // Lines in the colors of the series, on the background of the page.
+    expect((await sharp(picture.bytes).stats()).entropy).toBeGreaterThan(0.5);
     expect(troubles).toEqual([]);
     await page.context().close();
   });

@@ -99,7 +99,7 @@ function zoomed([from, to]: Extent, at: number, factor: number): Extent {
   return [at - (at - from) * factor, at + (to - at) * factor];
 }
 
-/** The view that a key requests: + and − zoom, arrows move, and 0 shows everything (null). Undefined for any other key. */
+/** The view that a key requests: + and − zoom, arrows move, and 0 or Escape shows everything (null). Undefined for any other key. */
 export function keyView(key: string, view: Extent): Extent | null | undefined {
   const [from, to] = view;
   const middle = (from + to) / 2;
@@ -116,6 +116,7 @@ export function keyView(key: string, view: Extent): Extent | null | undefined {
       return [from + step, to + step];
     case '0':
     case 'Home':
+    case 'Escape':
       return null;
     default:
       return undefined;

@@ -1,7 +1,11 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useId, useLayoutEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
-import { extentOf, gesturesOn, keyView, type Movable } from './plot-gestures.js';
+import { fileName } from '../app/csv.js';
+import { saveFile } from '../app/save.js';
+import { plotCsv } from './plot-csv.js';
+import { type Extent, extentOf, gesturesOn, keyView, type Movable } from './plot-gestures.js';
+import { plotPicture } from './plot-picture.js';
 
 export type { Extent } from './plot-gestures.js';
 
@@ -21,9 +25,20 @@ export interface PlotProps extends Movable {
 
 /**
  * Lines over time, as wide as the container and in the page's colors. The legend can hide series, and shows the values at the
- * pointer.
+ * pointer. Without `view` and `onView`, the plot zooms by itself.
  */
-export function Plot(props: PlotProps) {
+export function Plot(given: PlotProps) {
+  const zoom = useSignal<Extent | null>(null);
+  const isOwnView = given.view === undefined && given.onView === undefined;
+  const props: PlotProps = isOwnView
+    ? {
+        ...given,
+        view: zoom.value ?? undefined,
+        onView: (next) => {
+          zoom.value = next;
+        },
+      }
+    : given;
   const { data, series, label, height = 260, bands, clock = false, view } = props;
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
@@ -79,6 +94,15 @@ export function Plot(props: PlotProps) {
     if (!next.delete(name)) next.add(name);
     hidden.value = next;
   };
+  const savePicture = async () => {
+    const own = plot.current;
+    if (!own) return;
+    const lines = series.flatMap((one, i) =>
+      hidden.value.has(one.label) ? [] : [{ label: one.label, color: colour(`--series-${i % colours}`) }],
+    );
+    const picture = await plotPicture(own, lines, colour);
+    if (picture) saveFile(`${fileName(label)}.png`, picture);
+  };
   const press = (event: KeyboardEvent) => {
     const { onView } = newest.current;
     const next = onView && keyView(event.key, newest.current.view ?? extentOf(data));
@@ -121,6 +145,31 @@ export function Plot(props: PlotProps) {
             </li>
           ))}
         </ul>
+        <p class="plot-files">
+          <button
+            type="button"
+            class="quiet"
+            aria-label={`Save ${label} as CSV`}
+            onClick={() => {
+              const { series: lines, ...rest } = newest.current;
+              const visible = lines.map((one) => !hidden.value.has(one.label));
+              const [xs, ...columns] = rest.data;
+              const data = [xs, ...columns.filter((_, i) => visible[i])] as uPlot.AlignedData;
+              const csv = plotCsv({ ...rest, data, series: lines.filter((_, i) => visible[i]) });
+              saveFile(`${fileName(label)}.csv`, new Blob([csv], { type: 'text/csv' }));
+            }}
+          >
+            CSV
+          </button>
+          <button
+            type="button"
+            class="quiet"
+            aria-label={`Save ${label} as PNG`}
+            onClick={() => void savePicture()}
+          >
+            PNG
+          </button>
+        </p>
       </figcaption>
     </figure>
   );
