@@ -21,6 +21,8 @@ describeReal('chromium', 'the alarms page', () => {
     await own?.stop();
   });
 
+  const client = () => own.platform.client;
+
   const send = (index: number, temperature: number) =>
     fleet.devices[index]?.client.publishAsync(
       `aiot/v1/motor-${index + 1}/telemetry/motors`,
@@ -35,6 +37,55 @@ describeReal('chromium', 'the alarms page', () => {
     await page.getByText("aiot alarm create --name hot --where 'temperature > 80' --for 10s").waitFor();
     await expectAccessible(page);
     expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+
+  it('creates an alarm with a form, shows why the platform rejects one, and gives the command', async () => {
+    const { page, troubles } = await own.open('#/alarms', { width: 390 });
+    page.setDefaultTimeout(15_000);
+    await page.getByRole('button', { name: 'New alarm' }).click();
+    const dialog = page.getByRole('dialog', { name: 'New alarm' });
+    await dialog.getByLabel('Name').fill('warm');
+    await dialog.getByLabel('Condition', { exact: true }).fill('temperature >');
+    await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+    await dialog.getByRole('alert').waitFor();
+    expect(await client().alarms.list()).toEqual([]);
+    await dialog.getByLabel('Condition', { exact: true }).fill('temperature > 30');
+    await dialog.getByLabel('For at least').fill('10s');
+    await dialog.getByLabel('Stream').fill('motors');
+    await dialog.getByLabel('Severity').selectOption('critical');
+    await dialog.getByLabel('Next step for the operator').fill("Check the fan's filter.");
+    await dialog
+      .getByText(
+        "aiot alarm create --name warm --where 'temperature > 30' --for 10s --stream motors --severity critical",
+      )
+      .waitFor();
+    await expectAccessible(page);
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+    await page.screenshot({ path: join(process.env.SHOTS ?? own.platform.folder, 'new-alarm-390.png') });
+    await page.setViewportSize({ width: 1280, height: 860 });
+    await page.screenshot({ path: join(process.env.SHOTS ?? own.platform.folder, 'new-alarm-1280.png') });
+    await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+    await page.getByRole('heading', { name: 'warm', level: 1 }).waitFor();
+    expect((await client().alarms.get('warm')).alarm).toMatchObject({
+      ...{ name: 'warm', where: 'temperature > 30', forMs: 10_000, stream: 'motors', selector: 'all' },
+      ...{ severity: 'critical', todo: "Check the fan's filter." },
+    });
+    await page.goto(new URL('/#/alarms?ask=new', own.platform.platform.urls.http).href);
+    await dialog.getByLabel('Kind').selectOption('absence');
+    await dialog.getByLabel('Name').fill('mute');
+    await dialog.getByLabel('No telemetry for').fill('soon');
+    await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+    await dialog.getByText('expected a duration, such as 10s, 5m or 2h').waitFor();
+    await dialog.getByLabel('No telemetry for').fill('10m');
+    await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+    await page.getByRole('heading', { name: 'mute', level: 1 }).waitFor();
+    expect((await client().alarms.get('mute')).alarm).toMatchObject({
+      absentMs: 600_000,
+      severity: 'warning',
+    });
+    for (const name of ['warm', 'mute']) await client().alarms.remove(name);
+    expect(troubles.filter((each) => !each.includes('status of 400'))).toEqual([]);
     await page.context().close();
   });
 

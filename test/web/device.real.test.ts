@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
@@ -185,6 +186,32 @@ describeReal('chromium', 'device pages', () => {
     });
     expect(troubles.filter((trouble) => !/status of 400/.test(trouble))).toEqual([]);
     await called.client.endAsync(true);
+    await context.close();
+  });
+
+  it('set the log level for a time', async () => {
+    const { client, folder } = own.platform;
+    await provisionDevice({ client, name: 'bench-3', type: 'virtual', out: join(folder, 'bench-3') });
+    const device = await createVirtualDevice({ identityDir: join(folder, 'bench-3') });
+    await device.connect();
+    const { page, context, troubles } = await own.open('#/devices/bench-3', { width: 390 });
+    page.setDefaultTimeout(20_000);
+    await page.getByRole('button', { name: 'Log level' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Log level of bench-3' });
+    await dialog.getByText('aiot device log-level bench-3 debug --for 10m').waitFor();
+    await dialog.getByLabel('Level', { exact: true }).selectOption('warn');
+    await dialog.getByLabel('Duration').selectOption('1h');
+    await dialog.getByText('aiot device log-level bench-3 warn --for 1h').waitFor();
+    await expectAccessible(page);
+    await page.screenshot({ path: join(process.env.SHOTS ?? folder, 'log-level-390.png') });
+    await dialog.getByRole('button', { name: 'Set the level' }).click();
+    await page.getByText('bench-3 logs from level warn for 1h.').waitFor();
+    await page.locator('dt', { hasText: 'log level' }).waitFor();
+    const { log } = await client.devices.get('bench-3');
+    expect(log?.level).toBe('warn');
+    expect(Math.abs((log?.forMs ?? 0) - 3_600_000)).toBeLessThan(60_000);
+    expect(troubles).toEqual([]);
+    await device.stop();
     await context.close();
   });
 

@@ -51,7 +51,7 @@ describeReal('chromium', 'command palette', () => {
     expect(await page.evaluate("document.activeElement?.getAttribute('role')")).toBe('combobox');
     expect(await page.getByRole('group', { name: 'Pages' }).getByRole('option').count()).toBeGreaterThan(10);
     await page.keyboard.type('ala');
-    await page.getByRole('status').getByText('1 result.').waitFor();
+    await page.getByRole('status').getByText('2 results.').waitFor();
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'Alarms', level: 1 }).waitFor();
     await page.waitForFunction("document.activeElement?.id === 'main'");

@@ -45,6 +45,9 @@ export function fixedEntries(): Entry[] {
     ...(mayChange()
       ? [action('new-rollout', 'New rollout', linkTo(['rollouts', 'new']), 'start deploy update')]
       : []),
+    ...(mayChange()
+      ? [action('new-alarm', 'New alarm', linkTo(['alarms'], { ask: 'new' }), 'create threshold absence')]
+      : []),
     action('log-out', 'Log out', () => void logOut(), 'sign out'),
   ];
 }

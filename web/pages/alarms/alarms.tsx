@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import type { Alarm, Incident } from '../../../src/lib/api/index.js';
 import { type ApiError, at, send } from '../../app/api.js';
+import { useAsked } from '../../app/asked.js';
 import type { PageOf } from '../../app/pages.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
@@ -12,11 +13,30 @@ import { Empty, Facts, Failure, Loading, Page, Section } from '../../parts/page.
 import { Scroll } from '../../parts/scroll.js';
 import { type Column, ShortTable, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
+import { CreateAlarm } from './new.js';
 
 /** The alarms, or one of them with its incidents. */
 export function Alarms({ parts }: PageOf) {
   const [name] = parts;
   return name === undefined ? <List /> : <One name={name} />;
+}
+
+/** Opens the form for a new alarm. */
+function NewAlarmButton() {
+  const isOpen = useSignal(false);
+  useAsked((asked) => {
+    if (asked !== 'new') return false;
+    isOpen.value = true;
+    return true;
+  });
+  return (
+    <>
+      <button type="button" class="primary" onClick={() => (isOpen.value = true)}>
+        New alarm
+      </button>
+      {isOpen.value && <CreateAlarm onClose={() => (isOpen.value = false)} />}
+    </>
+  );
 }
 
 const tones: Record<Alarm['severity'], Tone> = { info: 'blue', warning: 'warn', critical: 'bad' };
@@ -25,7 +45,7 @@ function List() {
   const { value, error } = useResource(at('GET /alarms', {}, { limit: 200 }), { events: ['alarm.*'] });
   const alarms = value?.alarms;
   return (
-    <Page title="Alarms" command="aiot alarm list">
+    <Page title="Alarms" command="aiot alarm list" actions={mayChange() && <NewAlarmButton />}>
       {error && <Failure error={error} />}
       {!alarms && !error && <Loading />}
       {alarms?.length === 0 && (
