@@ -4,9 +4,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TLSSocket } from 'node:tls';
+import { createSecureContext, type TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf, generateKeyPair } from '../../src/lib/core/crypto.js';
+import { Line } from '../../src/lib/device/fleet/line.js';
 import type { DeviceIdentity } from '../../src/lib/device/identity/identity.js';
 import type { ModelRuntime } from '../../src/lib/device/runtime.js';
 import { createInFlight } from '../../src/lib/device/telemetry/feed.js';
@@ -261,6 +262,51 @@ describe('a device connected to a broker', () => {
     expect(inferences).toBe(labels().length);
     expect(messages).toBe(Math.ceil(samples / 100));
     await device.stop();
+  });
+
+  it('connects again until the broker accepts its subscriptions, and is offline until then', async () => {
+    const { started, own, seen } = await broker();
+    const device = await createVirtualDevice({ identity: own, runtime: anyRuntime });
+    await device.connect();
+    let rejections = 2;
+    const { authorizeSubscribe } = started.aedes;
+    started.aedes.authorizeSubscribe = (client, subscription, done) => {
+      if (rejections === 0 || !subscription?.topic.endsWith('/desired'))
+        return authorizeSubscribe(client, subscription, done);
+      rejections--;
+      done(null, null);
+    };
+    const presences = () =>
+      seen.filter(([topic]) => topic === 'presence').map(([, text]) => JSON.parse(text).online);
+    await expect.poll(presences).toEqual([true]);
+    started.drop();
+    await expect.poll(presences).toEqual([true, false, false, false, true]);
+    expect(rejections).toBe(0);
+    const topic = 'aiot/v1/dev-1/desired';
+    const payload = Buffer.from('hello');
+    started.aedes.publish({ cmd: 'publish', topic, payload, qos: 1, retain: false, dup: false }, () => {});
+    await expect.poll(() => seen.filter(([topic]) => topic === 'log').length).toBe(1);
+    await device.stop();
+  });
+
+  it('of a simulated fleet, is only ready once the broker accepts its subscriptions', async () => {
+    const { started, own } = await broker();
+    started.aedes.authorizeSubscribe = (_client, subscription, done) =>
+      done(null, subscription.topic.endsWith('/command') ? null : subscription);
+    const [name, context] = [
+      'dev-1',
+      createSecureContext({ ca: own.ca, cert: own.certificate, key: own.key }),
+    ];
+    let ready = 0;
+    const closed = await new Promise<Error | null>((onClosed) => {
+      new Line({
+        ...{ name, now: Date.now, onClosed, onMessage() {}, onDesired() {}, onAcknowledged() {} },
+        door: { host: '127.0.0.1', port: started.port, secure: { servername: '127.0.0.1', context } },
+        onReady: () => ready++,
+      });
+    });
+    expect(closed?.message).toBe('the broker rejected the subscriptions of dev-1');
+    expect(ready).toBe(0);
   });
 
   it('continues after invalid payloads, and logs them', async () => {

@@ -7,6 +7,8 @@ import { Aedes } from 'aedes';
 export interface TestBroker {
   port: number;
   aedes: Aedes;
+  /** Closes all connections without DISCONNECT, as in a network failure. */
+  drop(): void;
   close(): Promise<void>;
 }
 
@@ -23,13 +25,17 @@ export async function startBroker(
     aedes.handle(socket);
   };
   const server: Server = options.tls ? createTlsServer(options.tls, onSocket) : createServer(onSocket);
+  const drop = () => {
+    for (const socket of sockets) socket.destroy();
+  };
   await listening(server, options.port ?? 0);
   const address = server.address();
   return {
     port: typeof address === 'object' && address ? address.port : 0,
     aedes,
+    drop,
     async close() {
-      for (const socket of sockets) socket.destroy();
+      drop();
       await new Promise<void>((resolve) => server.close(() => resolve()));
       await new Promise<void>((resolve) => aedes.close(() => resolve()));
     },

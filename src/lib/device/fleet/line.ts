@@ -82,7 +82,12 @@ export class Line implements Packets {
     this.socket.write(subscribePacket(this.id(), [topicOf(name, 'desired'), topicOf(name, 'command')]));
   }
 
-  onSubscribed(): void {
+  onSubscribed(codes: Buffer): void {
+    // Connected but without its subscriptions, the device would never be offered an update, so it tries again with a new connection.
+    if (codes.includes(refusedSubscription)) {
+      this.socket.destroy(new Error(`the broker rejected the subscriptions of ${this.options.name}`));
+      return;
+    }
     this.ready = true;
     this.options.onReady(this);
   }
@@ -167,10 +172,14 @@ function acknowledgePacket(id: number): Buffer {
 
 const pingPacket = Buffer.from([0xc0, 0]);
 
+/** Return code of a subscription that the broker rejected (MQTT 3.1.1, section 3.9.3). */
+const refusedSubscription = 0x80;
+
 interface Packets {
   /** Called with a CONNACK's return code; 0 = accepted. */
   onConnected(code: number): void;
-  onSubscribed(): void;
+  /** Called with a SUBACK's return codes, one per filter. */
+  onSubscribed(codes: Buffer): void;
   onPublish(topic: string, payload: Buffer, id: number | null): void;
   onAcknowledged(id: number): void;
 }
@@ -210,7 +219,7 @@ function one(head: number, body: Buffer, to: Packets): void {
       to.onAcknowledged(body.readUInt16BE(0));
       return;
     case 9:
-      to.onSubscribed();
+      to.onSubscribed(body.subarray(2));
   }
 }
 

@@ -45,6 +45,8 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
     key: identity.key,
     clientId: name,
     keepalive: options.keepAliveS ?? 30,
+    // mqtt.js would ignore a rejected subscription after a reconnect.
+    resubscribe: false,
     will: {
       topic: topic('presence'),
       payload: encodeMessage({ online: false, t: now() }),
@@ -60,9 +62,16 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
       throw brokerError(error, urls.mqtts);
     }
   };
+  const subscribe = () =>
+    client.subscribeAsync([topic('desired'), topic('command'), topic('settings')], { qos: 1 });
   const online = () => {
     publish('presence', { online: true, t: now() }, { retain: true }).catch(() => {});
     options.onOnline();
+  };
+  const reconnected = () => {
+    const { stream } = client;
+    // Connected but without its subscriptions, for example on an overloaded broker, the device would never be offered an update.
+    subscribe().then(online, () => stream.destroy());
   };
   client.on('message', (received, payload) => {
     if (received === topic('desired')) options.onMessage('desired', payload);
@@ -70,18 +79,13 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
     else if (received === topic('settings')) options.onMessage('settings', payload);
   });
   client.on('close', options.onOffline);
-  const subscribe = async () => {
-    await client.subscribeAsync([topic('desired'), topic('command')], { qos: 1 });
-    // An older broker's access rules may not allow this topic.
-    await client.subscribeAsync(topic('settings'), { qos: 1 }).catch(() => {});
-  };
   try {
     await subscribe();
   } catch (error) {
     client.end(true);
     throw brokerError(error, urls.mqtts);
   }
-  client.on('connect', online);
+  client.on('connect', reconnected);
   online();
   return {
     get online() {
@@ -95,7 +99,6 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
       client.reconnect();
       // If the broker is unreachable, messages wait, as after any connection loss.
       await Promise.race([back, new Promise((resolve) => setTimeout(resolve, 5000).unref())]);
-      if (client.connected) await subscribe();
     },
     async close() {
       client.off('close', options.onOffline);

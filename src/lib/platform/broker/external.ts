@@ -7,6 +7,7 @@ import type { Delivery, Source } from '../../stream/message.js';
 import { openSink, openSource } from '../../stream/open.js';
 import { shownUrl } from '../../stream/url.js';
 import type { Devices } from '../devices/devices.js';
+import { untilDone } from '../events/outbox.js';
 import type { LocalStreams } from '../streams.js';
 import type { StoreMessage } from '../traces.js';
 import { type Leader, startWorkers } from '../workers.js';
@@ -54,6 +55,8 @@ const patienceMs = 2000;
 const retainedMs = 10_000;
 
 const presence = 'aiot/v1/+/presence';
+/** Pauses before the subscription to the devices' presence is repeated. */
+const followPauses = { firstPauseMs: 250, longestPauseMs: 30_000 };
 
 /**
  * Connects the platform as a client to an external broker, which devices connect to. That broker manages its own
@@ -68,7 +71,9 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
   const opened = new Set<Source>();
   const control = await controlOf(parts, figures);
   let end: () => Promise<void> = async () => {};
+  const following = new AbortController();
   const close = async () => {
+    following.abort();
     await end();
     await Promise.allSettled([...opened].map((source) => source.close()));
   };
@@ -84,8 +89,12 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
         else away.add(what);
       },
     });
-    const followed = await openSource(`${base}/${presence}`, { overflow: 'wait', ...watched('presence') });
-    opened.add(followed);
+    const openPresence = async () => {
+      const source = await openSource(`${base}/${presence}`, { overflow: 'wait', ...watched('presence') });
+      opened.add(source);
+      return source;
+    };
+    let followed: Source | null = await openPresence();
     const sink = await openSink(base, watched('sending'));
     const store = async ({ message, ack }: Delivery, signal: AbortSignal) => {
       const { topic } = message;
@@ -120,7 +129,22 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       ack();
       figures.clients = online.size;
     };
-    each(followed, note).catch((err: unknown) => log.error({ err }, 'the connection to the broker was lost'));
+    // The source ends if the broker rejects the subscription after a reconnect, for example because it is overloaded.
+    const follow = async () => {
+      const source = followed ?? (await openPresence());
+      followed = null;
+      if (following.signal.aborted) return source.close();
+      away.delete('presence');
+      try {
+        await each(source, note);
+      } finally {
+        opened.delete(source);
+      }
+    };
+    untilDone(follow, following.signal, followPauses, (err) => {
+      away.add('presence');
+      log.error({ err }, 'could not follow the presence of devices; trying again');
+    }).catch(() => {});
     await new Promise<void>((begun) => {
       const run = async (signal: AbortSignal) => {
         if (ended !== null) await endSession(base, ended);

@@ -13,7 +13,7 @@ import { otherServer, type Reason, reasonText } from './reasons.js';
 interface BrokerOptions
   extends Pick<
     IClientOptions,
-    'ca' | 'cert' | 'key' | 'username' | 'password' | 'clientId' | 'keepalive' | 'will'
+    'ca' | 'cert' | 'key' | 'username' | 'password' | 'clientId' | 'keepalive' | 'will' | 'resubscribe'
   > {
   /** Whether to use MQTT 3.1 (`MQIsdp`) instead of 3.1.1, for old boards. */
   old?: boolean;
