@@ -469,7 +469,12 @@ esp_err_t esp_mqtt_client_start(esp_mqtt_client_handle_t client) {
   count("TLS for MQTT", connection());
   return client == NULL;
 }
-int esp_mqtt_client_subscribe_single(esp_mqtt_client_handle_t client, const char *topic, int qos) { return client == NULL || topic == NULL || qos < 0 ? -1 : 1; }
+esp_err_t esp_mqtt_client_disconnect(esp_mqtt_client_handle_t client) { return client == NULL; }
+int esp_mqtt_client_subscribe_single(esp_mqtt_client_handle_t client, const char *topic, int qos) {
+  esp_mqtt_event_t event = {.event_id = MQTT_EVENT_SUBSCRIBED};
+  on_mqtt(NULL, NULL, MQTT_EVENT_SUBSCRIBED, &event);
+  return client == NULL || topic == NULL || qos < 0 ? -1 : 1;
+}
 int esp_mqtt_client_enqueue(esp_mqtt_client_handle_t client, const char *topic, const char *data, int bytes, int qos, int retain, bool store) {
   (void)client, (void)data, (void)retain, (void)store;
   /* The outbox contains the message itself, with the packet's header. */

@@ -31,7 +31,7 @@ static struct {
   char topic[64], payload[64];
   int bytes, qos, retain, keep_alive;
   esp_mqtt_client_config_t config;
-  size_t reconnects;
+  size_t reconnects, disconnects;
   bool busy;
   uint32_t random;
 } sim;
@@ -64,6 +64,11 @@ esp_err_t esp_mqtt_client_reconnect(esp_mqtt_client_handle_t client) {
   sim.reconnects++;
   return ESP_OK;
 }
+esp_err_t esp_mqtt_client_disconnect(esp_mqtt_client_handle_t client) {
+  (void)client;
+  sim.disconnects++;
+  return ESP_OK;
+}
 uint32_t esp_random(void) { return sim.random; }
 esp_err_t esp_mqtt_client_start(esp_mqtt_client_handle_t client) {
   (void)client;
@@ -90,6 +95,13 @@ const aiot_clock aiot_esp32_clock = {NULL, now, NULL, NULL};
 static void happen(esp_mqtt_event_id_t id, const esp_mqtt_event_t *event) {
   esp_mqtt_event_t copy = event == NULL ? (esp_mqtt_event_t){.event_id = id} : *event;
   sim.handler(NULL, "MQTT_EVENTS", id, &copy);
+}
+
+/* The broker's answer to a subscription. */
+static void confirm(bool accepted) {
+  esp_mqtt_error_codes_t error = {accepted ? MQTT_ERROR_TYPE_NONE : MQTT_ERROR_TYPE_SUBSCRIBE_FAILED};
+  const esp_mqtt_event_t event = {.error_handle = &error};
+  happen(MQTT_EVENT_SUBSCRIBED, &event);
 }
 
 static void acknowledge(int id) {
@@ -120,6 +132,8 @@ static void test_publishing(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "accepts nothing without a connection", 0, mqtt->publish(mqtt->context, "t", "x", 1, 1, false) == 0);
   happen(MQTT_EVENT_CONNECTED, NULL);
   check_at(c, "mqtt", "connected", 0, mqtt->connection(mqtt->context) == 1 && mqtt->subscribe(mqtt->context, "a/b", 1) && !mqtt->subscribe(mqtt->context, "", 1));
+  check_at(c, "mqtt", "accepts nothing before the subscription is confirmed", 0, mqtt->publish(mqtt->context, "t", "x", 1, 1, false) == 0 && mqtt->publish(mqtt->context, "t", "x", 1, 0, false) == 0);
+  confirm(true);
   const uint32_t first = mqtt->publish(mqtt->context, "aiot/v1/p/telemetry/m", "hello", 5, 1, true);
   check_at(c, "mqtt", "published", 0, first != 0 && strcmp(sim.topic, "aiot/v1/p/telemetry/m") == 0 && sim.bytes == 5 && memcmp(sim.payload, "hello", 5) == 0 && sim.qos == 1 && sim.retain == 1);
   check_at(c, "mqtt", "not acknowledged yet", 0, !mqtt->acknowledged(mqtt->context, first));
@@ -257,6 +271,26 @@ static void test_reconnecting(checks *c, const aiot_mqtt *mqtt) {
   happen(MQTT_EVENT_CONNECTED, NULL);
 }
 
+/* A board whose subscriptions the broker rejects, or does not confirm, connects again. Until then, it publishes nothing. */
+static void test_subscribing(checks *c, const aiot_mqtt *mqtt) {
+  const size_t before = sim.disconnects;
+  check_at(c, "mqtt", "two subscriptions", 0, mqtt->subscribe(mqtt->context, "a", 1) && mqtt->subscribe(mqtt->context, "b", 1));
+  confirm(true);
+  check_at(c, "mqtt", "one is not enough", 0, mqtt->publish(mqtt->context, "t", "x", 1, 0, false) == 0 && sim.disconnects == before);
+  confirm(false);
+  check_at(c, "mqtt", "disconnects after a rejection", 0, sim.disconnects == before + 1 && mqtt->publish(mqtt->context, "t", "x", 1, 0, false) == 0);
+  happen(MQTT_EVENT_DISCONNECTED, NULL);
+  check_at(c, "mqtt", "tries again", 0, until_tried(mqtt) < 120000);
+  happen(MQTT_EVENT_CONNECTED, NULL);
+  mqtt->connection(mqtt->context);
+  check_at(c, "mqtt", "subscribes again", 0, mqtt->subscribe(mqtt->context, "a", 1) && mqtt->publish(mqtt->context, "t", "x", 1, 0, false) == 0);
+  sim.now_ms += 45000;
+  check_at(c, "mqtt", "does not wait forever", 0, mqtt->publish(mqtt->context, "t", "x", 1, 0, false) == 0 && sim.disconnects == before + 2);
+  happen(MQTT_EVENT_DISCONNECTED, NULL);
+  happen(MQTT_EVENT_CONNECTED, NULL);
+  check_at(c, "mqtt", "publishes on the next connection", 0, mqtt->subscribe(mqtt->context, "a", 1) && (confirm(true), mqtt->publish(mqtt->context, "t", "x", 1, 0, false) != 0));
+}
+
 /* A board that uses the guide's protocol connects without TLS and leaves no will. */
 static void test_plain(checks *c) {
   const aiot_mqtt *mqtt = aiot_esp32_mqtt_open_plain("mqtt://guide:30005", "14333616", 15);
@@ -275,6 +309,7 @@ int main(void) {
     test_receiving(&c, mqtt);
     test_keep_alive(&c, mqtt);
     test_reconnecting(&c, mqtt);
+    test_subscribing(&c, mqtt);
   }
   test_plain(&c);
   return checks_end(&c);

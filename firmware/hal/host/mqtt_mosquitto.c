@@ -18,7 +18,8 @@ static void on_connect(struct mosquitto *client, void *context, int code) {
   aiot_mqtt_mosquitto *mqtt = context;
   if (code == 0) {
     mqtt->connection = ++mqtt->connections;
-    mqtt->failures = 0;
+    mqtt->unconfirmed = 0;
+    mqtt->rejected = false;
     return;
   }
   snprintf(mqtt->problem, sizeof mqtt->problem, "the broker rejected the connection: %s", mosquitto_connack_string(code));
@@ -31,10 +32,24 @@ static void on_disconnect(struct mosquitto *client, void *context, int code) {
   if (code != 0) snprintf(mqtt->problem, sizeof mqtt->problem, "%s", mosquitto_strerror(code));
 }
 
+/*
+ * Connected but without its subscriptions, for example on an overloaded broker, the device would never be offered an update. It
+ * therefore connects again later.
+ */
+static void on_subscribe(struct mosquitto *client, void *context, int message, int count, const int *granted) {
+  (void)client;
+  (void)message;
+  aiot_mqtt_mosquitto *mqtt = context;
+  mqtt->unconfirmed--;
+  for (int i = 0; i < count; i++) mqtt->rejected = mqtt->rejected || granted[i] > 2;
+  if (mqtt->unconfirmed == 0 && !mqtt->rejected) mqtt->failures = 0;
+}
+
 static void on_publish(struct mosquitto *client, void *context, int message) {
   (void)client;
   aiot_mqtt_mosquitto *mqtt = context;
   mqtt->acknowledged[message / 8] |= (uint8_t)(1u << (message % 8));
+  mqtt->failures = 0;
 }
 
 static void on_message(struct mosquitto *client, void *context, const struct mosquitto_message *message) {
@@ -61,13 +76,17 @@ static void on_message(struct mosquitto *client, void *context, const struct mos
 static uint32_t connection(void *context) { return ((aiot_mqtt_mosquitto *)context)->connection; }
 
 static bool subscribe(void *context, const char *filter, int qos) {
-  return mosquitto_subscribe(((aiot_mqtt_mosquitto *)context)->client, NULL, filter, qos) == MOSQ_ERR_SUCCESS;
+  aiot_mqtt_mosquitto *mqtt = context;
+  if (mosquitto_subscribe(mqtt->client, NULL, filter, qos) != MOSQ_ERR_SUCCESS) return false;
+  mqtt->unconfirmed++;
+  return true;
 }
 
 static uint32_t publish(void *context, const char *topic, const void *payload, size_t bytes, int qos, bool retain) {
   aiot_mqtt_mosquitto *mqtt = context;
   int message = 0;
-  if (mqtt->connection == 0) return 0;
+  /* Before all subscriptions are confirmed, the device must not say that it is online. */
+  if (mqtt->connection == 0 || mqtt->unconfirmed > 0) return 0;
   if (mosquitto_publish(mqtt->client, &message, topic, (int)bytes, payload, qos, retain) != MOSQ_ERR_SUCCESS) return 0;
   mqtt->acknowledged[message / 8] &= (uint8_t) ~(1u << (message % 8));
   return (uint32_t)message;
@@ -117,6 +136,13 @@ static void run(aiot_mqtt_mosquitto *mqtt, uint32_t wait_ms) {
   if (mosquitto_want_write(mqtt->client)) mosquitto_loop_write(mqtt->client, 1);
   const bool open = wait_for(mqtt, wait_ms);
   const int code = mosquitto_loop(mqtt->client, 0, 1);
+  if (mqtt->rejected) {
+    snprintf(mqtt->problem, sizeof mqtt->problem, "the broker rejected a subscription");
+    mqtt->rejected = false;
+    mosquitto_disconnect(mqtt->client);
+    line_lost(mqtt);
+    return;
+  }
   /* If the peer closes during the TLS handshake, libmosquitto retries forever and reports success, so the connection is closed here. */
   const bool late = !open || aiot_hal_uptime_ms() - mqtt->attempt_ms > CONNECTING_MS;
   if (mosquitto_socket(mqtt->client) < 0 ? code != MOSQ_ERR_SUCCESS : mqtt->connection == 0 && late) line_lost(mqtt);
@@ -157,6 +183,7 @@ bool aiot_mqtt_mosquitto_open(aiot_mqtt_mosquitto *mqtt, const aiot_mqtt_place *
   if (mqtt->client == NULL) return false;
   mosquitto_connect_callback_set(mqtt->client, on_connect);
   mosquitto_disconnect_callback_set(mqtt->client, on_disconnect);
+  mosquitto_subscribe_callback_set(mqtt->client, on_subscribe);
   mosquitto_publish_callback_set(mqtt->client, on_publish);
   mosquitto_message_callback_set(mqtt->client, on_message);
   mosquitto_max_inflight_messages_set(mqtt->client, 16);

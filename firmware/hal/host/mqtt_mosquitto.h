@@ -28,6 +28,9 @@ typedef struct {
   struct mosquitto *client;
   uint32_t connection;
   uint32_t connections;
+  /* Subscriptions of this connection that the broker has not confirmed, and whether it has rejected one. */
+  int unconfirmed;
+  bool rejected;
   bool begun;
   char host[256];
   int port_number;

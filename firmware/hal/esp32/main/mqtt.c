@@ -41,6 +41,9 @@ static struct {
   esp_mqtt_client_handle_t client;
   bool started;
   atomic_uint connection;
+  /* Subscriptions of this connection that the broker has not confirmed, and when the last one was requested. */
+  atomic_int unconfirmed;
+  uint64_t subscribed_ms;
   /* Number of ended attempts and connections. The client's task counts them, and the loop evaluates the count. */
   atomic_uint ends;
   unsigned ends_seen;
@@ -93,10 +96,18 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
   (void)context;
   (void)base;
   const esp_mqtt_event_t *event = data;
-  if (id == MQTT_EVENT_CONNECTED) atomic_store(&self.connection, ++self.connections);
+  if (id == MQTT_EVENT_CONNECTED) {
+    atomic_store(&self.unconfirmed, 0);
+    atomic_store(&self.connection, ++self.connections);
+  }
   else if (id == MQTT_EVENT_DISCONNECTED) {
     atomic_store(&self.connection, 0);
     atomic_fetch_add(&self.ends, 1);
+  }
+  else if (id == MQTT_EVENT_SUBSCRIBED) {
+    if (event->error_handle == NULL || event->error_handle->error_type != MQTT_ERROR_TYPE_SUBSCRIBE_FAILED) atomic_fetch_sub(&self.unconfirmed, 1);
+    /* Without its subscriptions, for example on an overloaded broker, the board would never be offered an update. It tries again later. */
+    else esp_mqtt_client_disconnect(self.client);
   }
   else if (id == MQTT_EVENT_PUBLISHED) xQueueSend(self.acknowledgments, &event->msg_id, 0);
   else if (id == MQTT_EVENT_DATA) on_data(event);
@@ -131,7 +142,23 @@ static uint32_t connection(void *context) {
 
 static bool subscribe(void *context, const char *filter, int qos) {
   (void)context;
-  return esp_mqtt_client_subscribe_single(self.client, filter, qos) >= 0;
+  /* Counted first, because the client's task may handle the confirmation before this function returns. */
+  atomic_fetch_add(&self.unconfirmed, 1);
+  self.subscribed_ms = now_ms();
+  if (esp_mqtt_client_subscribe_single(self.client, filter, qos) >= 0) return true;
+  atomic_fetch_sub(&self.unconfirmed, 1);
+  return false;
+}
+
+/* Whether the board is connected with all its subscriptions. Before that, it must not say that it is online. */
+static bool is_ready(void) {
+  if (atomic_load(&self.connection) == 0) return false;
+  if (atomic_load(&self.unconfirmed) <= 0) return true;
+  if (now_ms() - self.subscribed_ms >= AGAIN_MS) {
+    self.subscribed_ms = now_ms();
+    esp_mqtt_client_disconnect(self.client);
+  }
+  return false;
 }
 
 static int enqueue(const pending *what, int qos) {
@@ -152,7 +179,7 @@ static void follow(void) {
       if (self.waiting[i].number != 0 && self.waiting[i].id == id) settle(&self.waiting[i]);
     }
   }
-  if (atomic_load(&self.connection) == 0) return;
+  if (!is_ready()) return;
   for (size_t i = 0; i < PENDING; i++) {
     pending *what = &self.waiting[i];
     if (what->number == 0 || now_ms() - what->sent_ms < AGAIN_MS) continue;
@@ -172,7 +199,7 @@ static bool has_room(size_t bytes) {
 
 static uint32_t publish(void *context, const char *topic, const void *payload, size_t bytes, int qos, bool retain) {
   (void)context;
-  if (atomic_load(&self.connection) == 0) return 0;
+  if (!is_ready()) return 0;
   follow();
   if (++self.numbers == 0) self.numbers = 1;
   if (qos == 0) {

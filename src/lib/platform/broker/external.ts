@@ -72,10 +72,19 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
   const control = await controlOf(parts, figures);
   let end: () => Promise<void> = async () => {};
   const following = new AbortController();
+  /** Writes to the database that have not ended. */
+  const saving = new Set<Promise<void>>();
+  const saved = (write: Promise<void>, failure: string) => {
+    const ended = write
+      .catch((err: unknown) => log.error({ err }, failure))
+      .finally(() => saving.delete(ended));
+    saving.add(ended);
+  };
   const close = async () => {
     following.abort();
     await end();
     await Promise.allSettled([...opened].map((source) => source.close()));
+    await Promise.all(saving);
   };
   try {
     const online = new Set<string>();
@@ -123,7 +132,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
           if (is) online.add(device);
           else online.delete(device);
           const told = is ? devices.connected(device) : devices.disconnected(device);
-          told.catch((err: unknown) => log.error({ err }, 'could not save presence'));
+          saved(told, 'could not save presence');
         }
       }
       ack();
@@ -144,6 +153,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
     untilDone(follow, following.signal, followPauses, (err) => {
       away.add('presence');
       log.error({ err }, 'could not follow the presence of devices; trying again');
+      return undefined;
     }).catch(() => {});
     await new Promise<void>((begun) => {
       const run = async (signal: AbortSignal) => {
@@ -151,9 +161,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
         const messages = await openSource(`${base}/${led.filter}`, { ...session, ...watched('messages') });
         onAbort(signal, () => void messages.close());
         const settled = delay(retainedMs, undefined, { signal, ref: false }).catch(() => {});
-        devices
-          .takeRecording(settled)
-          .catch((err: unknown) => log.error({ err }, 'could not save which devices are connected'));
+        saved(devices.takeRecording(settled), 'could not save which devices are connected');
         begun();
         try {
           await each(messages, (delivery) => void store(delivery, signal));
