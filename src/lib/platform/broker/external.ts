@@ -139,11 +139,13 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       figures.clients = online.size;
     };
     // The source ends if the broker rejects the subscription after a reconnect, for example because it is overloaded.
+    let followedSince = Number.POSITIVE_INFINITY;
     const follow = async () => {
       const source = followed ?? (await openPresence());
       followed = null;
       if (following.signal.aborted) return source.close();
       away.delete('presence');
+      followedSince = performance.now();
       try {
         await each(source, note);
       } finally {
@@ -153,7 +155,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
     untilDone(follow, following.signal, followPauses, (err) => {
       away.add('presence');
       log.error({ err }, 'could not follow the presence of devices; trying again');
-      return undefined;
+      return performance.now() - followedSince > followPauses.longestPauseMs;
     }).catch(() => {});
     await new Promise<void>((begun) => {
       const run = async (signal: AbortSignal) => {
