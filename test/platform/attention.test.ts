@@ -49,7 +49,7 @@ describe('aiot status --attention', () => {
   it('lists no device if all are well', async () => {
     expect(await listed()).toEqual({
       counts: { failing: 0, silent: 0, degraded: 0, ok: 3, unknown: 0 },
-      ...{ quiet: 0, alarms: [], waiting: { count: 0, devices: [] }, devices: [], next: null },
+      ...{ quiet: 0, alarms: [], waiting: { count: 0, since: null, devices: [] }, devices: [], next: null },
     });
     expect((await runCli(['status', '--attention'])).stdout).toContain('No device needs attention.');
   });
@@ -132,6 +132,7 @@ describe('devices that wait for approval', () => {
     const { waiting } = await listed();
     expect(waiting).toEqual({
       count: 2,
+      since: expect.any(Number),
       devices: [
         {
           ...{ name: 'july-A2', batch: 'july', type: 'esp32', suspicious: true, since: expect.any(Number) },
@@ -155,10 +156,34 @@ describe('devices that wait for approval', () => {
     ]);
     const { token } = await client.tokens.create({ name: 'one', role: 'viewer', selector: 'name=pump-3' });
     const limited = createClient({ url: own.url, ca: readFileSync(own.ca, 'utf8'), token });
-    expect((await limited.attention.list({ limit: 10 })).waiting).toEqual({ count: 0, devices: [] });
+    expect((await limited.attention.list({ limit: 10 })).waiting).toEqual({
+      count: 0,
+      since: null,
+      devices: [],
+    });
+    expect((await limited.status()).warnings.filter(({ about }) => about === 'approval')).toEqual([]);
     await limited.close();
     await client.enrollments.decide({ action: 'reject', names: ['july-A1', 'july-A2'] });
-    expect((await listed()).waiting).toEqual({ count: 0, devices: [] });
+    expect((await listed()).waiting).toEqual({ count: 0, since: null, devices: [] });
+  });
+
+  it('have the time of the first request, also if suspicious devices displace that device from the list', async () => {
+    const { key } = await client.batches.create({ name: 'august', type: 'esp32' });
+    const anybody = createClient({ url: own.url, ca: readFileSync(own.ca, 'utf8') });
+    const csr = () => certificateRequest(generateKeyPair().privatePem, 'any');
+    const others = Array.from({ length: 20 }, (_, i) => `B${i}`);
+    for (const serial of ['A1', ...others])
+      await anybody.enrollments.enroll({ key, csr: await csr(), serial });
+    for (const serial of others)
+      await anybody.enrollments.enroll({ key, csr: await csr(), serial }).catch(() => {});
+    await anybody.close();
+    const { enrollments } = await client.enrollments.list({ limit: 100, state: 'waiting' });
+    const first = enrollments.find(({ name }) => name === 'august-A1');
+    const { waiting } = await listed();
+    expect(waiting).toMatchObject({ count: 21, since: first?.created });
+    expect(waiting.devices.map(({ suspicious }) => suspicious)).toEqual(others.map(() => true));
+    const names = enrollments.map(({ name }) => name);
+    await client.enrollments.decide({ action: 'reject', names });
   });
 });
 

@@ -66,9 +66,10 @@ export function batchesSuite(start: () => Promise<BatchPlatform>): void {
       expect(first).toMatchObject({ state: 'waiting', name: 'hall-A1', identity: null });
       expect(first.retryMs).toBeGreaterThanOrEqual(5000);
       await expect(client.devices.get('hall-A1')).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
-      const warnings = async () => (await client.status()).warnings.map(({ message }) => message);
-      const warning = '1 device of a batch waiting for approval; run aiot device waiting list';
-      expect(await warnings()).toContain(warning);
+      const warnings = async () => (await client.status()).warnings;
+      const message = '1 device of a batch waiting for approval; run aiot device waiting list';
+      const warning = { about: 'approval', message };
+      expect(await warnings()).toContainEqual(warning);
       expect(await shown('hall-A1')).toMatchObject({
         ...{ batch: 'hall', serial: 'A1', mac: '24:0a:c4:00:00:01', type: 'virtual', state: 'waiting' },
         ...{ expected: null, problem: null, conflicts: 0, who: null },
@@ -77,7 +78,7 @@ export function batchesSuite(start: () => Promise<BatchPlatform>): void {
         { name: 'hall-A1', outcome: 'changed', state: 'approved', error: null },
       ]);
       expect(await client.devices.get('hall-A1')).toMatchObject({ state: 'registered', fingerprint: null });
-      expect(await warnings()).not.toContain(warning);
+      expect(await warnings()).not.toContainEqual(warning);
       const { identity } = await device.ask(key);
       expect(identity?.device).toMatchObject({
         ...{ name: 'hall-A1', type: 'virtual', state: 'provisioned', mac: '24:0a:c4:00:00:01' },

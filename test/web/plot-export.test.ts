@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { csvText, fileName } from '../../web/app/csv.js';
 import { plotCsv } from '../../web/parts/plot-csv.js';
+import { legendHeight, legendPlaces } from '../../web/parts/plot-legend.js';
 
 const start = Date.UTC(2026, 10, 30) / 1000;
 const series = [{ label: 'temperature, °C' }, { label: 'current' }];
@@ -40,4 +41,21 @@ it('file names contain only characters that every file system accepts', () => {
   expect(['imu of press-4, live', '../..', 'a/b'].map(fileName)).toEqual([
     ...['imu-of-press-4-live', 'plot', 'a-b'],
   ]);
+});
+
+it('the legend of a picture wraps into rows, and shortens a label that is longer than a row', () => {
+  expect(legendHeight(legendPlaces([100], 390))).toBe(30);
+  // A row of 390 px has room from 56 px to 380 px: two entries of 21 + 100 px with 18 px between them.
+  const places = legendPlaces([100, 100, 100, 900, 50], 390);
+  expect(places).toEqual([
+    { left: 56, top: 4, width: 100 },
+    { left: 195, top: 4, width: 100 },
+    { left: 56, top: 26, width: 100 },
+    { left: 56, top: 48, width: 303 },
+    { left: 56, top: 70, width: 50 },
+  ]);
+  expect(legendHeight(places)).toBe(96);
+  const ten = legendPlaces(new Array(10).fill(80), 900);
+  expect(ten.filter(({ left, width }) => left + 21 + width > 890)).toEqual([]);
+  expect(ten.at(-1)?.top).toBe(26);
 });

@@ -39,10 +39,15 @@ describeReal('chromium', 'waiting devices on the overview page', () => {
     const liar = table.getByRole('row').filter({ hasText: 'july-B2' });
     await liar.getByText('another key asked for its serial number').waitFor();
     const attention = page.getByRole('list', { name: 'Needs attention' }).getByRole('listitem');
-    const entry = attention.filter({ hasText: '2 devices wait for approval' });
+    const entry = attention.filter({ hasText: '2 devices are waiting for approval; the first asked ' });
     await entry.getByText('july-B2: it waits for approval, but another key').waitFor();
     expect(await entry.getByText('july-B1').count()).toBe(0);
+    expect(await attention.filter({ hasText: 'approval' }).count()).toBe(1);
     await expectAccessible(page);
+    await page.setViewportSize({ width: 390, height: 860 });
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+    await expectAccessible(page);
+    await page.setViewportSize({ width: 1280, height: 860 });
 
     await page.getByRole('button', { name: 'Approve july-B1' }).click();
     await table.getByRole('row').filter({ hasText: 'july-B1' }).waitFor({ state: 'detached' });

@@ -1,7 +1,5 @@
 import type uPlot from 'uplot';
-
-/** Height of the legend in a picture, CSS px. */
-const legendHeight = 30;
+import { keyWidth, legendHeight, legendPlaces, rowHeight } from './plot-legend.js';
 
 /** A PNG picture of the plot as it is shown, with its legend. @param colour returns the value of a CSS variable */
 export function plotPicture(
@@ -10,25 +8,32 @@ export function plotPicture(
   colour: (variable: string) => string,
 ): Promise<Blob | null> {
   const { canvas } = plot.ctx;
+  const ratio = devicePixelRatio;
+  const font = '13px system-ui, sans-serif';
   const picture = document.createElement('canvas');
-  picture.width = canvas.width;
-  picture.height = canvas.height + legendHeight * devicePixelRatio;
   const pen = picture.getContext('2d');
   if (!pen) return Promise.resolve(null);
+  pen.font = font;
+  const places = legendPlaces(
+    series.map(({ label }) => pen.measureText(label).width),
+    canvas.width / ratio,
+  );
+  picture.width = canvas.width;
+  picture.height = canvas.height + Math.ceil(legendHeight(places) * ratio);
   pen.fillStyle = colour('--card');
   pen.fillRect(0, 0, picture.width, picture.height);
   pen.drawImage(canvas, 0, 0);
-  pen.scale(devicePixelRatio, devicePixelRatio);
-  pen.font = '13px system-ui, sans-serif';
+  pen.scale(ratio, ratio);
+  // The font was reset when the canvas got its size.
+  pen.font = font;
   pen.textBaseline = 'middle';
-  const middle = canvas.height / devicePixelRatio + legendHeight / 2;
-  let left = 56;
-  for (const { label, color } of series) {
+  for (const [i, { label, color }] of series.entries()) {
+    const { left, top, width } = places[i] ?? { left: 0, top: 0, width: 0 };
+    const middle = canvas.height / ratio + top + rowHeight / 2;
     pen.fillStyle = color;
     pen.fillRect(left, middle - 1.5, 14, 3);
     pen.fillStyle = colour('--ink');
-    pen.fillText(label, left + 21, middle);
-    left += 21 + pen.measureText(label).width + 18;
+    pen.fillText(label, left + keyWidth, middle, width);
   }
   return new Promise((resolve) => picture.toBlob(resolve, 'image/png'));
 }

@@ -21,16 +21,17 @@ export interface PlotProps extends Movable {
   bands?: readonly Band[];
   /** Whether x is a time of day (s since 1970) or counts from a start (s). */
   clock?: boolean;
+  /** Whether the plot zooms by itself, for a page that does not hold the view. A plot that follows the newest values must not. */
+  zoomable?: boolean;
 }
 
 /**
  * Lines over time, as wide as the container and in the page's colors. The legend can hide series, and shows the values at the
- * pointer. Without `view` and `onView`, the plot zooms by itself.
+ * pointer.
  */
 export function Plot(given: PlotProps) {
   const zoom = useSignal<Extent | null>(null);
-  const isOwnView = given.view === undefined && given.onView === undefined;
-  const props: PlotProps = isOwnView
+  const props: PlotProps = given.zoomable
     ? {
         ...given,
         view: zoom.value ?? undefined,

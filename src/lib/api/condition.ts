@@ -11,6 +11,7 @@ export const warningTopics = [
   'certificate',
   'listener',
   'devices',
+  'approval',
   'lag',
   'otlp',
 ] as const;

@@ -175,7 +175,7 @@ function certificateWarnings(ends: Condition['certificates'], { devices, now }: 
 function waitingWarnings(waiting: number): Warning[] {
   if (waiting === 0) return [];
   const message = `${plural(waiting, 'device')} of a batch waiting for approval; run aiot device waiting list`;
-  return [{ about: 'devices', message }];
+  return [{ about: 'approval', message }];
 }
 
 function otlpWarnings(trouble: string | null): Warning[] {

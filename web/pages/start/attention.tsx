@@ -47,7 +47,9 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   const offline = devices.filter(({ online }) => !online);
   const alarms = health.value?.alarms ?? [];
   const waiting = health.value?.waiting;
-  const found = [warnings, rollouts, unwell, rolledBack, offline, alarms, waiting?.devices ?? []];
+  // The entry of waiting devices replaces the platform's warning.
+  const shownWarnings = warnings.filter(({ about }) => about !== 'approval');
+  const found = [shownWarnings, rollouts, unwell, rolledBack, offline, alarms, waiting?.devices ?? []];
   if (found.every(({ length }) => length === 0)) return null;
   const more = rollouts.length - rolloutsListed;
   return (
@@ -87,7 +89,7 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
           {offline.length === 1 ? '1 device is offline' : `${plural(offline.length, 'device')} are offline`}
         </DeviceTrouble>
         {waiting && waiting.count > 0 && <Waiting waiting={waiting} />}
-        {warnings.map(({ about, message }) => (
+        {shownWarnings.map(({ about, message }) => (
           <li key={message}>
             <Badge tone="warn">{about}</Badge> {message}
           </li>
@@ -113,15 +115,16 @@ function UnwellDevice({ device }: { device: Unwell['devices'][number] }) {
   );
 }
 
-/** Devices that wait for approval: their number, and each one that contradicts others. They are decided on in the section below. */
-function Waiting({ waiting: { count, devices } }: Pick<Unwell, 'waiting'>) {
+/** Devices that wait for approval: their number, and each one that contradicts others. The section below has the buttons. */
+function Waiting({ waiting: { count, since, devices } }: Pick<Unwell, 'waiting'>) {
   const suspicious = devices.filter((device) => device.suspicious);
-  const oldest = devices.reduce((least, { since }) => Math.min(least, since), Number.POSITIVE_INFINITY);
   return (
     <li>
       <Badge tone={suspicious.length > 0 ? 'bad' : 'warn'}>waiting</Badge>{' '}
-      {count === 1 ? '1 device waits' : `${plural(count, 'device')} wait`} for approval,{' '}
-      <When at={oldest} as="ago" />.{' '}
+      {count === 1
+        ? '1 device is waiting for approval; it asked'
+        : `${plural(count, 'device')} are waiting for approval; the first asked`}{' '}
+      {since !== null && <When at={since} as="ago" />}.{' '}
       <span class="soft">{withCode('Decide below, or with `aiot device approve`.')}</span>
       {suspicious.map(({ name, message, next }) => (
         <div key={name}>

@@ -6,6 +6,7 @@ import { isLimited, mayChange } from '../../app/session.js';
 import { plural } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Failure, Section } from '../../parts/page.js';
+import { Scroll } from '../../parts/scroll.js';
 import { type Column, ShortTable } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
 
@@ -45,12 +46,14 @@ export function WaitingDevices() {
       note={value?.next ? `the first ${listed}` : plural(devices.length, 'device')}
     >
       {failed.value && <Failure error={failed.value} />}
-      <ShortTable
-        rows={devices}
-        columns={mayChange() ? [...columns, decisionColumn(decide, busy.value)] : columns}
-        keyOf={({ name }) => name}
-        label="Waiting devices"
-      />
+      <Scroll label="Waiting devices">
+        <ShortTable
+          rows={devices}
+          columns={mayChange() ? [...columns, decisionColumn(decide, busy.value)] : columns}
+          keyOf={({ name }) => name}
+          label="Waiting devices"
+        />
+      </Scroll>
     </Section>
   );
 }

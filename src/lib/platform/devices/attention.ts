@@ -166,7 +166,8 @@ export class AttentionService {
       // An alarm's failures name devices of the whole fleet.
       alarms: reach === null ? await failingAlarms(this.parts.store) : [],
       // A waiting device is not registered yet, so that no selector of a token can include it.
-      waiting: reach === null ? await waitingDevices(this.parts.store) : { count: 0, devices: [] },
+      waiting:
+        reach === null ? await waitingDevices(this.parts.store) : { count: 0, since: null, devices: [] },
       devices: page as Attention['devices'],
       next: last && start + limit < shown.length ? keyOf(last) : null,
     };

@@ -569,11 +569,13 @@ export class Enrollments {
 /** Number of waiting devices in the list of what needs attention. */
 const mostWaitingListed = 20;
 
-/** Devices that wait for approval, for the list of what needs attention. */
+/** Devices that wait for approval, with the time of the first request of all of them, for the list of what needs attention. */
 export async function waitingDevices(store: Store): Promise<Attention['waiting']> {
   const rows = store.selectFrom('enrollments').where('enrollments.state', '=', 'waiting');
-  const { count } = await rows.select((is) => is.fn.countAll().as('count')).executeTakeFirstOrThrow();
-  if (Number(count) === 0) return { count: 0, devices: [] };
+  const { count, since } = await rows
+    .select((is) => [is.fn.countAll().as('count'), is.fn.min('enrollments.created').as('since')])
+    .executeTakeFirstOrThrow();
+  if (Number(count) === 0) return { count: 0, since: null, devices: [] };
   const first = await rows
     .innerJoin('batches', 'batches.name', 'enrollments.batch')
     .select(['enrollments.name', 'batch', 'type', 'problem', 'enrollments.created'])
@@ -590,7 +592,7 @@ export async function waitingDevices(store: Store): Promise<Attention['waiting']
         ? `Approve it: \`aiot device approve ${name}\`.`
         : `Find out which device is genuine. Then approve it, or refuse it: \`aiot device reject ${name}\`.`,
   }));
-  return { count: Number(count), devices };
+  return { count: Number(count), since: Number(since), devices };
 }
 
 /** A device that asks, as seen by selectors: with the tags and groups that it gets. */

@@ -174,7 +174,8 @@ export const statusRoutes: Routes = (parts) => async (app) =>
       const online = devices.onlineNames().filter((name) => reach?.has(name) !== false);
       const found = await condition();
       // Damage names the devices and streams that it concerns.
-      const warnings = found.warnings.filter(({ about }) => !['damage', 'blobs', 'devices'].includes(about));
+      const wholeFleet = ['damage', 'blobs', 'devices', 'approval'];
+      const warnings = found.warnings.filter(({ about }) => !wholeFleet.includes(about));
       return {
         version,
         started,
