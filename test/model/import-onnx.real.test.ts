@@ -8,7 +8,9 @@ import { parts } from '../../scripts/parts/table.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph, type Tensor } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { readSource } from '../../src/lib/model/import/open.js';
+import { withStates } from '../../src/lib/model/import/states.js';
 import { refusalOfMicro } from '../../src/lib/model/inspect/costs.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
@@ -431,6 +433,11 @@ describeReal('silero', 'importing a real speech detector', () => {
         outputs: about.ends,
       });
       const interpreter = createInterpreter(simplifyGraph(graph));
+      const [, ...inputs] = Object.keys(about.shapes);
+      const pairs = inputs.map((input, k) => `${input}=${about.ends[k + 1]}`);
+      const stateful = createInterpreter(
+        readTflite(writeTflite(simplifyGraph(withStates(graph, axes, pairs).graph))),
+      );
       // A state that is returned in another order of axes than it is taken in could not be carried as it is.
       expect(axes?.inputs.slice(1), name).toEqual(axes?.outputs.slice(1));
       const states = interpreter.inputTensors
@@ -442,6 +449,7 @@ describeReal('silero', 'importing a real speech detector', () => {
       about.results.forEach(({ probability, states: after }, at) => {
         const [own, ...carried] = interpreter.run([Float32Array.from(about.frames[at]!), ...states]);
         worst.probability = Math.max(worst.probability, Math.abs(own![0]! - probability));
+        expect(stateful.invoke(Float32Array.from(about.frames[at]!))[0], name).toBe(own![0]);
         after.forEach((state, k) => {
           const want = stored(state, shapeOf[k]!, axes?.outputs[k + 1]);
           worst.state = Math.max(worst.state, apart(carried[k]!, want));

@@ -424,7 +424,7 @@ describe('importing an ONNX file', () => {
       [1, 5],
     ]);
     expect(all.notes).toEqual([
-      'The model has 2 inputs and 3 outputs. To keep one of each, fix inputs with --input NAME=VALUE, and choose an output with --output NAME.',
+      'The model has 2 inputs and 3 outputs. To keep one of each, fix inputs with --input NAME=VALUE, choose an output with --output NAME, and carry states with --state INPUT=OUTPUT.',
     ]);
     expect((await run({ outputs: ['same'] })).values).toEqual([[3, 0]]);
     await expect(imported(model, { outputs: ['other'] })).rejects.toThrow(
@@ -609,6 +609,107 @@ describe('importing an ONNX file', () => {
       }
     }
     expect(refused).toBeGreaterThan(300);
+  });
+});
+
+describe('importing an ONNX file with states', () => {
+  const importWith = async (model: OnnxText, ...states: string[]) => {
+    const path = save(model);
+    const out = path.replace('.onnx', '.tflite');
+    const named = states.flatMap((state) => ['--state', state]);
+    const { code, json } = await runCli(['model', 'import', path, '--out', out, ...named, '--json']);
+    return { code, json: json as { inputs: unknown[]; outputs: unknown[]; notes: string[] }, out };
+  };
+
+  it('carries a state from run to run, and resets it', async () => {
+    const model: OnnxText = {
+      inputs: { x: [1, 2], state: [1, 2] },
+      outputs: ['y', 'next'],
+      nodes: [node('Add', 'x state', 'next'), node('Relu', 'next', 'y')],
+    };
+    const { json, out } = await importWith(model, 'state=next');
+    expect(json.inputs).toEqual([{ name: 'x', shape: [1, 2] }]);
+    expect(json.outputs).toEqual([{ name: 'y', shape: [1, 2] }]);
+    expect(json.notes).toContain('state starts with zeros, then has the previous value of next');
+    const interpreter = createInterpreter(readTflite(readFileSync(out)));
+    const run = () => [...interpreter.invoke(Float32Array.of(2, -1))];
+    expect([run(), run(), run()]).toEqual([
+      [2, 0],
+      [4, 0],
+      [6, 0],
+    ]);
+    interpreter.reset();
+    expect(run()).toEqual([2, 0]);
+    const [plain, again] = [out.replace('.tflite', '-plain.tflite'), out.replace('.tflite', '-again.tflite')];
+    await runCli(['model', 'import', out.replace('.tflite', '.onnx'), '--out', plain]);
+    await runCli(['model', 'import', plain, '--state', 'state=next', '--out', again]);
+    const same = createInterpreter(readTflite(readFileSync(again)));
+    expect([1, 2].map(() => [...same.invoke(Float32Array.of(2, -1))])).toEqual([
+      [2, 0],
+      [4, 0],
+    ]);
+  });
+
+  it('carries a state whose axes are stored in another order than the output’s', async () => {
+    const random = seededRandom(11);
+    const shape = [1, 2, 3, 4];
+    const model: OnnxText = {
+      inputs: { x: shape, state: shape },
+      outputs: ['y', 'next'],
+      nodes: [
+        // The input of a convolution is stored with its channels last, and the result of a Reshape as in the file.
+        node('Add', 'x state', 's'),
+        node('Conv', 's w', 'c', { kernel_shape: [1, 1] }),
+        node('Reshape', 'c flat', 'f'),
+        node('Gemm', 'f dense', 'g'),
+        node('Reshape', 'g whole', 'next'),
+        node('ReduceSum', 'f', 'y', { keepdims: 0 }),
+      ],
+      constants: {
+        w: { shape: [2, 2, 1, 1], values: Array.from({ length: 4 }, () => random()) },
+        dense: { shape: [24, 24], values: Array.from({ length: 576 }, () => random() - 0.5) },
+        flat: wholes(1, 24),
+        whole: wholes(...shape),
+      },
+    };
+    const { graph, axes } = await imported(model);
+    expect(axes).toEqual({
+      inputs: [
+        [0, 2, 3, 1],
+        [0, 2, 3, 1],
+      ],
+      outputs: [undefined, undefined],
+    });
+    const plain = createInterpreter(graph);
+    const { out } = await importWith(model, 'state=next');
+    const stateful = createInterpreter(readTflite(readFileSync(out)));
+    let state = new Float32Array(24);
+    for (let step = 0; step < 3; step++) {
+      const x = Float32Array.from({ length: 24 }, () => random() - 0.5);
+      const [y, next] = plain.run([x, state]);
+      expect([...stateful.invoke(x)]).toEqual([...y!]);
+      state = Float32Array.from({ length: 24 }, (_, at) => next![(at % 2) * 12 + Math.floor(at / 2)]!);
+    }
+  });
+
+  it('rejects names that do not exist, other shapes, and a model of states only', async () => {
+    const model: OnnxText = {
+      inputs: { x: [1, 2], a: [1, 4] },
+      outputs: ['y', 'b'],
+      nodes: [node('Relu', 'x', 'y'), node('Relu', 'a', 'b')],
+    };
+    const cases: [string[], RegExp][] = [
+      [['c=b'], /expected INPUT=OUTPUT, got "c=b"/],
+      [['a=y'], /a=y: the input is float32 \[1, 4\], but the output is float32 \[1, 2\]/],
+      [['a=b', 'a=b'], /a=b is the second state with this input or output/],
+      [['a=b', 'x=y'], /needs an input and an output that are no states/],
+    ];
+    for (const [states, message] of cases) {
+      const { code, json, out } = await importWith(model, ...states);
+      expect(code).toBe(2);
+      expect(json).toMatchObject({ error: { code: 'AIOT_USAGE', message: expect.stringMatching(message) } });
+      expect(existsSync(out)).toBe(false);
+    }
   });
 });
 
@@ -880,6 +981,32 @@ describe('importing rarer uses of ONNX operators', () => {
       single('Pow', [1, 3], { base: vector(10) }, {}, 'base x'),
       [2, 0, -1],
       [100, 1, 0.1],
+    ],
+    [
+      'the values above the main diagonal',
+      single('Trilu', [1, 2, 3], {}),
+      [1, 2, 3, 4, 5, 6],
+      [1, 2, 3, 0, 5, 6],
+    ],
+    [
+      'the values up to another diagonal',
+      single('Trilu', [1, 3, 2], { k: { shape: [], values: [-1], type: 'int64' } }, { upper: 0 }),
+      [1, 2, 3, 4, 5, 6],
+      [0, 0, 3, 0, 5, 6],
+    ],
+    [
+      'a constant whose values below a diagonal are removed',
+      {
+        ...single('Trilu', [1, 4], {}),
+        nodes: [
+          node('Trilu', 'ones', 'mask'),
+          node('Reshape', 'mask size', 'flat'),
+          node('Add', 'x flat', 'y'),
+        ],
+        constants: { ones: { shape: [2, 2], values: [1, 1, 1, 1] }, size: wholes(1, 4) },
+      },
+      [10, 20, 30, 40],
+      [11, 21, 30, 41],
     ],
     [
       'smoothed smaller images',

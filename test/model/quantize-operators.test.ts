@@ -234,3 +234,67 @@ it('quantization computes operators that read only constants', () => {
   expect(int8.operators.map(({ op }) => op)).toEqual(['FULLY_CONNECTED']);
   expect(signalToNoise(float, int8)).toBeGreaterThan(18);
 });
+
+describe.each(['ADD', 'SELECT_V2'] as const)(
+  'a quantized causal attention that hides scores with %s',
+  (op) => {
+    const [steps, width] = [6, 8];
+    /** @param hidden the value of a score that must not count */
+    const network = (hidden: number): Graph => {
+      const of = new FloatNetwork(seededRandom(3));
+      const x = of.float([1, steps, width]);
+      const [queries, keys, values] = [0, 1, 2].map(() => of.dense(x, width, 'none', true)) as [
+        number,
+        number,
+        number,
+      ];
+      const product = (a: number, b: number, shape: number[], adjY: boolean) => {
+        const outputs = [of.float(shape)];
+        return of.op({ op: 'BATCH_MATMUL', inputs: [a, b], outputs, options: { adjX: false, adjY } });
+      };
+      const scores = product(queries, keys, [1, steps, steps], true);
+      const isHidden = (at: number) => at % steps > Math.floor(at / steps);
+      const length = steps * steps;
+      const masked = of.float([1, steps, steps]);
+      if (op === 'ADD') {
+        const data = Float32Array.from({ length }, (_, at) => (isHidden(at) ? hidden : 0));
+        const mask = of.add({ type: 'float32', shape: [1, steps, steps], data });
+        of.op({ op, inputs: [scores, mask], outputs: [masked], options: { activation: 'none' } });
+      } else {
+        const data = Uint8Array.from({ length }, (_, at) => Number(isHidden(at)));
+        const condition = of.add({ type: 'bool', shape: [1, steps, steps], data });
+        const value = of.add({ type: 'float32', shape: [], data: Float32Array.of(hidden) });
+        of.op({ op, inputs: [condition, value, scores], outputs: [masked], options: {} });
+      }
+      const mixed = product(of.softmax(masked), values, [1, steps, width], false);
+      const { tensors, operators } = of;
+      return { tensors, operators, inputs: [x], outputs: [mixed], metadata: [] } as unknown as Graph;
+    };
+
+    it.each([-3.4028234663852886e38, -1e9])(
+      'stays close to the float network if the mask contains %d',
+      (hidden) => {
+        const float = network(hidden);
+        const { graph: int8, report } = quantizeGraph(float, samples(float, 100), { mode: 'int8' });
+        expect(report.notes).toContain('masks of Softmax raised to just below the scores: 1');
+        expect(signalToNoise(float, readTflite(writeTflite(int8)))).toBeGreaterThan(25);
+      },
+    );
+
+    it('does not let hidden steps change earlier ones', () => {
+      const float = network(-1e9);
+      const int8 = floatView(quantizeGraph(float, samples(float, 100), { mode: 'int8' }).graph);
+      const [row, changed] = samples(float, 2, 5) as [Float32Array, Float32Array];
+      changed.set(row.subarray(0, 3 * width));
+      const run = createInterpreter(int8);
+      const [first, second] = [row, changed].map((input) => run.invoke(input).slice(0, 3 * width));
+      expect(second).toEqual(first);
+    });
+
+    it('keeps a mask that the scores can bear', () => {
+      const float = network(-20);
+      const { report } = quantizeGraph(float, samples(float, 100), { mode: 'int8' });
+      expect(report.notes).toEqual([]);
+    });
+  },
+);

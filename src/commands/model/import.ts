@@ -15,6 +15,7 @@ export default class ModelImport extends AiotCommand {
     '<%= config.bin %> <%= command.id %> gestures.keras',
     '<%= config.bin %> <%= command.id %> web/model.json --name gestures --out gestures.tflite',
     '<%= config.bin %> <%= command.id %> detector.onnx --input images:1x3x96x96',
+    '<%= config.bin %> <%= command.id %> speech.onnx --input input:1x576 --input sr=16000 --state state=stateN',
     '<%= config.bin %> <%= command.id %> quantized.onnx --keep-scales',
     '<%= config.bin %> <%= command.id %> trained.h5 --project motor-watch --inputs standardized --classes idle,on,fault',
     '<%= config.bin %> <%= command.id %> wake-word.int8.tflite --project doorbell --deviation 25.6',
@@ -79,6 +80,12 @@ export default class ModelImport extends AiotCommand {
       summary: 'ONNX output to import [default: all float outputs]. Repeatable.',
       env: 'AIOT_OUTPUT',
       helpValue: 'NAME',
+      multiple: true,
+    }),
+    state: Flags.string({
+      summary: 'Input that takes an output of the previous run, as its state. Repeatable.',
+      env: 'AIOT_STATE',
+      helpValue: 'INPUT=OUTPUT',
       multiple: true,
     }),
     'keep-scales': Flags.boolean({

@@ -13,6 +13,7 @@ import { brokenConstant, simplifyGraph } from '../network/simplify.js';
 import { malformed } from './errors.js';
 import type { OnnxOptions } from './onnx/to-graph.js';
 import { importFormats, readSource } from './open.js';
+import { withStates } from './states.js';
 
 const end = z.object({
   name: z.string(),
@@ -79,6 +80,8 @@ export interface ImportOptions {
   input?: readonly string[];
   /** For an ONNX file with several outputs: the outputs to import, in this order. */
   output?: readonly string[];
+  /** Inputs that take an output of the previous run, such as `state=stateN`: they become variables. */
+  state?: readonly string[];
   /** For a quantized ONNX file: whether to keep the integers and write an int8 file. */
   keepScales?: boolean;
   signal?: AbortSignal;
@@ -100,8 +103,9 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
   const imported = await readSource(from, onnxOptions(options));
   const broken = brokenConstant(imported.graph);
   if (broken !== undefined) throw malformed(`${from}: ${broken}, so its outputs would be invalid`);
-  const notes = [...imported.notes];
-  const named = { ...imported.graph, description: name };
+  const stateful = withStates(imported.graph, imported.axes, options.state ?? []);
+  const notes = [...imported.notes, ...stateful.notes];
+  const named = { ...stateful.graph, description: name };
   let graph: Graph;
   if (imported.quantized) {
     graph = named;
@@ -122,7 +126,7 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
     if (options.out === undefined) file = adopted.file;
   }
   if (!project || options.out !== undefined) await writeFileAtomic(file, bytes);
-  const { axes } = imported;
+  const { axes } = stateful;
   const ends = (indices: readonly number[], orders: readonly (number[] | undefined)[] = []) =>
     indices.map((index, place) => {
       const { name: own, shape } = graph.tensors[index]!;

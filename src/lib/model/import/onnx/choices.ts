@@ -2,7 +2,7 @@ import type { OperatorName } from '../../../formats/tflite/graph.js';
 import { malformed, unsupported } from '../errors.js';
 import type { Lower } from './call.js';
 import { type Constant, constantOf, elementTypeOf, isReal } from './constants.js';
-import { permuted } from './fold.js';
+import { permuted, triangle } from './fold.js';
 import type { Activation, OnnxMaker, Value } from './maker.js';
 import { axisIn, broadcastShape } from './node.js';
 import { plainBinary, scalar } from './pointwise.js';
@@ -91,6 +91,15 @@ export function chosen(maker: OnnxMaker, test: Value, yes: Value, no: Value): Ac
   const { tensors, shape, order } = alike(maker, [test, yes, no], ['bool', type, type]);
   return maker.stored(maker.op('SELECT_V2', tensors, maker.storedShape({ shape, order }), {}), shape, order);
 }
+
+const trilu: Lower = (call) => {
+  const x = call.x();
+  const isKept = triangle(x.shape, call.attributes, call.numbers('k', 1)?.[0], call.where);
+  const length = x.shape.reduce((product, size) => product * size, 1);
+  call.maker.budget.spend(x.shape, call.where);
+  const mask = Array.from({ length }, (_, at) => Number(isKept(at)));
+  return chosen(call.maker, constantOf('bool', x.shape, mask), x, scalar(0));
+};
 
 const reversed = (maker: OnnxMaker, tensor: number, axis: number) =>
   maker.op('REVERSE_V2', [tensor, maker.integers([axis])], maker.shape(tensor), {});
@@ -191,6 +200,7 @@ export const choiceRows: Readonly<Record<string, Lower>> = {
   Not: (call) => inverted(call.maker, call.x()),
   Or: logical('LOGICAL_OR'),
   Sign: sign,
+  Trilu: trilu,
   Where: (call) => chosen(call.maker, call.value(0), call.value(1), call.value(2)),
   Xor: exclusive,
 };

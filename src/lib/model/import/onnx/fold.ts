@@ -386,6 +386,12 @@ const rows: Readonly<Record<string, Row>> = {
       data[i] = test.data[t!(i)] === 0 ? no.data[n!(i)]! : yes.data[y!(i)]!;
     return { kind: 'constant', type: yes.type, shape, data };
   },
+  Trilu: (call) => {
+    const x = input(call, 0);
+    const isKept = triangle(x.shape, call.attributes, list(call, 1)?.[0], call.where);
+    call.budget.spend(x.shape, call.where);
+    return { ...x, data: x.data.map((value, at) => (isKept(at) ? value : 0)) };
+  },
   MatMul: (call) => {
     const [a, b] = [input(call, 0), input(call, 1)];
     const [rows = 0, inside = 0] = a.shape;
@@ -434,6 +440,26 @@ const rows: Readonly<Record<string, Row>> = {
   DequantizeLinear: (call) => dequantized(call),
   QuantizeLinear: (call) => quantized(call),
 };
+
+/**
+ * Whether Trilu keeps an element: those on one side of a diagonal of the last two axes.
+ * @param diagonal 0 = the main one, positive = above
+ */
+export function triangle(
+  shape: readonly number[],
+  attributes: Attributes,
+  diagonal: number | undefined,
+  where: string,
+): (at: number) => boolean {
+  const [rows, columns] = shape.slice(-2);
+  if (rows === undefined || columns === undefined)
+    throw malformed(`${where}: expected at least two dimensions, got ${shape.length}`);
+  const isUpper = attributes.integer('upper', 1) === 1;
+  return (at) => {
+    const above = (at % columns) - (Math.floor(at / columns) % rows) - (diagonal ?? 0);
+    return isUpper ? above >= 0 : above <= 0;
+  };
+}
 
 /** (q − zero point) · scale, per tensor or along one axis. */
 function dequantized(call: FoldCall): Constant {

@@ -233,7 +233,7 @@ class ModelWalk {
           );
     if (inputs.length > 1 || ends.length > 1)
       notes.push(
-        `The model has ${inputs.length} inputs and ${ends.length} outputs. To keep one of each, fix inputs with --input NAME=VALUE, and choose an output with --output NAME.`,
+        `The model has ${inputs.length} inputs and ${ends.length} outputs. To keep one of each, fix inputs with --input NAME=VALUE, choose an output with --output NAME, and carry states with --state INPUT=OUTPUT.`,
       );
     if (this.removedScales > 0 && !this.options.keepScales)
       notes.push(

@@ -8,6 +8,7 @@ import type { Kind, Quantized, QuantizeSettings, RangeMethod } from '../types.js
 import { calibrate, unfit } from './calibrate.js';
 import { biasCorrected, equalized } from './corrections.js';
 import { toIntegers } from './integers.js';
+import { boundMasks } from './masks.js';
 import { affordable, measureNoise, type Noise } from './noise.js';
 import { channelScales, quantizeWeights } from './numbers.js';
 import { chooseRanges } from './ranges.js';
@@ -121,6 +122,12 @@ function integerForm(
 ): Form {
   let float = prepared;
   let seen = calibrate(float, rows);
+  const bounded = boundMasks(float, seen);
+  if (bounded.masks > 0) {
+    float = bounded.graph;
+    seen = calibrate(float, rows);
+    notes.push(`masks of Softmax raised to just below the scores: ${bounded.masks}`);
+  }
   if (equalize) {
     const { graph, pairs } = equalized(float, seen);
     float = graph;
