@@ -146,6 +146,9 @@ static void test_publishing(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "waits for the connection", 0, !mqtt->acknowledged(mqtt->context, first) && sim.enqueued == before && mqtt->connection(mqtt->context) == 0);
   happen(MQTT_EVENT_CONNECTED, NULL);
   check_at(c, "mqtt", "another connection", 0, mqtt->connection(mqtt->context) == 2);
+  check_at(c, "mqtt", "waits for its subscription", 0, !mqtt->acknowledged(mqtt->context, first) && sim.enqueued == before);
+  check_at(c, "mqtt", "subscribes again", 0, mqtt->subscribe(mqtt->context, "a/b", 1) && sim.enqueued == before);
+  confirm(true);
   check_at(c, "mqtt", "sent again", 0, !mqtt->acknowledged(mqtt->context, first) && sim.enqueued == before + 1 && memcmp(sim.payload, "hello", 5) == 0);
   acknowledge(sim.ids - 1);
   check_at(c, "mqtt", "an acknowledgment of a dropped message is ignored", 0, !mqtt->acknowledged(mqtt->context, first));
@@ -213,7 +216,8 @@ static void test_keep_alive(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "another keep-alive", 0, !sim.started && sim.keep_alive == 120);
   check_at(c, "mqtt", "restarts", 0, mqtt->connection(mqtt->context) == 0 && sim.started);
   happen(MQTT_EVENT_CONNECTED, NULL);
-  check_at(c, "mqtt", "another connection", 0, mqtt->connection(mqtt->context) == 3);
+  check_at(c, "mqtt", "another connection", 0, mqtt->connection(mqtt->context) == 3 && mqtt->subscribe(mqtt->context, "a/b", 1));
+  confirm(true);
   sim.now_ms += 50000;
   const size_t before = sim.enqueued;
   check_at(c, "mqtt", "sent again on the new connection", 0, !mqtt->acknowledged(mqtt->context, kept) && sim.enqueued > before);
@@ -274,6 +278,7 @@ static void test_reconnecting(checks *c, const aiot_mqtt *mqtt) {
 /* A board whose subscriptions the broker rejects, or does not confirm, connects again. Until then, it publishes nothing. */
 static void test_subscribing(checks *c, const aiot_mqtt *mqtt) {
   const size_t before = sim.disconnects;
+  check_at(c, "mqtt", "publishes nothing before it subscribes", 0, mqtt->publish(mqtt->context, "t", "x", 1, 0, false) == 0);
   check_at(c, "mqtt", "two subscriptions", 0, mqtt->subscribe(mqtt->context, "a", 1) && mqtt->subscribe(mqtt->context, "b", 1));
   confirm(true);
   check_at(c, "mqtt", "one is not enough", 0, mqtt->publish(mqtt->context, "t", "x", 1, 0, false) == 0 && sim.disconnects == before);
@@ -297,6 +302,8 @@ static void test_plain(checks *c) {
   if (!check_at(c, "mqtt", "opens without TLS", 0, mqtt != NULL)) return;
   check_at(c, "mqtt", "client id", 0, strcmp(sim.config.credentials.client_id, "14333616") == 0 && sim.config.session.last_will.topic == NULL && sim.config.session.keepalive == 15);
   happen(MQTT_EVENT_CONNECTED, NULL);
+  check_at(c, "mqtt", "subscribes", 0, mqtt->subscribe(mqtt->context, "aiotsm/+", 0));
+  confirm(true);
   check_at(c, "mqtt", "at most once", 0, mqtt->publish(mqtt->context, "t", "x", 1, 0, false) != 0 && sim.qos == 0 && sim.retain == 0);
 }
 

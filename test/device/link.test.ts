@@ -289,6 +289,26 @@ describe('a device connected to a broker', () => {
     await device.stop();
   });
 
+  it('stays offline if it is stopped before the broker has confirmed its subscriptions', async () => {
+    const { started, own, seen } = await broker();
+    const device = await createVirtualDevice({ identity: own, runtime: anyRuntime });
+    await device.connect();
+    const presences = () =>
+      seen.filter(([topic]) => topic === 'presence').map(([, text]) => JSON.parse(text).online);
+    await expect.poll(presences).toEqual([true]);
+    const waiting: (() => void)[] = [];
+    started.aedes.authorizeSubscribe = (_client, subscription, done) => {
+      waiting.push(() => done(null, subscription));
+    };
+    started.drop();
+    await expect.poll(() => waiting.length).toBeGreaterThan(0);
+    const stopped = device.stop();
+    await expect.poll(presences).toEqual([true, false, false]);
+    for (const confirm of waiting) confirm();
+    await stopped;
+    expect(presences().at(-1)).toBe(false);
+  });
+
   it('of a simulated fleet, is only ready once the broker accepts its subscriptions', async () => {
     const { started, own } = await broker();
     started.aedes.authorizeSubscribe = (_client, subscription, done) =>

@@ -1,12 +1,15 @@
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
 import { createNativeDevice, type NativeDevice } from '../../src/lib/device/native/device.js';
+import { decodeMessage } from '../../src/lib/device/protocol/codec.js';
+import { presenceSchema } from '../../src/lib/device/protocol/messages.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { startBroker } from '../support/broker.js';
 import { freePort } from '../support/free-port.js';
 import { motionSamples } from '../support/motion-bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -111,5 +114,38 @@ describeReal('native', 'a native device whose platform is restarted', () => {
     await expect
       .poll(() => device.reported)
       .toMatchObject({ state: 'COMMITTED', model: { name: 'motion', version } });
+  }, 60_000);
+
+  it('connects again until a broker accepts its subscriptions, and is online only then', async () => {
+    const { http, mqtts } = own.platform.urls;
+    const ports = { httpPort: Number(new URL(http).port), mqttPort: Number(new URL(mqtts).port) };
+    await own.client.close();
+    await own.platform.stop();
+    const pki = (name: string) => readFile(join(own.folder, 'data/pki', name), 'utf8');
+    const [key, cert, ca] = await Promise.all(['server.key', 'server.crt', 'ca.crt'].map(pki));
+    const presences: [rejections: number, online: boolean][] = [];
+    let rejections = 0;
+    const broker = await startBroker({
+      port: ports.mqttPort,
+      tls: { key, cert, ca, requestCert: true, rejectUnauthorized: true },
+      prepare(aedes) {
+        aedes.authorizeSubscribe = (_client, subscription, done) => {
+          if (rejections === 3 || !subscription.topic.endsWith('/command')) return done(null, subscription);
+          rejections++;
+          done(null, null);
+        };
+        aedes.on('publish', ({ topic, payload }) => {
+          if (!topic.endsWith('/presence')) return;
+          presences.push([rejections, decodeMessage(presenceSchema, topic, payload as Buffer).online]);
+        });
+      },
+    });
+    try {
+      await expect.poll(() => presences, { timeout: 30_000 }).toContainEqual([3, true]);
+      expect(presences.filter(([after, online]) => online && after < 3)).toEqual([]);
+    } finally {
+      await broker.close();
+      await own.start(ports);
+    }
   }, 60_000);
 });

@@ -6,19 +6,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "aiot/hal.h"
 #include "identity.h"
 
-/* Maximum time in which a broker must accept a connection. */
+/* Maximum time in which a broker must accept a connection, and confirm a subscription. */
 #define CONNECTING_MS 10000
+#define SUBSCRIBING_MS 45000
 
 static void on_connect(struct mosquitto *client, void *context, int code) {
   (void)client;
   aiot_mqtt_mosquitto *mqtt = context;
   if (code == 0) {
     mqtt->connection = ++mqtt->connections;
-    mqtt->unconfirmed = 0;
+    mqtt->unconfirmed = -1;
     mqtt->rejected = false;
     return;
   }
@@ -78,7 +80,8 @@ static uint32_t connection(void *context) { return ((aiot_mqtt_mosquitto *)conte
 static bool subscribe(void *context, const char *filter, int qos) {
   aiot_mqtt_mosquitto *mqtt = context;
   if (mosquitto_subscribe(mqtt->client, NULL, filter, qos) != MOSQ_ERR_SUCCESS) return false;
-  mqtt->unconfirmed++;
+  mqtt->unconfirmed = mqtt->unconfirmed < 0 ? 1 : mqtt->unconfirmed + 1;
+  mqtt->subscribed_ms = aiot_hal_uptime_ms();
   return true;
 }
 
@@ -86,7 +89,7 @@ static uint32_t publish(void *context, const char *topic, const void *payload, s
   aiot_mqtt_mosquitto *mqtt = context;
   int message = 0;
   /* Before all subscriptions are confirmed, the device must not say that it is online. */
-  if (mqtt->connection == 0 || mqtt->unconfirmed > 0) return 0;
+  if (mqtt->connection == 0 || mqtt->unconfirmed != 0) return 0;
   if (mosquitto_publish(mqtt->client, &message, topic, (int)bytes, payload, qos, retain) != MOSQ_ERR_SUCCESS) return 0;
   mqtt->acknowledged[message / 8] &= (uint8_t) ~(1u << (message % 8));
   return (uint32_t)message;
@@ -136,10 +139,13 @@ static void run(aiot_mqtt_mosquitto *mqtt, uint32_t wait_ms) {
   if (mosquitto_want_write(mqtt->client)) mosquitto_loop_write(mqtt->client, 1);
   const bool open = wait_for(mqtt, wait_ms);
   const int code = mosquitto_loop(mqtt->client, 0, 1);
-  if (mqtt->rejected) {
-    snprintf(mqtt->problem, sizeof mqtt->problem, "the broker rejected a subscription");
+  const bool unanswered = mqtt->connection != 0 && mqtt->unconfirmed > 0 && aiot_hal_uptime_ms() - mqtt->subscribed_ms > SUBSCRIBING_MS;
+  if ((mqtt->rejected || unanswered) && mosquitto_socket(mqtt->client) >= 0) {
+    snprintf(mqtt->problem, sizeof mqtt->problem, "the broker %s a subscription", mqtt->rejected ? "rejected" : "did not confirm");
     mqtt->rejected = false;
-    mosquitto_disconnect(mqtt->client);
+    /* Without DISCONNECT, so that the broker publishes the will. */
+    shutdown(mosquitto_socket(mqtt->client), SHUT_RDWR);
+    mosquitto_loop(mqtt->client, 0, 1);
     line_lost(mqtt);
     return;
   }

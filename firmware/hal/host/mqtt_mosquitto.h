@@ -28,8 +28,12 @@ typedef struct {
   struct mosquitto *client;
   uint32_t connection;
   uint32_t connections;
-  /* Subscriptions of this connection that the broker has not confirmed, and whether it has rejected one. */
+  /*
+   * Subscriptions of this connection that the broker has not confirmed, -1 before the first one; when the last one was requested, ms of
+   * uptime; and whether the broker has rejected one.
+   */
   int unconfirmed;
+  uint64_t subscribed_ms;
   bool rejected;
   bool begun;
   char host[256];

@@ -41,7 +41,7 @@ static struct {
   esp_mqtt_client_handle_t client;
   bool started;
   atomic_uint connection;
-  /* Subscriptions of this connection that the broker has not confirmed, and when the last one was requested. */
+  /* Subscriptions of this connection that the broker has not confirmed, -1 before the first one, and when the last one was requested. */
   atomic_int unconfirmed;
   uint64_t subscribed_ms;
   /* Number of ended attempts and connections. The client's task counts them, and the loop evaluates the count. */
@@ -97,7 +97,7 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
   (void)base;
   const esp_mqtt_event_t *event = data;
   if (id == MQTT_EVENT_CONNECTED) {
-    atomic_store(&self.unconfirmed, 0);
+    atomic_store(&self.unconfirmed, -1);
     atomic_store(&self.connection, ++self.connections);
   }
   else if (id == MQTT_EVENT_DISCONNECTED) {
@@ -140,21 +140,31 @@ static uint32_t connection(void *context) {
   return current;
 }
 
+/* The client's task resets the count at each connection, and counts confirmations. */
+static void count_subscription(int change) {
+  int before = atomic_load(&self.unconfirmed);
+  int after;
+  do {
+    after = change < 0 ? (before <= 1 ? -1 : before - 1) : (before < 0 ? 1 : before + 1);
+  } while (!atomic_compare_exchange_weak(&self.unconfirmed, &before, after));
+}
+
 static bool subscribe(void *context, const char *filter, int qos) {
   (void)context;
   /* Counted first, because the client's task may handle the confirmation before this function returns. */
-  atomic_fetch_add(&self.unconfirmed, 1);
+  count_subscription(1);
   self.subscribed_ms = now_ms();
   if (esp_mqtt_client_subscribe_single(self.client, filter, qos) >= 0) return true;
-  atomic_fetch_sub(&self.unconfirmed, 1);
+  count_subscription(-1);
   return false;
 }
 
 /* Whether the board is connected with all its subscriptions. Before that, it must not say that it is online. */
 static bool is_ready(void) {
   if (atomic_load(&self.connection) == 0) return false;
-  if (atomic_load(&self.unconfirmed) <= 0) return true;
-  if (now_ms() - self.subscribed_ms >= AGAIN_MS) {
+  const int unconfirmed = atomic_load(&self.unconfirmed);
+  if (unconfirmed == 0) return true;
+  if (unconfirmed > 0 && now_ms() - self.subscribed_ms >= AGAIN_MS) {
     self.subscribed_ms = now_ms();
     esp_mqtt_client_disconnect(self.client);
   }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
 import { deferred } from '../../core/tasks.js';
 import { brokerError, connectBroker, disconnectBroker } from '../../stream/mqtt/connect.js';
@@ -34,6 +35,11 @@ export interface LinkOptions {
   onMessage(channel: 'desired' | 'command' | 'settings', payload: Uint8Array): void;
 }
 
+/** How long a broker may take to confirm the subscriptions, ms. */
+const subscribingMs = 45_000;
+/** Longest pause between connections whose subscriptions are rejected, ms. */
+const longestPeriodMs = 60_000;
+
 /** Connects by mutual TLS with the device's own certificate. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
 export async function openLink(options: LinkOptions): Promise<DeviceLink> {
   const { identity, now, signal } = options;
@@ -62,16 +68,29 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
       throw brokerError(error, urls.mqtts);
     }
   };
-  const subscribe = () =>
-    client.subscribeAsync([topic('desired'), topic('command'), topic('settings')], { qos: 1 });
+  const subscribe = async () => {
+    const answer = client.subscribeAsync([topic('desired'), topic('command'), topic('settings')], { qos: 1 });
+    const late = delay(subscribingMs, undefined, { ref: false }).then(() => {
+      throw new Error('the broker does not confirm the subscriptions');
+    });
+    late.catch(() => {});
+    await Promise.race([answer, late]);
+  };
+  const usualPeriod = client.options.reconnectPeriod ?? 1000;
+  let closed = false;
   const online = () => {
+    if (closed) return;
+    client.options.reconnectPeriod = usualPeriod;
     publish('presence', { online: true, t: now() }, { retain: true }).catch(() => {});
     options.onOnline();
   };
   const reconnected = () => {
-    const { stream } = client;
+    const { stream, options: settings } = client;
     // Connected but without its subscriptions, for example on an overloaded broker, the device would never be offered an update.
-    subscribe().then(online, () => stream.destroy());
+    subscribe().then(online, () => {
+      settings.reconnectPeriod = Math.min(longestPeriodMs, 2 * (settings.reconnectPeriod ?? usualPeriod));
+      stream.destroy();
+    });
   };
   client.on('message', (received, payload) => {
     if (received === topic('desired')) options.onMessage('desired', payload);
@@ -101,6 +120,7 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
       await Promise.race([back, new Promise((resolve) => setTimeout(resolve, 5000).unref())]);
     },
     async close() {
+      closed = true;
       client.off('close', options.onOffline);
       if (client.connected) {
         const offline = publish('presence', { online: false, t: now() }, { retain: true });
@@ -112,6 +132,7 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
       await disconnectBroker(client);
     },
     cut() {
+      closed = true;
       client.off('close', options.onOffline);
       client.stream.destroy();
       client.end(true);

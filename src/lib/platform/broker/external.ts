@@ -138,24 +138,23 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       ack();
       figures.clients = online.size;
     };
-    // The source ends if the broker rejects the subscription after a reconnect, for example because it is overloaded.
-    let followedSince = Number.POSITIVE_INFINITY;
     const follow = async () => {
       const source = followed ?? (await openPresence());
       followed = null;
       if (following.signal.aborted) return source.close();
       away.delete('presence');
-      followedSince = performance.now();
       try {
         await each(source, note);
       } finally {
         opened.delete(source);
       }
     };
+    // The source ends if the broker rejects the subscription after a reconnect, for example because it is overloaded.
     untilDone(follow, following.signal, followPauses, (err) => {
+      const isFirst = !away.has('presence');
       away.add('presence');
-      log.error({ err }, 'could not follow the presence of devices; trying again');
-      return performance.now() - followedSince > followPauses.longestPauseMs;
+      if (isFirst) log.error({ err }, 'could not follow the presence of devices; trying again');
+      return isFirst;
     }).catch(() => {});
     await new Promise<void>((begun) => {
       const run = async (signal: AbortSignal) => {
