@@ -5,8 +5,12 @@ import type { Operated } from '../test/platform/kills/harness.js';
 import { pushTiny } from '../test/support/bundle.js';
 import type { Report } from './types.js';
 
-/** Time limit for a rollout to online devices once all faults are over, ms. */
+/** Time limit for a rollout to a few online devices once all faults are over, ms. */
 const endMs = 60_000;
+/** Time limit for one device of a rollout to a few devices, ms. */
+const deadlineMs = 45_000;
+/** Time that each device of a large fleet adds to both limits, ms: on two cores, all processes of a round share the time. */
+const eachMs = 90;
 /** Errors that leave open whether a request was carried out, so the result is looked up. */
 const unsure = new Set([
   'AIOT_PLATFORM_UNREACHABLE',
@@ -48,11 +52,12 @@ export async function rollOut(
   waves: (number | string)[],
   seed: number,
   report: Report,
+  devices = 0,
 ): Promise<Started> {
   const { client, key } = platform;
   const { version, sequence } = await insist('push', () => pushTiny(client, key, { seed }), report);
   const releases = [{ kind: 'model' as const, name: 'tiny', version, sequence }];
-  const policy = { waves, maxFailures: 0, deadlineMs: 45_000 } as const;
+  const policy = { waves, maxFailures: 0, deadlineMs: deadlineMs + devices * eachMs } as const;
   const id = await insist(
     'start a rollout',
     async () => {
@@ -69,7 +74,12 @@ export async function rollOut(
 }
 
 /** Waits until the rollout has ended or been paused. Reports lost progress, because a rollout must continue and never start over. */
-export async function settled({ client }: Operated, { id }: Started, report: Report): Promise<RolloutStatus> {
+export async function settled(
+  { client }: Operated,
+  { id }: Started,
+  report: Report,
+  devices = 0,
+): Promise<RolloutStatus> {
   let shown = 0;
   const look = async () => {
     const status = await insist('look at a rollout', () => client.rollouts.get(id), report);
@@ -81,7 +91,12 @@ export async function settled({ client }: Operated, { id }: Started, report: Rep
   };
   let now = await look();
   const goesOn = () => now.state === 'running' || now.state === 'scheduled';
-  for (const until = Date.now() + endMs; goesOn() && Date.now() < until; now = await look()) await delay(100);
+  for (
+    const until = Date.now() + endMs + devices * eachMs;
+    goesOn() && Date.now() < until;
+    now = await look()
+  )
+    await delay(100);
   return now;
 }
 
@@ -89,18 +104,22 @@ export function committedIn({ waves }: Pick<RolloutStatus, 'waves'>): number {
   return waves.reduce((sum, { committed }) => sum + committed, 0);
 }
 
-/** Rolls out to devices that accept everything, and reports a rollout that does not complete on all of them. */
+/**
+ * Rolls out to devices that accept everything, and reports a rollout that does not complete on all of them.
+ * @param devices number of devices, if there are many
+ */
 export async function rollOutToAll(
   platform: Operated,
   selector: string,
   seed: number,
   report: Report,
+  devices = 0,
 ): Promise<Started> {
-  const one = await rollOut(platform, selector, [1, '50%'], seed, report);
-  const { state, reason, waves } = await settled(platform, one, report);
+  const one = await rollOut(platform, selector, [1, '50%'], seed, report, devices);
+  const { state, reason, waves } = await settled(platform, one, report, devices);
   if (state === 'done') return one;
-  const devices = await platform.client.rollouts.devices(one.id);
-  const failed = devices.filter(({ error }) => error !== null);
+  const all = await platform.client.rollouts.devices(one.id);
+  const failed = all.filter(({ error }) => error !== null);
   const said = JSON.stringify({ reason, failed, waves });
   report('rollouts complete', `the rollout of version ${one.version} is ${state}: ${said.slice(0, 1200)}`);
   return one;

@@ -139,7 +139,7 @@ async function replicasWorld(round: Round): Promise<World> {
   }
   const ended: Started[] = [];
   const rollOutOnce = async () =>
-    void ended.push(await rollOutToAll(own, 'site=good', ended.length + 1, report));
+    void ended.push(await rollOutToAll(own, 'site=good', ended.length + 1, report, round.devices));
   return {
     targets: {
       ...Object.fromEntries(programs.map((program, at) => [`replica ${names[at]}`, signals(program)])),
@@ -330,12 +330,27 @@ async function allOnline(client: RegistryClient, devices: number): Promise<void>
   throw new Error(`${online} of ${devices} devices are connected, ${registered} are registered`);
 }
 
-/** Reports each device that does not run the given version. */
+/** How long one replica may take to show what another one has stored, ms. */
+const agreeMs = 10_000;
+/** Number of devices that a violation names. */
+const namedAtMost = 5;
+
+/** Reports devices that do not run the given version. */
 async function allRun({ client }: Operated, devices: number, version: number | undefined, report: Report) {
-  const found = await fleetOf(client);
+  let found = await fleetOf(client);
+  const others = () => found.filter(({ model }) => model?.version !== version);
+  for (
+    const until = Date.now() + agreeMs;
+    others().length > 0 && Date.now() < until;
+    found = await fleetOf(client)
+  )
+    await delay(200);
   if (found.length !== devices)
     report('every device works', `${found.length} of ${devices} devices are registered`);
-  for (const { name, model, updateState } of found)
-    if (model?.version !== version)
-      report('every device works', `${name} runs ${model?.version} (${updateState}), not ${version}`);
+  const wrong = others().map(({ name, model, updateState }) => `${name} ${model?.version} (${updateState})`);
+  if (wrong.length > 0)
+    report(
+      'every device works',
+      `${wrong.length} devices do not run ${version}, but: ${wrong.slice(0, namedAtMost).join(', ')}`,
+    );
 }
