@@ -259,6 +259,7 @@ it('an output drops predictions older than maxAge', async () => {
   outputs.put(answer(2));
   outputs.put(answer(120));
   await until(() => far.bodies.length === 2);
+  await outputs.settled();
   expect(far.bodies.map((body) => JSON.parse(body).window)).toEqual([0, 120]);
   expect(outputs.states()[0]).toMatchObject({ sent: 2, dropped: 1 });
 });

@@ -178,6 +178,10 @@ describeReal('onnx', 'importing ONNX files', () => {
       off.push([name, await difference(join(folder, 'choices'), name, { litert: true })]);
     expect(off.filter(([, worst]) => !(Number(worst) <= 1e-5))).toEqual([]);
     expect(names).toHaveLength(6);
+    const decibels = [];
+    for (const name of names)
+      decibels.push([name, decibelsOf(await quantizedBy(folder, join(folder, 'choices'), name), name)]);
+    process.stderr.write(`int8: ${decibels.map(([name, value]) => `${name} ${Number(value).toFixed(1)} dB`).join(', ')}\n`);
   });
 
   describe('networks', () => {
