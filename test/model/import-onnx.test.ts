@@ -931,6 +931,28 @@ const single = (
 const vector = (...values: number[]) => ({ shape: [values.length], values });
 const wholes = (...values: number[]) => ({ ...vector(...values), type: 'int64' as const });
 
+/** A share of 10 elements. */
+const resizedTo = (scale: number, mode = 'asymmetric'): OnnxText =>
+  single(
+    'Resize',
+    [1, 1, 1, 10],
+    { roi: vector(), scales: vector(1, 1, 1, scale) },
+    { mode: 'nearest', coordinate_transformation_mode: mode, nearest_mode: 'floor' },
+  );
+
+/** Two numbers as integers, with one such value before and two after them. */
+const paddedIntegers = (value: number): OnnxText => ({
+  ...single('Pad', [1, 2], {
+    pads: wholes(0, 1, 0, 2),
+    value: { shape: [], values: [value], type: 'int64' },
+  }),
+  nodes: [
+    node('Cast', 'x', 'whole', { to: 7 }),
+    node('Pad', 'whole pads value', 'padded'),
+    node('Cast', 'padded', 'y', { to: 1 }),
+  ],
+});
+
 describe('importing rarer uses of ONNX operators', () => {
   const cases: [string, OnnxText, number[], number[]][] = [
     [
@@ -947,6 +969,12 @@ describe('importing rarer uses of ONNX operators', () => {
       [30, 25, 35, 45, 40],
     ],
     [
+      'average pools that count the zeros, also in windows without other elements',
+      single('AveragePool', [1, 1, 4], {}, { kernel_shape: [2], pads: [2, 2], count_include_pad: 1 }),
+      [0, 1, 2, 3],
+      [0, 0, 0.5, 1.5, 2.5, 1.5, 0],
+    ],
+    [
       'average pools of volumes',
       single('AveragePool', [1, 1, 2, 2, 2], {}, { kernel_shape: [2, 1, 2] }),
       [1, 2, 3, 4, 5, 6, 7, 8],
@@ -957,6 +985,30 @@ describe('importing rarer uses of ONNX operators', () => {
       single('MaxPool', [1, 1, 2, 2, 2], {}, { kernel_shape: [2, 2, 1] }),
       [1, 2, 3, 4, 5, -6, 7, -8],
       [7, 4],
+    ],
+    ['padding of integers by a value', paddedIntegers(7), [1.5, -2.5], [7, 1, -2, 7, 7]],
+    [
+      'values of the type of others',
+      {
+        ...single('CastLike', [1, 2], {}),
+        nodes: [
+          node('Cast', 'x', 'whole', { to: 7 }),
+          node('CastLike', 'x whole', 'a'),
+          node('CastLike', 'two whole', 'b'),
+          node('Mul', 'a b', 'product'),
+          node('CastLike', 'product x', 'real'),
+          node('CastLike', 'two three', 'folded'),
+          node('Cast', 'folded', 'c', { to: 1 }),
+          node('Mul', 'real c', 'all'),
+          node('Greater', 'x zero', 'positive'),
+          node('CastLike', 'whole positive', 'other'),
+          node('Where', 'other all zero', 'y'),
+        ],
+        constants: { two: vector(2.7), three: wholes(3), zero: vector(0) },
+      },
+      [-5.9, 0.9],
+      // −5 · 2 · 2; 0.9 becomes 0, which is false.
+      [-20, 0],
     ],
     [
       'padding with the opposite side',
@@ -969,6 +1021,21 @@ describe('importing rarer uses of ONNX operators', () => {
       single('Pow', [1, 6], { n: vector(3, 0, 2, 0.5, -1, 4) }),
       [-2, 0, -3, 4, 4, -1],
       [-8, 1, 9, 2, 0.25, 1],
+    ],
+    [
+      'a power whose square overflows beside a smaller one',
+      single('Pow', [1, 2], { n: vector(1, 16) }),
+      [1000, 2],
+      [1000, 65_536],
+    ],
+    [
+      'a power of 0, which is 1 also for a value that overflows',
+      {
+        ...single('Pow', [1, 2], { n: vector(0, 0) }),
+        nodes: [node('Exp', 'x', 'large'), node('Pow', 'large n', 'y')],
+      },
+      [1000, 3],
+      [1, 1],
     ],
     [
       'powers by computed exponents',
@@ -1021,6 +1088,33 @@ describe('importing rarer uses of ONNX operators', () => {
       [(1 * 8 + 3 * 8 + 3 * 16 + 1 * 24) / 8, (1 * 16 + 3 * 24 + 3 * 32 + 1 * 32) / 8],
     ],
     [
+      'smoothed smaller images without elements outside of them',
+      single(
+        'Resize',
+        [1, 1, 1, 4],
+        { roi: vector(), scales: vector(1, 1, 1, 0.5) },
+        { mode: 'linear', antialias: 1, exclude_outside: 1 },
+      ),
+      [8, 16, 24, 32],
+      // The weights above, without those of the elements outside.
+      [(3 * 8 + 3 * 16 + 1 * 24) / 7, (1 * 16 + 3 * 24 + 3 * 32) / 7],
+    ],
+    // Of 0.7 and 0.6, the nearest single-precision numbers are smaller and larger. The expected values are ONNX Runtime's.
+    ['sizes in single precision', resizedTo(0.7), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [0, 1, 2, 4, 5, 7, 8]],
+    ['positions in single precision', resizedTo(0.6), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [0, 1, 3, 5, 6, 8]],
+    [
+      'centers in single precision',
+      resizedTo(0.6, 'half_pixel'),
+      [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+      [0, 2, 3, 5, 6, 8],
+    ],
+    [
+      'symmetric centers in single precision',
+      resizedTo(1.4, 'half_pixel_symmetric'),
+      [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+      [0, 0, 1, 2, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9],
+    ],
+    [
       'sizes that keep the proportions',
       single(
         'Resize',
@@ -1052,6 +1146,34 @@ describe('importing rarer uses of ONNX operators', () => {
     expect(got.map((value) => Number(value.toFixed(4)))).toEqual(
       expected.map((value) => Number(value.toFixed(4))),
     );
+  });
+
+  it('rejects padding of integers by a number that int32 cannot contain', async () => {
+    await expect(imported(paddedIntegers(2 ** 40))).rejects.toMatchObject({
+      code: 'AIOT_LAYER_UNSUPPORTED',
+      message: expect.stringContaining('numbers that int32 cannot contain'),
+    });
+  });
+
+  it.each<[string, number[], OnnxNodeText['attributes']]>([
+    ['MaxPool', [1, 1, 4], { kernel_shape: [1], pads: [1, 0] }],
+    ['MaxPool', [1, 1, 4, 4], { kernel_shape: [2, 2], pads: [0, 0, 0, 2] }],
+    ['MaxPool', [1, 1, 4, 4, 4], { kernel_shape: [1, 2, 2], pads: [1, 0, 0, 0, 0, 0] }],
+    ['MaxPool', [1, 1, 1], { kernel_shape: [2], dilations: [2], pads: [1, 1] }],
+    ['AveragePool', [1, 1, 4], { kernel_shape: [2], pads: [2, 0] }],
+    ['AveragePool', [1, 1, 4], { kernel_shape: [2], dilations: [3], pads: [4, 0] }],
+  ])('rejects a %s of %j with %j, which has a window without elements', async (op, shape, attributes) => {
+    await expect(imported(single(op, shape, {}, attributes))).rejects.toMatchObject({
+      code: 'AIOT_FILE_MALFORMED',
+      message: expect.stringContaining(`node 0 (${op}): a window contains only padding`),
+    });
+  });
+
+  it('broadcasts a power by its exponents, without a constant of the whole shape', async () => {
+    const n = { shape: [3000], values: new Array<number>(3000).fill(2) };
+    const { graph } = await imported(single('Pow', [3000, 1], { n }));
+    expect(graph.tensors[graph.outputs[0]!]!.shape).toEqual([3000, 3000]);
+    expect(Math.max(...graph.tensors.map(({ data }) => data?.length ?? 0))).toBe(3000);
   });
 
   it('computes convolutions of volumes, also in groups', async () => {

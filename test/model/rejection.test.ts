@@ -164,12 +164,13 @@ describe('model.reject', () => {
 
   it('is part of generated C code once the model was evaluated with the same settings, and until then a note says so', async () => {
     const out = join(project.dir, 'code');
-    const exported = async () => {
-      const { json, code } = await runCli([
-        ...['model', 'quantize', '--project', project.dir],
-        ...['--emit', 'c', '--out', out, '--json'],
-      ]);
+    const run = async (command: string, ...flags: string[]) => {
+      const { json, code } = await runCli(['model', command, '--project', project.dir, ...flags, '--json']);
       expect(code).toBe(0);
+      return json;
+    };
+    const exported = async (...flags: string[]) => {
+      const json = await run('quantize', '--emit', 'c', '--out', out, ...flags);
       const [header, source] = await Promise.all(
         ['model.h', 'model.c'].map((name) => readFile(join(out, name), 'utf8')),
       );
@@ -182,11 +183,25 @@ describe('model.reject', () => {
     const text = await readFile(project.file, 'utf8');
     await writeFile(project.file, `${text}  costs: { slow: { fast: 4 } }\n`);
     const changed = await exported();
+    const { notes } = (await run('quantize', '--emit', 'c')) as { notes: string[] };
     await writeFile(project.file, text);
+    expect(notes.join()).toContain('for the model in build/: run it, and then this command again');
     expect(changed.notes).toContain('the C code does not reject windows yet');
     expect(changed.header).not.toContain('MODEL_REJECTED');
     expect(changed.header).toContain('int model_vote(const int8_t *output);');
     expect(changed.source).toMatch(/costs\[9\] = \{\s+0, 1, 1, 1, 0, 4, 1, 1, 0,/);
+    // The thresholds in build/ are those of another network, so an evaluation alone would not help.
+    const wide = ['--mode', 'int16x8'];
+    expect((await exported(...wide)).notes).toContain(
+      'run `aiot model quantize` with the same settings but without --out, then `aiot model evaluate`, and then',
+    );
+    await run('quantize', ...wide);
+    await run('evaluate');
+    const followed = await exported(...wide);
+    await run('quantize');
+    await run('evaluate');
+    expect(followed.notes).not.toContain('model.reject');
+    expect(followed.header).toContain('#define MODEL_REJECTED 3');
   });
 
   it('keeps only the distance when the last layer is retrained, because output thresholds no longer apply', async () => {

@@ -80,7 +80,10 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
   const graph = { ...joinOutputs(quantized.graph, names), description: float.graph.description };
   const { contents, ...outcome } = outcomeOf({ ...quantized, graph }, { steps, loss }, metadataOf(training));
   const about = { out: source, graph, contents, name: training.model, classes: training.classes, rows };
-  const deciding = emit === 'c' ? await decidingOf(project, trained, outcome.digest) : null;
+  const deciding =
+    emit === 'c'
+      ? await decidingOf(project, trained, { digest: outcome.digest, isBuild: file === build })
+      : null;
   const usage = deciding && usageOf(trained, deciding);
   const sources =
     emit === undefined ? new Map<string, string>() : emitted(emit, { ...about, ...(usage && { usage }) });
@@ -123,12 +126,12 @@ interface ProjectDecision {
 
 /**
  * The settings of aiot.yaml. The thresholds of model.reject are those of the last evaluation of this network.
- * @param digest of the quantized network
+ * @param network the quantized network, and whether it is the one in build/, which `aiot model evaluate` reads
  */
 async function decidingOf(
   project: Project,
   { training, dataset }: Trained,
-  digest: string,
+  { digest, isBuild }: { digest: string; isBuild: boolean },
 ): Promise<ProjectDecision> {
   const { vote, costs, reject } = project.config.model;
   const own = { vote, costs: costMatrix(costs, training.classes) };
@@ -136,9 +139,12 @@ async function decidingOf(
   const rule = unless('AIOT_MODEL_STALE', ruleOf(project, { digest, datasetDigest: dataset.digest }));
   const known = await unless('AIOT_MODEL_NOT_BUILT', rule);
   if (known) return { ...own, reject: known };
+  const steps = isBuild
+    ? 'run it, and then this command again'
+    : 'run `aiot model quantize` with the same settings but without --out, then `aiot model evaluate`, and then this command again';
   return {
     ...own,
-    note: 'the C code does not reject windows yet, because `aiot model evaluate` chooses the thresholds of model.reject: run it, and then this command again',
+    note: `the C code does not reject windows yet, because \`aiot model evaluate\` chooses the thresholds of model.reject, only for the model in build/: ${steps}`,
   };
 }
 

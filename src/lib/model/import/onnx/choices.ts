@@ -1,8 +1,8 @@
 import type { OperatorName } from '../../../formats/tflite/graph.js';
 import { malformed, unsupported } from '../errors.js';
-import type { Lower } from './call.js';
-import { type Constant, constantOf, elementTypeOf, isReal } from './constants.js';
-import { permuted, triangle } from './fold.js';
+import type { Lower, NodeCall } from './call.js';
+import { type Constant, constantOf, type ElementType, elementTypeOf, isReal } from './constants.js';
+import { constantAs, permuted, triangle } from './fold.js';
 import type { Activation, OnnxMaker, Value } from './maker.js';
 import { axisIn, broadcastShape } from './node.js';
 import { plainBinary, scalar } from './pointwise.js';
@@ -153,12 +153,19 @@ const sign: Lower = (call) => {
 };
 
 /** Activations are float32, int32 for indices, or bool for comparisons. */
-const cast: Lower = (call) => {
-  const type = elementTypeOf(call.attributes.integer('to', 1), call.where);
+const cast: Lower = (call) => converted(call, elementTypeOf(call.attributes.integer('to', 1), call.where));
+
+/** A Cast to the type of the second input. */
+const castLike: Lower = (call) => {
+  const like = call.value(1);
+  return converted(call, like.kind === 'constant' ? like.type : call.maker.typeOfValue(like));
+};
+
+function converted(call: NodeCall, type: ElementType): Value {
   const { maker } = call;
   const x = call.value(0);
-  if (x.kind === 'constant' && isReal(type)) return x;
-  const from = x.kind === 'constant' ? undefined : maker.typeOfValue(x);
+  if (x.kind === 'constant') return constantAs(type, x, call.where, maker.budget);
+  const from = maker.typeOfValue(x);
   const to = isReal(type)
     ? 'float32'
     : type === 'int32' || type === 'int64'
@@ -167,9 +174,8 @@ const cast: Lower = (call) => {
         ? 'bool'
         : undefined;
   if (to !== undefined && to === from) return x;
-  if (x.kind === 'activation' && to === 'bool' && from === 'float32')
-    return plainBinary(maker, 'NOT_EQUAL', x, scalar(0));
-  if (x.kind === 'activation' && to !== undefined && to !== 'bool' && from !== undefined)
+  if (to === 'bool') return plainBinary(maker, 'NOT_EQUAL', x, scalar(0));
+  if (to !== undefined)
     return maker.each(x, (tensor) =>
       maker.op('CAST', [tensor], maker.shape(tensor), { inDataType: from, outDataType: to }),
     );
@@ -178,13 +184,7 @@ const cast: Lower = (call) => {
     `a conversion of computed values to ${type} is not supported`,
     'keep float values',
   );
-};
-
-/** The type is that of the other input. The model computes that input, so the type is float32. */
-const castLike: Lower = (call): Value => {
-  const x: Constant | Activation = call.value(0);
-  return x.kind === 'constant' ? constantOf('float32', x.shape, x.data) : x;
-};
+}
 
 export const choiceRows: Readonly<Record<string, Lower>> = {
   And: logical('LOGICAL_AND'),

@@ -221,20 +221,24 @@ const reduction =
     return constantOf(x.type, shape, mean ? sums.map((sum) => sum / count) : sums);
   };
 
+/** A constant with elements of another type. */
+export function constantAs(type: ElementType, x: Constant, where: string, budget: FoldBudget): Constant {
+  budget.spend(x.shape, where);
+  const truth = type === 'bool' ? (value: number) => (value === 0 ? 0 : 1) : undefined;
+  const whole = !isReal(type) && isReal(x.type) ? Math.trunc : undefined;
+  const f = truth ?? whole;
+  return constantOf(type, x.shape, f ? x.data.map(f) : x.data);
+}
+
 /** Operators that exporters use to compute shapes, indices and weights. */
 const rows: Readonly<Record<string, Row>> = {
   Identity: (call) => input(call, 0),
   Dropout: (call) => input(call, 0),
   Cast: (call) => {
-    const x = input(call, 0);
     const type = elementTypeOf(call.attributes.integer('to', 1), call.where);
-    call.budget.spend(x.shape, call.where);
-    const truth = type === 'bool' ? (value: number) => (value === 0 ? 0 : 1) : undefined;
-    const whole = !isReal(type) && isReal(x.type) ? Math.trunc : undefined;
-    const f = truth ?? whole;
-    return constantOf(type, x.shape, f ? x.data.map(f) : x.data);
+    return constantAs(type, input(call, 0), call.where, call.budget);
   },
-  CastLike: (call) => constantOf(input(call, 1).type, input(call, 0).shape, input(call, 0).data),
+  CastLike: (call) => constantAs(input(call, 1).type, input(call, 0), call.where, call.budget),
   Shape: (call) => {
     const { shape } = input(call, 0);
     return integers(shapeSlice(shape, call.attributes));

@@ -167,7 +167,7 @@ export class OnnxMaker extends GraphMaker {
   }
 
   /** A constant of the type of the values that it is combined with. */
-  private constantFor(x: number, c: Constant): number {
+  constantFor(x: number, c: Constant): number {
     return this.typeOf(x) === 'int32' ? this.wholes(c) : this.weights(c);
   }
 

@@ -1,9 +1,9 @@
 import { malformed, unsupported } from '../errors.js';
 import type { Lower, NodeCall } from './call.js';
 import { type Constant, constantOf } from './constants.js';
-import { type Activation, isNonNegative, type OnnxMaker } from './maker.js';
+import { type Activation, identity, isNonNegative, type OnnxMaker } from './maker.js';
 import { maximum } from './pointwise.js';
-import { picked } from './shapes.js';
+import { picked, reduced } from './shapes.js';
 import {
   asGiven,
   asImage,
@@ -12,6 +12,7 @@ import {
   type Pair,
   padsOf,
   sliced,
+  thin,
   type Window,
   type WindowAxis,
   windowAxes,
@@ -24,6 +25,7 @@ const maxPool: Lower = (call) => {
   const { maker } = call;
   const x = call.x();
   const axes = poolAxes(call, x);
+  requireElements(call, x, axes);
   if (isPlain(axes)) {
     const picture = asImage(call, x);
     const window = windowOf(axes);
@@ -46,6 +48,29 @@ function poolAxes(call: NodeCall, x: Activation): WindowAxis[] {
       'use one to three axes after the channels',
     );
   return windowAxes(call, x.shape.slice(2), kernelOf(call, count));
+}
+
+/** Rejects windows without an element of the input: they have no maximum, and no mean unless zeros count. @throws AIOT_FILE_MALFORMED */
+function requireElements({ where }: NodeCall, x: Activation, axes: readonly WindowAxis[]): void {
+  axes.forEach((axis, k) => {
+    for (let at = 0; at < axis.size; at++)
+      if (elementsWithin(axis, at, 0, x.shape[k + 2]!) < 1)
+        throw malformed(`${where}: a window contains only padding`);
+  });
+}
+
+/** Number of elements of a window whose positions are at least `low` and below `high`. @param at the window's position in the result */
+function elementsWithin(
+  { kernel, stride, dilation, pads }: WindowAxis,
+  at: number,
+  low: number,
+  high: number,
+): number {
+  const first = at * stride - pads[0];
+  // The k-th element is at first + k · dilation.
+  const before = Math.max(0, Math.ceil((low - first) / dilation));
+  const after = Math.min(kernel, Math.ceil((high - first) / dilation));
+  return after - before;
 }
 
 /** Whether TFLite's own operators can compute a pool. */
@@ -72,7 +97,6 @@ function largestAlong(call: NodeCall, x: Activation, axis: number, window: Windo
       const inside = Array.from({ length: kernel }, (_, k) => start + k * dilation).filter(
         (place) => place >= 0 && place < input,
       );
-      if (inside.length === 0) throw malformed(`${call.where}: a window contains only padding`);
       const place = start + tap * dilation;
       return place < 0 ? inside[0]! : place >= input ? inside.at(-1)! : place;
     }),
@@ -129,6 +153,7 @@ const averagePool: Lower = (call) => {
   const x = call.x();
   const axes = poolAxes(call, x);
   const withZeros = attributes.integer('count_include_pad', 0) === 1;
+  if (!withZeros) requireElements(call, x, axes);
   const isStated = attributes.text('auto_pad', 'NOTSET') === 'NOTSET';
   const stated = isStated ? padsOf(call, axes.length) : axes.map(({ pads }) => pads);
   const factors = shareFactors(call, x, axes, withZeros ? stated : undefined);
@@ -162,25 +187,7 @@ function meansOf({ maker }: NodeCall, x: Activation, axes: readonly WindowAxis[]
   const [, newRows = 1, newColumns = 1] = maker.shape(flat);
   const area = newRows * newColumns;
   const lines = maker.reshape(flat, [batch, slices, area, channels]);
-  const y = depth
-    ? depthwiseMean(
-        maker,
-        lines,
-        windowOf([
-          depth,
-          {
-            ...wide,
-            kernel: 1,
-            stride: 1,
-            dilation: 1,
-            pads: [0, 0],
-            size: area,
-            isSame: true,
-            isValid: true,
-          },
-        ]),
-      )
-    : lines;
+  const y = depth ? depthwiseMean(maker, lines, windowOf([depth, { ...thin, size: area }])) : lines;
   const sizes = axes.map(({ size }) => size);
   return maker.stored(
     maker.reshape(y, [batch, ...sizes, channels]),
@@ -218,16 +225,10 @@ function shareFactors(
   stated: readonly Pair[] | undefined,
 ): Constant {
   maker.reserve(axes.reduce((product, { size }) => product * size, 1));
-  const shares = axes.map(({ kernel, stride, dilation, pads, size }, axis) => {
+  const shares = axes.map((own, axis) => {
     const low = stated ? -stated[axis]![0] : 0;
     const high = x.shape[axis + 2]! + (stated ? Math.max(stated[axis]![1], 0) : 0);
-    return Array.from({ length: size }, (_, at) => {
-      const first = at * stride - pads[0];
-      // Elements at first + k · dilation with low ≤ element < high.
-      const before = Math.max(0, Math.ceil((low - first) / dilation));
-      const after = Math.min(kernel, Math.ceil((high - first) / dilation));
-      return kernel / (after - before);
-    });
+    return Array.from({ length: own.size }, (_, at) => own.kernel / elementsWithin(own, at, low, high));
   });
   const values = shares.reduce((all, own) => all.flatMap((left) => own.map((right) => left * right)), [1]);
   return constantOf('float32', [1, 1, ...axes.map(({ size }) => size)], values);
@@ -236,17 +237,8 @@ function shareFactors(
 const overall =
   (op: 'MEAN' | 'REDUCE_MAX'): Lower =>
   (call) => {
-    const { maker } = call;
-    const x = maker.settled(call.x());
-    const places = x.order.flatMap((axis, k) => (axis > 1 ? [k] : []));
-    if (places.length === 0) return x;
-    const stored = maker.storedShape(x).map((size, k) => (places.includes(k) ? 1 : size));
-    const y = maker.op(op, [x.tensor, maker.integers(places)], stored, { keepDims: true });
-    return maker.stored(
-      y,
-      x.shape.map((size, k) => (k > 1 ? 1 : size)),
-      x.order,
-    );
+    const x = call.x();
+    return reduced(call.maker, op, x, identity(x.shape.length).slice(2), true);
   };
 
 export const poolRows: Readonly<Record<string, Lower>> = {

@@ -1,4 +1,3 @@
-import { elementCount } from '../../../formats/tflite/graph.js';
 import { unsupported } from '../errors.js';
 import type { Lower } from './call.js';
 import { chosen, counted } from './choices.js';
@@ -20,8 +19,9 @@ const power: Lower = (call) => {
   if (base.kind === 'activation' && exponent.kind === 'constant') {
     const shape = broadcastShape(base.shape, exponent.shape, where);
     const y = wholePower(maker, base, exponent) ?? rootOf(maker, base, exponent);
-    const ones = () => constantOf(exponent.type, shape, new Float32Array(elementCount(shape)).fill(1));
-    // An exponent may have more axes than its base.
+    // An exponent may have more axes than its base, or longer ones.
+    const ones = () =>
+      constantOf(exponent.type, exponent.shape, new Float32Array(exponent.data.length).fill(1));
     if (y) return y.shape.join() === shape.join() ? y : maker.two('MUL', y, ones());
   }
   const isInteger = (value: Value) =>
@@ -43,18 +43,14 @@ function wholePower(maker: OnnxMaker, x: Activation, exponent: Constant): Activa
   let square = x;
   for (let bit = 1; bit <= mostFactors; bit *= 2) {
     if (bit > 1 && data.some((n) => n >= bit)) square = maker.two('MUL', square, square);
-    const taken = { ...exponent, data: data.map((n) => Math.floor(n / bit) % 2) };
-    if (taken.data.every((flag) => flag === 0)) continue;
-    // Where an exponent lacks this factor, it is 1.
-    const factor = taken.data.every((flag) => flag === 1)
-      ? square
-      : maker.two('ADD', maker.two('MUL', square, taken), {
-          ...taken,
-          data: taken.data.map((flag) => 1 - flag),
-        });
+    const isFactor = truthOf(exponent, (n) => Math.floor(n / bit) % 2 === 1);
+    if (isNever(isFactor)) continue;
+    // A square that overflows must not reach the powers without it, and ∞ · 0 is not a number.
+    const factor = isAlways(isFactor) ? square : chosen(maker, isFactor, square, scalar(1));
     y = y === undefined ? factor : maker.two('MUL', y, factor);
   }
-  return y ?? maker.two('ADD', maker.two('MUL', x, scalar(0)), scalar(1));
+  const always = truthOf(exponent, () => true);
+  return y ?? chosen(maker, always, scalar(1), x);
 }
 
 /** A square root, or the inverse of a root or of a whole power; undefined for other exponents. */

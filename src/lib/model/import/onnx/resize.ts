@@ -30,7 +30,7 @@ const resize: Lower = (call) => {
         ? Math.floor(size * common + 0.5)
         : chosen === sizes
           ? value
-          : Math.floor(size * value);
+          : Math.floor(Math.fround(size * value));
     if (!(target >= 1 && target <= 2 ** 16))
       throw malformed(`${where}: expected a size from 1 to 65536, got ${target}`);
     return { axis, size, target, scale, region: regions?.[k] };
@@ -136,7 +136,7 @@ function resized(call: NodeCall, x: Activation, line: Line): Activation {
   // With antialiasing, a smaller image averages over as many elements as each of its own covers.
   const isSmoothed = attributes.integer('antialias', 0) === 1 && scale < 1;
   const stretch = isSmoothed ? scale : 1;
-  const onlyInside = mode === 'cubic' && attributes.integer('exclude_outside', 0) === 1;
+  const onlyInside = attributes.integer('exclude_outside', 0) === 1;
   return weighed(
     call,
     x,
@@ -156,7 +156,8 @@ function resized(call: NodeCall, x: Activation, line: Line): Activation {
       ]);
       const used = onlyInside ? taps.filter(([place]) => place >= 0 && place < size) : taps;
       const total = used.reduce((sum, [, weight]) => sum + weight, 0);
-      return used.map(([place, weight]): [number, number] => [place, weight / total]);
+      // A region may end so far outside that no element has any weight.
+      return total === 0 ? [] : used.map(([place, weight]): [number, number] => [place, weight / total]);
     }),
   );
 }
@@ -178,15 +179,19 @@ function positionOf(
   { size, target, scale, region }: Line,
 ): number {
   const mode = attributes.text('coordinate_transformation_mode', 'half_pixel');
+  // Single precision decides which element is the nearest one, as in ONNX Runtime.
+  const isNearest = attributes.text('mode', 'nearest') === 'nearest';
+  const rounded = isNearest ? Math.fround : (value: number) => value;
+  const scaled = (place: number) => rounded(place / rounded(scale));
   switch (mode) {
     case 'half_pixel':
-      return (at + 0.5) / scale - 0.5;
+      return scaled(at + 0.5) - 0.5;
     case 'pytorch_half_pixel':
-      return target > 1 ? (at + 0.5) / scale - 0.5 : 0;
+      return target > 1 ? scaled(at + 0.5) - 0.5 : 0;
     case 'align_corners':
       return target > 1 ? (at * (size - 1)) / (target - 1) : 0;
     case 'asymmetric':
-      return at / scale;
+      return scaled(at);
     case 'tf_crop_and_resize': {
       const [start = 0, end = 1] = region ?? [];
       return target > 1
@@ -194,8 +199,9 @@ function positionOf(
         : 0.5 * (start + end) * (size - 1);
     }
     case 'half_pixel_symmetric': {
-      const adjustment = target / (size * scale);
-      return (size / 2) * (1 - adjustment) + (at + 0.5) / scale - 0.5;
+      const adjustment = rounded(target / rounded(size * scale));
+      const offset = rounded((size / 2) * rounded(1 - adjustment));
+      return rounded(offset + rounded(scaled(at + 0.5) - 0.5));
     }
     default:
       throw unsupported(where, `coordinate_transformation_mode ${mode} is not supported`, 'use half_pixel');

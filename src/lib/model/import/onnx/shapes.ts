@@ -283,7 +283,7 @@ function constantPadded(
   const y =
     value === 0
       ? maker.op('PAD', [x.tensor, list], stored, {})
-      : maker.op('PADV2', [x.tensor, list, maker.floats(Float32Array.of(value), [])], stored, {});
+      : maker.op('PADV2', [x.tensor, list, maker.constantFor(x.tensor, scalar(value))], stored, {});
   return maker.stored(y, shape, x.order);
 }
 

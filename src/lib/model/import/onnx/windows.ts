@@ -23,15 +23,9 @@ export interface Window {
 }
 
 /** [batch, channels, time] → [batch, channels, 1, time]; an image is unchanged. */
-export function asImage(call: NodeCall, x: Activation): Activation {
-  if (x.shape.length === 4) return x;
+export function asImage({ maker }: NodeCall, x: Activation): Activation {
   const [batch, channels, time] = x.shape;
-  if (x.shape.length === 3) return call.maker.reshaped(x, [batch!, channels!, 1, time!]);
-  throw unsupported(
-    call.where,
-    `expected [batch, channels] and one to three axes, got [${x.shape.join(', ')}]`,
-    'use one to three axes after the channels',
-  );
+  return x.shape.length === 3 ? maker.reshaped(x, [batch!, channels!, 1, time!]) : x;
 }
 
 /** The inverse of `asImage`. */
@@ -118,7 +112,7 @@ export function windowAxes(
 }
 
 /** The axis of length 1 that a time series gets as an image. */
-const thin: WindowAxis = {
+export const thin: WindowAxis = {
   kernel: 1,
   stride: 1,
   dilation: 1,
