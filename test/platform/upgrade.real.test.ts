@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { afterEach, expect, it, vi } from 'vitest';
 import { earlierCommit } from '../../scripts/parts/table.js';
 import type { RegistryClient } from '../../src/lib/api/client.js';
@@ -24,6 +25,7 @@ import { report, sample, startReplicas } from '../support/replicas.js';
 import { oneWave } from '../support/rollout.js';
 import { startVersitygw } from '../support/s3.js';
 
+const execute = promisify(execFile);
 const endings: (() => unknown)[] = [];
 afterEach(async () => {
   for (const end of endings.splice(0).reverse()) await end();
@@ -38,14 +40,14 @@ async function earlierVersion(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-earlier-'));
   endings.push(() => rm(folder, { recursive: true, force: true }));
   const commit = earlierCommit();
-  const archive = execFileSync('git', ['archive', commit], { cwd: root, maxBuffer: 1024 ** 3 });
-  execFileSync('tar', ['-x', '-C', folder], { input: archive });
+  // Not synchronous: vitest's connection to this file would fail after 60 s without an answer.
+  await execute('sh', ['-c', 'git archive "$0" | tar -x -C "$1"', commit, folder], { cwd: root });
   const [lock, own] = await Promise.all(
     [folder, root].map((each) => readFile(join(each, 'package-lock.json'), 'utf8')),
   );
   if (lock === own) await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
-  else execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--prefer-offline'], { cwd: folder });
-  execFileSync(process.execPath, ['scripts/build.js'], { cwd: folder, stdio: 'pipe' });
+  else await execute('npm', ['ci', '--no-audit', '--no-fund', '--prefer-offline'], { cwd: folder });
+  await execute(process.execPath, ['scripts/build.js'], { cwd: folder });
   return folder;
 }
 
