@@ -145,7 +145,7 @@ describeReal('onnx', 'importing ONNX files', () => {
       ...['TreeEnsembleClassifier', 'TreeEnsembleRegressor', 'ZipMap'],
     ]);
     expect(counts).toEqual({
-      matching: 717,
+      matching: 733,
       narrow: 6,
       otherThanPackage: 8,
       rejected: {
@@ -161,11 +161,11 @@ describeReal('onnx', 'importing ONNX files', () => {
       },
       skipped: {
         'a type that ONNX Runtime does not support here': 16,
-        'no finite float32, int32 or int64 input': 61,
+        'no finite float32, int32 or int64 input': 63,
         'not supported by ONNX Runtime': 8,
         'not tensors of numbers': 12,
       },
-      matchingWithOthers: 62,
+      matchingWithOthers: 68,
     });
   });
 
@@ -178,10 +178,12 @@ describeReal('onnx', 'importing ONNX files', () => {
       off.push([name, await difference(join(folder, 'choices'), name, { litert: true })]);
     expect(off.filter(([, worst]) => !(Number(worst) <= 1e-5))).toEqual([]);
     expect(names).toHaveLength(6);
-    const decibels = [];
-    for (const name of names)
-      decibels.push([name, decibelsOf(await quantizedBy(folder, join(folder, 'choices'), name), name)]);
-    process.stderr.write(`int8: ${decibels.map(([name, value]) => `${name} ${Number(value).toFixed(1)} dB`).join(', ')}\n`);
+    // The others choose by the position of a maximum, which a slightly different value can move.
+    for (const name of ['causal-attention', 'masked-mean', 'piecewise', 'smooth-maximum'])
+      expect(
+        decibelsOf(await quantizedBy(folder, join(folder, 'choices'), name), name),
+        name,
+      ).toBeGreaterThanOrEqual(leastDecibels);
   });
 
   describe('networks', () => {
