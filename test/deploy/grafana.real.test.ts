@@ -24,7 +24,7 @@ describeReal('promtool', 'Prometheus’s checks of the rendered files', () => {
   it('accept the configuration and the rules', () => {
     const { status, text } = promtool('check', 'config', 'prometheus.yaml');
     expect([status, text]).toEqual([0, expect.stringContaining('1 rule files found')]);
-    expect(text).toMatch(/SUCCESS: 13 rules found/);
+    expect(text).toMatch(/SUCCESS: 14 rules found/);
   });
 
   it('raise the alerts at the values that they state, and not before', async () => {
@@ -43,6 +43,7 @@ describeReal('promtool', 'Prometheus’s checks of the rendered files', () => {
             series('aiot_objective_ratio{objective="ingest"}', '0.995x10 0.9x30'),
             series('aiot_objective_target_ratio{objective="ingest"}', '0.99x40'),
             series('aiot_commit_backlog_records{log="telemetry"}', '5x40'),
+            series('aiot_enrollments{state="waiting"}', '0x10 2x90'),
           ],
           alert_rule_test: [
             alert('AiotDown', '10m', []),
@@ -67,6 +68,16 @@ describeReal('promtool', 'Prometheus’s checks of the rendered files', () => {
               },
             ]),
             alert('AiotCommitBacklog', '30m', []),
+            alert('AiotDevicesWaiting', '60m', []),
+            alert('AiotDevicesWaiting', '80m', [
+              {
+                exp_labels: { severity: 'warning', state: 'waiting' },
+                exp_annotations: {
+                  summary: '2 devices wait for approval.',
+                  description: 'Run: aiot device waiting list',
+                },
+              },
+            ]),
           ],
         },
       ],
