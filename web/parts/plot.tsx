@@ -12,7 +12,8 @@ export type { Extent } from './plot-gestures.js';
 export interface PlotProps extends Movable {
   /** x in seconds, ascending, followed by y of each series; null is a gap. */
   data: uPlot.AlignedData;
-  series: readonly { label: string }[];
+  /** Lines with the same `axis` share an axis with this name. By default, all lines share one without a name. */
+  series: readonly { label: string; axis?: string }[];
   /** Description for screen readers; statistics of each series are added. */
   label: string;
   /** Height of plot and axes, px. */
@@ -48,7 +49,7 @@ export function Plot(given: PlotProps) {
   const pointed = useSignal<number | null>(null);
   const hidden = useSignal<ReadonlySet<string>>(new Set());
   const summary = useId();
-  const names = series.map((one) => one.label).join('\n');
+  const names = series.map(({ label: own, axis = '' }) => `${own}\t${axis}`).join('\n');
 
   useLayoutEffect(() => {
     const box = place.current;
@@ -195,21 +196,31 @@ function options(
     ticks: { stroke: () => colour('--rule'), width: 1 },
     font: '12px system-ui, sans-serif',
   };
+  const scales = [...new Set(series.map(scaleOf))];
   return {
     width,
     height,
     legend: { show: false },
-    scales: { x: { time: clock } },
+    scales: { x: { time: clock }, ...Object.fromEntries(scales.map((scale) => [scale, {}])) },
     axes: [
       { ...axis, values: clock ? clockTicks : (_, splits) => splits.map(seconds) },
-      { ...axis, size: 56 },
+      ...scales.map((scale, i) => ({
+        ...axis,
+        scale,
+        size: 56,
+        side: i === 0 ? (3 as const) : (1 as const),
+        ...(scales.length > 1 ? { label: scale.slice(2), labelFont: axis.font, labelSize: 18 } : {}),
+        // The lines of a second grid would lie between those of the first.
+        ...(i > 0 ? { grid: { show: false } } : {}),
+      })),
     ],
     // Dragging is handled in plot-gestures.ts, because uPlot supports only the mouse.
     cursor: { drag: { x: false, y: false, setScale: false }, y: false, points: { size: 6 } },
     series: [
       {},
-      ...series.map(({ label }, i) => ({
-        label,
+      ...series.map((one, i) => ({
+        label: one.label,
+        scale: scaleOf(one),
         stroke: () => colour(`--series-${i % colours}`),
         width: 1.25,
         points: { size: 4 },
@@ -220,6 +231,11 @@ function options(
       setCursor: [(own) => point(own.cursor.idx ?? null)],
     },
   };
+}
+
+/** Scale of a line. The prefix keeps a field named x apart from the time. */
+function scaleOf({ axis }: PlotProps['series'][number]): string {
+  return axis === undefined ? 'y' : `y ${axis}`;
 }
 
 /** Labels of the time axis, with the time of day in the 24-hour format, and the date where it changes. */

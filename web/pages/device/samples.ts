@@ -2,8 +2,6 @@ import type { DeviceMessage } from '../../../src/lib/api/index.js';
 
 /** Members of a telemetry message that are not fields (see protocol v1). */
 const members = new Set(['seq', 't', 'rate', 'recording']);
-/** Longer pauses between samples are drawn as gaps, s. */
-const pauseSeconds = 2;
 /** Number of recent batches whose delays determine the right edge of the plot. */
 const delaysKept = 30;
 
@@ -13,7 +11,11 @@ export class Samples {
   readonly columns = new Map<string, (number | null)[]>();
   private readonly delays: number[] = [];
 
-  constructor(private readonly keptSeconds: number) {}
+  /** @param pauseSeconds longer pauses between samples are gaps */
+  constructor(
+    private readonly keptSeconds: number,
+    private readonly pauseSeconds = 2,
+  ) {}
 
   /** @param now arrival time, s since 1970 by this browser's clock; absent for samples from before the page was opened */
   add({ at, payload }: DeviceMessage, now?: number): void {
@@ -28,7 +30,7 @@ export class Samples {
       this.delays.push(now - last);
       if (this.delays.length > delaysKept) this.delays.shift();
     }
-    if (last !== undefined && begin - last > pauseSeconds) this.push(last + 1e-3, new Map());
+    if (last !== undefined && begin - last > this.pauseSeconds) this.push(last + 1e-3, new Map());
     for (let i = 0; i < count; i++) {
       const time = begin + i * step;
       if (time <= (this.times.at(-1) ?? Number.NEGATIVE_INFINITY)) continue;

@@ -11,6 +11,7 @@ import { Field } from '../../parts/field.js';
 import { Failure } from '../../parts/page.js';
 import { Scroll } from '../../parts/scroll.js';
 import { type Column, ShortTable } from '../../parts/table.js';
+import { fewestCompared, mostCompared } from './compare.js';
 
 /**
  * Number of devices in a request. The platform accepts more, but Node may reject the next request on a connection (HPE_PAUSED) if it arrives
@@ -41,6 +42,7 @@ export function Bulk({
   onClear: () => void;
 }) {
   const isLong = selector.length > longestSelector;
+  const compared = devices.map(({ name }) => name).join();
   return (
     <section class="bulk" aria-label="Selected devices">
       <p role="status">{plural(devices.length, 'device')} selected</p>
@@ -53,6 +55,9 @@ export function Bulk({
         Tags and groups
       </button>
       {!isLong && <a href={linkTo(['rollouts', 'new'], { selector })}>New rollout</a>}
+      {devices.length >= fewestCompared && devices.length <= mostCompared && (
+        <a href={linkTo(['devices'], { compare: compared })}>Compare</a>
+      )}
       <button type="button" class="quiet" onClick={onClear}>
         Clear selection
       </button>

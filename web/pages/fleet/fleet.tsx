@@ -1,8 +1,11 @@
 import type { PageOf } from '../../app/pages.js';
+import { route } from '../../app/route.js';
 import { Device } from '../device/device.js';
+import { Compare } from './compare.js';
 import { Devices } from './devices.js';
 
-/** The pages `#/devices` and `#/devices/NAME`. */
+/** The pages `#/devices`, `#/devices?compare=NAME,NAME` and `#/devices/NAME`. */
 export function Fleet({ parts }: PageOf) {
-  return parts.length === 0 ? <Devices parts={parts} /> : <Device parts={parts} />;
+  if (parts.length > 0) return <Device parts={parts} />;
+  return route.value.query.has('compare') ? <Compare /> : <Devices parts={parts} />;
 }
