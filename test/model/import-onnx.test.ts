@@ -1076,6 +1076,20 @@ describe('importing rarer uses of ONNX operators', () => {
       [11, 21, 30, 41],
     ],
     [
+      'scores that a sum with −∞ hides',
+      {
+        ...single('Softmax', [1, 3], {}),
+        nodes: [
+          node('Log', 'zeros', 'mask'),
+          node('Add', 'x mask', 's'),
+          node('Softmax', 's', 'y', { axis: -1 }),
+        ],
+        constants: { zeros: vector(1, 0, 1) },
+      },
+      [2, 5, 2],
+      [0.5, 0, 0.5],
+    ],
+    [
       'smoothed smaller images',
       single(
         'Resize',

@@ -1,7 +1,7 @@
 import type { OperatorName } from '../../../formats/tflite/graph.js';
 import { malformed, unsupported } from '../errors.js';
 import type { Lower, NodeCall } from './call.js';
-import { type Constant, constantOf, type ElementType, elementTypeOf, isReal } from './constants.js';
+import { constantOf, type ElementType, elementTypeOf, finite, isReal } from './constants.js';
 import { constantAs, permuted, triangle } from './fold.js';
 import type { Activation, OnnxMaker, Value } from './maker.js';
 import { axisIn, broadcastShape } from './node.js';
@@ -50,15 +50,6 @@ function alike(
     return typed[place] === 'int32' ? maker.wholes(moved) : maker.weights(finite(moved));
   });
   return { tensors, shape, order };
-}
-
-/** The largest single-precision number. */
-const largest = (2 - 2 ** -23) * 2 ** 127;
-
-/** Infinities, such as those that hide scores from a Softmax, become the nearest numbers, which files can contain. */
-function finite(constant: Constant): Constant {
-  if (constant.data.every(Number.isFinite)) return constant;
-  return { ...constant, data: constant.data.map((value) => Math.max(-largest, Math.min(largest, value))) };
 }
 
 const logical =

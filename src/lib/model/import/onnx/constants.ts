@@ -274,3 +274,12 @@ function joined(parts: readonly (Float32Array | Float64Array)[]): ArrayLike<numb
   }
   return out;
 }
+
+/** The largest single-precision number. */
+const largest = (2 - 2 ** -23) * 2 ** 127;
+
+/** Infinities, such as those that hide scores from a Softmax, become the nearest numbers, which files can contain. */
+export function finite(constant: Constant): Constant {
+  if (constant.data.every(Number.isFinite)) return constant;
+  return { ...constant, data: constant.data.map((value) => Math.max(-largest, Math.min(largest, value))) };
+}

@@ -1,7 +1,7 @@
 import { elementCount, type OperatorName } from '../../../formats/tflite/graph.js';
 import { malformed, unsupported } from '../errors.js';
 import type { Lower, NodeCall } from './call.js';
-import { type Constant, constantOf } from './constants.js';
+import { type Constant, constantOf, finite } from './constants.js';
 import type { Activation, OnnxMaker, Value } from './maker.js';
 
 type Unary = 'RELU' | 'RELU6' | 'TANH' | 'LOGISTIC';
@@ -68,8 +68,12 @@ const dropout: Lower = (call) => {
 
 const arithmetic =
   (op: 'ADD' | 'SUB' | 'MUL'): Lower =>
-  (call) =>
-    call.maker.two(op, call.value(0), call.value(1));
+  (call) => {
+    const [a, b] = [call.value(0), call.value(1)];
+    // A sum with an infinity is a mask. A product with one would change if the infinity became a number.
+    const bearable = (value: Value) => (value.kind === 'constant' && op !== 'MUL' ? finite(value) : value);
+    return call.maker.two(op, bearable(a), bearable(b));
+  };
 
 const divide: Lower = (call) => {
   const [a, b] = [call.value(0), call.value(1)];
