@@ -70,8 +70,7 @@ export default class ModelImport extends AiotCommand {
       exclusive: ['inputs'],
     }),
     input: Flags.string({
-      summary:
-        'Shape of an ONNX input, such as images:1x3x96x96, or a value that makes it constant. Repeatable.',
+      summary: 'Shape of an ONNX input, such as images:1x3x96x96, or its constant value. Repeatable.',
       env: 'AIOT_INPUT',
       helpValue: 'NAME:SHAPE|NAME=VALUE',
       multiple: true,

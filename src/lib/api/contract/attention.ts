@@ -78,8 +78,8 @@ export const attentionSchema = z.object({
     z.object({ alarm: z.string(), message: z.string(), since: time, count: z.int(), next: z.string() }),
   ),
   /**
-   * Devices of batches that wait for approval: their number, when the first of them asked (null = there are none), and those that are
-   * listed, suspicious ones first, then by waiting time. Empty for users whose rights are limited to some devices.
+   * Devices of batches that wait for approval: their number, when the first one asked (null = none), and a list. Suspicious ones come first,
+   * then those that have waited longest. Empty for users whose rights are limited to some devices.
    */
   waiting: z.object({ count: z.int(), since: time.nullable(), devices: z.array(waitingDeviceSchema) }),
   devices: z.array(unwellDeviceSchema),
