@@ -44,14 +44,19 @@ describe('settings', () => {
   });
 
   it.each([
-    [{ rpm: 9000 }, '.rpm: must be <= 3000, got 9000'],
-    [{ report: 5 }, '.report: must be object, got 5'],
-    [{ site: 'x'.repeat(2100) }, ': expected at most 2048 bytes, got 2161'],
-    [{ speed: 1 }, ': must NOT have additional properties: speed'],
-    [JSON.parse('{"__proto__": {"rpm": 1}}'), ': must NOT have additional properties: __proto__'],
-  ])('that break the schema are a problem: %j', async (values, problem) => {
+    [{ rpm: 9000 }, '.rpm: must be <= 3000, got 9000', 'rpm'],
+    [{ report: 5 }, '.report: must be object, got 5', 'report'],
+    [{ report: { everyS: 'x' } }, '.report.everyS: must be integer, got "x"', 'report.everyS'],
+    [{ site: 'x'.repeat(2100) }, ': expected at most 2048 bytes, got 2161', ''],
+    [{ speed: 1 }, ': must NOT have additional properties: speed', 'speed'],
+    [
+      JSON.parse('{"__proto__": {"rpm": 1}}'),
+      ': must NOT have additional properties: __proto__',
+      '__proto__',
+    ],
+  ])('that break the schema are a problem: %j', async (values, text, path) => {
     const { resolve } = await compileSettings(schema);
-    expect(resolve([{ from: 'pump-7', priority: 0, values }])).toEqual({ problem });
+    expect(resolve([{ from: 'pump-7', priority: 0, values }])).toEqual({ problem: { text, path } });
   });
 
   it('whose defaults break the schema are an error', async () => {

@@ -38,6 +38,8 @@ export class ApiError extends Error {
     /** The suggested next step. */
     readonly next?: string,
     readonly status = 0,
+    /** Path of the invalid value, such as `report.everyS`, if it is known. */
+    readonly field?: string,
   ) {
     super(message);
   }
@@ -120,5 +122,6 @@ async function call<T>(
     problem?.detail ?? `The platform responded with HTTP status ${response.status}.`,
     problem?.next,
     response.status,
+    problem?.field,
   );
 }

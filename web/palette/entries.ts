@@ -46,6 +46,16 @@ export function fixedEntries(): Entry[] {
       ? [action('new-rollout', 'New rollout', linkTo(['rollouts', 'new']), 'start deploy update')]
       : []),
     ...(mayChange()
+      ? [
+          action(
+            'settings-rollout',
+            'Roll out settings',
+            linkTo(['rollouts', 'settings']),
+            'change configure deploy',
+          ),
+        ]
+      : []),
+    ...(mayChange()
       ? [action('new-alarm', 'New alarm', linkTo(['alarms'], { ask: 'new' }), 'create threshold absence')]
       : []),
     action('log-out', 'Log out', () => void logOut(), 'sign out'),

@@ -18,6 +18,8 @@ export function Field({
   property,
   required,
   value,
+  error,
+  disabled,
   onChange,
 }: {
   id: string;
@@ -25,12 +27,21 @@ export function Field({
   property: Property;
   required: boolean;
   value: string;
+  /** Why the value is invalid. */
+  error?: string | undefined;
+  disabled?: boolean | undefined;
   onChange: (text: string) => void;
 }) {
   const { description, minimum, maximum, minLength, maxLength, writeOnly } = property;
   const length = { minLength, maxLength };
   const onInput = ({ currentTarget }: { currentTarget: { value: string } }) => onChange(currentTarget.value);
-  const common = { id, required, value, onInput };
+  const notes = [description ? `${id}-about` : '', error ? `${id}-error` : ''].filter(Boolean).join(' ');
+  const state = {
+    disabled,
+    'aria-invalid': error ? true : undefined,
+    'aria-describedby': notes || undefined,
+  };
+  const common = { id, required, value, onInput, ...state };
   const choices = choicesOf(property);
   return (
     <div class="field">
@@ -64,7 +75,16 @@ export function Field({
       ) : (
         <textarea rows={3} placeholder="JSON" spellcheck={false} {...common} />
       )}
-      {description && <small class="soft">{description}</small>}
+      {description && (
+        <small class="soft" id={`${id}-about`}>
+          {description}
+        </small>
+      )}
+      {error && (
+        <small class="field-error" id={`${id}-error`}>
+          {error}
+        </small>
+      )}
     </div>
   );
 }

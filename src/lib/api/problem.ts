@@ -17,13 +17,18 @@ export const problemSchema = z.object({
   code: z.string(),
   /** The kind of object that the error concerns, if the code covers several kinds. */
   subject: z.string().optional(),
+  /** Path of the invalid value, such as `report.everyS`, if it is known. */
+  field: z.string().optional(),
   next: z.string().optional(),
 });
 export type Problem = z.output<typeof problemSchema>;
 
 /** Converts an error into a response body. */
-export function problemOf({ code, message, next, subject }: AiotError, status: number): Problem {
-  const about = subject === undefined ? {} : { subject };
+export function problemOf({ code, message, next, subject, field }: AiotError, status: number): Problem {
+  const about = {
+    ...(subject === undefined ? {} : { subject }),
+    ...(field === undefined ? {} : { field }),
+  };
   return { type: `/errors/${code}`, title: titleOf(code), status, detail: message, code, ...about, next };
 }
 
@@ -34,8 +39,8 @@ export function errorOfProblem(
 ): AiotError | null {
   const told = problemSchema.safeParse(value);
   if (!told.success || !Object.hasOwn(catalogue, told.data.code)) return null;
-  const { code, detail, subject, next } = told.data;
-  return new AiotError(code as ErrorCode, detail, { ...details, subject, ...(next ? { next } : {}) });
+  const { code, detail, subject, field, next } = told.data;
+  return new AiotError(code as ErrorCode, detail, { ...details, subject, field, ...(next ? { next } : {}) });
 }
 
 /**

@@ -9,6 +9,8 @@ export interface ErrorDetails {
    * `subjects`.
    */
   subject?: string | undefined;
+  /** Path of the invalid value in the input, such as `report.everyS`, if a form can show the error beside its field. */
+  field?: string | undefined;
   /** Address of the peer, for errors in the `outside` family: a URL, host:port, or file. Never includes credentials. */
   endpoint?: string;
   /** Whether the same call may succeed if it is retried later. */
@@ -28,6 +30,7 @@ export class AiotError extends Error {
   readonly family: CatalogueEntry['family'];
   readonly next: string;
   readonly subject: string | undefined;
+  readonly field: string | undefined;
   readonly endpoint: string | undefined;
   readonly retryable: boolean;
   readonly retryAfterMs: number | undefined;
@@ -40,6 +43,7 @@ export class AiotError extends Error {
     this.exit = entry.exit;
     this.family = entry.family;
     this.subject = details.subject;
+    this.field = details.field;
     this.next = details.next ?? entry.subjects?.[details.subject ?? ''] ?? entry.next;
     this.endpoint = details.endpoint;
     this.retryable = details.retryable ?? false;
@@ -48,7 +52,12 @@ export class AiotError extends Error {
 
   /** Returns the same error with another message, for example if the caller knows which file the error concerns. */
   reworded(message: string, details: ErrorDetails = {}): AiotError {
-    return new AiotError(this.code, message, { subject: this.subject, cause: this, ...details });
+    return new AiotError(this.code, message, {
+      subject: this.subject,
+      field: this.field,
+      cause: this,
+      ...details,
+    });
   }
 
   toJSON() {

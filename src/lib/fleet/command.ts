@@ -81,7 +81,7 @@ export async function compileCommand(command: CommandDefinition): Promise<Compil
       const problem =
         bytes > mostParamsBytes
           ? `: expected at most ${mostParamsBytes} bytes, got ${bytes}`
-          : problemOfParams(given);
+          : (problemOfParams(given)?.text ?? null);
       if (problem !== null) throw new AiotError('AIOT_COMMAND_PARAMS', `${name}: params${problem}`);
     },
     checkReply(device, result) {
@@ -89,7 +89,7 @@ export async function compileCommand(command: CommandDefinition): Promise<Compil
       const problem =
         bytes > mostReplyBytes
           ? `: expected at most ${mostReplyBytes} bytes, got ${bytes}`
-          : problemOfReply(result ?? {});
+          : (problemOfReply(result ?? {})?.text ?? null);
       if (problem !== null)
         throw new AiotError(
           'AIOT_COMMAND_REPLY',
@@ -119,8 +119,16 @@ async function compile(
   }
 }
 
-/** The first violation of a schema by a value, such as `.rpm: must be <= 3000, got 9000`; null = the value is valid. */
-export type Check = (value: unknown) => string | null;
+/** A violation of a schema by a value. */
+export interface Violation {
+  /** Such as `.rpm: must be <= 3000, got 9000`. Contains no secret values. */
+  text: string;
+  /** Path of the value, such as `report.everyS`; empty = the whole value. */
+  path: string;
+}
+
+/** The first violation of a schema by a value; null = the value is valid. */
+export type Check = (value: unknown) => Violation | null;
 
 /**
  * As in the draft, formats are annotations. Only other keywords of the schema are checked.
@@ -148,14 +156,11 @@ function boundedPattern(pattern: string, flags: string): { test(text: string): b
   return { test: (text) => bounded.exec(text) !== null, toString: () => `/${pattern}/${flags}` };
 }
 
-/**
- * The first violation, such as `.rpm: must be <= 3000, got 9000`; null = the value is valid. The message does not contain secret values.
- */
-function problemOf(validate: ValidateFunction, value: unknown, schema: Values): string | null {
+function problemOf(validate: ValidateFunction, value: unknown, schema: Values): Violation | null {
   try {
     if (validate(value)) return null;
   } catch (error) {
-    return `: ${error instanceof Error ? error.message : String(error)}`;
+    return { text: `: ${error instanceof Error ? error.message : String(error)}`, path: '' };
   }
   const error = validate.errors?.[0] as ErrorObject;
   const names = error.instancePath.split('/').slice(1).map(unescaped);
@@ -165,7 +170,15 @@ function problemOf(validate: ValidateFunction, value: unknown, schema: Values): 
   );
   const extra = detailOf(error);
   const shown = names.length === 0 ? '' : `, got ${(JSON.stringify(got) ?? 'nothing').slice(0, 80)}`;
-  return `${names.map((each) => `.${each}`).join('')}: ${error.message ?? 'is invalid'}${extra}${shown}`;
+  const text = `${names.map((each) => `.${each}`).join('')}: ${error.message ?? 'is invalid'}${extra}${shown}`;
+  return { text, path: [...names, ...memberOf(error)].join('.') };
+}
+
+/** The member that a violation of its object concerns, if there is one. */
+function memberOf({ keyword, params }: ErrorObject): string[] {
+  if (keyword === 'required') return [String(params.missingProperty)];
+  if (keyword === 'additionalProperties') return [String(params.additionalProperty)];
+  return [];
 }
 
 /** Reverses the escaping of a JSON Pointer (RFC 6901). */

@@ -1,7 +1,7 @@
 import type { settingsStates } from '../api/fields.js';
 import { canonicalJson, digestOf } from '../core/crypto.js';
 import { AiotError } from '../core/errors.js';
-import { compileSchema } from './command.js';
+import { compileSchema, type Violation } from './command.js';
 
 /**
  * Settings that a project defines for a type of devices, as a JSON Schema. A device's settings are the schema's defaults, overridden by
@@ -50,8 +50,8 @@ export const settingsPatienceMs = 30_000;
 export const mostSettingsBytes = 2048;
 
 export interface CompiledSettings {
-  /** The settings of a device with these layers. A problem describes the first invalid value: `.rpm: must be <= 3000, got 9000`. */
-  resolve(layers: readonly SettingsLayer[]): DesiredSettings | { problem: string };
+  /** The settings of a device with these layers, or the first invalid value. */
+  resolve(layers: readonly SettingsLayer[]): DesiredSettings | { problem: Violation };
 }
 
 /** Compiled schemas by their type and text, because compiling takes milliseconds. */
@@ -106,7 +106,7 @@ export async function compileSettings(schema: Values): Promise<CompiledSettings>
     return result;
   };
   const alone = resolve([]);
-  if ('problem' in alone) throw new Error(`the defaults are invalid${alone.problem}`);
+  if ('problem' in alone) throw new Error(`the defaults are invalid${alone.problem.text}`);
   return { resolve };
 }
 
@@ -189,9 +189,10 @@ function removeAt(values: Values, [name = '', ...rest]: readonly string[]): void
   }
 }
 
-function tooLong(values: Values): string | null {
+function tooLong(values: Values): Violation | null {
   const bytes = Buffer.byteLength(JSON.stringify(values));
-  return bytes > mostSettingsBytes ? `: expected at most ${mostSettingsBytes} bytes, got ${bytes}` : null;
+  if (bytes <= mostSettingsBytes) return null;
+  return { text: `: expected at most ${mostSettingsBytes} bytes, got ${bytes}`, path: '' };
 }
 
 function byPriority(a: SettingsLayer, b: SettingsLayer): number {

@@ -7,9 +7,10 @@ import { mayChange } from '../../app/session.js';
 import { shellWord } from '../../app/text.js';
 import { Badge, type Tone } from '../../parts/badge.js';
 import { Command } from '../../parts/command.js';
-import { Field, type Property, parsed } from '../../parts/field.js';
+import { Field, parsed } from '../../parts/field.js';
 import { Failure, Loading } from '../../parts/page.js';
 import { Scroll } from '../../parts/scroll.js';
+import { leavesOf, nested } from '../../parts/setting-paths.js';
 import { type Column, ShortTable } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
 import { keyOf, memberOf, shown } from './values.js';
@@ -216,23 +217,4 @@ function Change({
       <Command line={`aiot device settings set ${shellWord(device)} ${word}`} />
     </section>
   );
-}
-
-/** The settings of a schema by their paths: properties of nested objects, and whole values of other types. */
-function leavesOf(schema: Record<string, unknown>, above = ''): Map<string, Property> {
-  const properties = Object.entries((schema.properties ?? {}) as Record<string, Record<string, unknown>>);
-  return new Map(
-    properties.flatMap(([key, property]): [string, Property][] => {
-      // A path cannot name a key with a dot.
-      if (key.includes('.')) return [];
-      const path = above + key;
-      return property.properties ? [...leavesOf(property, `${path}.`)] : [[path, property as Property]];
-    }),
-  );
-}
-
-/** The value inside one object for each part of its path. */
-function nested(path: string, value: unknown): Record<string, unknown> {
-  const keys = path.split('.');
-  return keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as Record<string, unknown>;
 }

@@ -55,6 +55,9 @@ export function Bulk({
         Tags and groups
       </button>
       {!isLong && <a href={linkTo(['rollouts', 'new'], { selector })}>New rollout</a>}
+      {!isLong && (
+        <a href={linkTo(['rollouts', 'settings'], { selector, type: oneType(devices) })}>Roll out settings</a>
+      )}
       {devices.length >= fewestCompared && devices.length <= mostCompared && (
         <a href={linkTo(['devices'], { compare: compared })}>Compare</a>
       )}
@@ -68,6 +71,12 @@ export function Bulk({
       )}
     </section>
   );
+}
+
+/** The type of these devices; empty = they have several. */
+function oneType(devices: readonly DeviceInfo[]): string {
+  const [{ type = '' } = {}] = devices;
+  return devices.every((device) => device.type === type) ? type : '';
 }
 
 const kinds = {

@@ -1,100 +1,17 @@
 import { useSignal } from '@preact/signals';
 import type { RolloutPlan } from '../../../src/lib/api/index.js';
 import type { RolloutRequest } from '../../../src/lib/api/rollouts/schema.js';
-import { releaseText, usualPolicy } from '../../../src/lib/api/rollouts/words.js';
 import { type ApiError, at, send } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { goTo, linkTo, route } from '../../app/route.js';
 import { mayChange } from '../../app/session.js';
-import { plural, shellWord, size } from '../../app/text.js';
+import { plural, shellWord } from '../../app/text.js';
 import { Command } from '../../parts/command.js';
-import { Field, type Property } from '../../parts/field.js';
+import { Field } from '../../parts/field.js';
 import { Failure, Loading, Page, Section } from '../../parts/page.js';
-import { Scroll } from '../../parts/scroll.js';
-import { type Column, ShortTable } from '../../parts/table.js';
+import { Plan } from './plan.js';
+import { flagsOf, PolicyFields, type PolicyTexts, policyNames, policyOf, usualTexts } from './policy.js';
 import { Rehearsal } from './rehearsal.js';
-
-const minuteMs = 60_000;
-
-interface PolicyField {
-  title: string;
-  property: Property;
-  /** The default, which is the command line's; empty = none. */
-  usual: string;
-  /** The flag of `aiot rollout start` for a value; absent = for its default. */
-  flag: (text: string) => string;
-}
-
-const yesOrNo = (flag: string) => (text: string) => (text === 'true' ? flag : '');
-
-/** The fields of the policy, by their names in the form. */
-const policyFields = {
-  waves: {
-    title: 'Waves',
-    property: {
-      type: 'string',
-      description: 'Devices after each wave, as counts or shares. The last wave takes all that remain.',
-    },
-    usual: usualPolicy.waves,
-    flag: (text) => `--waves ${shellWord(text)}`,
-  },
-  maxFailures: {
-    title: 'Failures allowed per wave',
-    property: { type: 'string', description: 'A count or a share. More of them pause the rollout.' },
-    usual: usualPolicy.maxFailures,
-    flag: (text) => `--max-failures ${shellWord(text)}`,
-  },
-  minSuccess: {
-    title: 'Commits required per wave',
-    property: { type: 'string', description: 'A count or a share, before the next wave opens.' },
-    usual: usualPolicy.minSuccess,
-    flag: (text) => `--min-success ${shellWord(text)}`,
-  },
-  soak: {
-    title: 'Soak time, minutes',
-    property: { type: 'number', minimum: 0, description: 'How long a wave must stay healthy.' },
-    usual: '0',
-    flag: (text) => `--soak ${text}m`,
-  },
-  deadline: {
-    title: 'Deadline, minutes',
-    property: { type: 'number', minimum: 0, description: 'Online devices that take longer count as failed.' },
-    usual: String(usualPolicy.deadlineMs / minuteMs),
-    flag: (text) => `--deadline ${text}m`,
-  },
-  offline: {
-    title: 'Offline deadline, minutes',
-    property: { type: 'number', minimum: 0, description: 'Without one, the deadline applies.' },
-    usual: '',
-    flag: (text) => `--offline-deadline ${text}m`,
-  },
-  retries: {
-    title: 'Retries per device',
-    property: { type: 'integer', minimum: 0, maximum: 9 },
-    usual: '0',
-    flag: (text) => `--retries ${text}`,
-  },
-  rate: {
-    title: 'Starts per minute',
-    property: { type: 'integer', minimum: 1, description: 'Without a number, there is no limit.' },
-    usual: '',
-    flag: (text) => `--rate ${text}`,
-  },
-  approval: {
-    title: 'Approval by another person',
-    property: { type: 'boolean' },
-    usual: 'false',
-    flag: yesOrNo('--approval'),
-  },
-  requireProof: {
-    title: 'Signed commits only',
-    property: { type: 'boolean' },
-    usual: 'false',
-    flag: yesOrNo('--require-proof'),
-  },
-} as const satisfies Record<string, PolicyField>;
-type PolicyName = keyof typeof policyFields;
-const policyNames = Object.keys(policyFields) as PolicyName[];
 
 /** A version that the form rolls out. */
 interface Chosen {
@@ -103,13 +20,16 @@ interface Chosen {
   version: string;
 }
 
-type Texts = Record<PolicyName | 'selector', string>;
+type Texts = PolicyTexts & { selector: string };
 
 /** The form for a rollout of a model or firmware. The rollout can start only after its plan has been shown. */
 export function NewRollout() {
   const { query } = route.value;
   const chosen = useSignal<Chosen | null>(chosenIn(query));
-  const texts = useSignal<Texts>(initialTexts(query.get('selector') ?? ''));
+  const texts = useSignal<Texts>({
+    ...usualTexts(),
+    selector: query.get('selector') ?? '',
+  });
   const plan = useSignal<{ plan: RolloutPlan; key: string } | null>(null);
   const busy = useSignal(false);
   const error = useSignal<ApiError | undefined>(undefined);
@@ -201,17 +121,11 @@ export function NewRollout() {
         </Section>
         <Section title="Waves and limits" note="the defaults are those of aiot rollout start">
           <div class="form">
-            {policyNames.map((field) => (
-              <Field
-                key={field}
-                id={`rollout-${field}`}
-                name={policyFields[field].title}
-                property={policyFields[field].property}
-                required={policyFields[field].usual !== ''}
-                value={texts.value[field]}
-                onChange={set(field)}
-              />
-            ))}
+            <PolicyFields
+              names={policyNames}
+              texts={texts.value}
+              onChange={(field, text) => set(field)(text)}
+            />
           </div>
         </Section>
         {error.value && <Failure error={error.value} />}
@@ -325,70 +239,6 @@ function MustBeSigned({ line }: { line: string }) {
   );
 }
 
-const named = 5;
-
-/** The plan: what would happen to which devices, in which order. */
-function Plan({ plan: { request, waves, offline, warnings, deltas } }: { plan: RolloutPlan }) {
-  const away = new Set(offline);
-  const rows = waves.map((names, index) => ({ index, names }));
-  const columns: Column<(typeof rows)[number]>[] = [
-    { title: 'wave', cell: ({ index }) => index + 1, sort: ({ index }) => index },
-    {
-      title: 'devices',
-      cell: ({ names }) => names.length.toLocaleString('en'),
-      sort: ({ names }) => names.length,
-      number: true,
-    },
-    {
-      title: 'offline',
-      cell: ({ names }) => names.filter((name) => away.has(name)).length.toLocaleString('en'),
-      sort: ({ names }) => names.filter((name) => away.has(name)).length,
-      number: true,
-    },
-    {
-      title: 'names',
-      cell: ({ names }) => `${names.slice(0, named).join(', ')}${names.length > named ? ', …' : ''}`,
-      sort: ({ names }) => names[0] ?? '',
-      width: '60%',
-    },
-  ];
-  const what = request.releases.map(releaseText).join(' + ');
-  return (
-    <Section title="Plan" note="nothing has been started">
-      <p role="status">
-        {what} would be installed on {plural(waves.flat().length, 'device')} in {plural(waves.length, 'wave')}
-        .
-      </p>
-      <Scroll label="Planned waves">
-        <ShortTable
-          rows={rows}
-          columns={columns}
-          keyOf={({ index }) => String(index)}
-          label="Planned waves"
-          name="plan"
-        />
-      </Scroll>
-      {deltas.length > 0 && (
-        <p>
-          {deltas
-            .map(
-              ({ devices, bytes, of }) =>
-                `${plural(devices, 'device')} by a delta of ${size(bytes)} instead of ${size(of)}`,
-            )
-            .join('; ')}
-        </p>
-      )}
-      {warnings.length > 0 && (
-        <ul>
-          {warnings.map((warning) => (
-            <li key={warning}>{warning}</li>
-          ))}
-        </ul>
-      )}
-    </Section>
-  );
-}
-
 /** The versions of the chosen release, newest first. */
 function useVersions(
   chosen: Chosen | null,
@@ -436,43 +286,23 @@ function chosenIn(query: URLSearchParams): Chosen | null {
   return null;
 }
 
-function initialTexts(selector: string): Texts {
-  const policy = policyNames.map((field) => [field, policyFields[field].usual]);
-  return { ...Object.fromEntries(policy), selector } as Texts;
-}
-
 function requestOf(chosen: Chosen | null, sequence: number, texts: Texts): RolloutRequest | null {
   if (!chosen) return null;
   const { kind, name, version } = chosen;
-  const amount = (text: string) => (/^\d+$/.test(text.trim()) ? Number(text) : text.trim());
-  const ms = (text: string) => Math.round(Number(text) * minuteMs);
   return {
     releases: [{ kind, name, version: Number(version), sequence }],
     selector: texts.selector.trim(),
-    policy: {
-      waves: texts.waves.split(',').map(amount),
-      maxFailures: amount(texts.maxFailures),
-      minSuccess: amount(texts.minSuccess),
-      soakMs: ms(texts.soak),
-      deadlineMs: ms(texts.deadline),
-      offlineMs: texts.offline === '' ? null : ms(texts.offline),
-      attempts: Number(texts.retries) + 1,
-      perMinute: texts.rate === '' ? null : Number(texts.rate),
-      approval: texts.approval === 'true',
-      requireProof: texts.requireProof === 'true',
-    },
+    policy: policyOf(texts),
   };
 }
 
 /** The equivalent command, with the flags that differ from the defaults. */
 function commandOf(verb: 'start' | 'plan', chosen: Chosen | null, texts: Texts): string {
-  const flags = policyNames
-    .filter((field) => texts[field] !== policyFields[field].usual && texts[field] !== '')
-    .map((field) => policyFields[field].flag(texts[field]))
-    .filter(Boolean);
   const release = chosen
     ? `--${chosen.kind} ${shellWord(`${chosen.name}@${chosen.version}`)}`
     : '--model NAME@VERSION';
   const selector = texts.selector.trim() === '' ? 'SELECTOR' : shellWord(texts.selector.trim());
-  return [`aiot rollout ${verb}`, release, `--selector ${selector}`, ...flags].join(' ');
+  return [`aiot rollout ${verb}`, release, `--selector ${selector}`, ...flagsOf(policyNames, texts)].join(
+    ' ',
+  );
 }

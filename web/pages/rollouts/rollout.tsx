@@ -59,7 +59,7 @@ export function OneRollout({ id }: { id: string }) {
 }
 
 /** Available actions, each with a confirmation. */
-function Actions({ rollout, done }: { rollout: Rollout; done: () => void }) {
+export function Actions({ rollout, done }: { rollout: Rollout; done: () => void }) {
   const asked = useSignal<RolloutCommand | null>(null);
   const { id, state, rollback } = rollout;
   const all: RolloutCommand[] = ['approve', 'resume', 'pause', 'retry', 'rollback', 'abort'];
@@ -105,7 +105,7 @@ function Actions({ rollout, done }: { rollout: Rollout; done: () => void }) {
 
 type Wave = Rollout['waves'][number] & { index: number };
 
-function Waves({ rollout }: { rollout: Rollout }) {
+export function Waves({ rollout }: { rollout: Rollout }) {
   const counts = countsOf(rollout);
   const crashed = rollout.waves.reduce((sum, wave) => sum + wave.crashed, 0);
   const totals = [
@@ -269,7 +269,7 @@ const looked = 500;
 const named = 5;
 
 /** Reasons for failures as reported by devices, most frequent first, with the names of some of the devices. */
-function Reasons({ rollout }: { rollout: RolloutStatus }) {
+export function Reasons({ rollout }: { rollout: RolloutStatus }) {
   const counts = countsOf(rollout);
   const failed = useFailures(rollout.id, 'failed', counts.failed);
   const back = useFailures(rollout.id, 'rolledBack', counts.rolledBack);

@@ -13,6 +13,7 @@ import { When } from '../../parts/when.js';
 import { Bar } from './bar.js';
 import { NewRollout } from './new.js';
 import { OneRollout } from './rollout.js';
+import { SettingsRollout } from './settings.js';
 import { countsOf, devicesOf, toneOf, words } from './states.js';
 
 const columns: Column<Rollout>[] = [
@@ -63,9 +64,10 @@ function releasesText(releases: Rollout['releases']): string {
 
 const atATime = 500;
 
-/** The rollouts, one of them, or the form for a new one. */
+/** The rollouts, one of them, or a form for a new one. */
 export function Rollouts({ parts: [id] }: PageOf) {
   if (id === 'new') return <NewRollout />;
+  if (id === 'settings') return <SettingsRollout />;
   return id === undefined ? <AllRollouts /> : <OneRollout key={id} id={id} />;
 }
 
@@ -79,7 +81,14 @@ function AllRollouts() {
     <Page
       title="Rollouts"
       command="aiot rollout list"
-      actions={mayChange() && <a href={linkTo(['rollouts', 'new'])}>New rollout</a>}
+      actions={
+        mayChange() && (
+          <>
+            <a href={linkTo(['rollouts', 'settings'])}>Roll out settings</a>
+            <a href={linkTo(['rollouts', 'new'])}>New rollout</a>
+          </>
+        )
+      }
     >
       {error && <Failure error={error} />}
       {!value && !error && <Loading />}

@@ -20,7 +20,7 @@ import type { Store } from '../store/database.js';
 import type { DesiredStates } from './desired.js';
 import type { DeviceRecord, Devices, DeviceUpdate } from './devices.js';
 import type { StoredSettings } from './records.js';
-import { layersOf, readSettings, type SettingsDefinition } from './settings.js';
+import { layersOf, readSettings, type SettingsDefinition, settingsInvalid } from './settings.js';
 
 interface Parts {
   store: Store;
@@ -57,8 +57,7 @@ export class SettingsRollouts {
     const own = device.settings?.own ?? {};
     const changed = changedSettings(own, change);
     const resolved = definition.compiled.resolve(layersOf(definition, device, changed));
-    if ('problem' in resolved)
-      throw new AiotError('AIOT_SETTINGS_INVALID', `${device.name}: settings${resolved.problem}`);
+    if ('problem' in resolved) throw settingsInvalid(device.name, resolved.problem);
     if (JSON.stringify(changed) !== JSON.stringify(own)) return false;
     return this.parts.devices.settingsDrift(device.name)?.state === 'same';
   }
@@ -202,7 +201,7 @@ export class SettingsRollouts {
     const settings = { ...before, own };
     if (!definition) return { settings, problem: `: the type ${device.type} no longer has settings` };
     const resolved = definition.compiled.resolve(layersOf(definition, device, own));
-    if ('problem' in resolved) return { settings, problem: resolved.problem };
+    if ('problem' in resolved) return { settings, problem: resolved.problem.text };
     const { digest, values } = resolved;
     const isSame = digest === before.wanted?.digest;
     const wanted = isSame ? before.wanted : { digest, values, at: this.parts.now() };

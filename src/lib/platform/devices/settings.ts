@@ -85,7 +85,7 @@ export class DeviceSettingsService {
       origins: isInvalid ? {} : resolved.origins,
       ...{ state: drift.state, differences: drift.differences, since: wanted?.at ?? null },
       error: error && { code: error.code, message: error.message },
-      problem: isInvalid ? problemText(name, resolved.problem) : null,
+      problem: isInvalid ? settingsInvalid(name, resolved.problem).message : null,
     };
   }
 
@@ -195,7 +195,7 @@ export class DeviceSettingsService {
       });
       if (!hasMembers) {
         const resolved = definition.compiled.resolve([{ from: group, priority, values }]);
-        if ('problem' in resolved) throw invalid(`group ${group}`, resolved.problem);
+        if ('problem' in resolved) throw settingsInvalid(`group ${group}`, resolved.problem);
       }
       const save = async (store: Store) => {
         const row = { type, groupName: group, priority, overrides: JSON.stringify(values), who };
@@ -301,7 +301,7 @@ export class DeviceSettingsService {
     if (definition === undefined) return { ...stored, wanted: null };
     const wanted = definition.compiled.resolve(layersOf(definition, device, own));
     if ('problem' in wanted) {
-      if (isStrict) throw invalid(device.name, wanted.problem);
+      if (isStrict) throw settingsInvalid(device.name, wanted.problem);
       return stored;
     }
     const { digest, values } = wanted;
@@ -379,8 +379,7 @@ function editsAfter(
   return Object.fromEntries(newest.slice(0, mostEdits));
 }
 
-const problemText = (name: string, problem: string) => `${name}: settings${problem}`;
-
-function invalid(name: string, problem: string): AiotError {
-  return new AiotError('AIOT_SETTINGS_INVALID', problemText(name, problem));
+/** The error for an invalid value in the settings of a device or a group. */
+export function settingsInvalid(name: string, { text, path }: { text: string; path: string }): AiotError {
+  return new AiotError('AIOT_SETTINGS_INVALID', `${name}: settings${text}`, { field: path || undefined });
 }

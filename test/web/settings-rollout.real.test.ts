@@ -1,0 +1,117 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
+import { Pump, pumpSchema } from '../support/pump.js';
+import { describeReal } from '../support/real.js';
+
+const names = ['pump-1', 'pump-2', 'pump-3'];
+
+describeReal('chromium', 'rollouts of settings in a browser', () => {
+  let own: Dashboard;
+  const pumps: Pump[] = [];
+  beforeAll(async () => {
+    own = await dashboard();
+    const { client, folder, platform } = own.platform;
+    for (const name of names) {
+      await provisionDevice({ client, name, type: 'pump', out: join(folder, name) });
+      pumps.push(await Pump.connect(platform.urls.mqtts, join(folder, name)));
+    }
+  });
+  afterAll(async () => {
+    for (const pump of pumps) await pump.end();
+    await own?.stop();
+  });
+
+  it('start from a selection, show an error at its field, and go on beside the form', async () => {
+    const { client } = own.platform;
+    const { page, context, troubles } = await own.open('#/rollouts/settings');
+    page.setDefaultTimeout(20_000);
+    await page.getByRole('heading', { name: 'No settings yet' }).waitFor();
+    const { properties } = pumpSchema;
+    const schema = {
+      ...pumpSchema,
+      properties: { ...properties, site: { type: 'string', pattern: '^hall' } },
+    };
+    await client.settings.apply({ project: 'pumps', settings: [{ type: 'pump', schema }] });
+    await client.settings.change('pump-2', { set: { site: 'hall 9' } });
+    await page.evaluate("location.hash = '#/devices'");
+    await page.getByRole('checkbox', { name: 'Select pump-1', exact: true }).check();
+    await page.getByRole('checkbox', { name: 'Select pump-2', exact: true }).check();
+    await page.getByRole('link', { name: 'Roll out settings' }).click();
+
+    const rpm = page.getByLabel('rpm (optional)');
+    const plan = page.getByRole('button', { name: 'Plan', exact: true });
+    await rpm.waitFor();
+    expect(await plan.isDisabled()).toBe(true);
+    // The browser's check.
+    await rpm.fill('9000');
+    await page.getByLabel('Waves').fill('');
+    await plan.press('Enter');
+    await page.getByText('Value must be less than or equal to 3000.').waitFor();
+    expect(await rpm.getAttribute('aria-invalid')).toBe('true');
+    expect(await page.evaluate('document.activeElement.id')).toBe('setting-rpm');
+    expect(await page.getByLabel('Waves').getAttribute('aria-invalid')).toBe('true');
+    await expectAccessible(page);
+    // The platform's check, which knows patterns and each device's other settings.
+    await rpm.fill('1200');
+    await page.getByLabel('Waves').fill('1,100%');
+    const site = page.getByLabel('site (optional)');
+    await site.fill('attic');
+    await plan.click();
+    await page.getByText(/^pump-1: settings\.site: must match pattern/).waitFor();
+    expect(await site.getAttribute('aria-invalid')).toBe('true');
+    expect(await page.getByRole('alert').count()).toBe(0);
+    await page.getByRole('checkbox', { name: 'Remove the overrides of site' }).check();
+    expect(await site.isDisabled()).toBe(true);
+    await page.getByLabel('report.everyS (optional)').fill('30');
+    await page.getByLabel('If too many devices fail').selectOption('restore the former settings');
+    const line = 'rpm=1200 report.everyS=30 site- --selector pump-1,pump-2 --type pump --waves 1,100%';
+    await page.getByText(`aiot device settings deploy ${line} --on-failure rollback`).waitFor();
+    await plan.click();
+    await page.getByText('would be applied to 2 devices in 2 waves.').waitFor();
+    await expectAccessible(page);
+    await page.screenshot({ path: shot('settings-plan'), fullPage: true });
+    expect(await client.rollouts.list()).toEqual([]);
+
+    await page.getByRole('button', { name: 'Start on 2 devices' }).press('Enter');
+    const started = page.getByRole('region', { name: 'Started rollout' });
+    await started.getByRole('img', { name: '2 committed of 2' }).waitFor();
+    await started.getByText('done', { exact: true }).first().waitFor();
+    expect((await client.settings.of('pump-2')).own).toEqual({ rpm: 1200, report: { everyS: 30 } });
+    expect((await client.settings.of('pump-3')).own).toEqual({});
+    expect((await client.rollouts.list())[0]?.policy).toMatchObject({
+      ...{ waves: [1, '100%'], onFailure: 'rollback', maxFailures: '5%' },
+    });
+    await expectAccessible(page);
+    await page.screenshot({ path: shot('settings-started'), fullPage: true });
+    // The address shows the same rollout.
+    await page.reload();
+    await started.getByRole('button', { name: 'Roll back' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Roll back' }).click();
+    await expect.poll(async () => (await client.settings.of('pump-2')).own).toEqual({ site: 'hall 9' });
+    expect(troubles.filter((trouble) => !trouble.includes('status of 400'))).toEqual([]);
+    await context.close();
+  });
+
+  it('are hidden from viewers, and fit a phone', async () => {
+    const { client } = own.platform;
+    const { token } = await client.tokens.create({ name: 'wall', role: 'viewer' });
+    const hash = '#/rollouts/settings?type=pump&selector=all';
+    const viewer = await own.open(hash, { token });
+    await viewer.page.getByText('Your token does not permit rollouts').waitFor();
+    expect(await viewer.page.getByRole('button', { name: 'Plan', exact: true }).count()).toBe(0);
+    await viewer.context.close();
+    const { page, context, troubles } = await own.open(hash, { width: 390, dark: true });
+    await page.getByLabel('rpm (optional)').fill('700');
+    await page.getByRole('button', { name: 'Plan', exact: true }).click();
+    await page.getByText('would be applied to 3 devices').waitFor();
+    expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
+    await expectAccessible(page);
+    await page.screenshot({ path: shot('settings-phone'), fullPage: true });
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
+  const shot = (name: string) => join(process.env.SHOTS ?? own.platform.folder, `${name}.png`);
+});
