@@ -215,6 +215,60 @@ describeReal('chromium', 'device pages', () => {
     await context.close();
   });
 
+  it('set the log level of a selection, and show which devices kept theirs', async () => {
+    const { client, folder } = own.platform;
+    const names = ['level-1', 'level-2', 'level-3'];
+    const devices = [];
+    for (const name of names) {
+      await provisionDevice({ client, name, type: 'virtual', out: join(folder, name) });
+      if (name === 'level-3') continue;
+      const device = await createVirtualDevice({ identityDir: join(folder, name) });
+      await device.connect();
+      devices.push(device);
+    }
+    const { page, context, troubles } = await own.open(`#/devices?selector=${names.join()}`);
+    page.setDefaultTimeout(20_000);
+    await page.getByRole('checkbox', { name: 'Select all 3 devices' }).check();
+    await page.getByRole('button', { name: 'Log level' }).press('Enter');
+    const dialog = page.getByRole('dialog', { name: 'Log level of 3 devices' });
+    await dialog.getByLabel('Level', { exact: true }).selectOption('warn');
+    await dialog.getByLabel('Duration').selectOption('1h');
+    await dialog.getByText('aiot device log-level warn --for 1h --selector').waitFor();
+    await expectAccessible(page);
+    // While it runs, Escape stops it. The devices that have been called are listed.
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const asked: string[] = [];
+    await page.route('**/commands', async (request) => {
+      asked.push(request.request().url());
+      await held;
+      await request.continue();
+    });
+    await dialog.getByRole('button', { name: 'Set the level of 3 devices' }).press('Enter');
+    await dialog.getByText('0 of 3 devices …').waitFor();
+    await page.keyboard.press('Escape');
+    await dialog.getByText('Stopping: 0 of 3 devices …').waitFor();
+    release();
+    await dialog.getByText('2 set, 1 unchanged').waitFor();
+    expect(asked).toHaveLength(3);
+    const result = dialog.getByRole('table', { name: 'Result of each device' });
+    await result.getByRole('row', { name: /^level-3 unchanged.*AIOT_DEVICE_OFFLINE/ }).waitFor();
+    await result.getByRole('row', { name: 'level-1 set' }).waitFor();
+    await page.setViewportSize({ width: 390, height: 860 });
+    expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
+    await expectAccessible(page);
+    await page.screenshot({ path: join(process.env.SHOTS ?? folder, 'log-levels-390.png') });
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    const levels = await Promise.all(names.map(async (name) => (await client.devices.get(name)).log?.level));
+    expect(levels).toEqual(['warn', 'warn', undefined]);
+    expect(troubles.filter((trouble) => !/status of 4\d\d/.test(trouble))).toEqual([]);
+    for (const device of devices) await device.stop();
+    await context.close();
+  });
+
   it('show settings with their sources, and override one of them', async () => {
     const { client, folder, platform } = own.platform;
     const schema = {

@@ -21,8 +21,9 @@ const mostPerRequest = 50;
 /** Number of devices listed in the result, those that refused the change first. */
 const mostListed = 200;
 
-/** Devices whose tags or groups are to change. */
+/** Devices that are to change. */
 export interface Many {
+  what: 'labels' | 'log level';
   names: readonly string[];
   /** A selector that matches exactly these devices; null = it would be too long. */
   selector: string | null;
@@ -37,22 +38,22 @@ export function Bulk({
 }: {
   devices: readonly DeviceInfo[];
   selector: string;
-  /** Called for a change of tags and groups, with the devices as chosen at that time. */
+  /** Called with the devices as chosen at that time. */
   onChange: (many: Many) => void;
   onClear: () => void;
 }) {
   const isLong = selector.length > longestSelector;
+  const change = (what: Many['what']) =>
+    onChange({ what, names: devices.map(({ name }) => name), selector: isLong ? null : selector });
   const compared = devices.map(({ name }) => name).join();
   return (
     <section class="bulk" aria-label="Selected devices">
       <p role="status">{plural(devices.length, 'device')} selected</p>
-      <button
-        type="button"
-        onClick={() =>
-          onChange({ names: devices.map(({ name }) => name), selector: isLong ? null : selector })
-        }
-      >
+      <button type="button" onClick={() => change('labels')}>
         Tags and groups
+      </button>
+      <button type="button" onClick={() => change('log level')}>
+        Log level
       </button>
       {!isLong && <a href={linkTo(['rollouts', 'new'], { selector })}>New rollout</a>}
       {!isLong && (

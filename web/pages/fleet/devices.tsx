@@ -13,6 +13,7 @@ import { type Column, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
 import { Bulk, ChangeMany, type Many } from './bulk.js';
 import { saveCsv } from './csv.js';
+import { LogLevels } from './log-levels.js';
 import { FleetMap } from './map.js';
 
 const columns: Column<DeviceInfo>[] = [
@@ -52,6 +53,9 @@ export function Devices(_: PageOf) {
   const { devices, whole, error } = useFleet(selector);
   const chosen = useSignal<ReadonlySet<string>>(new Set());
   const many = useSignal<Many | null>(null);
+  const closeMany = () => {
+    many.value = null;
+  };
   // Devices that no longer match the selector are no longer chosen.
   const selected = (devices ?? []).filter(({ name }) => chosen.value.has(name));
   const isAll = whole && selected.length === devices?.length;
@@ -141,15 +145,9 @@ export function Devices(_: PageOf) {
       )}
       {
         // It remains open when the change takes the devices out of the list.
-        many.value && (
-          <ChangeMany
-            many={many.value}
-            onClose={() => {
-              many.value = null;
-            }}
-          />
-        )
+        many.value?.what === 'labels' && <ChangeMany many={many.value} onClose={closeMany} />
       }
+      {many.value?.what === 'log level' && <LogLevels many={many.value} onClose={closeMany} />}
     </Page>
   );
 }
