@@ -208,7 +208,7 @@ describeReal('onnx', 'tree models from ONNX', () => {
   }
 
   it('match ONNX Runtime’s outputs and classes', { timeout: 300_000 }, async () => {
-    expect(names.length).toBe(62);
+    expect(names.length).toBe(69);
     for (const name of names) {
       const out = join(models, `${name}.tflite`);
       const imported = await runCli([

@@ -189,6 +189,16 @@ describe('importing an ONNX file', () => {
     };
     expect(await outputs(model, [1, 2], { values: new Map([['rate', 16_000]]) })).toEqual([2, 4]);
     expect(await outputs(model, [1, 2], { values: new Map([['rate', 8000]]) })).toEqual([3, 6]);
+    await expect(imported(model)).rejects.toThrow(
+      'node 1 (If): its condition depends on the input rate; set it with --input rate=VALUE',
+    );
+    const byData: OnnxText = {
+      ...model,
+      nodes: [node('ReduceMax', 'x', 'most'), node('Equal', 'most fast', 'is'), ...model.nodes.slice(1)],
+    };
+    await expect(imported(byData)).rejects.toThrow(
+      'node 2 (If): its condition is computed by the model; export the model without branches',
+    );
   });
 
   it('unrolls a Loop with a known number of steps, and collects a value of each step', async () => {
@@ -467,18 +477,53 @@ describe('importing an ONNX file', () => {
     expect(readTflite(await readFile(join(out, `${name}.tflite`))).operators.length).toBe(2);
   });
 
+  it.each([
+    [1, node('Identity', 'x', 'y'), [-1, 2, 3, 4]],
+    [5, node('Reshape', 'x s', 'y'), [-1, 2, 3, 4]],
+    [6, node('Relu', 'x', 'y'), [0, 2, 3, 4]],
+    [7, node('Add', 'x x', 'y'), [-2, 4, 6, 8]],
+    [9, node('MatMul', 'x m', 'y'), [8]],
+  ])('reads operator set %i for operators whose semantics are unchanged', async (opset, made, expected) => {
+    const constants = { s: wholes(1, 4), m: { shape: [4, 1], values: [1, 1, 1, 1] } };
+    expect(await outputs({ ...relu, nodes: [made], opset, constants }, [-1, 2, 3, 4])).toEqual(expected);
+  });
+
   it.each<[string, OnnxText | Uint8Array, string, RegExp]>([
     [
       'an operator that is not supported',
       { ...relu, nodes: [{ ...node('NonMaxSuppression', 'x', 'y'), name: 'boxes' }] },
       'AIOT_LAYER_UNSUPPORTED',
-      /^node 0 \(boxes, NonMaxSuppression\): NonMaxSuppression is not supported; export the model up to the node before it$/,
+      /^node 0 \(boxes, NonMaxSuppression\): NonMaxSuppression is not supported; compute it outside the model$/,
     ],
     [
-      'an old operator set',
-      { ...relu, opset: 9 },
+      'an operator after others that is not supported',
+      { ...relu, nodes: [node('Relu', 'x', 'a'), node('TopK', 'a k', 'y')], constants: { k: wholes(2) } },
       'AIOT_LAYER_UNSUPPORTED',
-      /operator set 9, expected 11 to 23; export it with opset_version 17/,
+      /^node 1 \(TopK\): TopK is not supported; export the model up to the node before it$/,
+    ],
+    [
+      'an operator set newer than any',
+      { ...relu, opset: 99 },
+      'AIOT_LAYER_UNSUPPORTED',
+      /^the model: it uses operator set 99, expected 1 to 23; export it with opset_version 17$/,
+    ],
+    [
+      'an operator that had other inputs in the model’s operator set',
+      { ...relu, nodes: [node('Clip', 'x', 'y')], opset: 9 },
+      'AIOT_LAYER_UNSUPPORTED',
+      /^node 0 \(Clip\): Clip of operator set 9 is not supported, expected 11 to 23; export it with opset_version 17$/,
+    ],
+    [
+      'an old operator on constants',
+      {
+        ...relu,
+        nodes: [node('Slice', 'c', 'a', { starts: [0], ends: [1] }), node('Add', 'x a', 'y')],
+        constants: { c: vector(1, 2) },
+        opset: 9,
+        producer: 'skl2onnx',
+      },
+      'AIOT_LAYER_UNSUPPORTED',
+      /^node 0 \(Slice\): Slice of operator set 9 is not supported, expected 11 to 23; export it with target_opset 17$/,
     ],
     [
       'a dynamic dimension besides the batch',

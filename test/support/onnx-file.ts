@@ -28,6 +28,7 @@ export interface OnnxText {
   /** Additional initializers, as messages. */
   tensors?: Uint8Array[];
   opset?: number;
+  producer?: string;
 }
 
 export function varint(value: number | bigint): Uint8Array {
@@ -152,7 +153,7 @@ export function graphMessage({ nodes, inputs, outputs, constants = {}, tensors =
 export function onnxFile(model: OnnxText): Uint8Array {
   return joinBytes(
     integerField(1, 8),
-    bytesField(2, 'test'),
+    bytesField(2, model.producer ?? 'test'),
     bytesField(7, graphMessage(model)),
     bytesField(8, joinBytes(bytesField(1, ''), integerField(2, model.opset ?? 17))),
   );

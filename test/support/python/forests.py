@@ -206,6 +206,9 @@ def write():
         models.append((own, to_onnx(model, rows[:1], options=options, target_opset=17), rows))
         if own == "forest":
             models.append(("forest-zipmap", to_onnx(model, rows[:1], target_opset=17), rows))
+        # By default, skl2onnx states the lowest operator set that has the operators.
+        if own in ("tree", "forest", "forest-scaled", "forest-regressor", "extra", "boosting"):
+            models.append((f"{own}-default", to_onnx(model, rows[:1]), rows))
     models.extend(branches())
     models.extend(ensembles(models[:]))
     for own, model, rows in models:

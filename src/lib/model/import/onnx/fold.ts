@@ -52,6 +52,10 @@ export function fold(call: FoldCall): Constant[] | undefined {
   return row && [row(call)].flat();
 }
 
+/** Whether an operator is in one of these tables. */
+export const folds = (op: string): boolean =>
+  [unary, binary, comparisons, rows].some((table) => Object.hasOwn(table, op));
+
 /** The input at this position. @throws AIOT_FILE_MALFORMED if the input is omitted */
 function input({ inputs, where }: FoldCall, place: number): Constant {
   const found = inputs[place];

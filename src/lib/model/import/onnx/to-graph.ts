@@ -22,11 +22,12 @@ import {
   type OnnxValue,
   tensorsIn,
 } from './file.js';
-import { FoldBudget, fold } from './fold.js';
+import { FoldBudget, fold, folds } from './fold.js';
 import { linearRows } from './linear.js';
 import { type Activation, identity, OnnxMaker, type Value } from './maker.js';
 import { Attributes } from './node.js';
 import { normRows } from './norms.js';
+import { operatorSet, requireVersion } from './opsets.js';
 import { pointwiseRows } from './pointwise.js';
 import { poolRows } from './pools.js';
 import { powerRows } from './powers.js';
@@ -78,13 +79,13 @@ const rows: Readonly<Record<string, Lower>> = {
   ...windowRows,
 };
 
-/** Workarounds for unsupported operators, as suggested in errors. */
-const replacements: Readonly<Record<string, string>> = {
+/** Workarounds for unsupported operators, as suggested in errors; undefined for those that only a program can replace. */
+const replacements: Readonly<Record<string, string | undefined>> = {
   Einsum: 'use MatMul',
   Loop: 'export the model without loops, with a fixed number of steps',
-  NonMaxSuppression: 'export the model up to the node before it',
+  NonMaxSuppression: undefined,
   Scan: 'export the model without loops, with a fixed number of steps',
-  TopK: 'export the model up to the node before it',
+  TopK: undefined,
 };
 
 /** Number of constant elements that any model may have beyond those in the file. Folding also counts intermediate results. */
@@ -98,9 +99,6 @@ const mostInlined = 100_000;
 
 /** Maximum number of steps of a loop. */
 const mostSteps = 4096;
-
-/** Versions of the default operator set whose semantics are implemented. Versions 22 and 23 only add element types and operators. */
-const opsets = { oldest: 11, newest: 23 };
 
 /**
  * Converts a model to a float32 graph. Constants and shapes are computed, and images are stored channels last. Nodes and inputs that no
@@ -176,20 +174,7 @@ class ModelWalk {
     this.graph = model.graph;
     if (this.graph.sparse.length > 0)
       throw unsupported('the model', 'sparse initializers are not supported', 'store the weights densely');
-    const own = model.opsets.find(({ domain }) => domain === '' || domain === 'ai.onnx');
-    const needsVersion = this.graph.nodes.some(({ domain }) => domain === '' || domain === 'ai.onnx');
-    if (own === undefined && (needsVersion || model.opsets.length === 0))
-      throw malformed('it does not state the version of the operator set');
-    // A model with operators of other domains only, such as trees, need not state it.
-    this.opset = own?.version ?? opsets.newest;
-    if (!(this.opset >= opsets.oldest && this.opset <= opsets.newest))
-      throw new AiotError(
-        'AIOT_LAYER_UNSUPPORTED',
-        `the model: it uses operator set ${this.opset}, expected ${opsets.oldest} to ${opsets.newest}; export it with opset_version 17`,
-        {
-          next: 'Export the model again with opset_version=17, or convert the file with onnx.version_converter.convert_version(model, 17) in Python.',
-        },
-      );
+    this.opset = operatorSet(model);
     this.functions = new Map(model.functions.map((each) => [`${each.domain}:${each.name}`, each]));
     const stored = tensorsIn(this.graph).reduce((sum, tensor) => sum + sizeOfTensor(tensor), 0);
     this.budget = new FoldBudget(leastNumbers + 4 * stored);
@@ -365,12 +350,15 @@ class ModelWalk {
   private outputsOf(scope: Scope, node: OnnxNode, inputs: (Value | undefined)[], where: string): Value[] {
     const { op, domain } = node;
     const attributes = new Attributes(node, where);
+    const isDefault = domain === '' || domain === 'ai.onnx';
+    if (isDefault && (Object.hasOwn(rows, op) || folds(op)))
+      requireVersion(op, this.opset, where, this.model.producer);
     if (op === 'Constant' && domain === '') return [constantNode(attributes, where)];
     if (op === 'If' && domain === '') return this.branchOutputs(scope, node, inputs[0], where);
     if (isLoop(node)) return this.loopOutputs(scope, node, inputs, where);
     const inlined = this.functions.get(`${domain}:${op}`);
     if (inlined !== undefined) return this.inline(scope, node, inlined, inputs, where);
-    const key = domain === '' || domain === 'ai.onnx' ? op : `${domain}:${op}`;
+    const key = isDefault ? op : `${domain}:${op}`;
     const known = inputs.every((value) => value === undefined || value.kind === 'constant');
     if (known) {
       const constants = fold({
@@ -389,12 +377,11 @@ class ModelWalk {
     }
     const lower = Object.hasOwn(rows, key) ? rows[key] : undefined;
     if (lower === undefined) {
-      const instead = Object.hasOwn(replacements, op) ? replacements[op] : undefined;
-      throw unsupported(
-        where,
-        `${key} is not supported`,
-        instead ?? 'replace it, or export the model up to the node before it',
-      );
+      // The model cannot end before a node that reads only the model's inputs.
+      const isFirst = !node.inputs.some((name) => scope.makers.has(name));
+      const cut = isFirst ? 'compute it outside the model' : 'export the model up to the node before it';
+      const instead = Object.hasOwn(replacements, op) ? replacements[op] : `replace it, or ${cut}`;
+      throw unsupported(where, `${key} is not supported`, instead ?? cut);
     }
     const isRead = (name: string) => this.readNames().has(name);
     const call = new NodeCall(this.maker, op, where, inputs, attributes, node.outputs, isRead, this.opset);
@@ -412,14 +399,36 @@ class ModelWalk {
   }
 
   private branchOutputs(scope: Scope, node: OnnxNode, test: Value | undefined, where: string): Value[] {
-    if (test?.kind !== 'constant')
-      throw unsupported(where, 'its condition is computed by the model', 'export the model without branches');
+    if (test?.kind !== 'constant') throw this.computedCondition(scope, node.inputs[0] ?? '', where);
     this.folded += 1;
     const branch = this.branch(node, test, where);
     const inner = new Scope(branch.nodes, branch.initializers, scope, `${where.slice(5).split(' ')[0]}.`);
     const names = branch.outputs.map(({ name }) => name);
     this.resolve(inner, names);
     return names.map((name) => inner.find(name)!);
+  }
+
+  /** The error for a condition that is not constant. It names the inputs that decide, if they are settings such as a sampling rate. */
+  private computedCondition(scope: Scope, name: string, where: string): AiotError {
+    const seen = new Set([name]);
+    for (const each of seen) for (const next of scope.makers.get(each)?.node.inputs ?? []) seen.add(next);
+    const inputs = [...this.declared.values()].filter((input) => seen.has(input.name));
+    const isSetting = ({ type }: OnnxValue) => {
+      const dimensions = type?.tensor?.shape?.dimensions ?? [];
+      return dimensions.length < 2 && dimensions.every(({ size }) => size === 1);
+    };
+    if (inputs.length === 0 || inputs.length === this.declared.size || !inputs.every(isSetting))
+      return unsupported(
+        where,
+        'its condition is computed by the model',
+        'export the model without branches',
+      );
+    const names = inputs.map((input) => input.name);
+    return unsupported(
+      where,
+      `its condition depends on the input ${names.join(', ')}`,
+      `set it with ${names.map((each) => `--input ${each}=VALUE`).join(' ')}`,
+    );
   }
 
   /**
