@@ -15,6 +15,8 @@ export const joinedParts = {
   ieee754: 'LICENSE',
   // Of rehearsals.
   zod: 'LICENSE',
+  // Of claims.
+  qr: 'LICENSE',
 };
 
 /**

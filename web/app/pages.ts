@@ -29,6 +29,12 @@ export const pages: readonly PageEntry[] = [
     load: async () => (await import('../pages/add/add.js')).AddBoard,
   },
   {
+    path: 'add-device',
+    title: 'Add a device',
+    hidden: true,
+    load: async () => (await import('../pages/add/claim.js')).AddDevice,
+  },
+  {
     path: 'models',
     title: 'Models',
     load: async () => (await import('../pages/models/models.js')).Models,

@@ -43,6 +43,9 @@ export function fixedEntries(): Entry[] {
       ? [action('add-board', 'Add a board', linkTo(['add-board']), 'new device esp32 flash')]
       : []),
     ...(mayChange()
+      ? [action('add-device', 'Add a device', linkTo(['add-device']), 'claim qr provision raspberry')]
+      : []),
+    ...(mayChange()
       ? [action('new-rollout', 'New rollout', linkTo(['rollouts', 'new']), 'start deploy update')]
       : []),
     ...(mayChange()

@@ -7,8 +7,8 @@ import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
 import { mayChange } from '../../app/session.js';
 import { BoardSetup, type Release } from '../../board/setup.js';
-import { Badge } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page, Section } from '../../parts/page.js';
+import { Arrival } from './arrival.js';
 import { type NewBoard, partsFor } from './parts.js';
 
 /** Adds a board: writes the platform's firmware and a new identity to it, connects it to Wi-Fi, and waits until it is online. */
@@ -144,27 +144,16 @@ function NewDevice({ boards }: { boards: readonly FirmwareVersion[] }) {
           </label>
         </div>
       </BoardSetup>
-      {made.value?.complete && <Arrival name={made.value.name} />}
-    </>
-  );
-}
-
-/** Shows when a device goes online. */
-function Arrival({ name }: { name: string }) {
-  const device = useResource(at('GET /devices/:name', { name }), { events: ['device.*'], subject: name });
-  const isOnline = device.value?.online === true;
-  return (
-    <Section title="The device">
-      <p role="status">
-        <a href={linkTo(['devices', name])}>{name}</a>{' '}
-        {isOnline ? <Badge tone="good">online</Badge> : <Badge tone="soft">waiting for it to connect</Badge>}
-      </p>
-      {!isOnline && (
-        <p class="soft">
-          It connects once it has joined Wi-Fi. Boards can reach only a platform that listens on the network,
-          as after <code>aiot up --host 0.0.0.0</code>.
-        </p>
+      {made.value?.complete && (
+        <Section title="The device">
+          <Arrival name={made.value.name}>
+            <p class="soft">
+              It connects once it has joined Wi-Fi. Boards can reach only a platform that listens on the
+              network, as after <code>aiot up --host 0.0.0.0</code>.
+            </p>
+          </Arrival>
+        </Section>
       )}
-    </Section>
+    </>
   );
 }

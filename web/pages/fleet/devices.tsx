@@ -73,7 +73,14 @@ export function Devices(_: PageOf) {
     <Page
       title="Devices"
       command={line}
-      actions={mayChange() && <a href={linkTo(['add-board'])}>Add a board</a>}
+      actions={
+        mayChange() && (
+          <>
+            <a href={linkTo(['add-device'])}>Add a device</a>
+            <a href={linkTo(['add-board'])}>Add a board</a>
+          </>
+        )
+      }
     >
       <Filter key={selector} selector={selector} />
       {error && <Failure error={error} />}

@@ -152,6 +152,9 @@ export const claimSchema = z.object({
   /** Claim token, valid for one certificate; this is the only response that contains it. */
   token: z.string(),
   expires: time,
+  /** https URL of the platform for devices, and the PEM of the CA that issued its certificate. */
+  url: z.string(),
+  ca: z.string(),
 });
 export type Claim = z.output<typeof claimSchema>;
 

@@ -169,7 +169,7 @@ export const enrolmentRoutes: Routes = (parts) => async (app) => {
     make: async ({ body: { validMs, ...newcomer }, who }) => {
       const { claim, fresh } = await claims.make(newcomer, validMs, who);
       if (fresh) await desired.forget(claim.device.name);
-      return claim;
+      return { ...claim, url: urls().http, ca };
     },
     redeem: async ({ body: { token, csr, mac } }) => answer(await claims.redeem(token, csr, mac)),
   });
