@@ -1,7 +1,8 @@
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
@@ -21,15 +22,15 @@ interface Answers {
 }
 
 describeReal('tensorflow', 'importing Keras files', () => {
-  beforeAll(() => {
+  beforeAll(async () => {
     const script = join(root, 'test/support/python/keras_models.py');
-    const run = spawnSync(python('tensorflow'), [script, folder], { encoding: 'utf8' });
-    if (run.status !== 0) throw new Error(run.stderr);
+    await promisify(execFile)(python('tensorflow'), [script, folder]);
   }, 120_000);
 
   const names = [
     ...['mlp', 'conv1d', 'conv2d', 'steps', 'grouped1d', 'grouped2d'],
     ...['branches', 'nested', 'shared', 'normalized', 'gelu'],
+    ...['recurrent', 'recurrent-last', 'recurrent-gru', 'recurrent-ways'],
   ];
   it.each(names.flatMap((name) => [`${name}.keras`, `${name}.h5`]))(
     '%s matches Keras to 1e-5',
@@ -56,7 +57,16 @@ describeReal('tensorflow', 'importing Keras files', () => {
   );
 
   it.each([
-    ['recurrent.keras', /layer 1 \(lstm, LSTM\): LSTM is not supported; use Conv1D/],
+    [
+      'backwards.keras',
+      /layer 1 \(lstm\w*, LSTM\): go_backwards with return_sequences is not supported; use/,
+    ],
+    ['cell.keras', /layer 1 \(rnn, RNN\): RNN is not supported; use LSTM, GRU or Conv1D/],
+    [
+      'stateful.keras',
+      /layer 1 \(gru\w*, GRU\): stateful is not supported; save the model with stateful=False/,
+    ],
+    ['softmax.keras', /layer 1 \(gru\w*, GRU\): the activation "softmax" is not supported; use tanh/],
     ['softplus.keras', /layer 1 \(conv1d\w*, Conv1D\): the activation "softplus" is not supported; use relu/],
     ['open.keras', /its shape is \[null,null,2\]/],
   ])('%s is rejected, naming the unsupported layer or shape and any replacement', async (file, message) => {

@@ -49,6 +49,17 @@ def normalized():
     return sequential((5,), norm, L.Rescaling(0.5, 0.1), L.Dense(4, activation="leaky_relu"), L.Dense(2))
 
 
+def recurrent_ways():
+    x = keras.Input((5, 3))
+    inner = sequential((5, 3), L.GRU(4, return_sequences=True), L.SimpleRNN(4, return_sequences=True))
+    parts = [
+        L.Bidirectional(L.LSTM(4), merge_mode="sum")(x),
+        L.Bidirectional(L.GRU(4), backward_layer=L.SimpleRNN(4, go_backwards=True), merge_mode="mul")(x),
+        L.GlobalMaxPooling1D()(inner(x)),
+    ]
+    return keras.Model(x, L.Dense(2)(L.Concatenate()(parts)))
+
+
 def grouped(shape, *layers):
     return sequential(shape, *layers, L.Flatten(), L.Dense(3, activation="softmax"))
 
@@ -114,6 +125,20 @@ models = {
     "nested": nested(),
     "shared": shared(),
     "normalized": normalized(),
+    "recurrent": sequential(
+        (6, 4),
+        L.LSTM(5, return_sequences=True),
+        L.LSTM(4, return_sequences=True, use_bias=False, activation="relu"),
+        L.Dropout(0.2),
+        L.Bidirectional(L.GRU(3, return_sequences=True)),
+        L.GRU(5, reset_after=False, return_sequences=True),
+        L.SimpleRNN(4, return_sequences=True, activation="linear"),
+        L.Bidirectional(L.LSTM(3), merge_mode="ave"),
+        L.Dense(2, activation="softmax"),
+    ),
+    "recurrent-last": sequential((7, 2), L.LSTM(6, go_backwards=True), L.Dense(3)),
+    "recurrent-gru": sequential((9, 3), L.Conv1D(4, 2), L.GRU(6), L.Dense(3)),
+    "recurrent-ways": recurrent_ways(),
     "gelu": sequential(
         (20, 3),
         L.Conv1D(8, 3, activation="gelu"),
@@ -147,7 +172,10 @@ for name, model in models.items():
     model.save(f"{folder}/{name}.h5")
 
 # Models that the reader rejects.
-sequential((6, 2), L.LSTM(3), L.Dense(2)).save(f"{folder}/recurrent.keras")
+sequential((6, 2), L.LSTM(3, return_sequences=True, go_backwards=True), L.Dense(2)).save(f"{folder}/backwards.keras")
+sequential((6, 2), L.RNN(L.LSTMCell(3)), L.Dense(2)).save(f"{folder}/cell.keras")
+keras.Sequential([keras.Input(batch_shape=(1, 6, 2)), L.GRU(3, stateful=True), L.Dense(2)]).save(f"{folder}/stateful.keras")
+sequential((6, 2), L.GRU(3, activation="softmax"), L.Dense(2)).save(f"{folder}/softmax.keras")
 sequential((6, 2), L.Conv1D(3, 2, activation="softplus"), L.Flatten(), L.Dense(2)).save(f"{folder}/softplus.keras")
 sequential((None, 2), L.GlobalAveragePooling1D(), L.Dense(2)).save(f"{folder}/open.keras")
 print(keras.__version__)

@@ -26,10 +26,15 @@ export async function readKerasZip(bytes: Uint8Array): Promise<KerasModel> {
 
 function byPlace(root: Group): WeightSource {
   return {
-    of: (path, roles) => {
+    of: (path, roles, part) => {
       if (roles.length === 0) return [];
       let group: Group = root;
       for (const name of path) group = layerGroup(group, name, path);
+      for (const name of part?.groups ?? []) {
+        const next = childOf(group, name);
+        if (!isGroup(next)) throw malformed(`the weights of ${path.join('/')} are missing`);
+        group = next;
+      }
       const vars = childOf(group, 'vars');
       if (!isGroup(vars)) throw malformed(`the weights of ${path.join('/')} are missing`);
       const found = [...datasetsIn(vars)].sort((a, b) => Number(a.path[0]) - Number(b.path[0]));

@@ -16,14 +16,23 @@ export interface Weight {
   data: Float32Array;
 }
 
+/** The part of a recurrent layer that has the weights: its own cell, or the cell of one of the layers in a Bidirectional. */
+export interface WeightPart {
+  /** Groups below the layer's own in a .keras file. */
+  groups: readonly string[];
+  /** Names that the inner layer may have; empty for the layer's own cell. */
+  names: readonly string[];
+}
+
 /** Where the layers' weights come from. */
 export interface WeightSource {
   /**
    * Weights of one layer, in the order of `roles` (Keras' own order, without weights that the layer lacks).
    * @param path names of the enclosing models, then the layer's own
+   * @param part the part that has them, if it is not the layer itself
    * @throws AIOT_FILE_MALFORMED if weights are missing
    */
-  of(path: readonly string[], roles: readonly string[]): Weight[];
+  of(path: readonly string[], roles: readonly string[], part?: WeightPart): Weight[];
 }
 
 /** A whole model as described in its file. */
@@ -117,17 +126,19 @@ const plain = (name: string) => name.replace(/:\d+$/, '');
  * names.
  */
 export function namedWeights(list: readonly NamedWeight[]): WeightSource {
-  const of = (path: readonly string[], role: string): Weight => {
+  const of = (path: readonly string[], role: string, part?: WeightPart): Weight => {
     const names = role.split('|');
-    const found = list.filter(
-      ({ segments }) => names.includes(plain(segments.at(-1)!)) && segments.at(-2) === path.at(-1),
-    );
+    // A cell has a name of its own, unlike other layers with weights.
+    const owners = part && (part.names.length > 0 ? part.names : [path.at(-1)!]);
+    const isOwner = (segments: readonly string[]): boolean =>
+      owners ? segments.some((segment) => owners.includes(segment)) : segments.at(-2) === path.at(-1);
+    const found = list.filter(({ segments }) => names.includes(plain(segments.at(-1)!)) && isOwner(segments));
     const inside = found.filter(({ segments }) => isWithin(path, segments));
     const [one] = inside.length > 0 ? inside : found;
     if (one === undefined) throw malformed(`the weights ${[...path, names[0]].join('/')} are missing`);
     return one.weight();
   };
-  return { of: (path, roles) => roles.map((role) => of(path, role)) };
+  return { of: (path, roles, part) => roles.map((role) => of(path, role, part)) };
 }
 
 /** Whether all names of the path occur in this order. */

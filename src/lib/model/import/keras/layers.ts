@@ -1,9 +1,13 @@
 import { malformed, unsupported } from '../errors.js';
-import type { LayerSettings, Weight } from './config.js';
-import { type GraphMaker, transposed } from './maker.js';
+import type { OnnxMaker } from '../onnx/maker.js';
+import type { LayerSettings, Weight, WeightPart } from './config.js';
+import { transposed } from './maker.js';
+import { bidirectional, recurrent } from './recurrent.js';
 
-interface LayerCall {
-  maker: GraphMaker;
+export interface LayerCall {
+  maker: OnnxMaker;
+  /** The layer's class. */
+  kind: string;
   /** The layer's input tensors. */
   inputs: number[];
   settings: LayerSettings;
@@ -11,10 +15,12 @@ interface LayerCall {
   name: string;
   /** The layer's weights by Keras' names, in Keras' order. */
   weights(...roles: string[]): Weight[];
+  /** The weights of a recurrent layer's cell. */
+  partWeights(part: WeightPart, ...roles: string[]): Weight[];
 }
 
 /** Adds a layer's operators to the graph; returns the index of the resulting tensor. */
-type LayerMaker = (call: LayerCall) => number;
+export type LayerMaker = (call: LayerCall) => number;
 
 const activation: LayerMaker = ({ maker, inputs, settings }) =>
   maker.activate(inputs[0]!, settings.raw('activation'), settings.where);
@@ -268,6 +274,7 @@ export const layerMakers: Readonly<Record<string, LayerMaker>> = {
   AveragePooling2D: pooling('AVERAGE_POOL_2D'),
   BatchNormalization: batchNormalization,
   BatchNormalizationV1: batchNormalization,
+  Bidirectional: bidirectional,
   Concatenate: concatenate,
   Conv1D: convolution,
   Conv2D: convolution,
@@ -278,6 +285,7 @@ export const layerMakers: Readonly<Record<string, LayerMaker>> = {
   DepthwiseConv2D: depthwise,
   Dropout: nothing,
   Flatten: flatten,
+  GRU: recurrent,
   GaussianDropout: nothing,
   GaussianNoise: nothing,
   GlobalAveragePooling1D: overall('MEAN'),
@@ -285,6 +293,7 @@ export const layerMakers: Readonly<Record<string, LayerMaker>> = {
   GlobalMaxPooling1D: overall('REDUCE_MAX'),
   GlobalMaxPooling2D: overall('REDUCE_MAX'),
   Identity: nothing,
+  LSTM: recurrent,
   LeakyReLU: leakyRelu,
   MaxPooling1D: pooling('MAX_POOL_2D'),
   MaxPooling2D: pooling('MAX_POOL_2D'),
@@ -296,6 +305,7 @@ export const layerMakers: Readonly<Record<string, LayerMaker>> = {
   Reshape: reshape,
   SeparableConv1D: separable,
   SeparableConv2D: separable,
+  SimpleRNN: recurrent,
   Softmax: softmax,
   SpatialDropout1D: nothing,
   SpatialDropout2D: nothing,
@@ -304,30 +314,26 @@ export const layerMakers: Readonly<Record<string, LayerMaker>> = {
   ZeroPadding2D: zeroPadding,
 };
 
-const recurrent = 'use Conv1D over the window instead';
+const unsupportedRecurrent = 'use LSTM, GRU or Conv1D over the window instead';
 
 /** Suggested replacements for layers that the table above does not contain. */
 export const replacements: Readonly<Record<string, string>> = {
   Attention: 'use Conv1D and GlobalAveragePooling1D',
-  Bidirectional: recurrent,
   Conv1DTranspose: 'use Dense and Reshape to widen, then Conv1D',
   Conv2DTranspose: 'use Dense and Reshape to widen, then Conv2D',
-  ConvLSTM1D: recurrent,
-  ConvLSTM2D: recurrent,
+  ConvLSTM1D: unsupportedRecurrent,
+  ConvLSTM2D: unsupportedRecurrent,
   Dot: 'use Multiply and Dense',
   ELU: 'use ReLU or LeakyReLU',
   Embedding: 'use Dense on a one-hot input',
-  GRU: recurrent,
   GroupNormalization: 'use BatchNormalization, which folds into the layer before it',
-  LSTM: recurrent,
   Lambda: 'replace it with layers: the file does not contain its computation',
   LayerNormalization: 'use BatchNormalization, which folds into the layer before it',
   Masking: 'use windows of equal length',
   Maximum: 'use Concatenate and GlobalMaxPooling',
   MultiHeadAttention: 'use Conv1D and GlobalAveragePooling1D',
   PReLU: 'use LeakyReLU, with one slope',
-  RNN: recurrent,
-  SimpleRNN: recurrent,
+  RNN: unsupportedRecurrent,
   TimeDistributed: 'use Conv1D with kernel_size 1, or Dense, which works on the last axis',
   UpSampling1D: 'use it outside the network',
   UpSampling2D: 'use it outside the network',

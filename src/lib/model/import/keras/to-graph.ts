@@ -1,15 +1,20 @@
 import type { Graph } from '../../../formats/tflite/graph.js';
 import { isModel, malformed, unsupported } from '../errors.js';
+import { FoldBudget } from '../onnx/fold.js';
+import { OnnxMaker } from '../onnx/maker.js';
+import { withoutDead } from '../onnx/to-graph.js';
 import { type KerasModel, type LayerJson, LayerSettings, type WeightSource } from './config.js';
 import { layerMakers, replacements } from './layers.js';
-import { GraphMaker } from './maker.js';
 
 /**
  * Converts a Keras model (sequential or functional, including nested models) to a float32 graph of batch 1.
  * @throws AIOT_LAYER_UNSUPPORTED naming the layer by its index, AIOT_FILE_MALFORMED
  */
 export function kerasToGraph({ model, weights }: KerasModel): Graph & { layers: number } {
-  const walk = new ModelWalk(new GraphMaker(), weights);
+  const walk = new ModelWalk(
+    new OnnxMaker(Number.POSITIVE_INFINITY, new FoldBudget(Number.POSITIVE_INFINITY)),
+    weights,
+  );
   const outputs = walk.model(model, [], undefined);
   const inputs = walk.ordered();
   if (outputs.length === 0 || inputs.length === 0)
@@ -24,7 +29,8 @@ export function kerasToGraph({ model, weights }: KerasModel): Graph & { layers: 
     taken.add(own);
     return own;
   });
-  return { ...walk.maker.graph(inputs, ends), layers: walk.layers };
+  // An unrolled recurrent layer also computes outputs that no layer uses.
+  return { ...withoutDead(walk.maker.graph(inputs, ends)), layers: walk.layers };
 }
 
 class ModelWalk {
@@ -35,7 +41,7 @@ class ModelWalk {
   layers = 0;
 
   constructor(
-    readonly maker: GraphMaker,
+    readonly maker: OnnxMaker,
     private readonly weights: WeightSource,
   ) {}
 
@@ -131,12 +137,15 @@ class ModelWalk {
       throw unsupported(where, `${kind} is not supported`, instead);
     }
     this.layers += 1;
+    this.maker.where = where;
     const y = make({
       maker: this.maker,
+      kind,
       inputs,
       name,
       settings: new LayerSettings(layer.config, where),
       weights: (...roles) => this.weights.of([...path, name], roles),
+      partWeights: (part, ...roles) => this.weights.of([...path, name], roles, part),
     });
     return [y];
   }

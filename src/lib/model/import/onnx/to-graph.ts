@@ -753,7 +753,7 @@ function freeNames({ nodes, inputs, outputs, initializers }: OnnxGraph): Set<str
 }
 
 /** Removes operators with unused results. */
-function withoutDead(graph: Graph): Graph {
+export function withoutDead(graph: Graph): Graph {
   const used = new Set(graph.outputs);
   const alive = [...graph.operators].reverse().filter(({ inputs, outputs }) => {
     if (!outputs.some((index) => used.has(index))) return false;
