@@ -477,6 +477,60 @@ describe('importing an ONNX file', () => {
     expect(readTflite(await readFile(join(out, `${name}.tflite`))).operators.length).toBe(2);
   });
 
+  it('imports a model with a batch for one example, unless its nodes contain the batch size', async () => {
+    const model: OnnxText = {
+      inputs: { x: [8, 2, 3] },
+      outputs: ['y'],
+      outputShapes: { y: [8, 6] },
+      nodes: [node('Relu', 'x', 'a'), node('Flatten', 'a', 'y')],
+    };
+    const single = { shapes: new Map([['x', [1, 2, 3]]]) };
+    const whole = await imported(model);
+    expect(whole.notes).toContain(
+      'The input x is 8x2x3. If 8 is the batch size of the export, import the model for one example with --input x:1x2x3.',
+    );
+    const { graph, notes } = await imported(model, single);
+    expect([graph.inputs, graph.outputs].map(([end]) => graph.tensors[end!]!.shape)).toEqual([
+      [1, 2, 3],
+      [1, 6],
+    ]);
+    expect(notes).toEqual([]);
+    const fixed = {
+      ...model,
+      nodes: [node('Relu', 'x', 'a'), node('Reshape', 'a s', 'y')],
+      constants: { s: wholes(8, -1) },
+    };
+    await expect(imported({ ...fixed, constants: { s: wholes(1, -1) } }, single)).resolves.toBeDefined();
+    await expect(imported(fixed, { shapes: new Map([['x', [4, 2, 3]]]) })).rejects.toThrow(
+      'node 1 (Reshape): it contains the batch size 8, so --input cannot change it; export the model with a batch of 4, or a dynamic one',
+    );
+    const added = {
+      ...model,
+      nodes: [node('Add', 'x c', 'y')],
+      constants: { c: { shape: [8, 1, 1], values: Array(8).fill(1) } },
+    };
+    await expect(imported(added, single)).rejects.toThrow(
+      'the output y: it is [8, 2, 3], although --input changes the batch from 8 to 1; export the model with a batch of 1, or a dynamic one',
+    );
+    await expect(imported(model, { shapes: new Map([['x', [1, 2, 4]]]) })).rejects.toThrow(
+      '--input x: expected 8x2x3, got 1x2x4; of the sizes that the file states, only the batch can be changed',
+    );
+  });
+
+  it.each<[string, (number | string)[], string]>([
+    ['a name', ['time', 'batch', 2], 'timexbatchx2; specify it with --input x:SIZEx1x2'],
+    ['the layer that reads it', ['t', 'any', 2], 'txanyx2; specify it with --input x:SIZEx1x2'],
+    ['a name before the layer', ['batch', 't', 2], 'batchxtx2; specify it with --input x:1xSIZEx2'],
+  ])('finds the batch of a recurrent model’s input by %s', async (_, shape, message) => {
+    const model: OnnxText = {
+      inputs: { x: shape },
+      outputs: ['y'],
+      nodes: [node('RNN', 'x w r', 'y', { hidden_size: 1 })],
+      constants: { w: { shape: [1, 1, 2], values: [1, 1] }, r: { shape: [1, 1, 1], values: [1] } },
+    };
+    await expect(imported(model)).rejects.toThrow(`the input x: its shape is ${message}`);
+  });
+
   it.each([
     [1, node('Identity', 'x', 'y'), [-1, 2, 3, 4]],
     [5, node('Reshape', 'x s', 'y'), [-1, 2, 3, 4]],

@@ -24,6 +24,8 @@ export interface OnnxText {
   /** Shapes by name; a string is the name of a dynamic dimension. */
   inputs: Record<string, (number | string)[]>;
   outputs: string[];
+  /** Shapes of outputs by name, if the file states them. */
+  outputShapes?: Record<string, number[]>;
   constants?: Record<string, { shape: number[]; values: number[]; type?: 'float' | 'int64' | 'int8' }>;
   /** Additional initializers, as messages. */
   tensors?: Uint8Array[];
@@ -136,7 +138,14 @@ function valueMessage(name: string, shape: readonly (number | string)[] | undefi
   return joinBytes(bytesField(1, name), bytesField(2, bytesField(1, tensor)));
 }
 
-export function graphMessage({ nodes, inputs, outputs, constants = {}, tensors = [] }: OnnxText): Uint8Array {
+export function graphMessage({
+  nodes,
+  inputs,
+  outputs,
+  outputShapes = {},
+  constants = {},
+  tensors = [],
+}: OnnxText): Uint8Array {
   const stored = Object.entries(constants).map(([name, { shape, values, type }]) =>
     tensorMessage(name, shape, values, type),
   );
@@ -145,7 +154,7 @@ export function graphMessage({ nodes, inputs, outputs, constants = {}, tensors =
     bytesField(2, 'graph'),
     ...[...stored, ...tensors].map((tensor) => bytesField(5, tensor)),
     ...Object.entries(inputs).map(([name, shape]) => bytesField(11, valueMessage(name, shape))),
-    ...outputs.map((name) => bytesField(12, valueMessage(name, undefined))),
+    ...outputs.map((name) => bytesField(12, valueMessage(name, outputShapes[name]))),
   );
 }
 

@@ -14,6 +14,7 @@ import {
   sizeOfTensor,
 } from './constants.js';
 import {
+  type OnnxDimension,
   type OnnxFunction,
   type OnnxGraph,
   type OnnxModel,
@@ -196,6 +197,7 @@ class ModelWalk {
       const y = scope.find(name)!;
       if (inputs.length === 0 || y.kind === 'constant')
         throw unsupported('the model', `its output ${name} does not depend on an input`);
+      this.requireOutputBatch(name, y.shape);
       return y;
     });
     const ends: Activation[] = [];
@@ -375,6 +377,7 @@ class ModelWalk {
         return constants;
       }
     }
+    this.requireBatch(key, inputs, where);
     const lower = Object.hasOwn(rows, key) ? rows[key] : undefined;
     if (lower === undefined) {
       // The model cannot end before a node that reads only the model's inputs.
@@ -574,21 +577,36 @@ class ModelWalk {
   private inputShape({ name, type }: OnnxValue, isFixed: boolean): number[] {
     const given = this.options.shapes.get(name);
     const dimensions = type?.tensor?.shape?.dimensions;
+    const batch = this.batchAxis(name, dimensions ?? []);
     if (given !== undefined) {
-      const differs = dimensions?.some(({ size }, k) => size !== undefined && size > 0 && size !== given[k]);
-      if (!dimensions || (given.length === dimensions.length && !differs)) return [...given];
+      const differs = dimensions?.some(
+        ({ size }, k) => k !== batch && size !== undefined && size > 0 && size !== given[k],
+      );
+      if (!dimensions || (given.length === dimensions.length && !differs)) {
+        const stated = dimensions?.[batch]?.size ?? 0;
+        if (stated > 0 && stated !== given[batch]) this.batch = { stated, given: given[batch]!, axis: batch };
+        return [...given];
+      }
       throw unsupported(
         `--input ${name}`,
         `expected ${dimensions.map(sizeText).join('x')}, got ${given.join('x')}`,
-        'sizes that the file states cannot be changed',
+        'of the sizes that the file states, only the batch can be changed',
       );
     }
-    const example = `specify it with --input ${name}:${(dimensions ?? []).map(({ size }, k) => size ?? (k === 0 ? 1 : 'SIZE')).join('x') || '1xSIZE'}`;
+    const suggested = (dimensions ?? []).map(({ size }, k) => size ?? (k === batch ? 1 : 'SIZE'));
+    const example = `specify it with --input ${name}:${suggested.join('x') || '1xSIZE'}`;
     if (dimensions === undefined)
       throw unsupported(`the input ${name}`, 'the file does not state its shape', example);
     const shape = dimensions.map(({ size }, k) =>
-      size !== undefined && size > 0 ? size : k === 0 || isFixed ? 1 : undefined,
+      size !== undefined && size > 0 ? size : k === batch || isFixed ? 1 : undefined,
     );
+    const stated = dimensions[batch]?.size ?? 0;
+    if (stated > 1 && dimensions.length > 1 && this.isBatch(stated, batch)) {
+      const single = shape.map((size, k) => (k === batch ? 1 : (size ?? 'SIZE')));
+      this.notes.push(
+        `The input ${name} is ${shape.map((size) => size ?? 'SIZE').join('x')}. If ${stated} is the batch size of the export, import the model for one example with --input ${name}:${single.join('x')}.`,
+      );
+    }
     if (shape.includes(undefined))
       throw unsupported(`the input ${name}`, `its shape is ${dimensions.map(sizeText).join('x')}`, example);
     const sizes = shape as number[];
@@ -599,6 +617,58 @@ class ModelWalk {
         'use at most 16 million numbers',
       );
     return sizes;
+  }
+
+  /** A batch size in the file that --input changes. */
+  private batch: { stated: number; given: number; axis: number } | undefined;
+
+  /** The axis of the batch: by its name, or else the second for a recurrent layer that expects the time first, or else the first. */
+  private batchAxis(name: string, dimensions: readonly OnnxDimension[]): number {
+    const named = dimensions.findIndex(({ parameter }) => /^(b|B|N|bs|batch.*)$/.test(parameter));
+    if (named !== -1) return named;
+    const isTimeFirst = (this.consumers().get(name) ?? []).some(
+      (node) =>
+        ['GRU', 'LSTM', 'RNN'].includes(node.op) &&
+        node.inputs[0] === name &&
+        new Attributes(node, '').integer('layout', 0) === 0,
+    );
+    return isTimeFirst && dimensions.length === 3 ? 1 : 0;
+  }
+
+  /** Whether all inputs and outputs have this size, so that it is likely the batch. */
+  private isBatch(size: number, axis: number): boolean {
+    return [...this.declared.values(), ...this.graph.outputs].every(({ name, type }) => {
+      if (this.options.values.has(name)) return true;
+      const dimensions = type?.tensor?.shape?.dimensions;
+      return !dimensions || dimensions[0]?.size === size || dimensions[axis]?.size === size;
+    });
+  }
+
+  /** Rejects a Reshape or Expand to the batch size of the file, if --input changes it. @throws AIOT_LAYER_UNSUPPORTED */
+  private requireBatch(op: string, [x, shape]: readonly (Value | undefined)[], where: string): void {
+    if (this.batch === undefined || (op !== 'Reshape' && op !== 'Expand')) return;
+    if (x?.kind !== 'activation' || shape?.kind !== 'constant') return;
+    if (shape.data[this.batch.axis] !== this.batch.stated && shape.data[0] !== this.batch.stated) return;
+    throw unsupported(
+      where,
+      `it contains the batch size ${this.batch.stated}, so --input cannot change it`,
+      `export the model with a batch of ${this.batch.given}, or a dynamic one`,
+    );
+  }
+
+  /** Rejects a changed batch that does not reach an output. @throws AIOT_LAYER_UNSUPPORTED */
+  private requireOutputBatch(name: string, shape: readonly number[]): void {
+    const { batch } = this;
+    const type = this.graph.outputs.find((output) => output.name === name)?.type;
+    const dimensions = type?.tensor?.shape?.dimensions ?? [];
+    if (batch === undefined) return;
+    const isKept = dimensions.some(({ size }, k) => size === batch.stated && shape[k] === batch.given);
+    if (isKept || !dimensions.some(({ size }) => size === batch.stated)) return;
+    throw unsupported(
+      `the output ${name}`,
+      `it is [${shape.join(', ')}], although --input changes the batch from ${batch.stated} to ${batch.given}`,
+      `export the model with a batch of ${batch.given}, or a dynamic one`,
+    );
   }
 
   /** Whether an input reaches an operator on images or time series through operators that preserve the axes. */
