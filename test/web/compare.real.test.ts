@@ -82,6 +82,15 @@ describeReal('chromium', 'plots of several devices and of predicted values', () 
     await page.reload();
     await page.getByRole('button', { name: 'bench-2 climate/x' }).waitFor();
     expect(await savedCsv(page, label)).toHaveLength(41);
+    const download = page.waitForEvent('download');
+    await page.getByRole('button', { name: `Save ${label} as SVG` }).click();
+    const svg = await readFile(await (await download).path(), 'utf8');
+    expect(svg.match(/<path /g)).toHaveLength(2);
+    expect(svg).toContain('>bench-2 climate/x</text>');
+    const { default: sharp } = await import('sharp');
+    await sharp(Buffer.from(svg))
+      .png()
+      .toFile(join(process.env.SHOTS ?? own.platform.folder, 'compare-svg.png'));
     await page.setViewportSize({ width: 390, height: 860 });
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
     await page.screenshot({ path: join(process.env.SHOTS ?? own.platform.folder, 'compare.png') });

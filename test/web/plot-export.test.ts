@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { csvText, fileName } from '../../web/app/csv.js';
 import { plotCsv } from '../../web/parts/plot-csv.js';
 import { legendHeight, legendPlaces } from '../../web/parts/plot-legend.js';
+import { plotSvg, type SvgPlot } from '../../web/parts/plot-svg.js';
 
 const start = Date.UTC(2026, 10, 30) / 1000;
 const series = [{ label: 'temperature, °C' }, { label: 'current' }];
@@ -58,4 +59,72 @@ it('the legend of a picture wraps into rows, and shortens a label that is longer
   const ten = legendPlaces(new Array(10).fill(80), 900);
   expect(ten.filter(({ left, width }) => left + 21 + width > 890)).toEqual([]);
   expect(ten.at(-1)?.top).toBe(26);
+});
+
+const colors = { background: '#fff', ink: '#000', soft: '#666', rule: '#ddd' };
+const svgOf = (plot: Partial<SvgPlot> & Pick<SvgPlot, 'xs' | 'lines' | 'view'>) =>
+  plotSvg({ bands: [], clock: false, width: 466, height: 244, colors, ...plot });
+/** Points of the lines in an SVG. */
+const pathsIn = (svg: string) =>
+  [...svg.matchAll(/<path d="M([^"]*)"/g)].map(([, path = '']) =>
+    path.split('L').map((point) => point.split(' ').map(Number)),
+  );
+
+it('an SVG has the visible span at the places of its axes, with a gap between two lines', () => {
+  const line = { label: 'rpm', color: '#00f', values: [7, 0, 10, null, 10, 99] };
+  const svg = svgOf({ xs: [-1, 0, 1, 2, 4, 9], lines: [line], view: [0, 4] });
+  // Values from -1 to 11 at 210 px to 10 px, and times from 0 to 4 at 56 px to 456 px.
+  expect(pathsIn(svg)).toEqual([
+    [
+      [56, 193.33],
+      [156, 26.67],
+    ],
+    [
+      [456, 26.67],
+      [456, 26.67],
+    ],
+  ]);
+  const ticks = [...svg.matchAll(/<text x="([\d.]+)" y="228"[^>]*>([^<]*)/g)].map(([, x, name]) => [x, name]);
+  expect(ticks).toEqual([
+    ...[
+      ['56', '0'],
+      ['156', '1'],
+      ['256', '2'],
+      ['356', '3'],
+      ['456', '4'],
+    ],
+  ]);
+});
+
+it('lines of two axes have a scale each in an SVG, and a band is behind them', () => {
+  const lines = [
+    { label: 'a', axis: 'rpm', color: '#00f', values: [0, 1000] },
+    { label: 'b', axis: '°C', color: '#0f0', values: [20, 21] },
+  ];
+  const bands = [{ from: 0.5, to: 9, label: 'worn', color: '#f00' }];
+  const svg = svgOf({ xs: [0, 1], lines, view: [0, 1], bands });
+  const [a, b] = pathsIn(svg);
+  expect(a).toEqual(b);
+  expect(svg).toContain('>rpm</text>');
+  expect(svg).toContain('>°C</text>');
+  // From the middle of 56 px to 410 px to the right edge.
+  expect(svg).toContain('<rect x="233" y="10" width="177" height="200" fill="#f00" opacity="0.13"/>');
+});
+
+it('an SVG of a long recording has at most four points per pixel, with all peaks', () => {
+  const xs = Array.from({ length: 200_000 }, (_, i) => i / 1000);
+  const values = xs.map((x, i) => (i === 123_456 ? 50 : Math.sin(x * 400)));
+  const [points = []] = pathsIn(
+    svgOf({ xs, lines: [{ label: 'x', color: '#00f', values }], view: [0, 200] }),
+  );
+  expect(points.length).toBeLessThanOrEqual(4 * 401);
+  const highest = Math.min(...points.map(([, y = 0]) => y));
+  expect(highest).toBe(26.67);
+});
+
+it('names of devices cannot add elements to an SVG', () => {
+  const label = '</text><script>alert(1)</script>\u0000"&';
+  const svg = svgOf({ xs: [0, 1], lines: [{ label, color: '#00f', values: [0, 1] }], view: [0, 1] });
+  expect(svg).toContain('>&lt;/text&gt;&lt;script&gt;alert(1)&lt;/script&gt;&quot;&amp;</text>');
+  expect(svg).not.toContain('<script');
 });

@@ -6,6 +6,7 @@ import { saveFile } from '../app/save.js';
 import { plotCsv } from './plot-csv.js';
 import { type Extent, extentOf, gesturesOn, keyView, type Movable } from './plot-gestures.js';
 import { plotPicture } from './plot-picture.js';
+import { plotSvg } from './plot-svg.js';
 
 export type { Extent } from './plot-gestures.js';
 
@@ -105,6 +106,27 @@ export function Plot(given: PlotProps) {
     const picture = await plotPicture(own, lines, colour);
     if (picture) saveFile(`${fileName(label)}.png`, picture);
   };
+  const saveSvg = () => {
+    const shown = newest.current;
+    const names = bandNames(shown.bands ?? []);
+    const svg = plotSvg({
+      xs: shown.data[0],
+      lines: shown.series.flatMap((one, i) => {
+        if (hidden.value.has(one.label)) return [];
+        return [{ ...one, color: colour(`--series-${i % colours}`), values: shown.data[i + 1] ?? [] }];
+      }),
+      view: shown.view ?? extentOf(shown.data),
+      bands: (shown.bands ?? []).map((band) => ({ ...band, color: bandColour(names, band) })),
+      ...{ clock, width: Math.max(300, place.current?.clientWidth ?? 0), height },
+      colors: {
+        background: colour('--card'),
+        ink: colour('--ink'),
+        soft: colour('--soft'),
+        rule: colour('--rule'),
+      },
+    });
+    saveFile(`${fileName(label)}.svg`, new Blob([svg], { type: 'image/svg+xml' }));
+  };
   const press = (event: KeyboardEvent) => {
     const { onView } = newest.current;
     const next = onView && keyView(event.key, newest.current.view ?? extentOf(data));
@@ -170,6 +192,9 @@ export function Plot(given: PlotProps) {
             onClick={() => void savePicture()}
           >
             PNG
+          </button>
+          <button type="button" class="quiet" aria-label={`Save ${label} as SVG`} onClick={saveSvg}>
+            SVG
           </button>
         </p>
       </figcaption>
@@ -285,11 +310,20 @@ export interface Band {
   label: string;
 }
 
-/** Draws spans behind the lines. Equal names have the same color. */
+function bandNames(bands: readonly Band[]): string[] {
+  return [...new Set(bands.map(({ label }) => label))].sort();
+}
+
+/** Equal names have the same color. */
+function bandColour(names: readonly string[], { label }: Band): string {
+  return colour(`--series-${(names.indexOf(label) + 1) % colours}`);
+}
+
+/** Draws spans behind the lines. */
 function drawBands(plot: uPlot, bands: readonly Band[], colour: (variable: string) => string): void {
   const { ctx } = plot;
   const { left, top, width, height } = plot.bbox;
-  const names = [...new Set(bands.map(({ label }) => label))].sort();
+  const names = bandNames(bands);
   const ratio = devicePixelRatio;
   ctx.save();
   ctx.beginPath();
@@ -298,11 +332,12 @@ function drawBands(plot: uPlot, bands: readonly Band[], colour: (variable: strin
   ctx.font = `${12 * ratio}px system-ui, sans-serif`;
   ctx.textAlign = 'left';
   ctx.textBaseline = 'top';
-  for (const { from, to, label } of bands) {
+  for (const band of bands) {
+    const { from, to, label } = band;
     const start = Math.max(left, plot.valToPos(from, 'x', true));
     const end = Math.min(left + width, plot.valToPos(to, 'x', true));
     if (end <= start) continue;
-    ctx.fillStyle = colour(`--series-${(names.indexOf(label) + 1) % 8}`);
+    ctx.fillStyle = bandColour(names, band);
     ctx.globalAlpha = 0.13;
     ctx.fillRect(start, top, end - start, height);
     ctx.globalAlpha = 1;

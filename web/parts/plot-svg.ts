@@ -1,0 +1,218 @@
+import { keyWidth, legendHeight, legendPlaces, rowHeight } from './plot-legend.js';
+
+export interface SvgLine {
+  label: string;
+  /** Lines with the same axis share a scale with this name; undefined = one without a name. */
+  axis?: string | undefined;
+  color: string;
+  /** y for each x; null is a gap. */
+  values: ArrayLike<number | null | undefined>;
+}
+
+export interface SvgPlot {
+  /** x in seconds, ascending. */
+  xs: ArrayLike<number>;
+  lines: readonly SvgLine[];
+  /** The visible span of x. */
+  view: readonly [from: number, to: number];
+  /** Named spans of x that are drawn behind the lines. */
+  bands: readonly { from: number; to: number; label: string; color: string }[];
+  /** Whether x is a time of day, s since 1970, in the reader's time zone. */
+  clock: boolean;
+  /** Size of the plot with its axes, px. */
+  width: number;
+  height: number;
+  colors: { background: string; ink: string; soft: string; rule: string };
+}
+
+/** Space for an axis of y, for that of x, and above the lines, px. */
+const [axisWidth, axisHeight, above] = [56, 34, 10];
+/** Approximate width of a character of the legend's font, px. The text is measured only by the program that shows the picture. */
+const characterWidth = 7.2;
+const font = 'font-family="system-ui, sans-serif" font-size="12"';
+
+/**
+ * The visible part of a plot with its legend as SVG. Each line has at most four points per pixel, so that long recordings give small
+ * files of the same look.
+ */
+export function plotSvg(plot: SvgPlot): string {
+  const { lines, view, bands, width, height, colors } = plot;
+  const scales = [...new Set(lines.map(({ axis }) => axis ?? ''))];
+  const left = axisWidth;
+  const right = width - Math.max(10, axisWidth * (scales.length - 1));
+  const bottom = height - axisHeight;
+  const x = (value: number) => left + ((value - view[0]) / (view[1] - view[0])) * (right - left);
+  const parts: string[] = [];
+  for (const { from, to, label, color } of bands) {
+    const [start, end] = [Math.max(left, x(from)), Math.min(right, x(to))];
+    if (end <= start) continue;
+    const place = `x="${short(start)}" y="${above}" width="${short(end - start)}"`;
+    parts.push(`<rect ${place} height="${bottom - above}" fill="${color}" opacity="0.13"/>`);
+    parts.push(`<rect ${place} height="3" fill="${color}"><title>${escaped(label)}</title></rect>`);
+  }
+  for (const at of ticksOf(view, plot.clock ? clockSteps : [], (right - left) / 90)) {
+    const place = short(x(at));
+    parts.push(rule(colors.rule, place, above, place, bottom));
+    parts.push(
+      text(colors.soft, place, bottom + 18, 'middle', plot.clock ? clockText(at, view) : numberText(at)),
+    );
+  }
+  for (const [i, name] of scales.entries()) {
+    const own = lines.filter(({ axis }) => (axis ?? '') === name);
+    const range = rangeOf(plot.xs, own, view);
+    const y = (value: number) => bottom - ((value - range[0]) / (range[1] - range[0])) * (bottom - above);
+    const edge = i === 0 ? left : right + axisWidth * (i - 1);
+    for (const at of ticksOf(range, [], (bottom - above) / 40)) {
+      const place = y(at);
+      if (i === 0) parts.push(rule(colors.rule, left, short(place), right, short(place)));
+      const [at2, anchor] = i === 0 ? [edge - 6, 'end'] : [edge + 6, 'start'];
+      parts.push(text(colors.soft, at2, short(place + 4), anchor, numberText(at)));
+    }
+    if (scales.length > 1 && name !== '')
+      parts.push(text(colors.ink, i === 0 ? 4 : edge + 6, above + 2, 'start', name));
+    for (const line of own) parts.push(...pathsOf(plot.xs, line, view, x, y));
+  }
+  const places = legendPlaces(
+    lines.map(({ label }) => label.length * characterWidth),
+    width,
+  );
+  for (const [i, { label, color }] of lines.entries()) {
+    const { left: start, top } = places[i] ?? { left: 0, top: 0 };
+    const middle = height + top + rowHeight / 2;
+    parts.push(
+      `<rect x="${short(start)}" y="${short(middle - 1.5)}" width="14" height="3" fill="${color}"/>`,
+    );
+    parts.push(text(colors.ink, short(start + keyWidth), short(middle + 4), 'start', label));
+  }
+  const whole = height + Math.ceil(legendHeight(places));
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${whole}" viewBox="0 0 ${width} ${whole}" ${font}>`,
+    `<rect width="100%" height="100%" fill="${colors.background}"/>`,
+    ...parts,
+    '</svg>',
+    '',
+  ].join('\n');
+}
+
+/** The line without its gaps: of the points in one pixel, the first, the lowest, the highest and the last one. */
+function pathsOf(
+  xs: ArrayLike<number>,
+  { values, color }: SvgLine,
+  [from, to]: readonly [number, number],
+  x: (value: number) => number,
+  y: (value: number) => number,
+): string[] {
+  const paths: string[] = [];
+  let points: string[] = [];
+  let pixel = null as { at: number; points: [number, number][] } | null;
+  const flush = () => {
+    if (!pixel) return;
+    const { points: all } = pixel;
+    const heights = all.map(([, each]) => each);
+    const few = [
+      0,
+      heights.indexOf(Math.min(...heights)),
+      heights.indexOf(Math.max(...heights)),
+      all.length - 1,
+    ];
+    for (const i of [...new Set(few)].sort((a, b) => a - b))
+      points.push((all[i] ?? [0, 0]).map(short).join(' '));
+    pixel = null;
+  };
+  const end = () => {
+    flush();
+    // A single point has no length, so it is drawn by its round ends.
+    const [only = ''] = points;
+    if (points.length > 0) paths.push(`M${points.length === 1 ? `${only}L${only}` : points.join('L')}`);
+    points = [];
+  };
+  for (let i = 0; i < xs.length; i++) {
+    const at = xs[i] ?? 0;
+    if (at < from || at > to) continue;
+    const value = values[i];
+    if (value === null) end();
+    // Another line's point: uPlot joins over it.
+    if (value === null || value === undefined || !Number.isFinite(value)) continue;
+    const point: [number, number] = [x(at), y(value)];
+    const here = Math.floor(point[0]);
+    if (pixel?.at !== here) flush();
+    pixel ??= { at: here, points: [] };
+    pixel.points.push(point);
+  }
+  end();
+  return paths.map(
+    (path) =>
+      `<path d="${path}" fill="none" stroke="${color}" stroke-width="1.25" stroke-linejoin="round" stroke-linecap="round"/>`,
+  );
+}
+
+/** The visible range of the lines with a tenth above and below; a constant line gets a range of its own. */
+function rangeOf(
+  xs: ArrayLike<number>,
+  lines: readonly SvgLine[],
+  [from, to]: readonly [number, number],
+): [number, number] {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const { values } of lines) {
+    for (let i = 0; i < xs.length; i++) {
+      const [at, value] = [xs[i] ?? 0, values[i]];
+      if (at < from || at > to || value === null || value === undefined || !Number.isFinite(value)) continue;
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+  }
+  if (low > high) return [0, 1];
+  const margin = high > low ? (high - low) / 10 : Math.abs(high) / 10 || 1;
+  return [low - margin, high + margin];
+}
+
+/** Steps of the time of day, s: below a second and above a day, decimal ones. */
+const clockSteps = [
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400,
+];
+
+/** Round positions in a range. @param most number of them */
+function ticksOf([from, to]: readonly [number, number], steps: readonly number[], most: number): number[] {
+  const least = (to - from) / Math.max(1, most);
+  const power = 10 ** Math.floor(Math.log10(least));
+  const decimal = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= least) ?? least;
+  const step = (least >= 1 && steps.find((each) => each >= least)) || decimal;
+  const ticks: number[] = [];
+  for (let i = Math.ceil(from / step); i * step <= to; i++) ticks.push(Number((i * step).toPrecision(15)));
+  return ticks;
+}
+
+function clockText(at: number, [from, to]: readonly [number, number]): string {
+  const time = new Date(at * 1000);
+  const two = (value: number) => String(value).padStart(2, '0');
+  if (to - from > 2 * 86_400)
+    return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
+  const minutes = `${two(time.getHours())}:${two(time.getMinutes())}`;
+  if (to - from > 1800) return minutes;
+  const fraction = to - from < 5 ? `.${String(time.getMilliseconds()).padStart(3, '0')}` : '';
+  return `${minutes}:${two(time.getSeconds())}${fraction}`;
+}
+
+function numberText(value: number): string {
+  return Number(value.toPrecision(6)).toString();
+}
+
+function short(value: number): number {
+  return Number(value.toFixed(2));
+}
+
+function rule(color: string, x1: number, y1: number, x2: number, y2: number): string {
+  return `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" stroke="${color}"/>`;
+}
+
+function text(color: string, x: number, y: number, anchor: string, content: string): string {
+  return `<text x="${x}" y="${y}" fill="${color}" text-anchor="${anchor}">${escaped(content)}</text>`;
+}
+
+/** Names of fields come from devices. Characters that XML does not allow are removed. */
+function escaped(content: string): string {
+  const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+  return content
+    .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '')
+    .replace(/[&<>"]/g, (character) => entities[character] ?? '');
+}
