@@ -92,6 +92,53 @@ export async function getAll<R extends Reads, Noun extends keyof AnswerOf<R>>(
   }
 }
 
+/** Size of the parts of a download, which the browser can move to its disk, bytes. */
+const partBytes = 8 * 1024 ** 2;
+
+/**
+ * Sends a request whose response is a file. Nothing is returned before the file is complete.
+ * @param onBytes called with the number of bytes so far @param mostBytes a larger file is an error @throws ApiError
+ */
+export async function download<R extends Exclude<Route, Reads>>(
+  { route, path }: Place<R>,
+  body: Input<EndpointOf<R>['body']>,
+  {
+    signal,
+    onBytes,
+    mostBytes,
+  }: { signal: AbortSignal; onBytes: (bytes: number) => void; mostBytes: number },
+): Promise<Blob> {
+  const response = await answered(route.split(' ')[0] ?? '', path, body, signal);
+  const parts: Blob[] = [];
+  let chunks: Uint8Array<ArrayBuffer>[] = [];
+  let [bytes, loose] = [0, 0];
+  const reader = response.body?.getReader();
+  for (;;) {
+    const read = await reader?.read().catch((error: unknown) => {
+      if (signal.aborted) throw error;
+      throw new ApiError('AIOT_PLATFORM_UNREACHABLE', 'The download was interrupted.', 'aiot status');
+    });
+    if (!read?.value) break;
+    bytes += read.value.length;
+    if (bytes > mostBytes) {
+      await reader?.cancel();
+      throw new ApiError(
+        'AIOT_REQUEST_INVALID',
+        `The file is larger than ${mostBytes} bytes, the most that this page saves.`,
+        'Use the command that the page shows.',
+      );
+    }
+    chunks.push(read.value);
+    loose += read.value.length;
+    if (loose >= partBytes) {
+      parts.push(new Blob(chunks));
+      [chunks, loose] = [[], 0];
+    }
+    onBytes(bytes);
+  }
+  return new Blob([...parts, ...chunks]);
+}
+
 async function call<T>(
   method: string,
   path: string,
@@ -99,6 +146,17 @@ async function call<T>(
   signal?: AbortSignal,
   key?: string,
 ): Promise<T> {
+  return (await (await answered(method, path, body, signal, key)).json()) as T;
+}
+
+/** @throws ApiError */
+async function answered(
+  method: string,
+  path: string,
+  body?: unknown,
+  signal?: AbortSignal,
+  key?: string,
+): Promise<Response> {
   const response = await fetch(`/api/v1${path}`, {
     method,
     credentials: 'same-origin',
@@ -114,7 +172,7 @@ async function call<T>(
     if (signal?.aborted) throw error;
     throw new ApiError('AIOT_PLATFORM_UNREACHABLE', 'The platform is unreachable.', 'aiot status');
   });
-  if (response.ok) return (await response.json()) as T;
+  if (response.ok) return response;
   const problem = (await response.json().catch(() => null)) as Problem | null;
   if (response.status === 401) onLoggedOut();
   throw new ApiError(

@@ -39,6 +39,7 @@ export function fixedEntries(): Entry[] {
       .filter(({ hidden }) => !hidden)
       .map(({ path, title }): Entry => ({ key: `page ${path}`, group: 'Pages', title, to: `#/${path}` })),
     page('map', 'Map of the devices', linkTo(['devices'], { view: 'map' })),
+    page('backup', 'Backup', linkTo(['access', 'backup'])),
     ...(mayChange()
       ? [action('add-board', 'Add a board', linkTo(['add-board']), 'new device esp32 flash')]
       : []),

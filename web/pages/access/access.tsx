@@ -3,6 +3,7 @@ import type { LoginSession, Token } from '../../../src/lib/api/index.js';
 import { at, send } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
 import { useResource } from '../../app/resource.js';
+import { linkTo } from '../../app/route.js';
 import { plural } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Command } from '../../parts/command.js';
@@ -10,11 +11,17 @@ import { Confirm } from '../../parts/dialog.js';
 import { Failure, Loading, Page, Section } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
+import { Backup } from './backup.js';
 
 /** Logins that have not ended, and tokens. Operators see everyone's, other users their own. */
-export function Access(_: PageOf) {
+export function Access({ parts: [part] }: PageOf) {
+  if (part === 'backup') return <Backup />;
   return (
-    <Page title="Access" command="aiot session list">
+    <Page
+      title="Access"
+      command="aiot session list"
+      actions={<a href={linkTo(['access', 'backup'])}>Backup</a>}
+    >
       <Logins />
       <Tokens />
     </Page>
