@@ -166,7 +166,7 @@ function Made({ claim, onAnother }: { claim: Claim; onAnother: () => void }) {
         </button>
       </div>
       <Section title="The device">
-        <Arrival name={device.name} />
+        <Arrival name={device.name} claims />
       </Section>
     </>
   );
