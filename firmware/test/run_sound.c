@@ -50,7 +50,7 @@ static bool run(const aiot_bundle *bundle, aiot_predictor *predictor, const char
 }
 
 int main(int count, char **arguments) {
-  static uint8_t file[1 << 20], block[MEMORY];
+  static uint8_t file[1 << 21], block[MEMORY];
   if (count < 3) return fail("run_sound BUNDLE WAV ...");
   FILE *from = fopen(arguments[1], "rb");
   if (from == NULL) return fail("no bundle");

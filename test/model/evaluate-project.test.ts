@@ -94,7 +94,7 @@ describe('aiot model evaluate of a project', () => {
       'litert',
       '--json',
     ]);
-    expect(litert.json).toMatchObject({ runtime: 'litert', accuracy: value.litert.accuracy });
+    expect(litert.json).toMatchObject({ runtime: 'litert', accuracy: value.litert!.accuracy });
   });
 
   it('applies --gate limits in addition to those in aiot.yaml', async () => {

@@ -419,12 +419,12 @@ describe('importing an ONNX file', () => {
       nodes: [node('Sub', 'a b', 'd'), node('Relu', 'd', 'sum'), node('Identity', 'sum', 'same')],
     };
     const run = async (options: Partial<OnnxOptions> = {}) => {
-      const { graph, notes } = await imported(model, options);
+      const { graph } = await imported(model, options);
       const interpreter = createInterpreter(graph);
       const names = (tensors: readonly { name: string }[]) => tensors.map(({ name }) => name).join(' ');
       const outputs = interpreter.run([Float32Array.of(1, 5), Float32Array.of(4, 3)]);
       const values = outputs.map((output) => [...output]);
-      return { names: [names(interpreter.inputTensors), names(interpreter.outputTensors)], values, notes };
+      return { names: [names(interpreter.inputTensors), names(interpreter.outputTensors)], values };
     };
     const all = await run();
     expect(all.names).toEqual(['b a', 'sum same b']);
@@ -433,7 +433,15 @@ describe('importing an ONNX file', () => {
       [3, 0],
       [1, 5],
     ]);
-    expect(all.notes).toEqual([
+    const told = await runCli([
+      'model',
+      'import',
+      save(model),
+      '--out',
+      join(folder, 'all.tflite'),
+      '--json',
+    ]);
+    expect((told.json as { notes: string[] }).notes).toEqual([
       'The model has 2 inputs and 3 outputs. To keep one of each, fix inputs with --input NAME=VALUE, choose an output with --output NAME, and carry states with --state INPUT=OUTPUT.',
     ]);
     expect((await run({ outputs: ['same'] })).values).toEqual([[3, 0]]);
@@ -583,7 +591,7 @@ describe('importing an ONNX file', () => {
       'a dynamic dimension besides the batch',
       { ...relu, inputs: { x: ['N', 'time'] } },
       'AIOT_LAYER_UNSUPPORTED',
-      /the input x: its shape is Nxtime; specify it with --input x:1xSIZE/,
+      /the input x: its shape is Nxtime/,
     ],
     [
       'nodes that depend on each other',
@@ -627,6 +635,33 @@ describe('importing an ONNX file', () => {
     ],
   ])('rejects %s, with its location and a fix', async (_, model, code, message) => {
     await expect(imported(model)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+
+  it('says how to state a shape', async () => {
+    await expect(imported({ ...relu, inputs: { x: ['N', 'time'] } })).rejects.toMatchObject({
+      next: 'Specify it with --input x:1xSIZE.',
+    });
+  });
+
+  it('gives dimensions with the same name the same size', async () => {
+    const model: OnnxText = {
+      inputs: { x: ['batch', 'width'], state: [1, 'batch', 'width'] },
+      outputs: ['y'],
+      nodes: [node('Add', 'x state', 'y')],
+    };
+    const shapesOf = async (shapes: Record<string, number[]>) => {
+      const { graph } = await imported(model, { shapes: new Map(Object.entries(shapes)) });
+      return graph.inputs.map((input) => graph.tensors[input]!.shape);
+    };
+    expect(await shapesOf({ x: [2, 5] })).toEqual([
+      [2, 5],
+      [1, 2, 5],
+    ]);
+    expect(await shapesOf({ state: [1, 1, 3] })).toEqual([
+      [1, 3],
+      [1, 1, 3],
+    ]);
+    await expect(shapesOf({})).rejects.toThrow('the input x: its shape is batchxwidth');
   });
 
   it.each([
@@ -729,7 +764,7 @@ describe('importing an ONNX file with states', () => {
     const { json, out } = await importWith(model, 'state=next');
     expect(json.inputs).toEqual([{ name: 'x', shape: [1, 2] }]);
     expect(json.outputs).toEqual([{ name: 'y', shape: [1, 2] }]);
-    expect(json.notes).toContain('state starts with zeros, then has the previous value of next');
+    expect(json.notes).toEqual(['state starts with zeros, then has the previous value of next']);
     const interpreter = createInterpreter(readTflite(readFileSync(out)));
     const run = () => [...interpreter.invoke(Float32Array.of(2, -1))];
     expect([run(), run(), run()]).toEqual([
@@ -1394,6 +1429,56 @@ describe('importing rarer uses of ONNX operators', () => {
     const got = await outputs(peephole([1, 1, 1]), [0.3, -0.7]);
     expect(got.map((value) => value.toFixed(5))).toEqual(expected.map((value) => value.toFixed(5)));
   });
+
+  it.each([
+    ['GRU', 3],
+    ['LSTM', 4],
+  ] as const)(
+    'unrolls a %s whose steps share their weights, also in int8 and in C code',
+    async (op, gates) => {
+      const [steps, inputs, units] = [12, 5, 16];
+      const random = seededRandom(5);
+      const chance = (...shape: number[]) => ({
+        shape,
+        values: Array.from({ length: shape.reduce((a, b) => a * b) }, () => random() - 0.5),
+      });
+      const path = save({
+        inputs: { x: [steps, 1, inputs] },
+        outputs: ['h'],
+        nodes: [node(op, 'x w r b', 'all h', { hidden_size: units, linear_before_reset: 1 })],
+        constants: {
+          w: chance(1, gates * units, inputs),
+          r: chance(1, gates * units, units),
+          b: chance(1, 2 * gates * units),
+        },
+      });
+      const out = path.replace('.onnx', '.tflite');
+      expect(await runCli(['model', 'import', path, '--out', out, '--output', 'h'])).toMatchObject({
+        code: 0,
+      });
+      const weights = gates * units * (inputs + units + 2);
+      const valuesIn = (file: string) => {
+        const { tensors } = readTflite(readFileSync(file));
+        return tensors.reduce((sum, { data, type }) => sum + (type === 'int32' ? 0 : (data?.length ?? 0)), 0);
+      };
+      // Besides the weights, the file has a few constants such as zeros.
+      expect(valuesIn(out)).toBeLessThan(1.1 * weights);
+      const rows = join(folder, `${op}.csv`);
+      const row = () => Array.from({ length: steps * inputs }, () => random().toFixed(3)).join();
+      const head = Array.from({ length: steps * inputs }, (_, k) => `x${k}`).join();
+      writeFileSync(rows, `${head}\n${Array.from({ length: 30 }, row).join('\n')}\n`);
+      const code = join(folder, `${op}-c`);
+      const argv = ['model', 'quantize', out, '--data', rows, '--emit', 'c', '--out', code, '--json'];
+      expect(await runCli(argv)).toMatchObject({ code: 0 });
+      expect(valuesIn(join(code, 'model.tflite'))).toBeLessThan(1.1 * weights);
+      const source = readFileSync(join(code, 'model.c'), 'utf8');
+      expect(source.match(/^static const \w+ weights\w*\[/gm)!.length).toBeLessThanOrEqual(3);
+      const tables = source.match(/^static const \w+ \w+\[[^=]*= \{[^;]*;/gm)!;
+      expect(new Set(tables.map((text) => text.replace(/^static const (\w+) \w+/, '$1'))).size).toBe(
+        tables.length,
+      );
+    },
+  );
 
   it('rejects an initial state of another size, as after PyTorch’s export of an LSTM with proj_size', async () => {
     await expect(imported(peephole([1, 1, 2]))).rejects.toMatchObject({

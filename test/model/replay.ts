@@ -4,6 +4,9 @@ import { expect } from 'vitest';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import { createFlash } from '../../src/lib/device/virtual/flash.js';
+import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
+import { defaultSlotBytes } from '../../src/lib/device/virtual/types.js';
 import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
@@ -15,6 +18,7 @@ export async function replayOn(
   file: string,
   name: string,
   heard: { rateHz: number; columns: Float64Array[] },
+  slotBytes = defaultSlotBytes,
 ) {
   const bytes = await readFile(file);
   const own = await testPlatform();
@@ -23,7 +27,11 @@ export async function replayOn(
   const { client, key } = own;
   await provisionDevice({ client, name: 'listener-1', type: 'virtual', out });
   const events: DeviceEvent[] = [];
-  const device = await createVirtualDevice({ identityDir: out, onEvent: (event) => events.push(event) });
+  const device = await createVirtualDevice({
+    identityDir: out,
+    flash: createFlash({ bytes: flashBytesFor(slotBytes) }),
+    onEvent: (event) => events.push(event),
+  });
   try {
     await device.connect();
     await client.blobs.put(digestOf(bytes), bytes);

@@ -755,6 +755,24 @@ def stream():
     return names
 
 
+def follow():
+    """ONNX Runtime's probabilities of a speech detector over a 16 kHz WAV file: 576 samples every 512, with its state carried."""
+    import wave
+
+    import onnxruntime
+
+    with wave.open(sys.argv[4]) as file:
+        sound = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / 32768
+    session = onnxruntime.InferenceSession(sys.argv[3], providers=["CPUExecutionProvider"])
+    state = np.zeros([2, 1, 128], np.float32)
+    said = []
+    for start in range(0, len(sound) - 575, 512):
+        frame = sound[None, start : start + 576]
+        probability, state = session.run(["output", "stateN"], {"input": frame, "state": state, "sr": np.array(16000, np.int64)})
+        said.append(float(probability.ravel()[0]))
+    return said
+
+
 def silero():
     path = sys.argv[3]
     # Silero VAD in the six forms that its wheel contains: each with an output, and the values of the other inputs.
@@ -788,6 +806,7 @@ made = {
     "answers": answers,
     "silero": silero,
     "stream": stream,
+    "follow": follow,
     "magika": magika,
 }[kind]()
 with open(f"{folder}/index.json", "w") as file:

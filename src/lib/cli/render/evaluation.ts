@@ -41,7 +41,7 @@ function scoreTable({ n, unit, float, int8, litert, voted, precision, output }: 
     rmse: 'RMSE',
     r2: 'R²',
   };
-  const all = [float, int8, litert];
+  const all = [float, int8, ...(litert ? [litert] : [])];
   const told = columns.filter((column) => all.some((figures) => typeof figures[column] === 'number'));
   const row = (name: string, figures: EvaluateResult['int8']) => [
     name,
@@ -53,9 +53,9 @@ function scoreTable({ n, unit, float, int8, litert, voted, precision, output }: 
     }),
   ];
   const rows = [
-    row('float (LiteRT)', float),
+    row('float', float),
     row(`${precision} (device)`, int8),
-    row(`${precision} (LiteRT)`, litert),
+    ...(litert ? [row(`${precision} (LiteRT)`, litert)] : []),
     ...(voted ? [row(`${precision}, smoothed`, voted)] : []),
   ];
   return table(

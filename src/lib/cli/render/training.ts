@@ -239,18 +239,20 @@ export function searchText(result: SearchFile): string {
 /** Result of a quantization: size, noise, each activation, the attempted modes, and the loss of accuracy. */
 export function quantizationText(result: QuantizeResult): string {
   const { layers, notes, emitted, inputs } = result;
-  const lines = table(
-    ['operator', 'tensor', 'type', 'range by', 'scale', 'zero', 'SQNR dB'],
-    layers.map(({ op, tensor, type, calibration, scale, zeroPoint, sqnrDb }) => [
-      op,
-      shortened(tensor),
-      type,
-      calibration,
-      scale === null ? null : scale.toPrecision(4),
-      zeroPoint,
-      sqnrDb === null ? null : sqnrDb.toFixed(1),
-    ]),
-  );
+  const lines = layers.every(({ scale }) => scale === null)
+    ? ''
+    : table(
+        ['operator', 'tensor', 'type', 'range by', 'scale', 'zero', 'SQNR dB'],
+        layers.map(({ op, tensor, type, calibration, scale, zeroPoint, sqnrDb }) => [
+          op,
+          shortened(tensor),
+          type,
+          calibration,
+          scale === null ? null : scale.toPrecision(4),
+          zeroPoint,
+          sqnrDb === null ? null : sqnrDb.toFixed(1),
+        ]),
+      );
   const share = Math.round((100 * result.bytes) / result.floatBytes);
   const told: [string, string | number][] = [
     [
@@ -262,7 +264,7 @@ export function quantizationText(result: QuantizeResult): string {
   if (result.windows > 0) told.push(['Calibrated', `on ${plural(result.windows, 'example')}`]);
   if (result.standardized && result.windows > 0)
     told.push(['Inputs', 'standardized with the mean and deviation stored in the model']);
-  if (result.sqnrDb !== null)
+  if (result.sqnrDb !== null && lines !== '')
     told.push(['Output', `${result.sqnrDb.toFixed(1)} dB signal to quantization noise`]);
   for (const [at, input] of inputs.entries()) {
     if (input === null) continue;

@@ -2,7 +2,7 @@ import type { Graph } from '../../formats/tflite/graph.js';
 import { createPipeline } from '../../signal/pipeline.js';
 import type { SignalSpec } from '../../signal/spec.js';
 import { encodeInput, valuesOf } from './ends.js';
-import { deviceInterpreter, sharedInterpreter } from './interpreters.js';
+import { exactInterpreter, sharedInterpreter } from './interpreters.js';
 import { answerOf, type Invoker, labelsOf } from './predictor.js';
 import type { Bundle, BundleInfo, End, GoldenVector } from './types.js';
 
@@ -48,7 +48,7 @@ export function goldenVector(graph: Graph, parts: Parts, take: Take): GoldenVect
     parts.input,
     valuesOf(parts.input, features.length),
   );
-  const output = deviceInterpreter(graph).invoke(input);
+  const output = exactInterpreter(graph).invoke(input);
   const { index, value } = answerOf(parts, output, features);
   const label = index === null ? null : (labelsOf(parts)[index] ?? null);
   return {

@@ -3,14 +3,23 @@ import { type Graph, hasFrontEnd, hasState } from '../../formats/tflite/graph.js
 import { readTflite } from '../../formats/tflite/read.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import type { Interpreter } from '../../runtime/interpreter/node.js';
-import { graphMacs } from '../inspect/costs.js';
+import { graphMacs, precisionOf } from '../inspect/costs.js';
 
 /** Minimum multiply-adds of a network that is compiled. Smaller networks run in less time than their compilation would take. */
 const compiledMacs = 100_000;
 
-/** The interpreter that matches a device. Large networks are compiled, which does not change their integers. */
+/**
+ * The interpreter that matches a device. Large networks are compiled, which does not change their integers: float32 layers are compiled only
+ * if the network has no integers that depend on their rounding.
+ */
 export function deviceInterpreter(graph: Graph): Interpreter {
-  return createInterpreter(graph, { compiled: graphMacs(graph) >= compiledMacs });
+  const isLarge = graphMacs(graph) >= compiledMacs;
+  return createInterpreter(graph, { compiled: isLarge && (precisionOf(graph) === 'float32' || 'integers') });
+}
+
+/** The interpreter whose results equal those of the firmware and of C code, also those of float32 layers. */
+export function exactInterpreter(graph: Graph): Interpreter {
+  return createInterpreter(graph, { compiled: graphMacs(graph) >= compiledMacs && 'integers' });
 }
 
 /** Number of files whose interpreters are kept. */

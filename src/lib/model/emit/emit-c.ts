@@ -935,7 +935,30 @@ function piecesOf(graph: Graph): Pieces {
     }
     made.add(root);
   });
-  return { pieces, roots };
+  return { pieces: withSharedTables(pieces), roots };
+}
+
+/** Defines equal tables once, before the first function that reads them: the steps of an unrolled recurrent layer have the same weights. */
+function withSharedTables(pieces: readonly Piece[]): Piece[] {
+  const names = new Map<string, string>();
+  return pieces.map((piece) => {
+    const renamed = new Map<string, string>();
+    const rename = (text: string) =>
+      renamed.size === 0 ? text : text.replace(/\b[a-z]\w*\b/g, (word) => renamed.get(word) ?? word);
+    const constants = piece.constants.flatMap((given) => {
+      const text = rename(given);
+      const [, start, name, rest] = /^(static const \w+ )(\w+)(\[[\s\S]*)$/.exec(text) ?? [];
+      if (name === undefined) return [text];
+      const first = names.get(`${start}${rest}`);
+      if (first !== undefined) {
+        renamed.set(name, first);
+        return [];
+      }
+      names.set(`${start}${rest}`, name);
+      return [text];
+    });
+    return { ...piece, constants, body: rename(piece.body) };
+  });
 }
 
 /** Whether 256 results define an operator. */

@@ -92,7 +92,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     runtime,
     ...figures,
     ...measured,
-    litert: networkFigures(litert!),
+    litert: onlyHere(int8.graph) !== null ? null : networkFigures(litert!),
     voted:
       predicted && isVoted(outputs)
         ? votedFigures(built, outputs, { predicted: device!.predicted ?? predicted, vote, costs })

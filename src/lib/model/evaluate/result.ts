@@ -206,10 +206,11 @@ export const evaluateResultSchema = z.object({
   /** The runtime on which the metrics below were measured, for the quantized network. */
   runtime: z.enum(['litert', 'device', 'ai-edge-litert']),
   ...verdictShape,
-  /** The float network on LiteRT; the quantized network on the device interpreter (if supported) and on LiteRT. */
   float: networkFiguresSchema,
+  /** The quantized network on the device interpreter, or on LiteRT if no device can run it. */
   int8: networkFiguresSchema,
-  litert: networkFiguresSchema,
+  /** The quantized network on LiteRT; null if LiteRT cannot run it, for example because it cannot reset a state between recordings. */
+  litert: networkFiguresSchema.nullable(),
   /** The quantized network's metrics after smoothing; null without smoothing. */
   voted: networkFiguresSchema.nullable(),
   /** Metrics of the rejection of unknown inputs; null without model.reject. They do not affect the other metrics. */

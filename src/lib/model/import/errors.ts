@@ -8,6 +8,11 @@ export function unsupported(where: string, what: string, instead?: string): Aiot
   return new AiotError('AIOT_LAYER_UNSUPPORTED', `${where}: ${what}${instead ? `; ${instead}` : ''}`);
 }
 
+/** An input whose shape, type or value must be stated: no layer needs to be replaced. @param next a whole sentence */
+export function unsupportedInput(where: string, what: string, next: string): AiotError {
+  return new AiotError('AIOT_LAYER_UNSUPPORTED', `${where}: ${what}`, { next });
+}
+
 /** Requires a JSON object. @throws AIOT_FILE_MALFORMED */
 export function parseJson(text: Uint8Array | string | undefined, name: string): Record<string, unknown> {
   let value: unknown;

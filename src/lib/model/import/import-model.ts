@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
 import { refuseInputs, writeFileAtomic } from '../../core/files.js';
 import { namePattern } from '../../core/names.js';
 import type { Project } from '../../core/project.js';
@@ -105,6 +106,11 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
   if (broken !== undefined) throw malformed(`${from}: ${broken}, so its outputs would be invalid`);
   const stateful = withStates(imported.graph, imported.axes, options.state ?? []);
   const notes = [...imported.notes, ...stateful.notes];
+  const [inputCount, outputCount] = [stateful.graph.inputs.length, stateful.graph.outputs.length];
+  if (imported.format === 'onnx' && (inputCount > 1 || outputCount > 1))
+    notes.push(
+      `The model has ${plural(inputCount, 'input')} and ${plural(outputCount, 'output')}. To keep one of each, fix inputs with --input NAME=VALUE, choose an output with --output NAME, and carry states with --state INPUT=OUTPUT.`,
+    );
   const named = { ...stateful.graph, description: name };
   let graph: Graph;
   if (imported.quantized) {

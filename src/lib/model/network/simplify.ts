@@ -4,8 +4,8 @@ import {
   type Graph,
   type Operator,
   type Tensor,
-  withoutUnused,
 } from '../../formats/tflite/graph.js';
+import { shareConstants } from './share-constants.js';
 
 const isShapeOnly = ({ op }: Operator) => op === 'RESHAPE' || op === 'EXPAND_DIMS' || op === 'SQUEEZE';
 
@@ -24,7 +24,7 @@ const rewrites: readonly Rewrite[] = [mergeReshapes, foldAffine, fuseActivation,
 
 /**
  * The same network with fewer operators: batch norms and other per-channel constants are folded into the preceding linear layer,
- * activations fused, and shape changes merged or dropped. Float32 results change only by rounding; integer arithmetic is not rewritten. A
+ * activations fused, shape changes merged or dropped, and equal constants shared. Float32 results change only by rounding; integer arithmetic is not rewritten. A
  * standardization before the first layer is not folded, because inputs in different units would then share one int8 scale. The given graph
  * is not modified. The time grows in proportion to the graph, because a rewrite is retried only where neighbors have changed.
  */
@@ -32,7 +32,7 @@ export function simplifyGraph(graph: Graph): Graph {
   const draft = new Draft(graph);
   for (;;) {
     const next = draft.next();
-    if (next === undefined) return withoutUnused({ ...graph, ...draft.result() });
+    if (next === undefined) return shareConstants({ ...graph, ...draft.result() }).graph;
     if (next.node.live && next.rewrite(draft, next.node)) draft.sweep();
   }
 }

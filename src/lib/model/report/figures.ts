@@ -100,9 +100,9 @@ function valueTable({
     r2 === null || r2 === undefined ? '–' : score(r2),
   ];
   const rows = [
-    row('float, LiteRT', float),
+    row('float', float),
     row(`${precision}, device`, int8),
-    row(`${precision}, LiteRT`, litert),
+    ...(litert ? [row(`${precision}, LiteRT`, litert)] : []),
   ];
   const range = interval
     ? `95 % interval ${interval[0].toPrecision(4)} to ${interval[1].toPrecision(4)}.`

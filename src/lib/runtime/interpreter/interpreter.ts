@@ -222,7 +222,7 @@ function planStep(
   operator: Operator,
   index: number,
   tensors: (Values | undefined)[],
-  { ratioPrecision = 'double', compiler, constant }: Planning,
+  { ratioPrecision = 'double', compiled: wanted, compiler, constant }: Planning,
 ): Step {
   const where = `operator ${index} (${operator.op})`;
   const operand = (place: number): Operand | undefined =>
@@ -246,7 +246,8 @@ function planStep(
   if (kernel === undefined) throw node.unsupported(`${source.type} inputs with ${tensor.type} outputs`);
   const run = kernel(node);
   const isConstant = (place: number) => constant.has(operator.inputs[place] ?? -1);
-  const compiled = compiler && compiledKernel(node as Node<never>, compiler, isConstant);
+  const mayCompile = wanted !== 'integers' || source.type !== 'float32';
+  const compiled = mayCompile && compiler && compiledKernel(node as Node<never>, compiler, isConstant);
   if (compiled) return { outputs: operator.outputs, interpreted: 0, run: compiled };
   const size = outputs.reduce((sum, { values }) => sum + values.length, 0);
   const interpreted = compiler && !multiplying.has(operator.op) ? size : Number.POSITIVE_INFINITY;

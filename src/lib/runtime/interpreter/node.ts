@@ -17,10 +17,11 @@ export interface InterpreterOptions {
    */
   ratioPrecision?: 'double' | 'single';
   /**
-   * Whether float32 and int8 operators are compiled to WebAssembly for this model, which makes large models 25 to 50 times as fast. int8
-   * results do not change. Sums in float32 are then computed in single instead of double precision.
+   * Whether operators are compiled to WebAssembly for this model, which makes large models 25 to 50 times as fast: those on float32 and int8,
+   * or only those on `integers`, whose results do not change. Sums in float32 are then computed in single instead of double precision, unlike in
+   * the firmware.
    */
-  compiled?: boolean;
+  compiled?: boolean | 'integers';
 }
 
 /** Values of a network's input or output. bool values are bytes of 0 and 1. */

@@ -22,6 +22,9 @@ interface Direction {
   recurrent: Constant;
   /** Biases for the hidden state, [gates · units]; used only if `projected` does not include them. */
   recurrentBias: Constant;
+  /** A GRU's weights for the update and reset gates, and for the new state. All steps share them. */
+  gateWeights: Constant;
+  stateWeights: Constant;
   activations: Activate[];
   isLinearBeforeReset: boolean;
   /** An LSTM's weights for its cell, [1, units] each; undefined without peepholes. */
@@ -66,26 +69,22 @@ const lstmStep: Step = (direction, projected, { hidden, cell }) => {
 
 /** Gates: update, reset, hidden. h' = n + z ⊙ (h − n) */
 const gruStep: Step = (direction, projected, { hidden, cell }) => {
-  const { maker, units, recurrent, recurrentBias, activations, isLinearBeforeReset } = direction;
+  const { maker, units, gateWeights, stateWeights, recurrentBias, activations } = direction;
+  const { isLinearBeforeReset } = direction;
   const [f, g] = activations as [Activate, Activate];
-  const rows = (from: number, count: number): Constant => ({
-    ...recurrent,
-    shape: [count * units, units],
-    data: recurrent.data.subarray(from * units * units, (from + count) * units * units),
-  });
   const bias = constantOf('float32', [units], recurrentBias.data.subarray(2 * units));
   const gates = part(maker, projected, 1, 0, 2 * units);
   const candidate = gateOf(direction, projected, 2);
-  const sums = hidden ? maker.two('ADD', gates, dense(maker, hidden, rows(0, 2))) : gates;
+  const sums = hidden ? maker.two('ADD', gates, dense(maker, hidden, gateWeights)) : gates;
   const [update, reset] = [0, 1].map((gate) => f(gateOf(direction, sums, gate))) as [Activation, Activation];
   let next: Activation;
   if (isLinearBeforeReset) {
     const inner = hidden
-      ? maker.two('MUL', reset, dense(maker, hidden, rows(2, 1), bias))
+      ? maker.two('MUL', reset, dense(maker, hidden, stateWeights, bias))
       : maker.two('MUL', reset, bias);
     next = g(maker.two('ADD', candidate, inner));
   } else {
-    const inner = hidden ? dense(maker, maker.two('MUL', reset, hidden), rows(2, 1)) : undefined;
+    const inner = hidden ? dense(maker, maker.two('MUL', reset, hidden), stateWeights) : undefined;
     next = g(inner ? maker.two('ADD', candidate, inner) : candidate);
   }
   const kept = hidden
@@ -142,10 +141,19 @@ const recurrent =
       const biases = [0, 1].map((half) =>
         Float32Array.from({ length: rows }, (_, k) => bias?.data[way * 2 * rows + half * rows + k] ?? 0),
       ) as [Float32Array, Float32Array];
+      const recurrent = row(both, way);
+      const rowsOf = (gates: number, first: number): Constant =>
+        constantOf(
+          'float32',
+          [gates * units, units],
+          recurrent.data.subarray(first * units * units, (first + gates) * units * units),
+        );
       const direction: Direction = {
         maker,
         units,
-        recurrent: row(both, way),
+        recurrent,
+        gateWeights: rowsOf(Math.min(2, kind.gates), 0),
+        stateWeights: rowsOf(1, kind.gates - 1),
         recurrentBias: constantOf('float32', [rows], biases[1]),
         activations: activationsOf(call, kind, way),
         isLinearBeforeReset: attributes.integer('linear_before_reset', 0) === 1,

@@ -1,6 +1,6 @@
 import { AiotError } from '../../../core/errors.js';
 import { elementCount, type Graph } from '../../../formats/tflite/graph.js';
-import { malformed, unsupported } from '../errors.js';
+import { malformed, unsupported, unsupportedInput } from '../errors.js';
 import { type Lower, NodeCall } from './call.js';
 import { choiceRows } from './choices.js';
 import { classicRows } from './classic.js';
@@ -218,10 +218,6 @@ class ModelWalk {
           notes.push(
             `The ${kind} ${names[place]} has its channels last: its axes are ${order.join(', ')} of the original.`,
           );
-    if (inputs.length > 1 || ends.length > 1)
-      notes.push(
-        `The model has ${inputs.length} inputs and ${ends.length} outputs. To keep one of each, fix inputs with --input NAME=VALUE, choose an output with --output NAME, and carry states with --state INPUT=OUTPUT.`,
-      );
     if (this.removedScales > 0 && !this.options.keepScales)
       notes.push(
         `The scales of ${this.removedScales} quantized activations were left out: aiot model quantize determines its own from data, and --keep-scales keeps them.`,
@@ -557,10 +553,10 @@ class ModelWalk {
     } else {
       const isIndex = type === 'int32' || type === 'int64';
       if (!isReal(type) && !isIndex)
-        throw unsupported(
+        throw unsupportedInput(
           where,
           `its elements are ${type}, expected float, int32 or int64`,
-          `fix its value with --input ${name}=VALUE`,
+          `Fix its value with --input ${name}=VALUE.`,
         );
       const isImage = (shape.length === 3 || shape.length === 4) && this.feedsImages(name);
       const order = isImage ? [0, ...identity(shape.length).slice(2), 1] : identity(shape.length);
@@ -587,18 +583,20 @@ class ModelWalk {
         if (stated > 0 && stated !== given[batch]) this.batch = { stated, given: given[batch]!, axis: batch };
         return [...given];
       }
-      throw unsupported(
+      throw unsupportedInput(
         `--input ${name}`,
         `expected ${dimensions.map(sizeText).join('x')}, got ${given.join('x')}`,
-        'of the sizes that the file states, only the batch can be changed',
+        'Of the sizes that the file states, only the batch can be changed.',
       );
     }
     const suggested = (dimensions ?? []).map(({ size }, k) => size ?? (k === batch ? 1 : 'SIZE'));
-    const example = `specify it with --input ${name}:${suggested.join('x') || '1xSIZE'}`;
+    const example = `Specify it with --input ${name}:${suggested.join('x') || '1xSIZE'}.`;
     if (dimensions === undefined)
-      throw unsupported(`the input ${name}`, 'the file does not state its shape', example);
-    const shape = dimensions.map(({ size }, k) =>
-      size !== undefined && size > 0 ? size : k === batch || isFixed ? 1 : undefined,
+      throw unsupportedInput(`the input ${name}`, 'the file does not state its shape', example);
+    const shape = dimensions.map(({ size, parameter }, k) =>
+      size !== undefined && size > 0
+        ? size
+        : (this.sizeOf(parameter) ?? (k === batch || isFixed ? 1 : undefined)),
     );
     const stated = dimensions[batch]?.size ?? 0;
     if (stated > 1 && dimensions.length > 1 && this.isBatch(stated, batch)) {
@@ -608,13 +606,17 @@ class ModelWalk {
       );
     }
     if (shape.includes(undefined))
-      throw unsupported(`the input ${name}`, `its shape is ${dimensions.map(sizeText).join('x')}`, example);
+      throw unsupportedInput(
+        `the input ${name}`,
+        `its shape is ${dimensions.map(sizeText).join('x')}`,
+        example,
+      );
     const sizes = shape as number[];
     if (elementCount(sizes) > 2 ** 24 || sizes.length > 6)
-      throw unsupported(
+      throw unsupportedInput(
         `the input ${name}`,
         `its shape is ${sizes.join('x')}`,
-        'use at most 16 million numbers',
+        'Use at most 16 million numbers.',
       );
     return sizes;
   }
@@ -669,7 +671,24 @@ class ModelWalk {
       `it is [${shape.join(', ')}], although --input changes the batch from ${batch.stated} to ${batch.given}`,
       `export the model with a batch of ${batch.given}, or a dynamic one`,
     );
-  }
+
+  private named: Map<string, number> | undefined;
+  /** The size of a dimension with a name, such as `batch`: stated with `--input` for another input, or 1 if it is the batch. */
+  private sizeOf(dimension: string): number | undefined 
+    if (this.named === undefined) {
+      this.named = new Map();
+      for (const { name, type } of this.graph.inputs) {
+        const given = this.options.shapes.get(name);
+        const dimensions = type?.tensor?.shape?.dimensions ?? [];
+        const batch = this.batchAxis(name, dimensions);
+        dimensions.forEach(({ size, parameter }, k) => {
+          if (size !== undefined && size > 0) return;
+          if (given?.[k] !== undefined) this.named!.set(parameter, given[k]);
+          else if (k === batch && !this.named!.has(parameter)) this.named!.set(parameter, 1);
+        });
+      }
+    }
+    return dimension === '' ? undefined : this.named.get(dimension);
 
   /** Whether an input reaches an operator on images or time series through operators that preserve the axes. */
   private feedsImages(name: string): boolean {

@@ -2,6 +2,7 @@ import type { Graph, Operator, Tensor } from '../../../formats/tflite/graph.js';
 import { activationPlaces, rowOf } from '../../../formats/tflite/operators.js';
 import { float16Words, largestFloat16, withFloatConstants } from '../../../formats/tflite/real-values.js';
 import { createInterpreter, hasMicroKernel } from '../../../runtime/interpreter/interpreter.js';
+import { shareConstants } from '../../network/share-constants.js';
 import { brokenConstant, simplifyGraph } from '../../network/simplify.js';
 import type { LayerReport } from '../result.js';
 import type { Kind, Quantized, QuantizeSettings, RangeMethod } from '../types.js';
@@ -67,9 +68,14 @@ export function quantizePrepared(
   if (!integers && settings.io === 'int8')
     throw unfit(`--io int8 needs the mode int8 or int16x8, not ${settings.mode}`);
   const notes: string[] = [];
-  const { graph, twins, methods, base } = integers
-    ? integerForm(prepared, rows, settings, notes)
-    : floatForm(prepared, settings, notes);
+  const form = integers ? integerForm(prepared, rows, settings, notes) : floatForm(prepared, settings, notes);
+  const { methods, base } = form;
+  const { graph, places } = shareConstants(form.graph);
+  const twins = new Map(
+    [...form.twins].flatMap(([index, twin]) =>
+      places.has(twin) ? [[index, places.get(twin)!] as const] : [],
+    ),
+  );
   const { reference = prepared, measured = true } = further;
   const noise = measured && rows.length > 0 ? noiseOf(base ?? reference, graph, twins, rows) : undefined;
   if (noise !== undefined && base !== undefined) {
