@@ -52,5 +52,5 @@ function formOf({ type, shape, quantization }: Tensor): string {
 function digestOf({ data }: Tensor): string {
   return createHash('sha256')
     .update(new Uint8Array(data!.buffer, data!.byteOffset, data!.byteLength))
-    .digest('latin1');
+    .digest('base64');
 }
