@@ -520,23 +520,27 @@ describe('importing an ONNX file', () => {
     await expect(imported(added, single)).rejects.toThrow(
       'the output y: it is [8, 2, 3], although --input changes the batch from 8 to 1; export the model with a batch of 1, or a dynamic one',
     );
-    await expect(imported(model, { shapes: new Map([['x', [1, 2, 4]]]) })).rejects.toThrow(
-      '--input x: expected 8x2x3, got 1x2x4; of the sizes that the file states, only the batch can be changed',
-    );
+    await expect(imported(model, { shapes: new Map([['x', [1, 2, 4]]]) })).rejects.toMatchObject({
+      message: '--input x: expected 8x2x3, got 1x2x4',
+      next: 'Of the sizes that the file states, only the batch can be changed.',
+    });
   });
 
-  it.each<[string, (number | string)[], string]>([
-    ['a name', ['time', 'batch', 2], 'timexbatchx2; specify it with --input x:SIZEx1x2'],
-    ['the layer that reads it', ['t', 'any', 2], 'txanyx2; specify it with --input x:SIZEx1x2'],
-    ['a name before the layer', ['batch', 't', 2], 'batchxtx2; specify it with --input x:1xSIZEx2'],
-  ])('finds the batch of a recurrent model’s input by %s', async (_, shape, message) => {
+  it.each<[string, (number | string)[], string, string]>([
+    ['a name', ['time', 'batch', 2], 'timexbatchx2', 'x:SIZEx1x2'],
+    ['the layer that reads it', ['t', 'any', 2], 'txanyx2', 'x:SIZEx1x2'],
+    ['a name before the layer', ['batch', 't', 2], 'batchxtx2', 'x:1xSIZEx2'],
+  ])('finds the batch of a recurrent model’s input by %s', async (_, shape, stated, example) => {
     const model: OnnxText = {
       inputs: { x: shape },
       outputs: ['y'],
       nodes: [node('RNN', 'x w r', 'y', { hidden_size: 1 })],
       constants: { w: { shape: [1, 1, 2], values: [1, 1] }, r: { shape: [1, 1, 1], values: [1] } },
     };
-    await expect(imported(model)).rejects.toThrow(`the input x: its shape is ${message}`);
+    await expect(imported(model)).rejects.toMatchObject({
+      message: `the input x: its shape is ${stated}`,
+      next: `Specify it with --input ${example}.`,
+    });
   });
 
   it.each([

@@ -671,10 +671,11 @@ class ModelWalk {
       `it is [${shape.join(', ')}], although --input changes the batch from ${batch.stated} to ${batch.given}`,
       `export the model with a batch of ${batch.given}, or a dynamic one`,
     );
+  }
 
   private named: Map<string, number> | undefined;
   /** The size of a dimension with a name, such as `batch`: stated with `--input` for another input, or 1 if it is the batch. */
-  private sizeOf(dimension: string): number | undefined 
+  private sizeOf(dimension: string): number | undefined {
     if (this.named === undefined) {
       this.named = new Map();
       for (const { name, type } of this.graph.inputs) {
@@ -689,6 +690,7 @@ class ModelWalk {
       }
     }
     return dimension === '' ? undefined : this.named.get(dimension);
+  }
 
   /** Whether an input reaches an operator on images or time series through operators that preserve the axes. */
   private feedsImages(name: string): boolean {
