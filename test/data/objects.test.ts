@@ -101,7 +101,7 @@ describe('boxes of annotated pictures', () => {
     });
     expect((await openDataset(project)).digest).not.toBe(digest);
     expect((await data('import', coco, '--pictures', pictures)).json).toMatchObject({
-      error: { code: 'AIOT_ALREADY_EXISTS' },
+      error: { code: 'AIOT_ALREADY_EXISTS', next: expect.stringContaining('aiot data remove three') },
     });
   });
 

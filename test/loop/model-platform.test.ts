@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { writeContexts } from '../../src/lib/core/contexts.js';
 import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { loadProject } from '../../src/lib/core/project.js';
 import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import { signManifest, type UnsignedManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { openModel } from '../../src/lib/loop/model/open-model.js';
@@ -13,6 +14,7 @@ import type { ModelOptions } from '../../src/lib/loop/model/options.js';
 import type { ModelEvent } from '../../src/lib/loop/types.js';
 import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { packSigned, verifySigned } from '../../src/lib/model/bundle/signed-bundle.js';
+import { modelName } from '../../src/lib/model/files.js';
 import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
@@ -85,6 +87,24 @@ async function open(reference: string, options: Partial<ModelOptions> = {}) {
 const kinds = () => events.map(({ kind }) => kind);
 
 describe('a model from the platform', () => {
+  it('that is the project’s own, but was not pushed, is reported with the command that pushes it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-unpushed-'));
+    try {
+      expect((await runCli(['init', join(folder, 'pump'), '--template', 'motor-watch'])).code).toBe(0);
+      const project = await loadProject(join(folder, 'pump'));
+      await expect(open(`${modelName(project)}@production`, { project })).rejects.toMatchObject({
+        code: 'AIOT_NOT_FOUND',
+        next: expect.stringMatching(/^Push the project’s model with `aiot model push`/),
+      });
+      await expect(open('unknown@production', { project })).rejects.toMatchObject({
+        code: 'AIOT_NOT_FOUND',
+        next: expect.not.stringContaining('model push'),
+      });
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
   it('is replaced at run time by a promoted version, and restored if that version misbehaves', async () => {
     const name = newName();
     await promote(name, await push(name, bundleOf(name, 1)));

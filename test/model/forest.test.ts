@@ -374,10 +374,24 @@ describe('a project with kind: forest', () => {
     const shown = stdout.split('Next: aiot ')[1]!.trim().split(' ');
     const emitted = await runCli([...shown, '--out', join(project.dir, 'emitted')]);
     expect(emitted).toMatchObject({ code: 0 });
-    await expect(fitModel({ file })).rejects.toMatchObject({
-      code: 'AIOT_TFLITE_UNSUPPORTED',
-      next: expect.stringContaining('--emit c'),
+    // Trees need flash for their tables, and no arena.
+    const fit = await fitModel({ file });
+    const { bytes, arenaBytes, chips, fits } = fit;
+    expect({ arenaBytes, fits }).toEqual({ arenaBytes: 0, fits: true });
+    expect(
+      chips.every(
+        ({ flash, ram, latency }) => flash.need === bytes + 2048 && ram.need === 0 && latency === null,
+      ),
+    ).toBe(true);
+    await expect(fitModel({ file, latency: '5' })).rejects.toMatchObject({ code: 'AIOT_USAGE' });
+    await expect(fitModel({ file, chip: 'esp32', flash: '1KiB' })).resolves.toMatchObject({
+      fits: false,
+      error: { code: 'AIOT_GATE_FAILED', message: expect.stringContaining('flash: needs') },
     });
+    const one = await runCli(['model', 'fit', '--project', project.dir, '--chip', 'esp32']);
+    expect(one.stdout).toContain('not predicted for decision trees');
+    const quantized = await runCli(['model', 'quantize', '--project', project.dir]);
+    expect(quantized.stdout).not.toMatch(/Calibrated|signal to quantization noise/);
     // The kind is that of the trained file, not the one in aiot.yaml, because --kind may have replaced it.
     expect(await quantizedFile(project.dir)).toBe(file);
     const text = await readFile(project.file, 'utf8');

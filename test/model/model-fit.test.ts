@@ -148,9 +148,9 @@ describe('the output of aiot model fit', () => {
       error: null,
     });
     for (const { latency, layers, sources } of value.chips) {
-      expect(latency.range[0]).toBeLessThan(latency.ms);
-      expect(latency.range[1]).toBeGreaterThan(latency.ms);
-      expect(layers.reduce((sum, layer) => sum + layer.cycles, 0)).toBe(latency.cycles);
+      expect(latency!.range[0]).toBeLessThan(latency!.ms);
+      expect(latency!.range[1]).toBeGreaterThan(latency!.ms);
+      expect(layers.reduce((sum, layer) => sum + layer.cycles, 0)).toBe(latency!.cycles);
       expect(sources.length).toBeGreaterThanOrEqual(2);
     }
   });
@@ -224,7 +224,7 @@ describe('the output of aiot model fit', () => {
     const { value, file } = await fitted(small(), '--chip', 'esp32', '--measured', measured);
     expect(value.measured?.reports).toBe(2);
     const [latency, arena, layer] = value.measured!.figures;
-    expect(latency).toMatchObject({ what: 'latency, ms', predicted: value.chips[0]!.latency.ms });
+    expect(latency).toMatchObject({ what: 'latency, ms', predicted: value.chips[0]!.latency!.ms });
     expect(latency!.measured).toBeCloseTo(0.3, 12);
     expect(latency!.error).toBeCloseTo(latency!.predicted / 0.3 - 1, 12);
     expect(arena).toMatchObject({ what: 'arena, bytes', measured: 2000 });

@@ -128,6 +128,10 @@ describe('a picture model', () => {
     const chips = ['esp32', 'esp32s3', 'esp32c3', 'esp32c6'];
     expect(short).toEqual(chips.filter((chip) => (modelMemoryOf(chip) ?? 0) < trial));
     expect(short).toContain('esp32');
+    const { stdout } = await runCli(['model', 'fit', ...at]);
+    const lines = stdout.split('\n');
+    expect(lines.find((line) => line.startsWith('esp32 '))).toMatch(/with a larger AIOT_MEMORY_BYTES$/);
+    expect(lines.find((line) => line.startsWith('rp2040 '))).toMatch(/yes$/);
     const { notes: roomy } = (await runCli(['model', 'fit', ...at, '--chip', 'rp2040', '--json']))
       .json as Fit;
     expect(roomy.join()).not.toContain('AIOT_MEMORY_BYTES');
@@ -230,11 +234,11 @@ describe('a mobilenet for pictures of 96 × 96 pixels', () => {
       expect({
         bytes: Math.round(bytes / 1024),
         arena: Math.round(arenaBytes / 1024),
-        ms: Object.fromEntries(chips.map(({ chip, latency }) => [chip, Math.round(latency.ms)])),
+        ms: Object.fromEntries(chips.map(({ chip, latency }) => [chip, Math.round(latency!.ms)])),
       }).toEqual(expected);
       for (const { latency } of chips) {
-        expect(latency.range[0]).toBeLessThan(latency.ms);
-        expect(latency.range[1]).toBeGreaterThan(latency.ms);
+        expect(latency!.range[0]).toBeLessThan(latency!.ms);
+        expect(latency!.range[1]).toBeGreaterThan(latency!.ms);
       }
     },
   );

@@ -353,6 +353,29 @@ describe('aiot model runs best', () => {
       error: { code: 'AIOT_NOT_FOUND', message: expect.stringContaining('its split leaks') },
     });
   });
+
+  it('names each run that cannot be compared, and compares earlier runs if a search has only rejected candidates', async () => {
+    const project = await toyProject();
+    const candidate = (value: number) => ({
+      metrics: { innerMacroF1: { value, interval: null, folds: null } },
+      refused: ['macroF1: expected at least 0.9'],
+    });
+    const rejected = await runsWith(project, [candidate(0.5), candidate(0.6)]);
+    expect(await best(project)).toMatchObject({
+      error: {
+        code: 'AIOT_NOT_FOUND',
+        message: `none of 2 finished training runs can be compared by innerMacroF1. ${rejected.map(({ run }) => `${run}: it violates model.accept: macroF1: expected at least 0.9`).join('. ')}`,
+        next: expect.stringContaining('model.accept'),
+      },
+    });
+    const other = await toyProject();
+    const runs = await runsWith(other, [valAccuracy(0.93), candidate(0.5)]);
+    expect(await best(other)).toMatchObject({
+      metric: 'valAccuracy',
+      best: { run: runs[0]!.run },
+      excluded: [{ run: runs[1]!.run, reason: 'it violates model.accept: macroF1: expected at least 0.9' }],
+    });
+  });
 });
 
 describe('the trials of a search', () => {

@@ -180,8 +180,10 @@ function streamLine({ noise, others, ...all }: NonNullable<EvaluateResult['strea
       ? `${own.falseAlarms} in ${own.wordlessMinutes.toFixed(1)} min of ${where} without words (${own.falseAlarmsPerHour?.toFixed(1) ?? 'unknown'} per hour)`
       : [],
   );
-  const words = `${detected} of ${plural(events, 'word')} detected, ${confused} mistaken for another`;
-  return ['Stream', `${minutes} min with ${vote}: ${words}. False alarms: ${alarms.join(', ')}`];
+  // A word can be in both counts, and several times in the second: its own class is detected, and others before or after it.
+  const words = `${detected} of ${plural(events, 'word')} detected`;
+  const wrong = `${plural(confused, 'detection')} of a different word during a word, also during detected ones`;
+  return ['Stream', `${minutes} min with ${vote}: ${words}. ${wrong}. False alarms: ${alarms.join(', ')}`];
 }
 
 /** Missed words and false alarms for other targets and other smoothing, on the same stream. */

@@ -181,17 +181,24 @@ export function fitText(result: Fit): string {
 }
 
 function oneChip(fit: ChipFit): string {
-  const { flash, ram, latency, layers, clockMHz } = fit;
+  const { flash, ram, firmware, latency, layers, clockMHz } = fit;
   const mark = (fits: boolean) => (fits ? green('✓') : red('✗'));
-  const range = `${milliseconds(latency.range[0])} to ${milliseconds(latency.range[1])}`;
-  const limit = latency.most === null ? '' : `, at most ${latency.most} ms`;
+  const time = (own: NonNullable<typeof latency>): string => {
+    const range = `${milliseconds(own.range[0])} to ${milliseconds(own.range[1])}`;
+    const limit = own.most === null ? '' : `, at most ${own.most} ms`;
+    return `${mark(own.fits)} ${milliseconds(own.ms)}${limit}; expected range ${range}`;
+  };
+  const memory = (own: NonNullable<typeof firmware>): string =>
+    `${mark(own.fits)} ${size(own.need)} of ${size(own.have)} in the default firmware${own.fits ? '' : '; build it with a larger AIOT_MEMORY_BYTES'}`;
   const verdicts = facts([
     ['Chip', `${fit.title}, ${fit.core} at ${clockMHz} MHz`],
     ['Flash', `${mark(flash.fits)} ${size(flash.need)} of ${size(flash.have)}`],
     ['RAM', `${mark(ram.fits)} ${size(ram.need)} of ${size(ram.have)}`],
-    ['Latency', `${mark(latency.fits)} ${milliseconds(latency.ms)}${limit}; expected range ${range}`],
-    ['Basis', bases[fit.basis]],
+    ...(firmware ? [['Firmware', memory(firmware)] as [string, string]] : []),
+    ['Latency', latency ? time(latency) : 'not predicted for decision trees'],
+    ...(fit.basis ? [['Basis', bases[fit.basis]] as [string, string]] : []),
   ]);
+  if (layers.length === 0) return verdicts;
   const rows = layers.map(({ index, op, macs, cycles, ms, kernels }) => [
     index,
     op,
@@ -208,16 +215,16 @@ function oneChip(fit: ChipFit): string {
 function allChips(chips: readonly ChipFit[]): string {
   return table(
     ['chip', 'core', 'MHz', 'flash', 'RAM', 'latency', 'expected range', 'basis', 'fits'],
-    chips.map(({ chip, core, clockMHz, flash, ram, latency, basis, fits }) => [
+    chips.map(({ chip, core, clockMHz, flash, ram, firmware, latency, basis, fits }) => [
       chip,
       core,
       clockMHz,
       `${size(flash.need)} of ${size(flash.have)}`,
       `${size(ram.need)} of ${size(ram.have)}`,
-      milliseconds(latency.ms),
-      `${milliseconds(latency.range[0])} to ${milliseconds(latency.range[1])}`,
+      latency && milliseconds(latency.ms),
+      latency && `${milliseconds(latency.range[0])} to ${milliseconds(latency.range[1])}`,
       basis,
-      fits ? green('yes') : red('no'),
+      !fits ? red('no') : firmware?.fits === false ? yellow('with a larger AIOT_MEMORY_BYTES') : green('yes'),
     ]),
   );
 }

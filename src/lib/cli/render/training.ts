@@ -69,7 +69,11 @@ function linearAdvice(
   if (!isBetter) return null;
   if (unitOf(split) !== 'row' && backend !== 'forest' && metrics.bestEpoch > 0.95 * epochs)
     return `A linear model did better than this network, which was still improving in its last epochs. Train longer: \`aiot model train${at} --epochs ${4 * epochs}\`, or \`model.train.epochs\` in aiot.yaml.`;
-  const why = 'A linear model did better than this network, which may be too large for so little data.';
+  const isForest = backend === 'forest';
+  const what = isForest ? 'these trees' : 'this network, which may be too large for so little data';
+  const why = `A linear model did better than ${what}.`;
+  if (isForest && unitOf(split) !== 'row')
+    return `${why} Record more data, or train a network with \`aiot model train${at} --kind mlp\`.`;
   return unitOf(split) === 'row'
     ? `${why} To keep the better of the two, train without --kind and --layers, and remove model.layers and model.train.members from aiot.yaml.`
     : `${why} Record more data, or look for a better network with \`aiot model train${at} --search 30\`.`;
@@ -261,10 +265,12 @@ export function quantizationText(result: QuantizeResult): string {
     ],
     ['Operators', operatorsOf(result)],
   ];
-  if (result.windows > 0) told.push(['Calibrated', `on ${plural(result.windows, 'example')}`]);
+  // Trees are written unchanged: nothing is calibrated, and there is no noise.
+  const isForest = result.ops.some(({ op }) => op === 'FOREST');
+  if (result.windows > 0 && !isForest) told.push(['Calibrated', `on ${plural(result.windows, 'example')}`]);
   if (result.standardized && result.windows > 0)
     told.push(['Inputs', 'standardized with the mean and deviation stored in the model']);
-  if (result.sqnrDb !== null && lines !== '')
+  if (result.sqnrDb !== null && lines !== '' && !isForest)
     told.push(['Output', `${result.sqnrDb.toFixed(1)} dB signal to quantization noise`]);
   for (const [at, input] of inputs.entries()) {
     if (input === null) continue;

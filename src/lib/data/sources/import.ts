@@ -173,6 +173,7 @@ function sortOut(
     } else {
       throw new AiotError('AIOT_ALREADY_EXISTS', `${folder} already has a different recording ${named.id}`, {
         subject: 'recording',
+        next: `Rename the file, and its entry in annotations if there are any. To replace the existing recording instead, first run \`aiot data remove ${shellWord(named.id)}\`.`,
       });
     }
   }

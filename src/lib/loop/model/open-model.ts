@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { clientFor } from '../../api/context.js';
+import { parseModelReference } from '../../api/reference.js';
 import { chosenContext } from '../../core/contexts.js';
 import { digestOf } from '../../core/crypto.js';
 import { AiotError, hasCode } from '../../core/errors.js';
@@ -29,7 +30,26 @@ export async function openModel(options: ModelOptions): Promise<ModelKeeper> {
   const contract = project && contractOfProject(project);
   if (reference === undefined) return await openOfProject(settings, contract);
   if (await isModelPath(reference)) return await keepFileModel(reference, settings, contract);
-  return await keepPlatformModel(reference, settings, contract);
+  return await keepPushedModel(reference, settings, contract);
+}
+
+/** Opens a model of the platform. The error for the project's own model says how to push it. */
+async function keepPushedModel(
+  reference: string,
+  settings: Settings,
+  contract: Contract | null,
+): Promise<ModelKeeper> {
+  try {
+    return await keepPlatformModel(reference, settings, contract);
+  } catch (error) {
+    const { project } = settings;
+    if (!hasCode(error, 'AIOT_NOT_FOUND') || !error.message.startsWith('no model is named') || !project)
+      throw error;
+    if (parseModelReference(reference).name !== modelName(project)) throw error;
+    throw error.reworded(error.message, {
+      next: 'Push the project’s model with `aiot model push`, and promote it with `aiot model promote NAME@VERSION --to production`.',
+    });
+  }
 }
 
 /** Opens the first model available: built in the project, in production on the current platform, or trained into the cache. */
@@ -46,7 +66,7 @@ async function openOfProject(settings: Settings, contract: Contract | null): Pro
   const isKnown = settings.context !== undefined || (await chosenContext()) !== null;
   if (isKnown) {
     try {
-      return await keepPlatformModel(reference, settings, contract);
+      return await keepPushedModel(reference, settings, contract);
     } catch (error) {
       settings.signal?.throwIfAborted();
       if (!simulate || !(error instanceof AiotError)) throw error;

@@ -39,6 +39,9 @@ interface FitOptions {
 /** Code size of TFLite Micro's interpreter and of each kind of kernel, in bytes: an allowance, not a measurement. */
 const runtimeBytes = { interpreter: 40 * 1024, kernel: 6 * 1024 };
 
+/** Code size of the functions that evaluate decision trees, in bytes: an allowance. */
+const forestCodeBytes = 2 * 1024;
+
 /**
  * Predicts a network's flash, RAM and latency on microcontrollers. If the named chip is too small, `error` is set and nothing is thrown.
  * @throws AIOT_USAGE (unknown chip), AIOT_TFLITE_UNSUPPORTED (rejected by TFLite Micro), AIOT_TFLITE_MALFORMED, AIOT_FILE_NOT_FOUND,
@@ -58,11 +61,12 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
     throw new AiotError('AIOT_TFLITE_UNSUPPORTED', refusal, {
       next: 'Create a version for chips with `aiot model quantize FLOAT.tflite --mode int8`.',
     });
-  if (hasForest(graph))
-    throw new AiotError('AIOT_TFLITE_UNSUPPORTED', 'TFLite Micro has no kernel for decision trees (FOREST)', {
-      next: 'Write C code with `aiot model quantize --emit c`; your compiler reports its size, and it needs no arena.',
+  if (hasForest(graph) && options.latency !== undefined)
+    throw new AiotError('AIOT_USAGE', '--latency: the time of decision trees cannot be predicted', {
+      next: 'Omit --latency.',
     });
-  const fits = wanted.map((name) => fitChip(name, graph, model.network.length, budgets));
+  const need = await firmwareNeed(model, options.project);
+  const fits = wanted.map((name) => fitChip(name, graph, model.network.length, budgets, need));
   const [only] = fits;
   const measured =
     options.measured === undefined || only === undefined
@@ -73,12 +77,12 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
     file: options.file,
     precision: precisionOf(graph),
     bytes: model.network.length,
-    arenaBytes: arenaBytes(graph),
+    arenaBytes: hasForest(graph) ? 0 : arenaBytes(graph),
     macs: graphMacs(graph),
     chips: fits,
     measured,
     fits: fits.some((fit) => fit.fits),
-    notes: [...notesOf(graph, fits), ...(await firmwareNotes(model, options.project, wanted))],
+    notes: [...notesOf(graph, fits), ...firmwareNotes(fits)],
     error: error?.toJSON() ?? null,
   };
 }
@@ -103,7 +107,7 @@ export function refusalOf({ title, flash, ram, latency }: ChipFit): AiotError | 
   const reasons = [
     flash.fits ? null : `flash: needs ${size(flash.need)}, but has ${size(flash.have)}`,
     ram.fits ? null : `RAM: needs ${size(ram.need)}, but has ${size(ram.have)}`,
-    latency.fits
+    latency === null || latency.fits
       ? null
       : `latency: ${latency.ms.toFixed(1)} ms predicted, but at most ${latency.most} ms allowed`,
   ].filter((reason) => reason !== null);
@@ -123,8 +127,35 @@ function chipNamed(text: string): ChipName {
   });
 }
 
-function fitChip(name: ChipName, graph: Graph, bytes: number, budgets: Budgets): ChipFit {
+/** @param firmwareNeed bytes of the firmware's memory for models; null = unknown */
+function fitChip(
+  name: ChipName,
+  graph: Graph,
+  bytes: number,
+  budgets: Budgets,
+  firmwareNeed: number | null,
+): ChipFit {
   const chip = chips[name];
+  const memory = modelMemoryOf(name);
+  const common = {
+    ...{ chip: name, title: chip.title, core: chip.coreTitle, clockMHz: chip.clockMHz },
+    firmware: memory === null || firmwareNeed === null ? null : within(firmwareNeed, memory),
+  };
+  if (hasForest(graph)) {
+    const flash = within(bytes + forestCodeBytes, budgets.flash ?? chip.flash);
+    const ram = within(0, budgets.ram ?? chip.ram - chip.reservedRam);
+    const fits = flash.fits && ram.fits;
+    return {
+      ...common,
+      flash,
+      ram,
+      latency: null,
+      fits,
+      basis: null,
+      layers: [],
+      sources: [sources[chip.source]],
+    };
+  }
   const layers = layerCycles(graph, chip.core).map(({ costs, ...layer }) => ({
     layer: { ...layer, ms: layer.cycles / (chip.clockMHz * 1000) },
     costs,
@@ -150,10 +181,7 @@ function fitChip(name: ChipName, graph: Graph, bytes: number, budgets: Budgets):
   const slowest = layers.reduce((a, b) => (b.layer.cycles > a.layer.cycles ? b : a), layers[0]!);
   const named = new Set(layers.flatMap(({ costs }) => costs.sources));
   return {
-    chip: name,
-    title: chip.title,
-    core: chip.coreTitle,
-    clockMHz: chip.clockMHz,
+    ...common,
     flash,
     ram,
     latency,
@@ -190,6 +218,10 @@ function within(need: number, have: number) {
 }
 
 function notesOf(graph: Graph, fits: readonly ChipFit[]): string[] {
+  if (hasForest(graph))
+    return [
+      `flash is the tables of the trees and ${size(forestCodeBytes)} for code (an estimate); trees need no arena, and the time of trees is not predicted`,
+    ];
   const notes = [
     `flash includes the model, ${size(runtimeBytes.interpreter)} for TFLite Micro and ${size(runtimeBytes.kernel)} for each kind of operator (estimates); RAM is the arena, compared with what the system, stacks and radio leave free (an estimate)`,
     'vector libraries (ESP-NN, CMSIS-NN) need scratch memory in addition to the arena',
@@ -201,22 +233,25 @@ function notesOf(graph: Graph, fits: readonly ChipFit[]): string[] {
   return notes;
 }
 
-/** A remark on boards whose default firmware has too little memory for the model with its windows and features, which the arena excludes. */
-async function firmwareNotes(
+/** Memory that the model needs in aiot's firmware with its windows and features, which the arena excludes; null if they are unknown. */
+async function firmwareNeed(
   { bundle, network }: ModelFile,
   folder: string | undefined,
-  wanted: readonly ChipName[],
-): Promise<string[]> {
+): Promise<number | null> {
   const info = bundle?.info ?? (folder === undefined ? null : await trainedInfo(folder));
-  if (info === null) return [];
-  const { trial } = deviceNeed({ info, model: network });
-  const short = wanted.flatMap((chip) => {
-    const memory = modelMemoryOf(chip);
-    return memory === null || trial <= memory ? [] : [`${chip} ${thousands(memory)}`];
-  });
-  if (short.length === 0) return [];
+  return info === null ? null : deviceNeed({ info, model: network }).trial;
+}
+
+/** A remark on boards whose default firmware has too little memory for the model. */
+function firmwareNotes(fits: readonly ChipFit[]): string[] {
+  const short = fits.flatMap(({ chip, firmware }) =>
+    firmware && !firmware.fits ? [{ chip, ...firmware }] : [],
+  );
+  const [first] = short;
+  if (first === undefined) return [];
+  const list = short.map(({ chip, have }) => `${chip} ${thousands(have)}`).join(', ');
   return [
-    `with its windows and features, the model needs ${thousands(trial)} bytes of the firmware's memory for models, but the default firmware has only: ${short.join(', ')}; external RAM or a larger AIOT_MEMORY_BYTES provides more (aiot docs firmware-memory)`,
+    `with its windows and features, the model needs ${thousands(first.need)} bytes of the firmware's memory for models, but the default firmware has only: ${list}; external RAM or a larger AIOT_MEMORY_BYTES provides more (aiot docs firmware-memory)`,
   ];
 }
 
@@ -310,11 +345,12 @@ function compareMeasured(
       (known[Math.floor((known.length - 1) / 2)]! + known[Math.ceil((known.length - 1) / 2)]!) / 2;
     figures.push({ what, predicted, measured: middle, error: middle === 0 ? 0 : predicted / middle - 1 });
   };
-  add(
-    'latency, ms',
-    fit.latency.ms,
-    reports.map(({ latencyMs }) => latencyMs),
-  );
+  if (fit.latency !== null)
+    add(
+      'latency, ms',
+      fit.latency.ms,
+      reports.map(({ latencyMs }) => latencyMs),
+    );
   add(
     'arena, bytes',
     arena,

@@ -17,17 +17,27 @@ const chipFitSchema = z.object({
   clockMHz: z.number(),
   flash: resource,
   ram: resource,
-  latency: z.object({
-    ms: z.number(),
-    /** Expected range of the actual latency, ms. */
-    range: z.tuple([z.number(), z.number()]),
-    cycles: z.int(),
-    /** The requested maximum, ms. */
-    most: z.number().nullable(),
-    fits: z.boolean(),
-  }),
+  /**
+   * Memory for models in aiot's default firmware, with the model's windows and features; null if they are unknown, or if there is no
+   * default firmware for the chip.
+   */
+  firmware: resource.nullable(),
+  /** Null for decision trees, for which no costs are published. */
+  latency: z
+    .object({
+      ms: z.number(),
+      /** Expected range of the actual latency, ms. */
+      range: z.tuple([z.number(), z.number()]),
+      cycles: z.int(),
+      /** The requested maximum, ms. */
+      most: z.number().nullable(),
+      fits: z.boolean(),
+    })
+    .nullable(),
+  /** Whether flash, RAM and latency suffice. The firmware may need to be built with more memory. */
   fits: z.boolean(),
-  basis: z.enum(['measured', 'fitted', 'transferred']),
+  /** Basis of the latency. */
+  basis: z.enum(['measured', 'fitted', 'transferred']).nullable(),
   layers: z.array(
     z.object({
       index: z.int(),

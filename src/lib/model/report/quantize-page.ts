@@ -14,8 +14,9 @@ const [poor, fair] = [12, 20];
 /** The loss from quantization as a self-contained HTML page. Without `detail` (no rows), it shows only information from the file. */
 export function quantizePage(result: QuantizeResult, detail: QuantizeDetail | null): string {
   const { model, mode, windows, standardized } = result;
-  const from =
-    windows > 0
+  const from = result.ops.some(({ op }) => op === 'FOREST')
+    ? 'Decision trees, written unchanged.'
+    : windows > 0
       ? `Calibrated on ${thousands(windows)} rows${standardized ? ', standardized with the mean and deviation in the file' : ''}.`
       : 'No calibration rows were given, so nothing was measured.';
   return reportPage({
@@ -43,7 +44,7 @@ function tiles(
     [`${mode} model`, size(bytes)],
     ["of the float model's size", percent(bytes / floatBytes, 0)],
   ];
-  if (sqnrDb !== null) list.push(['SQNR of the output', `${sqnrDb.toFixed(1)} dB`]);
+  if (sqnrDb !== null && arenaBytes !== 0) list.push(['SQNR of the output', `${sqnrDb.toFixed(1)} dB`]);
   if (detail && detail.agreement !== null)
     list.push([`same class as float (${thousands(detail.rows)} rows)`, percent(detail.agreement)]);
   if (loss) list.push(['accuracy loss', `${loss.points} points`]);

@@ -107,18 +107,14 @@ export async function bestTrainingRun(dir: string, wanted: string | undefined): 
       next: 'Train a model with `aiot model train`.',
     });
   }
-  const metric = wanted ?? mainMetric(newest)!;
-  requireMetric(done, metric);
-  const isValidation = !/^(?:folds|inner)/.test(metric);
-  const reasonOf = (run: TrainingRun): string | null => {
-    if (run.data.digest !== newest.data.digest) return 'other data';
-    if (run.leaks.length > 0) return 'its split leaks';
-    if (run.refused.length > 0) return `it violates model.accept: ${run.refused.join('; ')}`;
-    if (run.metrics[metric] === undefined) return `it has no ${metric}`;
-    if (isValidation && run.split.digest !== newest.split.digest) return 'another split';
-    return null;
-  };
-  const judged = done.map((run) => ({ run, reason: reasonOf(run) }));
+  // If model.accept rejects all candidates of a search, an earlier run is compared by its own metric.
+  const metrics = wanted
+    ? [wanted]
+    : [...new Set([...done].reverse().flatMap((run) => mainMetric(run) ?? []))];
+  requireMetric(done, metrics[0]!);
+  const tried = metrics.map((name) => ({ metric: name, judged: judgedBy(name, done, newest) }));
+  const { metric, judged } =
+    tried.find((each) => each.judged.some(({ reason }) => reason === null)) ?? tried[0]!;
   const open = judged.flatMap(({ run, reason }) => (reason === null ? [run] : []));
   const sign = higherIsBetter(metric) ? -1 : 1;
   const measureOf = (run: TrainingRun) => run.metrics[metric]!;
@@ -138,6 +134,27 @@ export async function bestTrainingRun(dir: string, wanted: string | undefined): 
   };
 }
 
+interface Judged {
+  run: TrainingRun;
+  /** Why the run cannot be compared; null = it can. */
+  reason: string | null;
+}
+
+function judgedBy(metric: string, runs: readonly TrainingRun[], newest: TrainingRun): Judged[] {
+  const isValidation = !/^(?:folds|inner)/.test(metric);
+  // Metrics on the validation set are compared within the split of the newest run that has the metric.
+  const { split } = newest.metrics[metric] ? newest : (runs.findLast((run) => run.metrics[metric]) ?? newest);
+  const reasonOf = (run: TrainingRun): string | null => {
+    if (run.data.digest !== newest.data.digest) return 'other data';
+    if (run.leaks.length > 0) return 'its split leaks';
+    if (run.refused.length > 0) return `it violates model.accept: ${run.refused.join('; ')}`;
+    if (run.metrics[metric] === undefined) return `it has no ${metric}`;
+    if (isValidation && run.split.digest !== split.digest) return 'another split';
+    return null;
+  };
+  return runs.map((run) => ({ run, reason: reasonOf(run) }));
+}
+
 function requireMetric(runs: readonly TrainingRun[], metric: string): void {
   const known = [...new Set(runs.flatMap(({ metrics }) => Object.keys(metrics)))].sort();
   if (known.includes(metric)) return;
@@ -150,12 +167,16 @@ function requireMetric(runs: readonly TrainingRun[], metric: string): void {
   );
 }
 
-function noneLeft(metric: string, judged: readonly { reason: string | null }[]): AiotError {
-  const reasons = [...new Set(judged.flatMap(({ reason }) => reason ?? []))].slice(0, 3).join('; ');
+function noneLeft(metric: string, judged: readonly Judged[]): AiotError {
+  const reasons = judged.slice(0, 3).map(({ run, reason }) => `${run.run}: ${reason}`);
+  const others = judged.length - reasons.length;
   return new AiotError(
     'AIOT_NOT_FOUND',
-    `none of ${plural(judged.length, 'finished training run')} can be compared by ${metric}: ${reasons}`,
-    { subject: 'training-run' },
+    `none of ${plural(judged.length, 'finished training run')} can be compared by ${metric}. ${reasons.join('. ')}${others > 0 ? `. ${others} more` : ''}`,
+    {
+      subject: 'training-run',
+      next: 'To see the runs, run `aiot model runs list`. Relax model.accept in aiot.yaml, or train again.',
+    },
   );
 }
 
