@@ -33,7 +33,7 @@ export async function openModel(options: ModelOptions): Promise<ModelKeeper> {
   return await keepPushedModel(reference, settings, contract);
 }
 
-/** Opens a model of the platform. The error for the project's own model says how to push it. */
+/** Opens a model of the platform. The error for the project's own model suggests to push it. */
 async function keepPushedModel(
   reference: string,
   settings: Settings,
