@@ -517,9 +517,23 @@ describe('importing an ONNX file', () => {
       nodes: [node('Add', 'x c', 'y')],
       constants: { c: { shape: [8, 1, 1], values: Array(8).fill(1) } },
     };
-    await expect(imported(added, single)).rejects.toThrow(
-      'the output y: it is [8, 2, 3], although --input changes the batch from 8 to 1; export the model with a batch of 1, or a dynamic one',
-    );
+    const stated = { added, joined: { ...added, nodes: [node('Concat', 'x c', 'y', { axis: 1 })] } };
+    for (const [name, op] of [
+      ['added', 'Add'],
+      ['joined', 'Concat'],
+    ] as const)
+      await expect(imported({ ...stated[name], outputShapes: {} }, single)).rejects.toThrow(
+        `node 0 (${op}): it contains the batch size 8, so --input cannot change it`,
+      );
+    const tiled: OnnxText = {
+      ...model,
+      nodes: [node('ReduceMean', 'x', 'm', { axes: [0] }), node('Tile', 'm times', 'y')],
+      constants: { times: wholes(8, 1, 1) },
+    };
+    for (const outputShapes of [{ y: [8, 2, 3] }, {}])
+      await expect(imported({ ...tiled, outputShapes }, single)).rejects.toThrow(
+        'the output y: it is [8, 2, 3], although --input changes the batch from 8 to 1; export the model with a batch of 1, or a dynamic one',
+      );
     await expect(imported(model, { shapes: new Map([['x', [1, 2, 4]]]) })).rejects.toMatchObject({
       message: '--input x: expected 8x2x3, got 1x2x4',
       next: 'Of the sizes that the file states, only the batch can be changed.',
@@ -666,6 +680,20 @@ describe('importing an ONNX file', () => {
       [1, 1, 3],
     ]);
     await expect(shapesOf({})).rejects.toThrow('the input x: its shape is batchxwidth');
+    await expect(shapesOf({ x: [1, 5], state: [1, 1, 1] })).rejects.toMatchObject({
+      message: '--input state: the dimension width is 1, but 5 in another input',
+      next: 'Specify the same size for both.',
+    });
+  });
+
+  it.each([
+    ['a first dimension that another input has elsewhere', { x: ['T', 2], mask: ['T', 'T'] }, 'mask', 'TxT'],
+    ['a length named N', { x: [1, 3, 'N'], mask: [1, 3, 1] }, 'x', '1x3xN'],
+  ])('does not take %s for a batch', async (_, inputs, name, shape) => {
+    const nodes = [node('MatMul', name === 'x' ? 'x x' : 'mask x', 'y')];
+    await expect(imported({ inputs, outputs: ['y'], nodes } as OnnxText)).rejects.toThrow(
+      `the input ${name}: its shape is ${shape}`,
+    );
   });
 
   it.each([

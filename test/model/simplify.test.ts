@@ -3,6 +3,7 @@ import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
+import { shareConstants } from '../../src/lib/model/network/share-constants.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { openLiteRt } from '../../src/lib/runtime/litert.js';
@@ -173,6 +174,53 @@ describe('a simplified model', () => {
     const x = n.float([1, 6]);
     n.unary(n.dense(x, 4), 'RELU');
     expect(names(simplifyGraph(n.graph(x, n.unary(x, 'TANH'))))).toEqual(['TANH']);
+  });
+
+  it('shares equal constants, except zeros', () => {
+    const values = (...numbers: number[]) => Float32Array.from(numbers);
+    const tensor = (name: string, data?: Float32Array) => ({
+      name,
+      shape: [1, 2],
+      type: 'float32' as const,
+      data,
+    });
+    const add = (a: number, b: number, y: number) =>
+      ({ op: 'ADD', inputs: [a, b], outputs: [y], options: { activation: 'none' } }) as const;
+    const graph: Graph = {
+      description: '',
+      tensors: [
+        tensor('x'),
+        ...[tensor('a', values(1, 2)), tensor('y1')],
+        ...[tensor('b', values(1, 2)), tensor('y2')],
+        ...[tensor('zero', values(0, 0)), tensor('y3'), tensor('nought', values(0, 0)), tensor('y4')],
+        ...[tensor('unused', values(3, 3)), tensor('unused too', values(3, 3))],
+      ],
+      operators: [add(0, 1, 2), add(2, 3, 4), add(4, 5, 6), add(6, 7, 8)],
+      inputs: [0],
+      outputs: [8],
+    };
+    const shared = shareConstants(graph);
+    expect(shared.graph.tensors.map(({ name }) => name)).toEqual(
+      ['x', 'a', 'y1', 'y2', 'zero', 'y3', 'nought', 'y4'], // b became a
+    );
+    expect([...shared.places].sort(([a], [b]) => a - b)).toEqual(
+      [
+        [0, 0],
+        [1, 1],
+        [2, 2],
+        [3, 1],
+        [4, 3],
+        [5, 4],
+        [6, 5],
+        [7, 6],
+        [8, 7],
+      ], // none is unused
+    );
+    const run = (each: Graph) =>
+      createInterpreter(each)
+        .run([values(5, 6)])
+        .map((output) => [...output]);
+    expect(run(shared.graph)).toEqual(run(graph));
   });
 
   describe('from TensorFlow’s converter', () => {

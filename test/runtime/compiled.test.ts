@@ -12,7 +12,9 @@ import {
 } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
+import { deviceInterpreter, exactInterpreter } from '../../src/lib/model/bundle/interpreters.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import type { InterpreterOptions } from '../../src/lib/runtime/interpreter/node.js';
 import { architectures, quantizedOf } from '../support/architectures.js';
 import { FloatNetwork, type Window } from '../support/float-network.js';
 import { GraphBuilder } from '../support/graph-builder.js';
@@ -395,6 +397,22 @@ describe('a compiled interpreter', () => {
     const first = interpreter.invoke(one).slice();
     expect(interpreter.invoke(other).slice()).not.toEqual(first);
     expect(interpreter.invoke(one)).toEqual(first);
+  });
+
+  it('computes float32 layers exactly as the interpreter if only integers are compiled', () => {
+    const layer = (outputs: number) => {
+      const b = new FloatNetwork(seededRandom(6));
+      const x = b.float([1, 700]);
+      return b.graph(x, b.dense(x, outputs));
+    };
+    const random = seededRandom(7);
+    const input = Float32Array.from({ length: 700 }, () => 100 * gaussian(random));
+    const runBy = (options?: InterpreterOptions) => createInterpreter(layer(40), options).invoke(input);
+    expect(runBy({ compiled: 'integers' })).toEqual(runBy());
+    // Sums in single precision differ, so golden vectors must not be computed in this way.
+    expect(runBy({ compiled: true })).not.toEqual(runBy());
+    expect(exactInterpreter(layer(400)).interpreted).toBe(Number.POSITIVE_INFINITY);
+    expect(deviceInterpreter(layer(400)).interpreted).toBe(0);
   });
 
   it('passes every operator’s output to the callback', () => {

@@ -941,8 +941,10 @@ function piecesOf(graph: Graph): Pieces {
 /** Defines equal tables once, before the first function that reads them: the steps of an unrolled recurrent layer have the same weights. */
 function withSharedTables(pieces: readonly Piece[]): Piece[] {
   const names = new Map<string, string>();
+  let [at, renamed] = [-1, new Map<string, string>()];
   return pieces.map((piece) => {
-    const renamed = new Map<string, string>();
+    // Functions of one operator may read each other's tables.
+    if (piece.at !== at) [at, renamed] = [piece.at, new Map()];
     const rename = (text: string) =>
       renamed.size === 0 ? text : text.replace(/\b[a-z]\w*\b/g, (word) => renamed.get(word) ?? word);
     const constants = piece.constants.flatMap((given) => {

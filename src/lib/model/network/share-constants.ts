@@ -10,7 +10,7 @@ export function shareConstants(graph: Graph): { graph: Graph; places: ReadonlyMa
   const ends = new Set([...graph.inputs, ...graph.outputs]);
   const alike = new Map<string, number[]>();
   for (const [index, tensor] of graph.tensors.entries()) {
-    if (tensor.data === undefined || ends.has(index)) continue;
+    if (tensor.data === undefined || ends.has(index) || isBlank(tensor)) continue;
     const form = formOf(tensor);
     const indices = alike.get(form);
     if (indices) indices.push(index);
@@ -40,13 +40,21 @@ export function shareConstants(graph: Graph): { graph: Graph; places: ReadonlyMa
   ]);
   const places = new Map<number, number>();
   for (const index of graph.tensors.keys()) if (used.has(index)) places.set(index, places.size);
-  for (const [index, earlier] of first) places.set(index, places.get(earlier)!);
+  for (const [index, earlier] of first) {
+    const place = places.get(earlier);
+    if (place !== undefined) places.set(index, place);
+  }
   return { graph: withoutUnused(merged), places };
 }
 
 /** Everything that equal constants have in common besides their values and names. */
 function formOf({ type, shape, quantization }: Tensor): string {
   return JSON.stringify([type, shape, quantization?.scale, quantization?.zeroPoint, quantization?.axis]);
+}
+
+/** Zeros in float32, such as biases, are equal by chance: fine-tuning must be able to change each one. */
+function isBlank({ type, data }: Tensor): boolean {
+  return type === 'float32' && (data as Float32Array).every((value) => value === 0);
 }
 
 function digestOf({ data }: Tensor): string {

@@ -24,9 +24,10 @@ const rewrites: readonly Rewrite[] = [mergeReshapes, foldAffine, fuseActivation,
 
 /**
  * The same network with fewer operators: batch norms and other per-channel constants are folded into the preceding linear layer,
- * activations fused, shape changes merged or dropped, and equal constants shared. Float32 results change only by rounding; integer arithmetic is not rewritten. A
- * standardization before the first layer is not folded, because inputs in different units would then share one int8 scale. The given graph
- * is not modified. The time grows in proportion to the graph, because a rewrite is retried only where neighbors have changed.
+ * activations fused, shape changes merged or dropped, and equal constants shared. Float32 results change only by rounding; integer arithmetic
+ * is not rewritten. A standardization before the first layer is not folded, because inputs in different units would then share one int8
+ * scale. The given graph is not modified. The time grows in proportion to the graph, because a rewrite is retried only where neighbors have
+ * changed.
  */
 export function simplifyGraph(graph: Graph): Graph {
   const draft = new Draft(graph);

@@ -18,8 +18,8 @@ export interface InterpreterOptions {
   ratioPrecision?: 'double' | 'single';
   /**
    * Whether operators are compiled to WebAssembly for this model, which makes large models 25 to 50 times as fast. True compiles operators on
-   * float32 and int8; `integers` only those on int8, whose results do not change. Sums in float32 are then computed in single instead of double precision, unlike in
-   * the firmware.
+   * float32 and int8; sums in float32 are then in single precision, unlike in the firmware. `integers` compiles only operators on int8, whose
+   * results do not change.
    */
   compiled?: boolean | 'integers';
 }

@@ -574,6 +574,7 @@ class ModelWalk {
     const given = this.options.shapes.get(name);
     const dimensions = type?.tensor?.shape?.dimensions;
     const batch = this.batchAxis(name, dimensions ?? []);
+    this.named ??= this.namedSizes();
     if (given !== undefined) {
       const differs = dimensions?.some(
         ({ size }, k) => k !== batch && size !== undefined && size > 0 && size !== given[k],
@@ -626,8 +627,9 @@ class ModelWalk {
 
   /** The axis of the batch: by its name, or else the second for a recurrent layer that expects the time first, or else the first. */
   private batchAxis(name: string, dimensions: readonly OnnxDimension[]): number {
-    const named = dimensions.findIndex(({ parameter }) => /^(b|B|N|bs|batch.*)$/.test(parameter));
-    if (named !== -1) return named;
+    const named = dimensions.findIndex(({ parameter }) => batchName.test(parameter));
+    // A name such as N on a later axis is more likely a length.
+    if (named === 0 || (named === 1 && dimensions.length === 3)) return named;
     const isTimeFirst = (this.consumers().get(name) ?? []).some(
       (node) =>
         ['GRU', 'LSTM', 'RNN'].includes(node.op) &&
@@ -646,15 +648,22 @@ class ModelWalk {
     });
   }
 
-  /** Rejects a Reshape or Expand to the batch size of the file, if --input changes it. @throws AIOT_LAYER_UNSUPPORTED */
-  private requireBatch(op: string, [x, shape]: readonly (Value | undefined)[], where: string): void {
-    if (this.batch === undefined || (op !== 'Reshape' && op !== 'Expand')) return;
-    if (x?.kind !== 'activation' || shape?.kind !== 'constant') return;
-    if (shape.data[this.batch.axis] !== this.batch.stated && shape.data[0] !== this.batch.stated) return;
+  /** Rejects an operator that contains the batch size of the file, if --input changes it. @throws AIOT_LAYER_UNSUPPORTED */
+  private requireBatch(op: string, inputs: readonly (Value | undefined)[], where: string): void {
+    if (this.batch === undefined) return;
+    const { axis, stated, given } = this.batch;
+    const [x, shape] = inputs;
+    const contains =
+      op === 'Reshape' || op === 'Expand'
+        ? x?.kind === 'activation' &&
+          shape?.kind === 'constant' &&
+          (shape.data[axis] === stated || shape.data[0] === stated)
+        : broadcasting.has(op) && hasRowPerExample(inputs, axis, stated);
+    if (!contains) return;
     throw unsupported(
       where,
-      `it contains the batch size ${this.batch.stated}, so --input cannot change it`,
-      `export the model with a batch of ${this.batch.given}, or a dynamic one`,
+      `it contains the batch size ${stated}, so --input cannot change it`,
+      `export the model with a batch of ${given}, or a dynamic one`,
     );
   }
 
@@ -662,10 +671,13 @@ class ModelWalk {
   private requireOutputBatch(name: string, shape: readonly number[]): void {
     const { batch } = this;
     const type = this.graph.outputs.find((output) => output.name === name)?.type;
-    const dimensions = type?.tensor?.shape?.dimensions ?? [];
+    const dimensions = type?.tensor?.shape?.dimensions;
     if (batch === undefined) return;
-    const isKept = dimensions.some(({ size }, k) => size === batch.stated && shape[k] === batch.given);
-    if (isKept || !dimensions.some(({ size }) => size === batch.stated)) return;
+    const isKept = dimensions?.some(({ size }, k) => size === batch.stated && shape[k] === batch.given);
+    const isStated = dimensions
+      ? dimensions.some(({ size }) => size === batch.stated)
+      : shape[batch.axis] === batch.stated;
+    if (isKept || !isStated) return;
     throw unsupported(
       `the output ${name}`,
       `it is [${shape.join(', ')}], although --input changes the batch from ${batch.stated} to ${batch.given}`,
@@ -674,22 +686,35 @@ class ModelWalk {
   }
 
   private named: Map<string, number> | undefined;
-  /** The size of a dimension with a name, such as `batch`: stated with `--input` for another input, or 1 if it is the batch. */
+  /** The size of a dimension with a name: stated with `--input` for another input, or 1 for the batch. @throws AIOT_LAYER_UNSUPPORTED */
   private sizeOf(dimension: string): number | undefined {
-    if (this.named === undefined) {
-      this.named = new Map();
-      for (const { name, type } of this.graph.inputs) {
-        const given = this.options.shapes.get(name);
-        const dimensions = type?.tensor?.shape?.dimensions ?? [];
-        const batch = this.batchAxis(name, dimensions);
-        dimensions.forEach(({ size, parameter }, k) => {
-          if (size !== undefined && size > 0) return;
-          if (given?.[k] !== undefined) this.named!.set(parameter, given[k]);
-          else if (k === batch && !this.named!.has(parameter)) this.named!.set(parameter, 1);
-        });
+    this.named ??= this.namedSizes();
+    return this.named.get(dimension);
+  }
+
+  private namedSizes(): Map<string, number> {
+    const sizes = new Map<string, number>();
+    const batches = new Set<string>();
+    for (const { name, type } of this.declared.values()) {
+      const dimensions = type?.tensor?.shape?.dimensions ?? [];
+      const batch = dimensions[this.batchAxis(name, dimensions)]?.parameter ?? '';
+      if (batchName.test(batch)) batches.add(batch);
+      const given = this.options.shapes.get(name);
+      for (const [k, { size, parameter }] of dimensions.entries()) {
+        const stated = given?.[k];
+        if (stated === undefined || parameter === '' || (size !== undefined && size > 0)) continue;
+        const other = sizes.get(parameter);
+        if (other !== undefined && other !== stated)
+          throw unsupportedInput(
+            `--input ${name}`,
+            `the dimension ${parameter} is ${stated}, but ${other} in another input`,
+            'Specify the same size for both.',
+          );
+        sizes.set(parameter, stated);
       }
     }
-    return dimension === '' ? undefined : this.named.get(dimension);
+    for (const batch of batches) if (!sizes.has(batch)) sizes.set(batch, 1);
+    return sizes;
   }
 
   /** Whether an input reaches an operator on images or time series through operators that preserve the axes. */
@@ -782,6 +807,23 @@ const keepsAxes = new Set([
   'Sub',
   'Tanh',
 ]);
+
+/** Names of a batch in exporters. */
+const batchName = /^(b|B|N|bs|batch.*)$/;
+
+/** Operators whose inputs are broadcast or joined, so that a constant may contain a row for each example. */
+const broadcasting: ReadonlySet<string> = new Set([
+  ...['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Min', 'Max', 'Mean', 'Sum', 'Where', 'PRelu', 'Concat'],
+  ...['And', 'Or', 'Xor', 'Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual'],
+]);
+
+/** Whether a constant has as many rows as the batch, and an activation of the same rank does not. */
+function hasRowPerExample(inputs: readonly (Value | undefined)[], axis: number, stated: number): boolean {
+  const rank = inputs.find((input) => input?.kind === 'activation')?.shape.length;
+  return inputs.some(
+    (input) => input?.kind === 'constant' && input.shape.length === rank && input.shape[axis] === stated,
+  );
+}
 
 function sizeText({ size, parameter }: { size: number | undefined; parameter: string }): string {
   return size !== undefined ? String(size) : parameter || '?';
