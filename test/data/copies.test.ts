@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, type Random, seededRandom } from '../../src/lib/core/numbers.js';
-import { copiesIn } from '../../src/lib/data/copies/copies.js';
+import { copiesIn, exactCopies } from '../../src/lib/data/copies/copies.js';
 import { datasetOf } from '../../src/lib/data/dataset/open.js';
 import type { Recording } from '../../src/lib/data/types.js';
 import { pcm16 } from '../../src/lib/formats/wav.js';
@@ -128,6 +128,18 @@ describe('a copy', () => {
       columns.push(columns[2]!.map((column) => column.slice(from, from + 1500)));
       expect(kindsIn(dataset(100, ['x', 'y'], columns))).toEqual(['r2 r5 exact']);
     });
+  });
+
+  it('with equal samples is found with few fingerprints too, which bound the memory for hours of sound', () => {
+    const random = seededRandom(3);
+    const columns = Array.from({ length: 12 }, () => [movement(random, 8000)]);
+    columns.push([columns[4]![0]!.slice(3000, 8000)]);
+    const data = dataset(16_000, ['sound'], columns);
+    for (const most of [1e6, 3000, 800]) {
+      const found = exactCopies(data, most);
+      expect(found.map(({ a, b }) => [a, b].sort())).toEqual([['r12', 'r4']]);
+      expect(found[0]!.share).toBeGreaterThan(0.9);
+    }
   });
 
   it('with gain, offset, and 20 percent noise is found in movements', () => {

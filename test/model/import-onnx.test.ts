@@ -530,7 +530,7 @@ describe('importing an ONNX file', () => {
       nodes: [node('ReduceMean', 'x', 'm', { axes: [0] }), node('Tile', 'm times', 'y')],
       constants: { times: wholes(8, 1, 1) },
     };
-    for (const outputShapes of [{ y: [8, 2, 3] }, {}])
+    for (const outputShapes of [{ y: [8, 2, 3] }, {}] as Record<string, number[]>[])
       await expect(imported({ ...tiled, outputShapes }, single)).rejects.toThrow(
         'the output y: it is [8, 2, 3], although --input changes the batch from 8 to 1; export the model with a batch of 1, or a dynamic one',
       );

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
-import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
+import { elementCount, type Graph, type Operator } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { shareConstants } from '../../src/lib/model/network/share-constants.js';
@@ -184,8 +184,12 @@ describe('a simplified model', () => {
       type: 'float32' as const,
       data,
     });
-    const add = (a: number, b: number, y: number) =>
-      ({ op: 'ADD', inputs: [a, b], outputs: [y], options: { activation: 'none' } }) as const;
+    const add = (a: number, b: number, y: number): Operator => ({
+      op: 'ADD',
+      inputs: [a, b],
+      outputs: [y],
+      options: { activation: 'none' },
+    });
     const graph: Graph = {
       description: '',
       tensors: [

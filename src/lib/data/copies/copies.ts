@@ -59,16 +59,25 @@ export function copiesIn(dataset: Dataset): CopyPair[] {
  */
 const shingleRows = 16;
 
+/** Fingerprints to keep of all recordings together. Hours of sound at 16 kHz have more rows than a Map has room for. */
+const mostShingles = 2 ** 22;
+
 /**
  * Finds recordings that contain the same samples, at any offset. Each run of rows is hashed. Exact repeats of a row count once, because
  * some recorders produce them. If two recordings have a tenth of their runs in common, one contains copied samples.
+ * @param most fingerprints to keep, about; of a longer dataset, a smaller share of its runs is compared
  * @returns pairs of IDs, and the share of the shorter recording's runs that the other recording also contains
  */
-function exactCopies(dataset: Dataset): { a: string; b: string; share: number }[] {
+export function exactCopies(
+  dataset: Dataset,
+  most = mostShingles,
+): { a: string; b: string; share: number }[] {
+  const rows = dataset.recordings.reduce((sum, { columns }) => sum + (columns[0]?.length ?? 0), 0);
+  const bits = Math.max(3, Math.ceil(Math.log2(rows / most)));
   const owners = new Map<number, number[]>();
   const counts = new Map<string, number>();
   const runs = dataset.recordings.map(({ columns }, r) => {
-    const hashes = shingles(columns);
+    const hashes = shingles(columns, bits);
     for (const hash of hashes) {
       const list = owners.get(hash);
       if (list) list.push(r);
@@ -94,10 +103,10 @@ function exactCopies(dataset: Dataset): { a: string; b: string; share: number }[
 }
 
 /**
- * Rolling hashes of `shingleRows` distinct rows. Only one hash in eight is used. It is selected by its value, so copies use the same
- * hashes.
+ * Rolling hashes of `shingleRows` distinct rows. Only one hash in 2^bits is used, and the first one. It is selected by its value, so copies
+ * use the same hashes.
  */
-function shingles(columns: Float64Array[]): Set<number> {
+function shingles(columns: Float64Array[], bits: number): Set<number> {
   const rows = distinctRowHashes(columns);
   const kept = new Set<number>();
   const base = 0x01000193;
@@ -107,7 +116,7 @@ function shingles(columns: Float64Array[]): Set<number> {
   for (let i = 0; i < rows.length; i++) {
     hash = (Math.imul(hash, base) + rows[i]!) | 0;
     if (i >= shingleRows) hash = (hash - Math.imul(top, rows[i - shingleRows]!)) | 0;
-    if (i < shingleRows - 1 || (hash >>> 29 !== 0 && i > shingleRows - 1)) continue;
+    if (i < shingleRows - 1 || (hash >>> (32 - bits) !== 0 && i > shingleRows - 1)) continue;
     // Runs of a coarse sensor that alternates between few values are ignored, because they also occur in unrelated recordings.
     if (new Set(rows.slice(i - shingleRows + 1, i + 1)).size >= shingleRows - 4) kept.add(hash);
   }
