@@ -84,9 +84,70 @@ describeReal('chromium', 'a claim in a browser', () => {
     await context.close();
     const { token } = await own.platform.client.tokens.create({ name: 'wall', role: 'viewer' });
     const viewer = await own.open('#/add-device', { token });
-    await viewer.page.getByText('Only operators can add devices.').waitFor();
+    await viewer.page.getByText('Only operators of the whole platform can add devices.').waitFor();
     expect(await viewer.page.getByRole('button', { name: 'Create a claim' }).count()).toBe(0);
     await viewer.context.close();
+  });
+
+  it('can contain the address of this page, if the platform has another', async () => {
+    const { origin } = new URL(own.platform.platform.urls.http);
+    const { page, context, troubles } = await own.open('#/add-device');
+    page.setDefaultTimeout(20_000);
+    const url = 'https://10.42.0.7:8443';
+    await page.route('**/claims', async (request) => {
+      const response = await request.fetch();
+      await request.fulfill({ response, json: { ...(await response.json()), url } });
+    });
+    await page.getByLabel('Name of the device').fill('pod');
+    await page.getByRole('button', { name: 'Create a claim' }).click();
+    const saved = async () => {
+      const download = page.waitForEvent('download');
+      await page.getByRole('button', { name: 'Save the claim' }).click();
+      return JSON.parse(await readFile(await (await download).path(), 'utf8'));
+    };
+    const hint = page.getByText('aiot up --host 0.0.0.0');
+    const address = page.getByLabel('Address of the platform');
+    await address.waitFor();
+    expect(await hint.count()).toBe(0);
+    expect(await saved()).toMatchObject({ name: 'pod', url });
+    await expectAccessible(page);
+    await address.selectOption(origin);
+    await hint.waitFor();
+    expect(await saved()).toMatchObject({ name: 'pod', url: origin });
+    await expectAccessible(page);
+    await page.screenshot({ path: shot('claim-address'), fullPage: true });
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
+  it('is not offered to operators of some devices, who cannot roll out settings in the dashboard either', async () => {
+    const { client } = own.platform;
+    await client.devices.patch('phone', { tags: { site: 'lab' } });
+    await client.users.add({ name: 'lab-op', role: 'operator', selector: 'site=lab' });
+    const { token } = await client.tokens.create({ name: 'lab-op', owner: 'lab-op' });
+    const { page, context, troubles } = await own.open('#/devices', { token });
+    page.setDefaultTimeout(20_000);
+    await page.getByRole('checkbox', { name: 'Select phone', exact: true }).check();
+    await page.getByRole('link', { name: 'New rollout' }).waitFor();
+    const offered = page.getByRole('link', { name: /^(Add a|Roll out settings)/ });
+    expect(await offered.count()).toBe(0);
+    await page.keyboard.press('Control+k');
+    await page.getByRole('option', { name: 'New rollout' }).waitFor();
+    expect(await page.getByRole('option', { name: /^(Add a|Roll out settings)/ }).count()).toBe(0);
+    await page.keyboard.press('Escape');
+    for (const [hash, reason] of [
+      ['#/rollouts', ''],
+      ['#/rollouts/settings', 'Only operators of the whole platform can use this form.'],
+      ['#/add-device', 'Only operators of the whole platform can add devices.'],
+      ['#/add-board', 'Only operators of the whole platform can add boards.'],
+    ]) {
+      await page.evaluate(`location.hash = '${hash}'`);
+      await (reason ? page.getByText(reason) : page.getByRole('link', { name: 'New rollout' })).waitFor();
+      expect(await offered.count()).toBe(0);
+    }
+    // No request was rejected.
+    expect(troubles).toEqual([]);
+    await context.close();
   });
 
   const shot = (name: string) => join(process.env.SHOTS ?? own.platform.folder, `${name}.png`);

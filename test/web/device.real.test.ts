@@ -269,6 +269,33 @@ describeReal('chromium', 'device pages', () => {
     await context.close();
   });
 
+  it('stop a change of log levels after a rejection, and do not call a lost request unchanged', async () => {
+    const { client, folder } = own.platform;
+    const names = ['lost-1', 'lost-2', 'lost-3', 'lost-4', 'lost-5', 'lost-6'];
+    for (const name of names)
+      await provisionDevice({ client, name, type: 'virtual', out: join(folder, name) });
+    const { page, context } = await own.open(`#/devices?selector=${names.join()}`);
+    page.setDefaultTimeout(20_000);
+    const asked: string[] = [];
+    const json = { code: 'AIOT_COMMAND_UNANSWERED', detail: 'no reply arrived in time', next: '' };
+    await page.route('**/commands', async (request) => {
+      asked.push(request.request().url());
+      // The first four calls are under way when one is rejected.
+      await expect.poll(() => asked.length).toBeGreaterThanOrEqual(4);
+      if (asked.indexOf(request.request().url()) === 0) await request.fulfill({ status: 504, json });
+      else await request.fulfill({ status: 403, json: { ...json, code: 'AIOT_NOT_ALLOWED' } });
+    });
+    await page.getByRole('checkbox', { name: 'Select all 6 devices' }).check();
+    await page.getByRole('button', { name: 'Log level' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Log level of 6 devices' });
+    await dialog.getByRole('button', { name: 'Set the level of 6 devices' }).click();
+    await dialog.getByText(/^0 set, [34] unchanged, 1 unknown$/).waitFor();
+    expect(asked.length).toBeLessThanOrEqual(5);
+    await dialog.getByRole('row', { name: /^lost-1 unknown.*AIOT_COMMAND_UNANSWERED/ }).waitFor();
+    await expectAccessible(page);
+    await context.close();
+  });
+
   it('show settings with their sources, and override one of them', async () => {
     const { client, folder, platform } = own.platform;
     const schema = {

@@ -96,6 +96,44 @@ it('an SVG has the visible span at the places of its axes, with a gap between tw
   ]);
 });
 
+it('a line of a zoomed plot reaches both edges in an SVG, and is clipped to the area between the axes', () => {
+  const line = { label: 'rpm', color: '#00f', values: [100, undefined, 0, 10, undefined, -90, 5] };
+  const svg = svgOf({ xs: [-2, -1, 1, 3, 3.5, 5, 6], lines: [line], view: [0, 4] });
+  // At the edges, the line is at 33.3 and -40. The scale is that of the visible points, as in the picture.
+  expect(pathsIn(svg)).toEqual([
+    [
+      [56, -362.22],
+      [156, 193.33],
+      [356, 26.67],
+      [456, 860],
+    ],
+  ]);
+  expect(svg).toContain('<clipPath id="area"><rect x="56" y="10" width="400" height="200"/></clipPath>');
+  const clipped = /<g clip-path="url\(#area\)">(.*?)<\/g>/s.exec(svg)?.[1] ?? '';
+  expect(pathsIn(clipped)).toEqual(pathsIn(svg));
+});
+
+it('an SVG shows a line whose points are all outside, unless there is a gap', () => {
+  const zoomed = (values: (number | null)[]) =>
+    pathsIn(svgOf({ xs: [0, 5, 10], lines: [{ label: 'x', color: '#00f', values }], view: [6, 8] }));
+  // From 12 to 16 with a tenth above and below.
+  expect(zoomed([0, 10, 20])).toEqual([
+    [
+      [56, 193.33],
+      [456, 26.67],
+    ],
+  ]);
+  expect(zoomed([0, null, 20])).toEqual([]);
+});
+
+it('a label that is longer than a row is condensed in an SVG, and others are not', () => {
+  const lines = ['a'.repeat(90), 'short'].map((label) => ({ label, color: '#00f', values: [0, 1] }));
+  const svg = svgOf({ xs: [0, 1], lines, view: [0, 1] });
+  // From 56 + 21 px to 10 px before the right edge.
+  expect(svg).toMatch(/<text x="77"[^>]* textLength="379" lengthAdjust="spacingAndGlyphs">a{90}</);
+  expect(svg.match(/textLength/g)).toHaveLength(1);
+});
+
 it('lines of two axes have a scale each in an SVG, and a band is behind them', () => {
   const lines = [
     { label: 'a', axis: 'rpm', color: '#00f', values: [0, 1000] },

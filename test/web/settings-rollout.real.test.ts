@@ -94,6 +94,71 @@ describeReal('chromium', 'rollouts of settings in a browser', () => {
     await context.close();
   });
 
+  it('start once although the response is lost, and show no error of an earlier request', async () => {
+    const { client } = own.platform;
+    const { properties } = pumpSchema;
+    const steps = { type: 'array', items: { type: 'integer' } };
+    const schema = {
+      ...pumpSchema,
+      properties: { ...properties, steps, site: { type: 'string', pattern: '^hall' } },
+    };
+    await client.settings.apply({ project: 'pumps', settings: [{ type: 'pump', schema }] });
+    const { page, context } = await own.open('#/rollouts/settings?type=pump&selector=pump-3');
+    page.setDefaultTimeout(20_000);
+    const before = (await client.rollouts.list()).length;
+    const [plan, site] = [page.getByRole('button', { name: 'Plan', exact: true }), page.getByLabel('site (')];
+    // The field is corrected while the request runs.
+    let release = () => {};
+    await page.route('**/rollouts/plan', async (request) => {
+      await new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      await request.continue();
+    });
+    await site.fill('attic');
+    const planned = page.waitForResponse('**/rollouts/plan');
+    const asked = page.waitForRequest('**/rollouts/plan');
+    await plan.click();
+    await asked;
+    await site.fill('hall 3');
+    release();
+    expect((await planned).status()).toBe(400);
+    await expect.poll(() => plan.isEnabled()).toBe(true);
+    expect(await site.getAttribute('aria-invalid')).toBeNull();
+    expect(await page.getByRole('alert').count()).toBe(0);
+    await page.unroute('**/rollouts/plan');
+    // An element of a list is invalid.
+    const list = page.getByLabel('steps (optional)');
+    await list.fill('[1, "two"]');
+    await plan.click();
+    await page.getByText(/settings\.steps/).waitFor();
+    expect(await list.getAttribute('aria-invalid')).toBe('true');
+    expect(await page.getByRole('alert').count()).toBe(0);
+    await list.fill('[1, 2]');
+    await plan.click();
+    // The platform starts the rollout, but the page does not hear of it.
+    const keys: (string | undefined)[] = [];
+    let isLost = true;
+    await page.route('**/api/v1/rollouts', async (request) => {
+      if (request.request().method() !== 'POST') return request.continue();
+      keys.push(request.request().headers()['idempotency-key']);
+      if (!isLost) return request.continue();
+      await request.fetch();
+      expect(await site.isDisabled()).toBe(true);
+      isLost = false;
+      await request.abort();
+    });
+    const start = page.getByRole('button', { name: 'Start on 1 device' });
+    await start.click();
+    await page.getByRole('alert').getByText('AIOT_PLATFORM_UNREACHABLE').waitFor();
+    expect(await site.isDisabled()).toBe(false);
+    await start.click();
+    await page.getByRole('region', { name: 'Started rollout' }).waitFor();
+    expect(keys).toEqual([keys[0], keys[0]]);
+    expect((await client.rollouts.list()).length).toBe(before + 1);
+    await context.close();
+  });
+
   it('are hidden from viewers, and fit a phone', async () => {
     const { client } = own.platform;
     const { token } = await client.tokens.create({ name: 'wall', role: 'viewer' });

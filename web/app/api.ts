@@ -1,4 +1,5 @@
 import type { Contract, Input, Output, ParamsOf, Problem } from '../../src/lib/api/index.js';
+import { size } from './text.js';
 
 /** The endpoints of the platform. Only the types of the API contract are imported, so browsers load none of its code. */
 type Endpoints = { [Noun in keyof Contract]: Contract[Noun][keyof Contract[Noun]] }[keyof Contract];
@@ -124,7 +125,7 @@ export async function download<R extends Exclude<Route, Reads>>(
       await reader?.cancel();
       throw new ApiError(
         'AIOT_REQUEST_INVALID',
-        `The file is larger than ${mostBytes} bytes, the most that this page saves.`,
+        `The file is larger than ${size(mostBytes)}, the most that this page saves.`,
         'Use the command that the page shows.',
       );
     }

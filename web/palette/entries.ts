@@ -8,7 +8,7 @@ import type {
 import { commandStates, releaseText, stateWords } from '../../src/lib/api/rollouts/words.js';
 import { pages } from '../app/pages.js';
 import { linkTo } from '../app/route.js';
-import { logOut, mayChange } from '../app/session.js';
+import { isLimited, logOut, mayChange } from '../app/session.js';
 import { changes } from '../pages/device/changes.js';
 import { commandTexts } from '../pages/rollouts/states.js';
 
@@ -40,16 +40,16 @@ export function fixedEntries(): Entry[] {
       .map(({ path, title }): Entry => ({ key: `page ${path}`, group: 'Pages', title, to: `#/${path}` })),
     page('map', 'Map of the devices', linkTo(['devices'], { view: 'map' })),
     page('backup', 'Backup', linkTo(['access', 'backup'])),
-    ...(mayChange()
+    ...(mayChange() && !isLimited()
       ? [action('add-board', 'Add a board', linkTo(['add-board']), 'new device esp32 flash')]
       : []),
-    ...(mayChange()
+    ...(mayChange() && !isLimited()
       ? [action('add-device', 'Add a device', linkTo(['add-device']), 'claim qr provision raspberry')]
       : []),
     ...(mayChange()
       ? [action('new-rollout', 'New rollout', linkTo(['rollouts', 'new']), 'start deploy update')]
       : []),
-    ...(mayChange()
+    ...(mayChange() && !isLimited()
       ? [
           action(
             'settings-rollout',

@@ -43,6 +43,8 @@ export function plotSvg(plot: SvgPlot): string {
   const bottom = height - axisHeight;
   const x = (value: number) => left + ((value - view[0]) / (view[1] - view[0])) * (right - left);
   const parts: string[] = [];
+  const area = `x="${left}" y="${above}" width="${short(right - left)}" height="${bottom - above}"`;
+  parts.push(`<clipPath id="area"><rect ${area}/></clipPath>`);
   for (const { from, to, label, color } of bands) {
     const [start, end] = [Math.max(left, x(from)), Math.min(right, x(to))];
     if (end <= start) continue;
@@ -70,19 +72,23 @@ export function plotSvg(plot: SvgPlot): string {
     }
     if (scales.length > 1 && name !== '')
       parts.push(text(colors.ink, i === 0 ? 4 : edge + 6, above + 2, 'start', name));
-    for (const line of own) parts.push(...pathsOf(plot.xs, line, view, x, y));
+    const paths = own.flatMap((line) => pathsOf(plot.xs, line, view, x, y));
+    parts.push('<g clip-path="url(#area)">', ...paths, '</g>');
   }
   const places = legendPlaces(
     lines.map(({ label }) => label.length * characterWidth),
     width,
   );
   for (const [i, { label, color }] of lines.entries()) {
-    const { left: start, top } = places[i] ?? { left: 0, top: 0 };
+    const { left: start, top, width: room } = places[i] ?? { left: 0, top: 0, width: 0 };
     const middle = height + top + rowHeight / 2;
     parts.push(
       `<rect x="${short(start)}" y="${short(middle - 1.5)}" width="14" height="3" fill="${color}"/>`,
     );
-    parts.push(text(colors.ink, short(start + keyWidth), short(middle + 4), 'start', label));
+    const isLong = label.length * characterWidth > room;
+    parts.push(
+      text(colors.ink, short(start + keyWidth), short(middle + 4), 'start', label, isLong ? room : undefined),
+    );
   }
   const whole = height + Math.ceil(legendHeight(places));
   return [
@@ -94,11 +100,11 @@ export function plotSvg(plot: SvgPlot): string {
   ].join('\n');
 }
 
-/** The line without its gaps: of the points in one pixel, the first, the lowest, the highest and the last one. */
+/** The visible part of a line, up to both edges, without its gaps: of the points in one pixel, the first, the lowest, the highest and the last one. */
 function pathsOf(
   xs: ArrayLike<number>,
   { values, color }: SvgLine,
-  [from, to]: readonly [number, number],
+  view: readonly [number, number],
   x: (value: number) => number,
   y: (value: number) => number,
 ): string[] {
@@ -126,24 +132,55 @@ function pathsOf(
     if (points.length > 0) paths.push(`M${points.length === 1 ? `${only}L${only}` : points.join('L')}`);
     points = [];
   };
-  for (let i = 0; i < xs.length; i++) {
-    const at = xs[i] ?? 0;
-    if (at < from || at > to) continue;
-    const value = values[i];
-    if (value === null) end();
-    // Another line's point: uPlot joins over it.
-    if (value === null || value === undefined || !Number.isFinite(value)) continue;
+  const add = (at: number, value: number) => {
     const point: [number, number] = [x(at), y(value)];
     const here = Math.floor(point[0]);
     if (pixel?.at !== here) flush();
     pixel ??= { at: here, points: [] };
     pixel.points.push(point);
+  };
+  for (const run of visibleRuns(xs, values, view)) {
+    for (const [at, value] of run) add(at, value);
+    end();
   }
-  end();
   return paths.map(
     (path) =>
       `<path d="${path}" fill="none" stroke="${color}" stroke-width="1.25" stroke-linejoin="round" stroke-linecap="round"/>`,
   );
+}
+
+/** The points of a line in the view, and where the line crosses its edges, in a run between each two gaps. */
+function visibleRuns(
+  xs: ArrayLike<number>,
+  values: SvgLine['values'],
+  [from, to]: readonly [number, number],
+): [at: number, value: number][][] {
+  const runs: [number, number][][] = [];
+  let run: [number, number][] = [];
+  let before = null as [number, number] | null;
+  for (let i = 0; i < xs.length; i++) {
+    const [at, value] = [xs[i] ?? 0, values[i]];
+    if (value === null) {
+      if (run.length > 0) runs.push(run);
+      [run, before] = [[], null];
+    }
+    // Another line's point: uPlot joins over it.
+    if (value !== null && value !== undefined && Number.isFinite(value)) {
+      const here: [number, number] = [at, value];
+      if (before && before[0] < from && at > from) run.push([from, valueAt(from, before, here)]);
+      if (at >= from && at <= to) run.push(here);
+      if (before && before[0] < to && at > to) run.push([to, valueAt(to, before, here)]);
+      before = here;
+      if (at > to) break;
+    }
+  }
+  if (run.length > 0) runs.push(run);
+  return runs;
+}
+
+/** The value at a time on the straight line between two points. */
+function valueAt(at: number, [t0, v0]: [number, number], [t1, v1]: [number, number]): number {
+  return v0 + ((v1 - v0) * (at - t0)) / (t1 - t0);
 }
 
 /** The visible range of the lines with a tenth above and below; a constant line gets a range of its own. */
@@ -161,7 +198,13 @@ function rangeOf(
       if (value > high) high = value;
     }
   }
-  if (low > high) return [0, 1];
+  if (low > high) {
+    // Between two points, only a line through the view is visible.
+    const crossing = lines.flatMap(({ values }) => visibleRuns(xs, values, [from, to]).flat());
+    const heights = crossing.map(([, value]) => value);
+    if (heights.length === 0) return [0, 1];
+    [low, high] = [Math.min(...heights), Math.max(...heights)];
+  }
   const margin = high > low ? (high - low) / 10 : Math.abs(high) / 10 || 1;
   return [low - margin, high + margin];
 }
@@ -205,8 +248,11 @@ function rule(color: string, x1: number, y1: number, x2: number, y2: number): st
   return `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" stroke="${color}"/>`;
 }
 
-function text(color: string, x: number, y: number, anchor: string, content: string): string {
-  return `<text x="${x}" y="${y}" fill="${color}" text-anchor="${anchor}">${escaped(content)}</text>`;
+/** @param length width to which the text is condensed, as on a canvas, px */
+function text(color: string, x: number, y: number, anchor: string, content: string, length?: number): string {
+  const condensed =
+    length === undefined ? '' : ` textLength="${short(length)}" lengthAdjust="spacingAndGlyphs"`;
+  return `<text x="${x}" y="${y}" fill="${color}" text-anchor="${anchor}"${condensed}>${escaped(content)}</text>`;
 }
 
 /** Names of fields come from devices. Characters that XML does not allow are removed. */

@@ -5,7 +5,7 @@ import { espChips } from '../../../src/lib/formats/esp-image/chips.js';
 import { at, send } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
-import { mayChange } from '../../app/session.js';
+import { isLimited, mayChange } from '../../app/session.js';
 import { BoardSetup, type Release } from '../../board/setup.js';
 import { Empty, Failure, Loading, Page, Section } from '../../parts/page.js';
 import { Arrival } from './arrival.js';
@@ -14,6 +14,8 @@ import { type NewBoard, partsFor } from './parts.js';
 /** Adds a board: writes the platform's firmware and a new identity to it, connects it to Wi-Fi, and waits until it is online. */
 export function AddBoard() {
   const firmware = useResource(at('GET /firmware', {}), { all: 'firmware', events: ['firmware.*'] });
+  // Limited users cannot register devices.
+  const mayAdd = mayChange() && !isLimited();
   const boards = firmware.value?.flatMap(({ latest }) => (latest.chip === null ? [] : [latest]));
   return (
     <Page
@@ -23,13 +25,13 @@ export function AddBoard() {
     >
       {firmware.error && <Failure error={firmware.error} />}
       {!boards && !firmware.error && <Loading />}
-      {boards && !mayChange() && <p>Only operators can add boards.</p>}
-      {boards?.length === 0 && mayChange() && (
+      {boards && !mayAdd && <p>Only operators of the whole platform can add boards.</p>}
+      {boards?.length === 0 && mayAdd && (
         <Empty title="No firmware for boards yet" command="aiot firmware push app.bin --name motor">
           <p>Build the firmware, and push its application image:</p>
         </Empty>
       )}
-      {boards && boards.length > 0 && mayChange() && <NewDevice boards={boards} />}
+      {boards && boards.length > 0 && mayAdd && <NewDevice boards={boards} />}
     </Page>
   );
 }

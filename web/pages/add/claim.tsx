@@ -5,12 +5,13 @@ import type { Claim } from '../../../src/lib/api/index.js';
 import { type ApiError, at, send } from '../../app/api.js';
 import { linkTo } from '../../app/route.js';
 import { saveFile } from '../../app/save.js';
-import { mayChange } from '../../app/session.js';
+import { isLimited, mayChange } from '../../app/session.js';
 import { shellWord } from '../../app/text.js';
 import { Command } from '../../parts/command.js';
 import { Field } from '../../parts/field.js';
 import { Facts, Failure, Page, Section } from '../../parts/page.js';
 import { When } from '../../parts/when.js';
+import { addressesOf, isOnlyHere } from './addresses.js';
 import { Arrival } from './arrival.js';
 
 const hourMs = 3_600_000;
@@ -49,6 +50,8 @@ export function AddDevice() {
     );
     busy.value = false;
   };
+  // Limited users cannot register devices.
+  const mayAdd = mayChange() && !isLimited();
   const line = [
     `aiot device claim ${name.trim() === '' ? 'NAME' : shellWord(name.trim())}`,
     `--type ${shellWord(type.trim())}`,
@@ -58,8 +61,8 @@ export function AddDevice() {
   ].join(' ');
   return (
     <Page title="Add a device" above={{ title: 'Devices', to: linkTo(['devices']) }} command={line}>
-      {!mayChange() && <p>Only operators can add devices.</p>}
-      {mayChange() && claim.value === null && (
+      {!mayAdd && <p>Only operators of the whole platform can add devices.</p>}
+      {mayAdd && claim.value === null && (
         <>
           <p>
             Registers a computer, such as a Raspberry Pi, that generates its own key. For an ESP32 board,{' '}
@@ -127,11 +130,14 @@ export function AddDevice() {
 }
 
 function Made({ claim, onAnother }: { claim: Claim; onAnother: () => void }) {
-  const { device, expires, url } = claim;
+  const { device, expires } = claim;
+  /** The platform's address for the device: its own, or that of this page. */
+  const url = useSignal(claim.url);
+  const urls = addressesOf(claim.url, location);
   const title = useRef<HTMLHeadingElement>(null);
   // The button that had the focus is gone.
   useEffect(() => title.current?.focus(), []);
-  const text = claimFile(claim);
+  const text = claimFile({ ...claim, url: url.value });
   const save = () => saveFile(`${device.name}-claim.json`, new Blob([text], { type: 'application/json' }));
   return (
     <>
@@ -143,13 +149,44 @@ function Made({ claim, onAnother }: { claim: Claim; onAnother: () => void }) {
         <Facts
           facts={[
             ['type', device.type],
-            ['platform', url],
+            ['platform', url.value],
             ['valid until', <When key="expires" at={expires} />],
           ]}
         />
         <p>Save the text of the QR code as claim.json on the device. Then run there:</p>
         <Command line={`aiot device activate ./${shellWord(device.name)} --claim claim.json`} />
       </section>
+      {urls.length > 1 && (
+        <div class="form no-print">
+          <div class="field long">
+            <label for="claim-url">Address of the platform</label>
+            <select
+              id="claim-url"
+              aria-describedby="claim-url-note"
+              value={url.value}
+              onChange={({ currentTarget }) => {
+                url.value = currentTarget.value;
+              }}
+            >
+              {urls.map((each) => (
+                <option key={each} value={each}>
+                  {each} ({each === claim.url ? 'as the platform sees it' : 'as in this browser'})
+                </option>
+              ))}
+            </select>
+            <small class="soft" id="claim-url-note">
+              The platform and this browser have different addresses. Choose the one that the device can
+              reach. Its certificate must be from the platform's CA.
+            </small>
+          </div>
+        </div>
+      )}
+      {isOnlyHere(url.value) && (
+        <p class="broken no-print" role="status">
+          Only the platform's own machine can reach {url.value}. Other devices need a platform that listens on
+          the network, as after <code>aiot up --host 0.0.0.0</code>.
+        </p>
+      )}
       <p class="no-print">
         Anyone who has the claim can become this device, once. It is shown only now: print or save it before
         you leave this page.

@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks';
 import type { DeviceSettings, SettingsInfo } from '../../../src/lib/api/index.js';
 import { type ApiError, at, send } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
-import { mayChange } from '../../app/session.js';
+import { isLimited, mayChange } from '../../app/session.js';
 import { shellWord } from '../../app/text.js';
 import { Badge, type Tone } from '../../parts/badge.js';
 import { Command } from '../../parts/command.js';
@@ -39,7 +39,9 @@ const pendingMs = 5000;
 export function Settings({ name }: { name: string }) {
   const events = ['device.*', 'settings.*'];
   const { value, error, reload } = useResource(at('GET /devices/:name/settings', { name }), { events });
-  const all = useResource(at('GET /settings', {}), { events: ['settings.*'] });
+  // Only users of the whole platform may list its settings. Without them, there is no form.
+  const mayEdit = mayChange() && !isLimited();
+  const all = useResource(mayEdit ? at('GET /settings', {}) : null, { events: ['settings.*'] });
   const isPending = value?.state === 'pending';
   useEffect(() => {
     if (!isPending) return;
@@ -56,8 +58,8 @@ export function Settings({ name }: { name: string }) {
   }
   const failed = error ?? all.error;
   if (failed) return <Failure error={failed} />;
-  if (!value || !all.value) return <Loading />;
-  const definition = all.value.settings.find(({ type }) => type === value.type);
+  if (!value || (mayEdit && !all.value)) return <Loading />;
+  const definition = all.value?.settings.find(({ type }) => type === value.type);
   return (
     <>
       <State of={value} />
@@ -70,7 +72,7 @@ export function Settings({ name }: { name: string }) {
           rowClass={({ differs }) => (differs ? 'differs' : undefined)}
         />
       </Scroll>
-      {definition && mayChange() && <Change settings={value} definition={definition} onDone={reload} />}
+      {definition && <Change settings={value} definition={definition} onDone={reload} />}
     </>
   );
 }

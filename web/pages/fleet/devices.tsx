@@ -5,7 +5,7 @@ import { type ApiError, at, get, getAll } from '../../app/api.js';
 import { connected, onEvents } from '../../app/live.js';
 import type { PageOf } from '../../app/pages.js';
 import { goTo, here, linkTo, route } from '../../app/route.js';
-import { mayChange } from '../../app/session.js';
+import { isLimited, mayChange } from '../../app/session.js';
 import { plural, selectorOf, shellWord } from '../../app/text.js';
 import { Badge, State } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
@@ -74,7 +74,8 @@ export function Devices(_: PageOf) {
       title="Devices"
       command={line}
       actions={
-        mayChange() && (
+        mayChange() &&
+        !isLimited() && (
           <>
             <a href={linkTo(['add-device'])}>Add a device</a>
             <a href={linkTo(['add-board'])}>Add a board</a>

@@ -9,6 +9,7 @@ import { Scroll } from '../../parts/scroll.js';
 import { type Column, ShortTable } from '../../parts/table.js';
 import { LevelFields, levelWords, setLevel, usualLevel } from '../device/log-level.js';
 import type { Many } from './bulk.js';
+import { outcomeOf } from './outcome.js';
 
 /** Number of devices that are called at once. Browsers open at most 6 connections to a server. */
 const atOnce = 4;
@@ -56,7 +57,7 @@ export function LogLevels({ many: { names, selector }, onClose }: { many: Many; 
         );
         called.value = [...(called.value ?? []), { name: device, error }];
         // All other calls would fail in the same way.
-        if (error && (error.status === 0 || error.status === 401)) isStopping.value = true;
+        if (error && [0, 401, 403].includes(error.status)) isStopping.value = true;
       }
     };
     await Promise.all(Array.from({ length: atOnce }, work));
@@ -130,13 +131,15 @@ export function LogLevels({ many: { names, selector }, onClose }: { many: Many; 
   );
 }
 
+const tones = { set: 'good', unchanged: 'bad', unknown: 'warn' } as const;
+
 const columns: Column<Called>[] = [
   { title: 'device', cell: ({ name }) => name, sort: ({ name }) => name },
   {
     title: 'result',
     cell: ({ error }) => (
       <>
-        <Badge tone={error ? 'bad' : 'good'}>{error ? 'unchanged' : 'set'}</Badge>
+        <Badge tone={tones[outcomeOf(error)]}>{outcomeOf(error)}</Badge>
         {error && (
           <div class="soft">
             {error.message} {error.code}
@@ -152,12 +155,13 @@ function Results({ of }: { of: readonly Called[] }) {
   const byName = [...of].sort((a, b) => (a.name < b.name ? -1 : 1));
   const failed = byName.filter(({ error }) => error !== null);
   const rows = [...failed, ...byName.filter(({ error }) => error === null)];
-  const count = (of.length - failed.length).toLocaleString('en');
+  const counts = (['set', 'unchanged', 'unknown'] as const).flatMap((outcome) => {
+    const count = of.filter(({ error }) => outcomeOf(error) === outcome).length;
+    return count > 0 || outcome === 'set' ? [`${count.toLocaleString('en')} ${outcome}`] : [];
+  });
   return (
     <>
-      <p role="status">
-        {count} set{failed.length > 0 && `, ${failed.length.toLocaleString('en')} unchanged`}
-      </p>
+      <p role="status">{counts.join(', ')}</p>
       <div class="outcomes">
         <Scroll label="Result of each device">
           <ShortTable
@@ -171,7 +175,7 @@ function Results({ of }: { of: readonly Called[] }) {
       </div>
       {rows.length > mostListed && (
         <p class="soft">
-          The first {mostListed} of {plural(rows.length, 'device')}, those that are unchanged first.
+          The first {mostListed} of {plural(rows.length, 'device')}, those without the new level first.
         </p>
       )}
     </>

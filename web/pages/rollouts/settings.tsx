@@ -6,7 +6,7 @@ import { releaseText } from '../../../src/lib/api/rollouts/words.js';
 import { type ApiError, at, send } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { goTo, here, linkTo, route } from '../../app/route.js';
-import { mayChange } from '../../app/session.js';
+import { isLimited, mayChange } from '../../app/session.js';
 import { plural, shellWord } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Field, type Property, parsed } from '../../parts/field.js';
@@ -33,18 +33,26 @@ interface Typed {
 
 /** The page `#/rollouts/settings`: a form for settings of many devices, and their rollout beside it. */
 export function SettingsRollout() {
-  const all = useResource(at('GET /settings', {}), { events: ['settings.*'] });
+  // Only users of the whole platform may list its settings.
+  const mayStart = mayChange() && !isLimited();
+  const all = useResource(mayStart ? at('GET /settings', {}) : null, { events: ['settings.*'] });
   const definitions = all.value?.settings;
   return (
     <>
-      {mayChange() && definitions && definitions.length > 0 ? (
+      {mayStart && definitions && definitions.length > 0 ? (
         <Form definitions={definitions} />
       ) : (
         <Page title="Roll out settings" above={above} command="aiot device settings deploy">
           {!mayChange() && <p>Your token does not permit rollouts. Ask an operator.</p>}
-          {mayChange() && all.error && <Failure error={all.error} />}
-          {mayChange() && !all.error && !definitions && <Loading />}
-          {mayChange() && definitions?.length === 0 && (
+          {mayChange() && isLimited() && (
+            <p>
+              Only operators of the whole platform can use this form. For your devices, use the command that
+              this page shows.
+            </p>
+          )}
+          {mayStart && all.error && <Failure error={all.error} />}
+          {mayStart && !all.error && !definitions && <Loading />}
+          {mayStart && definitions?.length === 0 && (
             <Empty title="No settings yet" command="aiot device settings apply">
               <p>Define the settings of a device type under settings: in aiot.yaml, and apply them:</p>
             </Empty>
@@ -60,8 +68,10 @@ const above = { title: 'Rollouts', to: linkTo(['rollouts']) };
 function Form({ definitions }: { definitions: readonly SettingsInfo[] }) {
   const { query } = route.value;
   const typed = useSignal<Typed>(initialOf(definitions, query));
-  const plan = useSignal<RolloutPlan | null>(null);
+  /** With the key of its start, so that a repeated start after a lost response starts no second rollout. */
+  const plan = useSignal<{ plan: RolloutPlan; key: string } | null>(null);
   const busy = useSignal(false);
+  const isStarting = useSignal(false);
   const error = useSignal<ApiError | undefined>(undefined);
   /** Invalid inputs by the IDs of their elements. */
   const invalid = useSignal<Readonly<Record<string, string>>>({});
@@ -86,13 +96,16 @@ function Form({ definitions }: { definitions: readonly SettingsInfo[] }) {
     if (started !== null) goTo(here({ rollout: '' }), { replace: true });
   };
   const setText = (path: string, text: string) => edit({ texts: { ...texts, [path]: text } });
-  const run = async (task: () => Promise<void>) => {
+  /** Runs a request for the fields as they are now. An error does not concern fields that have changed since. */
+  const run = async (task: (isCurrent: () => boolean) => Promise<void>) => {
+    const asked = typed.value;
+    const isCurrent = () => typed.value === asked;
     busy.value = true;
     error.value = undefined;
-    await task().catch((reason: ApiError) => {
-      const { field } = reason;
-      const id = field === undefined ? null : idOf(field);
-      if (id !== null && properties.has(field ?? '')) invalid.value = { [id]: reason.message };
+    await task(isCurrent).catch((reason: ApiError) => {
+      if (!isCurrent()) return;
+      const path = settingAt(reason.field, properties);
+      if (path !== null) invalid.value = { [idOf(path)]: reason.message };
       else error.value = reason;
     });
     busy.value = false;
@@ -101,119 +114,122 @@ function Form({ definitions }: { definitions: readonly SettingsInfo[] }) {
     event.preventDefault();
     invalid.value = invalidInputs(form.current);
     if (request === null || Object.keys(invalid.value).length > 0) return;
-    const asked = typed.value;
-    void run(async () => {
+    void run(async (isCurrent) => {
       const made = await send(at('POST /rollouts/plan', {}), request);
-      if (typed.value === asked) plan.value = made;
+      if (isCurrent()) plan.value = { plan: made, key: crypto.randomUUID() };
     });
   };
-  const start = () =>
-    run(async () => {
+  const start = async () => {
+    isStarting.value = true;
+    await run(async () => {
       if (!plan.value) return;
-      const { id } = await send(at('POST /rollouts', {}), plan.value.request, crypto.randomUUID()).catch(
-        (reason: ApiError) => {
-          // Other devices match now, so the plan that was shown is no longer the one that would start.
-          if (reason.code === 'AIOT_ROLLOUT_PLAN') plan.value = null;
-          throw reason;
-        },
-      );
+      const { plan: made, key } = plan.value;
+      const { id } = await send(at('POST /rollouts', {}), made.request, key).catch((reason: ApiError) => {
+        // Other devices match now, so the plan that was shown is no longer the one that would start.
+        if (reason.code === 'AIOT_ROLLOUT_PLAN') plan.value = null;
+        throw reason;
+      });
       plan.value = null;
       goTo(linkTo(['rollouts', 'settings'], { type, selector, rollout: id }), { replace: true });
     });
+    isStarting.value = false;
+  };
   return (
     <Page title="Roll out settings" above={above} command={commandOf(typed.value, properties)}>
       <div class="beside">
         <form ref={form} onSubmit={planIt} noValidate>
-          <Section title="Devices">
-            <div class="form">
-              <div class="field">
-                <label for="settings-type">Device type</label>
-                <select
-                  id="settings-type"
+          <fieldset class="whole" disabled={isStarting.value}>
+            <Section title="Devices">
+              <div class="form">
+                <div class="field">
+                  <label for="settings-type">Device type</label>
+                  <select
+                    id="settings-type"
+                    required
+                    value={type}
+                    onChange={({ currentTarget }) =>
+                      edit({ type: currentTarget.value, texts: {}, removed: [] })
+                    }
+                  >
+                    {definitions.length > 1 && <option value="">Choose …</option>}
+                    {definitions.map((each) => (
+                      <option key={each.type}>{each.type}</option>
+                    ))}
+                  </select>
+                  <FieldError id="settings-type" errors={invalid.value} />
+                </div>
+                <Field
+                  id="settings-selector"
+                  name="Selector"
+                  property={{
+                    type: 'string',
+                    description: 'all, names separated by commas, or an expression such as site=lab.',
+                  }}
                   required
-                  value={type}
-                  onChange={({ currentTarget }) =>
-                    edit({ type: currentTarget.value, texts: {}, removed: [] })
-                  }
-                >
-                  {definitions.length > 1 && <option value="">Choose …</option>}
-                  {definitions.map((each) => (
-                    <option key={each.type}>{each.type}</option>
-                  ))}
-                </select>
-                <FieldError id="settings-type" errors={invalid.value} />
+                  value={selector}
+                  error={invalid.value['settings-selector']}
+                  onChange={(text) => edit({ selector: text })}
+                />
               </div>
-              <Field
-                id="settings-selector"
-                name="Selector"
-                property={{
-                  type: 'string',
-                  description: 'all, names separated by commas, or an expression such as site=lab.',
-                }}
-                required
-                value={selector}
-                error={invalid.value['settings-selector']}
-                onChange={(text) => edit({ selector: text })}
-              />
-            </div>
-          </Section>
-          <Section title="Settings" note="an empty field leaves the setting as it is">
-            <div class="form">
-              {[...properties].map(([path, property]) => {
-                const isRemoved = removed.includes(path);
-                return (
-                  <div key={path} class="setting">
-                    <Field
-                      id={idOf(path)}
-                      name={path}
-                      property={withDefault(property)}
-                      required={false}
-                      disabled={isRemoved}
-                      value={isRemoved ? '' : (texts[path] ?? '')}
-                      error={invalid.value[idOf(path)]}
-                      onChange={(text) => setText(path, text)}
-                    />
-                    <label class="check">
-                      <input
-                        type="checkbox"
-                        checked={isRemoved}
-                        aria-label={`Remove the overrides of ${path}`}
-                        onChange={({ currentTarget }) =>
-                          edit({
-                            removed: currentTarget.checked
-                              ? [...removed, path]
-                              : removed.filter((each) => each !== path),
-                          })
-                        }
-                      />{' '}
-                      Remove the override
-                    </label>
-                  </div>
-                );
-              })}
-            </div>
-          </Section>
-          <Section title="Waves and limits" note="the defaults are those of aiot device settings deploy">
-            <div class="form">
-              <PolicyFields
-                names={limits}
-                texts={policy}
-                errors={invalid.value}
-                onChange={(name, text) => edit({ policy: { ...policy, [name]: text } })}
-              />
-              <div class="field">
-                <label for="settings-failure">If too many devices fail</label>
-                <select
-                  id="settings-failure"
-                  value={rollsBack ? 'rollback' : 'pause'}
-                  onChange={({ currentTarget }) => edit({ rollsBack: currentTarget.value === 'rollback' })}
-                >
-                  <option value="pause">pause the rollout</option>
-                  <option value="rollback">restore the former settings</option>
-                </select>
+            </Section>
+            <Section title="Settings" note="an empty field leaves the setting as it is">
+              <div class="form">
+                {[...properties].map(([path, property]) => {
+                  const isRemoved = removed.includes(path);
+                  return (
+                    <div key={path} class="setting">
+                      <Field
+                        id={idOf(path)}
+                        name={path}
+                        property={withDefault(property)}
+                        required={false}
+                        disabled={isRemoved}
+                        value={isRemoved ? '' : (texts[path] ?? '')}
+                        error={invalid.value[idOf(path)]}
+                        onChange={(text) => setText(path, text)}
+                      />
+                      <label class="check">
+                        <input
+                          type="checkbox"
+                          checked={isRemoved}
+                          aria-label={`Remove the overrides of ${path}`}
+                          onChange={({ currentTarget }) =>
+                            edit({
+                              removed: currentTarget.checked
+                                ? [...removed, path]
+                                : removed.filter((each) => each !== path),
+                            })
+                          }
+                        />{' '}
+                        Remove the override
+                      </label>
+                    </div>
+                  );
+                })}
               </div>
-            </div>
-          </Section>
+            </Section>
+            <Section title="Waves and limits" note="the defaults are those of aiot device settings deploy">
+              <div class="form">
+                <PolicyFields
+                  names={limits}
+                  texts={policy}
+                  errors={invalid.value}
+                  onChange={(name, text) => edit({ policy: { ...policy, [name]: text } })}
+                />
+                <div class="field">
+                  <label for="settings-failure">If too many devices fail</label>
+                  <select
+                    id="settings-failure"
+                    value={rollsBack ? 'rollback' : 'pause'}
+                    onChange={({ currentTarget }) => edit({ rollsBack: currentTarget.value === 'rollback' })}
+                  >
+                    <option value="pause">pause the rollout</option>
+                    <option value="rollback">restore the former settings</option>
+                  </select>
+                </div>
+              </div>
+            </Section>
+          </fieldset>
           {error.value && <Failure error={error.value} />}
           <div class="choices">
             <button type="submit" disabled={request === null || busy.value}>
@@ -225,12 +241,14 @@ function Form({ definitions }: { definitions: readonly SettingsInfo[] }) {
               disabled={plan.value === null || busy.value}
               onClick={start}
             >
-              {plan.value === null ? 'Start' : `Start on ${plural(plan.value.waves.flat().length, 'device')}`}
+              {plan.value === null
+                ? 'Start'
+                : `Start on ${plural(plan.value.plan.waves.flat().length, 'device')}`}
             </button>
           </div>
         </form>
         <div>
-          {plan.value && <Plan plan={plan.value} />}
+          {plan.value && <Plan plan={plan.value.plan} />}
           {!plan.value && started !== null && <Started key={started} id={started} />}
           {!plan.value && started === null && (
             <Section title="Rollout">
@@ -285,6 +303,16 @@ function initialOf(definitions: readonly SettingsInfo[], query: URLSearchParams)
     selector: query.get('selector') ?? '',
     ...{ texts: {}, removed: [], policy: usualTexts(), rollsBack: false },
   };
+}
+
+/** The setting in the form that contains a value, such as `list` for `list.0`; null = the form has none. */
+function settingAt(field: string | undefined, properties: ReadonlyMap<string, Property>): string | null {
+  const parts = field?.split('.') ?? [];
+  for (let count = parts.length; count > 0; count--) {
+    const path = parts.slice(0, count).join('.');
+    if (properties.has(path)) return path;
+  }
+  return null;
 }
 
 const idOf = (path: string) => `setting-${path}`;
