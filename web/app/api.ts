@@ -25,7 +25,7 @@ export function at<R extends Route>(
 ): Place<R> {
   const values: Record<string, unknown> = params;
   const path = route.split(' ')[1]?.replace(/:(\w+)/g, (_, name) => encodeURIComponent(String(values[name])));
-  const given = Object.entries(query).flatMap(([key, value]) =>
+  const given = Object.entries(query).flatMap(([key, value]): [string, string][] =>
     value === undefined ? [] : [[key, String(value)]],
   );
   return { route, path: `${path}${given.length === 0 ? '' : `?${new URLSearchParams(given)}`}` };
