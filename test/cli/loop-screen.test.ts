@@ -80,6 +80,15 @@ it('a finished loop is summarized', async () => {
   expect(text).toMatch(/windows {2}19; \d+ predictions, \d+ changes?/);
 });
 
+it.each([
+  [22_050, '22050'],
+  [104.17, '104.2'],
+  [0.33333, '0.333'],
+])('a summary shows the rate %f Hz as %s Hz', async (rateHz, shownAs) => {
+  const result = await runLoop(fakeLoop().options);
+  expect(stripVTControlCharacters(loopText({ ...result, rateHz }))).toContain(` at ${shownAs} Hz, jitter`);
+});
+
 it('a loop is shown as waiting before its first window', async () => {
   const { options } = fakeLoop(undefined, undefined, { live: true });
   let frame: string[] = [];

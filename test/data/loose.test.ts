@@ -425,10 +425,10 @@ describe('aiot data check of a table', () => {
     const { findings } = DataCheck.result.parse(json) as CheckReport;
     expect(code).toBe(0);
     expect(findings.map(({ kind, severity }) => `${severity} ${kind}`).sort()).toEqual([
+      'info stuck',
       'warning imbalance',
       'warning label',
       'warning repeats',
-      'warning stuck',
     ]);
     await writeFile(file, text(rows));
     const whole = await runCli(['data', 'check', file]);
@@ -447,10 +447,29 @@ describe('aiot data check of a table', () => {
     const { findings } = DataCheck.result.parse(json) as CheckReport;
     expect(code).toBe(0);
     expect(findings.map(({ kind, severity }) => `${severity} ${kind}`)).toEqual([
-      'warning stuck',
       'info repeats',
+      'info stuck',
     ]);
-    expect(findings[1]!.message).toContain('Only 1 of 120 rows are different');
+    expect(findings[0]!.message).toContain('Only 1 of 120 rows are different');
+  });
+
+  it('only remarks that a field has one value in all recordings', async () => {
+    const recording = (frequency: number) => {
+      const rows = Array.from({ length: 200 }, (_, i) => `${i / 50},${Math.sin(i * frequency).toFixed(4)},5`);
+      return ['t,x,fixed', ...rows, ''].join('\n');
+    };
+    const names = ['sit1', 'sit2', 'sit3', 'walk1', 'walk2', 'walk3'];
+    const dir = join(base, 'fixed');
+    await writeFiles(
+      dir,
+      Object.fromEntries(names.map((name, i) => [`${name}.csv`, recording(0.11 + 0.17 * i)])),
+    );
+    const { json, code } = await runCli(['data', 'check', dir, '--json']);
+    const { findings } = DataCheck.result.parse(json) as CheckReport;
+    expect(code).toBe(0);
+    expect(findings.filter(({ kind }) => kind === 'stuck')).toMatchObject([
+      { severity: 'info', evidence: { field: 'fixed', everywhere: true } },
+    ]);
   });
 
   it('reports a table that was copied ten times, even though few of its rows are distinct', async () => {

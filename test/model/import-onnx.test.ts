@@ -559,6 +559,8 @@ describe('importing an ONNX file', () => {
 
   it.each([
     [1, node('Identity', 'x', 'y'), [-1, 2, 3, 4]],
+    [1, node('ArgMax', 'x', 'y', { axis: 1, keepdims: 0 }), [3]],
+    [9, node('ArgMin', 'x', 'y', { axis: 1, keepdims: 0 }), [0]],
     [5, node('Reshape', 'x s', 'y'), [-1, 2, 3, 4]],
     [6, node('Relu', 'x', 'y'), [0, 2, 3, 4]],
     [7, node('Add', 'x x', 'y'), [-2, 4, 6, 8]],

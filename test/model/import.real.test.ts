@@ -30,7 +30,7 @@ describeReal('tensorflow', 'importing Keras files', () => {
   const names = [
     ...['mlp', 'conv1d', 'conv2d', 'steps', 'grouped1d', 'grouped2d'],
     ...['branches', 'nested', 'shared', 'normalized', 'gelu'],
-    ...['recurrent', 'recurrent-last', 'recurrent-gru', 'recurrent-ways'],
+    ...['recurrent', 'recurrent-last', 'recurrent-gru', 'recurrent-ways', 'recurrent-hard'],
   ];
   it.each(names.flatMap((name) => [`${name}.keras`, `${name}.h5`]))(
     '%s matches Keras to 1e-5',

@@ -87,6 +87,42 @@ describe('importing a TensorFlow.js layers model', () => {
     }
   });
 
+  it.each(['lstm', 'gru'] as const)(
+    'matches TensorFlow.js for the default activations of %s, which include hard_sigmoid',
+    async (kind) => {
+      // TensorFlow.js's default for recurrent weights needs an operator that aiot does not register.
+      const wide = layers.initializers.randomNormal({ stddev: 1, seed: 3 });
+      const own = { kernelInitializer: wide, recurrentInitializer: wide, biasInitializer: wide };
+      const model = layers.sequential({
+        layers: [
+          layers.layers[kind]({ units: 3, inputShape: [4, 2], ...own }),
+          layers.layers.dense({ units: 2, activation: 'hardSigmoid' }),
+        ],
+      });
+      const { graph } = await readSource(await save(model, `default-${kind}`));
+      const x = tf.randomNormal([1, 4, 2], 0, 2, 'float32', 7);
+      const expected = [...(model.predict(x) as Tensor).dataSync()];
+      const got = [...createInterpreter(graph).invoke(x.dataSync() as Float32Array)];
+      expect(got).toEqual(expected.map((value) => expect.closeTo(value, 5)));
+    },
+  );
+
+  it('rejects a recurrent layer whose first axis is the time', async () => {
+    const model = layers.sequential({
+      layers: [layers.layers.lstm({ units: 3, inputShape: [4, 2], recurrentInitializer: 'zeros' })],
+    });
+    const at = await save(model, 'time-major');
+    const json = JSON.parse(readFileSync(join(at, 'model.json'), 'utf8'));
+    Object.assign(settingsOf(json, 0), { time_major: true });
+    writeFileSync(join(at, 'model.json'), JSON.stringify(json));
+    await expect(readSource(at)).rejects.toMatchObject({
+      code: 'AIOT_LAYER_UNSUPPORTED',
+      message: expect.stringMatching(
+        /LSTM\): time_major is not supported; save the model with time_major=False/,
+      ),
+    });
+  });
+
   it('dequantizes weights that the converter quantized', async () => {
     const at = await save(
       layers.sequential({ layers: [layers.layers.dense({ units: 2, inputShape: [2] })] }),

@@ -139,6 +139,13 @@ models = {
     "recurrent-last": sequential((7, 2), L.LSTM(6, go_backwards=True), L.Dense(3)),
     "recurrent-gru": sequential((9, 3), L.Conv1D(4, 2), L.GRU(6), L.Dense(3)),
     "recurrent-ways": recurrent_ways(),
+    "recurrent-hard": sequential(
+        (5, 3),
+        L.LSTM(4, recurrent_activation="hard_sigmoid", activation="elu", return_sequences=True),
+        L.Bidirectional(L.GRU(3, recurrent_activation="hard_sigmoid", activation="linear")),
+        L.Dense(4, activation="hard_sigmoid"),
+        L.Dense(2),
+    ),
     "gelu": sequential(
         (20, 3),
         L.Conv1D(8, 3, activation="gelu"),

@@ -105,7 +105,7 @@ function answered({ answer, since, status }: LoopView): string {
 
 function measured({ sensor, windows, predictions, rssMb }: LoopStatus): string {
   const { rateHz, jitterP99Ms, samples, lost, gaps, connected } = sensor;
-  const rate = rateHz === null ? '–' : `${figure(rateHz)} Hz`;
+  const rate = rateHz === null ? '–' : `${rateText(rateHz)} Hz`;
   const jitter = jitterP99Ms === null ? '' : dim(`  jitter p99 ${figure(jitterP99Ms)} ms`);
   const missing = lost + gaps === 0 ? dim('  0 lost') : yellow(`  ${count(lost)} lost, ${count(gaps)} gaps`);
   const there = connected || samples === 0 ? '' : red('  no samples');
@@ -180,7 +180,7 @@ function wholeText(result: LoopResult): string {
     latencyMs.p50 === null || latencyMs.p99 === null
       ? '–'
       : `p50 ${figure(latencyMs.p50)} ms, p99 ${figure(latencyMs.p99)} ms`;
-  const rate = rateHz === null ? '' : ` at ${figure(rateHz)} Hz`;
+  const rate = rateHz === null ? '' : ` at ${rateText(rateHz)} Hz`;
   const jitter = jitterP99Ms === null ? '' : `, jitter p99 ${figure(jitterP99Ms)} ms`;
   const version = model?.version == null ? '' : `@${model.version}`;
   const lines: [string, string][] = [
@@ -220,6 +220,9 @@ function wholeText(result: LoopResult): string {
 
 const count = (value: number) => value.toLocaleString('en-US');
 const figure = (value: number) => (Number.isFinite(value) ? String(Number(value.toPrecision(3))) : '–');
+
+/** A measured rate, Hz, with at least three digits, and exact to a tenth: 22050, 104.2, 0.333. */
+const rateText = (hz: number) => (hz < 100 ? figure(hz) : String(Number(hz.toFixed(1))));
 
 /** A duration: 3 723 000 ms becomes `1:02:03`, with days if it exceeds one. */
 function duration(ms: number): string {

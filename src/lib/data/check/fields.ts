@@ -76,7 +76,8 @@ function stuckFinding(field: string, hits: StillField[], everywhere: boolean, va
   const place = share < 0.9 ? ` from row ${longest.from + 1} on, for ${longest.rows} rows` : '';
   return {
     kind: 'stuck',
-    severity: 'warning',
+    // A field with one value throughout harms no model. Values that differ between recordings may reveal which recording it is.
+    severity: everywhere && values.length === 1 ? 'info' : 'warning',
     files: ids,
     evidence: { field, value: longest.value, rows: longest.rows, from: longest.from + 1, share, everywhere },
     message: everywhere

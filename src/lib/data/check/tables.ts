@@ -201,7 +201,7 @@ function constantColumns(tables: Opened[]): Finding[] {
   return [
     {
       kind: 'stuck',
-      severity: 'warning',
+      severity: 'info',
       files: tables.map(({ name }) => name),
       evidence: { columns: stuck },
       message: `${plural(stuck.length, 'column')} with one value in all rows: ${listIds(stuck)}.`,

@@ -18,10 +18,11 @@ export async function readKerasZip(bytes: Uint8Array): Promise<KerasModel> {
   if (!config || !weights) throw malformed('expected config.json and model.weights.h5 in the archive');
   const model = parseJson(config, 'config.json');
   if (!isModel(model)) throw malformed('config.json contains no model');
-  const { keras_version: version } = parseJson(files.get('metadata.json'), 'metadata.json') as {
+  const { keras_version: given } = parseJson(files.get('metadata.json'), 'metadata.json') as {
     keras_version?: string;
   };
-  return { model, weights: byPlace(await openHdf5(weights)), writer: `Keras ${version ?? '3'}` };
+  const version = String(given ?? '3');
+  return { model, weights: byPlace(await openHdf5(weights)), writer: `Keras ${version}`, version };
 }
 
 function byPlace(root: Group): WeightSource {
@@ -82,11 +83,8 @@ export async function readKerasH5(bytes: Uint8Array): Promise<KerasModel> {
     segments: path,
     weight: () => weightOf(dataset, path.join('/')),
   }));
-  return {
-    model,
-    weights: namedWeights(named),
-    writer: `Keras ${textAttribute(root, 'keras_version') ?? ''}`.trim(),
-  };
+  const version = textAttribute(root, 'keras_version');
+  return { model, weights: namedWeights(named), writer: `Keras ${version ?? ''}`.trim(), version };
 }
 
 /** Opens an HDF5 file in memory. @throws AIOT_FILE_MALFORMED */

@@ -41,7 +41,7 @@ export async function readTfjs(file: string): Promise<KerasModel> {
       'it is a TensorFlow.js graph model',
       'convert it to a layers model, or import the Keras file',
     );
-  const topology = json.modelTopology as { model_config?: unknown } | undefined;
+  const topology = json.modelTopology as { model_config?: unknown; keras_version?: unknown } | undefined;
   const model = topology?.model_config ?? topology;
   if (!isModel(model)) throw malformed('model.json contains no layers model');
   const weights: NamedWeight[] = [];
@@ -62,7 +62,8 @@ export async function readTfjs(file: string): Promise<KerasModel> {
     }
   }
   const writer = typeof json.generatedBy === 'string' ? json.generatedBy : 'TensorFlow.js';
-  return { model, weights: namedWeights(weights), writer };
+  // A model that TensorFlow.js wrote states "tfjs-layers 4.22.0", a converted one the version of Keras.
+  return { model, weights: namedWeights(weights), writer, version: String(topology?.keras_version ?? '') };
 }
 
 function groupsIn({ weightsManifest }: Record<string, unknown>): z.output<typeof groupSchema>[] {

@@ -41,6 +41,13 @@ export interface KerasModel {
   weights: WeightSource;
   /** Display name of the program that wrote the file. */
   writer: string;
+  /** The version of Keras that defines the layers; undefined for TensorFlow.js, which follows Keras 2. */
+  version?: string | undefined;
+}
+
+/** The slope of hard_sigmoid, which Keras 3 changed to that of ONNX's HardSwish and PyTorch. */
+export function hardSigmoidSlope(version: string | undefined): number {
+  return /^(?:[3-9]|\d\d)/.test(version ?? '') ? 1 / 6 : 0.2;
 }
 
 /** The settings of one layer, with typed accessors. */

@@ -11,7 +11,6 @@ const instead: Readonly<Record<string, string>> = {
   selu: 'use relu and batch normalization',
   softplus: 'use relu',
   softsign: 'use tanh',
-  hard_sigmoid: 'use sigmoid',
   exponential: 'compute it after the network',
 };
 
@@ -25,6 +24,8 @@ const erfCoefficients = [
 /** Assembles a graph from layers. Tensors are activations of batch 1, and functions return the index of the resulting tensor. */
 export class GraphMaker extends TrainableBuilder {
   private names = 0;
+  /** The slope of Keras's hard_sigmoid, which depends on its version. */
+  hardSigmoidSlope = 1 / 6;
 
   op<Op extends Operator['op']>(
     op: Op,
@@ -103,6 +104,9 @@ export class GraphMaker extends TrainableBuilder {
         return unary('TANH');
       case 'sigmoid':
         return unary('LOGISTIC');
+      case 'hard_sigmoid':
+      case 'hardSigmoid':
+        return this.hardSigmoid(x);
       case 'leaky_relu':
         return this.leaky(x, 0.2);
       case 'gelu':
@@ -119,6 +123,14 @@ export class GraphMaker extends TrainableBuilder {
           Object.hasOwn(instead, String(name)) ? instead[String(name)] : undefined,
         );
     }
+  }
+
+  /** max(0, min(1, slope · x + 0.5)) */
+  private hardSigmoid(x: number): number {
+    const number = (value: number) => this.floats(Float32Array.of(value), [1]);
+    const stretched = this.binary('MUL', x, number(6 * this.hardSigmoidSlope));
+    const clipped = this.op('RELU6', [this.binary('ADD', stretched, number(3))], this.shape(x), {});
+    return this.binary('MUL', clipped, number(1 / 6));
   }
 
   /**

@@ -27,16 +27,25 @@ const kinds: Readonly<Record<string, Kind>> = {
   SimpleRNN: { op: 'RNN', gates: [0], activations: ['activation'] },
 };
 
-/** ONNX's names of Keras's activations. Affine without settings returns its input. */
-const activations: Readonly<Record<string, string>> = {
-  elu: 'Elu',
-  linear: 'Affine',
-  relu: 'Relu',
-  sigmoid: 'Sigmoid',
-  softplus: 'Softplus',
-  softsign: 'Softsign',
-  tanh: 'Tanh',
-};
+/** ONNX's name of an activation, with its settings. */
+interface OnnxActivation {
+  name: string;
+  alpha?: number;
+  beta?: number;
+}
+
+/** ONNX's equivalents of Keras's activations. @param slope of hard_sigmoid */
+const activations = (slope: number): Readonly<Record<string, OnnxActivation>> => ({
+  elu: { name: 'Elu', alpha: 1 },
+  hard_sigmoid: { name: 'HardSigmoid', alpha: slope, beta: 0.5 },
+  hardSigmoid: { name: 'HardSigmoid', alpha: slope, beta: 0.5 },
+  linear: { name: 'Affine', alpha: 1, beta: 0 },
+  relu: { name: 'Relu' },
+  sigmoid: { name: 'Sigmoid' },
+  softplus: { name: 'Softplus' },
+  softsign: { name: 'Softsign' },
+  tanh: { name: 'Tanh' },
+});
 
 /** LSTM, GRU and SimpleRNN, unrolled over the time steps. */
 export const recurrent: LayerMaker = (call) =>
@@ -114,6 +123,8 @@ function direction(
   const wantsSteps = settings.flag('return_sequences', false);
   if (settings.flag('stateful', false))
     throw unsupported(where, 'stateful is not supported', 'save the model with stateful=False');
+  if (settings.flag('time_major', false))
+    throw unsupported(where, 'time_major is not supported', 'save the model with time_major=False');
   if (isBackward && wantsSteps && !isAligned)
     throw unsupported(
       where,
@@ -163,6 +174,7 @@ function direction(
     constant(own!),
     constantOf('float32', [1, 2 * rows], Float32Array.from(biases.flatMap((half) => [...half]))),
   ];
+  const chosen = kind.activations.map((name) => activationOf(settings, name, maker.hardSigmoidSlope));
   const node = {
     inputs: [],
     outputs: [],
@@ -175,8 +187,10 @@ function direction(
       attribute('linear_before_reset', { integer: resetAfter ? 1 : 0 }),
       attribute('direction', { bytes: new TextEncoder().encode(isBackward ? 'reverse' : 'forward') }),
       attribute('activations', {
-        strings: kind.activations.map((name) => new TextEncoder().encode(activationOf(settings, name))),
+        strings: chosen.map(({ name }) => new TextEncoder().encode(name)),
       }),
+      attribute('activation_alpha', { floats: chosen.flatMap(({ alpha }) => alpha ?? []) }),
+      attribute('activation_beta', { floats: chosen.flatMap(({ beta }) => beta ?? []) }),
     ],
   };
   const lower = recurrentRows[kind.op]!;
@@ -202,13 +216,14 @@ function reordered({ data }: Weight, inputs: number, gates: readonly number[]): 
   return out;
 }
 
-function activationOf(settings: LayerSettings, name: string): string {
+function activationOf(settings: LayerSettings, name: string, slope: number): OnnxActivation {
   const given = settings.raw(name) ?? 'linear';
   const object = given as { class_name?: unknown; config?: unknown };
   const key = String(
     typeof given === 'string' ? given : typeof object.config === 'string' ? object.config : object.class_name,
   );
-  if (Object.hasOwn(activations, key)) return activations[key]!;
+  const known = activations(slope);
+  if (Object.hasOwn(known, key)) return known[key]!;
   throw unsupported(
     settings.where,
     `the ${name} ${JSON.stringify(key)} is not supported`,

@@ -3,18 +3,25 @@ import { isModel, malformed, unsupported } from '../errors.js';
 import { FoldBudget } from '../onnx/fold.js';
 import { OnnxMaker } from '../onnx/maker.js';
 import { withoutDead } from '../onnx/to-graph.js';
-import { type KerasModel, type LayerJson, LayerSettings, type WeightSource } from './config.js';
+import {
+  hardSigmoidSlope,
+  type KerasModel,
+  type LayerJson,
+  LayerSettings,
+  type WeightSource,
+} from './config.js';
 import { layerMakers, replacements } from './layers.js';
 
 /**
  * Converts a Keras model (sequential or functional, including nested models) to a float32 graph of batch 1.
  * @throws AIOT_LAYER_UNSUPPORTED naming the layer by its index, AIOT_FILE_MALFORMED
  */
-export function kerasToGraph({ model, weights }: KerasModel): Graph & { layers: number } {
+export function kerasToGraph({ model, weights, version }: KerasModel): Graph & { layers: number } {
   const walk = new ModelWalk(
     new OnnxMaker(Number.POSITIVE_INFINITY, new FoldBudget(Number.POSITIVE_INFINITY)),
     weights,
   );
+  walk.maker.hardSigmoidSlope = hardSigmoidSlope(version);
   const outputs = walk.model(model, [], undefined);
   const inputs = walk.ordered();
   if (outputs.length === 0 || inputs.length === 0)

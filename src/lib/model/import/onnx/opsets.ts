@@ -10,7 +10,7 @@ const newest = 23;
  * inputs, broadcasting or defaults.
  */
 const since: Readonly<Record<number, string>> = {
-  1: `AveragePool Constant Conv ConvTranspose DepthToSpace Flatten Gather GlobalAveragePool GlobalMaxPool Identity If Loop LogSoftmax
+  1: `ArgMax ArgMin AveragePool Constant Conv ConvTranspose DepthToSpace Flatten Gather GlobalAveragePool GlobalMaxPool Identity If Loop LogSoftmax
       LpNormalization MatMul MaxPool Not ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
       ReduceSumSquare Shape Size Softmax Softplus Softsign SpaceToDepth Squeeze Transpose Unsqueeze`,
   2: 'Split',
