@@ -57,7 +57,7 @@ export default class Docs extends AiotCommand {
         'nothing',
       ),
     );
-    if (found[0]) this.print(next(`aiot docs ${placeOf(found[0])}`));
+    if (found[0]) this.suggest(next(`aiot docs ${placeOf(found[0])}`));
     return found;
   }
 
@@ -69,7 +69,7 @@ export default class Docs extends AiotCommand {
         pages.map(({ page, title }) => [page, documentText(title)]),
       ),
     );
-    this.print(next('aiot docs quick-start'));
+    this.suggest(next('aiot docs quick-start'));
     return pages;
   }
 }

@@ -40,7 +40,7 @@ export default class Doctor extends AiotCommand {
     const width = Math.max(...diagnosis.checks.map(({ check }) => check.length));
     this.print(diagnosis.checks.map((finding) => line(finding, width)).join('\n'));
     const hasPlatform = diagnosis.checks.some(({ check }) => check.startsWith('context '));
-    this.print(next(!diagnosis.healthy ? 'aiot doctor' : hasPlatform ? 'aiot status' : 'aiot demo'));
+    this.suggest(next(!diagnosis.healthy ? 'aiot doctor' : hasPlatform ? 'aiot status' : 'aiot demo'));
     if (!diagnosis.healthy) this.exitsWith(6);
     return diagnosis;
   }

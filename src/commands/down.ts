@@ -28,7 +28,7 @@ export default class Down extends AiotCommand {
     const at = again(input, 'data');
     const result = await down({ data: flags.data, timeoutMs: flags.timeout ?? 20_000, signal: this.signal });
     this.print(downText(result));
-    this.print(next(...afterDown(result, at)));
+    this.suggest(next(...afterDown(result, at)));
     if (result.restart) this.print(secretText(result.restart));
     return result;
   }

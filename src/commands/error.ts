@@ -46,7 +46,7 @@ export default class ErrorCommand extends AiotCommand {
           codes.map(({ code, about }) => [code, about]),
         ),
       );
-      this.print(next('aiot error CODE'));
+      this.suggest(next('aiot error CODE'));
       return codes;
     }
     if (/^\d+$/.test(args.code)) {

@@ -69,7 +69,7 @@ export default class Init extends AiotCommand {
     this.print(initText(made));
     const remark = 'survey' in beginning ? surveyRemark(beginning.survey, dir) : null;
     if (remark !== null) this.print(remark);
-    this.print(next(...commandsAfterInit(made, dir)));
+    this.suggest(next(...commandsAfterInit(made, dir)));
     return made;
   }
 

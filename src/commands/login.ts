@@ -46,7 +46,7 @@ export default class Login extends AiotCommand {
       },
     });
     this.print(loginText(done));
-    this.print(next('aiot status', 'aiot logout'));
+    this.suggest(next('aiot status', 'aiot logout'));
     return done;
   }
 }

@@ -18,7 +18,7 @@ export default class Logout extends AiotCommand {
     const { flags } = await this.input(Logout);
     const done = await logOut(flags.context);
     this.print(`Logged out of ${done.context} (${done.url}).`);
-    this.print(next(`aiot login ${done.context}`));
+    this.suggest(next(`aiot login ${done.context}`));
     return done;
   }
 }

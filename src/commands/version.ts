@@ -32,7 +32,7 @@ export default class Version extends AiotCommand {
     if (!checked) this.print(`aiot ${version}; not checked for updates`);
     else
       this.print(newer ? `aiot ${version}; ${latest} is available` : `aiot ${version} is the latest version`);
-    this.print(next(checked ? (newer ? install : 'aiot doctor') : 'aiot version --check'));
+    this.suggest(next(checked ? (newer ? install : 'aiot doctor') : 'aiot version --check'));
     return found;
   }
 }

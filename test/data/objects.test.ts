@@ -91,6 +91,11 @@ describe('boxes of annotated pictures', () => {
     expect(shown.json).toMatchObject({ objects: { bolt: 1, nut: 1 }, boxes: { length: 2 } });
     const text = await runCli(['data', 'show', 'one', '--project', project.dir]);
     expect(text.stdout).toMatch(/bolt +4 +10 +8 +10/);
+    expect(text.stdout).toMatch(/Picture +\d+ × \d+ pixels/);
+    expect(text.stdout).not.toMatch(/\d s\b|Hz/);
+    const list = await runCli(['data', 'list', '--project', project.dir]);
+    expect(list.stdout).toMatch(/recording +label +device +pixels/);
+    expect(list.stdout).not.toMatch(/\d s\b|Hz/);
   });
 
   it('are part of the data’s digest, and another box is another recording', async () => {

@@ -49,6 +49,17 @@ describe('aiot model', () => {
     expect(bundle).toMatchObject({ kind: 'aiot', bundle: { golden: { vectors: 9, passed: 9 } } });
   });
 
+  it('prints only the result with --quiet', async () => {
+    const at = ['--project', project.dir, '-q'];
+    for (const command of ['train', 'quantize', 'evaluate']) {
+      const { stdout, stderr, code } = await runCli(['model', command, ...at]);
+      expect({ code, stderr }, command).toEqual({ code: 0, stderr: '' });
+      expect(stdout.length, command).toBeGreaterThan(20);
+      expect(stdout, command).not.toContain('Next:');
+    }
+    expect((await runCli(['data', 'check', ...at])).stdout).not.toContain('Next:');
+  });
+
   it('prints human-readable metrics and the next command', async () => {
     const at = ['--project', project.dir];
     const report = join(project.dir, 'report.html');

@@ -2,6 +2,8 @@ import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
+import { evaluationText } from '../../src/lib/cli/render/evaluation.js';
+import { plural } from '../../src/lib/core/figures.js';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { loadProject, type Project } from '../../src/lib/core/project.js';
 import { openDataset } from '../../src/lib/data/dataset/open.js';
@@ -13,6 +15,7 @@ import { checkGolden } from '../../src/lib/model/bundle/golden.js';
 import { membersOf, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
+import type { EvaluateResult } from '../../src/lib/model/evaluate/result.js';
 import { evaluateStream, hearStream } from '../../src/lib/model/evaluate/stream.js';
 import { readTraining } from '../../src/lib/model/files.js';
 import { runCli } from '../support/cli.js';
@@ -392,6 +395,10 @@ setInterval(() => {
     expect(labels('whistle')[0]).toBe('whistle');
     const streamed = await runCli(['model', 'evaluate', ...at, '--streaming', '1m', '--background', 'buzz']);
     expect(streamed.json).toMatchObject({ stream: { minutes: 1, classes: [{ name: 'whistle' }] } });
+    const { stream } = streamed.json as unknown as EvaluateResult;
+    expect(evaluationText(streamed.json as unknown as EvaluateResult).replaceAll(/\s+/g, ' ')).toContain(
+      `: ${stream!.detected} of ${plural(stream!.events, 'word')} detected. ${plural(stream!.confused, 'detection')} of a different word during a word, also during detected ones. False alarms: `,
+    );
   });
 
   it('can also be trained with convolutions over time and with dense layers', async () => {

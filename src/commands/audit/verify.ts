@@ -44,7 +44,7 @@ export default class AuditVerify extends AiotCommand {
         : await verifyAuditFile(file, { head });
     this.print(auditVerifiedText(verified));
     if (file === undefined)
-      this.print(next(`aiot audit export --out audit.ndjson${again(input, 'context')}`));
+      this.suggest(next(`aiot audit export --out audit.ndjson${again(input, 'context')}`));
     return verified;
   }
 }

@@ -37,7 +37,7 @@ export default class BackupCreate extends AiotCommand {
     );
     this.print(`Backed up the platform to ${bold(file)}.`);
     this.print(backupText(saved));
-    this.print(next(`aiot backup restore ${shellWord(file)} --check`));
+    this.suggest(next(`aiot backup restore ${shellWord(file)} --check`));
     return saved;
   }
 }

@@ -53,7 +53,7 @@ export default class BackupRestore extends AiotCommand {
     this.print(backupText(restored));
     const engines =
       database === undefined && blobs === undefined ? '' : ' (with the same --database and --blobs)';
-    this.print(
+    this.suggest(
       next(
         made === null
           ? `aiot backup restore ${shellWord(args.file)}`

@@ -29,7 +29,7 @@ export default class BoardDump extends AiotCommand {
       loader: boardLoader(flags, this.signal, this.steps({ keep: false })),
     });
     this.print(boardDumpedText(dumped));
-    this.print(
+    this.suggest(
       next(
         `aiot firmware inspect ${shellWord(dumped.out)}`,
         `aiot flash ${shellWord(`${dumped.out}@0x0`)}${again(input, 'port')}`,

@@ -50,7 +50,7 @@ export default class BoardErase extends AiotCommand {
       loader: boardLoader(flags, this.signal, this.steps({ keep: false })),
     });
     this.print(boardErasedText(erased));
-    this.print(next('aiot flash app.bin@0x10000'));
+    this.suggest(next('aiot flash app.bin@0x10000'));
     return erased;
   }
 }

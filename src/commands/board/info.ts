@@ -25,7 +25,7 @@ export default class BoardInfo extends AiotCommand {
       loader: boardLoader(flags, this.signal, this.steps({ keep: false, lines: false })),
     });
     this.print(boardInfoText(info));
-    this.print(next(`aiot board dump backup.bin --port ${shellWord(info.port)}`));
+    this.suggest(next(`aiot board dump backup.bin --port ${shellWord(info.port)}`));
     return info;
   }
 }

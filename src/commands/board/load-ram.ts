@@ -31,7 +31,7 @@ export default class BoardLoadRam extends AiotCommand {
       loader: boardLoader(options, this.signal, this.steps({ keep: false })),
     });
     this.print(boardLoadedText(result));
-    this.print(next(`aiot board monitor${again(input, 'port')}`));
+    this.suggest(next(`aiot board monitor${again(input, 'port')}`));
     return result;
   }
 }

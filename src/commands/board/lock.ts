@@ -47,7 +47,7 @@ export default class BoardLock extends AiotCommand {
     });
     this.print(boardLockedText(locked));
     if (locked.problem !== null) this.exitsWith(6);
-    this.print(next(`aiot board security --profile production --port ${shellWord(locked.port)}`));
+    this.suggest(next(`aiot board security --profile production --port ${shellWord(locked.port)}`));
     return locked;
   }
 }

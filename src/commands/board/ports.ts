@@ -24,11 +24,11 @@ export default class BoardPorts extends AiotCommand {
     const denied = boards.find(({ access }) => access === 'denied');
     const [only] = boards;
     const [drive] = drives;
-    if (denied) this.print(next('aiot error AIOT_SERIAL_DENIED'));
+    if (denied) this.suggest(next('aiot error AIOT_SERIAL_DENIED'));
     else if (only)
-      this.print(next(`aiot board info --port ${only.path}`, `aiot board monitor --port ${only.path}`));
-    else if (drive) this.print(next(`aiot flash app.uf2 --port ${shellWord(drive.path)}`));
-    else this.print(next('aiot error AIOT_SERIAL_NOT_FOUND', 'aiot docs flash'));
+      this.suggest(next(`aiot board info --port ${only.path}`, `aiot board monitor --port ${only.path}`));
+    else if (drive) this.suggest(next(`aiot flash app.uf2 --port ${shellWord(drive.path)}`));
+    else this.suggest(next('aiot error AIOT_SERIAL_NOT_FOUND', 'aiot docs flash'));
     return [...ports, ...drives];
   }
 }

@@ -47,7 +47,7 @@ export default class BoardRead extends AiotCommand {
       loader: boardLoader(flags, this.signal, this.steps({ keep: false })),
     });
     this.print(boardReadText(read));
-    this.print(
+    this.suggest(
       next(`aiot flash verify ${shellWord(`${read.out}@${hex(read.offset)}`)}${again(input, 'port')}`),
     );
     return read;

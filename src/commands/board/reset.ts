@@ -20,7 +20,7 @@ export default class BoardReset extends AiotCommand {
     const { flags } = input;
     const result = await restartBoard(smpOptions(flags, this.signal));
     this.print(`${result.port} was reset and is responding.`);
-    this.print(next(`aiot board image list${again(input, 'port')}`));
+    this.suggest(next(`aiot board image list${again(input, 'port')}`));
     return result;
   }
 }

@@ -25,7 +25,7 @@ export default class BoardRun extends AiotCommand {
       loader: boardLoader(flags, this.signal, this.steps({ keep: false })),
     });
     this.print(boardRunText(result));
-    this.print(next(`aiot board monitor${again(input, 'port')}`));
+    this.suggest(next(`aiot board monitor${again(input, 'port')}`));
     return result;
   }
 }

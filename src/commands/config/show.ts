@@ -27,7 +27,7 @@ export default class ConfigShow extends AiotCommand {
     const rows = explained.settings.map(({ name, value, from, where }) => [name, value, from, where]);
     this.print(table(['Setting', 'Value', 'From', 'Where'], rows));
     for (const name of explained.unknown) this.print(yellow(`${name} is not a variable that aiot reads.`));
-    this.print(next('aiot doctor', 'aiot context list'));
+    this.suggest(next('aiot doctor', 'aiot context list'));
     return explained;
   }
 }

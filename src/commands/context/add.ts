@@ -61,7 +61,7 @@ export default class ContextAdd extends AiotCommand {
       `Added ${bold(added.name)} (${added.url})${added.current ? ', now the current context' : ''}.`,
     );
     const first = kind === 'platform' ? 'aiot doctor' : 'aiot device provision --chip-id ID';
-    this.print(next(added.current ? first : `aiot context use ${added.name}`));
+    this.suggest(next(added.current ? first : `aiot context use ${added.name}`));
     return added;
   }
 }

@@ -21,7 +21,7 @@ export default class ContextList extends AiotCommand {
     const chosen = await chosenContext();
     if (chosen?.from === 'environment')
       this.print(`AIOT_URL is set: commands use ${chosen.url}, whichever context is current.`);
-    this.print(next(...(contexts.length === 0 ? ['aiot up'] : ['aiot context use NAME', 'aiot doctor'])));
+    this.suggest(next(...(contexts.length === 0 ? ['aiot up'] : ['aiot context use NAME', 'aiot doctor'])));
     return contexts;
   }
 }

@@ -23,7 +23,7 @@ export default class ContextRemove extends AiotCommand {
     await this.agreeToLose(`Remove ${what}?`, flags.yes);
     const current = await removeContext(args.name);
     this.print(`Removed ${args.name}. Current context: ${current ?? 'none'}.`);
-    this.print(next(current ? 'aiot context list' : 'aiot context use NAME'));
+    this.suggest(next(current ? 'aiot context list' : 'aiot context use NAME'));
     return { removed: args.name, current };
   }
 }

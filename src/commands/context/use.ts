@@ -15,7 +15,8 @@ export default class ContextUse extends AiotCommand {
   async run() {
     const { args } = await this.input(ContextUse);
     const used = await useContext(args.name);
-    this.print(`Commands now use ${bold(used.name)}: ${used.url}.${next('aiot status', 'aiot device list')}`);
+    this.print(`Commands now use ${bold(used.name)}: ${used.url}.`);
+    this.suggest(next('aiot status', 'aiot device list'));
     if (process.env.AIOT_URL)
       this.caution('AIOT_URL is set and takes precedence: unset it to use this platform.');
     return used;

@@ -63,9 +63,9 @@ export default class DataCheck extends AiotCommand {
     this.print(checkText(report, { all: flags.all }));
     const at = again(input, 'project', 'data');
     if (report.of === 'project' || (report.of === 'table' && path === undefined && report.ok))
-      this.print(next(report.ok ? `aiot model train${at}` : `aiot data list${at}`));
+      this.suggest(next(report.ok ? `aiot model train${at}` : `aiot data list${at}`));
     else if (report.of === 'table' && path !== undefined && report.ok && !report.split)
-      this.print(next(`aiot model train --data ${shellWord(path)}`));
+      this.suggest(next(`aiot model train --data ${shellWord(path)}`));
     if (!report.ok) this.exitsWith(6);
     return report;
   }

@@ -83,7 +83,7 @@ export default class DataDrift extends AiotCommand {
     await this.showReport(report, flags);
     const words = [args.base, ...(alone ? [] : [args.now!])].map((word) => ` ${shellWord(word)}`).join('');
     if (drift.drifted && drift.windows.length === 0)
-      this.print(next(`aiot data drift${words}${again(input, 'project')} --windows 12`));
+      this.suggest(next(`aiot data drift${words}${again(input, 'project')} --windows 12`));
     if (!drift.ok) this.exitsWith(6);
     return drift;
   }

@@ -39,7 +39,7 @@ export default class DataExtract extends AiotCommand {
     const result = await extract({ ...flags, signal: this.signal });
     this.print(extractedText(result));
     for (const left of leftOutTexts(result)) this.caution(left);
-    this.print(next(`aiot model train${again(input, 'project')} --data ${flags.out}`));
+    this.suggest(next(`aiot model train${again(input, 'project')} --data ${flags.out}`));
     return result;
   }
 }

@@ -97,7 +97,7 @@ export default class DataFeatures extends AiotCommand {
     if (result.labelFrom === 'none') return result;
     const out = shellWord(flags.out);
     if (result.incomplete === 0) {
-      this.print(next(`aiot model train --data ${out}${again(input, 'project')}`));
+      this.suggest(next(`aiot model train --data ${out}${again(input, 'project')}`));
       return result;
     }
     // The table contains empty cells, which other commands reject, so the suggested next command omits incomplete
@@ -107,7 +107,7 @@ export default class DataFeatures extends AiotCommand {
       input,
       ...['project', 'data', 'set', 'rate', 'lowpass', 'resample', 'window', 'stride', 'trim', 'label-from'],
     );
-    this.print(next(`aiot data features --tail drop --out ${out}${same}${files}`));
+    this.suggest(next(`aiot data features --tail drop --out ${out}${same}${files}`));
     return result;
   }
 }

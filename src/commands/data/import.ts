@@ -95,7 +95,7 @@ export default class DataImport extends AiotCommand {
     if (rejected !== null) this.print(rejected);
     if (result.skipped.length > 0) this.print(`${result.skipped.length} already present`);
     if (result.dryRun) this.print('Nothing was written (--dry-run)');
-    this.print(next(`aiot data check${at}`, `aiot model train${at}`));
+    this.suggest(next(`aiot data check${at}`, `aiot model train${at}`));
     return result;
   }
 }

@@ -81,7 +81,7 @@ export default class DataLabel extends PlatformCommand {
     const project = await loadProject(flags.project);
     const given = await labelInProject(project, args.recording, args.label ?? null);
     this.print(labelledInProjectText(given));
-    this.print(next(`aiot data check${again(input, 'project')}`));
+    this.suggest(next(`aiot data check${again(input, 'project')}`));
     return given;
   }
 }

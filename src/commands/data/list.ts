@@ -43,7 +43,7 @@ export default class DataList extends PlatformCommand {
     if (args.stream !== undefined) return this.stored(input, args.stream);
     const summary = await summarizeProject(await loadProject(flags.project), flags.data);
     this.print(summaryText(summary));
-    this.print(next(`aiot data check${at}`, `aiot model train${at}`));
+    this.suggest(next(`aiot data check${at}`, `aiot model train${at}`));
     return summary;
   }
 

@@ -64,7 +64,7 @@ export default class DataRecord extends AiotCommand {
     ] as const) {
       if (count > 0) this.print(`${plural(count, 'message')} ${what}`);
     }
-    this.print(next(`aiot data list${at}`, `aiot data check${at}`));
+    this.suggest(next(`aiot data list${at}`, `aiot data check${at}`));
     return result;
   }
 }

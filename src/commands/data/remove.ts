@@ -80,7 +80,7 @@ export default class DataRemove extends PlatformCommand {
     if (!dryRun) await this.agreeToLose(projectRemovalQuestion(due), yes);
     const removed = dryRun ? due : await removeFromProject(project, input.words, { dryRun });
     this.print(removedFromProjectText(removed));
-    if (!dryRun) this.print(next(`aiot data check${again(input, 'project')}`));
+    if (!dryRun) this.suggest(next(`aiot data check${again(input, 'project')}`));
     return removed;
   }
 }

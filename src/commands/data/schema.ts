@@ -43,7 +43,7 @@ export default class DataSchema extends AiotCommand {
     });
     this.print(schemaText(found));
     if (found.saved !== null)
-      this.print(next(`aiot data schema NEW.csv --against ${shellWord(found.saved)}`));
+      this.suggest(next(`aiot data schema NEW.csv --against ${shellWord(found.saved)}`));
     if (!found.ok) this.exitsWith(6);
     return found;
   }

@@ -33,7 +33,7 @@ export default class DataShow extends PlatformCommand {
     if (place) return this.stored(input, place);
     const shown = await showRecording(await loadProject(flags.project), args.recording, flags.data);
     this.print(recordingText(shown));
-    this.print(next(`aiot data check${again(input, 'project', 'data')}`));
+    this.suggest(next(`aiot data check${again(input, 'project', 'data')}`));
     return shown;
   }
 

@@ -45,7 +45,7 @@ export default class DataStats extends AiotCommand {
       columns: columnList(flags.columns),
     });
     this.print(statisticsText(found, flags.by));
-    if (found.saved !== null) this.print(next(`aiot data drift ${shellWord(found.saved)} NOW.csv`));
+    if (found.saved !== null) this.suggest(next(`aiot data drift ${shellWord(found.saved)} NOW.csv`));
     return found;
   }
 }

@@ -26,7 +26,7 @@ export default class DataStreams extends AiotCommand {
     this.print(streamsTable(page.datasets));
     const [first] = page.datasets;
     const more = page.next === null ? [] : [`aiot data streams --after ${page.next}${at}`];
-    this.print(
+    this.suggest(
       next(
         ...more,
         first ? `aiot data list ${first.name}${at}` : simulateCommand('DEVICE', await suitableSource()),

@@ -64,10 +64,10 @@ export default class DataSuggest extends AiotCommand {
     if (best === undefined) return suggestions;
     const context = again(input, 'context');
     if (stream === undefined)
-      this.print(next(`aiot data show ${shellWord(best.id)}${again(input, 'project', 'data')}`));
-    else if (flags.publish) this.print(next(`aiot dashboard${context}`));
+      this.suggest(next(`aiot data show ${shellWord(best.id)}${again(input, 'project', 'data')}`));
+    else if (flags.publish) this.suggest(next(`aiot dashboard${context}`));
     else
-      this.print(next(`aiot data show ${best.id}${context}`, `aiot data label ${best.id} LABEL${context}`));
+      this.suggest(next(`aiot data show ${best.id}${context}`, `aiot data label ${best.id} LABEL${context}`));
     return suggestions;
   }
 }

@@ -88,7 +88,7 @@ export default class DataSynthesize extends AiotCommand {
         onPicture: (done, total) => update({ text: 'pictures', done, total }),
       });
       this.print(drawnPicturesText(drawn));
-      this.print(next(`aiot data check${at}`, `aiot model train${at}`));
+      this.suggest(next(`aiot data check${at}`, `aiot model train${at}`));
       return drawn;
     }
     const made = await synthesizeWords({
@@ -98,7 +98,7 @@ export default class DataSynthesize extends AiotCommand {
       onVoice: (done) => update({ text: 'voices', done, total: spoken.voices }),
     });
     this.print(synthesisText(made));
-    this.print(next(`aiot model train${at}`));
+    this.suggest(next(`aiot model train${at}`));
     return made;
   }
 }

@@ -35,7 +35,7 @@ export default class DeployApply extends AiotCommand {
       onLine: (line) => this.note(line),
     });
     this.print(appliedText(applied));
-    if (applied.applied) this.print(next('aiot deploy status'));
+    if (applied.applied) this.suggest(next('aiot deploy status'));
     return applied;
   }
 }

@@ -26,7 +26,7 @@ export default class DeployCheck extends AiotCommand {
     const checked = await checkDeployment(args.dir);
     await junit(deployCases(checked));
     this.print(checkedDeploymentText(checked));
-    if (checked.ok) this.print(next('aiot deploy apply --dry-run'));
+    if (checked.ok) this.suggest(next('aiot deploy apply --dry-run'));
     else this.exitsWith(6);
     return checked;
   }

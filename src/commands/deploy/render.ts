@@ -37,7 +37,7 @@ export default class DeployRender extends AiotCommand {
       force: flags.force,
     });
     this.print(renderedText(rendered));
-    if (!rendered.dryRun) this.print(next(`cd ${shellWord(flags.out)} && ${rendered.next}`));
+    if (!rendered.dryRun) this.suggest(next(`cd ${shellWord(flags.out)} && ${rendered.next}`));
     return rendered;
   }
 }

@@ -56,7 +56,7 @@ export default class DeviceActivate extends AiotCommand {
         ['valid until', day(expires)],
       ]),
     );
-    this.print(next(simulateCommand(shellWord(args.dir), await suitableSource())));
+    this.suggest(next(simulateCommand(shellWord(args.dir), await suitableSource())));
     return device;
   }
 }

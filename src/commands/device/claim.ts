@@ -64,7 +64,7 @@ export default class DeviceClaim extends AiotCommand {
     );
     const at = again(input, 'context');
     const file = shellWord(claim.file ?? 'claim.json');
-    this.print(next(`aiot device activate DIR --claim ${file}`, `aiot device show ${claim.name}${at}`));
+    this.suggest(next(`aiot device activate DIR --claim ${file}`, `aiot device show ${claim.name}${at}`));
     return claim;
   }
 }

@@ -55,7 +55,7 @@ export default class DeviceConform extends AiotCommand {
     await junit(conformityCases(result));
     this.print(conformityText(result));
     if (!result.conforms) this.exitsWith(6);
-    this.print(next(`aiot device show ${result.device}${again(input, 'context')}`));
+    this.suggest(next(`aiot device show ${result.device}${again(input, 'context')}`));
     return result;
   }
 }

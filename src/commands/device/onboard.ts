@@ -92,7 +92,7 @@ export default class DeviceOnboard extends AiotCommand {
       joined.port.startsWith('simulated:') || softap
         ? []
         : [`aiot board monitor --port ${shellWord(joined.port)}`];
-    this.print(next(...watch, 'aiot device list'));
+    this.suggest(next(...watch, 'aiot device list'));
     return joined;
   }
 }

@@ -109,7 +109,9 @@ export default class DeviceProvision extends AiotCommand {
       this.print(fleetText(result));
       if (result.failed.length > 0) this.exitsWith(result.devices.length > 0 ? 3 : 1);
     } else this.print(provisionedText(result, 'is registered.'));
-    this.print(next(...afterProvisioning(result, { folder: out, port, at, source: await suitableSource() })));
+    this.suggest(
+      next(...afterProvisioning(result, { folder: out, port, at, source: await suitableSource() })),
+    );
     return result;
   }
 }

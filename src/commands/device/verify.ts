@@ -51,7 +51,7 @@ export default class DeviceVerify extends AiotCommand {
     const at = again(input, 'context');
     const show = `aiot device show ${args.name}${at}`;
     const revoked = verified.checks.some(({ check, passed }) => check === 'state' && !passed);
-    this.print(next(verified.verified || revoked ? show : 'aiot error AIOT_BIRTH_MISMATCH'));
+    this.suggest(next(verified.verified || revoked ? show : 'aiot error AIOT_BIRTH_MISMATCH'));
     return verified;
   }
 }

@@ -56,7 +56,7 @@ export default class FirmwareBuild extends AiotCommand {
       const command = await containerBuild({ dir: args.dir, target, tool, profiles });
       this.print(firmwareContainerText(command));
       for (const note of command.notes) this.caution(note);
-      this.print(next(...firmwareContainerNext(command)));
+      this.suggest(next(...firmwareContainerNext(command)));
       return command;
     }
     const stage = this.stages({ list: true });
@@ -66,7 +66,7 @@ export default class FirmwareBuild extends AiotCommand {
     });
     this.print(firmwareBuildText(made));
     for (const note of made.notes) this.caution(note);
-    this.print(next(...firmwareBuildNext(made)));
+    this.suggest(next(...firmwareBuildNext(made)));
     return made;
   }
 }

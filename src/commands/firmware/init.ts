@@ -54,7 +54,7 @@ export default class FirmwareInit extends AiotCommand {
     );
     const shown = shownPath(made.dir);
     const dir = shown === 'firmware' ? '' : ` ${shellWord(shown)}`;
-    this.print(
+    this.suggest(
       next(
         `aiot firmware build${dir} --target CHIP`,
         `aiot firmware build${dir}`,

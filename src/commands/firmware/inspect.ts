@@ -20,7 +20,7 @@ export default class FirmwareInspect extends AiotCommand {
     const { args } = await this.input(FirmwareInspect);
     const result = await inspectFirmware(args.file);
     this.print(`${bold(result.file)}\n${inspectedText(result)}`);
-    this.print(next(...inspectedNext(result)));
+    this.suggest(next(...inspectedNext(result)));
     return result;
   }
 }

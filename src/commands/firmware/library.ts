@@ -37,7 +37,7 @@ export default class FirmwareLibrary extends AiotCommand {
       ]),
     );
     for (const note of made.notes) this.caution(note);
-    this.print(next(`cmake -S ${shellWord(`${folder}/extras/host`)} -B build && cmake --build build`));
+    this.suggest(next(`cmake -S ${shellWord(`${folder}/extras/host`)} -B build && cmake --build build`));
     return made;
   }
 }

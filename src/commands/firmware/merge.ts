@@ -85,7 +85,7 @@ export default class FirmwareMerge extends AiotCommand {
     this.print(mergedText(result));
     const place = result.offset === null ? '' : `@${hex(result.offset)}`;
     const drive = result.chip === null && result.family !== null ? ' --port DRIVE' : '';
-    this.print(next(`aiot flash ${shellWord(`${result.file}${place}`)}${drive}`));
+    this.suggest(next(`aiot flash ${shellWord(`${result.file}${place}`)}${drive}`));
     return result;
   }
 }

@@ -38,7 +38,7 @@ export default class FirmwarePull extends AiotCommand {
     );
     this.print(`${bold(`${pulled.name}@${pulled.version}`)} is in ${pulled.file}.\n${firmwareFacts(pulled)}`);
     const file = shellWord(pulled.file);
-    this.print(
+    this.suggest(
       next(`aiot firmware image info ${file}`, `aiot flash --slot next --firmware ${file} --port PORT`),
     );
     return pulled;

@@ -47,7 +47,7 @@ export default class FirmwareSign extends AiotCommand {
       out: flags.out,
     });
     this.print(signedImageText(signed));
-    if (signed.scheme === 'v2') this.print(next(`aiot firmware verify ${shellWord(signed.file)}`));
+    if (signed.scheme === 'v2') this.suggest(next(`aiot firmware verify ${shellWord(signed.file)}`));
     return signed;
   }
 }

@@ -34,7 +34,7 @@ export default class FirmwareTest extends AiotCommand {
     });
     this.print(firmwareTestText(result));
     const dir = args.dir === 'firmware' ? '' : ` ${shellWord(args.dir)}`;
-    if (result.failed === 0) this.print(next(`aiot firmware build${dir}`));
+    if (result.failed === 0) this.suggest(next(`aiot firmware build${dir}`));
     else this.exitsWith(6);
     return result;
   }

@@ -79,7 +79,7 @@ export default class FirmwareWebInstaller extends AiotCommand {
     });
     this.print(webInstallerText(made));
     for (const note of made.notes) this.caution(note);
-    this.print(next(`python3 -m http.server --bind 127.0.0.1 --directory ${shellWord(flags.out)}`));
+    this.suggest(next(`python3 -m http.server --bind 127.0.0.1 --directory ${shellWord(flags.out)}`));
     return made;
   }
 }

@@ -94,7 +94,7 @@ export default class Flash extends AiotCommand {
     const { code, error } = flashExit(result);
     if (error && !this.jsonEnabled()) throw error;
     if (code !== 0) this.exitsWith(code);
-    this.print(flashNext(result));
+    this.suggest(flashNext(result));
     return result;
   }
 }

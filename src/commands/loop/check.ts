@@ -52,7 +52,7 @@ export default class LoopCheck extends AiotCommand {
     });
     this.print(checkedLoopText(checked));
     const of = again(typed, 'project');
-    this.print(next(`aiot loop ${checked.ok ? 'run' : 'check'}${of}`, `aiot loop install${of} --dry-run`));
+    this.suggest(next(`aiot loop ${checked.ok ? 'run' : 'check'}${of}`, `aiot loop install${of} --dry-run`));
     if (!checked.ok) this.exitsWith(6);
     return checked;
   }

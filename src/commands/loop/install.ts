@@ -54,7 +54,7 @@ export default class LoopInstall extends AiotCommand {
     const { 'dry-run': dryRun, 'unit-dir': unitDir, hold: holdMs, ...asked } = flags;
     const installed = await installLoop({ ...asked, holdMs, dryRun, unitDir });
     this.print(installedLoopText(installed));
-    this.print(next(...installed.start));
+    this.suggest(next(...installed.start));
     return installed;
   }
 }

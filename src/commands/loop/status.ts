@@ -21,7 +21,7 @@ export default class LoopStatus extends AiotCommand {
     const exit = loopsExit(listed, args.name !== undefined);
     if (exit !== 0) this.exitsWith(exit);
     this.print(loopsText(listed, args.name !== undefined));
-    this.print(next(...loopsNext(listed)));
+    this.suggest(next(...loopsNext(listed)));
     return listed;
   }
 }

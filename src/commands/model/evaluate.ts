@@ -108,10 +108,10 @@ export default class ModelEvaluate extends AiotCommand {
     // In output for people, the failed gate is an error after the metrics. In JSON, it is part of the result.
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) this.exitsWith(6);
-    if ('file' in result) this.print(next(fileStep(result, shownPath(result.file))));
+    if ('file' in result) this.suggest(next(fileStep(result, shownPath(result.file))));
     else {
       const file = shellWord(shownPath(join(flags.project, 'build', result.network)));
-      this.print(next(`aiot model push${at}`, `aiot model explain${at}`, `aiot model inspect ${file}`));
+      this.suggest(next(`aiot model push${at}`, `aiot model explain${at}`, `aiot model inspect ${file}`));
     }
     return result;
   }

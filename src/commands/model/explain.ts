@@ -53,7 +53,7 @@ export default class ModelExplain extends AiotCommand {
     const result = await explainRequest({ ...flags, file: args.file, signal: this.signal });
     this.print(explanationText(result));
     if (args.file === undefined)
-      this.print(next(`aiot model evaluate${again(input, 'project', 'data')} --report report.html`));
+      this.suggest(next(`aiot model evaluate${again(input, 'project', 'data')} --report report.html`));
     return result;
   }
 }

@@ -63,7 +63,7 @@ export default class ModelFit extends AiotCommand {
     if (refusal) this.exitsWith(6);
     // Devices run bundles; a .tflite file alone does not describe its inputs.
     const pushed = args.file === undefined ? again(input, 'project') : pushedFrom(args.file);
-    if (pushed !== undefined) this.print(next(`aiot model push${pushed}`));
+    if (pushed !== undefined) this.suggest(next(`aiot model push${pushed}`));
     return result;
   }
 }

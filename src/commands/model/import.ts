@@ -114,7 +114,7 @@ export default class ModelImport extends AiotCommand {
     };
     const result = await importModel(options);
     this.print(importedText(result));
-    this.print(next(afterImport(result, project ? again(input, 'project', 'data') : null)));
+    this.suggest(next(afterImport(result, project ? again(input, 'project', 'data') : null)));
     return result;
   }
 }

@@ -20,8 +20,8 @@ export default class ModelInspect extends AiotCommand {
     const { args } = await this.input(ModelInspect);
     const result = await inspect(args.file);
     this.print(`${bold(shownPath(result.file))}\n${inspectionText(result)}`);
-    if (result.bundle === null) this.print(next(fileStep(result, args.file)));
-    else this.print(next('aiot model push', 'aiot model list'));
+    if (result.bundle === null) this.suggest(next(fileStep(result, args.file)));
+    else this.suggest(next('aiot model push', 'aiot model list'));
     return result;
   }
 }

@@ -30,7 +30,9 @@ export default class ModelList extends PlatformCommand {
         ),
       );
       const at = again(input, 'context');
-      this.print(next(files.length > 0 ? `aiot model pull latest --out model${at}` : `aiot model push${at}`));
+      this.suggest(
+        next(files.length > 0 ? `aiot model pull latest --out model${at}` : `aiot model push${at}`),
+      );
       return files;
     }
     return this.ask(

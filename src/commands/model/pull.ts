@@ -56,7 +56,7 @@ export default class ModelPull extends AiotCommand {
     const shown = { digest, files: files.join(', ') };
     this.print(facts(Object.entries(shown)));
     const file = shellWord(`${out}/${files[0]}`);
-    this.print(next(`aiot model verify ${file}`, `aiot model inspect ${shellWord(`${out}/model.tflite`)}`));
+    this.suggest(next(`aiot model verify ${file}`, `aiot model inspect ${shellWord(`${out}/model.tflite`)}`));
     return result;
   }
 
@@ -65,7 +65,7 @@ export default class ModelPull extends AiotCommand {
     this.print(`${bold(pulled.name)} is in ${out}${pulled.unchanged ? ' (unchanged)' : ''}.`);
     this.print(facts([['digest', pulled.digest]]));
     this.caution('This registry has no signatures: anyone with access may have uploaded the model.');
-    this.print(next(`aiot model inspect ${shellWord(pulled.file)}`));
+    this.suggest(next(`aiot model inspect ${shellWord(pulled.file)}`));
     return pulled;
   }
 

@@ -66,7 +66,7 @@ export default class ModelPush extends AiotCommand {
     if (args.registry !== undefined) {
       const pushed = await pushVersionToOci({ what: args.model ?? '', to: args.registry, ...flags });
       this.print(ociPushedText(pushed));
-      this.print(next(`aiot model pull ${pushed.reference} --out ${pushed.name}-${pushed.version}`));
+      this.suggest(next(`aiot model pull ${pushed.reference} --out ${pushed.name}-${pushed.version}`));
       return pushed;
     }
     const at = again(input, 'context');
@@ -99,7 +99,7 @@ export default class ModelPush extends AiotCommand {
     for (const text of result.memory ? shortTypes(result.memory, chosen) : []) this.caution(text);
     const hasLimits = project === null || Object.keys(project.config.model.accept).length > 0;
     this.print(pushedText(result, context.url, hasLimits ? 'set' : 'none'));
-    this.print(next(...afterPush(result, deviceTypes, at)));
+    this.suggest(next(...afterPush(result, deviceTypes, at)));
     return result;
   }
 }

@@ -91,11 +91,15 @@ export default class ModelQuantize extends AiotCommand {
     await this.showReport(report, flags);
     const file = shellWord(shownPath(result.file));
     if (args.file === undefined)
-      this.print(next(`aiot model evaluate${again(input, 'project', 'data')}`, `aiot model inspect ${file}`));
+      this.suggest(
+        next(`aiot model evaluate${again(input, 'project', 'data')}`, `aiot model inspect ${file}`),
+      );
     else {
       const rows = flags.evaluate ?? flags.data;
       const of = rows && `${shellWord(rows)}${again(input, 'label', 'classes')}`;
-      this.print(next(...(of ? [`aiot model evaluate ${file} --data ${of}`] : []), `aiot model fit ${file}`));
+      this.suggest(
+        next(...(of ? [`aiot model evaluate ${file} --data ${of}`] : []), `aiot model fit ${file}`),
+      );
     }
     return result;
   }

@@ -61,7 +61,7 @@ export default class ModelSign extends AiotCommand {
         ['Signed', `manifest ${result.sequence}`],
       ]),
     );
-    this.print(next(`aiot model verify ${id}${at}`, `aiot model promote ${id} --to staging${at}`));
+    this.suggest(next(`aiot model verify ${id}${at}`, `aiot model promote ${id} --to staging${at}`));
     return result;
   }
 }

@@ -45,11 +45,11 @@ export default class ModelTrain extends AiotCommand {
     if ('candidates' in result) {
       this.print(searchText(result));
       if (result.best === null) this.exitsWith(6);
-      this.print(next(`aiot model train${at}`));
+      this.suggest(next(`aiot model train${at}`));
       return result;
     }
     this.print(trainingText(result, at));
-    this.print(next(`aiot model quantize${at}`));
+    this.suggest(next(`aiot model quantize${at}`));
     return result;
   }
 }

@@ -49,7 +49,7 @@ export default class ModelVerify extends AiotCommand {
       `Verified ${bold(result.what)}${result.what === id ? '' : ` (${id})`}: unchanged since it was signed.`,
     );
     this.print(facts(verifiedFacts(result)));
-    this.print(next(`aiot model lineage ${id}${again(input, 'context')}`));
+    this.suggest(next(`aiot model lineage ${id}${again(input, 'context')}`));
     return result;
   }
 }

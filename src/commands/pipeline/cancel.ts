@@ -27,7 +27,7 @@ export default class PipelineCancel extends AiotCommand {
     const record = await cancelPipeline({ dir: flags.project, run: args.run, token });
     this.print(`Run ${record.run} is ${runStateText(record.state)}`);
     if (record.state !== 'done')
-      this.print(next(`aiot pipeline resume ${record.run}${again(input, 'project')}`));
+      this.suggest(next(`aiot pipeline resume ${record.run}${again(input, 'project')}`));
     return record;
   }
 }

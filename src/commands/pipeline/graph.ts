@@ -29,7 +29,7 @@ export default class PipelineGraph extends AiotCommand {
     this.print(graph.text);
     if (graph.file !== null) this.print(`\nWrote ${graph.file}`);
     const at = again(input, 'project');
-    this.print(next(`aiot pipeline run${at}`));
+    this.suggest(next(`aiot pipeline run${at}`));
     return graph;
   }
 }

@@ -34,7 +34,7 @@ export default class PipelineHistory extends AiotCommand {
     this.print(runsTable(runs));
     const at = again(input, 'project');
     const [newest] = runs;
-    this.print(next(newest ? `aiot pipeline status ${newest.run}${at}` : `aiot pipeline run${at}`));
+    this.suggest(next(newest ? `aiot pipeline status ${newest.run}${at}` : `aiot pipeline run${at}`));
     return runs;
   }
 }

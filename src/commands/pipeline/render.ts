@@ -33,7 +33,7 @@ export default class PipelineRender extends AiotCommand {
       ...(values === undefined ? {} : { values }),
     });
     this.print(renderedText(rendered));
-    if (!rendered.dryRun) this.print(next(`cd ${shellWord(out)} && ${rendered.next}`));
+    if (!rendered.dryRun) this.suggest(next(`cd ${shellWord(out)} && ${rendered.next}`));
     return rendered;
   }
 }

@@ -32,9 +32,9 @@ export default class PipelineStatus extends AiotCommand {
     this.print(runStatusText(status, flags.step));
     const at = again(input, 'project');
     const open = ['interrupted', 'cancelled', 'failed', 'stopped'].includes(status.state);
-    if (status.state === 'running') this.print(next(`aiot pipeline cancel${at}`));
-    else if (open) this.print(next(`aiot pipeline resume ${status.run}${at}`));
-    else this.print(next(`aiot pipeline history${at}`));
+    if (status.state === 'running') this.suggest(next(`aiot pipeline cancel${at}`));
+    else if (open) this.suggest(next(`aiot pipeline resume ${status.run}${at}`));
+    else this.suggest(next(`aiot pipeline history${at}`));
     return status;
   }
 }

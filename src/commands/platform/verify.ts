@@ -49,8 +49,8 @@ export default class PlatformVerify extends AiotCommand {
     if (verified.unrepaired > 0) {
       this.exitsWith(6);
       const stop = verified.running ? [`aiot down${at}`] : [];
-      this.print(next(...stop, `aiot platform verify${at} --repair --from BACKUP`));
-    } else if (!verified.running) this.print(next(`aiot up${at}`));
+      this.suggest(next(...stop, `aiot platform verify${at} --repair --from BACKUP`));
+    } else if (!verified.running) this.suggest(next(`aiot up${at}`));
     return verified;
   }
 }

@@ -47,7 +47,7 @@ export default class RolloutPlan extends AiotCommand {
     const at = again(input, 'context');
     if (flags.out === undefined) return plan;
     await writeFileAtomic(flags.out, `${JSON.stringify(plan, null, 2)}\n`);
-    this.print(next(`aiot rollout start --plan ${flags.out} --wait${at}`));
+    this.suggest(next(`aiot rollout start --plan ${flags.out} --wait${at}`));
     return plan;
   }
 }

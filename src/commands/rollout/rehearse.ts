@@ -38,7 +38,7 @@ export default class RolloutRehearse extends AiotCommand {
     });
     this.print(rehearsalsText(plan, rehearsals));
     const start = `aiot rollout start --plan ${args.plan} --wait`;
-    this.print(rehearsals.trouble > 0 ? next('aiot docs rollouts#options', start) : next(start));
+    this.suggest(rehearsals.trouble > 0 ? next('aiot docs rollouts#options', start) : next(start));
     return rehearsals;
   }
 }

@@ -30,7 +30,7 @@ export default class RolloutReport extends AiotCommand {
     if (file !== undefined) await writeRolloutPage(file, report);
     this.print(rolloutReportText(report));
     await this.showReport(file, flags);
-    this.print(next(`aiot events tail --subject ${args.id} --from 0${again(input, 'context')}`));
+    this.suggest(next(`aiot events tail --subject ${args.id} --from 0${again(input, 'context')}`));
     return report;
   }
 }

@@ -62,7 +62,7 @@ export default class RolloutStart extends AiotCommand {
     if (code !== 0) this.exitsWith(code);
     this.print(rolloutText(rollout));
     const at = again(input, 'context');
-    this.print(
+    this.suggest(
       next(
         ...(flags.wait ? [] : [`aiot rollout watch ${rollout.id}${at}`]),
         `aiot rollout show ${rollout.id}${at}`,

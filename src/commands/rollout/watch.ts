@@ -34,7 +34,7 @@ export default class RolloutWatch extends AiotCommand {
     const code = rolloutExit(rollout);
     if (code !== 0) this.exitsWith(code);
     this.print(rolloutText(rollout));
-    this.print(next(`aiot rollout show ${args.id}${again(input, 'context')}`));
+    this.suggest(next(`aiot rollout show ${args.id}${again(input, 'context')}`));
     return rollout;
   }
 }

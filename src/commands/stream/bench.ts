@@ -65,7 +65,7 @@ export default class StreamBench extends AiotCommand {
       onProgress: (done) => progress.update({ text: 'received', done, total: count }),
     });
     this.print(benchText(bench));
-    this.print(next(`aiot stream check ${shellWord(bench.endpoint)}`));
+    this.suggest(next(`aiot stream check ${shellWord(bench.endpoint)}`));
     if (bench.lost > 0) this.exitsWith(6);
     return bench;
   }

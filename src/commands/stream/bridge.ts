@@ -60,7 +60,7 @@ export default class StreamBridge extends AiotCommand {
         dryRun: flags['dry-run'],
       });
       this.print(installedText(installed));
-      this.print(next(...installed.start));
+      this.suggest(next(...installed.start));
       return installed;
     }
     const end = await runWatched([route], {

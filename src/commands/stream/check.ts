@@ -33,7 +33,7 @@ export default class StreamCheck extends AiotCommand {
       timeout === undefined ? options : { ...options, connectTimeoutMs: timeout },
     );
     this.print(checkedText(checked));
-    if (checked.ok) this.print(next(`aiot stream list ${shellWord(checked.endpoint)}`));
+    if (checked.ok) this.suggest(next(`aiot stream list ${shellWord(checked.endpoint)}`));
     else this.exitsWith(6);
     return checked;
   }

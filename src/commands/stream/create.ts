@@ -39,7 +39,7 @@ export default class StreamCreate extends AiotCommand {
       signal: this.signal,
     });
     this.print(createdText(created));
-    this.print(next(`aiot stream list ${shellWord(created.endpoint)}`));
+    this.suggest(next(`aiot stream list ${shellWord(created.endpoint)}`));
     return created;
   }
 }

@@ -36,7 +36,7 @@ export default class StreamList extends AiotCommand {
     const topics = await listTopics(args.url, { ...options, listenMs: flags.for });
     this.print(topicsText(topics));
     const [first] = topics.topics;
-    if (first) this.print(next(`aiot stream tail ${shellWord(`${topics.endpoint}/${first.topic}`)}`));
+    if (first) this.suggest(next(`aiot stream tail ${shellWord(`${topics.endpoint}/${first.topic}`)}`));
     return topics;
   }
 }

@@ -42,7 +42,7 @@ export default class StreamLogin extends AiotCommand {
     this.print(loginsText(done));
     this.print(done.tried ? 'Accepted by the broker.' : 'Not tried at the broker.');
     const [first] = done.endpoints;
-    if (first) this.print(next(`aiot stream check ${shellWord(first.endpoint)}`));
+    if (first) this.suggest(next(`aiot stream check ${shellWord(first.endpoint)}`));
     return done;
   }
 }

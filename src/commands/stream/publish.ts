@@ -100,7 +100,7 @@ export default class StreamPublish extends AiotCommand {
       const isStored = retain || /^(kafka|file)/.test(published.url);
       const tail = `aiot stream tail ${shellWord(published.url)}${brokerWords(flags, given)}`;
       if (!isStored) this.print(`Only clients that were already subscribed received it, such as ${tail}`);
-      else this.print(next(/^kafka/.test(published.url) ? `${tail} --from beginning` : tail));
+      else this.suggest(next(/^kafka/.test(published.url) ? `${tail} --from beginning` : tail));
     }
     return published;
   }

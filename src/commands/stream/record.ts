@@ -62,7 +62,7 @@ export default class StreamRecord extends AiotCommand {
     const { messages, seen, missingFields: missing } = recorded;
     this.print(`${plural(messages, 'message')} in ${out}`);
     for (const caution of missingCautions({ seen, missing })) this.caution(caution);
-    this.print(next(`aiot stream replay ${shellWord(out)} --to URL`));
+    this.suggest(next(`aiot stream replay ${shellWord(out)} --to URL`));
     return recorded;
   }
 }

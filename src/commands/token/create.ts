@@ -60,7 +60,7 @@ export default class TokenCreate extends AiotCommand {
     const made = await savingToken(out, () => withClient(context, (client) => client.tokens.create(request)));
     this.print(madeTokenText(made));
     if (made.unsaved !== undefined) this.exitsWith(1);
-    this.print(
+    this.suggest(
       next(
         `aiot context add NAME --url URL --ca FILE --token-file ${made.file === undefined ? '-' : shellWord(made.file)}`,
         `aiot token revoke ${made.id}${again(input, 'context')}`,

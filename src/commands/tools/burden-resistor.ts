@@ -28,7 +28,7 @@ export default class ToolsBurdenResistor extends AiotCommand {
     this.print(
       `\nIn aiot.yaml: firmware: { clamp: { turns: ${burden.clamp.turns}, burden: ${burden.ohms} } }`,
     );
-    this.print(next('aiot firmware build --target esp32'));
+    this.suggest(next('aiot firmware build --target esp32'));
     return burden;
   }
 }

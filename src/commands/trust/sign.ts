@@ -43,7 +43,7 @@ export default class TrustSign extends AiotCommand {
       firmware: `aiot firmware deploy ${what} --selector all${at}`,
       config: `aiot device config deploy ${what} --selector all${at}`,
     };
-    this.print(next(result.published ? deploy[result.kind] : `aiot trust sign ${result.file}`));
+    this.suggest(next(result.published ? deploy[result.kind] : `aiot trust sign ${result.file}`));
     return result;
   }
 }

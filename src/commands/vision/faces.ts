@@ -74,7 +74,7 @@ export default class VisionFaces extends AiotCommand {
     this.print(
       `${plural(found.faces, 'face')} in ${plural(found.pictures.length, 'picture')} ${dim(`(${found.model}, ${ms.toFixed(1)} ms each)`)}`,
     );
-    this.print(next('aiot init hall --template face-camera'));
+    this.suggest(next('aiot init hall --template face-camera'));
     return found;
   }
 }

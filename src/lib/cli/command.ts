@@ -97,6 +97,11 @@ export abstract class AiotCommand extends Command {
       process.stdout.write(forTerminal(wrappedLines(text.endsWith('\n') ? text : `${text}\n`)));
   }
 
+  /** Prints the next commands (see `next`); nothing under --quiet. */
+  protected suggest(steps: string): void {
+    if (!this.quiet) this.print(steps);
+  }
+
   /** Prints a document to stdout, which may be redirected to a file. The text is not changed, except on a terminal. */
   protected document(text: string): void {
     this.running?.end();

@@ -54,7 +54,7 @@ export abstract class DeviceChangeCommand extends AiotCommand {
     if (exit !== undefined) this.exitsWith(exit);
     const words = this.argv.filter((word) => word !== '--dry-run').map(shellWord);
     const forReal = ['aiot', 'device', change.action, ...words].join(' ');
-    this.print(next(result.dryRun ? forReal : `${then(result)}${again(asked, 'context')}`));
+    this.suggest(next(result.dryRun ? forReal : `${then(result)}${again(asked, 'context')}`));
     return result;
   }
 }

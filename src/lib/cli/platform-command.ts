@@ -31,7 +31,7 @@ export abstract class PlatformCommand extends AiotCommand {
     this.print(text(answer));
     const at = again(input, 'context');
     const commands = then(answer).map((command) => `${command}${at}`);
-    if (commands.length > 0) this.print(next(...commands));
+    if (commands.length > 0) this.suggest(next(...commands));
     return answer;
   }
 }

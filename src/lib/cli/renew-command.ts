@@ -64,7 +64,7 @@ export abstract class RenewCommand extends AiotCommand {
     );
     for (const warning of provisionWarnings(result)) this.caution(warning);
     this.print(provisionedText(result, effect));
-    this.print(
+    this.suggest(
       next(
         ...afterProvisioning(result, {
           ...{ folder: out, port, at: again(input, 'context') },

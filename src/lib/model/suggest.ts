@@ -7,7 +7,7 @@ import { streamRecordings } from '../data/dataset/pull.js';
 import type { Recording } from '../data/types.js';
 import { type Graph, hasState } from '../formats/tflite/graph.js';
 import { windowFeatures } from '../signal/pipeline.js';
-import { standardize } from '../signal/spec.js';
+import { type SignalSpec, standardize } from '../signal/spec.js';
 import { newNetwork, stale } from './build-folder.js';
 import { classOf, embeddingOf } from './embeddings.js';
 import { openNetwork, type RunningNetwork } from './evaluate/predict.js';
@@ -118,7 +118,7 @@ export async function suggestRecordings(options: SuggestOptions): Promise<Sugges
       signal?.throwIfAborted();
       if (recording.partlyLabelled || (recording.label !== null && labels.has(recording.label))) labelled++;
       else {
-        const viewed = usable(view, recording);
+        const viewed = usable(view, recording, training);
         if (typeof viewed === 'string') skipped.push({ id: recording.id, reason: viewed });
         else found.push({ ...viewed, ...noveltyOf(viewed.windows, known) });
       }
@@ -253,15 +253,26 @@ function entropyOf(probabilities: readonly number[]): number {
 }
 
 /** The recording as the model sees it, or the reason why the model cannot be applied. */
-function usable(view: (recording: Recording) => View, recording: Candidate): View | string {
+function usable(
+  view: (recording: Recording) => View,
+  recording: Candidate,
+  { signal }: TrainingFile,
+): View | string {
   if (recording.unusable !== undefined) return recording.unusable;
   try {
     const viewed = view(recording);
-    return viewed.windows.length > 0 ? viewed : 'shorter than one window';
+    return viewed.windows.length > 0 ? viewed : tooShort(recording, signal);
   } catch (error) {
     if (!hasCode(error, 'AIOT_TRAINING_DATA_UNFIT')) throw error;
     return (error as AiotError).message;
   }
+}
+
+/** Why a recording has no window, and how to get one. */
+function tooShort({ columns, rateHz }: Recording, { windowSamples, resampleHz }: SignalSpec): string {
+  const [own, window] = [(columns[0]?.length ?? 0) / rateHz, windowSamples / resampleHz];
+  const seconds = (value: number) => `${Number(value.toPrecision(3))} s`;
+  return `it lasts ${seconds(own)}, shorter than one window (${seconds(window)}): record longer, or shorten signal.window in aiot.yaml and train again`;
 }
 
 interface Known {

@@ -63,7 +63,7 @@ export default class BoardImageInstall extends AiotCommand {
       onStep: (text) => update({ text }),
     });
     this.print(installedImageText(result));
-    this.print(next(`aiot board image list${again(input, 'port')}`));
+    this.suggest(next(`aiot board image list${again(input, 'port')}`));
     return result;
   }
 }

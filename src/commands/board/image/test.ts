@@ -25,7 +25,7 @@ export default class BoardImageTest extends AiotCommand {
     const { args, flags } = input;
     const result = await testBoardImage(smpOptions(flags, this.signal), args.hash);
     this.print(boardImagesText(result));
-    this.print(next(`aiot board reset${again(input, 'port')}`));
+    this.suggest(next(`aiot board reset${again(input, 'port')}`));
     return result;
   }
 }

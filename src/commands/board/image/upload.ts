@@ -41,7 +41,7 @@ export default class BoardImageUpload extends AiotCommand {
       onProgress: (done, total) => update({ text: 'uploading', done, total }),
     });
     this.print(uploadedImageText(result));
-    this.print(next(`aiot board image test ${result.hash.slice(0, 16)}${again(input, 'port')}`));
+    this.suggest(next(`aiot board image test ${result.hash.slice(0, 16)}${again(input, 'port')}`));
     return result;
   }
 }

@@ -42,7 +42,7 @@ export default class DeviceBatchCreate extends AiotCommand {
     const file = shellWord(batch.file ?? 'batch.json');
     const first =
       chipOfType(type) === null ? `simulate DIR --batch ${file}` : `batch provision ${file} --out DIR`;
-    this.print(next(`aiot device ${first}`, `aiot device waiting list${at}`));
+    this.suggest(next(`aiot device ${first}`, `aiot device waiting list${at}`));
     return batch;
   }
 }

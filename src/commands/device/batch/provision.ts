@@ -42,7 +42,7 @@ export default class DeviceBatchProvision extends AiotCommand {
     const made = await provisionBatch({ batch: args.file, chip, image, out, now: systemClock.now() });
     this.print(provisionedBatchText(made));
     const folder = shellWord(out);
-    this.print(
+    this.suggest(
       next(`aiot flash --project ./firmware --device ${folder} --port PORT`, 'aiot device waiting list'),
     );
     return made;

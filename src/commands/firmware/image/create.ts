@@ -88,7 +88,7 @@ export default class FirmwareImageCreate extends AiotCommand {
       ramOnlyHeader: flags['ram-first'],
     });
     this.print(`${bold(result.file)}\n${imageText(result)}`);
-    this.print(
+    this.suggest(
       next(`aiot flash ${shellWord(`${result.file}@${result.kind === 'app' ? '0x10000' : 'bootloader'}`)}`),
     );
     return result;

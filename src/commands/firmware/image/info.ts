@@ -31,7 +31,7 @@ export default class FirmwareImageInfo extends AiotCommand {
     const result = await imageInfo(args.file, flags.offset);
     this.print(`${bold(result.file)}\n${imageText(result)}`);
     const file = shellWord(`${result.file}@${result.kind === 'app' ? '0x10000' : 'bootloader'}`);
-    this.print(
+    this.suggest(
       next(result.format === 'image' && result.offset === 0 ? `aiot flash ${file}` : 'aiot flash --help'),
     );
     return result;

@@ -47,7 +47,7 @@ export default class FirmwareImagePatch extends AiotCommand {
     this.print(`${bold(result.file)}\n${imageText(result)}`);
     const out = shellWord(result.file);
     const signing = `aiot firmware sign ${out} --key secure.pem --out signed.bin`;
-    this.print(next(result.kind === 'app' ? signing : `aiot flash ${out}@bootloader`));
+    this.suggest(next(result.kind === 'app' ? signing : `aiot flash ${out}@bootloader`));
     return result;
   }
 }

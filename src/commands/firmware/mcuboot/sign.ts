@@ -75,7 +75,7 @@ export default class FirmwareMcubootSign extends AiotCommand {
       pad: flags.pad,
     });
     this.print(signedMcubootText(signed));
-    this.print(
+    this.suggest(
       next(`aiot firmware verify ${shellWord(signed.file)} --key ${shellWord(flags.key ?? 'key.pem')}`),
     );
     return signed;

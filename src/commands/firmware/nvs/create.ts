@@ -61,7 +61,7 @@ export default class FirmwareNvsCreate extends AiotCommand {
     });
     this.print(`${bold(result.file)}\n${nvsMadeText(result)}`);
     const also = result.keys === null ? '' : ` ${shellWord(`${result.keys}@nvs_keys`)}`;
-    this.print(next(`aiot flash ${shellWord(`${result.file}@nvs`)}${also}`));
+    this.suggest(next(`aiot flash ${shellWord(`${result.file}@nvs`)}${also}`));
     return result;
   }
 }

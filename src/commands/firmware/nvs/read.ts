@@ -48,8 +48,10 @@ export default class FirmwareNvsRead extends AiotCommand {
     this.print(`${bold(result.file)}\n${nvsText(result, flags['show-secrets'])}`);
     const size = hex(result.bytes);
     if (result.out === null)
-      this.print(next(`aiot firmware nvs read ${shellWord(args.file)}${again(input, 'keys')} --out nvs.csv`));
-    else this.print(next(`aiot firmware nvs create ${shellWord(result.out)} nvs.bin --size ${size}`));
+      this.suggest(
+        next(`aiot firmware nvs read ${shellWord(args.file)}${again(input, 'keys')} --out nvs.csv`),
+      );
+    else this.suggest(next(`aiot firmware nvs create ${shellWord(result.out)} nvs.bin --size ${size}`));
     return result;
   }
 }

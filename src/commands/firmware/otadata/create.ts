@@ -51,7 +51,7 @@ export default class FirmwareOtadataCreate extends AiotCommand {
     const { slot, slots, state, from } = flags;
     const result = await createOtadata({ out: args.out, slot, slots, state, from });
     this.print(`${bold(result.file)}\n${otadataText(result)}`);
-    this.print(next(`aiot flash ${shellWord(`${result.file}@otadata`)}`));
+    this.suggest(next(`aiot flash ${shellWord(`${result.file}@otadata`)}`));
     return result;
   }
 }

@@ -30,7 +30,7 @@ export default class FirmwareOtadataRead extends AiotCommand {
     this.print(`${bold(result.file)}\n${otadataText(result)}`);
     const other = result.active === null ? 0 : (result.active + 1) % flags.slots;
     const from = shellWord(args.file);
-    this.print(next(`aiot firmware otadata create next.bin --slot ${other} --from ${from}`));
+    this.suggest(next(`aiot firmware otadata create next.bin --slot ${other} --from ${from}`));
     return result;
   }
 }

@@ -51,7 +51,7 @@ export default class FirmwarePartitionsCreate extends AiotCommand {
       md5: flags.md5,
     });
     this.print(`${bold(result.file)}\n${partitionsText(result)}`);
-    this.print(next(`aiot flash ${shellWord(`${result.file}@${hex(result.offset)}`)}`));
+    this.suggest(next(`aiot flash ${shellWord(`${result.file}@${hex(result.offset)}`)}`));
     return result;
   }
 }

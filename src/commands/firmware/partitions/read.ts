@@ -47,8 +47,8 @@ export default class FirmwarePartitionsRead extends AiotCommand {
     });
     this.print(`${bold(result.file)}\n${partitionsText(result)}`);
     if (result.out === null)
-      this.print(next(`aiot firmware partitions read ${shellWord(args.file)} --out partitions.csv`));
-    else this.print(next(`aiot firmware partitions create ${shellWord(result.out)} partitions.bin`));
+      this.suggest(next(`aiot firmware partitions read ${shellWord(args.file)} --out partitions.csv`));
+    else this.suggest(next(`aiot firmware partitions create ${shellWord(result.out)} partitions.bin`));
     return result;
   }
 }

@@ -29,7 +29,7 @@ export default class ModelRunsBest extends AiotCommand {
     const input = await this.input(ModelRunsBest);
     const result = await bestTrainingRun(input.flags.project, input.flags.metric);
     this.print(bestRunText(result));
-    this.print(next(`aiot model runs show ${result.best.run}${again(input, 'project')}`));
+    this.suggest(next(`aiot model runs show ${result.best.run}${again(input, 'project')}`));
     return result;
   }
 }

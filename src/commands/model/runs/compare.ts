@@ -30,7 +30,7 @@ export default class ModelRunsCompare extends AiotCommand {
     if (report !== undefined) await writeRunsReport(report, flags.project, comparison);
     await this.showReport(report, flags);
     this.print(runsComparisonText(comparison));
-    this.print(next(`aiot model runs best${again(input, 'project')}`));
+    this.suggest(next(`aiot model runs best${again(input, 'project')}`));
     return comparison;
   }
 }

@@ -31,7 +31,7 @@ export default class ModelRunsExport extends AiotCommand {
     const left =
       result.skipped.length > 0 ? `, without ${plural(result.skipped.length, 'run')} in progress` : '';
     this.print(`Exported to ${shownPath(result.out)}${left}.`);
-    this.print(next('aiot model runs list'));
+    this.suggest(next('aiot model runs list'));
     return result;
   }
 }

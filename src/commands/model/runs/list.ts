@@ -34,7 +34,7 @@ export default class ModelRunsList extends AiotCommand {
     this.print(trainingRunsTable(runs));
     const at = again(input, 'project');
     const following = runs.length > 1 ? [`aiot model runs compare${at}`] : [];
-    this.print(
+    this.suggest(
       runs.length > 0 ? next(`aiot model runs show${at}`, ...following) : next(`aiot model train${at}`),
     );
     return runs;

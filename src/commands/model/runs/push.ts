@@ -22,7 +22,7 @@ export default class ModelRunsPush extends AiotCommand {
     const { project, context } = input.flags;
     const result = await withClient(context, (client) => publishRuns(client, project));
     this.print(publishedRunsText(result));
-    this.print(
+    this.suggest(
       result.models.length > 0
         ? next(`aiot dashboard${again(input, 'context')}`)
         : next(`aiot model train${again(input, 'project')}`),

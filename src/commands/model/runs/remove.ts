@@ -42,7 +42,7 @@ export default class ModelRunsRemove extends AiotCommand {
     if (runs.length > 0) await this.agreeToLose(`Permanently remove ${what} with its files?`, flags.yes);
     const result = await removeTrainingRuns(flags.project, runs);
     this.print(`Removed ${plural(runs.length, 'training run')}; ${result.left} left.`);
-    this.print(next(`aiot model runs list${again(input, 'project')}`));
+    this.suggest(next(`aiot model runs list${again(input, 'project')}`));
     return result;
   }
 }

@@ -22,7 +22,7 @@ export default class ModelRunsShow extends AiotCommand {
     const input = await this.input(ModelRunsShow);
     const run = await showTrainingRun(input.flags.project, input.args.run);
     this.print(trainingRunText(run));
-    this.print(next(`aiot model runs list${again(input, 'project')}`));
+    this.suggest(next(`aiot model runs list${again(input, 'project')}`));
     return run;
   }
 }

@@ -56,7 +56,7 @@ export default class PlatformServiceInstall extends AiotCommand {
     });
     const installed = await installPlatform({ up, user, memory, unitDir, dryRun });
     this.print(installedPlatformText(installed));
-    this.print(next(...installed.start));
+    this.suggest(next(...installed.start));
     return installed;
   }
 }

@@ -26,7 +26,7 @@ export default class PlatformServiceUninstall extends AiotCommand {
     const result = await uninstallPlatform({ unitDir, dryRun });
     const { file, removed } = result;
     this.print(removed ? `Removed ${file}.` : dryRun ? `Would remove ${file}.` : `${file} does not exist.`);
-    if (removed || dryRun) this.print(next(...result.stop));
+    if (removed || dryRun) this.suggest(next(...result.stop));
     return result;
   }
 }

@@ -48,7 +48,7 @@ export default class StreamRouteImport extends AiotCommand {
     const given = args.flow === undefined ? { preset: preset!, from, to } : { flow: args.flow };
     const imported = await importRoutes(out === undefined ? given : { ...given, out });
     this.print(importedRoutesText(imported));
-    if (out !== undefined) this.print(next(`aiot stream route run ${shellWord(out)}`));
+    if (out !== undefined) this.suggest(next(`aiot stream route run ${shellWord(out)}`));
     if (imported.leftOut.some(({ reason }) => reason.includes('left out'))) this.exitsWith(3);
     return imported;
   }

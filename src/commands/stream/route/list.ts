@@ -22,7 +22,7 @@ export default class StreamRouteList extends AiotCommand {
     const { args, flags } = await this.input(StreamRouteList);
     const listed = await listRoutes(args.file, { set: variablesOf(flags.set) });
     this.print(listedRoutesText(listed));
-    this.print(
+    this.suggest(
       next(`aiot stream route test ${shellWord(args.file)}`, `aiot stream route run ${shellWord(args.file)}`),
     );
     return listed;

@@ -25,7 +25,7 @@ export default class StreamRouteTest extends AiotCommand {
     await junit(tested.cases.map(({ route, name, why }) => ({ className: route, name, failure: why })));
     this.print(testedRoutesText(tested));
     if (tested.failed > 0) this.exitsWith(6);
-    else this.print(next(`aiot stream route run ${shellWord(args.file)}`));
+    else this.suggest(next(`aiot stream route run ${shellWord(args.file)}`));
     return tested;
   }
 }

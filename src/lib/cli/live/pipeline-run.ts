@@ -33,7 +33,7 @@ export abstract class RunCommand extends AiotCommand {
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) process.exitCode = refusal.exit;
     const at = again(input, 'project');
-    this.print(next(...waysToDevices(result), `aiot pipeline graph${at}`, `aiot pipeline history${at}`));
+    this.suggest(next(...waysToDevices(result), `aiot pipeline graph${at}`, `aiot pipeline history${at}`));
     return result;
   }
 

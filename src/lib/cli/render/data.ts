@@ -382,16 +382,23 @@ function fieldsTable(fields: SchemaResult['schema']['fields']): string {
 
 /** The recordings of a project, and their totals. */
 export function summaryText({ recordings, labels, objects, fields, rateHz, digest }: DatasetSummary): string {
+  const pictures = arePictures(recordings);
   const byLabel = Object.entries(labels).map(
-    ([label, { recordings, seconds }]) => `${label || 'unlabeled'} ${recordings} (${Math.round(seconds)} s)`,
+    ([label, { recordings, seconds }]) =>
+      `${label || 'unlabeled'} ${recordings}${pictures ? '' : ` (${Math.round(seconds)} s)`}`,
   );
   const rows: [string, string][] = [
     ...(byLabel.length > 0 ? [['Labels', byLabel.join(', ')] as [string, string]] : []),
     ...(objects ? [['Objects', objectsText(objects)] as [string, string]] : []),
-    ['Fields', `${fields.join(', ')} at ${rateHz} Hz`],
+    ['Fields', `${fields.join(', ')}${pictures ? '' : ` at ${rateHz} Hz`}`],
     ['Digest', digest],
   ];
   return `${recordingsTable(recordings)}\n\n${facts(rows)}`;
+}
+
+/** Whether all recordings are pictures, which have no length. */
+function arePictures(recordings: readonly RecordingLine[]): boolean {
+  return recordings.length > 0 && recordings.every(({ size }) => size !== undefined);
 }
 
 /** Number of objects of each label. */
@@ -416,7 +423,9 @@ function recordingFacts(shown: RecordingDetail): string {
     ...(shown.objects ? [['Objects', objectsText(shown.objects)] as [string, string]] : []),
     ['Device', shown.device ?? 'unknown'],
     ['Started', shown.startedAt === null ? 'unknown' : moment(shown.startedAt)],
-    ['Samples', `${shown.samples} at ${shown.rateHz} Hz, ${shown.seconds.toFixed(1)} s`],
+    shown.size
+      ? ['Picture', `${shown.size.width} × ${shown.size.height} pixels`]
+      : ['Samples', `${shown.samples} at ${shown.rateHz} Hz, ${shown.seconds.toFixed(1)} s`],
     ['Windows', shown.windows],
     ['Repeated rows', percent(shown.repeats)],
   ]);
@@ -439,16 +448,20 @@ function recordingFields(fields: RecordingDetail['fields']): string {
 /** One line per recording. `empty` is shown if there are no recordings. */
 export function recordingsTable(recordings: RecordingLine[], empty?: string): string {
   const bad = recordings.some(({ problems }) => problems !== undefined);
-  const rows = recordings.map(({ id, label, device, samples, seconds, objects, problems = [] }) => [
+  const pictures = arePictures(recordings);
+  const rows = recordings.map(({ id, label, device, samples, seconds, size, objects, problems = [] }) => [
     id,
     label === null && objects ? objectsText(objects) : label,
     device,
-    samples,
-    `${seconds.toFixed(1)} s`,
+    ...(pictures ? [`${size!.width} × ${size!.height}`] : [samples, size ? null : `${seconds.toFixed(1)} s`]),
     ...(bad ? [problems.length === 0 ? '' : `${yellow('!')} ${problems.join(', ')}`] : []),
   ]);
   return table(
-    ['recording', 'label', 'device', 'samples', 'length', ...(bad ? ['problems'] : [])],
+    [
+      ...['recording', 'label', 'device'],
+      ...(pictures ? ['pixels'] : ['samples', 'length']),
+      ...(bad ? ['problems'] : []),
+    ],
     rows,
     empty,
   );

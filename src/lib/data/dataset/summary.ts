@@ -19,6 +19,8 @@ export const recordingLineSchema = z.object({
   startedAt: z.number().nullable(),
   samples: z.int(),
   seconds: z.number(),
+  /** Size of a picture, in pixels; absent = not a picture. */
+  size: z.object({ width: z.int(), height: z.int() }).optional(),
   /** Number of objects with each label in an annotated picture; absent = not annotated. */
   objects: z.record(z.string(), z.int()).optional(),
   /** Kinds of problems that were found without comparing this recording with others, as in `data check`; absent = none. */
@@ -86,9 +88,10 @@ export function datasetSummary(dataset: Dataset): DatasetSummary {
 }
 
 export function recordingLine(recording: Recording): RecordingLine {
-  const { id, label, device, rateHz, startedAt, columns, boxes } = recording;
+  const { id, label, device, rateHz, startedAt, columns, boxes, size } = recording;
   const samples = columns[0]?.length ?? 0;
-  const line = { id, label, device, rateHz, startedAt, samples, seconds: samples / rateHz };
+  const length = { samples, seconds: samples / rateHz, ...(size && { size }) };
+  const line = { id, label, device, rateHz, startedAt, ...length };
   if (!boxes) return line;
   const objects: Record<string, number> = dictionary();
   for (const box of boxes) objects[box.label] = (objects[box.label] ?? 0) + 1;

@@ -189,8 +189,10 @@ function direction(
       attribute('activations', {
         strings: chosen.map(({ name }) => new TextEncoder().encode(name)),
       }),
-      attribute('activation_alpha', { floats: chosen.flatMap(({ alpha }) => alpha ?? []) }),
-      attribute('activation_beta', { floats: chosen.flatMap(({ beta }) => beta ?? []) }),
+      attribute('activation_alpha', {
+        floats: [Float32Array.from(chosen.flatMap(({ alpha }) => alpha ?? []))],
+      }),
+      attribute('activation_beta', { floats: [Float32Array.from(chosen.flatMap(({ beta }) => beta ?? []))] }),
     ],
   };
   const lower = recurrentRows[kind.op]!;
