@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
-import { elementCount, type Graph, type Operator } from '../../src/lib/formats/tflite/graph.js';
+import { elementCount, type Graph, type Operator, type Tensor } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { shareConstants } from '../../src/lib/model/network/share-constants.js';
@@ -178,11 +178,11 @@ describe('a simplified model', () => {
 
   it('shares equal constants, except zeros', () => {
     const values = (...numbers: number[]) => Float32Array.from(numbers);
-    const tensor = (name: string, data?: Float32Array) => ({
+    const tensor = (name: string, data?: Float32Array): Tensor => ({
       name,
       shape: [1, 2],
-      type: 'float32' as const,
-      data,
+      type: 'float32',
+      ...(data && { data }),
     });
     const add = (a: number, b: number, y: number): Operator => ({
       op: 'ADD',
@@ -191,6 +191,7 @@ describe('a simplified model', () => {
       options: { activation: 'none' },
     });
     const graph: Graph = {
+      name: 'main',
       description: '',
       tensors: [
         tensor('x'),
