@@ -1,7 +1,7 @@
 import type { ApiError } from '../../app/api.js';
 
 /**
- * What is known about a device's level. After a timeout or a lost connection, the device may have the new one; errors that the device or
+ * The outcome of changing a device's level. After a timeout or a lost connection, the device may have the new one; errors that the device or
  * the platform has reported before the change leave the old one.
  */
 export function outcomeOf(error: ApiError | null): 'set' | 'unchanged' | 'unknown' {

@@ -52,7 +52,7 @@ function formOf({ type, shape, quantization }: Tensor): string {
   return JSON.stringify([type, shape, quantization?.scale, quantization?.zeroPoint, quantization?.axis]);
 }
 
-/** Zeros in float32, such as biases, are equal by chance: fine-tuning must be able to change each one. */
+/** Whether a constant has only zeros in float32. Such biases are not shared, because fine-tuning must be able to change each one. */
 function isBlank({ type, data }: Tensor): boolean {
   return type === 'float32' && (data as Float32Array).every((value) => value === 0);
 }
