@@ -87,6 +87,28 @@ describe('a .tflite file written and read', () => {
     expect(readTflite(file)).toEqual(expected);
   });
 
+  it('can contain empty tensors that no operator uses, as the intermediate values of an LSTM', () => {
+    const graph = mlp(seededRandom(4), [3, 4, 2]);
+    const unused: Tensor = { name: 'input_to_input_intermediate', shape: [7777], type: 'int8' };
+    const emptied = (file: Buffer, size: number) => {
+      const at = file.indexOf(Buffer.from(Int32Array.of(size).buffer));
+      file.writeInt32LE(0, at);
+      return file;
+    };
+    const { operators, tensors } = readTflite(
+      emptied(bytesOf({ ...graph, tensors: [...graph.tensors, unused] }), 7777),
+    );
+    expect(operators).toEqual(readTflite(bytesOf(graph)).operators);
+    expect(tensors.at(-1)).toMatchObject({ name: 'input_to_input_intermediate', shape: [1] });
+    const b = new GraphBuilder(seededRandom(5));
+    const x = b.activation([1, 7777], 1);
+    const y = b.activation([1, 7777], 1);
+    const used = b.graph(x, b.op({ op: 'RELU', inputs: [x], outputs: [y], options: {} }));
+    expect(refusal(() => readTflite(emptied(bytesOf(used), 7777)))).toMatch(
+      /^AIOT_TFLITE_MALFORMED: .*expected positive dimensions, got \[1,0\]$/,
+    );
+  });
+
   it('has equal bytes for equal graphs, whatever was written before', () => {
     const [first, second] = [cnn(seededRandom(4)), cnn(seededRandom(4))];
     expect(bytesOf(first).equals(bytesOf(second))).toBe(true);

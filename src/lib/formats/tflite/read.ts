@@ -173,6 +173,12 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
     ),
   );
   const tables = subgraph.tables(slots.subgraph.tensors, 'tensor');
+  const found = operators.map((table, index) => readOperator(table, index, codes, tables.length));
+  const ends = endsOf(subgraph);
+  const used = new Set([
+    ...[...ends.inputs, ...ends.outputs],
+    ...found.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]),
+  ]);
   let variables = 0;
   const tensors = tables.map((table, index) => {
     // The file contains no data for variables, so the file's size does not limit the size of variables.
@@ -181,7 +187,7 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
     if (variables > largestTensor)
       throw malformed(`byte ${table.at}, tensor ${index}`, 'the variables are too large');
     if (!handles.has(index) || table.int8(slots.tensor.type, 0) !== resourceType)
-      return readTensor(table, index, buffers);
+      return used.has(index) ? readTensor(table, index, buffers) : readUnused(table, index, buffers);
     const shape = table.int32s(slots.tensor.shape);
     if (shape.length > 1 || (shape[0] ?? 1) !== 1)
       throw malformed(
@@ -190,7 +196,6 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
       );
     return undefined;
   });
-  const found = operators.map((table, index) => readOperator(table, index, codes, tables.length));
   for (const operator of found) {
     const input = tensors[operator.inputs[0] ?? -1];
     const where = `the state of ${operator.op}`;
@@ -203,7 +208,7 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
       tensors.push({ ...tensor, variable: zeros(tensor) });
     }
   }
-  return { tensors, operators: found, ...endsOf(subgraph) };
+  return { tensors, operators: found, ...ends };
 }
 
 function endsOf(subgraph: Table): { inputs: number[]; outputs: number[] } {
@@ -406,6 +411,12 @@ function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
   if (table.uint8(slots.tensor.isVariable, 0) === 0) return { ...tensor, ...(data && { data }) };
   if (data) throw malformed(where, 'it is a constant and a variable');
   return { ...tensor, variable: zeros(tensor) };
+}
+
+/** A tensor that no operator reads or computes: converters give the intermediate values of an LSTM the shape [0]. */
+function readUnused(table: Table, index: number, buffers: Buffers): Tensor {
+  if (!table.int32s(slots.tensor.shape).includes(0)) return readTensor(table, index, buffers);
+  return { name: table.text(slots.tensor.name), shape: [1], type: 'float32' };
 }
 
 /** A sparse constant with its zeros. */
