@@ -14,7 +14,14 @@ import { windowCount } from '../signal/pipeline.js';
 import { type SignalSpec, signalSpecOf } from '../signal/spec.js';
 import { dataFolderOf, expectedOf } from './dataset/open.js';
 import { soundAt } from './dataset/read.js';
-import { addRecordings, changeData, refuseLabel, removeRecordings } from './dataset/write.js';
+import {
+  addRecordings,
+  changeData,
+  refuseLabel,
+  removeRecordings,
+  type SpooledRecording,
+  spoolRecording,
+} from './dataset/write.js';
 import type { Recording } from './types.js';
 
 export const synthesisSchema = z.object({
@@ -105,20 +112,22 @@ export async function synthesizeWords(options: SynthesisOptions): Promise<Synthe
       },
     );
   const others = options.others.filter((word) => !words.includes(word));
-  const recordings: Recording[] = [];
+  const recordings: SpooledRecording[] = [];
   const hasSpeech = expected.labels.includes(otherLabel) && others.length > 0;
   let speechS = 0;
+  let replaced = 0;
+  const folder = dataFolderOf(project);
   const scratch = await mkdtemp(join(tmpdir(), 'aiot-speech-'));
   try {
     for (const [v, variant] of variants.entries()) {
       const own = seededRandom(seed * 1009 + v + 1);
       const voice = createVoice(speaker, variant, own, scratch);
       const said = new Map<string, Float64Array>();
-      const add = (spoken: Float64Array | null, label: string, take: number, part?: boolean) => {
+      const add = async (spoken: Float64Array | null, label: string, take: number, part?: boolean) => {
         const id = `${label}-${voice.name.slice(voicePrefix.length)}-${take}`;
-        recordings.push(
-          wordRecording(project.config, spoken, { id, label, device: voice.name, part, random: own }),
-        );
+        const names = { id, label, device: voice.name, part, random: own };
+        const recording = wordRecording(project.config, spoken, names);
+        recordings.push(await spoolRecording(recording, join(scratch, `${recordings.length}.wav`)));
       };
       const script = lines(words, others, expected.labels, options.takes, own);
       for (const { label, text, take, part } of script) {
@@ -127,36 +136,34 @@ export async function synthesizeWords(options: SynthesisOptions): Promise<Synthe
         const spoken =
           part && text ? said.get(text)! : text && (await voice.say(text, expected.rateHz, signal));
         if (text && spoken) said.set(text, spoken);
-        add(spoken || null, label, take, part);
+        await add(spoken || null, label, take, part);
       }
       let take = script.filter(({ label }) => label === otherLabel).length;
       for (let seconds = 0; hasSpeech && seconds < options.speechS; ) {
         signal?.throwIfAborted();
         const sound = await voice.say(sentences(others, own), expected.rateHz, signal);
-        add(sound, otherLabel, ++take);
+        await add(sound, otherLabel, ++take);
         seconds += sound.length / expected.rateHz;
         speechS += sound.length / expected.rateHz;
       }
       options.onVoice?.(v + 1);
     }
+    await changeData(folder, expected, async (listing) => {
+      const earlier = listing.recordings.filter(({ device }) => device?.startsWith(voicePrefix));
+      replaced = earlier.length;
+      const kept = await removeRecordings(folder, listing, new Set(earlier.map(({ id }) => id)));
+      await addRecordings(folder, kept, recordings, undefined, signal);
+    });
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
-  const folder = dataFolderOf(project);
-  let replaced = 0;
-  await changeData(folder, expected, async (listing) => {
-    const earlier = listing.recordings.filter(({ device }) => device?.startsWith(voicePrefix));
-    replaced = earlier.length;
-    const kept = await removeRecordings(folder, listing, new Set(earlier.map(({ id }) => id)));
-    await addRecordings(folder, kept, recordings, undefined, signal);
-  });
   return {
     folder,
     program: speaker.version,
     voices: variants.map(voiceName),
     recordings: recordings.length,
-    samples: recordings.reduce((sum, { columns }) => sum + columns[0]!.length, 0),
-    labels: countLabels(recordings),
+    samples: recordings.reduce((sum, { entry }) => sum + entry.samples, 0),
+    labels: countLabels(recordings.map(({ entry }) => entry)),
     speechS,
     replaced,
   };
@@ -360,7 +367,7 @@ function windowLength(spec: SignalSpec): number {
   return samples;
 }
 
-export function countLabels(recordings: readonly Recording[]): Record<string, number> {
+export function countLabels(recordings: readonly Pick<Recording, 'label'>[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { label } of recordings) if (label !== null) counts[label] = (counts[label] ?? 0) + 1;
   return counts;

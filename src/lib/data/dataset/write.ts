@@ -95,6 +95,19 @@ function pictureFile(columns: Float64Array[], size: { width: number; height: num
   return Uint8Array.from(encodePng({ ...size, data }, channels));
 }
 
+/** A recording whose file waits outside the data folder, so that many recordings together need no memory. */
+export interface SpooledRecording {
+  file: string;
+  entry: ListingEntry;
+}
+
+/** Writes a recording's file to a temporary folder, for `addRecordings`. @throws AIOT_FILE_NOT_WRITABLE */
+export async function spoolRecording(recording: Recording, file: string): Promise<SpooledRecording> {
+  const { contents, entry } = rendered(recording);
+  await writeFileAtomic(file, contents);
+  return { file, entry };
+}
+
 /** Contents of a recording's file, and the recording's entry in dataset.json. */
 function rendered(
   recording: Recording,
@@ -133,12 +146,13 @@ export async function changeData<T>(
 export async function addRecordings(
   folder: string,
   listing: Listing,
-  recordings: Recording[],
+  recordings: readonly (Recording | SpooledRecording)[],
   decimals?: number,
   signal?: AbortSignal,
 ): Promise<Listing> {
   const taken = new Set(listing.recordings.map(({ id }) => id));
-  for (const { id } of recordings) {
+  for (const recording of recordings) {
+    const { id } = 'entry' in recording ? recording.entry : recording;
     if (taken.has(id))
       throw new AiotError('AIOT_ALREADY_EXISTS', `recording ${id} already exists in ${folder}`, {
         subject: 'recording',
@@ -149,7 +163,10 @@ export async function addRecordings(
   try {
     for (const recording of recordings) {
       signal?.throwIfAborted();
-      const { contents, entry } = rendered(recording, decimals);
+      const { contents, entry } =
+        'entry' in recording
+          ? { contents: await readBytes(recording.file), entry: recording.entry }
+          : rendered(recording, decimals);
       await writeFileAtomic(recordingFile(folder, entry), contents);
       entries.push(entry);
     }
