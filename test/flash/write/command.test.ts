@@ -103,7 +103,7 @@ describe('aiot flash', () => {
 
   it('prints the written file, the verification, and the next command', async () => {
     const { port } = await board();
-    const { stdout, code } = await runCli(['flash', `${file('app.bin')}@0x10000`, '--port', port, '--quiet']);
+    const { stdout, code } = await runCli(['flash', `${file('app.bin')}@0x10000`, '--port', port]);
     expect(code).toBe(0);
     expect(stdout).toContain(`0x10000  ${file('app.bin')}`);
     expect(stdout).toContain('verified in');
@@ -215,7 +215,7 @@ describe('aiot flash', () => {
   it('reports that a board with an identity but without a program runs nothing', async () => {
     const device = await identity();
     const { port } = await board();
-    const { stdout } = await runCli(['flash', '--device', device, '--port', port, '--quiet']);
+    const { stdout } = await runCli(['flash', '--device', device, '--port', port]);
     expect(stdout).toContain(
       'The identity of pump-7 is on the chip. The chip has no program yet, so nothing runs on it.\n' +
         'Write one from a firmware folder.',
@@ -247,7 +247,7 @@ describe('aiot flash', () => {
     const { chip, port } = await board();
     chip.flash.bytes.set(espBootloader(), 0x1000);
     chip.flash.bytes.set(app, 0x110000);
-    const { stdout } = await runCli(['flash', '--device', device, '--port', port, '--quiet']);
+    const { stdout } = await runCli(['flash', '--device', device, '--port', port]);
     expect(stdout).toContain(
       'The identity of pump-7 is on the chip. The program on the chip is unchanged.\nPress RESET to start the program.\n',
     );
