@@ -324,8 +324,9 @@ describeReal('nats-server', 'three NATS servers with rendered files', () => {
           endings.push(() => endOf(child));
           return child;
         };
+        // As the startup probe does, before Kubernetes stops the next server.
         const healthy = () =>
-          fetch(`http://127.0.0.1:${own.http}/healthz?js-server-only=true`).then(
+          fetch(`http://127.0.0.1:${own.http}/healthz`).then(
             ({ status }) => status,
             () => 0,
           );
