@@ -1,6 +1,6 @@
 # The device of protocol v1, and the native virtual device, which is a program for this machine.
 target_sources(aiot_core PRIVATE
-  core/src/device/config.c core/src/device/config_read.c
+  core/src/device/config.c core/src/device/config_read.c core/src/device/crash.c
   core/src/device/device.c core/src/device/inbox.c core/src/device/look.c core/src/device/members.c
   core/src/device/model.c core/src/device/outbox.c core/src/device/prove.c core/src/device/report.c core/src/device/take.c)
 
@@ -14,7 +14,7 @@ endif()
 # Adds one native device. Its compile definitions follow its name.
 function(aiot_native_device name)
   add_executable(${name}
-    hal/host/main.c hal/host/launcher.c hal/host/program.c hal/host/self_test.c hal/host/vitals.c hal/host/feed.c hal/host/lines.c
+    hal/host/main.c hal/host/launcher.c hal/host/program.c hal/host/self_test.c hal/host/crash.c hal/host/vitals.c hal/host/feed.c hal/host/lines.c
     hal/host/clock.c hal/host/guide.c hal/host/guide_settings.c hal/host/identity.c hal/host/flash_file.c hal/host/mqtt_mosquitto.c hal/host/http_openssl.c hal/host/http_answer.c)
   target_compile_definitions(${name} PRIVATE ${ARGN})
   if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/generated/aiot_config.h)

@@ -23,7 +23,7 @@ export const sharedWithWeb = [
   ...['device/fleet/network.ts', 'device/fleet/rehearsed.ts', 'device/update/downloading.ts'],
   ...['device/update/ending.ts', 'device/update/record.ts', 'device/update/step.ts'],
   ...['fleet/rehearsal-worker.ts', 'fleet/rehearse.ts', 'formats/manifest/envelope.ts'],
-  ...['draft', 'gate', 'report', 'shadow', 'step', 'table', 'waves'].map(
+  ...['crash-free', 'draft', 'gate', 'report', 'shadow', 'step', 'table', 'waves'].map(
     (name) => `fleet/rollout/${name}.ts`,
   ),
   'formats/manifest/manifest.ts',

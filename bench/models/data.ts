@@ -73,13 +73,32 @@ ${model}
   split: recording
 `;
 
-/** aiot.yaml of a project that classifies drawn pictures of parts. @param filters the mobilenet's filters */
-export const picturesYaml = (filters: readonly number[]) => `name: parts
+/** What is drawn on a tray. */
+export const parts = ['bolt', 'nut', 'washer'];
+
+/** aiot.yaml of a project that classifies drawn pictures of parts (mobilenet), or finds the parts in them (fomo). */
+export const picturesYaml = ({
+  kind,
+  blocks,
+  size,
+  layers,
+}: {
+  kind: 'mobilenet' | 'fomo';
+  blocks: 'v1' | 'v2';
+  size: number;
+  layers: readonly number[];
+}) => `name: parts
 stream: { topic: pixels, fields: { gray: { type: int, unit: '', range: [0, 255] } } }
-signal: { features: image, image: { width: 48, height: 48 }, rate: 2304, window: 2304, stride: 2304 }
+signal:
+  features: image
+  image: { width: ${size}, height: ${size} }
+  rate: ${size * size}
+  window: ${size * size}
+  stride: ${size * size}
 model:
-  kind: mobilenet
-  layers: [${filters.join(', ')}]
-  labels: { empty: [empty], bolt: [bolt], nut: [nut], washer: [washer] }
+  kind: ${kind}
+  blocks: ${blocks}
+  layers: [${layers.join(', ')}]
+  labels: { ${[...(kind === 'fomo' ? [] : ['empty']), ...parts].map((part) => `${part}: [${part}]`).join(', ')} }
   train: { batch: 16, seed: 7, learningRate: 0.003 }
 `;

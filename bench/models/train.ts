@@ -11,6 +11,7 @@ import {
   mostRecordings,
   motionYaml,
   motorYaml,
+  parts,
   picturesYaml,
   sampleRecordings,
   writeMotorRows,
@@ -132,15 +133,44 @@ export function trainWindows(bench: Bench): Figure[] {
   return [{ name, unit: 's', ours, peer: keras(theirs), goal: 1 }];
 }
 
+/** One network for pictures, and its project. `layers`: filters, as in model.layers. */
+interface PictureNetwork {
+  readonly name: string;
+  readonly kind: 'mobilenet' | 'fomo';
+  readonly blocks: 'v1' | 'v2';
+  readonly size: number;
+  readonly layers: readonly number[];
+}
+
+const pictureNetworks: readonly PictureNetwork[] = [
+  { name: 'a MobileNet v1', kind: 'mobilenet', blocks: 'v1', size: 48, layers: [8, 16, 32, 32, 64, 64] },
+  { name: 'a MobileNet v1', kind: 'mobilenet', blocks: 'v1', size: 96, layers: [8, 16, 32, 32, 64, 64, 128] },
+  { name: 'a MobileNet v2', kind: 'mobilenet', blocks: 'v2', size: 96, layers: [4, 8, 16, 24, 32, 64] },
+  {
+    name: 'an object finder (fomo)',
+    kind: 'fomo',
+    blocks: 'v1',
+    size: 96,
+    layers: [8, 16, 24, 24, 48, 48, 64],
+  },
+];
+
 /**
- * The fastest epoch of a MobileNet v1 on drawn pictures of 48 × 48 pixels, without augmentation, including validation. The peer
- * gets the same pictures. The fastest epoch excludes startup, reading and compilation, and interference from other processes.
+ * The fastest epoch of each network on drawn pictures, without augmentation, including validation. The peer gets the same pictures.
+ * The fastest epoch excludes startup, reading and compilation, and interference from other processes.
  */
 export async function trainPictures(bench: Bench): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const network of pictureNetworks) figures.push(await trainPictureNetwork(bench, network));
+  return figures;
+}
+
+async function trainPictureNetwork(bench: Bench, network: PictureNetwork): Promise<Figure> {
   const folder = bench.folder();
-  const filters = [8, 16, 32, 32, 64, 64];
-  const dir = writeProject(join(folder, 'project'), picturesYaml(filters));
-  timed(aiot('data', 'synthesize', '--project', dir, '--pictures', '100', '--seed', '7'));
+  const { name, size, kind, blocks, layers } = network;
+  const dir = writeProject(join(folder, 'project'), picturesYaml(network));
+  const drawn = kind === 'fomo' ? '400' : '100';
+  timed(aiot('data', 'synthesize', '--project', dir, '--pictures', drawn, '--seed', '7'));
   const epochs = bench.quick ? 8 : 20;
   const project = overrideProject(await loadProject(dir), { train: { epochs } });
   const train = async () => {
@@ -150,21 +180,38 @@ export async function trainPictures(bench: Bench): Promise<Figure[]> {
   };
   const { windows } = await train();
   const { split } = JSON.parse(readFileSync(join(dir, 'build', 'training.json'), 'utf8'));
-  const listed = (ids: string[]) =>
-    ids.map((id) => [
-      join(dir, 'data', 'recordings', `${id}.png`),
-      ['empty', 'bolt', 'nut', 'washer'].findIndex((part) => id.includes(part)),
-    ]);
+  const listed = picturesWithAnswers(dir, network);
   const plan = join(folder, 'plan.json');
   const pictures = { train: listed(split.train), validation: listed(split.validation) };
-  writeFileSync(plan, JSON.stringify({ size: 48, filters, epochs, ...pictures }));
+  writeFileSync(plan, JSON.stringify({ kind, blocks, size, layers, epochs, ...pictures }));
   const [ours, theirs]: number[][] = [[], []];
   for (let round = 0; round < (bench.quick ? 1 : 3); round++) {
     ours!.push((await train()).fastest);
     theirs!.push(JSON.parse(timed(script('train_mobilenet.py', plan)).stdout).fastest);
   }
-  const name = `an epoch of a MobileNet on ${windows.train} pictures of 48 × 48`;
-  return [{ name, unit: 's', ours: ours!, peer: keras(theirs!), goal: 2 }];
+  return {
+    ...{ name: `an epoch of ${name} on ${windows.train} pictures of ${size} × ${size}`, unit: 's' },
+    ...{ ours: ours!, peer: keras(theirs!), goal: 2 },
+  };
+}
+
+/** For each recording id, its file and the class that the peer learns; for a fomo, [row, column, class] of each object's cell. */
+function picturesWithAnswers(dir: string, { kind }: PictureNetwork) {
+  const { recordings } = JSON.parse(readFileSync(join(dir, 'data', 'dataset.json'), 'utf8')) as {
+    recordings: {
+      id: string;
+      boxes?: { label: string; x: number; y: number; width: number; height: number }[];
+    }[];
+  };
+  const boxes = new Map(recordings.map(({ id, boxes = [] }) => [id, boxes]));
+  const cell = (start: number, extent: number) => Math.floor((start + extent / 2) / 8);
+  const cells = (id: string) =>
+    boxes
+      .get(id)!
+      .map(({ label, x, y, width, height }) => [cell(y, height), cell(x, width), parts.indexOf(label) + 1]);
+  const answer =
+    kind === 'fomo' ? cells : (id: string) => ['empty', ...parts].findIndex((part) => id.includes(part));
+  return (ids: string[]) => ids.map((id) => [join(dir, 'data', 'recordings', `${id}.png`), answer(id)]);
 }
 
 /** Peak resident memory of training on all available recordings. */

@@ -10,10 +10,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "aiot/crash.h"
 #include "check.h"
 #include "driver/uart.h"
 #include "driver/usb_serial_jtag.h"
 #include "esp32.h"
+#include "esp_app_desc.h"
 #include "esp_core_dump.h"
 #include "esp_efuse.h"
 #include "esp_event.h"
@@ -29,6 +31,8 @@
 #include "esp_wifi.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
+#include "nvs.h"
+#include "sdkconfig.h"
 #include "settings.h"
 
 #ifdef malloc
@@ -42,7 +46,7 @@ void *small_malloc(size_t bytes) { return bytes > 128u * 1024u ? NULL : calloc(1
 typedef enum {
   NOTHING, IDENTITY, WIFI_CREDENTIALS, NETIF, EVENT_LOOP, INTERFACE, RADIO, HANDLER, RADIO_START, CONNECT, SNTP, MODELS, PROGRAMS, CONFIGS, TRUST, RECORDS, MQTT, HTTP,
   DEVICE, SAMPLER, SERVO, CONVERTER, SLEPT, NO_ADDRESS, LOST_ADDRESS, LOST_FOR_GOOD, REFUSED, CRASHED, CRASHED_LONG_AGO,
-  CRASHED_OFFLINE, CRASH_CUT, CONSOLE, NEW_NETWORK, NEW_REFUSED, NEW_BESIDE_OLD, FIXED, FIXED_REFUSED, NEW_BESIDE_FIXED,
+  CRASHED_OFFLINE, CRASH_CUT, CRASHED_TOLD, CRASHED_BEFORE_ROLLBACK, CRASHED_ASLEEP, CRASHED_SHORT, CRASHED_PUSHED_OUT, CRASH_FLASHED, CONSOLE, NEW_NETWORK, NEW_REFUSED, NEW_BESIDE_OLD, FIXED, FIXED_REFUSED, NEW_BESIDE_FIXED,
   NEW_OVER_USB, NEW_OVER_USB_NOISE, ENROLLS, ENROLLS_NOT, ENROLLS_LATE, ENROLLS_NOWHERE, PARTS
 } part;
 
@@ -53,7 +57,11 @@ typedef struct {
   esp_netif_ip_info_t addresses;
   esp_netif_dns_info_t dns;
   uint64_t restarted_ms;
-  char crash[128];
+  /* The last report of a crash, and the number of reports. */
+  char crash[600];
+  int crashes;
+  bool crash_forgotten;
+  bool crash_arrived;
   /* Fields of the samples, as they are named in messages. */
   char fields[AIOT_NAME_BYTES];
   int64_t secure_version;
@@ -315,12 +323,12 @@ void aiot_esp32_servo_step(uint64_t now_ms) {}
 void aiot_esp32_guide_run(void *context) {}
 aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup) {
   out->secure_version = setup->secure_version;
+  device->setup = *setup;
   out->memory_bytes = setup->memory == NULL ? 0 : setup->bytes;
   return sim.part == DEVICE ? AIOT_MEMORY_SHORT : AIOT_OK;
 }
 void aiot_device_close(aiot_device *device, uint32_t wait_ms) {}
 void aiot_device_log(aiot_device *device, const char *level, const char *text, aiot_code code) {
-  if (strstr(text, "crashed") != NULL) snprintf(out->crash, sizeof out->crash, "%s", text);
 }
 aiot_code aiot_device_take(aiot_device *device, const aiot_take *take) {
   snprintf(out->fields, sizeof out->fields, "%s", take->field[0]);
@@ -333,6 +341,7 @@ bool aiot_device_ready(const aiot_device *device) {
 void aiot_device_sample(aiot_device *device, const double *values) {}
 bool aiot_device_step(aiot_device *device, uint32_t wait_ms) {
   device->connection = sim.address ? 1 : 0;
+  if (sim.address) device->reported_at_ms = sim.now_ms;
   turn();
   return true;
 }
@@ -446,7 +455,7 @@ int64_t esp_timer_get_time(void) {
   return (int64_t)sim.now_ms * 1000;
 }
 esp_reset_reason_t esp_reset_reason(void) {
-  return sim.part == SLEPT ? ESP_RST_DEEPSLEEP : ESP_RST_POWERON;
+  return sim.part == SLEPT || sim.part == CRASHED_ASLEEP ? ESP_RST_DEEPSLEEP : ESP_RST_POWERON;
 }
 esp_err_t esp_task_wdt_init(const esp_task_wdt_config_t *config) {
   return ESP_OK;
@@ -463,18 +472,110 @@ esp_err_t esp_task_wdt_reset(void) {
 esp_err_t esp_sleep_enable_timer_wakeup(uint64_t microseconds) {
   return ESP_OK;
 }
+/* The NVS of crashes: a number, and whether its report has arrived. */
+static struct {
+  bool opened, has_number;
+  uint32_t number;
+  uint8_t arrived;
+} crash_nvs;
+esp_err_t nvs_open(const char *name, nvs_open_mode_t mode, nvs_handle_t *handle) {
+  if (sim.part == CRASHED_TOLD && !crash_nvs.opened) {
+    crash_nvs.has_number = true;
+    crash_nvs.arrived = 1;
+  }
+  /* The dump was erased together with the program, but not the NVS. */
+  if (sim.part == CRASH_FLASHED && !crash_nvs.opened) crash_nvs.has_number = true;
+  crash_nvs.opened = true;
+  *handle = 1;
+  return strcmp(name, "aiot_crash") == 0 && (mode == NVS_READWRITE || crash_nvs.has_number) ? ESP_OK : ESP_ERR_NVS_NOT_FOUND;
+}
+esp_err_t nvs_get_u32(nvs_handle_t handle, const char *key, uint32_t *number) {
+  *number = crash_nvs.number;
+  return crash_nvs.has_number ? ESP_OK : ESP_ERR_NVS_NOT_FOUND;
+}
+esp_err_t nvs_set_u32(nvs_handle_t handle, const char *key, uint32_t number) {
+  crash_nvs.number = number;
+  crash_nvs.has_number = true;
+  return ESP_OK;
+}
+esp_err_t nvs_get_u8(nvs_handle_t handle, const char *key, uint8_t *arrived) {
+  *arrived = crash_nvs.arrived;
+  return ESP_OK;
+}
+esp_err_t nvs_set_u8(nvs_handle_t handle, const char *key, uint8_t arrived) {
+  crash_nvs.arrived = arrived;
+  out->crash_arrived = crash_nvs.has_number && arrived == 1;
+  return ESP_OK;
+}
+esp_err_t nvs_erase_all(nvs_handle_t handle) {
+  out->crash_forgotten = crash_nvs.has_number;
+  crash_nvs.has_number = false;
+  crash_nvs.arrived = 0;
+  return ESP_OK;
+}
+esp_err_t nvs_commit(nvs_handle_t handle) {
+  return ESP_OK;
+}
+void nvs_close(nvs_handle_t handle) {
+}
+int esp_app_get_elf_sha256(char *text, size_t bytes) {
+  return snprintf(text, bytes, "%s", sim.part == CRASHED_BEFORE_ROLLBACK ? "fedcba987" : "0123abcde") + 1;
+}
+static bool has_dump(void) {
+  return sim.part == CRASHED || sim.part == CRASHED_LONG_AGO || sim.part == CRASHED_OFFLINE || sim.part == CRASHED_TOLD ||
+         sim.part == CRASHED_BEFORE_ROLLBACK || sim.part == CRASHED_ASLEEP || sim.part == CRASHED_SHORT || sim.part == CRASHED_PUSHED_OUT;
+}
 esp_err_t esp_core_dump_image_check(void) {
-  return sim.part == CRASHED || sim.part == CRASHED_LONG_AGO || sim.part == CRASHED_OFFLINE ? ESP_OK : sim.part == CRASH_CUT ? ESP_ERR_INVALID_CRC : ESP_ERR_INVALID_SIZE;
+  return has_dump() ? ESP_OK : sim.part == CRASH_CUT ? ESP_ERR_INVALID_CRC : ESP_ERR_INVALID_SIZE;
 }
 esp_err_t esp_core_dump_image_erase(void) {
   out->erased++;
+  return ESP_OK;
+}
+esp_err_t esp_core_dump_get_panic_reason(char *text, size_t bytes) {
+  if (sim.part == CRASHED_BEFORE_ROLLBACK) return ESP_ERR_NVS_NOT_FOUND;
+  snprintf(text, bytes, "%s", sim.part == CRASHED_LONG_AGO ? "Interrupt wdt timeout on CPU0" : "Load access fault");
   return ESP_OK;
 }
 esp_err_t esp_core_dump_get_summary(esp_core_dump_summary_t *summary) {
   memcpy(summary->exc_task, "aiot-http", 10);
   summary->exc_pc = 0x42001234;
   memcpy(summary->app_elf_sha256, "0123abcde", 10);
+#if CONFIG_IDF_TARGET_ARCH_XTENSA
+  summary->exc_bt_info.bt[0] = 0x42001234;
+  summary->exc_bt_info.bt[1] = 0x42005678;
+  summary->exc_bt_info.depth = 2;
+  summary->ex_info.exc_cause = 28;
+  summary->ex_info.exc_a[15] = 7;
+#else
+  summary->ex_info.ra = 0x42005678;
+  summary->ex_info.sp = 0x3fc90000;
+  summary->ex_info.mcause = 5;
+  summary->ex_info.exc_a[7] = 7;
+  summary->exc_bt_info.stackdump[0] = 0xab;
+  summary->exc_bt_info.dump_size = 4;
+#endif
   return ESP_OK;
+}
+/* Keeps the report in one line: its texts, the calls, and the first and the last register. */
+bool aiot_device_crash(aiot_device *device, const aiot_crash *crash) {
+  const aiot_register *last = &crash->registers[crash->register_count - 1];
+  out->crashes++;
+  snprintf(out->crash, sizeof out->crash, "%s %s|%s|%s %s|%s|%llx %llx|%s=%llx %s=%llx|%zu %x", crash->id, crash->kind, crash->reason,
+           crash->version == NULL ? "-" : crash->version, crash->build, crash->task, (unsigned long long)crash->calls[0],
+           (unsigned long long)crash->calls[crash->depth - 1], crash->registers[0].name, (unsigned long long)crash->registers[0].value, last->name,
+           (unsigned long long)last->value, crash->stack_bytes, crash->stack_bytes == 0 ? 0 : crash->stack[0]);
+  /* The first report does not fit, or newer messages push it out of the queue. */
+  if (sim.part == CRASHED_PUSHED_OUT && out->crashes == 1) device->queue.dropped++;
+  return sim.part != CRASHED_SHORT || out->crashes > 1;
+}
+/* The device has messages that wait for the first two seconds after it is connected, and for a second after each report. */
+bool aiot_device_idle(const aiot_device *device) {
+  static uint64_t connected_ms, reported_ms;
+  if (connected_ms == 0) connected_ms = sim.now_ms;
+  if (out->crashes == 0) return sim.now_ms >= connected_ms + 2000;
+  if (reported_ms == 0) reported_ms = sim.now_ms;
+  return sim.now_ms >= reported_ms + 1000;
 }
 size_t heap_caps_get_free_size(uint32_t kind) {
   return 100000;
@@ -518,6 +619,8 @@ static const struct {
     {SERVO, false, true},        {CONVERTER, false, true}, {SLEPT, false, true},             {NO_ADDRESS, false, false},
     {LOST_ADDRESS, false, true}, {LOST_FOR_GOOD, false, true}, {REFUSED, false, false},
     {CRASHED, false, true},      {CRASHED_LONG_AGO, false, true}, {CRASHED_OFFLINE, false, false}, {CRASH_CUT, false, true},
+    {CRASHED_TOLD, false, true}, {CRASHED_BEFORE_ROLLBACK, false, true}, {CRASHED_ASLEEP, false, true},
+    {CRASHED_SHORT, false, true}, {CRASHED_PUSHED_OUT, false, true}, {CRASH_FLASHED, false, true},
     {NEW_OVER_USB, false, true}, {NEW_OVER_USB_NOISE, false, true},
     {CONSOLE, false, true},      {NEW_NETWORK, false, true}, {NEW_REFUSED, false, true},       {NEW_BESIDE_OLD, false, true},
     {FIXED, false, true},        {FIXED_REFUSED, false, false}, {NEW_BESIDE_FIXED, false, true},
@@ -535,7 +638,7 @@ static void test_parts(checks *c) {
     check_at(c, "start", "no restart within a minute", which, !out->restarted || out->enrolled || out->restarted_ms >= 60000);
     check_at(c, "start", "requests the time once there is an address", which, out->starts == (rows[i].network && which != SNTP ? 1 : 0) && !out->early);
     check_at(c, "start", "sets the time servers before DHCP", which, !out->late);
-    check_at(c, "start", "the converter is tried once, and not after sleep", which, out->trials == (rows[i].restarts || which == SLEPT || which >= ENROLLS ? 0 : 1));
+    check_at(c, "start", "the converter is tried once, and not after sleep", which, out->trials == (rows[i].restarts || which == SLEPT || which == CRASHED_ASLEEP || which >= ENROLLS ? 0 : 1));
   }
 }
 
@@ -640,18 +743,44 @@ static void test_new_network(checks *c) {
 }
 
 /*
- * In a crash loop, the first dump is kept. It is deleted only after the board has worked for an hour and was able to report it.
+ * A crash is reported once the board is connected, and once only, even if the board restarts. In a crash loop, the first dump is kept.
+ * It is deleted only after the board has worked for an hour, or has slept since, and was able to report it.
  */
 static void test_crashes(checks *c) {
+#if CONFIG_IDF_TARGET_ARCH_XTENSA
+  static const char machine[] = "42001234 42005678|pc=42001234 a15=7|0 0";
+#else
+  static const char machine[] = "42001234 42005678|pc=42001234 a7=7|4 ab";
+#endif
   static const struct {
     part part;
-    bool told;
+    const char *told;
     int erased;
-  } dumps[] = {{NOTHING, false, 0}, {CRASHED, true, 0}, {CRASHED_LONG_AGO, true, 1}, {CRASHED_OFFLINE, true, 0}, {CRASH_CUT, false, 1}};
+    int reports;
+  } dumps[] = {
+      {NOTHING, NULL, 0, 0},
+      {CRASHED, "exception|Load access fault|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 0, 1},
+      {CRASHED_LONG_AGO, "watchdog|Interrupt wdt timeout on CPU0|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 1, 1},
+      {CRASHED_OFFLINE, NULL, 0, 0},
+      {CRASH_CUT, NULL, 1, 0},
+      {CRASHED_TOLD, NULL, 0, 0},
+      {CRASHED_BEFORE_ROLLBACK, "exception|the program crashed|- 0123abcde|aiot-http|", 0, 1},
+      {CRASHED_ASLEEP, "exception|Load access fault|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 1, 1},
+      {CRASHED_SHORT, "exception|Load access fault|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 0, 2},
+      {CRASHED_PUSHED_OUT, "exception|Load access fault|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 0, 2},
+      {CRASH_FLASHED, NULL, 0, 0},
+  };
   for (size_t i = 0; i < sizeof dumps / sizeof dumps[0]; i++) {
+    char expected[600] = "";
     check_at(c, "crash", "runs", i, run(dumps[i].part));
     check_equal(c, "crash, deleted dumps", i, dumps[i].erased, out->erased);
-    check_at(c, "crash", out->crash, i, strcmp(out->crash, dumps[i].told ? "the program crashed in task aiot-http at 0x42001234; its ELF file begins with 0123abcde" : "") == 0);
+    check_equal(c, "crash, reports", i, dumps[i].reports, out->crashes);
+    check_at(c, "crash", "a number without a dump is forgotten", i, out->crash_forgotten == (dumps[i].part == CRASH_FLASHED || (dumps[i].reports > 0 && dumps[i].erased > 0)));
+    if (dumps[i].told == NULL) continue;
+    snprintf(expected, sizeof expected, "%s%s", dumps[i].told, machine);
+    const char *after_id = strchr(out->crash, ' ');
+    check_at(c, "crash", out->crash, i, strncmp(out->crash, "dump-", 5) == 0 && after_id != NULL && strcmp(after_id + 1, expected) == 0);
+    check_at(c, "crash", "is noted as reported", i, out->crash_arrived);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aiot/crash.h"
 #include "aiot/queue.h"
 #include "aiot/telemetry.h"
 #include "check.h"
@@ -164,6 +165,59 @@ static void test_messages(checks *c) {
                  "{\"t\":0,\"level\":\"warn\",\"message\":\"not JSON\",\"code\":\"AIOT_MESSAGE_MALFORMED\"}"));
 }
 
+static const uint64_t crash_calls[] = {0x42001234, 0x3fc90000};
+static const aiot_register crash_registers[] = {{"pc", 0x42001234}, {"ra", 0}};
+static const uint8_t crash_stack[] = {0xab, 0, 1, 2};
+static const aiot_crash crash_report = {
+    .id = "dump-1", .kind = "exception", .reason = "Load access fault", .version = "1.4.2", .build = "0123abcde", .task = "main", .calls = crash_calls,
+    .depth = 2, .registers = crash_registers, .register_count = 2, .stack_address = 0x3fc8fff0, .stack = crash_stack, .stack_bytes = 4};
+
+#define CRASH_HEAD "{\"id\":\"dump-1\",\"kind\":\"exception\",\"reason\":\"Load access fault\","
+#define CRASH_REST "\"task\":\"main\",\"backtrace\":[{\"address\":\"0x42001234\"},{\"address\":\"0x3fc90000\"}]"
+#define CRASH_REGISTERS ",\"registers\":{\"pc\":\"0x42001234\",\"ra\":\"0x0\"}"
+
+static void test_crash(checks *c) {
+  uint8_t out[600], memory[700];
+  aiot_message message = {out, sizeof out, AIOT_ENCODING_JSON};
+  size_t bytes = aiot_crash_message(message, "pump", &crash_report);
+  check_at(c, "crash", "whole", 0,
+           wrote(out, bytes,
+                 CRASH_HEAD "\"firmware\":{\"name\":\"pump\",\"version\":\"1.4.2\",\"build\":\"0123abcde\"}," CRASH_REST CRASH_REGISTERS
+                            ",\"stack\":{\"address\":\"0x3fc8fff0\",\"data\":\"qwABAg==\"}}"));
+  const size_t whole = bytes;
+  aiot_crash unknown = {.id = "dump-1", .kind = "exception", .reason = "Load access fault"};
+  bytes = aiot_crash_message(message, "pump", &unknown);
+  check_at(c, "crash", "little known", 0, wrote(out, bytes, "{\"id\":\"dump-1\",\"kind\":\"exception\",\"reason\":\"Load access fault\"}"));
+  /* With less and less memory, the stack and then the registers are left out, and nothing is written beyond the memory. */
+  aiot_device device;
+  memset(&device, 0, sizeof device);
+  device.setup.name = "pump-1";
+  device.setup.firmware_name = "pump";
+  static const char *const without_stack = CRASH_HEAD
+      "\"firmware\":{\"name\":\"pump\",\"version\":\"1.4.2\",\"build\":\"0123abcde\"}," CRASH_REST CRASH_REGISTERS "}";
+  static const char *const without_registers = CRASH_HEAD
+      "\"firmware\":{\"name\":\"pump\",\"version\":\"1.4.2\",\"build\":\"0123abcde\"}," CRASH_REST "}";
+  for (size_t room = whole + 20; room > 0; room--) {
+    aiot_queue_init(&device.queue, memory, sizeof memory, 16);
+    memset(out, '#', sizeof out);
+    device.message = (aiot_message){out, room, AIOT_ENCODING_JSON};
+    const bool queued = aiot_device_crash(&device, &crash_report);
+    const size_t fits = strlen(without_registers);
+    check_at(c, "crash", "is queued if its shortest form fits", room, queued == (room >= fits));
+    check_at(c, "crash", "stays in its memory", room, room == sizeof out || out[room] == '#');
+    if (!queued) continue;
+    const char *expected = room >= whole + 9 ? NULL : room >= strlen(without_stack) ? without_stack : without_registers;
+    if (expected == NULL) continue;
+    check_at(c, "crash", "loses the stack first", room, memcmp(out, expected, strlen(expected)) == 0);
+  }
+  /* A queue that is too small for the whole report. */
+  device.message = (aiot_message){out, sizeof out, AIOT_ENCODING_JSON};
+  aiot_queue_init(&device.queue, memory, strlen(without_registers) + 60, 16);
+  check_at(c, "crash", "fits into a small queue", 0, aiot_device_crash(&device, &crash_report));
+  aiot_queue_init(&device.queue, memory, 100, 16);
+  check_at(c, "crash", "does not fit into a tiny queue", 0, !aiot_device_crash(&device, &crash_report));
+}
+
 /* A broker that accepts `takes` more messages and acknowledges those up to `acknowledged`. */
 typedef struct {
   uint32_t takes;
@@ -235,6 +289,7 @@ static void test_queue(checks *c) {
 int main(void) {
   checks c = {0};
   test_numbers(&c);
+  test_crash(&c);
   test_writer(&c);
   test_messages(&c);
   test_queue(&c);

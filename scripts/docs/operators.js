@@ -26,7 +26,9 @@ const columns = {
  * @returns {Map<string, Map<string, string[]>>} column → operator → judges
  */
 export function readJudged(folder) {
-  const judged = new Map([...Object.keys(columns), 'signal', 'beyond'].map((column) => [column, new Map()]));
+  const judged = new Map(
+    [...Object.keys(columns), 'replaced', 'signal', 'beyond'].map((column) => [column, new Map()]),
+  );
   for (const file of readdirSync(folder).sort()) {
     const [column = '', judge = ''] = file.split('.');
     const label = judge.replace(/-near$/, ' ≈').replaceAll('-', ' ');
@@ -36,6 +38,38 @@ export function readJudged(folder) {
     }
   }
   return judged;
+}
+
+/** Operators that are not stored after a file was read, with their replacement and its limits. */
+const replacements = [
+  ['ADD_N', 'ADD', 'float32, int32'],
+  ['BROADCAST_ARGS, REDUCE_PROD, SHAPE', 'constants', 'sizes that are known when the file is read'],
+  ['CALL_ONCE, VAR_HANDLE', '[variables](reference/tflite-operators.md#variables)', ''],
+  ['CUMSUM', 'UNPACK, ADD, PACK', 'float32, at most 64 values'],
+  ['DENSIFY', 'a constant with its zeros', 'sparse constants'],
+  ['EMBEDDING_LOOKUP, GATHER_ND', 'GATHER', ''],
+  ['FLOOR_DIV', 'DIV, FLOOR', 'float32; on int32, only constants'],
+  ['IF', 'both branches, SELECT_V2', '[control flow](reference/tflite-operators.md#loops)'],
+  ['L2_POOL_2D', 'SQUARE, AVERAGE_POOL_2D, SQRT', 'float32'],
+  ['SELECT', 'SELECT_V2', ''],
+  ['TILE', 'CONCATENATION', 'at most 10 repetitions per axis'],
+  ['WHILE', 'the operators of its steps, SELECT_V2', '[control flow](reference/tflite-operators.md#loops)'],
+  ['ZEROS_LIKE', 'a constant', 'float32, int32'],
+];
+
+/** The rows of the table of replaced operators. Operators with other judges than their neighbors get their own row. */
+function replacedRows(/** @type {Map<string, string[]>} */ judged) {
+  const known = new Set(replacements.flatMap(([ops = '']) => ops.split(', ')));
+  const unknown = [...judged.keys()].filter((op) => !known.has(op));
+  if (unknown.length > 0) throw new Error(`docs/models.md: no row for ${unknown.join(', ')}`);
+  return replacements.flatMap(([ops = '', becomes, limits]) => {
+    const byJudges = new Map();
+    for (const op of ops.split(', ')) {
+      const judges = judged.get(op)?.join(', ') ?? '–';
+      byJudges.set(judges, [...(byJudges.get(judges) ?? []), op]);
+    }
+    return [...byJudges].map(([judges, own]) => `| ${own.join(', ')} | ${becomes} | ${limits} | ${judges} |`);
+  });
 }
 
 /**
@@ -109,7 +143,7 @@ ${rows.join('\n')}
 
 GATHER also reads float32 and int8 at computed int32 indices, and CAST converts between all types. See [indices and conditions](reference/tflite-operators.md#indices-and-conditions).
 
-QUANTIZE converts float32 to int8 or int16, int8 to int16 and back, and int8 to uint8 and back. DEQUANTIZE converts int8, int16 or float16 to float32.
+QUANTIZE converts float32 to int8 or int16, int8 to int16 or uint8 and back, and int8 or int16 to int32 and back. SOFTMAX also converts int8 to int16. DEQUANTIZE converts int8, int16 or float16 to float32.
 
 The operators of TFLite Micro's [audio front end](reference/tflite-operators.md#audio-front-end) work on int16 samples, uint32 and uint64; Fourier transforms also on int32 and float32, and SIGNAL_OVERLAP_ADD on float32. These results are identical bit for bit:
 
@@ -117,17 +151,19 @@ The operators of TFLite Micro's [audio front end](reference/tflite-operators.md#
 | --- | --- | --- | --- |
 ${signalRows.join('\n')}
 
-VAR_HANDLE and CALL_ONCE define a file's [variables](reference/tflite-operators.md#variables). WHILE and IF are [control flow](reference/tflite-operators.md#loops).
 See [TFLite operators](reference/tflite-operators.md) for their rules and for limits, [TFLite rules](reference/tflite-rules.md) for files, and [import formats](reference/import-formats.md) for Keras and ONNX.
 
 ## Changes that aiot makes when it reads a file
 
-- SHAPE and REDUCE_PROD must compute constants, and so must FLOOR_MOD and FLOOR_DIV on int32. TILE becomes CONCATENATION, with at most 10 repetitions per axis. SELECT becomes SELECT_V2. DENSIFY must read a sparse constant, which aiot stores with its zeros.
-- On float32 and int32, ADD_N becomes ADD, and ZEROS_LIKE a constant. FLOOR_DIV on float32 becomes DIV and FLOOR.
-- GATHER_ND and EMBEDDING_LOOKUP become GATHER, and BROADCAST_ARGS must compute a constant. On float32, L2_POOL_2D becomes SQUARE, AVERAGE_POOL_2D and SQRT. CUMSUM of at most 64 values becomes UNPACK, ADD and PACK.
+These operators become others, so that every part of aiot supports them. The last column names the runtimes with which tests compare the results (TFLM: identical bits; LiteRT: within 2·10⁻⁵). A dash means that only aiot's own tests check them.
+
+| operators | become | limits | read |
+| --- | --- | --- | --- |
+${replacedRows(judged.get('replaced') ?? new Map()).join('\n')}
+
+- On int32, FLOOR_MOD must compute a constant.
 - SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become the convolution's dilation.
 - If an output is the position of the largest value (ARG_MAX), aiot outputs the values instead.
-- Loops with a maximum number of steps are unrolled, and branches become selections ([loops](reference/tflite-operators.md#loops)).
 
 ## Networks from Keras
 

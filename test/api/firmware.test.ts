@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,6 +11,8 @@ import { pushedFirmwareSchema } from '../../src/lib/api/firmware/push.js';
 import { digestOf, generateKeyPair } from '../../src/lib/core/crypto.js';
 import { peekManifest, signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
+import { runCli } from '../support/cli.js';
+import { elfOf } from '../support/elf-file.js';
 import { described, espApp, espBootloader, espImage } from '../support/esp-image.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
@@ -62,6 +65,41 @@ describe('the firmware registry', () => {
     expect(await readFile(at('pulled.bin'))).toEqual(await readFile(at('app2.bin')));
     const { bytes } = await fetchFirmware(client, 'motor@1');
     expect(digestOf(bytes)).toBe(digestOf(espApp('esp32')));
+  });
+
+  it('uploads the ELF file of the same build with an image, and rejects that of another build', async () => {
+    const elf = elfOf('esp32', 0x4008_0000, [{ name: '.debug_line', address: 0, data: new Uint8Array(0) }]);
+    const starts = described('mill', '1.0.0');
+    starts.splice(144, 32, ...createHash('sha256').update(elf).digest());
+    await writeFile(at('mill.elf'), elf);
+    await writeFile(at('mill.bin'), espImage({ address: 0x3f40_0020, starts }));
+    const pushed = await ok(pushedFirmwareSchema, [
+      'firmware',
+      'push',
+      at('mill.bin'),
+      '--elf',
+      at('mill.elf'),
+    ]);
+    const build = digestOf(elf).slice('sha256:'.length);
+    expect(pushed).toMatchObject({
+      version: 1,
+      symbols: { file: at('mill.elf'), builds: [build], lines: true },
+    });
+    const { stdout } = await runCli(['firmware', 'push', at('mill.bin'), '--elf', at('mill.elf')]);
+    expect(stdout).toMatch(/Pushed mill@2[\s\S]*Uploaded .*mill\.elf with 0 functions/);
+
+    const other = ['firmware', 'push', at('secure.bin'), '--elf', at('mill.elf')];
+    expect(await refusal(other)).toMatchObject({
+      code: 'AIOT_USAGE',
+      message: expect.stringContaining('mill.elf is not of the same build as'),
+    });
+    expect(await refusal(['firmware', 'push', at('mill.bin'), '--elf', at('no.elf')])).toMatchObject({
+      code: 'AIOT_FILE_NOT_FOUND',
+    });
+    const list = await ok(firmwareListSchemas.firmware.shape.firmware, ['firmware', 'list']);
+    expect(list.filter(({ name }) => name === 'mill' || name === 'vault')).toMatchObject([
+      { name: 'mill', versions: 2 },
+    ]);
   });
 
   it("signs an image's secure version into the manifest, also when it is signed again", async () => {

@@ -4,7 +4,7 @@ import type { OfflineDevices } from '../../src/lib/api/rollouts/offline.js';
 import { type Rollout, rolloutPolicySchema } from '../../src/lib/api/rollouts/schema.js';
 import { offlineNote } from '../../src/lib/cli/live/rollout-news.js';
 import { auditTable, eventText } from '../../src/lib/cli/render/platform.js';
-import { rolloutStatusText, rolloutsTable } from '../../src/lib/cli/render/rollout.js';
+import { rolloutStatusText, rolloutsTable, rolloutText } from '../../src/lib/cli/render/rollout.js';
 
 const at = Date.UTC(2026, 10, 21, 8, 30);
 const nothing = {
@@ -18,6 +18,7 @@ const rollout = (more: Partial<Rollout>): Rollout => ({
   ...{ id: 'ro_01kaf3m0q8zj2x4v6b8d0f2h4j', state: 'running', reason: null, rollback: null, selector: 'all' },
   ...{ releases: [{ kind: 'model', name: 'pump', version: 3, sequence: 3 }], by: 'operator', approvals: [] },
   ...{ policy: rolloutPolicySchema.parse({}), created: at, ended: null, seconds: 1, waves: [wave(3)] },
+  crashFree: null,
   ...more,
 });
 
@@ -32,6 +33,29 @@ afterEach(() => {
 });
 
 describe('the list of rollouts', () => {
+  it('shows the share of device-hours without a crash, and what the policy requires', () => {
+    const text = (deviceHours: number, crashedHours: number) =>
+      rolloutText(
+        rollout({
+          policy: rolloutPolicySchema.parse({ crashFree: { min: '99.5%', minHours: 200 } }),
+          crashFree: {
+            ...{
+              deviceHours,
+              crashedHours,
+              share: deviceHours === 0 ? null : 1 - crashedHours / deviceHours,
+            },
+            causes: crashedHours > 0 ? [{ signature: '1a2b3c4d5e6f', reason: 'x', hours: 1 }] : [],
+          },
+        }),
+      ).split('\n');
+    expect(text(0, 0)).toContain('crash-free  0 of 200 device-hours needed');
+    expect(text(300, 2)).toContain(
+      'crash-free  99.33% of 300 device-hours; 2 with crashes, such as 1a2b3c4d5e6f',
+    );
+    expect(text(300, 2).join(' ').replaceAll(/ +/g, ' ')).toContain('99.5% of at least 200 device-hours');
+    expect(rolloutText(rollout({}))).not.toContain('crash-free');
+  });
+
   it('shows below a rollout why it failed, stopped or reached only some of its devices', () => {
     const failures = { code: 'AIOT_ROLLOUT_FAILURES', message: 'the limit is 1' };
     const lines = rolloutsTable([

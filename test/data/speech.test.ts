@@ -130,6 +130,7 @@ describe('aiot data synthesize', () => {
 
   it.each([
     ['a word without a label', ['--words', 'go'], 'AIOT_LABEL_UNKNOWN'],
+    ['an empty list of words', ['--words', ' , '], 'AIOT_USAGE'],
     ['a word that is an option', ['--words=yes,-w'], 'AIOT_USAGE'],
     ['another rate', ['--words', 'yes', '--rate', '8000'], 'AIOT_DATA_RATE'],
   ])('rejects %s before it looks for espeak-ng', async (_, flags, code) => {

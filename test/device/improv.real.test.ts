@@ -62,8 +62,16 @@ let Sdk: new (port: unknown, logger: unknown) => ImprovSerial;
 /** Connects the library to a board, and records the bytes that the library sends. */
 function client(wire: Wire): { improv: ImprovSerial; sent: () => Uint8Array } {
   const sent: Uint8Array[] = [];
+  // The library cancels the stream when it is closed, but the board may still send.
+  let closed = false;
   const readable = new ReadableStream<Uint8Array>({
-    start: (to) => wire.listen((bytes) => to.enqueue(bytes)),
+    start: (to) =>
+      wire.listen((bytes) => {
+        if (!closed) to.enqueue(bytes);
+      }),
+    cancel: () => {
+      closed = true;
+    },
   });
   const writable = new WritableStream<Uint8Array>({
     write: async (bytes) => {

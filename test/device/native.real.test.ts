@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
@@ -201,6 +202,23 @@ describeReal('native', 'the native virtual device on a platform', () => {
     const children = `/proc/${device.pid}/task/${device.pid}/children`;
     process.kill(Number((await readFile(children, 'utf8')).trim()), 'SIGSEGV');
     await expect.poll(() => device.reported?.vitals?.boot?.reason, { timeout: 10_000 }).toBe('panic');
+    // The program that starts after it reports the crash, once.
+    const crashes = async () => (await own.client.crashes.list({ selector: 'native-5' })).groups;
+    await expect.poll(async () => (await crashes()).length, { timeout: 10_000 }).toBe(1);
+    const [group] = await crashes();
+    const { report } = await own.client.crashes.get(group?.signature ?? '');
+    expect(report).toMatchObject({
+      ...{ kind: 'exception', reason: 'SIGSEGV', t: expect.any(Number) },
+      firmware: {
+        name: 'aiot-device',
+        version: expect.any(String),
+        build: expect.stringMatching(/^[0-9a-f]{40}$/),
+      },
+    });
+    // The addresses are those of the ELF file: small numbers, unlike the random ones at which it is loaded.
+    expect(report.backtrace?.length).toBeGreaterThan(1);
+    expect(report.backtrace?.some(({ address = '' }) => Number(address) < 2 ** 24)).toBe(true);
+    await expect.poll(() => existsSync(join(identityDir, 'crash.bin'))).toBe(false);
     expect(events.filter(({ event }) => event === 'log')).toMatchObject([{ code: 'AIOT_MESSAGE_MALFORMED' }]);
     await sink.close();
     await replies.close();

@@ -32,6 +32,7 @@ import {
   wrappedGraph,
 } from '../support/integer-op-graphs.js';
 import { expectNear, expectRecorded, operatorsOn, operatorsReading } from '../support/judged.js';
+import { mixedTypeGraphs, mixedTypeJobs } from '../support/mixed-type-graphs.js';
 import { runInFirmware } from '../support/native-interpreter.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
@@ -161,12 +162,17 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
     }));
   };
 
+  /** Operators that read one integer type and yield another. */
+  const mixedJobs = () =>
+    Object.keys(mixedTypeGraphs).flatMap((name) => mixedTypeJobs(name, seededRandom(47), files, runs));
+
   it.each([
     ['each operator', operatorJobs],
     ['each operator on float32', realJobs],
     ['float32 inputs and outputs', realEndJobs],
     ['each operator on int16', wideJobs],
     ['indices and conditions', integerJobs],
+    ['operators from one integer type to another', mixedJobs],
     ['whole networks of each kind', networkJobs],
     ['combined conditions', () => valueJobs('conditions')],
     ['positions and converted values', () => valueJobs('conversions')],

@@ -127,6 +127,28 @@ const cases: [string, Partial<HealthFacts>, string[], RegExp][] = [
     /rejected its settings: no motor \(AIOT_SETTINGS_REJECTED\)/,
   ],
   [
+    'a signal that differs from the training data',
+    {
+      drift: {
+        ...{ model: 'watch', version: 3, stream: 'motors', field: 'current', since: now - minute },
+        ...{ measure: 'psi', value: 1.2, limit: 0.25 },
+      },
+    },
+    ['degraded drift'],
+    /training data of watch@3: current has a PSI of 1\.2.*export motors --selector pump-7.*data drift pump-7\.csv/,
+  ],
+  [
+    'a stuck sensor',
+    {
+      drift: {
+        ...{ model: 'watch', version: 3, stream: 'motors', field: 'current', since: now - minute },
+        ...{ measure: 'stuck', value: 600, limit: 60 },
+      },
+    },
+    ['degraded drift'],
+    /current kept one value for 600 samples, at most 59 are usual/,
+  ],
+  [
     'a clock that is ahead',
     { reported: { ...report, t: now + 3 * day } },
     ['degraded clock-wrong'],

@@ -30,7 +30,7 @@ function planOf(policy: RolloutPolicyInput = {}, more: Partial<RolloutPlan['requ
 
 const quiet = {
   ...{ seed: 7, loss: 0, latencyMs: [20, 200] as const, offline: 0, failRate: 0 },
-  ...{ powerCuts: 0, bytesPerSecond: 50_000 },
+  ...{ powerCuts: 0, crashRate: 0, bytesPerSecond: 50_000 },
 };
 const run = (plan: RolloutPlan, network: Partial<typeof quiet> = {}, more: Partial<RehearseOptions> = {}) =>
   rehearseAll(plan, { runs: 5, bytes: 100_000, outageMs: 0, ...more, network: { ...quiet, ...network } });
@@ -100,6 +100,18 @@ describe('a rehearsal', () => {
     expect(rough.seconds.max).toBeGreaterThan(calm.seconds.max);
   });
 
+  it('waits for the minimum of device-hours, and stops if too many of them have crashes', async () => {
+    const policy = { waves: [20], crashFree: { min: '99%', minHours: 100 } };
+    const good = await run(planOf(policy), { crashRate: 0.001 }, { runs: 3 });
+    expect(good).toMatchObject({ trouble: 0, ends: [{ state: 'done', runs: 3 }] });
+    // 20 devices run for 5 hours. After that, 180 more soon exceed the minimum.
+    expect(good.seconds.p50).toBeGreaterThan(5 * 3600);
+    expect(good.seconds.max).toBeLessThan(5.2 * 3600);
+    const bad = await run(planOf(policy), { crashRate: 0.05 }, { runs: 3 });
+    expect(bad).toMatchObject({ stopped: 1, ends: [{ state: 'paused', code: 'AIOT_ROLLOUT_CRASHES' }] });
+    expect(bad.tried.max).toBe(20);
+  });
+
   it('excludes devices that are never online, and installs several releases one after another', async () => {
     const away = await run(planOf({ deadlineMs: 60_000, offlineMs: 120_000, minSuccess: 0 }), {
       offline: 0.9,
@@ -137,6 +149,7 @@ describe('aiot rollout rehearse', () => {
       [['--loss', '200%'], 'AIOT_USAGE'],
       [['--latency', 'long'], 'AIOT_'],
       [['--runs', '0'], 'AIOT_USAGE'],
+      [['--crash-rate', 'often'], 'AIOT_USAGE'],
     ] as const)
       expect((await runCli([...argv, ...more, '--json'])).stdout).toContain(code);
     await writeFile(file, '{}');

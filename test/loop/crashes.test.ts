@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { writeContexts } from '../../src/lib/core/contexts.js';
 import { type CrashReport, crashSchema } from '../../src/lib/formats/crash.js';
-import { sendCrashes, watchCrashes } from '../../src/lib/loop/operate/crashes.js';
+import { type SendOptions, sendCrashes, watchCrashes } from '../../src/lib/loop/operate/crashes.js';
 import { crashesFolder } from '../../src/lib/loop/operate/state.js';
 import { runLoop } from '../../src/lib/loop/run/run.js';
 import { root } from '../support/cli.js';
@@ -76,7 +76,7 @@ describe('a crash of a loop', () => {
     expect(await readdir(folder)).toHaveLength(1);
   });
 
-  it.each(['SIGKILL', 'SIGSEGV'])('is recorded without a cause after %s', async (signal) => {
+  it.each(['SIGKILL', 'SIGSEGV', 'SIGABRT'])('is recorded without a cause after %s', async (signal) => {
     expect(await program(`process.kill(process.pid, '${signal}'); await new Promise(() => {});`)).toBe(
       signal,
     );
@@ -164,10 +164,11 @@ describe('with a platform', () => {
     watch.note(new Error(reason));
     watch.close();
   };
-  const send = async (context?: string) => {
+  const send = async (context?: string, options: Partial<SendOptions> = {}) => {
     const told: string[] = [];
     const signal = AbortSignal.timeout(10_000);
-    await sendCrashes({ folder, loop: 'motor-loop', context, tell: (text) => told.push(text), signal });
+    const tell = (text: string) => told.push(text);
+    await sendCrashes({ folder, loop: 'motor-loop', context, tell, signal, ...options });
     return told;
   };
 
@@ -186,6 +187,28 @@ describe('with a platform', () => {
     expect(more).toEqual([]);
     expect(told).toMatch(/^could not send the report of a crash: /);
     expect(await readdir(folder)).toHaveLength(1);
+  });
+
+  it('a report that waits for a core dump survives the end of the loop, and is then sent with it', async () => {
+    await program("process.kill(process.pid, 'SIGKILL'); await new Promise(() => {});");
+    const [{ details: { pid, started } = {} }] = (await reports()) as [CrashReport];
+    const stop = new AbortController();
+    const dumps = { stores: async () => true, read: async () => '', pause: async () => stop.abort() };
+    expect(await send(undefined, { dumps, signal: stop.signal })).toEqual([]);
+    expect(await readdir(folder)).toHaveLength(1);
+    const asked: string[] = [];
+    const read = async (args: readonly string[]) => {
+      asked.push(...args);
+      return JSON.stringify({
+        COREDUMP_SIGNAL_NAME: 'SIGABRT',
+        COREDUMP_TIMESTAMP: String(Number(started) * 1000),
+      });
+    };
+    expect(await send(undefined, { dumps: { ...dumps, read } })).toEqual([
+      'sent the report of a crash: the process was ended by SIGABRT',
+    ]);
+    expect(asked).toContain(`COREDUMP_PID=${pid}`);
+    expect(await readdir(folder)).toEqual([]);
   });
 
   it('the crash of a loop is sent by its next run', async () => {

@@ -172,6 +172,9 @@ describe('a project with boosting', () => {
     expect(evaluated).toMatchObject({ precision: 'forest', arenaBytes: 0, passed: true, accuracy: 1 });
     const { bundle } = await bundleProject({ project });
     expect(checkGolden(bundle)).toMatchObject({ failures: [], passed: bundle.golden.length });
+    const { classes = [], fields = [] } = bundle.lineage.reference ?? {};
+    expect(classes).toEqual([...bundle.info.classes].sort());
+    expect(fields.map(({ name }) => name)).toEqual(bundle.info.signal.fields);
     const predictor = createPredictor(bundle);
     const samples = toyCsv('fast', 8).trim().split('\n').slice(1);
     const found = samples.flatMap((row) => predictor.push(row.split(',').map(Number)) ?? []);

@@ -70,15 +70,11 @@ function documentedOperators(): Set<string> {
 
 /** Uses of documented operators that are rejected, by the tests' names. */
 const rejectedUses: Readonly<Record<string, RegExp>> = {
-  'loops with a computed number of steps': /test_range_/,
-  'positions of the largest values': /with_argmax/,
-  'training mode': /training_(mode|dropout)/,
-  'powers of integers by computed exponents': /test_pow_types_int/,
-  'maxima of truth values': /reduce_(max|min)_bool/,
-  'elements of 4 or 8 bits': /INT4|FLOAT8/,
-  'conversions of computed values to 8 bits': /dynamicquantizelinear_\w*expanded/,
+  // No other program drops the same elements.
+  'dropping at random': /training_dropout/,
   'empty results': /out_of_bounds|shape_zero/,
-  'trees for several rows': /tree_ensemble_single/,
+  // TensorFlow Lite Micro stores six.
+  'inputs of seven dimensions': /nllloss_NCd1d2d3d4d5/,
 };
 
 /** A float16 value is computed as float32. */
@@ -86,20 +82,23 @@ const narrow = /(FLOAT|DOUBLE)_to_FLOAT16/;
 
 /**
  * Results in the onnx package from which ONNX Runtime itself differs: sums that wrap around instead of ending at the least integer,
- * another rounding of sizes, values with four digits, and bfloat16 values that are not the stored ones.
+ * another rounding of sizes, values with four digits, bfloat16 values that are not the stored ones, a threshold of 1.2 in double
+ * precision, which the test's float32 input exceeds, and numbers beyond the range of 4 bits.
  */
 const otherResults =
-  /qlinearmatmul_[23]D_int8_float32|downsample_scales_(cubic|linear)_align_corners|ceil_last_window|BFLOAT16_to_FLOAT/;
+  /qlinearmatmul_[23]D_int8_float32|downsample_scales_(cubic|linear)_align_corners|ceil_last_window|BFLOAT16_to_FLOAT|FLOAT(?:16)?_to_U?INT4|tree_ensemble_single/;
 
 interface OperatorTest {
   name: string;
   ops: string[];
+  /** Files for further outputs. */
+  others?: string[];
   /** Why the test cannot be compared with ONNX Runtime. */
   skipped?: string;
 }
 
 describeReal('onnx', 'importing ONNX files', () => {
-  it('every operator test of a documented operator matches ONNX Runtime and the onnx package to 1e-5, or is a use that is rejected', {
+  it('every operator test of a documented operator matches ONNX Runtime and the onnx package to 1e-5, also when run by LiteRT, or is a use that is rejected', {
     timeout: 600_000,
   }, async () => {
     const tests = await write<OperatorTest>('onnx', 'nodes', 'nodes');
@@ -114,14 +113,22 @@ describeReal('onnx', 'importing ONNX files', () => {
       skipped: {} as Record<string, number>,
       matchingWithOthers: 0,
     };
-    for (const { name, ops, skipped } of tests) {
+    for (const { name, ops, others = [], skipped } of tests) {
       const own = ops.every((op) => documented.has(op));
       if (skipped !== undefined) {
         if (own) counts.skipped[skipped] = (counts.skipped[skipped] ?? 0) + 1;
         continue;
       }
       try {
-        const off = await differences(join(folder, 'nodes'), name);
+        // LiteRT has no operator for trees.
+        const litert = !ops.includes('TreeEnsemble');
+        const off = { runtime: 0, wheel: 0 };
+        for (const each of [name, ...others]) {
+          const own = await differences(join(folder, 'nodes'), each, { litert });
+          // If a result is not a number, it stays so.
+          off.runtime = Math.max(off.runtime, own.runtime);
+          off.wheel = Math.max(off.wheel, own.wheel);
+        }
         if (narrow.test(name)) counts.narrow += own ? 1 : 0;
         else if (off.runtime <= 1e-5 && !(off.wheel <= 1e-5) && otherResults.test(name))
           counts.otherThanPackage += 1;
@@ -145,27 +152,21 @@ describeReal('onnx', 'importing ONNX files', () => {
       ...['TreeEnsembleClassifier', 'TreeEnsembleRegressor', 'ZipMap'],
     ]);
     expect(counts).toEqual({
-      matching: 733,
+      matching: 954,
       narrow: 6,
-      otherThanPackage: 8,
+      otherThanPackage: 13,
       rejected: {
-        'conversions of computed values to 8 bits': 3,
-        'elements of 4 or 8 bits': 34,
+        'dropping at random': 4,
         'empty results': 2,
-        'loops with a computed number of steps': 2,
-        'maxima of truth values': 2,
-        'positions of the largest values': 2,
-        'powers of integers by computed exponents': 2,
-        'training mode': 6,
-        'trees for several rows': 1,
+        'inputs of seven dimensions': 2,
       },
       skipped: {
         'a type that ONNX Runtime does not support here': 16,
-        'no finite float32, int32 or int64 input': 63,
+        'no finite float32, int32 or int64 input': 71,
         'not supported by ONNX Runtime': 8,
         'not tensors of numbers': 12,
       },
-      matchingWithOthers: 68,
+      matchingWithOthers: 5,
     });
   });
 
@@ -177,13 +178,17 @@ describeReal('onnx', 'importing ONNX files', () => {
     for (const name of names)
       off.push([name, await difference(join(folder, 'choices'), name, { litert: true })]);
     expect(off.filter(([, worst]) => !(Number(worst) <= 1e-5))).toEqual([]);
-    expect(names).toHaveLength(6);
-    // The others choose by the position of a maximum, which a slightly different value can move.
-    for (const name of ['causal-attention', 'masked-mean', 'piecewise', 'smooth-maximum'])
-      expect(
-        decibelsOf(await quantizedBy(folder, join(folder, 'choices'), name), name),
-        name,
-      ).toBeGreaterThanOrEqual(leastDecibels);
+    expect(names).toHaveLength(11);
+    const decibels = new Map<string, number>();
+    for (const name of names)
+      decibels.set(name, decibelsOf(await quantizedBy(folder, join(folder, 'choices'), name), name));
+    process.stderr.write(`int8: ${JSON.stringify([...decibels])}\n`);
+    // The others choose by a threshold or the position of a maximum, which a slightly different value can move.
+    for (const name of [
+      ...['causal-attention', 'masked-mean', 'piecewise', 'smooth-maximum'],
+      ...['largest-values', 'running-sums', 'einsum-attention'],
+    ])
+      expect(decibels.get(name), name).toBeGreaterThanOrEqual(leastDecibels);
   });
 
   describe('networks', () => {

@@ -314,6 +314,135 @@ describe('importing an ONNX file', () => {
     );
   });
 
+  describe('elements at constant indices', () => {
+    const whole = (shape: number[], ...values: number[]) => ({ shape, values, type: 'int64' as const });
+    const model = (op: string, i: ReturnType<typeof whole>, rest: Partial<OnnxText> = {}): OnnxText => ({
+      inputs: { x: [2, 3] },
+      outputs: ['y'],
+      nodes: [node(op, op.startsWith('Gather') ? 'x i' : 'x i u', 'y')],
+      ...rest,
+      constants: { i, ...rest.constants },
+    });
+    const updates = (shape: number[], ...values: number[]) => ({ constants: { u: { shape, values } } });
+    const reducing = (reduction: string) => [node('ScatterND', 'x i u', 'y', { reduction })];
+    const twice = whole([3, 1], 1, 0, 1);
+    const rows = updates([3, 3], 10, 20, 30, 40, 50, 60, -1, -2, -3);
+    const x = [1, 2, 3, 4, 5, 6];
+
+    // The results are those of the operators' definitions, by hand.
+    it.each<[string, OnnxText, number[]]>([
+      ['GatherElements', model('GatherElements', whole([2, 3], 1, 0, -1, 0, -2, 1)), [4, 2, 6, 1, 2, 6]],
+      ['GatherND of elements', model('GatherND', whole([2, 2], 1, 2, 0, -3)), [6, 1]],
+      ['GatherND of rows', model('GatherND', whole([2, 1], 1, 1)), [4, 5, 6, 4, 5, 6]],
+      [
+        'ScatterElements, in which the last update of an element counts',
+        model('ScatterElements', whole([1, 3], 1, 1, 0), {
+          nodes: [node('ScatterElements', 'x i u', 'y', { axis: 1 })],
+          ...updates([1, 3], 7, 8, 9),
+        }),
+        [9, 8, 3, 4, 5, 6],
+      ],
+      ['ScatterND', model('ScatterND', twice, rows), [40, 50, 60, -1, -2, -3]],
+      [
+        'ScatterND that adds',
+        model('ScatterND', twice, { nodes: reducing('add'), ...rows }),
+        [41, 52, 63, 13, 23, 33],
+      ],
+      [
+        'ScatterElements of constants, which become a constant',
+        {
+          ...model('ScatterElements', whole([1, 3], 1, 1, 0)),
+          nodes: [
+            node('ScatterElements', 'zeros i u', 's', { axis: 1, reduction: 'add' }),
+            node('Add', 'x s', 'y'),
+          ],
+          constants: {
+            zeros: { shape: [2, 3], values: [0, 0, 0, 0, 0, 0] },
+            i: whole([1, 3], 1, 1, 0),
+            u: { shape: [1, 3], values: [7, 8, 9] },
+          },
+        },
+        [10, 17, 3, 4, 5, 6],
+      ],
+      ...(['max', 'min', 'mul'] as const).map((reduction, k): [string, OnnxText, number[]] => [
+        `ScatterND of constants with ${reduction}`,
+        {
+          ...model('ScatterND', twice),
+          nodes: [node('ScatterND', 'c i u', 's', { reduction }), node('Add', 'x s', 'y')],
+          constants: {
+            c: { shape: [2, 3], values: [1, 1, 1, 2, 2, 2] },
+            i: twice,
+            u: { shape: [3, 3], values: [3, 3, 3, 0, 0, 0, 5, 5, 5] },
+          },
+        },
+        [
+          [2, 3, 4, 9, 10, 11],
+          [1, 2, 3, 6, 7, 8],
+          [1, 2, 3, 34, 35, 36],
+        ][k]!,
+      ]),
+      [
+        'ScatterND of maxima',
+        model('ScatterND', twice, { nodes: reducing('max'), ...rows }),
+        [40, 50, 60, 10, 20, 30],
+      ],
+    ])('%s', async (_, given, wanted) => {
+      expect(await outputs(given, x)).toEqual(wanted);
+    });
+
+    it.each<[string, OnnxText, string, string]>([
+      [
+        'an index that does not exist',
+        model('GatherND', whole([1, 2], 1, 3)),
+        'AIOT_FILE_MALFORMED',
+        'node 0 (GatherND): the index 3 is outside of 0 to 2',
+      ],
+      [
+        'too few updates',
+        model('ScatterND', whole([2, 1], 0, 1), updates([1, 3], 1, 2, 3)),
+        'AIOT_FILE_MALFORMED',
+        'node 0 (ScatterND): expected updates of [2, 3], got [1, 3]',
+      ],
+      [
+        'updates in another order of axes',
+        model('ScatterElements', whole([2, 3], 0, 0, 0, 1, 1, 1), updates([3, 2], 1, 2, 3, 4, 5, 6)),
+        'AIOT_FILE_MALFORMED',
+        'node 0 (ScatterElements): expected updates of [2, 3], got [3, 2]',
+      ],
+      [
+        'updates of ScatterND with another shape',
+        model('ScatterND', whole([1, 2, 1], 0, 1), updates([2, 1, 3], 1, 2, 3, 4, 5, 6)),
+        'AIOT_FILE_MALFORMED',
+        'node 0 (ScatterND): expected updates of [1, 2, 3], got [2, 1, 3]',
+      ],
+      [
+        'too many updates of one element',
+        model('ScatterND', whole([17, 2], ...new Array<number>(34).fill(0)), {
+          nodes: reducing('mul'),
+          ...updates([17], ...new Array<number>(17).fill(2)),
+        }),
+        'AIOT_LAYER_UNSUPPORTED',
+        'it updates an element more than 16 times',
+      ],
+      [
+        'computed indices',
+        {
+          ...model('GatherND', whole([1], 0)),
+          inputs: { x: [2, 3] },
+          nodes: [node('ArgMax', 'x', 'i'), node('GatherND', 'x i', 'y')],
+          constants: {},
+        },
+        'AIOT_LAYER_UNSUPPORTED',
+        'its index is computed by the model',
+      ],
+    ])('rejects %s', async (_, given, code, message) => {
+      await expect(imported(given)).rejects.toMatchObject({
+        code,
+        message: expect.stringContaining(message),
+      });
+    });
+  });
+
   it('rejects a product of matrices that do not fit', async () => {
     const model: OnnxText = {
       inputs: { x: [2, 3] },
@@ -467,6 +596,26 @@ describe('importing an ONNX file', () => {
     }
   });
 
+  it('names the node whose output has no float numbers, and imports that output if it is chosen', async () => {
+    const model: OnnxText = {
+      inputs: { x: [1, 5] },
+      outputs: ['o'],
+      outputTypes: { o: 'int64' },
+      nodes: [{ ...node('ArgMax', 'x', 'o', { axis: 1 }), name: 'best' }],
+    };
+    const path = save(model);
+    const { json } = await runCli(['model', 'import', path, '--json']);
+    expect(json).toMatchObject({
+      error: {
+        code: 'AIOT_LAYER_UNSUPPORTED',
+        message: expect.stringContaining('node 0 (best, ArgMax): its output o has no float numbers'),
+        next: expect.stringContaining('--output o'),
+      },
+    });
+    const { graph } = await imported(model, { outputs: ['o'] });
+    expect([...createInterpreter(graph).run([Float32Array.of(1, 4, 9, 2, 3)])[0]!]).toEqual([2]);
+  });
+
   it('writes NAME.tflite into a folder, and prints the inputs, outputs, operators and folded nodes', async () => {
     const path = save(smallCnn());
     const out = join(folder, 'out');
@@ -579,9 +728,9 @@ describe('importing an ONNX file', () => {
     ],
     [
       'an operator after others that is not supported',
-      { ...relu, nodes: [node('Relu', 'x', 'a'), node('TopK', 'a k', 'y')], constants: { k: wholes(2) } },
+      { ...relu, nodes: [node('Relu', 'x', 'a'), node('Det', 'a', 'y')] },
       'AIOT_LAYER_UNSUPPORTED',
-      /^node 1 \(TopK\): TopK is not supported; export the model up to the node before it$/,
+      /^node 1 \(Det\): Det is not supported; replace it, or export the model up to the node before it$/,
     ],
     [
       'an operator set newer than any',

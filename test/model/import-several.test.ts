@@ -14,9 +14,13 @@ import { checkGolden } from '../../src/lib/model/bundle/golden.js';
 import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
+import type { FileEvaluation } from '../../src/lib/model/evaluate/result.js';
+import type { Explanation } from '../../src/lib/model/inspect/explanation.js';
+import { readModelFile } from '../../src/lib/model/inspect/model-file.js';
 import { openModelProject } from '../../src/lib/model/material.js';
 import {
   extraOutputs,
+  joinedOutputs,
   joinInputs,
   joinOutputs,
   mainOutput,
@@ -200,4 +204,114 @@ describe('a model with two inputs and two outputs in a project', () => {
     expect((json as { error: { next: string } }).error.next).toContain('--output speed');
     expect(code).toBe(2);
   });
+});
+
+describe('evaluating one of several outputs', () => {
+  const heads = () => join(folder, 'two-heads.tflite');
+  const kind = () => twoHeads().tensors[twoHeads().outputs[1]!]!.name;
+  const run = async (...argv: string[]) => await runCli(['model', ...argv, '--json']);
+  const chosen = () => ['--data', rows, '--output-name', kind(), '--classes', 'ant,bee,cat'];
+
+  const speeds = () => join(folder, 'speeds.csv');
+
+  beforeAll(() => {
+    writeFileSync(heads(), writeTflite(twoHeads()));
+    const lines = readFileSync(rows, 'utf8').trim().split('\n').slice(1);
+    // Each label is 0.5 more than the model's output, 2 x + w.
+    const labelled = lines.map((line) => {
+      const [x, y, z, w] = line.split(',').map(Number);
+      return [x, y, z, w, 2 * x! + w! + 0.5].join(',');
+    });
+    writeFileSync(speeds(), `x,y,z,w,label\n${labelled.join('\n')}\n`);
+  });
+
+  it.each(['device', 'litert'])('evaluates the output that is named, on %s', async (runtime) => {
+    const { json, stderr } = await run('evaluate', heads(), ...chosen(), '--runtime', runtime);
+    expect(json, stderr).toMatchObject({ output: 'classes', n: 150, accuracy: 1, runtime });
+    const speed = await run(
+      'evaluate',
+      heads(),
+      '--data',
+      speeds(),
+      '--output-name',
+      'speed',
+      '--runtime',
+      runtime,
+    );
+    expect(speed.json).toMatchObject({ output: 'value', mae: expect.closeTo(0.5, 5) });
+  });
+
+  it('compares and explains the output that is named', async () => {
+    const compared = await run('compare', heads(), heads(), ...chosen());
+    expect(compared.json).toMatchObject({
+      n: 150,
+      disagreement: { rows: 0 },
+      a: { figures: { accuracy: 1 } },
+    });
+    const explained = await run('explain', heads(), ...chosen(), '--repeats', '2');
+    const { base, importance } = explained.json as Explanation;
+    expect(base).toBe(1);
+    const loss = Object.fromEntries(importance.map(({ feature, loss: of }) => [feature, of]));
+    expect(loss.w).toBe(0);
+    expect(Math.min(loss.x!, loss.y!, loss.z!)).toBeGreaterThan(0.05);
+  });
+
+  it.each(['evaluate', 'compare', 'explain'])(
+    '%s lists the outputs if none is named, or none has the name',
+    async (command) => {
+      const files = command === 'compare' ? [heads(), heads()] : [heads()];
+      const none = await run(command, ...files, '--data', rows);
+      expect(none.code).toBe(2);
+      expect(none.json).toMatchObject({
+        error: { code: 'AIOT_TFLITE_UNSUPPORTED', next: 'Name the output: --output-name speed' },
+      });
+      const wrong = await run(command, ...files, '--data', rows, '--output-name', 'speeed');
+      expect(wrong.code).toBe(2);
+      expect(wrong.json).toMatchObject({
+        error: {
+          code: 'AIOT_MODEL_UNFIT',
+          message: 'expected the name of one output, got "speeed", which no output has',
+          next: expect.stringContaining('speed'),
+        },
+      });
+    },
+  );
+
+  it.each(['evaluate', 'explain'])('%s rejects the name without a model file', async (command) => {
+    const { json, code } = await run(command, '--project', join(folder, 'insects'), '--output-name', 'speed');
+    expect(json).toMatchObject({
+      error: { code: 'AIOT_USAGE', message: '--output-name needs a model file' },
+    });
+    expect(code).toBe(2);
+  });
+
+  it('uses the output that predicts in bundles and projects with several outputs', async () => {
+    const project = join(folder, 'insects');
+    const bundle = join(folder, 'insects.aiot');
+    const main = { output: 'classes', accuracy: 1, classes: ['ant', 'bee', 'cat'] };
+    expect((await run('evaluate', bundle, '--data', rows)).json).toMatchObject(main);
+    const speed = await run('evaluate', bundle, '--data', speeds(), '--output-name', 'speed');
+    expect(speed.json).toMatchObject({ output: 'value' });
+    expect(Math.abs((speed.json as FileEvaluation).mae! - 0.5)).toBeLessThan(0.1);
+    expect((await run('explain', '--project', project, '--data', rows)).json).toMatchObject({ base: 1 });
+    const compared = await run('compare', project, bundle, '--data', rows);
+    expect(compared.json).toMatchObject({ a: { figures: { accuracy: 1 } }, b: { figures: { accuracy: 1 } } });
+  }, 60_000);
+
+  it('keeps the classes of the output that predicts if it is named', async () => {
+    const bundle = join(folder, 'insects.aiot');
+    const { network } = await readModelFile(bundle);
+    const name = joinedOutputs(readTflite(network))[0]!.name;
+    // Without the bundle's classes, bee and cat would be the first two.
+    const few = join(folder, 'few.csv');
+    const lines = readFileSync(rows, 'utf8').split('\n');
+    writeFileSync(few, lines.filter((line) => !line.endsWith(',ant')).join('\n'));
+    const given = ['--data', few, '--output-name', name];
+    const classes = ['ant', 'bee', 'cat'];
+    expect((await run('evaluate', bundle, ...given)).json).toMatchObject({ accuracy: 1, classes });
+    expect((await run('explain', bundle, ...given, '--repeats', '2')).json).toMatchObject({ base: 1 });
+    expect((await run('compare', bundle, bundle, ...given)).json).toMatchObject({
+      a: { figures: { accuracy: 1 } },
+    });
+  }, 60_000);
 });

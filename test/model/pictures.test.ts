@@ -15,6 +15,7 @@ import { checkGolden } from '../../src/lib/model/bundle/golden.js';
 import { contentNames, sumsName, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
+import type { EvaluateResult } from '../../src/lib/model/evaluate/result.js';
 import { readTraining } from '../../src/lib/model/files.js';
 import type { Fit } from '../../src/lib/model/fit/result.js';
 import { runCli } from '../support/cli.js';
@@ -67,6 +68,20 @@ describe('a picture model', () => {
     const { standardization } = JSON.parse(new TextDecoder().decode(info!.data));
     expect(standardization.mean).toHaveLength(1);
     expect(unpackBundle(bytes).info.standardization.mean).toHaveLength(576);
+  });
+
+  it('draws the pictures with the worst predictions in its report', async () => {
+    const report = join(project.dir, 'report.html');
+    const { json } = await runCli(['model', 'evaluate', ...at, '--report', report, '--json']);
+    const { worst } = json as EvaluateResult;
+    const { samples, recording } = worst[0]!;
+    expect(samples!.picture).toEqual({ width: 24, height: 24 });
+    const own = (await openDataset(project)).recordings.find(({ id }) => id === recording)!;
+    expect(samples!.values).toEqual([[...own.columns[0]!]]);
+    const text = await readFile(report, 'utf8');
+    expect(text).toContain('<h2>Worst pictures</h2>');
+    expect(text.split('aria-label="Picture"')).toHaveLength(1 + worst.length);
+    expect(text).not.toContain('aria-label="Samples of the window"');
   });
 
   it('predicts the same for a photograph of any size in a loop as for the fitted picture', async () => {

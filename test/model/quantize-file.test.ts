@@ -174,7 +174,7 @@ describe('aiot model quantize FILE', () => {
       expect(labelled.stderr).toContain('labels belong to one output, but this model has 3');
       const evaluated = await runCli(['model', 'evaluate', path, '--data', rows]);
       expect(evaluated.stderr).toContain('AIOT_TFLITE_UNSUPPORTED');
-      expect(evaluated.stderr).toContain('--output NAME');
+      expect(evaluated.stderr).toContain('--output-name t12');
     });
   });
 

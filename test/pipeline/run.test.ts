@@ -65,7 +65,10 @@ it('a pipeline detects changed or lost cache content and an edited output', asyn
     'right done as before',
     'last done as before',
   ]);
-  expect(said).toEqual(['left: its cached output was changed or lost, so the step runs again']);
+  expect(said).toEqual([
+    'left: its cached output was changed or lost, so the step runs again',
+    'left: {"sum":111}',
+  ]);
   expect(again.published).toMatchObject([{ path: 'out/sum.txt', changed: true }]);
   expect(readFileSync(join(dir, 'out/sum.txt'), 'utf8')).toBe('10111');
   expect(readFileSync(blob, 'utf8')).toBe('111');

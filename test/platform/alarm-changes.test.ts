@@ -26,8 +26,12 @@ const hot = { name: 'hot', where: 'x > 80' };
 
 /**
  * Evaluates one message on which the alarm `hot` holds. `meanwhile` runs in another process after the evaluation, and before its results are stored.
+ * Then, `between` runs in this process before another such message.
  */
-async function evaluateWhile(meanwhile: (alarms: Alarms) => Promise<unknown>) {
+async function evaluateWhile(
+  meanwhile: (alarms: Alarms) => Promise<unknown>,
+  between?: (alarms: Alarms) => Promise<unknown>,
+) {
   let before: (() => Promise<unknown>) | undefined;
   const store = new Proxy(real, {
     get: (target, key) => {
@@ -49,6 +53,10 @@ async function evaluateWhile(meanwhile: (alarms: Alarms) => Promise<unknown>) {
     end: async () => '0',
     async *from(_: string, signal: AbortSignal) {
       yield [{ entry, position: '1' }];
+      if (between) {
+        await between(alarms);
+        yield [{ entry: { ...entry, at: at + 2 }, position: '2' }];
+      }
       stored.resolve();
       await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     },
@@ -59,7 +67,7 @@ async function evaluateWhile(meanwhile: (alarms: Alarms) => Promise<unknown>) {
   const attention = { unwell: async () => [] };
   const parts = { telemetry: { reader } as unknown as Telemetry, devices, attention, now: () => at };
   const log = pino({ level: 'silent' });
-  const alarms = new Alarms({ ...parts, store, events, log });
+  const alarms: Alarms = new Alarms({ ...parts, store, events, log });
   const otherProcess = new Alarms({ ...parts, store: real, events: others, log });
   await alarms.create(hot, 'me');
   await alarms.create({ name: 'calm', where: 'x > 1000' }, 'me');
@@ -103,5 +111,71 @@ describe('a change of alarms during an evaluation', () => {
       states: [],
       events: ['alarm.create', 'alarm.create', 'alarm.update'],
     });
+  });
+
+  it('leaves no incident of an alarm that a user changed', async () => {
+    const changed = { ...hot, where: 'x > 95' };
+    expect(await evaluateWhile((alarms) => alarms.replace('hot', changed, 'me'))).toEqual({
+      incidents: [],
+      states: [],
+      events: ['alarm.create', 'alarm.create', 'alarm.update'],
+    });
+  });
+
+  const there = { ...hot, where: 'x > 95' };
+  const thereAndBack = async (alarms: Alarms) => {
+    for (const request of [there, hot]) await alarms.replace('hot', request, 'you');
+  };
+
+  it('leaves no incident of an alarm that another process changed there and back', async () => {
+    expect(await evaluateWhile(thereAndBack)).toEqual({
+      incidents: [],
+      states: [],
+      events: ['alarm.create', 'alarm.create', 'alarm.update', 'alarm.update'],
+    });
+  });
+
+  it('raises a new incident after a firing alarm was changed there and back', async () => {
+    let by: unknown;
+    const change = async (alarms: Alarms) => {
+      await thereAndBack(alarms);
+      by = (await alarms.get('hot')).alarm.by;
+    };
+    const { incidents, events } = await evaluateWhile(async () => {}, change);
+    expect(incidents.map(({ cleared }) => cleared).sort()).toEqual([at, null]);
+    const changed = ['alarm.clear', 'alarm.update', 'alarm.update', 'alarm.raise'];
+    expect(events).toEqual(['alarm.create', 'alarm.create', 'alarm.raise', ...changed]);
+    expect(by).toBe('you');
+  });
+
+  it('suggests --replace for a name in use, and the opposite for a name that is not', async () => {
+    const next: unknown[] = [];
+    await evaluateWhile(async (alarms) => {
+      await alarms.create(hot, 'me').catch((error) => next.push(error.next));
+      await alarms.replace('cold', { ...hot, name: 'cold' }, 'me').catch((error) => next.push(error.next));
+    });
+    expect(next).toEqual([
+      'To change it, run `aiot alarm create` with --replace. Otherwise, choose another name.',
+      'To create it, run `aiot alarm create` without --replace.',
+    ]);
+  });
+
+  it('keeps the incident if the new definition is the same, or is rejected', async () => {
+    const refused: unknown[] = [];
+    const change = async (alarms: Alarms) => {
+      await alarms.replace('hot', hot, 'me');
+      for (const [name, request] of [
+        ['hot', { ...hot, name: 'cold' }],
+        ['hot', { ...hot, where: 'x >' }],
+        ['cold', { ...hot, name: 'cold' }],
+      ] as const)
+        await alarms.replace(name, request, 'me').catch(({ code }) => refused.push(code));
+    };
+    expect(await evaluateWhile(change)).toEqual({
+      incidents: [{ alarm: 'hot', device: 'd', cleared: null }],
+      states: [{ alarm: 'hot', device: 'd' }],
+      events: ['alarm.create', 'alarm.create', 'alarm.raise'],
+    });
+    expect(refused).toEqual(['AIOT_REQUEST_INVALID', 'AIOT_STREAM_EXPRESSION', 'AIOT_NOT_FOUND']);
   });
 });

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClient } from '../../src/lib/api/client.js';
 import { backupText } from '../../src/lib/cli/render/platform.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
+import { newId } from '../../src/lib/core/names.js';
 import { restoreBackup, saveBackup } from '../../src/lib/platform/backup/restore.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
@@ -31,6 +32,10 @@ beforeAll(async () => {
   await pushTiny(own.client, own.key);
   await own.client.blobs.put(digestOf(loose), loose);
   await sendFew(own.platform.urls.mqtts, join(folder, 'dev'));
+  const runner = newId('runner');
+  await own.client.pipelineRunners.put(runner, { name: 'lab', project: 'mill', aiot: '0.1.0', steps: [] });
+  for (let i = 0; i < 2; i++) await own.client.pipelineRequests.create({ project: 'mill' });
+  await own.client.pipelineRunners.claim(runner);
 }, 60_000);
 afterAll(async () => {
   await own.stop();
@@ -76,6 +81,11 @@ describe('a backup of a running platform', () => {
     const device = await fakeDevice(platform.urls.mqtts, join(folder, 'dev'), 'dev');
     await device.client.endAsync();
     expect((await client.datasets.list()).map(({ name, samples }) => [name, samples])).toEqual([['imu', 5]]);
+    // Both may have run since, so neither runs again.
+    expect((await client.pipelineRequests.list()).map(({ state, error }) => [state, error?.code])).toEqual([
+      ['cancelled', 'AIOT_PIPELINE_RUNNER'],
+      ['lost', 'AIOT_JOB_LOST'],
+    ]);
     // Version and sequence numbers continue.
     expect(await pushTiny(client, own.key)).toMatchObject({ version: 2, sequence: 2 });
     await client.close();

@@ -140,6 +140,15 @@ describe('aiot device crashes', () => {
     expect(groups).toMatchObject([{ kind: 'abort', versions: [{ firmware: 'valve', version: '3.2.1' }] }]);
   });
 
+  it('assigns a crash to no version if the report names only a build', async () => {
+    const firmware = { name: 'valve', build: '0123abcde' };
+    await send('pump-3', crash('other-build', { kind: 'watchdog', firmware }));
+    const group = (await listed()).groups.find(({ kind }) => kind === 'watchdog');
+    expect(group?.versions).toMatchObject([{ firmware: 'valve', version: null, count: 1 }]);
+    const { report } = await shown(group?.signature ?? '');
+    expect(report).toMatchObject({ firmware });
+  });
+
   it('stores the newest reports of a group, but counts all', async () => {
     for (let i = 0; i < reportsPerGroup + 5; i++) {
       const name = i % 2 === 0 ? 'pump-1' : 'pump-2';

@@ -6,6 +6,7 @@ import { pieceBytes } from '../../src/lib/api/blobs.js';
 import { pushConfig } from '../../src/lib/api/config/push.js';
 import { pushFirmware } from '../../src/lib/api/firmware/push.js';
 import { digestOf, generateKeyPair } from '../../src/lib/core/crypto.js';
+import { newId } from '../../src/lib/core/names.js';
 import { peekManifest, signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { pushTiny } from '../support/bundle.js';
@@ -69,6 +70,10 @@ async function makeAll() {
   const manifest = peekManifest(await client.manifests.get(card.sequence));
   const { sequence } = await client.models.next('tiny');
   await client.manifests.post(signManifest({ ...manifest, sequence }, key));
+  const steps = [{ name: 'train', about: 'trains', needs: [], gate: null }];
+  await client.pipelineRunners.put(newId('runner'), { name: 'lab', project: 'mill', aiot: '0.1.0', steps });
+  await client.pipelineRequests.create({ project: 'mill' });
+  await client.modelFiles.add(card.digest, { action: 'store' });
   await client.rollouts.start(oneWave({ name: 'tiny', version: 1, sequence }));
   const path = join(own.folder, 'app.bin');
   await writeFile(path, espImage({ starts: appMagic }));

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rolloutPolicySchema } from '../../src/lib/api/rollouts/schema.js';
+import { newId } from '../../src/lib/core/names.js';
 import { deferred } from '../../src/lib/core/tasks.js';
 import { afterStep, rolloutStep } from '../../src/lib/fleet/rollout/step.js';
 import type { RolloutState } from '../../src/lib/fleet/rollout/types.js';
@@ -12,6 +13,7 @@ import { Deltas, DesiredStates } from '../../src/lib/platform/devices/desired.js
 import { Devices, type NewDevice } from '../../src/lib/platform/devices/devices.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
 import { Models } from '../../src/lib/platform/releases/models.js';
+import { PipelineRequests } from '../../src/lib/platform/releases/pipeline-requests.js';
 import { PipelineRuns } from '../../src/lib/platform/releases/pipeline-runs.js';
 import { Firmware } from '../../src/lib/platform/releases/releases.js';
 import { rolloutStoreIn } from '../../src/lib/platform/releases/rollout-store.js';
@@ -212,6 +214,23 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       expect([page.runs.map(({ run }) => run), page.next]).toEqual([[id(49), id(48)], id(48)]);
       expect(await runs.get('pump', id(102))).toMatchObject({ state: 'done', told: now() });
       await expect(runs.get('pump', id(2))).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    });
+
+    it('gives each requested run to one of several runners that ask at the same time', async () => {
+      const { store } = engine;
+      const requests = new PipelineRequests({ store, events: eventsIn(store, now), now });
+      const steps = [{ name: 'train', about: 'trains', needs: [], gate: null }];
+      const runners = [1, 2, 3, 4].map(() => newId('runner'));
+      for (const [i, id] of runners.entries())
+        await requests.putRunner(id, { name: `r${i}`, project: 'race', aiot: '1.0.0', steps }, 'x');
+      const ids: string[] = [];
+      for (let i = 0; i < 3; i++) ids.push((await requests.create({ project: 'race' }, 'x')).id);
+      // Each runner asks twice, as after a lost response, and gets the same request.
+      const claims = await Promise.all([...runners, ...runners].map((id) => requests.claim(id, 'x')));
+      const claimed = new Set(
+        claims.flatMap(({ request }) => (request ? [`${request.id} ${request.runner?.id}`] : [])),
+      );
+      expect([...claimed].map((text) => text.split(' ')[0]).sort()).toEqual(ids.sort());
     });
 
     it('keeps devices with their certificates, tags and reports', async () => {

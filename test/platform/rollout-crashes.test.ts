@@ -96,3 +96,47 @@ it('a crash beyond the limit pauses the rollout, and the devices that crashed ar
     waves: [{ state: 'stopped', committed: 2, crashed: 2 }],
   });
 }, 60_000);
+
+it('a rollout judges crashes by device-hours, keeps its counts over a restart, and names the most frequent crash', async () => {
+  const [release] = rollout.releases;
+  if (release?.kind !== 'model') throw new Error('expected a model');
+  const request = oneWave({ ...release, selector: 'name=outside' });
+  const crashFree = { min: '98%', minHours: 50 };
+  const { id } = await own.client.rollouts.start({
+    ...request,
+    policy: { ...request.policy, maxFailures: 0, crashFree },
+  });
+  const current = () => own.client.rollouts.get(id);
+  await vi.waitFor(async () => expect((await current()).waves[0]?.state).toBe('soaking'), patience);
+  expect(await current()).toMatchObject({ state: 'running', policy: { crashFree } });
+  const { created } = await current();
+  // Three hours later, because a crash cannot be in the future.
+  const realNow = Date.now;
+  vi.spyOn(Date, 'now').mockImplementation(() => realNow() + 3 * 3_600_000);
+  try {
+    await report('outside', { t: created + 1_800_000 });
+    expect(await current()).toMatchObject({ state: 'running', crashFree: { crashedHours: 1 } });
+    await own.restart();
+    // The device resends its last report, and reports another crash in the same hour.
+    await report('outside', { t: created + 1_800_000 });
+    await report('outside', { t: created + 1_900_000 });
+    expect(await current()).toMatchObject({ state: 'running', crashFree: { crashedHours: 1 } });
+    await report('outside', { t: created + 2 * 3_600_000 });
+  } finally {
+    vi.restoreAllMocks();
+  }
+  const [group] = (await own.client.crashes.list({ selector: 'outside' })).groups.filter(
+    ({ kind }) => kind === 'watchdog',
+  );
+  expect(await current()).toMatchObject({
+    state: 'paused',
+    reason: {
+      code: 'AIOT_ROLLOUT_CRASHES',
+      message: `2 device-hours had crashes, but at most 1 of 50 may (98% must be free of crashes); mostly ${group?.signature} (task radio hung)`,
+    },
+    crashFree: {
+      crashedHours: 2,
+      causes: [{ signature: group?.signature, reason: 'task radio hung', hours: 2 }],
+    },
+  });
+}, 60_000);

@@ -343,3 +343,27 @@ describe('a device that runs other settings', () => {
       .toMatchObject([{ code: 'settings-drift', state: 'degraded', message: words }]);
   });
 });
+
+it('limited users see the settings of their devices, and change only these', async () => {
+  await apply();
+  await apply({ type: 'object', properties: {} }, 'valves', 'valve');
+  await group('near', ['pump-1', 'pump-2']);
+  await group('far', ['pump-4']);
+  for (const name of ['near', 'far'])
+    await own.client.settings.changeGroup('pump', name, { set: { site: name } });
+  const tokenFor = async (name: string, selector: string) => {
+    const { token } = await own.client.tokens.create({ name, role: 'operator', selector });
+    return createClient({ url: own.platform.urls.http, ca: own.ca, token });
+  };
+  const [some, none] = [await tokenFor('some', 'name=pump-1'), await tokenFor('none', 'name=away')];
+  const [only, ...others] = await some.settings.list();
+  expect([only?.type, only?.groups.map((each) => each.group), others]).toEqual(['pump', ['near'], []]);
+  expect(await none.settings.list()).toEqual([]);
+  expect((await own.client.settings.list()).map(({ type }) => type)).toContain('valve');
+  expect((await some.settings.change('pump-1', { set: { rpm: 300 } })).values.rpm).toBe(300);
+  const refused = { code: 'AIOT_NOT_ALLOWED' };
+  await expect(some.settings.change('pump-2', { set: { rpm: 300 } })).rejects.toMatchObject(refused);
+  await expect(some.settings.changeGroup('pump', 'near', { set: { rpm: 1 } })).rejects.toMatchObject(refused);
+  await some.close();
+  await none.close();
+});

@@ -1,10 +1,15 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { pino } from 'pino';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Entry, TakeKey } from '../../src/lib/platform/journal/entry.js';
 import { openTelemetry } from '../../src/lib/platform/journal/sqlite.js';
 import type { Telemetry } from '../../src/lib/platform/journal/telemetry.js';
+import { root } from '../support/cli.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
 
@@ -317,6 +322,164 @@ describeReal('postgres', 'telemetry in PostgreSQL', () => {
       expect(await replicas[0]?.stream('s')).toMatchObject({ messages: 200, duplicates: 400, recordings: 7 });
       await Promise.all(replicas.map((replica) => replica.close()));
     }, 30_000);
+
+    it('is written while another transaction holds the rows of the stream and of the recordings', async () => {
+      const url = await database();
+      const telemetry = await openTelemetry({ folder: '', now: () => 1 }, url);
+      await telemetry.append(sent('a', { seq: 0, recording: 'r', x: 0 }));
+      await telemetry.take(key('a'));
+      const { default: pg } = await import('pg');
+      const other = new pg.Client({ connectionString: url });
+      await other.connect();
+      await other.query('begin');
+      await other.query('SELECT * FROM "telemetryStreams", "telemetryTakes" FOR NO KEY UPDATE');
+      for (let seq = 1; seq < 4; seq++) await telemetry.append(sent('a', { seq, recording: 'r', x: seq }));
+      const [stored] = (await other.query('SELECT count(*)::int AS n FROM "telemetryMessages"')).rows;
+      expect(stored).toEqual({ n: 4 });
+      await other.query('commit');
+      await other.end();
+      expect(await telemetry.take(key('a'))).toMatchObject({ messages: 4, maxSeq: 3 });
+      await telemetry.close();
+    }, 30_000);
+
+    it('counts what a killed replica stored, also when several replicas read at once', async () => {
+      const url = await database();
+      const program = `
+        const { openTelemetry } = await import(${JSON.stringify(new URL('../../src/lib/platform/journal/sqlite.ts', import.meta.url).href)});
+        const telemetry = await openTelemetry({ folder: '', now: () => 1 }, ${JSON.stringify(url)});
+        for (let seq = 0; seq < 50; seq++)
+          await telemetry.append({ at: 1, device: 'd' + (seq % 5), channel: 'telemetry', stream: 's', payload: { seq, recording: 'r', x: seq } });
+        process.kill(process.pid, 'SIGKILL');`;
+      const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
+        cwd: root,
+        stdio: ['ignore', 'ignore', 'inherit'],
+      });
+      expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
+      const replicas = await Promise.all(
+        [1, 2, 3].map(() => openTelemetry({ folder: '', now: () => 1 }, url)),
+      );
+      const read = await Promise.all(replicas.map((replica) => replica.stream('s')));
+      for (const totals of read)
+        expect(totals).toMatchObject({ recordings: 5, messages: 50, samples: 50, duplicates: 0 });
+      await Promise.all(replicas.map((replica) => replica.close()));
+    }, 60_000);
+
+    it('finds a log line as soon as it is acknowledged, and counts classes that PostgreSQL cannot store as they are', async () => {
+      const telemetry = await openTelemetry({ folder: '', now: () => 1 }, await database());
+      const at = Date.UTC(2026, 0, 3);
+      await telemetry.append({
+        ...{ at, device: 'a', channel: 'log' },
+        payload: { t: at, level: 'info', message: 'first' },
+      });
+      expect(await telemetry.logs({ from: at - 1, limit: 2 })).toHaveLength(1);
+      const classes = ['fan\u0000', 'x'.repeat(6000), '\ud83d', '\ud83e', 'fan'];
+      for (const [i, label] of classes.entries()) await telemetry.append(inference(i, 'r', label));
+      await telemetry.append(sent('a', { seq: 0, recording: 'r', x: 1 }));
+      expect(await telemetry.stream('s')).toMatchObject({ messages: 1 });
+      const { takes } = await telemetry.live('m', 2);
+      expect(Object.values(takes['a/r']!.label).reduce((sum, n) => sum + n, 0)).toBe(classes.length);
+      await telemetry.close();
+    }, 30_000);
+
+    it('sets aside counts that cannot be added, logs them, and counts the others', async () => {
+      const url = await database();
+      const errors: unknown[] = [];
+      const log = pino({ level: 'error' }, { write: (line: string) => errors.push(JSON.parse(line).msg) });
+      const telemetry = await openTelemetry({ folder: '', now: () => 1, log }, url);
+      const { default: pg } = await import('pg');
+      const client = new pg.Client({ connectionString: url });
+      await client.connect();
+      await client.query(`INSERT INTO "telemetryUncounted" ("counts") VALUES ('{"takes":')`);
+      await telemetry.append(sent('a', { seq: 0, recording: 'r', x: 1 }));
+      expect(await telemetry.take(key('a'))).toMatchObject({ messages: 1 });
+      const { rows } = await client.query('SELECT "counts", "broken" FROM "telemetryUncounted"');
+      expect(rows).toEqual([{ counts: '{"takes":', broken: true }]);
+      expect(errors).toEqual(['could not count stored telemetry']);
+      await client.end();
+      await telemetry.close();
+    }, 30_000);
+
+    it('reads a recording in order, although two replicas stored it at the same time', async () => {
+      const url = await database();
+      const replicas = await Promise.all([1, 2].map(() => openTelemetry({ folder: '', now: () => 1 }, url)));
+      await Promise.all(
+        Array.from({ length: 400 }, async (_, seq) => {
+          await delay(seq / 4);
+          await replicas[seq % 2]!.append(sent('a', { seq, t: seq * 10, recording: 'r', x: seq }));
+        }),
+      );
+      const found: unknown[] = [];
+      for await (const { payload } of replicas[0]!.read(key('a'))) found.push(payload.x);
+      expect(found).toEqual(Array.from({ length: 400 }, (_, seq) => seq));
+      await Promise.all(replicas.map((replica) => replica.close()));
+    }, 30_000);
+
+    it('accepts messages while the same process removes recordings', async () => {
+      const telemetry = await openTelemetry({ folder: '', now: () => 1 }, await database());
+      const removing = (async () => {
+        for (let i = 0; i < 60; i++) await telemetry.remove([key('a'), key('b')]);
+      })();
+      let isRemoving = true;
+      void removing.finally(() => {
+        isRemoving = false;
+      });
+      for (let seq = 0; isRemoving; seq++)
+        await Promise.all(
+          ['a', 'b', 'c'].map((device) => telemetry.append(sent(device, { seq, recording: 'r', x: seq }))),
+        );
+      await removing;
+      const { recordings } = (await telemetry.stream('s'))!;
+      expect(recordings).toBe((await telemetry.takes({ stream: 's', limit: 10 })).length);
+      await telemetry.close();
+    }, 60_000);
+
+    it('stores the same messages in any order at several replicas, and counts exactly those that are stored, while recordings are removed', async () => {
+      const url = await database();
+      const replicas = await Promise.all(
+        [1, 2, 3].map(() => openTelemetry({ folder: '', now: () => 1 }, url)),
+      );
+      const devices = ['a', 'b', 'c', 'd'];
+      const writes = Array.from({ length: 20 }, async (_, round) => {
+        await delay(round * 15);
+        for (const [i, replica] of replicas.entries()) {
+          const some = Array.from({ length: 40 }, (_, n) => Math.floor(round / 2) * 40 + n);
+          if ((i + round) % 2 === 0) some.reverse();
+          await Promise.all(
+            some.map((seq) => replica.append(sent(devices[seq % 4]!, { seq, recording: 'r', x: seq }))),
+          );
+        }
+      });
+      const removals = Array.from({ length: 6 }, async (_, i) => {
+        await writes[i * 3];
+        await replicas[i % 3]!.remove([key(devices[i % 2]!)]);
+        await replicas[(i + 1) % 3]!.stream('s');
+      });
+      await Promise.all([...writes, ...removals]);
+      const takes = await replicas[0]!.takes({ stream: 's', limit: 10 });
+      expect(takes.length).toBeGreaterThanOrEqual(2);
+      const { default: pg } = await import('pg');
+      const client = new pg.Client({ connectionString: url });
+      await client.connect();
+      const { rows } = await client.query(
+        `SELECT k."device", count(*)::int AS n, max(m."seq")::int AS newest FROM "telemetryMessages" AS m
+         JOIN "telemetryTakes" AS k ON k."id" = m."take" GROUP BY 1 ORDER BY 1`,
+      );
+      const [{ left } = { left: -1 }] = (
+        await client.query(
+          'SELECT count(*)::int AS left FROM "telemetryMessages" WHERE "take" NOT IN (SELECT "id" FROM "telemetryTakes")',
+        )
+      ).rows;
+      await client.end();
+      expect(takes.map(({ device, messages: n, maxSeq: newest }) => ({ device, n, newest }))).toEqual(rows);
+      expect(left).toBe(0);
+      const sum = (of: 'messages' | 'samples' | 'bytes' | 'duplicates') =>
+        takes.reduce((total, take) => total + take[of], 0);
+      expect(await replicas[1]!.stream('s')).toMatchObject({
+        ...{ recordings: takes.length, messages: sum('messages'), samples: sum('samples') },
+        ...{ bytes: sum('bytes'), duplicates: sum('duplicates') },
+      });
+      await Promise.all(replicas.map((replica) => replica.close()));
+    }, 60_000);
   });
 });
 

@@ -7,6 +7,7 @@ import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter
 import { floatView } from '../../src/lib/runtime/litert.js';
 import { FloatNetwork } from '../support/float-network.js';
 import { GraphBuilder } from '../support/graph-builder.js';
+import { mixedTypeGraphs } from '../support/mixed-type-graphs.js';
 import { motorFile, motorRows } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
 
@@ -284,5 +285,40 @@ describe('the predicted arena', () => {
         const apart = a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset;
         expect(!together || apart).toBe(true);
       }
+  });
+});
+
+describe('operators that yield another integer type', () => {
+  const softmax = mixedTypeGraphs['SOFTMAX int8 int16']!(seededRandom(3));
+  const shares = softmax.operators[0]!.outputs[0]!;
+  const changed = (quantization: { scale: number[]; zeroPoint: number[]; axis: number }) => ({
+    ...softmax,
+    tensors: softmax.tensors.map((tensor, index) =>
+      index === shares ? { ...tensor, quantization } : tensor,
+    ),
+  });
+
+  it('rejects a SOFTMAX to int16 with another scale', () => {
+    expect(() => createInterpreter(changed({ scale: [2 ** -15], zeroPoint: [0], axis: 0 }))).toThrow(
+      `expected an output of scale ${2 ** -16}, zero point -32768`,
+    );
+  });
+
+  it('rejects the zero point of its output in operators that do not convert values', () => {
+    const { shape, quantization } = softmax.tensors[shares]!;
+    const made = softmax.tensors.length;
+    const graph: Graph = {
+      ...softmax,
+      tensors: [...softmax.tensors, { name: 'y', type: 'int16', shape, quantization: quantization! }],
+      operators: [softmax.operators[0]!, { op: 'RELU', inputs: [shares], outputs: [made], options: {} }],
+      outputs: [made],
+    };
+    expect(() => createInterpreter(graph)).toThrow('the zero point -32768 of t1 does not fit int16');
+  });
+
+  it('rejects a QUANTIZE from int32 to int32, which TFLite Micro lacks', () => {
+    const graph = mixedTypeGraphs['QUANTIZE int32 int8']!(seededRandom(3));
+    const tensors = graph.tensors.map((tensor) => ({ ...tensor, type: 'int32' as const }));
+    expect(() => createInterpreter({ ...graph, tensors })).toThrow(/operator 0 \(QUANTIZE\)/);
   });
 });

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
+import { outlineTflite } from '../../src/lib/formats/tflite/outline.js';
 import { importTflite } from '../../src/lib/formats/tflite/read.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { floatView } from '../../src/lib/runtime/litert.js';
@@ -77,6 +78,11 @@ describeReal('wakeword', 'real streaming wake-word models', () => {
       });
       const graphs = models.map(({ file }) => importTflite(file).graph);
       await expectRecorded('read.TFLM.wake-words', operatorsOn('int8', graphs, 1));
+      const stored = models.flatMap(({ file }) => outlineTflite(file).operators.map(({ op }) => op));
+      await expectRecorded(
+        'replaced.TFLM.wake-words',
+        stored.filter((op) => op === 'VAR_HANDLE' || op === 'CALL_ONCE'),
+      );
     });
 
     it('produce the same values in every tensor', () => {

@@ -20,6 +20,7 @@ export const natsServerProgram = fileURLToPath(
 export interface NatsServer {
   port: number;
   url: string;
+  /** With its process id in nats.pid. */
   folder: string;
   /** Ends the server immediately, like a power cut. */
   kill(): Promise<void>;
@@ -44,7 +45,10 @@ export async function startNats(
   const port = await freePort();
   const file = join(folder, 'nats.conf');
   const store = jetstream ? `jetstream { store_dir: "${join(folder, 'store')}"${sync} }\n` : '';
-  await writeFile(file, `listen: "127.0.0.1:${port}"\n${store}${config}\n`);
+  await writeFile(
+    file,
+    `listen: "127.0.0.1:${port}"\npid_file: "${join(folder, 'nats.pid')}"\n${store}${config}\n`,
+  );
   let server: ChildProcess | undefined;
   const start = async () => {
     server = spawn(program, ['-c', file], {

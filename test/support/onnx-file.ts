@@ -26,6 +26,8 @@ export interface OnnxText {
   outputs: string[];
   /** Shapes of outputs by name, if the file states them. */
   outputShapes?: Record<string, number[]>;
+  /** Types of outputs by name; others are float. */
+  outputTypes?: Record<string, keyof typeof types>;
   constants?: Record<string, { shape: number[]; values: number[]; type?: 'float' | 'int64' | 'int8' }>;
   /** Additional initializers, as messages. */
   tensors?: Uint8Array[];
@@ -130,11 +132,18 @@ export function nodeMessage({
   );
 }
 
-function valueMessage(name: string, shape: readonly (number | string)[] | undefined): Uint8Array {
+function valueMessage(
+  name: string,
+  shape: readonly (number | string)[] | undefined,
+  type: keyof typeof types = 'float',
+): Uint8Array {
   const sizes = (shape ?? []).map((size) =>
     bytesField(1, typeof size === 'number' ? integerField(1, size) : bytesField(2, size)),
   );
-  const tensor = joinBytes(integerField(1, 1), ...(shape ? [bytesField(2, joinBytes(...sizes))] : []));
+  const tensor = joinBytes(
+    integerField(1, types[type]),
+    ...(shape ? [bytesField(2, joinBytes(...sizes))] : []),
+  );
   return joinBytes(bytesField(1, name), bytesField(2, bytesField(1, tensor)));
 }
 
@@ -143,6 +152,7 @@ export function graphMessage({
   inputs,
   outputs,
   outputShapes = {},
+  outputTypes = {},
   constants = {},
   tensors = [],
 }: OnnxText): Uint8Array {
@@ -154,7 +164,7 @@ export function graphMessage({
     bytesField(2, 'graph'),
     ...[...stored, ...tensors].map((tensor) => bytesField(5, tensor)),
     ...Object.entries(inputs).map(([name, shape]) => bytesField(11, valueMessage(name, shape))),
-    ...outputs.map((name) => bytesField(12, valueMessage(name, outputShapes[name]))),
+    ...outputs.map((name) => bytesField(12, valueMessage(name, outputShapes[name], outputTypes[name]))),
   );
 }
 

@@ -11,8 +11,19 @@ import { freePort } from './free-port.js';
 
 /** The roles of every platform, sorted. */
 export const platformRoles = [
-  ...['alarm-notices', 'alarm-targets', 'alarms', 'audit', 'blobs', 'calls', 'crashes', 'events', 'health'],
-  ...['home-assistant', 'jobs', 'retention', 'rollouts', 'scrub', 'settings', 'sparkplug', 'webhooks'],
+  ...['alarm-notices', 'alarm-targets', 'alarms', 'audit', 'blobs', 'calls', 'crashes', 'drift', 'events'],
+  ...['health', 'history'],
+  ...[
+    'home-assistant',
+    'jobs',
+    'pipelines',
+    'retention',
+    'rollouts',
+    'scrub',
+    'settings',
+    'sparkplug',
+    'webhooks',
+  ],
 ];
 
 /** The roles of a platform whose replicas share a database, sorted. */

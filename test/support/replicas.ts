@@ -37,6 +37,8 @@ export interface Replicas {
   /** The numbers of stored messages and of distinct messages. */
   stored: () => Promise<string>;
   folder: string;
+  /** Address of the database. */
+  database: string;
   /** What all replicas have logged. */
   log: () => string;
 }
@@ -95,6 +97,7 @@ export async function startReplicas(
     query,
     stored: () => query(rows),
     folder,
+    database,
     log: () => log,
   };
 }

@@ -120,7 +120,7 @@ export function madeUpRollout(count = 60): RolloutReport {
         ...{ attempts: 1, backoffMs: 60_000, deadlineMs: 600_000, offlineMs: null, perMinute: null },
         ...{ window: null, startAt: null, priority: 0, approval: false, requireProof: true, shadow: null },
       },
-      ...{ approvals: [], created: begun, ended: begun + 190_000, seconds: 190, waves },
+      ...{ approvals: [], created: begun, ended: begun + 190_000, seconds: 190, waves, crashFree: null },
     },
     runs: [
       { name: 'motor', version: 7, devices: devices.filter(({ state }) => state === 'committed').length },

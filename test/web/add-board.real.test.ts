@@ -148,6 +148,22 @@ describeReal('chromium', 'the page Add a board', () => {
     },
   );
 
+  it('fits a phone in dark mode', async () => {
+    const { page, troubles, context } = await own.open('#/devices', { width: 390, dark: true });
+    page.setDefaultTimeout(30_000);
+    await plugInto(page, new SimulatedChip({ chip: 'esp32s3' }));
+    await page.reload();
+    await page.getByRole('link', { name: 'Add a board' }).click();
+    await page.getByLabel('Name of the device').fill('pump-phone');
+    await page.getByRole('button', { name: 'Connect the board' }).click();
+    await page.getByText('Connected to 10c4:ea60.').waitFor();
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+    await expectAccessible(page);
+    await page.screenshot({ path: join(process.env.SHOTS ?? folder, 'add-board-390.png'), fullPage: true });
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
   it('explains a name or a board that is taken, and keeps that device', { timeout: 120_000 }, async () => {
     const devices = [{ name: 'pump-9', digest: '9'.repeat(64) }];
     await own.platform.client.devices.simulate({ type: 'virtual', devices });

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Rollout } from '../../src/lib/api/rollouts/schema.js';
 import { pushTiny } from '../support/bundle.js';
@@ -99,10 +100,56 @@ describeReal('chromium', 'problems on the overview page', () => {
     await entry.getByText('failing', { exact: true }).waitFor();
     expect(await entry.getByRole('link', { name: 'bench-3' }).getAttribute('href')).toBe('#/devices/bench-3');
     await expectAccessible(page);
-    await own.platform.client.attention.change('bench-3', { action: 'acknowledge', note: 'on its way' });
-    await entry.waitFor({ state: 'detached' });
     expect(troubles).toEqual([]);
     await page.context().close();
+  });
+
+  it('acknowledges and snoozes a device with a note, shows both decisions, and lists the device again', async () => {
+    const { page, troubles } = await own.open('#/', { width: 390 });
+    page.setDefaultTimeout(15_000);
+    const { attention } = own.platform.client;
+    const list = page.getByRole('list', { name: 'Needs attention' });
+    const entry = list.getByRole('listitem').filter({ hasText: 'bench-3' });
+    await page.getByRole('button', { name: 'Acknowledge bench-3' }).press('Enter');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Note for other operators').fill(' on its way ');
+    await expectAccessible(page);
+    await dialog.getByRole('button', { name: 'Acknowledge' }).click();
+    await entry.waitFor({ state: 'detached' });
+    await list.getByText('1 unwell device is acknowledged or snoozed.').waitFor();
+    expect(await attention.get('bench-3')).toMatchObject({ acknowledged: { note: 'on its way' } });
+    await list.getByRole('button', { name: 'Show' }).click();
+    await entry.getByText(/^acknowledged by .+: on its way$/).waitFor();
+    await expectAccessible(page);
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+
+    await page.getByRole('button', { name: 'List again: bench-3' }).click();
+    await page.getByRole('button', { name: 'Snooze bench-3' }).click();
+    await dialog.getByLabel('Duration').selectOption('4 hours');
+    await dialog.getByRole('button', { name: 'Snooze' }).click();
+    await list.getByRole('button', { name: 'Show' }).click();
+    await entry.getByText(/^snoozed until .+ by /).waitFor();
+    const { acknowledged, snoozed } = await attention.get('bench-3');
+    expect(acknowledged).toBeNull();
+    expect(snoozed!.until - snoozed!.at).toBe(4 * 3600_000);
+    await page.screenshot({ path: join(process.env.SHOTS ?? own.platform.folder, 'snoozed-390.png') });
+    await page.getByRole('button', { name: 'List again: bench-3' }).click();
+    await page.getByRole('button', { name: 'Acknowledge bench-3' }).waitFor();
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+
+  it('leaves an acknowledged device out of the number of offline devices', async () => {
+    const { client } = own.platform;
+    await client.attention.change('bench-3', { action: 'acknowledge' });
+    await fleet.devices[2]?.client.endAsync(true);
+    await expect.poll(async () => (await client.devices.get('bench-3')).online).toBe(false);
+    const { page, context } = await own.open('#/');
+    page.setDefaultTimeout(15_000);
+    await page.getByText('1 unwell device is acknowledged or snoozed.').waitFor();
+    await page.waitForTimeout(700);
+    expect(await page.getByText(/offline/).count()).toBe(0);
+    await context.close();
   });
 
   it('shows the objectives that have had outcomes, and whether they are met', async () => {

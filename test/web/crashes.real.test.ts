@@ -76,4 +76,23 @@ describeReal('chromium', 'the crashes page', () => {
     expect(troubles).toEqual([]);
     await page.context().close();
   });
+
+  it('fits a phone in dark mode', async () => {
+    const { page, troubles, context } = await own.open('#/crashes', { width: 390, dark: true });
+    page.setDefaultTimeout(15_000);
+    const link = page.getByRole('link', { name: 'LoadProhibited at 0x0' });
+    await link.waitFor();
+    const shots = process.env.SHOTS ?? own.platform.folder;
+    for (const name of ['crashes', 'crash']) {
+      if (name === 'crash') {
+        await link.click();
+        await page.getByRole('list', { name: 'Other reports' }).waitFor();
+      }
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+      await expectAccessible(page);
+      await page.screenshot({ path: join(shots, `${name}-390.png`), fullPage: true });
+    }
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
 });

@@ -128,6 +128,46 @@ describeReal('chromium', 'device pages', () => {
     await context.close();
   });
 
+  it('plot how far the signal is from the training data, and say how many samples are missing', async () => {
+    const { page, context, troubles } = await own.open('#/devices/bench-1?tab=log');
+    const minute = 60_000;
+    const from = Date.UTC(2026, 0, 2, 12);
+    const windows = Array.from({ length: 20 }, (_, i) => ({
+      ...{ from: from + i * 10 * minute, to: from + (i + 1) * 10 * minute - 1 },
+      psi: Array.from({ length: 9 }, (_, f) => (i >= 15 ? f / 4 : 0.02)),
+      drifted: i >= 15 ? ['f8'] : [],
+    }));
+    const drift = {
+      ...{ model: { name: 'motion', version: 1 }, stream: 'imu', samples: 12, windowSamples: 30_000 },
+      fields: Array.from({ length: 9 }, (_, f) => `f${f}`),
+    };
+    let shown: object[] = [];
+    await page.route('**/api/v1/devices/bench-1/attention', async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({
+        response,
+        json: { ...(await response.json()), drift: { ...drift, windows: shown } },
+      });
+    });
+    await page.getByRole('link', { name: 'History' }).click();
+    await page.getByText('The first window is not complete: 12 of 30,000 samples.').waitFor();
+    shown = windows;
+    await page.reload();
+    await page.getByText('imu, compared with the training data of motion@1').waitFor();
+    await page.getByText('5 of 20 windows drifted; the plot shows the 8 fields that differ most').waitFor();
+    const section = page.locator('section').filter({ hasText: 'Drift of the signal' });
+    const names = ['f8', 'f7', 'f6', 'f5', 'f4', 'f3', 'f2', 'f1'];
+    for (const name of names) await section.getByText(name, { exact: true }).first().waitFor();
+    expect(await section.getByText('f0', { exact: true }).count()).toBe(0);
+    await expectAccessible(page);
+    await page.screenshot({
+      path: join(process.env.SHOTS ?? own.platform.folder, 'drift.png'),
+      fullPage: true,
+    });
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
   it('call a command with a form, and show its reply or the reason for its failure', async () => {
     const params = {
       type: 'object',

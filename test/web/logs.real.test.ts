@@ -197,6 +197,16 @@ describeReal('chromium', 'the logs page', () => {
     }
     expect(await shown()).toBe(5000);
     await page.getByText('The page keeps 5,000 lines.').waitFor();
+    // A new connection reads the newest lines again. There are more of them than one page, and the list stays as long as it is.
+    await own.platform.restart();
+    await page
+      .getByText('connecting', { exact: true })
+      .or(page.getByText('interrupted', { exact: true }))
+      .waitFor();
+    await page.getByText('live', { exact: true }).waitFor();
+    const settled = page.waitForTimeout(1000);
+    while (await Promise.race([settled.then(() => false), page.waitForTimeout(50).then(() => true)]))
+      expect(await shown()).toBe(5000);
     expect((await rowsOf(page)).length).toBeLessThan(100);
     await page.keyboard.press('End');
     await expect.poll(async () => (await rowsOf(page)).at(-1)).toBe(`pump-1 debug burst ${count - 5000}`);

@@ -92,6 +92,18 @@ describeReal('chromium', 'the live tail', () => {
     await context.close();
   });
 
+  it('fits a phone in dark mode, with a long topic and payload', async () => {
+    const { page, context } = await own.open('#/messages', { width: 390, dark: true });
+    await page.getByText('live', { exact: true }).waitFor();
+    const topic = `hall/${'long-'.repeat(20)}/temperature`;
+    client.say(publish({ topic, payload: 'x'.repeat(2000) }));
+    await page.getByRole('table', { name: 'Messages' }).getByText(topic).waitFor();
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+    await expectAccessible(page);
+    await page.screenshot({ path: join(process.env.SHOTS ?? own.platform.folder, 'messages-390.png') });
+    await context.close();
+  });
+
   it('shows only the topics that the user’s token allows', async () => {
     const made = await own.platform.client.tokens.create({
       ...{ name: 'hall', role: 'viewer', scopes: ['stream:hall/#', 'platform:read', 'devices:read'] },

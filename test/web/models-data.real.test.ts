@@ -43,6 +43,66 @@ describeReal('chromium', 'models and datasets in a browser', () => {
     return device.publishAsync('aiot/v1/wrist-1/telemetry/motion', payload, { qos: 1 });
   };
 
+  it('plays a recording with the keyboard, and makes recordings of sound audible', async () => {
+    const tone = Array.from({ length: 8000 }, (_, i) => 20 * Math.sin((i / 8000) * 2 * Math.PI * 440));
+    const payload = { seq: 0, t: began, rate: 8000, recording: 'tone', audio: tone };
+    const gap = { ...payload, recording: 'gap' };
+    const { audio: _, ...other } = { ...payload, recording: 'other', another: tone };
+    for (const each of [other, payload, gap, { ...gap, seq: 2, t: began + 2000 }])
+      await device.publishAsync('aiot/v1/wrist-1/telemetry/mic', JSON.stringify(each), { qos: 1 });
+    const { page, troubles } = await own.open('#/datasets/motion/wrist-1/short', { width: 390, dark: true });
+    page.setDefaultTimeout(20_000);
+    const position = page.getByRole('slider', { name: 'Position' });
+    await position.waitFor();
+    const at = async () => Number(await position.inputValue());
+    const head = page.locator('.play-head');
+    expect(await head.isHidden()).toBe(true);
+    for (let i = 0; i < 10; i++) await page.keyboard.press('ArrowRight');
+    expect(await at()).toBeCloseTo(0.2 * 4.99, 2);
+    await page.getByRole('button', { name: 'Play', exact: true }).focus();
+    await page.keyboard.press('ArrowLeft');
+    expect(await at()).toBeCloseTo(0.18 * 4.99, 2);
+    expect(await head.getAttribute('style')).toMatch(/left: 1[78]\.\d*%|left: 18%/);
+    await page.getByLabel('Speed').selectOption('0.25');
+    await page.getByRole('application', { name: 'Fields of short over time' }).focus();
+    await page.keyboard.press(' ');
+    await page.getByRole('button', { name: 'Pause' }).waitFor();
+    await expect.poll(at).toBeGreaterThan(0.95);
+    await page.keyboard.press(' ');
+    await page.getByRole('button', { name: 'Play', exact: true }).waitFor();
+    const stopped = await at();
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+    await expectAccessible(page);
+    expect(await at()).toBe(stopped);
+    await page.getByLabel('Speed').selectOption('8');
+    await page.getByRole('button', { name: 'Play', exact: true }).click();
+    await page.getByRole('button', { name: 'Play', exact: true }).waitFor();
+    expect(await at()).toBeCloseTo(4.99, 2);
+
+    await page.evaluate(`{
+      const start = AudioBufferSourceNode.prototype.start;
+      AudioBufferSourceNode.prototype.start = function (...given) {
+        const own = this.buffer.getChannelData(0);
+        window.heard = { rate: this.buffer.sampleRate, length: own.length, peak: own.reduce((a, b) => Math.max(a, b)) };
+        start.apply(this, given);
+      };
+    }`);
+    await page.evaluate("location.hash = '#/datasets/mic/wrist-1/tone'");
+    await page.getByText(', with sound').waitFor();
+    await page.route('**/recordings/wrist-1/tone', () => {}, { times: 1 });
+    await page.getByRole('button', { name: 'Play', exact: true }).click();
+    const canceled = page.waitForEvent('requestfailed');
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    expect((await canceled).url()).toMatch(/tone$/);
+    await page.getByRole('button', { name: 'Play', exact: true }).click();
+    await expect.poll(() => page.evaluate('window.heard')).toMatchObject({ rate: 8000, length: 8000 });
+    expect(await page.evaluate('window.heard.peak')).toBeCloseTo(1, 3);
+    await page.evaluate("location.hash = '#/datasets/mic/wrist-1/gap'");
+    await page.getByText(', no sound, because messages are missing').waitFor();
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+
   it('shows versions, compares two, and promotes one past a gate with a reason', async () => {
     const { page, troubles } = await own.open('#/models');
     await page.getByRole('link', { name: 'har' }).click();

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ToldRun, ToldStep } from '../../src/lib/api/contract/jobs.js';
-import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
+import { type Dashboard, type DashboardPage, dashboard, expectAccessible } from '../support/dashboard.js';
 import { describeReal } from '../support/real.js';
 
 const run = `run_${'0'.repeat(26)}`;
@@ -61,6 +61,10 @@ function told(more: Partial<ToldRun> = {}): ToldRun {
   };
 }
 
+async function shot(page: DashboardPage['page'], name: string): Promise<void> {
+  if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/${name}.png`, fullPage: true });
+}
+
 describeReal('chromium', 'pipeline pages', () => {
   let own: Dashboard;
   beforeAll(async () => {
@@ -93,7 +97,7 @@ describeReal('chromium', 'pipeline pages', () => {
     await page.getByText('stopped by a gate').waitFor();
     await page.getByRole('link', { name: 'evaluate stopped' }).click();
     await page.getByText('accuracy 0.71 is below 0.9').waitFor();
-    if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/run.png`, fullPage: true });
+    await shot(page, 'run');
     expect(troubles).toEqual([]);
     await context.close();
   });
@@ -108,5 +112,80 @@ describeReal('chromium', 'pipeline pages', () => {
       expect(troubles).toEqual([]);
       await context.close();
     }
+  });
+
+  it('start a run on a connected runner, follow its lines, and cancel it', async () => {
+    const { client } = own.platform;
+    const { page, context, troubles } = await own.open('#/pipelines');
+    await page.getByText('No runner is connected, so pipelines cannot be started here.').waitFor();
+    await page.getByRole('button', { name: 'aiot pipeline runner' }).waitFor();
+    await expectAccessible(page);
+    await shot(page, 'no-runner');
+    const id = `runner_${'0'.repeat(26)}`;
+    const steps = ['extract', 'train'].map((name) => ({
+      name,
+      about: `does ${name}`,
+      needs: [],
+      gate: null,
+    }));
+    await client.pipelineRunners.put(id, { name: 'lab-1', project: 'watch', aiot: '0.1.0', steps });
+    // By keyboard alone.
+    await page.getByRole('button', { name: 'Run watch on lab-1' }).focus();
+    await page.keyboard.press('Enter');
+    const dialog = page.getByRole('dialog', { name: 'Run watch' });
+    await dialog.getByLabel('Last step').selectOption('train');
+    await dialog.getByLabel('Run unchanged steps too').check();
+    await expectAccessible(page);
+    await shot(page, 'run-dialog');
+    await dialog.getByRole('button', { name: 'Run', exact: true }).click();
+    await page.getByRole('heading', { name: 'Requested run' }).waitFor();
+    await page.getByText('No output yet').waitFor();
+    const { request } = await client.pipelineRunners.claim(id);
+    expect(request).toMatchObject({ until: 'train', force: true, wanted: 'lab-1' });
+    const asked = request?.id ?? '';
+    const report = { runner: id, run, from: 0, lines: ['extract: running', 'train: epoch 3 of 20'] };
+    await client.runs.tell('watch', run, told());
+    await client.pipelineRequests.progress(asked, report);
+    await page.getByText('train: epoch 3 of 20').waitFor();
+    await client.pipelineRequests.progress(asked, { ...report, from: 2, lines: ['train: epoch 4 of 20'] });
+    await page.getByText('train: epoch 4 of 20').waitFor();
+    await page.getByRole('link', { name: 'extract cached' }).waitFor();
+    await expectAccessible(page);
+    await shot(page, 'request');
+    await page.getByRole('button', { name: 'Cancel the run' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel the run' }).click();
+    await page.getByText('canceling').waitFor();
+    const error = { code: 'AIOT_INTERRUPTED', message: 'the run was canceled' };
+    await client.pipelineRequests.end(asked, { ...report, state: 'cancelled', error });
+    await page.getByText('the run was canceled').waitFor();
+    expect(await page.getByRole('button', { name: 'Cancel the run' }).count()).toBe(0);
+    await page.getByRole('link', { name: 'watch', exact: true }).click();
+    await page.getByRole('table', { name: 'Requested runs' }).getByText('canceled').waitFor();
+    await page.getByRole('table', { name: 'Runners' }).getByText('idle').waitFor();
+    await expectAccessible(page);
+    await shot(page, 'runner');
+    expect(troubles).toEqual([]);
+    await context.close();
+    // Without the right to run, there is no button; a phone shows the same page.
+    const { token } = await client.tokens.create({
+      name: 'reports',
+      role: 'ci',
+      scopes: ['pipelines:write'],
+    });
+    for (const hash of ['#/pipelines', '#/pipelines/watch', `#/pipelines/watch/${asked}`]) {
+      const phone = await own.open(hash, { token, width: 390, dark: true });
+      await phone.page
+        .getByText(hash.includes(asked) ? 'epoch 4 of 20' : 'lab-1')
+        .first()
+        .waitFor();
+      expect(await phone.page.getByRole('button', { name: /^(Run|Cancel)/ }).count()).toBe(0);
+      expect(
+        await phone.page.evaluate('document.documentElement.scrollWidth - innerWidth'),
+      ).toBeLessThanOrEqual(0);
+      await expectAccessible(phone.page);
+      await shot(phone.page, `phone-${hash.length}`);
+      await phone.context.close();
+    }
+    await client.pipelineRunners.remove(id);
   });
 });

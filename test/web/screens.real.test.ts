@@ -105,6 +105,9 @@ async function live(aiot: Aiot, aside: (line: string) => void): Promise<Record<s
     'alarm create --name outage --offline-devices --selector site=hall-1 --where share>0.05 --for 2m',
   );
   await aiot('alarm create --name mute --absent 10m --selector site=hall-1');
+  await aiot('user add alice --role operator');
+  await aiot('user add hall-1 --role operator --selector site=hall-1');
+  await aiot('token create laptop --user alice --role operator');
   await aiot('device call bench-2 crash');
   const { run } = await aiot('pipeline run --project pump', [0, 3]);
   aside('fleet simulate --count 24 --template fan-##,site=roof --fail-rate 30% --latency 5..40ms');

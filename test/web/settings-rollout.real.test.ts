@@ -178,5 +178,33 @@ describeReal('chromium', 'rollouts of settings in a browser', () => {
     await context.close();
   });
 
+  it('are limited to the devices that an operator may reach', async () => {
+    const { client } = own.platform;
+    await client.settings.apply({
+      project: 'valves',
+      settings: [{ type: 'valve', schema: { type: 'object' } }],
+    });
+    const reach = { name: 'one', role: 'operator' as const, selector: 'name=pump-3' };
+    const { token } = await client.tokens.create(reach);
+    const { page, context, troubles } = await own.open('#/rollouts', { token });
+    page.setDefaultTimeout(20_000);
+    await page.getByRole('link', { name: 'Roll out settings' }).click();
+    expect(await page.getByLabel('Device type').locator('option').allTextContents()).toEqual(['pump']);
+    await page.getByLabel('Selector').fill('all');
+    await page.getByLabel('rpm (optional)').fill('650');
+    await page.getByRole('button', { name: 'Plan', exact: true }).click();
+    await page.getByText('would be applied to 1 device in 1 wave.').waitFor();
+    await page.getByRole('button', { name: 'Start on 1 device' }).click();
+    await page
+      .getByRole('region', { name: 'Started rollout' })
+      .getByText('done', { exact: true })
+      .first()
+      .waitFor();
+    expect((await client.settings.of('pump-3')).own).toMatchObject({ rpm: 650 });
+    expect((await client.settings.of('pump-1')).own).not.toMatchObject({ rpm: 650 });
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
   const shot = (name: string) => join(process.env.SHOTS ?? own.platform.folder, `${name}.png`);
 });

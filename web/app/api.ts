@@ -60,13 +60,45 @@ export function get<R extends Reads>(place: Place<R>, signal?: AbortSignal): Pro
   return call('GET', place.path, undefined, signal);
 }
 
-/** Sends a change. @param key the request's Idempotency-Key @throws ApiError */
+/**
+ * Fetches text, such as CSV, piece by piece. The request ends with the loop over the pieces.
+ * @param mostBytes a longer text is an error @throws ApiError
+ */
+export async function* getPieces<R extends Reads>(
+  { path }: Place<R>,
+  { signal, mostBytes }: { signal: AbortSignal; mostBytes: number },
+): AsyncGenerator<string> {
+  const reader = (await answered('GET', path, undefined, signal)).body?.getReader();
+  const decoder = new TextDecoder();
+  let bytes = 0;
+  try {
+    for (;;) {
+      const read = await reader?.read().catch((error: unknown) => {
+        if (signal.aborted) throw error;
+        throw new ApiError('AIOT_PLATFORM_UNREACHABLE', 'The download was interrupted.', 'aiot status');
+      });
+      if (!read?.value) break;
+      bytes += read.value.length;
+      if (bytes > mostBytes)
+        throw new ApiError(
+          'AIOT_REQUEST_TOO_LARGE',
+          `The text is longer than ${size(mostBytes)}, the most that this page reads.`,
+        );
+      yield decoder.decode(read.value, { stream: true });
+    }
+  } finally {
+    await reader?.cancel().catch(() => {});
+  }
+}
+
+/** Sends a change. @param key the request's Idempotency-Key @param signal cancels the request @throws ApiError */
 export function send<R extends Exclude<Route, Reads>>(
   { route, path }: Place<R>,
   body?: Input<EndpointOf<R>['body']>,
   key?: string,
+  signal?: AbortSignal,
 ): Promise<AnswerOf<R>> {
-  return call(route.split(' ')[0] ?? '', path, body, undefined, key);
+  return call(route.split(' ')[0] ?? '', path, body, signal, key);
 }
 
 /**
@@ -140,6 +172,17 @@ export async function download<R extends Exclude<Route, Reads>>(
   return new Blob([...parts, ...chunks]);
 }
 
+/** Uploads a file as a blob, and returns its digest. @throws ApiError */
+export async function upload(file: File, signal: AbortSignal): Promise<string> {
+  const bytes = await file.arrayBuffer().catch((): never => {
+    throw new ApiError('AIOT_FILE_NOT_READABLE', `The browser cannot read ${file.name}.`, 'Choose it again.');
+  });
+  const sha256 = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  const digest = `sha256:${[...sha256].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+  await answered('PUT', `/blobs/${digest}`, new Blob([bytes]), signal);
+  return digest;
+}
+
 async function call<T>(
   method: string,
   path: string,
@@ -163,11 +206,13 @@ async function answered(
     credentials: 'same-origin',
     headers: {
       accept: 'application/json',
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(body === undefined
+        ? {}
+        : { 'content-type': body instanceof Blob ? 'application/octet-stream' : 'application/json' }),
       ...(method === 'GET' ? {} : { 'x-aiot-csrf': csrf }),
       ...(key === undefined ? {} : { 'idempotency-key': key }),
     },
-    body: body === undefined ? null : JSON.stringify(body),
+    body: body === undefined || body instanceof Blob ? (body ?? null) : JSON.stringify(body),
     signal: signal ?? null,
   }).catch((error: unknown) => {
     if (signal?.aborted) throw error;

@@ -23,6 +23,12 @@ export const pages: readonly PageEntry[] = [
     load: async () => (await import('../pages/fleet/fleet.js')).Fleet,
   },
   {
+    path: 'history',
+    title: 'Fleet history',
+    hidden: true,
+    load: async () => (await import('../pages/fleet/history.js')).FleetHistory,
+  },
+  {
     path: 'add-board',
     title: 'Add a board',
     hidden: true,
@@ -38,6 +44,12 @@ export const pages: readonly PageEntry[] = [
     path: 'models',
     title: 'Models',
     load: async () => (await import('../pages/models/models.js')).Models,
+  },
+  {
+    path: 'upload-model',
+    title: 'Upload a model',
+    hidden: true,
+    load: async () => (await import('../pages/models/upload.js')).UploadModel,
   },
   {
     path: 'datasets',

@@ -72,6 +72,34 @@ export function mayChange(): boolean {
   return user.value?.role === 'operator';
 }
 
+/** Whether the current user may publish models. */
+export function mayPush(): boolean {
+  return mayChange() || user.value?.role === 'ci';
+}
+
+/** Whether the current user may request pipeline runs, and cancel them. */
+export function mayRun(): boolean {
+  const scopes = user.value?.scopes ?? null;
+  return mayPush() && !isLimited() && (scopes === null || scopes.includes('pipelines:run'));
+}
+
+/** Whether the current user may read, or change, what concerns the whole platform. @param noun of the scopes (src/lib/platform/http/auth.ts) */
+export function mayManage(noun: 'users' | 'devices' | 'webhooks', action: 'read' | 'write'): boolean {
+  const scopes = user.value?.scopes ?? null;
+  const wanted = action === 'read' ? [`${noun}:read`, `${noun}:write`] : [`${noun}:write`];
+  return mayChange() && !isLimited() && (scopes === null || wanted.some((scope) => scopes.includes(scope)));
+}
+
+/** Whether this browser's login has the rights of this token, and ends with it. The session's name contains the token's id. */
+export function isOwnToken(id: string): boolean {
+  return user.value?.name.endsWith(id.slice('tok_'.length)) ?? false;
+}
+
+/** Whether this browser is logged in as this user. */
+export function isOwnUser(name: string): boolean {
+  return user.value?.name.startsWith(`user ${name} `) ?? false;
+}
+
 function take(session: Session): void {
   version.value = session.version;
   provider.value = session.provider;

@@ -8,7 +8,7 @@ import type {
 import { commandStates, releaseText, stateWords } from '../../src/lib/api/rollouts/words.js';
 import { pages } from '../app/pages.js';
 import { linkTo } from '../app/route.js';
-import { isLimited, logOut, mayChange } from '../app/session.js';
+import { isLimited, logOut, mayChange, mayManage, mayPush } from '../app/session.js';
 import { changes } from '../pages/device/changes.js';
 import { commandTexts } from '../pages/rollouts/states.js';
 
@@ -39,6 +39,7 @@ export function fixedEntries(): Entry[] {
       .filter(({ hidden }) => !hidden)
       .map(({ path, title }): Entry => ({ key: `page ${path}`, group: 'Pages', title, to: `#/${path}` })),
     page('map', 'Map of the devices', linkTo(['devices'], { view: 'map' })),
+    page('history', 'Fleet history: presence, predictions and latency over time', linkTo(['history'])),
     page('backup', 'Backup', linkTo(['access', 'backup'])),
     ...(mayChange() && !isLimited()
       ? [action('add-board', 'Add a board', linkTo(['add-board']), 'new device esp32 flash')]
@@ -46,10 +47,13 @@ export function fixedEntries(): Entry[] {
     ...(mayChange() && !isLimited()
       ? [action('add-device', 'Add a device', linkTo(['add-device']), 'claim qr provision raspberry')]
       : []),
+    ...(mayPush()
+      ? [action('upload-model', 'Upload a model', linkTo(['upload-model']), 'push publish aiot tflite')]
+      : []),
     ...(mayChange()
       ? [action('new-rollout', 'New rollout', linkTo(['rollouts', 'new']), 'start deploy update')]
       : []),
-    ...(mayChange() && !isLimited()
+    ...(mayChange()
       ? [
           action(
             'settings-rollout',
@@ -59,8 +63,14 @@ export function fixedEntries(): Entry[] {
           ),
         ]
       : []),
-    ...(mayChange()
+    ...(mayManage('devices', 'write')
       ? [action('new-alarm', 'New alarm', linkTo(['alarms'], { ask: 'new' }), 'create threshold absence')]
+      : []),
+    ...(mayManage('users', 'write')
+      ? [action('add-user', 'Add a user', linkTo(['access'], { ask: 'add-user' }), 'new account invite')]
+      : []),
+    ...(mayChange()
+      ? [action('new-token', 'New token', linkTo(['access'], { ask: 'new-token' }), 'create secret login')]
       : []),
     action('log-out', 'Log out', () => void logOut(), 'sign out'),
   ];

@@ -1,7 +1,8 @@
-import { useSignal } from '@preact/signals';
+import { type Signal, useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { ApiError } from '../app/api.js';
+import { plural } from '../app/text.js';
 import { Failure } from './page.js';
 
 /** A dialog over the page. Escape closes it, and the focus returns to the element that had it before. */
@@ -93,5 +94,51 @@ export function Confirm({
         </div>
       </form>
     </Dialog>
+  );
+}
+
+/** A field for a note on a decision, as `ownNote` sends it. */
+export function NoteField({ value }: { value: Signal<string> }) {
+  return (
+    <label>
+      Note for other operators
+      <input
+        type="text"
+        maxLength={500}
+        value={value.value}
+        onInput={(event) => {
+          value.value = event.currentTarget.value;
+        }}
+      />
+    </label>
+  );
+}
+
+/** The note as a member of a request; none if it is empty. */
+export function ownNote({ value }: { value: string }): { note?: string } {
+  return value.trim() === '' ? {} : { note: value.trim() };
+}
+
+/** Durations that `Duration` offers, hours. */
+export const durations = [1, 4, 24, 168];
+
+/** A choice of how long a silence or a snooze lasts. @param hours the chosen duration, one of `durations` */
+export function Duration({ hours }: { hours: Signal<number> }) {
+  return (
+    <label>
+      Duration
+      <select
+        value={hours.value}
+        onChange={(event) => {
+          hours.value = Number(event.currentTarget.value);
+        }}
+      >
+        {durations.map((each) => (
+          <option key={each} value={each}>
+            {each < 48 ? plural(each, 'hour') : plural(each / 24, 'day')}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }

@@ -17,6 +17,10 @@ export interface SvgPlot {
   view: readonly [from: number, to: number];
   /** Named spans of x that are drawn behind the lines. */
   bands: readonly { from: number; to: number; label: string; color: string }[];
+  /** Whether the lines are stacked bars, each from its x to the next one. */
+  stacked?: boolean;
+  /** The lowest value of the axes; absent = below the lowest value of the data. */
+  least?: number | undefined;
   /** Whether x is a time of day, s since 1970, in the reader's time zone. */
   clock: boolean;
   /** Size of the plot with its axes, px. */
@@ -61,7 +65,8 @@ export function plotSvg(plot: SvgPlot): string {
   }
   for (const [i, name] of scales.entries()) {
     const own = lines.filter(({ axis }) => (axis ?? '') === name);
-    const range = rangeOf(plot.xs, own, view);
+    const range = rangeOf(plot.xs, plot.stacked ? [stackOf(plot.xs, own)] : own, view);
+    if (plot.least !== undefined) range[0] = plot.least;
     const y = (value: number) => bottom - ((value - range[0]) / (range[1] - range[0])) * (bottom - above);
     const edge = i === 0 ? left : right + axisWidth * (i - 1);
     for (const at of ticksOf(range, [], (bottom - above) / 40)) {
@@ -72,7 +77,9 @@ export function plotSvg(plot: SvgPlot): string {
     }
     if (scales.length > 1 && name !== '')
       parts.push(text(colors.ink, i === 0 ? 4 : edge + 6, above + 2, 'start', name));
-    const paths = own.flatMap((line) => pathsOf(plot.xs, line, view, x, y));
+    const paths = plot.stacked
+      ? barsOf(plot.xs, own, x, y)
+      : own.flatMap((line) => pathsOf(plot.xs, line, view, x, y));
     parts.push('<g clip-path="url(#area)">', ...paths, '</g>');
   }
   const places = legendPlaces(
@@ -98,6 +105,39 @@ export function plotSvg(plot: SvgPlot): string {
     '</svg>',
     '',
   ].join('\n');
+}
+
+/** The sums of the lines, as one line. */
+function stackOf(xs: ArrayLike<number>, lines: readonly SvgLine[]): SvgLine {
+  const values = Array.from(xs, (_, i) => lines.reduce((sum, line) => sum + (line.values[i] ?? 0), 0));
+  return { label: '', color: '', values };
+}
+
+/** A bar for each value, on the bars of the later lines. Each is as wide as the shortest distance between two x. */
+function barsOf(
+  xs: ArrayLike<number>,
+  lines: readonly SvgLine[],
+  x: (value: number) => number,
+  y: (value: number) => number,
+): string[] {
+  const distances = Array.from(xs, (at, i) => (xs[i + 1] ?? Number.POSITIVE_INFINITY) - at);
+  const wide = Math.min(...distances);
+  const parts: string[] = [];
+  for (let i = 0; i < xs.length; i++) {
+    let base = 0;
+    for (const { values, color } of [...lines].reverse()) {
+      const value = values[i] ?? 0;
+      if (value <= 0) continue;
+      const left = x(xs[i] ?? 0);
+      const width = Number.isFinite(wide) ? x((xs[i] ?? 0) + wide) - left - 1 : 20;
+      const [low, high] = [y(base), y(base + value)];
+      base += value;
+      parts.push(
+        `<rect x="${short(left)}" y="${short(high)}" width="${short(Math.max(1, width))}" height="${short(low - high)}" fill="${color}"/>`,
+      );
+    }
+  }
+  return parts;
 }
 
 /** The visible part of a line, up to both edges, without its gaps: of the points in one pixel, the first, the lowest, the highest and the last one. */

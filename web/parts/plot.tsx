@@ -1,5 +1,5 @@
-import { useSignal } from '@preact/signals';
-import { useEffect, useId, useLayoutEffect, useRef } from 'preact/hooks';
+import { type Signal, useSignal } from '@preact/signals';
+import { useEffect, useId, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import { fileName } from '../app/csv.js';
 import { saveFile } from '../app/save.js';
@@ -17,12 +17,18 @@ export interface PlotProps extends Movable {
   series: readonly { label: string; axis?: string }[];
   /** Description for screen readers; statistics of each series are added. */
   label: string;
+  /** Whether the series are stacked bars, each as wide as the distance between two x. Each x is the beginning of a bar. */
+  stacked?: boolean;
+  /** The lowest value of the axes; absent = near the lowest value of the data. */
+  least?: number;
   /** Height of plot and axes, px. */
   height?: number;
   /** Named spans of x that are drawn behind the lines. */
   bands?: readonly Band[];
   /** Whether x is a time of day (s since 1970) or counts from a start (s). */
   clock?: boolean;
+  /** Time of the play head, s; null = not shown. Its changes do not draw the plot anew. */
+  head?: Signal<number | null>;
   /** Whether the plot zooms by itself, for a page that does not hold the view. A plot that follows the newest values must not. */
   zoomable?: boolean;
 }
@@ -42,7 +48,7 @@ export function Plot(given: PlotProps) {
         },
       }
     : given;
-  const { data, series, label, height = 260, bands, clock = false, view } = props;
+  const { data, series, label, height = 260, bands, clock = false, view, stacked = false, least } = props;
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const newest = useRef(props);
@@ -51,15 +57,19 @@ export function Plot(given: PlotProps) {
   const hidden = useSignal<ReadonlySet<string>>(new Set());
   const summary = useId();
   const names = series.map(({ label: own, axis = '' }) => `${own}\t${axis}`).join('\n');
+  const drawn = useMemo(
+    () => (stacked ? stackedData(data, (i) => !hidden.value.has(series[i]?.label ?? '')) : data),
+    [data, stacked, hidden.value, names],
+  );
 
   useLayoutEffect(() => {
     const box = place.current;
     if (!box) return;
     const own = new uPlot(
-      options({ series, clock, width: box.clientWidth, height }, newest, (index) => {
+      options({ series, clock, stacked, least, width: box.clientWidth, height }, newest, (index) => {
         pointed.value = index;
       }),
-      newest.current.data,
+      drawn,
       box,
     );
     plot.current = own;
@@ -76,21 +86,38 @@ export function Plot(given: PlotProps) {
       own.destroy();
       plot.current = null;
     };
-  }, [names, height, clock]);
+  }, [names, height, clock, stacked, least]);
   useLayoutEffect(() => {
     const own = plot.current;
     if (!own) return;
     own.batch(() => {
-      own.setData(data, false);
+      own.setData(drawn, false);
       const [min, max] = view ?? extentOf(data);
       own.setScale('x', { min, max });
     });
-  }, [data, view?.[0], view?.[1], names, height, clock]);
+  }, [drawn, view?.[0], view?.[1], names, height, clock, stacked, least]);
   useEffect(() => plot.current?.redraw(false), [bands]);
+  useEffect(() => {
+    const own = plot.current;
+    if (!own || !given.head) return;
+    const line = document.createElement('i');
+    line.className = 'play-head';
+    own.over.append(line);
+    const end = given.head.subscribe((at) => {
+      const { min = 0, max = 0 } = own.scales.x ?? {};
+      const share = at === null ? -1 : (at - Number(min)) / (Number(max) - Number(min));
+      line.hidden = !(share >= 0 && share <= 1);
+      line.style.left = `${share * 100}%`;
+    });
+    return () => {
+      end();
+      line.remove();
+    };
+  }, [given.head, drawn, view?.[0], view?.[1], names, height, clock, stacked, least]);
   useEffect(() => {
     for (const [i, one] of series.entries())
       plot.current?.setSeries(i + 1, { show: !hidden.value.has(one.label) });
-  }, [hidden.value, names]);
+  }, [hidden.value, names, stacked, least]);
 
   const toggle = (name: string) => {
     const next = new Set(hidden.value);
@@ -117,6 +144,7 @@ export function Plot(given: PlotProps) {
       }),
       view: shown.view ?? extentOf(shown.data),
       bands: (shown.bands ?? []).map((band) => ({ ...band, color: bandColour(names, band) })),
+      ...{ stacked, least },
       ...{ clock, width: Math.max(300, place.current?.clientWidth ?? 0), height },
       colors: {
         background: colour('--card'),
@@ -209,9 +237,18 @@ function options(
   {
     series,
     clock,
+    stacked,
+    least,
     width,
     height,
-  }: { series: PlotProps['series']; clock: boolean; width: number; height: number },
+  }: {
+    series: PlotProps['series'];
+    clock: boolean;
+    stacked: boolean;
+    least: number | undefined;
+    width: number;
+    height: number;
+  },
   newest: { current: PlotProps },
   point: (index: number | null) => void,
 ): uPlot.Options {
@@ -226,7 +263,7 @@ function options(
     width,
     height,
     legend: { show: false },
-    scales: { x: { time: clock }, ...Object.fromEntries(scales.map((scale) => [scale, {}])) },
+    scales: { x: { time: clock }, ...Object.fromEntries(scales.map((scale) => [scale, rangeFrom(least)])) },
     axes: [
       { ...axis, values: clock ? clockTicks : (_, splits) => splits.map(seconds) },
       ...scales.map((scale, i) => ({
@@ -247,8 +284,13 @@ function options(
         label: one.label,
         scale: scaleOf(one),
         stroke: () => colour(`--series-${i % colours}`),
-        width: 1.25,
-        points: { size: 4 },
+        ...(stacked
+          ? {
+              ...{ width: 0, points: { show: false } },
+              fill: () => colour(`--series-${i % colours}`),
+              paths: bars,
+            }
+          : { width: 1.25, points: { size: 4 } }),
       })),
     ],
     hooks: {
@@ -256,6 +298,15 @@ function options(
       setCursor: [(own) => point(own.cursor.idx ?? null)],
     },
   };
+}
+
+/** Bars that begin at their x and touch the next one, but for a pixel. */
+const bars = uPlot.paths.bars?.({ size: [1], align: 1, gap: 1 });
+
+/** Range of an axis that begins at a value, with some space above. */
+function rangeFrom(least: number | undefined): uPlot.Scale {
+  if (least === undefined) return {};
+  return { range: (_, __, high) => [least, Math.max(least, high ?? least) * 1.05 || 1] };
 }
 
 /** Scale of a line. The prefix keeps a field named x apart from the time. */
@@ -281,6 +332,25 @@ function seconds(value: number): string {
   const whole = Math.abs(value);
   const rest = Number((whole % 60).toFixed(3));
   return `${value < 0 ? '-' : ''}${Math.floor(whole / 60)}:${rest < 10 ? '0' : ''}${rest}`;
+}
+
+/** The height up to which the bar of each series reaches. The first series is drawn first, on the whole height, and each later one over it. */
+function stackedData(
+  [xs, ...columns]: uPlot.AlignedData,
+  isShown: (series: number) => boolean,
+): uPlot.AlignedData {
+  const tops = columns.map((column) => Array.from(column) as (number | null | undefined)[]);
+  for (let at = 0; at < xs.length; at++) {
+    let sum = 0;
+    for (let i = tops.length - 1; i >= 0; i--) {
+      const own = tops[i] as (number | null | undefined)[];
+      const value = own[at];
+      if (value === null || value === undefined || !isShown(i)) continue;
+      sum += value;
+      own[at] = sum;
+    }
+  }
+  return [xs, ...tops] as uPlot.AlignedData;
 }
 
 function written(value: number | null | undefined): string {

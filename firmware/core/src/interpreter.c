@@ -113,9 +113,9 @@ static bool describe(aiot_network *network, int32_t index, aiot_tensor *out) {
       if (!aiot_byte_scale_of(&network->file, operand, &scale)) return false;
       break;
     case AIOT_INT16:
-      if (operand->scale.count > 0 && !aiot_integer_scale_of(&network->file, operand, &scale)) return false;
-      break;
     case AIOT_INT32:
+      if (operand->scale.count > 0 && !aiot_stored_scale_of(&network->file, operand, &scale)) return false;
+      break;
     case AIOT_UINT32:
     case AIOT_BOOL:
     case AIOT_FLOAT32:

@@ -10,7 +10,8 @@
 enum { DIFFERENCE_BITS = 26, SUM_SHIFT = 12, CLASSES_MAX = 511, LOG_CLASSES_MAX = 4094 };
 
 typedef struct {
-  int32_t rows, classes;
+  /* Type of the output: int8 or int16. */
+  int32_t rows, classes, to;
   aiot_ratio ratio;
   /* Inputs that are further below the largest input count as zero. */
   int32_t furthest;
@@ -30,10 +31,10 @@ static int leading_zeros(uint32_t value) {
 
 static void run_softmax(const aiot_step *step) {
   const softmax_plan *plan = step->plan;
-  const aiot_range whole = {INT8_MIN, INT8_MAX};
+  const aiot_range whole = aiot_range_whole(plan->to);
+  const int bits = plan->to == AIOT_INT16 ? 16 : 8;
   const int8_t *x = step->x;
-  int8_t *y = step->y;
-  for (int32_t row = 0; row < plan->rows; row++, x += plan->classes, y += plan->classes) {
+  for (int32_t row = 0, start = 0; row < plan->rows; row++, x += plan->classes, start += plan->classes) {
     int32_t most = INT8_MIN;
     for (int32_t i = 0; i < plan->classes; i++)
       if (x[i] > most) most = x[i];
@@ -43,10 +44,12 @@ static void run_softmax(const aiot_step *step) {
     const int headroom = leading_zeros((uint32_t)sum);
     const int32_t inverse = aiot_reciprocal_of_one_plus((int32_t)(((uint32_t)sum << headroom) - ((uint32_t)1 << 31)));
     for (int32_t i = 0; i < plan->classes; i++) {
-      y[i] = INT8_MIN;
-      if (most - x[i] > plan->furthest) continue;
-      const int32_t share = aiot_doubling_high_multiply(share_of(plan, most - x[i]), inverse);
-      y[i] = aiot_range_clamp(whole, aiot_rounding_shift_right(share, SUM_SHIFT - headroom + 31 - 8) - 128);
+      int32_t value = whole.low;
+      if (most - x[i] <= plan->furthest) {
+        const int32_t share = aiot_doubling_high_multiply(share_of(plan, most - x[i]), inverse);
+        value = aiot_range_limit(whole, aiot_rounding_shift_right(share, SUM_SHIFT - headroom + 31 - bits) + whole.low);
+      }
+      aiot_store(step->y, plan->to, start + i, value);
     }
   }
 }
@@ -106,8 +109,10 @@ aiot_code aiot_prepare_softmax(const aiot_operator *operator) {
   if (x == NULL || y == NULL || x->rank < 1 || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
   if (x->type == AIOT_INT16) return aiot_prepare_wide_softmax(operator);
   if (aiot_is_real(x)) return prepare_real(operator, x, run_real_softmax);
-  aiot_scale input;
-  if (!aiot_scale_of(file, x, &input) || !aiot_scale_is(file, y, 1.0 / 256, -128)) return AIOT_BUNDLE_MALFORMED;
+  aiot_scale input, output;
+  const bool wide_output = y->type == AIOT_INT16 && aiot_stored_scale_of(file, y, &output) && output.scale == 1.0 / 65536 &&
+                           output.zero_point == INT16_MIN;
+  if (!aiot_scale_of(file, x, &input) || !(wide_output || aiot_scale_is(file, y, 1.0 / 256, -128))) return AIOT_BUNDLE_MALFORMED;
   const int32_t classes = x->size[x->rank - 1];
   /* With 512 or more nearly equal inputs, the sum would overflow. */
   if (classes > CLASSES_MAX) return AIOT_MODEL_UNSUPPORTED;
@@ -123,6 +128,7 @@ aiot_code aiot_prepare_softmax(const aiot_operator *operator) {
   plan->furthest = (int32_t)(((int64_t)31 << DIFFERENCE_BITS) >> plan->ratio.shift);
   plan->rows = x->count / classes;
   plan->classes = classes;
+  plan->to = y->type;
   return AIOT_OK;
 }
 

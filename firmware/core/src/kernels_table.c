@@ -88,7 +88,14 @@ static bool half_ratio_of(float real, aiot_ratio *out) {
   return true;
 }
 
+/* QUANTIZE between integers. Only values of int32 can be so large that a sum wraps. */
+static int32_t requantized(const table_function *function, int32_t q) {
+  const int32_t d = (int32_t)((uint32_t)q - (uint32_t)function->input.zero_point);
+  return (int32_t)((uint32_t)aiot_ratio_times(d, function->ratio) + (uint32_t)function->output.zero_point);
+}
+
 static int32_t value_of(const table_function *function, int32_t q) {
+  if (function->code == AIOT_QUANTIZE) return requantized(function, q);
   const int32_t d = q - function->input.zero_point, zero = function->output.zero_point;
   if (function->code == AIOT_LOGISTIC || function->code == AIOT_TANH) {
     if ((double)d <= -function->radius) return INT8_MIN;
@@ -125,15 +132,18 @@ static aiot_code sigmoid_of(aiot_flatbuffer *file, const aiot_operand *output, t
   return exponent > 30 || aiot_ratio_of(real, &function->ratio) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
 }
 
-/* The scale of int8, uint8 or int16. */
-static bool function_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out) {
+/* The scale of int8, uint8 or int16, and for QUANTIZE also of int32. */
+static bool function_scale_of(aiot_flatbuffer *file, int32_t code, const aiot_operand *operand, aiot_scale *out) {
+  if (code == AIOT_QUANTIZE && operand->type != AIOT_UINT8) return aiot_stored_scale_of(file, operand, out);
   return operand->type == AIOT_INT16 ? aiot_activation_scale_of(file, operand, out) : aiot_byte_scale_of(file, operand, out);
 }
 
 static aiot_code plan_function(const aiot_operator *operator, const aiot_operand *x, const aiot_operand *y,
                                table_function *function) {
   aiot_flatbuffer *file = &operator->network->file;
-  if (!function_scale_of(file, x, &function->input) || !function_scale_of(file, y, &function->output)) return AIOT_BUNDLE_MALFORMED;
+  const int32_t code = function->code;
+  if (!function_scale_of(file, code, x, &function->input) || !function_scale_of(file, code, y, &function->output))
+    return AIOT_BUNDLE_MALFORMED;
   if (function->code == AIOT_LOGISTIC || function->code == AIOT_TANH) return sigmoid_of(file, y, function);
   if (function->code == AIOT_RELU6) {
     /* With another scale, the input is rescaled as in LiteRT, by a ratio in single precision. */
@@ -182,10 +192,10 @@ static void run_values(const aiot_step *step) {
     aiot_store(step->y, plan->to, i, aiot_range_limit(plan->range, value_of(&plan->function, aiot_load(step->x, plan->from, i))));
 }
 
-/* An operator that reads or yields int16, and computes each output when it runs. */
+/* An operator that reads or yields int16 or int32, and computes each output when it runs. */
 static aiot_code prepare_values(const aiot_operator *operator, const aiot_operand *x, const aiot_operand *y) {
   const int32_t code = operator->code;
-  const bool quantizes = code == AIOT_QUANTIZE && (x->type == AIOT_INT8 || y->type == AIOT_INT8);
+  const bool quantizes = code == AIOT_QUANTIZE && (x->type != AIOT_INT32 || y->type != AIOT_INT32);
   if (!quantizes && x->type != y->type) return AIOT_BUNDLE_MALFORMED;
   if (code == AIOT_LOGISTIC || code == AIOT_TANH) return aiot_prepare_wide_sigmoid(operator);
   if (code == AIOT_ELU || code == AIOT_HARD_SWISH) return AIOT_MODEL_UNSUPPORTED;
@@ -195,7 +205,7 @@ static aiot_code prepare_values(const aiot_operator *operator, const aiot_operan
   values_plan *plan = aiot_network_step(operator->network, run_values, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
                                         aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
-  *plan = (values_plan){function, x->count, x->type, y->type, aiot_range_whole(y->type)};
+  *plan = (values_plan){function, x->count, x->type, y->type, aiot_range_stored(y->type)};
   return AIOT_OK;
 }
 
@@ -218,7 +228,8 @@ static void run_quantize(const aiot_step *step) {
 static aiot_code prepare_quantize(const aiot_operator *operator, const aiot_operand *x, const aiot_operand *y) {
   quantize_plan own = {.count = x->count, .to = y->type};
   if (x->data != NULL) return AIOT_MODEL_UNSUPPORTED;
-  if (!aiot_activation_scale_of(&operator->network->file, y, &own.output)) return AIOT_BUNDLE_MALFORMED;
+  if (y->type != AIOT_INT8 && y->type != AIOT_INT16) return AIOT_MODEL_UNSUPPORTED;
+  if (!aiot_stored_scale_of(&operator->network->file, y, &own.output)) return AIOT_BUNDLE_MALFORMED;
   quantize_plan *plan = aiot_network_step(operator->network, run_quantize, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
                                           aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
@@ -245,7 +256,7 @@ aiot_code aiot_prepare_dequantize(const aiot_operator *operator) {
   aiot_scale scale;
   if (x == NULL || y == NULL || x->count != y->count || y->type != AIOT_FLOAT32) return AIOT_BUNDLE_MALFORMED;
   if ((x->type != AIOT_INT8 && x->type != AIOT_INT16) || x->data != NULL) return AIOT_MODEL_UNSUPPORTED;
-  if (!aiot_activation_scale_of(&operator->network->file, x, &scale)) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_stored_scale_of(&operator->network->file, x, &scale)) return AIOT_BUNDLE_MALFORMED;
   dequantize_plan *plan = aiot_network_step(operator->network, run_dequantize, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
                                             aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
@@ -258,6 +269,9 @@ aiot_code aiot_prepare_table(const aiot_operator *operator) {
   if (x == NULL || y == NULL || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
   if (aiot_is_real(x)) return operator->code == AIOT_QUANTIZE ? prepare_quantize(operator, x, y) : aiot_prepare_real_values(operator);
   if (x->type == AIOT_INT16 || (x->type == AIOT_INT8 && y->type == AIOT_INT16)) return prepare_values(operator, x, y);
+  const bool integers = (x->type == AIOT_INT8 && y->type == AIOT_INT32) ||
+                        (x->type == AIOT_INT32 && (y->type == AIOT_INT8 || y->type == AIOT_INT16));
+  if (operator->code == AIOT_QUANTIZE && integers) return prepare_values(operator, x, y);
   /* QUANTIZE also converts between int8 and uint8. uint8 values are in memory as int8 values that are 128 lower. */
   const bool converts = operator->code == AIOT_QUANTIZE && (x->type == AIOT_UINT8) != (y->type == AIOT_UINT8);
   if (converts) aiot_operator_input(operator, 0)->converted = aiot_operator_output(operator, 0)->converted = true;

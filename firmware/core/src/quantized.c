@@ -33,13 +33,17 @@ int32_t aiot_ratio_times_wide(int64_t x, aiot_ratio ratio) {
   return (int32_t)(uint32_t)(rounded >= 0 ? rounded >> shift : ~(~rounded >> shift));
 }
 
-/* Reads a tensor's scale and zero point, reduced by `lower`. False unless there is exactly one. */
-static bool scale_of(aiot_flatbuffer *file, const aiot_operand *operand, int32_t lower, aiot_scale *out) {
+/* Reads a tensor's scale and zero point, reduced by `lower`. False unless there is exactly one, and the zero point is in `range`. */
+static bool scale_within(aiot_flatbuffer *file, const aiot_operand *operand, int32_t lower, aiot_range range, aiot_scale *out) {
   if (operand->scale.count != 1 || operand->zero_point.count != 1) return false;
   const float scale = aiot_flatbuffer_f32_at(file, operand->scale, 0);
   const int64_t zero_point = (int64_t)aiot_flatbuffer_i64_at(file, operand->zero_point, 0) - lower;
   *out = (aiot_scale){(double)scale, (int32_t)zero_point};
-  return isfinite(scale) && scale > 0.0f && zero_point >= INT8_MIN && zero_point <= INT8_MAX;
+  return isfinite(scale) && scale > 0.0f && zero_point >= range.low && zero_point <= range.high;
+}
+
+static bool scale_of(aiot_flatbuffer *file, const aiot_operand *operand, int32_t lower, aiot_scale *out) {
+  return scale_within(file, operand, lower, (aiot_range){INT8_MIN, INT8_MAX}, out);
 }
 
 bool aiot_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out) {
@@ -52,6 +56,11 @@ bool aiot_integer_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, a
 
 bool aiot_activation_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out) {
   return aiot_integer_scale_of(file, operand, out) && (operand->type == AIOT_INT8 || out->zero_point == 0);
+}
+
+bool aiot_stored_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out) {
+  const bool known = operand->type == AIOT_INT8 || operand->type == AIOT_INT16 || operand->type == AIOT_INT32;
+  return known && scale_within(file, operand, 0, aiot_range_stored(operand->type), out);
 }
 
 bool aiot_byte_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out) {
@@ -94,6 +103,10 @@ bool aiot_scale_holds(double scale, double real) {
 
 aiot_range aiot_range_whole(int32_t type) {
   return type == AIOT_INT16 ? (aiot_range){INT16_MIN, INT16_MAX} : (aiot_range){INT8_MIN, INT8_MAX};
+}
+
+aiot_range aiot_range_stored(int32_t type) {
+  return type == AIOT_INT32 ? (aiot_range){INT32_MIN, INT32_MAX} : aiot_range_whole(type);
 }
 
 bool aiot_range_of(aiot_scale output, int32_t activation, aiot_range *out) {

@@ -37,6 +37,8 @@ bool aiot_byte_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot
 bool aiot_integer_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out);
 /* Like aiot_scale_of, for int8, or for int16 whose zero point is 0. */
 bool aiot_activation_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out);
+/* Like aiot_scale_of, for int8, int16 or int32 with any zero point of that type, as QUANTIZE and DEQUANTIZE read them. */
+bool aiot_stored_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out);
 /*
  * Whether two activations have the same type, which is one of `types` (bits 1 << type). Those of int8 and int16 must also have the same
  * quantization, as in aiot_scale_same.
@@ -61,6 +63,8 @@ bool aiot_range_of(aiot_scale output, int32_t activation, aiot_range *out);
 bool aiot_range_within(int32_t type, aiot_scale output, int32_t activation, aiot_range *out);
 /* All values of int8 or int16. */
 aiot_range aiot_range_whole(int32_t type);
+/* Like aiot_range_whole, also for int32. */
+aiot_range aiot_range_stored(int32_t type);
 
 static inline int8_t aiot_range_clamp(aiot_range range, int32_t value) {
   return (int8_t)(value < range.low ? range.low : value > range.high ? range.high : value);

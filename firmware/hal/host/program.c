@@ -12,6 +12,7 @@
 #include "aiot/device.h"
 #include "aiot/own_commands.h"
 #include "clock.h"
+#include "crash.h"
 #include "crypto_openssl.h"
 #include "feed.h"
 #include "flash_file.h"
@@ -225,6 +226,7 @@ static void serve(program *self, const aiot_program_options *options) {
     const bool hungry = aiot_feed_hungry(&self->feed, &self->device);
     self->mqtt.wake = hungry ? self->feed.lines.descriptor : -1;
     if (!aiot_device_step(&self->device, busy ? 0 : 20)) return;
+    aiot_host_crash_step(&self->device);
     if (self->exit_code != 0 || told_to_end) return;
     if (aiot_lines_over(&self->feed.lines) && !self->feed.draining && !options->stay) return;
   }
@@ -254,6 +256,7 @@ int aiot_program_run(const aiot_program_options *options) {
   if (code == AIOT_EXIT_OK) code = open_device(&self, options);
   if (code == AIOT_EXIT_OK && !aiot_feed_open(&self.feed, STDIN_FILENO)) code = complain("the input cannot be read");
   if (code == AIOT_EXIT_OK) {
+    aiot_host_crash_watch(self.identity.folder, AIOT_FIRMWARE_VERSION);
     serve(&self, options);
     aiot_device_close(&self.device, 2000);
     if (self.exit_code == 0) tell_stopped(&self);

@@ -13,6 +13,7 @@ export default class AlarmCreate extends PlatformCommand {
   static override examples = [
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --for 10s --stream motors",
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --clear 'temperature < 75' --severity critical",
+    "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 85' --stream motors --replace",
     "<%= config.bin %> <%= command.id %> --name warming --rate temperature --within 1m --where 'change > 5' --stream motors",
     "<%= config.bin %> <%= command.id %> --name shaky --class shaking --within 10m --where 'share > 0.2 and total >= 50'",
     "<%= config.bin %> <%= command.id %> --name outage --offline-devices --selector type=esp32 --where 'share > 0.05' --for 2m",
@@ -68,6 +69,10 @@ export default class AlarmCreate extends PlatformCommand {
       env: 'AIOT_TODO',
       helpValue: 'TEXT',
     }),
+    replace: Flags.boolean({
+      summary: 'Change the existing alarm with this name; its open incidents end.',
+      env: 'AIOT_REPLACE',
+    }),
     context: shared.context,
   };
   static override result = alarmSchema;
@@ -84,7 +89,8 @@ export default class AlarmCreate extends PlatformCommand {
     return this.ask(
       input,
       async (client) => {
-        const alarm = await client.alarms.create(wanted);
+        const { alarms } = client;
+        const alarm = await (rest.replace ? alarms.replace(name, wanted) : alarms.create(wanted));
         for (const caution of await alarmCautions(client, wanted)) this.caution(caution);
         return alarm;
       },

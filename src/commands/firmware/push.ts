@@ -3,6 +3,7 @@ import { contextFor } from '../../lib/api/context.js';
 import { pushedFirmwareSchema, pushFirmware } from '../../lib/api/firmware/push.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
+import { pushedSymbolsText } from '../../lib/cli/render/crashes.js';
 import { bold } from '../../lib/cli/render/text.js';
 import { firmwareFacts } from '../../lib/cli/render/versions.js';
 import { operatorKey } from '../../lib/provision/operator-key.js';
@@ -10,7 +11,7 @@ import { operatorKey } from '../../lib/provision/operator-key.js';
 export default class FirmwarePush extends PlatformCommand {
   static override summary = 'Check, sign and push a firmware image.';
   static override examples = [
-    '<%= config.bin %> <%= command.id %> build/motor.bin --name motor',
+    '<%= config.bin %> <%= command.id %> build/motor.bin --name motor --elf build/motor.elf',
     '<%= config.bin %> <%= command.id %> build/motor.bin --types esp32,pump --json',
     '<%= config.bin %> <%= command.id %> gateway.swu --name gateway --types swupdate',
   ];
@@ -27,6 +28,11 @@ export default class FirmwarePush extends PlatformCommand {
         "Comma-separated device types that the version is released for [default: the image's chip; otherwise virtual, swupdate, rauc or zephyr].",
       env: 'AIOT_TYPES',
       helpValue: 'TYPE,…',
+    }),
+    elf: Flags.string({
+      summary: 'ELF file of the same build, to decode crashes.',
+      env: 'AIOT_ELF',
+      helpValue: 'FILE',
     }),
     expires: duration({
       summary:
@@ -49,12 +55,16 @@ export default class FirmwarePush extends PlatformCommand {
     const privatePem = await operatorKey(context.name);
     const deviceTypes = flags.types?.split(',').map((type) => type.trim());
     const secureVersion = flags['secure-version'];
-    const asked = { privatePem, deviceTypes, secureVersion, path: args.image, name: flags.name };
+    const { name, elf } = flags;
+    const asked = { privatePem, deviceTypes, secureVersion, path: args.image, name, elf };
     return this.ask(
       input,
       (client) => pushFirmware({ client, ...asked, validMs: flags.expires }),
       (pushed) =>
-        `Pushed ${bold(`${pushed.name}@${pushed.version}`)} to ${context.url}.\n${firmwareFacts(pushed)}`,
+        [
+          `Pushed ${bold(`${pushed.name}@${pushed.version}`)} to ${context.url}.\n${firmwareFacts(pushed)}`,
+          ...(pushed.symbols === null ? [] : [pushedSymbolsText(pushed.symbols)]),
+        ].join('\n'),
       ({ name, version, chip }) => [
         ...(chip === null ? [] : [`aiot flash --slot next --firmware ${name}@${version} --port PORT`]),
         `aiot firmware deploy ${name}@${version} --selector all`,

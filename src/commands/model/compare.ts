@@ -42,6 +42,7 @@ export default class ModelCompare extends AiotCommand {
       summary: 'Type of the outputs, if the files do not specify it.',
       env: 'AIOT_OUTPUT',
     }),
+    'output-name': modelFlags.outputName,
     classes: Flags.string({
       summary: 'Class names in the order of the outputs.',
       env: 'AIOT_CLASSES',
@@ -60,7 +61,10 @@ export default class ModelCompare extends AiotCommand {
         const model = await resolveModel(client, reference);
         return (await fetchModel(client, model, null)).bytes;
       });
-    const result = await compareModels({ ...args, ...flags, classes, getVersion, signal: this.signal });
+    const result = await compareModels({
+      ...{ ...args, ...flags, outputName: flags['output-name'], classes, getVersion },
+      signal: this.signal,
+    });
     this.print(comparisonText(result));
     const b = shellWord(result.b.file);
     const isVersion = result.b.file.includes('@') && !(await isModelPath(result.b.file));

@@ -18,7 +18,7 @@ import { outputKinds } from '../../lib/model/evaluate/result.js';
 export default class ModelEvaluate extends AiotCommand {
   static override summary = 'Evaluate a model on held-out data.';
   static override description =
-    "Without FILE, evaluates the project's model: float and quantized, per window and after smoothing, with LiteRT and with the device interpreter. With FILE, evaluates any .tflite or .aiot file on the rows of --data: one column per input, plus the label. For bundles and .tflite files made by aiot, pass unscaled rows: the files contain the mean and standard deviation for scaling. Several outputs are treated as classes, a single one as a probability or a value. --outputs writes output_0, output_1, … as real values. If a metric does not meet a limit in --gate or model.accept, exits with 6 after printing the metrics.";
+    "Without FILE, evaluates the project's model: float and quantized, per window and after smoothing, with LiteRT and with the device interpreter. With FILE, evaluates any .tflite or .aiot file on the rows of --data: one column per input, plus the label. For bundles and .tflite files made by aiot, pass unscaled rows: the files contain the mean and standard deviation for scaling. An output of several values is treated as classes, a single value as a probability or a real value. If the model has several outputs, --output-name chooses one. --outputs writes output_0, output_1, … as real values. If a metric does not meet a limit in --gate or model.accept, exits with 6 after printing the metrics.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --report report.html --gate macroF1=0.95 --gate auc=0.9',
@@ -26,6 +26,7 @@ export default class ModelEvaluate extends AiotCommand {
     '<%= config.bin %> <%= command.id %> --streaming 60m',
     '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --label label --runtime device --json',
     '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --classes normal,anomaly --outputs outputs.csv --open',
+    '<%= config.bin %> <%= command.id %> two-heads.tflite --data rows.csv --output-name activity',
   ];
   static override args = {
     file: Args.string({ description: "A .tflite or .aiot file [default: the project's own model]." }),
@@ -39,6 +40,7 @@ export default class ModelEvaluate extends AiotCommand {
       summary: "Type of FILE's outputs, if the file does not specify it.",
       env: 'AIOT_OUTPUT',
     }),
+    'output-name': modelFlags.outputName,
     classes: modelFlags.classes,
     threshold: Flags.string({
       summary:
@@ -91,14 +93,8 @@ export default class ModelEvaluate extends AiotCommand {
     const junit = await junitReport(flags.junit, 'model evaluate');
     const result = await evaluate({
       ...flags,
-      ...{
-        file: args.file,
-        gates: flags.gate,
-        sensorDrop: flags['sensor-drop'],
-        streamMs: flags.streaming,
-        report,
-        signal: this.signal,
-      },
+      ...{ file: args.file, outputName: flags['output-name'], gates: flags.gate },
+      ...{ sensorDrop: flags['sensor-drop'], streamMs: flags.streaming, report, signal: this.signal },
     });
     const at = again(input, 'project', 'data');
     this.print('file' in result ? fileEvaluationText(result) : evaluationText(result, at));

@@ -28,6 +28,7 @@ export default class ModelExplain extends AiotCommand {
       summary: "Type of FILE's outputs, if the file does not specify it.",
       env: 'AIOT_OUTPUT',
     }),
+    'output-name': modelFlags.outputName,
     classes: modelFlags.classes,
     seed: Flags.integer({
       summary: 'Random seed for the permutations.',
@@ -50,7 +51,10 @@ export default class ModelExplain extends AiotCommand {
   async run() {
     const input = await this.input(ModelExplain);
     const { args, flags } = input;
-    const result = await explainRequest({ ...flags, file: args.file, signal: this.signal });
+    const result = await explainRequest({
+      ...{ ...flags, file: args.file, outputName: flags['output-name'] },
+      signal: this.signal,
+    });
     this.print(explanationText(result));
     if (args.file === undefined)
       this.suggest(next(`aiot model evaluate${again(input, 'project', 'data')} --report report.html`));

@@ -13,7 +13,7 @@ import { shellWord } from '../../lib/core/text.js';
 export default class TokenCreate extends AiotCommand {
   static override summary = 'Create a token; it is shown only once.';
   static override description =
-    'A token never has more permissions than the token that creates it, or than its user. Scopes and a selector limit it further. A scope has the form RESOURCE:ACTION. For devices, rollouts, jobs, pipelines, data, webhooks, users and platform, the action is read or write. For models, firmware and configs, it is read, push or write. Other scopes are events:read, ddi:gateway (the GatewayToken of update clients), broker:authorize (authorization requests from external brokers) and stream:FILTER (MQTT topics).';
+    'A token never has more permissions than the token that creates it, or than its user. Scopes and a selector limit it further. A scope has the form RESOURCE:ACTION. For devices, rollouts, jobs, pipelines, data, webhooks, users and platform, the action is read or write. For models, firmware and configs, it is read, push or write. pipelines:run starts and cancels runs on pipeline runners; pipelines:write does not include it. Other scopes are events:read, ddi:gateway (the GatewayToken of update clients), broker:authorize (authorization requests from external brokers) and stream:FILTER (MQTT topics).';
   static override examples = [
     '<%= config.bin %> <%= command.id %> laptop --role operator --user alice --expires 30d',
     '<%= config.bin %> <%= command.id %> builds --role ci --scope models:push --expires 90d --json',

@@ -14,6 +14,7 @@ import {
   type LogPage,
   mostChanges,
 } from './contract/devices.js';
+import type { HistoryQuery, LatencyHistory, PredictionHistory, PresenceHistory } from './contract/history.js';
 import type { DeviceSettings, SettingsInfo } from './contract/settings.js';
 import { type FollowRolloutOptions, followRollout, reportOffline } from './rollouts/deploy.js';
 import type { Rollout, RolloutPlan, RolloutPolicyInput } from './rollouts/schema.js';
@@ -265,4 +266,14 @@ export async function readLogs(
 ): Promise<DeviceMessage[] | LogPage> {
   if (name !== undefined) return devices.messages(name, { channel, since, limit });
   return devices.logs({ ...search, since, limit });
+}
+
+/** @throws AIOT_REQUEST_INVALID, AIOT_SELECTOR_INVALID, AIOT_NOT_ALLOWED */
+export async function readHistory(
+  { history }: Pick<RegistryClient, 'history'>,
+  show: 'presence' | 'predictions' | 'latency',
+  { model, ...query }: HistoryQuery & { model?: string | undefined },
+): Promise<PresenceHistory | PredictionHistory | LatencyHistory> {
+  if (show === 'presence') return history.presence(query);
+  return history[show]({ ...query, model });
 }

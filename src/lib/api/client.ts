@@ -67,6 +67,7 @@ export function createClient(options: ClientOptions) {
     settings: callsOf(transport, contract.settings),
     alarmTargets: callsOf(transport, contract.alarmTargets),
     attention: callsOf(transport, contract.attention),
+    history: callsOf(transport, contract.history),
     crashes: callsOf(transport, contract.crashes),
     secrets: callsOf(transport, contract.secrets),
     remoteSessions: callsOf(transport, contract.remoteSessions),
@@ -81,6 +82,8 @@ export function createClient(options: ClientOptions) {
     blobs: blobCalls(transport),
     manifests: callsOf(transport, contract.manifests),
     models: callsOf(transport, contract.models),
+    /** Uploaded files that become versions of models. */
+    modelFiles: callsOf(transport, contract.modelFiles),
     rollouts: {
       ...callsOf(transport, contract.rollouts),
       command: (id: string, command: RolloutCommand): Promise<Rollout> =>
@@ -106,6 +109,9 @@ export function createClient(options: ClientOptions) {
     },
     /** Runs of pipelines. */
     runs: callsOf(transport, contract.pipelines),
+    pipelineRunners: callsOf(transport, contract.pipelineRunners),
+    /** Runs that users request from runners. */
+    pipelineRequests: callsOf(transport, contract.pipelineRequests),
     trainingRuns: callsOf(transport, contract.trainingRuns),
     webhooks: callsOf(transport, contract.webhooks),
     schemas: schemaCalls(transport),

@@ -41,6 +41,7 @@ export {
   deploySettings,
   devicesChangedSchema,
   type LogsWanted,
+  readHistory,
   readLogs,
 } from './change-devices.js';
 export { createClient, type RegistryClient } from './client.js';
@@ -133,7 +134,9 @@ export {
   type Cause,
   type CauseCode,
   causeCodes,
+  type DeviceDrift,
   type DeviceHealth,
+  type DeviceHealthShown,
   deviceHealthSchema,
   type HealthState,
   healthStates,
@@ -286,6 +289,22 @@ export {
   type ReachRule,
 } from './contract/endpoint.js';
 export {
+  type BucketName,
+  type BucketWidth,
+  bucketNames,
+  bucketWidths,
+  type HistoryQuery,
+  type LatencyHistory,
+  latencyHistorySchema,
+  longestRangeMs,
+  mostBuckets,
+  type PredictionHistory,
+  type PresenceHistory,
+  predictionHistorySchema,
+  presenceHistorySchema,
+  usualRangeMs,
+} from './contract/history.js';
+export {
   externalRequestSchema,
   hasJobEnded,
   type Job,
@@ -307,6 +326,23 @@ export {
   type ToldRun,
   type ToldStep,
 } from './contract/jobs.js';
+export { largestModelFile, type ModelFile } from './contract/model-files.js';
+export {
+  type LoggedRequest,
+  mostLineLength,
+  mostRequestLines,
+  type NewPipelineRequest,
+  type PipelineRequest,
+  type PipelineRunner,
+  type PutRunner,
+  pipelineRequestSchema,
+  type RequestEnd,
+  type RequestProgress,
+  type RequestState,
+  type RequestsQuery,
+  requestStates,
+  runnerLeaseMs,
+} from './contract/pipeline-requests.js';
 export { shortestPassphrase } from './contract/platform.js';
 export {
   type ConfigVersion,
@@ -481,6 +517,9 @@ export { releaseOf } from './rollouts/release.js';
 export { type RolloutReport, rolloutReport, rolloutReportSchema } from './rollouts/report.js';
 export { noRolloutSchema, readPlan, rolloutRequest, startedIfAny } from './rollouts/request.js';
 export {
+  type CrashFree,
+  type CrashFreePolicy,
+  crashFreePolicySchema,
   type DeltaReport,
   type DeviceProof,
   type DeviceTimes,
@@ -517,6 +556,8 @@ export {
 export { rolloutTimesMs, type ShadowFigures, type ShadowPolicy, type WaveShadow } from './rollouts/shadow.js';
 export {
   commandStates,
+  crashFreeWords,
+  gateWords,
   proofWords,
   releaseText,
   shownData,
@@ -544,6 +585,7 @@ export {
   addSignature,
   isSignedEnough,
   pushAttempts,
+  requirePlain,
   type SignatureResult,
   signatureResultSchema,
   signedRelease,

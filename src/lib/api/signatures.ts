@@ -148,7 +148,7 @@ export async function addSignature(options: AddSignatureOptions): Promise<Signat
 }
 
 /** Rejects payloads with duplicate fields, which a device could interpret differently. @throws AIOT_MANIFEST_MALFORMED */
-function requirePlain({ payload }: Envelope, file: string): void {
+export function requirePlain({ payload }: Envelope, file: string): void {
   const text = Buffer.from(payload, 'base64').toString('utf8');
   if (JSON.stringify(JSON.parse(text)) === text) return;
   throw new AiotError(

@@ -50,7 +50,11 @@ export function requireOwn(envelope: Envelope, { kind, name, version }: Asked, p
 /** Rejects an untrusted version, which must not be promoted, rolled out or run. @throws AIOT_MODEL_UNTRUSTED */
 export function requireTrusted({ name, version, trusted, origin }: ModelVersion): void {
   if (trusted) return;
-  const source = origin ? ` through ${origin.source}` : '';
+  const source = !origin
+    ? ''
+    : origin.source === 'dashboard'
+      ? ' on the dashboard'
+      : ` through ${origin.source}`;
   throw new AiotError(
     'AIOT_MODEL_UNTRUSTED',
     `${name}@${version} was uploaded${source} and has not been signed`,

@@ -56,6 +56,7 @@ export {
   calleeOf,
   fleetFlags,
   groupingOf,
+  historyQueryOf,
   logQueryOf,
   networkFlags,
   networkOf,
@@ -279,6 +280,7 @@ export {
   deviceSecretText,
   devicesTable,
   deviceText,
+  deviceWithHealthText,
   forwardText,
   logLineText,
   logsText,
@@ -288,9 +290,17 @@ export {
   settingsText,
   shellText,
 } from './render/fleet.js';
+export { historyText } from './render/history.js';
 export { afterImport, fileStep, fitText, importedText, inspectionText } from './render/inspection.js';
 export { checkedLoopText, installedLoopText, loopsNext, loopsText, loopText } from './render/loop.js';
-export { runStateText, runStatusText, runsTable, watchEventText } from './render/pipeline.js';
+export {
+  requestText,
+  runnerEventText,
+  runStateText,
+  runStatusText,
+  runsTable,
+  watchEventText,
+} from './render/pipeline.js';
 export {
   afterAttention,
   afterDown,

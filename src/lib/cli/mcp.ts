@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import type { Command, Config } from '@oclif/core';
 import * as z from 'zod';
+import type { CommandInfo } from '../api/contract/commands.js';
 import { AiotError, systemCode } from '../core/errors.js';
 import { runProgram } from '../core/process.js';
 import { onAbort } from '../core/tasks.js';
@@ -9,6 +10,7 @@ import { askFor, redeem } from './approvals.js';
 import type { AiotCommand } from './command.js';
 import { asAiotError } from './errors.js';
 import { common } from './flags/shared.js';
+import { callLine, definitionsIn, describe, toolNameOf } from './mcp-device-commands.js';
 
 /** Supported protocol versions, newest first. The requested version is used if it is supported, otherwise the newest. */
 const versions = ['2025-11-25', '2025-06-18', '2025-03-26', '2024-11-05'];
@@ -18,6 +20,9 @@ const mostLine = 1 << 20;
 
 /** Maximum number of concurrent calls; others wait their turn. */
 const mostCalls = 4;
+
+/** Maximum time to read the platform's own commands of devices, ms. Without them, the list has only aiot's commands. */
+const definitionsMs = 15_000;
 
 /** Error codes of JSON-RPC 2.0 (section 5.1). */
 const [parseError, invalidRequest, noMethod, invalidParams] = [-32700, -32600, -32601, -32602];
@@ -82,6 +87,11 @@ class Server {
   private readonly waiting: (() => void)[] = [];
   private busy = 0;
   private tools: Promise<Map<string, Callable>> | undefined;
+  /** The newest list of the devices' own commands, by tool name. */
+  private defined = new Map<string, Callable>();
+  /** The list that is being read; several requests share it. */
+  private reading: Promise<Map<string, Callable>> | undefined;
+  private readonly ending = new AbortController();
 
   constructor(private readonly options: ServeOptions) {}
 
@@ -120,6 +130,7 @@ class Server {
   }
 
   async end(): Promise<void> {
+    this.ending.abort();
     for (const call of this.running.values()) call.abort();
     await Promise.all(this.pending);
   }
@@ -149,9 +160,12 @@ class Server {
   ): Promise<object> {
     if (method === 'ping') return {};
     if (method === 'initialize') return this.hello(String(params.protocolVersion));
-    if (method === 'tools/list') return { tools: [...(await this.all()).values()].map(({ tool }) => tool) };
+    if (method === 'tools/list') {
+      const tools = [...(await this.all()).values(), ...(await this.deviceCommands()).values()];
+      return { tools: tools.map(({ tool }) => tool) };
+    }
     if (method !== 'tools/call') throw new RpcError(noMethod, `unknown method ${method}`);
-    const callable = (await this.all()).get(String(params.name));
+    const callable = await this.named(String(params.name));
     if (!callable) throw new RpcError(invalidParams, `unknown tool ${String(params.name)}`);
     this.calls++;
     const given = params.arguments ?? {};
@@ -167,13 +181,46 @@ class Server {
       capabilities: { tools: {} },
       serverInfo: { name: 'aiot', version },
       instructions:
-        'Each tool is an aiot command. A tool that changes something returns the command that the user must run to approve this one call.',
+        'Each tool is an aiot command, or calls a command of the devices of one type (call_TYPE_COMMAND). A tool that changes something returns the command that the user must run to approve this one call.',
     };
   }
 
   private all(): Promise<Map<string, Callable>> {
     this.tools ??= callables(this.options.config);
     return this.tools;
+  }
+
+  private async named(name: string): Promise<Callable | undefined> {
+    const own = (await this.all()).get(name);
+    if (own || !name.startsWith('call_')) return own;
+    return this.defined.get(name) ?? (await this.deviceCommands()).get(name);
+  }
+
+  /** Commands that projects define for their types of devices, as the current platform knows them now; none without a platform. */
+  private deviceCommands(): Promise<Map<string, Callable>> {
+    this.reading ??= this.readDeviceCommands().finally(() => {
+      this.reading = undefined;
+    });
+    return this.reading;
+  }
+
+  private async readDeviceCommands(): Promise<Map<string, Callable>> {
+    const all = await this.all();
+    const [list, call] = [all.get('device_commands_list')!, all.get('device_call')!];
+    const { config, folder } = this.options;
+    const called = await runCommand(wordsOf(list, {}), list, {
+      ...{ root: config.root, folder, timeoutMs: definitionsMs, signal: this.ending.signal },
+    });
+    const definitions = 'failed' in called ? [] : definitionsIn(called.result);
+    this.defined = new Map(
+      definitions.map((definition) => {
+        const { outputSchema } = call.tool;
+        const annotations = { ...call.tool.annotations, idempotentHint: definition.repeatable };
+        const tool = { name: toolNameOf(definition), ...describe(definition), outputSchema, annotations };
+        return [tool.name, { ...call, tool, definition }];
+      }),
+    );
+    return this.defined;
   }
 
   private async inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -195,7 +242,8 @@ class Server {
   ): Promise<object> {
     const { folder, timeoutMs, log, config } = this.options;
     try {
-      const argv = wordsOf(callable, given);
+      const { definition } = callable;
+      const argv = definition ? callLine(definition, given) : wordsOf(callable, given);
       if (callable.kind === 'write') await this.requireApproval(argv, given.approval_token);
       log(`aiot ${callable.id}`);
       const called = await runCommand(argv, callable, { root: config.root, folder, timeoutMs, signal });
@@ -233,7 +281,7 @@ interface Tool {
   description: string;
   inputSchema: object;
   outputSchema: object;
-  annotations: { readOnlyHint: boolean; openWorldHint: boolean };
+  annotations: { readOnlyHint: boolean; openWorldHint: boolean; idempotentHint?: boolean };
 }
 
 /** A command that an agent may call. */
@@ -245,6 +293,8 @@ interface Callable {
   /** Names of the flags that are available here. */
   flags: readonly string[];
   command: Command.Loadable;
+  /** Present if the tool calls this command of a type of devices. */
+  definition?: CommandInfo;
 }
 
 type FlagLike = Command.Flag.Cached & { multiple?: boolean; options?: readonly string[] };
@@ -378,7 +428,7 @@ type ToolClass = 'read' | 'write' | 'never';
 
 const read = `
 audit list, board ports, config show, context list, data check, data drift, data features, data list, data schema, data show, data stats, data streams, data suggest,
-deploy check, device batch list, device batch show, device commands list, device config list, device config show, device crashes list, device crashes show, device history, device list, device logs, device sessions list, device settings show, device show, device waiting list, docs, doctor, error, examples,
+deploy check, device batch list, device batch show, device commands list, device config list, device config show, device crashes list, device crashes show, device history, device list, device logs, device sessions list, device settings show, device show, device waiting list, docs, doctor, error, examples, fleet history,
 firmware image info, firmware inspect, firmware list, firmware nvs read, firmware otadata read, firmware partitions read, firmware show, firmware verify,
 alarm list, alarm show, alarm target list, alarm test, job list, job show, job wait, loop status, model compare, model evaluate, model explain, model fit, model inspect, model lineage,
 model list, model runs best, model runs compare, model runs list, model runs show, model show, model verify, pipeline graph, pipeline history, pipeline status, rollout list, rollout plan, rollout rehearse,
@@ -389,7 +439,7 @@ webhook list, webhook show
 const never = `
 board image follow, board lock, board monitor, board share, board simulate, completion, dashboard, device agent, device batch create, device claim, device copy, device forward, device secret, device shell, device simulate,
 events tail,
-fleet simulate, login, logout, loop run, mcp, mcp approve, pipeline watch, platform logs, stream bridge, stream login, stream route run, stream tail,
+fleet simulate, login, logout, loop run, mcp, mcp approve, pipeline runner, pipeline watch, platform logs, stream bridge, stream login, stream route run, stream tail,
 token create, token rotate, trust init, trust rotate, up, user add, webhook add, webhook rotate
 `;
 
@@ -401,7 +451,7 @@ device resume, device revoke, device rotate, device sessions close, device sessi
 firmware decrypt, firmware encrypt, firmware image create, firmware image patch, firmware key digest, firmware init, firmware library, firmware merge, firmware nvs create, firmware otadata create,
 firmware mcuboot sign, firmware partitions create, firmware pull, firmware push, firmware sign, firmware symbols, firmware test, firmware web-installer, flash, flash verify, init, job cancel,
 job start, loop check, loop install, model deploy, model import, model promote, model pull, model push, model quantize, model remove,
-model runs export, model runs push, model runs remove, model sign, model train, pipeline cancel, pipeline render, pipeline resume, pipeline run, platform acknowledge, platform pki,
+model runs export, model runs push, model runs remove, model sign, model train, pipeline cancel, pipeline render, pipeline resume, pipeline run, pipeline start, platform acknowledge, platform pki,
 platform service install, platform service uninstall, platform verify, rollout abort, rollout approve, rollout pause, rollout resume,
 rollout retry, rollout rollback, rollout start, session revoke, stream bench, stream check, stream create, stream lag, stream list, stream logout,
 stream publish, stream record, stream replay, stream route import, stream route test, stream schema level, stream schema register, stream schema remove, token revoke, trust revoke, trust sign, user disable,

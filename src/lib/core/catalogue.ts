@@ -1089,6 +1089,12 @@ export const catalogue = {
     about: "This project's pipeline is already running. Only one run is allowed at a time.",
     next: 'To see the run, run `aiot pipeline status`. To stop it, run `aiot pipeline cancel`.',
   },
+  AIOT_PIPELINE_RUNNER: {
+    exit: 1,
+    family: 'user',
+    about: 'No runner that could run the pipeline is connected to the platform.',
+    next: 'On the machine with the project, run `aiot pipeline runner`. It needs a context for this platform.',
+  },
   AIOT_PIPELINE_STEP: {
     exit: 1,
     family: 'outside',
@@ -1285,6 +1291,13 @@ export const catalogue = {
     family: 'user',
     about: 'The user who started a rollout cannot approve it.',
     next: 'Ask another user with the operator role to run `aiot rollout approve ID`.',
+  },
+  AIOT_ROLLOUT_CRASHES: {
+    exit: 6,
+    family: 'outside',
+    about:
+      'The updated devices crash too often for `--min-crash-free`, so the rollout was paused or rolled back. No more devices will start updating.',
+    next: 'To see the most frequent crash, run `aiot device crashes show` with the signature in the message. Then resume, roll back or abort a paused rollout.',
   },
   AIOT_ROLLOUT_DEADLINE: {
     exit: 124,

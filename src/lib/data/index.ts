@@ -33,6 +33,18 @@ export {
   saveRecordings,
 } from './dataset/write.js';
 export { compareData } from './drift/drift.js';
+export {
+  addSamples,
+  type ModelReference,
+  modelReference,
+  modelReferenceSchema,
+  noSignal,
+  type ReferencePart,
+  type SignalDrift,
+  type SignalState,
+  type SignalWindow,
+  windowsKept,
+} from './drift/model-reference.js';
 export { writeDriftReport } from './drift/report.js';
 export { type Drift, driftSchema } from './drift/result.js';
 export { accelerationAxis, type ChosenFeatures, chooseFeatures } from './features/choose.js';

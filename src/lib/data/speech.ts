@@ -186,6 +186,10 @@ function refuse({ project, words, others, rateHz }: SynthesisOptions): void {
       'AIOT_DATA_RATE',
       `expected recordings at ${expected.rateHz} samples per second (signal.rate), got ${rateHz}`,
     );
+  if (words.length === 0)
+    throw new AiotError('AIOT_USAGE', '--words: expected at least one word', {
+      next: `Use words that are labels in aiot.yaml: --words ${expected.labels.slice(0, 2).join(',')}`,
+    });
   for (const word of [...words, ...others])
     if (!/^\p{L}[\p{L}\p{M}' ]{0,30}$/u.test(word))
       throw new AiotError('AIOT_USAGE', `expected words of letters, at most 31, got "${word}"`);

@@ -6,7 +6,15 @@
 export { boardEventSchema, describeBoardEvent, simulateBoard, simulatedBoards } from './board.js';
 export { type Conformity, conformDevice, conformitySchema } from './conform/conform.js';
 export { type DeviceEvent, describeEvent, deviceEventSchema } from './events.js';
-export { chanceOf, isAway, type Network, parseClock, parseLatency, parseShare } from './fleet/network.js';
+export {
+  asks,
+  chanceOf,
+  isAway,
+  type Network,
+  parseClock,
+  parseLatency,
+  parseShare,
+} from './fleet/network.js';
 export { RehearsedDevice, type RehearsedNetwork, type RehearsedTraffic } from './fleet/rehearsed.js';
 export {
   describeFleetEvent,

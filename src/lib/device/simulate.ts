@@ -29,7 +29,7 @@ import { configFlashBytes, defaultSlotBytes, type VirtualDevice } from './virtua
 export interface SimulateOptions {
   /** Folder written by `aiot device provision`, which also contains the device's flash. */
   identityDir: string;
-  /** A CSV file to replay. If neither this nor a motor to simulate is given, the device only handles updates and commands. */
+  /** A recording to replay. If neither this nor a motor to simulate is given, the device only handles updates and commands. */
   recording?: string;
   motor?: MotorState;
   /** Folder of a project whose commands the device runs, and whose program applies its settings; absent = only the commands of protocol v1. */

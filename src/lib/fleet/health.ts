@@ -28,8 +28,23 @@ export interface HealthFacts {
   bootSince: number | null;
   /** The device's settings, and the time from which it should use them; absent = it has none. */
   settings?: { drift: SettingsDrift; since: number } | null;
+  /** How its telemetry differs from the training data of its model; absent = no difference is known. */
+  drift?: DriftFact | null;
   /** Number of messages that were rejected within `rejectWindowMs`. */
   rejected: { count: number; first: number; message: string } | null;
+}
+
+/** The field of a signal that has drifted furthest from the training data. */
+export interface DriftFact {
+  model: string;
+  version: number;
+  stream: string;
+  field: string;
+  /** `psi`: population stability index; `stuck`: number of successive samples with one value. */
+  measure: 'psi' | 'stuck';
+  value: number;
+  limit: number;
+  since: number;
 }
 
 /** Tag that sets a different limit for a device that sleeps, such as `silent-after=6h`. */
@@ -194,6 +209,21 @@ const rules: Record<CauseCode, Rule> = {
           : `its clock shows ${day(reported.t)}, before it was registered`,
       since: lastSeen,
       next: `Its samples have wrong times. Give it access to a time server (NTP, UDP port 123), then restart it: \`aiot device call ${name} reboot\`.`,
+    };
+  },
+  drift: ({ name, drift }) => {
+    if (!drift) return null;
+    const { model, version, stream, field, measure, value, limit, since } = drift;
+    const found =
+      measure === 'stuck'
+        ? `${field} kept one value for ${plural(value, 'sample')}, at most ${limit - 1} are usual`
+        : `${field} has a PSI of ${value}, at most ${limit} is usual`;
+    const file = `${name}.csv`;
+    return {
+      state: 'degraded',
+      message: `its signal differs from the training data of ${model}@${version}: ${found}`,
+      since,
+      next: `Check the sensor and how it is mounted. To compare all fields, run \`aiot data export ${stream} --selector ${name} --out ${file}\`, then \`aiot data drift ${file}\` in the model's project.`,
     };
   },
   'settings-drift': ({ name, reported, settings }) => {

@@ -29,6 +29,7 @@ export { crashPlace, crashSignature, maskedCrash } from './crash.js';
 export { changeDevice, type DeviceEvent, type DeviceState, deviceStep, mayConnect } from './device.js';
 export {
   causesOf,
+  type DriftFact,
   type HealthFacts,
   healthOf,
   rejectWindowMs,
@@ -37,6 +38,20 @@ export {
   silentTag,
   usualSilentMs,
 } from './health.js';
+export {
+  addTo,
+  type BucketRange,
+  bucketRange,
+  type Counts,
+  latencyBucket,
+  latencyBuckets,
+  latencyQuantile,
+  mostKeys,
+  otherKey,
+  packCounts,
+  startOf,
+  unpackCounts,
+} from './history.js';
 export {
   type Discovery,
   discoveryOf,

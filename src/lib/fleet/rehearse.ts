@@ -6,7 +6,7 @@ import {
   rolloutHasEnded,
   rolloutPolicySchema,
 } from '../api/rollouts/schema.js';
-import { chanceOf, isAway } from '../device/fleet/network.js';
+import { asks, chanceOf, isAway } from '../device/fleet/network.js';
 import { RehearsedDevice, type RehearsedNetwork, type RehearsedTraffic } from '../device/fleet/rehearsed.js';
 import type { Desired, Reported } from '../device/protocol/messages.js';
 import { type Manifest, manifestSchema } from '../formats/manifest/manifest.js';
@@ -103,6 +103,7 @@ const gatherMs = 250;
 
 const tickMs = 5000;
 const minuteMs = 60_000;
+const hourMs = 3_600_000;
 const longestMs = 30 * 86_400_000;
 
 /** Runs a planned rollout on a randomly generated fleet, with a simulated clock that advances as fast as the machine can compute. */
@@ -156,6 +157,7 @@ class Run {
   toTheEnd(): Rehearsal {
     this.weather(0);
     this.outage();
+    this.crashes(0);
     this.tick();
     while (!this.over()) {
       const entry = this.agenda.next();
@@ -188,7 +190,8 @@ class Run {
 
   private step(events: readonly RolloutEvent[]): void {
     const online = (name: string) => this.devices.get(name)?.online ?? false;
-    const step = rolloutStep(this.state, events, { at: this.now, online, shadows: () => true });
+    const seen = (name: string) => this.devices.get(name)?.left ?? null;
+    const step = rolloutStep(this.state, events, { at: this.now, online, seen, shadows: () => true });
     this.options.observer?.stepped(this.now, this.state, step);
     this.state = afterStep(this.state, step);
     for (const wish of step.wishes) this.devices.get(wish.device)?.hear(desiredOf(wish));
@@ -206,6 +209,20 @@ class Run {
     for (let i = from; i < this.everyone.length; i += each) {
       this.everyone[i]!.connect(!isAway(this.options.network, i, minute));
     }
+  }
+
+  /** Crashes updated devices, each at the end of an hour of the rollout; less often if the device has run for only a part of that hour. */
+  private crashes(hour: number): void {
+    const { seed, crashRate = 0 } = this.options.network;
+    if (crashRate === 0) return;
+    for (const [index, { name }] of this.everyone.entries()) {
+      const chance = chanceOf(seed, index, asks.crash, hour);
+      if (chance >= crashRate) continue;
+      const device = this.state.devices.get(name);
+      const ran = device?.state === 'committed' ? (this.now - (device.times.committed ?? 0)) / hourMs : 0;
+      if (chance < crashRate * ran) this.gather({ type: 'crashed', device: name, t: null });
+    }
+    this.agenda.add(this.now + hourMs, () => this.crashes(hour + 1));
   }
 
   private outage(): void {

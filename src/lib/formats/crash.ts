@@ -31,6 +31,15 @@ const place = z.looseObject({
 
 const backtrace = z.array(place).max(64);
 
+const version = z.string().min(1).max(64);
+/** The ELF file: its GNU build ID or, from ESP-IDF, the start of its SHA-256. */
+const build = z.string().regex(/^[0-9a-f]{8,64}$/);
+const program = {
+  name: z.string().regex(namePattern).optional(),
+  version: version.optional(),
+  build: build.optional(),
+};
+
 /** A crash of a device's program, stored when it happens and sent after the restart. */
 export const crashSchema = z.looseObject({
   /** Chosen by the device, and unchanged if the message is resent. */
@@ -40,17 +49,9 @@ export const crashSchema = z.looseObject({
   kind: z.enum(crashKinds),
   /** The cause in words, such as `SIGSEGV at 0x0`. */
   reason: z.string().min(1).max(300),
-  /** The program that crashed. */
+  /** The program that crashed: its version, or only its build, such as that of an update before the device returned to its former program. */
   firmware: z
-    .looseObject({
-      name: z.string().regex(namePattern).optional(),
-      version: z.string().min(1).max(64),
-      /** The ELF file: its GNU build ID or, from ESP-IDF, the start of its SHA-256. */
-      build: z
-        .string()
-        .regex(/^[0-9a-f]{8,64}$/)
-        .optional(),
-    })
+    .union([z.looseObject({ ...program, version }), z.looseObject({ ...program, build })])
     .optional(),
   uptimeMs: z.int().min(0).optional(),
   /** Name of the task or thread that crashed. */

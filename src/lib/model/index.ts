@@ -8,7 +8,14 @@ export { bundleProject } from './bundle/bundle-project.js';
 export type { Detection } from './bundle/detections.js';
 export { type DeviceNeed, deviceNeed } from './bundle/device-memory.js';
 export { checkGolden } from './bundle/golden.js';
-export { describeBundle, isSigned, packBundle, unpackAny, unpackBundle } from './bundle/pack.js';
+export {
+  describeBundle,
+  isSigned,
+  packBundle,
+  requireBundle,
+  unpackAny,
+  unpackBundle,
+} from './bundle/pack.js';
 export {
   createPredictor,
   type Invoker,
@@ -18,6 +25,8 @@ export {
 export {
   filesOf,
   packSigned,
+  peekSigned,
+  requireSameFiles,
   requireSameModel,
   type Verified,
   verifySigned,
@@ -81,6 +90,7 @@ export {
   defaultDeviceTypes,
   isModelFile,
   manifestOf,
+  networkBundle,
   type PushClient,
   type PushResult,
   pushFile,

@@ -8,8 +8,10 @@ export { stepCounts, stepLabel } from './graph-model.js';
 export { planPipeline } from './plan/plan.js';
 export type { PipelinePlan, PipelineStep, StepInput } from './plan/types.js';
 export { type RunRecord, runRecordSchema, type StepRecord } from './run/record.js';
-export { type RunResult, refusalOfRun, resultOfRun, runResultSchema } from './run/result.js';
+export { requestPipeline } from './run/request.js';
+export { lineText, type RunResult, refusalOfRun, resultOfRun, runResultSchema } from './run/result.js';
 export { type RunPipelineOptions, runPipeline } from './run/run-pipeline.js';
+export { type RunnerEvent, runnerEventSchema, runPipelineRunner } from './run/runner.js';
 export {
   cancelPipeline,
   pipelineHistory,

@@ -373,7 +373,7 @@ function rolloutsOf({ state, desired, deltas, now, otlp }: WithWishes): Rollouts
     changes: engine.changes,
     now,
   });
-  state.crashes.listen((device, report) => rollouts.crashed(device, report));
+  state.crashes.listen((device, report, cause) => rollouts.crashed(device, report, cause));
   return rollouts;
 }
 
@@ -512,20 +512,24 @@ async function startBackground(
 ) {
   const { log, state, rollouts, outgoing, alarms, commands, settings, workers } = started;
   const { homeAssistant, sparkplug } = started;
-  const { audit, engine, retention, orphans, scrub, attention, crashes } = state;
+  const { audit, engine, retention, orphans, scrub, attention, drift, crashes, history, pipelineRequests } =
+    state;
   const all = [
     ...rollouts.workers(),
     retention.worker(),
     sweeper({ orphans, log }),
     scrub.worker(),
     attention.worker(),
+    drift.worker(),
     crashes.worker(),
+    history.worker(),
     alarms.worker(),
     commands.worker(),
     settings.worker(),
     homeAssistant.worker(),
     sparkplug.worker(),
     audit.worker(),
+    pipelineRequests.worker(),
   ];
   let end: () => Promise<void> | undefined = () => undefined;
   let ending = false;

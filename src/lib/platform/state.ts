@@ -27,8 +27,10 @@ import { AttentionService } from './devices/attention.js';
 import { Batches } from './devices/batches.js';
 import { Crashes } from './devices/crashes.js';
 import { Devices } from './devices/devices.js';
+import { DriftService } from './devices/drift.js';
 import { Enrollments } from './devices/enrollments.js';
 import { Births, Claims, Enrolment, Simulated } from './devices/enrolment.js';
+import { History } from './devices/history.js';
 import { CrashSymbols } from './devices/symbols.js';
 import { Audit, Denials } from './events/audit.js';
 import { type Events, eventsIn } from './events/events.js';
@@ -38,6 +40,7 @@ import { type Lifecycle, PartTable } from './lifecycle.js';
 import { DiskFigures } from './metrics.js';
 import type { Engines } from './options.js';
 import { Models } from './releases/models.js';
+import { PipelineRequests } from './releases/pipeline-requests.js';
 import { PipelineRuns } from './releases/pipeline-runs.js';
 import { Configs, Firmware, type ReleaseParts } from './releases/releases.js';
 import { Removal, Stages } from './releases/stages.js';
@@ -188,6 +191,7 @@ const stateParts = new PartTable<Ground>()
   })
   .part('stages', ({ store, models, events }) => new Stages({ store, models, events }))
   .part('pipelineRuns', ({ store, events, now }) => new PipelineRuns({ store, events, now }))
+  .part('pipelineRequests', ({ store, events, now }) => new PipelineRequests({ store, events, now }))
   .part('trainingRuns', ({ store, events }) => new TrainingRuns({ store, events }))
 
   // Devices.
@@ -197,10 +201,19 @@ const stateParts = new PartTable<Ground>()
     close,
   )
   .part(
+    'drift',
+    ({ store, telemetry, devices, models, blobs, log, now }) =>
+      new DriftService({ store, telemetry, devices, models, blobs, log, now }),
+  )
+  .part(
     'symbols',
     ({ store, blobs, events, engine: { turns }, now }) =>
       new CrashSymbols({ store, blobs, events, turns, now }),
     close,
+  )
+  .part(
+    'history',
+    ({ store, devices, telemetry, log, now }) => new History({ store, devices, telemetry, log, now }),
   )
   .part(
     'crashes',

@@ -268,7 +268,7 @@ describe('a rollout under random events', () => {
         if (state.head.state !== 'running') continue;
         for (const wave of state.head.waves) {
           const allowed = Math.floor(shareOf(state.head.policy.maxFailures, wave.devices));
-          expect(harmed(wave) - wave.forgiven).toBeLessThanOrEqual(allowed);
+          expect(harmed(state.head, wave) - wave.forgiven).toBeLessThanOrEqual(allowed);
         }
       }
     });

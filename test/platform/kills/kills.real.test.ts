@@ -3,6 +3,7 @@ import { seededRandom } from '../../../src/lib/core/numbers.js';
 import { blobLoad, eventLoad, labelLoad, modelLoad, stateLoad } from './api-loads.js';
 import { killUnder, type Load, startVictim, type Victim } from './harness.js';
 import { retainedLoad, sessionLoad, telemetryLoad } from './mqtt-loads.js';
+import { alarmLoad, auditLoad, crashLoad, schemaLoad } from './operation-loads.js';
 
 /** The number of kills; AIOT_LONG=1 runs hundreds. */
 const rounds = process.env.AIOT_LONG ? 300 : 5;
@@ -20,6 +21,7 @@ describe('a platform killed at any moment under load', () => {
     const random = seededRandom(Number(process.env.AIOT_SEED ?? 1));
     const moments = Array.from({ length: rounds }, () => ({ waitMs: 200 + Math.floor(random() * 900) }));
     const states = stateLoad();
+    const alarms = alarmLoad();
     const loads: Load[] = [
       telemetryLoad(3),
       retainedLoad(),
@@ -34,6 +36,10 @@ describe('a platform killed at any moment under load', () => {
       labelLoad(),
       states,
       eventLoad(states.acknowledged),
+      alarms,
+      crashLoad(),
+      schemaLoad(),
+      auditLoad('alarm.create', alarms.acknowledged),
     ];
     await killUnder(victim, loads, moments);
     for (const { name, acknowledged } of loads) expect(acknowledged(), name).toBeGreaterThan(0);

@@ -41,6 +41,11 @@ OPERATORS = {
     "GATHER_ND-rows": lambda x: tf.gather_nd(x[0], tf.cast(tf.abs(x)[0, :, 1, :1] * 1.9, tf.int32)),
     "FLOOR_MOD": lambda x: tf.math.floormod(x, weights(4)),
     "ZEROS_LIKE": lambda x: tf.raw_ops.ZerosLike(x=x) - x,
+    "TILE": lambda x: tf.tile(x, [1, 2, 1, 3]),
+    # With equal shapes, the converter writes SELECT.
+    "SELECT": lambda x: tf.where(x > weights(*IMAGE), x * 2.0, -x),
+    "IF": lambda x: tf.cond(tf.reduce_sum(x) > 0.0, lambda: tf.nn.relu(x) * 2.0, lambda: x - 1.0),
+    "WHILE": lambda x: tf.while_loop(lambda i, y: tf.reduce_max(y) > 0.5, lambda i, y: (i + 1, y * 0.7), [tf.constant(0), x], maximum_iterations=6)[1],
     "ARG_MIN": lambda x: tf.cast(tf.argmin(x * weights(4), axis=3, output_type=tf.int32), tf.float32),
     "CAST": lambda x: tf.cast(tf.cast(x * 3, tf.int32), tf.float32),
     "LOGICAL_AND": lambda x: tf.where(tf.logical_and(x > 0.1, x < 0.8), x, -x),
@@ -213,6 +218,10 @@ if __name__ == "__main__":
     files = {name: converted(function) for name, function in OPERATORS.items()}
     # With a fixed batch, the converter would write RESHAPE.
     files["EXPAND_DIMS"] = converted(lambda x: tf.expand_dims(x, 1) * 2.0, (None, *IMAGE[1:]))
+    # The converter computes shapes while it converts, unless the batch is dynamic.
+    batch = (None, *IMAGE[1:])
+    files["SHAPE"] = converted(lambda x: tf.reshape(x, [tf.shape(x)[0], 144]) * 2.0, batch)
+    files["REDUCE_PROD"] = converted(lambda x: tf.reshape(x, [tf.reduce_prod(tf.shape(x)[:2]), 24]) * 2.0, batch)
     files.update(keras_files())
     files.update(schema_files())
     for name, data in files.items():

@@ -3,7 +3,7 @@
 onnx_models.py nodes FOLDER: the onnx package's tests of operators, as NAME.onnx and NAME.json. A test's first float input (or else its
 first int32 or int64 input) stays an input, and the others become initializers, as written by exporters. Without such an input, a first
 input of truth values or other real numbers is converted from float. Operators that an import computes have constants only, and their result
-is added to an input. Outputs of other types are converted to float. index.json lists all tests with their operators, and the reason if a test was skipped.
+is added to an input. Outputs of other types are converted to float. An output after the first has its own files. index.json lists all tests with their operators, and the reason if a test was skipped.
 onnx_models.py networks FOLDER: networks as exported by PyTorch, and scikit-learn's estimators converted by skl2onnx.
 onnx_models.py keras FOLDER LIBRARIES: Keras models converted by tf2onnx, in TensorFlow's environment; LIBRARIES is the folder of the onnx
 package.
@@ -186,7 +186,7 @@ def with_real_ends(model, given, expected):
     return given, expected, rest
 
 
-computed = {"Cast", "CastLike", "Constant", "ConstantOfShape", "Shape", "Size"}
+computed = {"Cast", "CastLike", "Constant", "ConstantOfShape", "EyeLike", "Range", "Shape", "Size"}
 
 
 def as_constant(model, tensors, expected):
@@ -202,7 +202,17 @@ def as_constant(model, tensors, expected):
     model.graph.input.append(info("added"))
     end.CopyFrom(info("sum"))
     added = random.normal(size=expected.shape).astype(np.float32)
-    return [added], [expected.astype(np.float32) + added]
+    return [added], [decoded(expected).astype(np.float32) + added]
+
+
+def decoded(x):
+    """The numbers of an array that holds the codes of float8 elements."""
+    kind = (x.dtype.names or [None])[0] or (x.dtype.descr[0][0] if x.dtype.descr else None)
+    if kind in ("e4m3fn", "e4m3fnuz"):
+        return numpy_helper.float8e4m3_to_float32(x.astype(np.uint8), fn=True, uz=kind == "e4m3fnuz")
+    if kind in ("e5m2", "e5m2fnuz"):
+        return numpy_helper.float8e5m2_to_float32(x.astype(np.uint8), fn=kind == "e5m2fnuz", uz=kind == "e5m2fnuz")
+    return x
 
 
 def from_real(model, given):
@@ -222,7 +232,7 @@ def from_real(model, given):
 
 
 def node_test(folder_of_test):
-    """Writes an operator test with the outputs of ONNX Runtime and of the wheel. Raises Skipped."""
+    """Writes an operator test with the outputs of ONNX Runtime and of the wheel. Returns the names for further outputs. Raises Skipped."""
     model = onnx.load(folder_of_test + "/model.onnx")
     ends = [*model.graph.input, *model.graph.output]
     if any(not end.type.HasField("tensor_type") or end.type.tensor_type.elem_type == onnx.TensorProto.STRING for end in ends):
@@ -230,7 +240,10 @@ def node_test(folder_of_test):
     read = lambda kind, count: [onnx.load_tensor(f"{folder_of_test}/test_data_set_0/{kind}_{i}.pb") for i in range(count)]
     tensors = read("input", len(model.graph.input))
     given, expected = ([numpy_helper.to_array(each) for each in list] for list in (tensors, read("output", len(model.graph.output))))
-    is_fixed = {node.op_type for node in model.graph.node} <= computed and len(expected) == 1 and expected[0].size > 0
+    # A tensor whose size follows from the inputs' values, such as a window of a given length: an import must know them.
+    is_sized = all(x.ndim == 0 for x in given) and expected[0].ndim > 0
+    is_computed = is_sized or {node.op_type for node in model.graph.node} <= computed
+    is_fixed = is_computed and len(expected) == 1 and expected[0].size > 0
     try:
         if is_fixed and not (given and given[0].dtype == np.float32 and model.graph.node[0].op_type.startswith("Cast")):
             given, expected, rest = *as_constant(model, tensors, expected[0]), {}
@@ -245,22 +258,38 @@ def node_test(folder_of_test):
     live = [*fits([np.float32]), *[i for i in fits([np.int32, np.int64]) if i == 0]]
     if not live:
         raise Skipped("no finite float32, int32 or int64 input")
+    if model.graph.node[0].op_type == "OneHot":
+        # Its depth is float, too.
+        live = [0]
     names = [value.name for value in model.graph.input]
     for i in reversed(range(len(names))):
         if i != live[0]:
             model.graph.initializer.append(numpy_helper.from_array(given[i], names[i]))
             del model.graph.input[i]
+    name = os.path.basename(folder_of_test)
+    ends = [end.name for end in model.graph.output]
+    real = [end.name for end in model.graph.output if end.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
+    # Other outputs do not depend on the input's values, such as the mask of a Dropout.
+    known, constant = {names[live[0]]}, {"Shape": 0, "Size": 0, "Dropout": 1}
+    for node in model.graph.node:
+        if known & set(node.input):
+            known |= set(node.output[: constant.get(node.op_type)])
+    real = [end for place, end in enumerate(real) if place == 0 or end in known]
+    files = {end: name if place == 0 else f"{name}-{end}" for place, end in enumerate(real)}
     try:
-        name = save(os.path.basename(folder_of_test), model, [given[live[0]]])
+        if not real:
+            save(name, model, [given[live[0]]])
+        for end, file in files.items():
+            save(file, model, [given[live[0]]], end)
     except Exception:
         raise Skipped("not supported by ONNX Runtime")
-    path = f"{folder}/{name}.json"
-    about = json.load(open(path))
-    chosen = about.get("output") or [end.name for end in model.graph.output][0]
-    wheel = expected[[end.name for end in model.graph.output].index(chosen)]
-    finite = [float(value) if np.isfinite(value) else None for value in np.asarray(wheel, dtype=float).ravel()]
-    with open(path, "w") as file:
-        json.dump({**about, "wheel": finite, **rest}, file)
+    for end, file in files.items():
+        path = f"{folder}/{file}.json"
+        about = json.load(open(path))
+        finite = [float(value) if np.isfinite(value) else None for value in np.asarray(expected[ends.index(end)], dtype=float).ravel()]
+        with open(path, "w") as out:
+            json.dump({**about, "wheel": finite, **rest}, out)
+    return [file for file in files.values() if file != name]
 
 
 def nodes():
@@ -268,7 +297,7 @@ def nodes():
     for test in sorted(glob.glob(os.path.join(os.path.dirname(onnx.__file__), "backend/test/data/node/test_*"))):
         entry = {"name": os.path.basename(test), "ops": sorted({node.op_type for node in onnx.load(test + "/model.onnx").graph.node})}
         try:
-            node_test(test)
+            entry["others"] = node_test(test)
         except Skipped as reason:
             entry["skipped"] = str(reason)
         index.append(entry)
@@ -551,6 +580,38 @@ def choice_networks():
     n.add("Mul", n.add("LpNormalization", "x", axis=2), n.add("LpNormalization", "x", axis=1, p=1))
     n.add("MatMul", n.last, n.weight(8, 3)), n.add("ReduceLogSumExp", n.last, n.ints(1), keepdims=0), n.add("ReduceLogSum", n.add("Exp"), keepdims=1)
     yield n.save("smooth-maximum")
+    # The three largest values of each row, beside the two smallest.
+    n = Net([1, 5, 12])
+    (most, _), x = n.add("TopK", "x", n.ints(3), outputs=2), "x"
+    least, _ = n.add("TopK", x, n.ints(2), outputs=2, largest=0)
+    n.add("Concat", most, least, axis=2), n.add("MatMul", n.last, n.weight(5, 4))
+    yield n.save("largest-values")
+    # Sums over time, and products of gates.
+    n = Net([1, 10, 6])
+    n.add("CumSum", n.add("MatMul", "x", n.weight(6, 6)), n.ints(1)), n.add("MatMul", n.last, n.weight(6, 6))
+    n.add("ReduceProd", n.add("Sigmoid", n.add("Sinh", n.add("Mul", n.last, number(n, 0.3)))), axes=[2], keepdims=0)
+    n.dense(3, 10)
+    yield n.save("running-sums")
+    # Attention with Einsum, and a tensor of three factors.
+    n = Net([1, 6, 8])
+    query, key = n.add("Einsum", "x", n.weight(8, 2, 4), equation="btc,chd->bhtd"), n.add("Einsum", "x", n.weight(2, 4, 8), equation="bsc,hdc->bhsd")
+    scores = n.add("Softmax", n.add("Mul", n.add("Einsum", query, key, equation="bhtd, bhsd -> bhts"), number(n, 0.5)), axis=-1)
+    n.add("Einsum", scores, "x", n.weight(2, 8, 3), equation="bhts,bsc,hcn->btn")
+    yield n.save("einsum-attention")
+    # Values beyond thresholds, in reverse order, cropped and selected.
+    n = Net([1, 9, 8], 18)
+    kept = n.add("Shrink", "x", lambd=0.5, bias=0.25)
+    above = n.add("ThresholdedRelu", "x", alpha=0.7)
+    turned = n.add("ReverseSequence", n.add("Add", kept, above), n.ints(6), time_axis=1, batch_axis=0)
+    n.add("CenterCropPad", turned, n.ints(6, 10), axes=[1, 2]), n.add("Compress", n.last, n.constant(np.arange(10) % 3 > 0), axis=2)
+    n.add("Mod", n.last, number(n, 1.5), fmod=1), n.add("MatMul", n.last, n.weight(6, 3))
+    yield n.save("thresholds")
+    # The most similar of four vectors, and the position of the largest value as one of five.
+    n = Net([1, 8])
+    one = n.add("MatMul", n.add("Hardmax", n.dense(4, 8)), n.weight(4, 5))
+    two = n.add("OneHot", n.add("ArgMax", "x", axis=1, keepdims=0), n.ints(5), n.constant(np.float32([-0.5, 2])))
+    n.add("Add", one, two), n.dense(3, 5)
+    yield n.save("marked-positions")
 
 
 def several_ends():

@@ -1,9 +1,10 @@
 import { useSignal } from '@preact/signals';
-import type { LoginSession, Token } from '../../../src/lib/api/index.js';
+import type { LoginSession } from '../../../src/lib/api/index.js';
 import { at, send } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
-import { useResource } from '../../app/resource.js';
+import { type Resource, useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
+import { mayManage } from '../../app/session.js';
 import { plural } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Command } from '../../parts/command.js';
@@ -12,26 +13,49 @@ import { Failure, Loading, Page, Section } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
 import { Backup } from './backup.js';
+import { type TokenDialog, Tokens } from './tokens.js';
+import { Users } from './users.js';
 
-/** Logins that have not ended, and tokens. Operators see everyone's, other users their own. */
+/** Users, logins that have not ended, and tokens. Operators see everyone's, other users only their own logins and tokens. */
 export function Access({ parts: [part] }: PageOf) {
   if (part === 'backup') return <Backup />;
+  return <Whole />;
+}
+
+function Whole() {
+  const users = useResource(mayManage('users', 'read') ? at('GET /users', {}) : null, {
+    ...{ all: 'users', events: ['user.*', 'token.*', 'login.*'] },
+  });
+  const logins = useResource(at('GET /sessions', {}), {
+    ...{ all: 'sessions', events: ['session.*', 'login.*', 'token.revoke', 'user.*'] },
+  });
+  const tokens = useResource(at('GET /tokens', {}), {
+    ...{ all: 'tokens', events: ['token.*', 'login.*', 'user.*'] },
+  });
+  const dialog = useSignal<TokenDialog | null>(null);
   return (
     <Page
       title="Access"
-      command="aiot session list"
+      command={mayManage('users', 'read') ? 'aiot user list' : 'aiot session list'}
       actions={<a href={linkTo(['access', 'backup'])}>Backup</a>}
     >
-      <Logins />
-      <Tokens />
+      {mayManage('users', 'read') && (
+        <Users
+          users={users}
+          logins={logins.value ?? []}
+          tokens={tokens.value ?? []}
+          onAdded={({ name, role }) => {
+            dialog.value = { kind: 'create', owner: name, role };
+          }}
+        />
+      )}
+      <Logins logins={logins} />
+      <Tokens tokens={tokens} users={users.value ?? []} dialog={dialog} />
     </Page>
   );
 }
 
-function Logins() {
-  const { value, error, reload } = useResource(at('GET /sessions', {}), {
-    ...{ all: 'sessions', events: ['session.*', 'login.*', 'token.revoke', 'user.*'] },
-  });
+function Logins({ logins: { value, error, reload } }: { logins: Resource<LoginSession[]> }) {
   const ending = useSignal<LoginSession | null>(null);
   const columns: Column<LoginSession>[] = [
     ...loginColumns,
@@ -121,97 +145,6 @@ const loginColumns: Column<LoginSession>[] = [
     cell: ({ lastUsed }) => (lastUsed === null ? 'never' : <When at={lastUsed} as="ago" />),
     sort: ({ lastUsed }) => lastUsed,
     width: '110px',
-    wide: true,
-  },
-];
-
-function Tokens() {
-  const { value, error, reload } = useResource(at('GET /tokens', {}), {
-    ...{ all: 'tokens', events: ['token.*', 'login.*', 'user.*'] },
-  });
-  const revoking = useSignal<Token | null>(null);
-  const columns: Column<Token>[] = [
-    ...tokenColumns,
-    {
-      title: 'action',
-      cell: (token) =>
-        token.state === 'valid' && (
-          <button
-            type="button"
-            aria-label={`Revoke the token ${token.id}`}
-            onClick={() => {
-              revoking.value = token;
-            }}
-          >
-            Revoke
-          </button>
-        ),
-      sort: () => null,
-      width: '110px',
-    },
-  ];
-  const token = revoking.value;
-  return (
-    <Section title="Tokens" note={value && plural(value.length, 'token')}>
-      {error && <Failure error={error} />}
-      {!value && !error && <Loading />}
-      {value && value.length > 0 && (
-        <Table rows={value} columns={columns} keyOf={({ id }) => id} label="Tokens" name="tokens" filter />
-      )}
-      <p class="soft">A token is shown only once, when it is created:</p>
-      <Command line="aiot token create NAME --role viewer --expires 30d" />
-      {token && (
-        <Confirm
-          title={`Revoke the token ${token.name}`}
-          action="Revoke"
-          danger
-          run={async () => {
-            await send(at('DELETE /tokens/:id', { id: token.id }));
-            reload();
-          }}
-          onClose={() => {
-            revoking.value = null;
-          }}
-        >
-          <p>
-            The token is rejected from now on. Its connections and the logins that were opened with it end.
-          </p>
-          <Command line={`aiot token revoke ${token.id}`} />
-        </Confirm>
-      )}
-    </Section>
-  );
-}
-
-const tokenColumns: Column<Token>[] = [
-  {
-    title: 'token',
-    cell: ({ name, id }) => <span title={id}>{name}</span>,
-    sort: ({ name }) => name,
-    width: '1.2fr',
-  },
-  { title: 'user', cell: ({ owner }) => owner ?? 'operator', sort: ({ owner }) => owner, width: '1fr' },
-  { title: 'role', cell: ({ role }) => role, sort: ({ role }) => role, width: '90px', wide: true },
-  {
-    title: 'scopes',
-    cell: ({ scopes }) => <span title={scopes?.join(' ')}>{scopes?.join(' ') ?? 'all'}</span>,
-    sort: ({ scopes }) => scopes?.join(' ') ?? null,
-    width: '1fr',
-    wide: true,
-  },
-  {
-    title: 'devices',
-    cell: ({ selector }) => <span title={selector ?? undefined}>{selector ?? 'all'}</span>,
-    sort: ({ selector }) => selector,
-    width: '1fr',
-    wide: true,
-  },
-  {
-    title: 'until',
-    cell: ({ state, expires }) =>
-      state === 'valid' ? <When at={expires} as="short" /> : <Badge tone="soft">{state}</Badge>,
-    sort: ({ expires }) => expires,
-    width: '150px',
     wide: true,
   },
 ];

@@ -4,16 +4,19 @@ import { type ApiError, at, send } from '../../app/api.js';
 import { useAsked } from '../../app/asked.js';
 import type { PageOf } from '../../app/pages.js';
 import { useResource } from '../../app/resource.js';
-import { linkTo } from '../../app/route.js';
-import { mayChange } from '../../app/session.js';
-import { plural } from '../../app/text.js';
+import { goTo, linkTo } from '../../app/route.js';
+import { mayChange, mayManage } from '../../app/session.js';
+import { plural, shellWord } from '../../app/text.js';
 import { Badge, type Tone } from '../../parts/badge.js';
-import { Confirm } from '../../parts/dialog.js';
+import { Command } from '../../parts/command.js';
+import { Confirm, Duration, durations, NoteField, ownNote } from '../../parts/dialog.js';
 import { Empty, Facts, Failure, Loading, Page, Section } from '../../parts/page.js';
 import { Scroll } from '../../parts/scroll.js';
 import { type Column, ShortTable, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
-import { CreateAlarm } from './new.js';
+import { AlarmForm } from './new.js';
+import { Targets } from './targets.js';
+import { TestAlarm } from './test.js';
 
 /** The alarms, or one of them with its incidents. */
 export function Alarms({ parts }: PageOf) {
@@ -34,7 +37,7 @@ function NewAlarmButton() {
       <button type="button" class="primary" onClick={() => (isOpen.value = true)}>
         New alarm
       </button>
-      {isOpen.value && <CreateAlarm onClose={() => (isOpen.value = false)} />}
+      {isOpen.value && <AlarmForm onClose={() => (isOpen.value = false)} />}
     </>
   );
 }
@@ -45,7 +48,11 @@ function List() {
   const { value, error } = useResource(at('GET /alarms', {}, { limit: 200 }), { events: ['alarm.*'] });
   const alarms = value?.alarms;
   return (
-    <Page title="Alarms" command="aiot alarm list" actions={mayChange() && <NewAlarmButton />}>
+    <Page
+      title="Alarms"
+      command="aiot alarm list"
+      actions={mayManage('devices', 'write') && <NewAlarmButton />}
+    >
       {error && <Failure error={error} />}
       {!alarms && !error && <Loading />}
       {alarms?.length === 0 && (
@@ -65,6 +72,7 @@ function List() {
           <Table rows={alarms} columns={columns} keyOf={({ name }) => name} label="Alarms" filter />
         </>
       )}
+      {mayManage('webhooks', 'read') && <Targets />}
     </Page>
   );
 }
@@ -147,30 +155,26 @@ function spanOf(ms: number): string {
   return `${(ms / Number(size)).toLocaleString('en')} ${unit}`;
 }
 
-/** Lengths of a silence that the page offers, hours. */
-const silences = [1, 4, 24, 168];
-
 function One({ name }: { name: string }) {
   const { value, error, reload } = useResource(at('GET /alarms/:name', { name }), {
     events: ['alarm.*'],
     subject: name,
   });
-  const dialog = useSignal<'acknowledge' | 'silence' | null>(null);
+  const dialog = useSignal<'acknowledge' | 'silence' | 'edit' | 'test' | 'remove' | null>(null);
   const note = useSignal('');
-  const hours = useSignal(silences[0] ?? 1);
+  const hours = useSignal(durations[0] ?? 1);
   const failed = useSignal<ApiError | undefined>(undefined);
   const close = () => {
     dialog.value = null;
     note.value = '';
   };
-  const own = () => (note.value.trim() === '' ? {} : { note: note.value.trim() });
   const act = (run: Promise<unknown>) =>
     run.then(() => {
       failed.value = undefined;
       reload();
     });
   const silence = (forMs: number) =>
-    act(send(at('POST /alarms/:name/silence', { name }), { forMs, ...own() }));
+    act(send(at('POST /alarms/:name/silence', { name }), { forMs, ...ownNote(note) }));
   const alarm = value?.alarm;
   return (
     <Page
@@ -186,21 +190,37 @@ function One({ name }: { name: string }) {
                 Acknowledge
               </button>
             )}
-            {alarm.silencedUntil === null ? (
-              <button type="button" onClick={() => (dialog.value = 'silence')}>
-                Silence
-              </button>
-            ) : (
-              <button
-                type="button"
-                onClick={() =>
-                  void silence(0).catch((reason: ApiError) => {
-                    failed.value = reason;
-                  })
-                }
-              >
-                End the silence
-              </button>
+            {mayManage('devices', 'write') && (
+              <>
+                {alarm.silencedUntil === null ? (
+                  <button type="button" onClick={() => (dialog.value = 'silence')}>
+                    Silence
+                  </button>
+                ) : (
+                  <button
+                    type="button"
+                    onClick={() =>
+                      void silence(0).catch((reason: ApiError) => {
+                        failed.value = reason;
+                      })
+                    }
+                  >
+                    End the silence
+                  </button>
+                )}
+                {/* Recordings do not show the state of devices. */}
+                {!alarm.offline && !alarm.unwell && (
+                  <button type="button" onClick={() => (dialog.value = 'test')}>
+                    Test
+                  </button>
+                )}
+                <button type="button" onClick={() => (dialog.value = 'edit')}>
+                  Edit
+                </button>
+                <button type="button" class="danger" onClick={() => (dialog.value = 'remove')}>
+                  Remove
+                </button>
+              </>
             )}
           </>
         )
@@ -215,11 +235,11 @@ function One({ name }: { name: string }) {
         <Confirm
           title={`Acknowledge ${name}`}
           action="Acknowledge"
-          run={() => act(send(at('POST /alarms/:name/acknowledge', { name }), own()))}
+          run={() => act(send(at('POST /alarms/:name/acknowledge', { name }), ownNote(note)))}
           onClose={close}
         >
           <p>The incidents stay open until their condition ends.</p>
-          <Note value={note} />
+          <NoteField value={note} />
         </Confirm>
       )}
       {dialog.value === 'silence' && (
@@ -230,41 +250,47 @@ function One({ name }: { name: string }) {
           onClose={close}
         >
           <p>Incidents are recorded, but no notifications are sent until the silence ends.</p>
-          <label>
-            Duration
-            <select
-              value={hours.value}
-              onChange={(event) => {
-                hours.value = Number(event.currentTarget.value);
-              }}
-            >
-              {silences.map((each) => (
-                <option key={each} value={each}>
-                  {each < 48 ? plural(each, 'hour') : plural(each / 24, 'day')}
-                </option>
-              ))}
-            </select>
-          </label>
-          <Note value={note} />
+          <Duration hours={hours} />
+          <NoteField value={note} />
+        </Confirm>
+      )}
+      {dialog.value === 'test' && <TestAlarm name={name} onClose={close} />}
+      {dialog.value === 'edit' && alarm && (
+        <AlarmForm
+          alarm={alarm}
+          onClose={() => {
+            close();
+            reload();
+          }}
+        />
+      )}
+      {dialog.value === 'remove' && alarm && (
+        <Confirm
+          title={`Remove ${name}`}
+          action="Remove"
+          danger
+          run={async () => {
+            await send(at('DELETE /alarms/:name', { name }));
+            goTo(linkTo(['alarms']));
+          }}
+          onClose={close}
+        >
+          <p>
+            The alarm no longer watches telemetry. Its incidents are deleted
+            {alarm.open === 0
+              ? '.'
+              : `; ${alarm.open.toLocaleString('en')} of them ${alarm.open === 1 ? 'is' : 'are'} open.`}
+          </p>
+          {alarm.project !== undefined && (
+            <p>
+              <strong>The project {alarm.project} defines this alarm.</strong> The next{' '}
+              <code>aiot alarm apply</code> creates it again.
+            </p>
+          )}
+          <Command line={`aiot alarm remove ${shellWord(name)}`} />
         </Confirm>
       )}
     </Page>
-  );
-}
-
-function Note({ value }: { value: { value: string } }) {
-  return (
-    <label>
-      Note for other operators
-      <input
-        type="text"
-        maxLength={500}
-        value={value.value}
-        onInput={(event) => {
-          value.value = event.currentTarget.value;
-        }}
-      />
-    </label>
   );
 }
 

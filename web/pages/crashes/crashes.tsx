@@ -180,7 +180,7 @@ function Report({ shown }: { shown: CrashShown }) {
           ))}
         </ul>
         {others.length > 0 && (
-          <ul aria-label="Other reports">
+          <ul class="attention" aria-label="Other reports">
             {others.map((other) => (
               <li key={other.id}>
                 <a href={linkTo(['crashes', other.id])}>{other.device}</a> <When at={other.at} as="ago" />

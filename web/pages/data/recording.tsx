@@ -11,6 +11,8 @@ import { Facts, Failure, Loading, Page, Section } from '../../parts/page.js';
 import { type Band, type Extent, Plot } from '../../parts/plot.js';
 import { When } from '../../parts/when.js';
 import { Labels } from './labels.js';
+import { Player } from './player.js';
+import { firstField } from './sound.js';
 import { SuggestionNote, useRanking } from './suggestions.js';
 import { duration, isClock } from './times.js';
 
@@ -30,7 +32,8 @@ export function Recording(place: Place) {
   const view = useSignal<Extent | null>(null);
   const marking = useSignal(false);
   const span = useSignal<Extent | null>(null);
-  const { value: points, whole, error } = usePoints(place, view.value);
+  const head = useSignal<number | null>(null);
+  const { value: points, whole, field, error } = usePoints(place, view.value);
   const shown = about.value;
   const name = `${stream}/${device}/${recording}`;
   const failed = about.error ?? error;
@@ -85,6 +88,7 @@ export function Recording(place: Place) {
             clock={isClock(shown.startedAt)}
             view={view.value ?? whole}
             onView={zoom}
+            head={head}
             {...(marking.value
               ? {
                   onSelect: (chosen: Extent) => {
@@ -92,6 +96,14 @@ export function Recording(place: Place) {
                   },
                 }
               : {})}
+          />
+          <Player
+            key={name}
+            place={{ stream, device, recording }}
+            shown={shown}
+            field={field}
+            whole={whole}
+            head={head}
           />
           <Labels
             place={place}
@@ -172,10 +184,17 @@ const most = 2000;
 function usePoints(
   place: Place,
   view: Extent | null,
-): { value: Points | undefined; whole: Extent | undefined; error: ApiError | undefined } {
+): {
+  value: Points | undefined;
+  whole: Extent | undefined;
+  /** The first field that has values in the recording. */
+  field: string | undefined;
+  error: ApiError | undefined;
+} {
   const path = `${place.stream}/${place.device}/${place.recording}`;
   const value = useSignal<Points | undefined>(undefined);
   const whole = useSignal<Extent | undefined>(undefined);
+  const field = useSignal<string | undefined>(undefined);
   const error = useSignal<ApiError | undefined>(undefined);
   useEffect(() => {
     value.value = undefined;
@@ -200,6 +219,7 @@ function usePoints(
         error.value = undefined;
         const [first = 0] = xs;
         const last = xs.at(-1) ?? first;
+        if (!view) field.value = firstField(found.fields, found.columns);
         if (!view) whole.value = last > first ? [first, last] : [first, first + 1];
       } catch (reason) {
         if (!controller.signal.aborted) error.value = reason as ApiError;
@@ -211,5 +231,5 @@ function usePoints(
       controller.abort();
     };
   }, [path, view?.[0], view?.[1]]);
-  return { value: value.value, whole: whole.value, error: error.value };
+  return { value: value.value, whole: whole.value, field: field.value, error: error.value };
 }

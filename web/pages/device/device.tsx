@@ -12,6 +12,7 @@ import { When } from '../../parts/when.js';
 import { Calls } from './calls.js';
 import { Changes } from './changes.js';
 import { Commands } from './commands.js';
+import { SignalDrift } from './drift.js';
 import { Live } from './live.js';
 import { Log } from './log.js';
 import { Settings } from './settings.js';
@@ -166,15 +167,21 @@ function History({ name }: { name: string }) {
   if (error) return <Failure error={error} />;
   if (!value) return <Loading />;
   return (
-    <ol class="log">
-      {value.entries.map(({ id, at, type, who, data }) => (
-        <li key={id}>
-          <When at={at} />
-          <strong>{type.replace(/^device\./, '')}</strong>
-          <span class="soft">by {who}</span>
-          <Values of={data} />
-        </li>
-      ))}
-    </ol>
+    <>
+      <p>
+        <a href={linkTo(['history'], { selector: name })}>Presence and predictions over time</a>
+      </p>
+      <SignalDrift name={name} />
+      <ol class="log">
+        {value.entries.map(({ id, at, type, who, data }) => (
+          <li key={id}>
+            <When at={at} />
+            <strong>{type.replace(/^device\./, '')}</strong>
+            <span class="soft">by {who}</span>
+            <Values of={data} />
+          </li>
+        ))}
+      </ol>
+    </>
   );
 }

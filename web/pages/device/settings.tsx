@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks';
 import type { DeviceSettings, SettingsInfo } from '../../../src/lib/api/index.js';
 import { type ApiError, at, send } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
-import { isLimited, mayChange } from '../../app/session.js';
+import { mayChange } from '../../app/session.js';
 import { shellWord } from '../../app/text.js';
 import { Badge, type Tone } from '../../parts/badge.js';
 import { Command } from '../../parts/command.js';
@@ -39,8 +39,7 @@ const pendingMs = 5000;
 export function Settings({ name }: { name: string }) {
   const events = ['device.*', 'settings.*'];
   const { value, error, reload } = useResource(at('GET /devices/:name/settings', { name }), { events });
-  // Only users of the whole platform may list its settings. Without them, there is no form.
-  const mayEdit = mayChange() && !isLimited();
+  const mayEdit = mayChange();
   const all = useResource(mayEdit ? at('GET /settings', {}) : null, { events: ['settings.*'] });
   const isPending = value?.state === 'pending';
   useEffect(() => {

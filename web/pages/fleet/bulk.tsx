@@ -3,7 +3,6 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import type { ChangedDevice, DeviceChange, DeviceInfo } from '../../../src/lib/api/index.js';
 import { type ApiError, at, send } from '../../app/api.js';
 import { linkTo } from '../../app/route.js';
-import { isLimited } from '../../app/session.js';
 import { longestSelector, plural, shellWord } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Command } from '../../parts/command.js';
@@ -57,7 +56,7 @@ export function Bulk({
         Log level
       </button>
       {!isLong && <a href={linkTo(['rollouts', 'new'], { selector })}>New rollout</a>}
-      {!isLong && !isLimited() && (
+      {!isLong && (
         <a href={linkTo(['rollouts', 'settings'], { selector, type: oneType(devices) })}>Roll out settings</a>
       )}
       {devices.length >= fewestCompared && devices.length <= mostCompared && (

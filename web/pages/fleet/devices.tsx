@@ -125,6 +125,7 @@ export function Devices(_: PageOf) {
               <a href={here({ view: 'map' })} aria-current={asMap ? 'true' : undefined}>
                 Map
               </a>
+              <a href={linkTo(['history'], { selector })}>History</a>
             </span>
           </p>
           {!asMap && selected.length > 0 && (

@@ -10,11 +10,11 @@ import { type Search, startOf } from './filter.js';
 export const most = 5000;
 /** Number of lines that are read at once. */
 const pageLimit = 500;
-/** Number of requests for one page of lines. A request ends early if few lines match. */
+/** Number of requests for each page of lines. A request ends early if few lines match. */
 const mostRequests = 5;
 /** Lines within this time are drawn together, ms. */
 const settleMs = 200;
-/** Delay before lines that arrived too fast are read, ms. */
+/** Delay before lines that arrived too fast are read, ms, for each page that the previous such read had. */
 const catchUpMs = 1500;
 
 /** A log line, with a number that identifies it in this page. */
@@ -93,6 +93,8 @@ class Reader {
   private arrived: LogLine[] = [];
   private number = 0;
   private isCatchingUp = false;
+  /** Number of pages that the last read of the newest lines had. */
+  private pages = 1;
   private timers = new Map<'show' | 'catchUp', ReturnType<typeof setTimeout>>();
   private reading: Promise<void> = Promise.resolve();
   private ends: (() => void)[] = [];
@@ -113,7 +115,7 @@ class Reader {
         this.arrived.push(line);
         this.later('show', settleMs, () => this.add());
       },
-      missed: () => this.later('catchUp', catchUpMs, () => this.queue(() => this.catchUp())),
+      missed: () => this.later('catchUp', catchUpMs * this.pages, () => this.queue(() => this.catchUp())),
       // Lines before this moment are stored, and those after it arrive.
       open: () => {
         this.shows.begun(true);
@@ -160,14 +162,18 @@ class Reader {
       });
   }
 
-  /** Reads the newest lines. If they do not reach the known ones, they replace them, so that the list has no gaps. */
+  /**
+   * Reads the newest lines. If they do not reach the known ones, they replace them, so that the list has no gaps. It reads as many as are
+   * shown, so that a list does not become shorter while an operator reads it.
+   */
   private async catchUp(): Promise<void> {
     const isFirst = this.next === undefined;
     this.isCatchingUp = true;
     const from = isFirst
       ? startOf(this.search)
       : Math.max(startOf(this.search), this.known.newest - overtakingMs);
-    const page = await this.read(from).finally(() => {
+    this.pages = Math.max(1, Math.ceil(this.lines.length / pageLimit));
+    const page = await this.read(from, undefined, this.pages).finally(() => {
       this.isCatchingUp = false;
     });
     if (!isFirst && page.next !== null) this.known = new ShownLines();
@@ -182,16 +188,20 @@ class Reader {
     this.show();
   }
 
-  private async read(since: number, after?: string): Promise<{ lines: LogLine[]; next: string | null }> {
+  private async read(
+    since: number,
+    after?: string,
+    pages = 1,
+  ): Promise<{ lines: LogLine[]; next: string | null }> {
     const lines: LogLine[] = [];
     let next: string | null = after ?? null;
-    for (let i = 0; i < mostRequests; i++) {
+    for (let i = 0; i < mostRequests * pages; i++) {
       const query = { ...this.query, since, until: this.search.until, after: next ?? undefined };
-      const limit = pageLimit - lines.length;
+      const limit = Math.min(pageLimit, pages * pageLimit - lines.length);
       const page = await get(at('GET /logs', {}, { ...query, limit }), this.ending.signal);
       lines.push(...page.lines);
       next = page.next;
-      if (next === null || lines.length >= pageLimit) break;
+      if (next === null || lines.length >= pages * pageLimit) break;
     }
     return { lines, next };
   }

@@ -55,9 +55,16 @@ export function Messages(_: PageOf) {
       ) : (
         <p class="count" role="status">
           <Badge tone={tones[state]}>{state}</Badge>
-          {rows.length > 0 && `, ${rows.length >= most ? 'latest ' : ''}${plural(rows.length, 'message')}`}
-          {missed > 0 && `, ${plural(missed, 'more message')} not shown because they arrived too fast`}
-          {held.value && ', paused'}
+          {(rows.length > 0 || held.value) && (
+            <span>
+              {rows.length >= most && 'latest '}
+              {plural(rows.length, 'message')}
+              {held.value && ', paused'}
+            </span>
+          )}
+          {missed > 0 && (
+            <span>{plural(missed, 'more message')} not shown because they arrived too fast</span>
+          )}
         </p>
       )}
       {rows.length === 0 && !error && (

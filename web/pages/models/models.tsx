@@ -3,6 +3,7 @@ import { at } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
 import { useResource } from '../../app/resource.js';
 import { goTo, linkTo, route } from '../../app/route.js';
+import { mayPush } from '../../app/session.js';
 import { plural, size } from '../../app/text.js';
 import { Badge, State } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
@@ -80,7 +81,11 @@ const nameColumns: Column<ModelSummary>[] = [
 function Names() {
   const { value, error } = useResource(at('GET /models', {}), { all: 'models', events: ['model.*'] });
   return (
-    <Page title="Models" command="aiot model list">
+    <Page
+      title="Models"
+      command="aiot model list"
+      actions={mayPush() && <a href={linkTo(['upload-model'])}>Upload a model</a>}
+    >
       {error && <Failure error={error} />}
       {!value && !error && <Loading />}
       {value?.length === 0 && (

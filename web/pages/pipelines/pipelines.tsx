@@ -9,12 +9,14 @@ import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { Pages } from '../../parts/pages.js';
 import { type Column, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
+import { OneRequest, Requests } from './requests.js';
 import { OneRun } from './run.js';
 import { RunState } from './states.js';
 
-/** The pages `#/pipelines`, `#/pipelines/PROJECT` and `#/pipelines/PROJECT/RUN`. */
+/** The pages `#/pipelines`, `#/pipelines/PROJECT`, `#/pipelines/PROJECT/RUN` and `#/pipelines/PROJECT/REQUEST`. */
 export function Pipelines({ parts: [project, run] }: PageOf) {
   if (project === undefined) return <Projects />;
+  if (run?.startsWith('request_')) return <OneRequest project={project} id={run} />;
   return run === undefined ? <Runs project={project} /> : <OneRun project={project} run={run} />;
 }
 
@@ -85,6 +87,7 @@ function Projects() {
           to={({ project }) => linkTo(['pipelines', project])}
         />
       )}
+      {value && <Requests />}
     </Page>
   );
 }
@@ -126,6 +129,7 @@ function Runs({ project }: { project: string }) {
           />
         </>
       )}
+      {value && <Requests project={project} />}
     </Page>
   );
 }

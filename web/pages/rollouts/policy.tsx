@@ -39,6 +39,26 @@ const policyFields = {
     usual: usualPolicy.minSuccess,
     flag: (text) => `--min-success ${shellWord(text)}`,
   },
+  crashFree: {
+    title: 'Device-hours without a crash, %',
+    property: {
+      type: 'number',
+      ...{ minimum: 0, maximum: 100 },
+      description: 'Since the update. Without a number, each device that crashes counts as a failure.',
+    },
+    usual: '',
+    flag: (text) => `--min-crash-free ${text}%`,
+  },
+  deviceHours: {
+    title: 'Device-hours required',
+    property: {
+      type: 'integer',
+      minimum: 1,
+      description: 'Before the next wave opens, if a share without a crash is set.',
+    },
+    usual: '',
+    flag: (text) => `--min-device-hours ${text}`,
+  },
   soak: {
     title: 'Soak time, minutes',
     property: { type: 'number', minimum: 0, description: 'How long a wave must stay healthy.' },
@@ -131,6 +151,7 @@ export function policyOf(texts: PolicyTexts): RolloutPolicyInput {
     waves: texts.waves.split(',').map(amount),
     maxFailures: amount(texts.maxFailures),
     minSuccess: amount(texts.minSuccess),
+    crashFree: crashFreeOf(texts),
     soakMs: ms(texts.soak),
     deadlineMs: ms(texts.deadline),
     offlineMs: texts.offline === '' ? null : ms(texts.offline),
@@ -139,6 +160,12 @@ export function policyOf(texts: PolicyTexts): RolloutPolicyInput {
     approval: texts.approval === 'true',
     requireProof: texts.requireProof === 'true',
   };
+}
+
+/** Hours without a share are rejected by the platform, like `--min-device-hours` alone. */
+function crashFreeOf({ crashFree, deviceHours }: PolicyTexts): RolloutPolicyInput['crashFree'] {
+  if (crashFree === '' && deviceHours === '') return undefined;
+  return { min: `${crashFree}%`, ...(deviceHours === '' ? {} : { minHours: Number(deviceHours) }) };
 }
 
 /** The flags of the equivalent command, for fields that differ from the defaults. */

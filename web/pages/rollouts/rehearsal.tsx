@@ -48,6 +48,11 @@ const conditionFields = {
     property: percent('How many updates lose power in their trial.'),
     ...{ usual: '1', flag: '--power-cuts', unit: '%' },
   },
+  crashRate: {
+    title: 'Crashes per device-hour, %',
+    property: percent('Probability that an updated device crashes within an hour.'),
+    ...{ usual: '0', flag: '--crash-rate', unit: '%' },
+  },
   outage: {
     title: 'Outage of the platform, minutes',
     property: { type: 'number', minimum: 0, description: 'One, in the first ten minutes.' },
@@ -239,6 +244,7 @@ function conditionsOf(texts: Conditions): RehearsalConditions {
     network: {
       ...{ seed: 1, loss: 0.01, latencyMs: [20, 200] },
       ...{ offline: part('offline'), failRate: part('failRate'), powerCuts: part('powerCuts') },
+      crashRate: part('crashRate'),
       bytesPerSecond: Math.round(number('bandwidth') * 1000),
     },
   };

@@ -6,7 +6,12 @@ import type {
   RolloutDeviceInfo,
   RolloutStatus,
 } from '../../../src/lib/api/index.js';
-import { commandStates, releaseText } from '../../../src/lib/api/rollouts/words.js';
+import {
+  commandStates,
+  crashFreeWords,
+  gateWords,
+  releaseText,
+} from '../../../src/lib/api/rollouts/words.js';
 import { at, send } from '../../app/api.js';
 import { useAsked } from '../../app/asked.js';
 import { useResource } from '../../app/resource.js';
@@ -193,7 +198,8 @@ function openMs({ opened, ended }: Wave): number {
 
 function factsOf(rollout: RolloutStatus): [string, ComponentChildren][] {
   const { id, releases, rollback, selector, policy, approvals, by, created, seconds, runs, saved } = rollout;
-  const { maxFailures, minSuccess, soakMs, deadlineMs, offlineMs, onFailure, attempts, window } = policy;
+  const { crashFree } = rollout;
+  const { soakMs, deadlineMs, offlineMs, onFailure, attempts, window } = policy;
   const running = runs.map(
     ({ name, version, devices }) =>
       `${name === null ? 'no model' : `${name}@${version}`} on ${plural(devices, 'device')}`,
@@ -225,10 +231,10 @@ function factsOf(rollout: RolloutStatus): [string, ComponentChildren][] {
     ...(saved.byDelta > 0
       ? [['deltas', `${plural(saved.byDelta, 'device')} updated by delta`] as [string, string]]
       : []),
-    [
-      'gates',
-      `per wave: at most ${maxFailures} failed or crashed, at least ${minSuccess} committed; otherwise ${otherwise}`,
-    ],
+    ['gates', `${gateWords(policy)}; otherwise ${otherwise}`],
+    ...(crashFree
+      ? [['crash-free', <CrashFreeFact key="crash-free" rollout={rollout} />] as [string, ComponentChildren]]
+      : []),
     ...(soakMs > 0
       ? [['soak', `each wave must stay healthy for ${lasting(soakMs)}`] as [string, string]]
       : []),
@@ -253,6 +259,26 @@ function factsOf(rollout: RolloutStatus): [string, ComponentChildren][] {
     ]),
     ['duration', lasting(seconds * 1000)],
   ];
+}
+
+/** The crashes since the update, with links to their reports. */
+function CrashFreeFact({ rollout }: { rollout: RolloutStatus }) {
+  const causes = rollout.crashFree?.causes ?? [];
+  return (
+    <>
+      {crashFreeWords(rollout)}
+      {causes.map(({ signature, reason, hours }) => (
+        <div key={signature}>
+          <a href={linkTo(['crashes', signature])}>
+            <code>{signature}</code>
+          </a>{' '}
+          <span class="soft">
+            {reason}, {plural(hours, 'device-hour')}
+          </span>
+        </div>
+      ))}
+    </>
+  );
 }
 
 function ByUser({ at, by }: { at: number; by: string }) {

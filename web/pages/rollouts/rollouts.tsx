@@ -4,7 +4,7 @@ import { at } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
 import { useNewestModel, useResource } from '../../app/resource.js';
 import { here, linkTo, route } from '../../app/route.js';
-import { isLimited, mayChange } from '../../app/session.js';
+import { mayChange } from '../../app/session.js';
 import { Badge } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { Pages } from '../../parts/pages.js';
@@ -84,7 +84,7 @@ function AllRollouts() {
       actions={
         mayChange() && (
           <>
-            {!isLimited() && <a href={linkTo(['rollouts', 'settings'])}>Roll out settings</a>}
+            <a href={linkTo(['rollouts', 'settings'])}>Roll out settings</a>
             <a href={linkTo(['rollouts', 'new'])}>New rollout</a>
           </>
         )

@@ -33,8 +33,7 @@ interface Typed {
 
 /** The page `#/rollouts/settings`: a form for settings of many devices, and their rollout beside it. */
 export function SettingsRollout() {
-  // Only users of the whole platform may list its settings.
-  const mayStart = mayChange() && !isLimited();
+  const mayStart = mayChange();
   const all = useResource(mayStart ? at('GET /settings', {}) : null, { events: ['settings.*'] });
   const definitions = all.value?.settings;
   return (
@@ -44,12 +43,6 @@ export function SettingsRollout() {
       ) : (
         <Page title="Roll out settings" above={above} command="aiot device settings deploy">
           {!mayChange() && <p>Your token does not permit rollouts. Ask an operator.</p>}
-          {mayChange() && isLimited() && (
-            <p>
-              Only operators of the whole platform can use this form. For your devices, use the command that
-              this page shows.
-            </p>
-          )}
           {mayStart && all.error && <Failure error={all.error} />}
           {mayStart && !all.error && !definitions && <Loading />}
           {mayStart && definitions?.length === 0 && (
@@ -268,9 +261,22 @@ function FieldError({ id, errors }: { id: string; errors: Readonly<Record<string
   return errors[id] === undefined ? null : <small class="field-error">{errors[id]}</small>;
 }
 
+/** States in which a rollout no longer changes by itself. */
+const finalStates: ReadonlySet<string> = new Set(['done', 'partly', 'failed', 'rolledBack', 'aborted']);
+/** Time between a response and the next read of a running rollout by limited users, ms. */
+const pollMs = 2000;
+
 /** The rollout that this form has started, with its actions. */
 function Started({ id }: { id: string }) {
   const { value, error, reload } = useResource(at('GET /rollouts/:id', { id }), { events: ['rollout.*'] });
+  // Limited users receive no events of rollouts.
+  const isPolled = isLimited() && !!value && !finalStates.has(value.state);
+  useEffect(() => {
+    if (!isPolled) return;
+    // Each response starts the next wait, so that no poll aborts a read.
+    const timer = setTimeout(reload, pollMs);
+    return () => clearTimeout(timer);
+  }, [isPolled, value, error]);
   if (!value) return error ? <Failure error={error} /> : <Loading />;
   const { releases, state, reason } = value;
   return (

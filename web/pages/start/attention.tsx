@@ -15,6 +15,7 @@ import { Badge } from '../../parts/badge.js';
 import { Section } from '../../parts/page.js';
 import { When } from '../../parts/when.js';
 import { countsOf, devicesOf, inShare, shares, toneOf, words } from '../rollouts/states.js';
+import { isQuiet, QuietDevices, UnwellDevice, withCode } from './unwell.js';
 
 /** Number of rollouts examined, newest first. */
 const rolloutsRead = 100;
@@ -39,18 +40,27 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
     events: ['device.*', 'enrollment.*', 'batch.*'],
   });
   const rollouts = troubled(list.value?.rollouts ?? []);
+  const quiet = health.value?.quiet ?? 0;
+  const all = useResource(quiet > 0 ? at('GET /attention', {}, { limit: devicesRead, all: 'true' }) : null, {
+    events: ['device.*'],
+  });
   const unwell = health.value?.devices ?? [];
-  const listed = new Set(unwell.map(({ name }) => name));
+  const quietDevices = (all.value?.devices ?? []).filter(isQuiet);
+  const listed = new Set([...unwell, ...quietDevices].map(({ name }) => name));
   // Until an offline device counts as silent, only its name is shown. The same applies to unwell devices beyond the listed ones.
   const devices = (fleet.value?.devices ?? []).filter(({ name }) => !listed.has(name));
   const rolledBack = devices.filter(({ updateState }) => updateState === 'ROLLED_BACK');
   const offline = devices.filter(({ online }) => !online);
   const alarms = health.value?.alarms ?? [];
   const waiting = health.value?.waiting;
+  const decided = () => {
+    health.reload();
+    all.reload();
+  };
   // The entry of waiting devices replaces the platform's warning.
   const shownWarnings = warnings.filter(({ about }) => about !== 'approval');
   const found = [shownWarnings, rollouts, unwell, rolledBack, offline, alarms, waiting?.devices ?? []];
-  if (found.every(({ length }) => length === 0)) return null;
+  if (quiet === 0 && found.every(({ length }) => length === 0)) return null;
   const more = rollouts.length - rolloutsListed;
   return (
     <Section
@@ -67,13 +77,14 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
           </li>
         )}
         {unwell.map((device) => (
-          <UnwellDevice key={device.name} device={device} />
+          <UnwellDevice key={device.name} device={device} onChange={decided} />
         ))}
         {health.value?.next && (
           <li>
             more: <code>aiot status --attention --limit 1000</code>
           </li>
         )}
+        {quiet > 0 && <QuietDevices count={quiet} devices={quietDevices} onChange={decided} />}
         {alarms.map(({ alarm, message, since, next }) => (
           <li key={alarm}>
             <Badge tone="bad">alarm</Badge> {alarm} {message}, <When at={since} as="ago" />.{' '}
@@ -99,22 +110,6 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   );
 }
 
-/** One device: its state, and for each cause what is wrong, since when, and what to do. */
-function UnwellDevice({ device }: { device: Unwell['devices'][number] }) {
-  const { name, state, causes } = device;
-  return (
-    <li>
-      <Badge tone={state === 'degraded' ? 'warn' : 'bad'}>{state}</Badge>{' '}
-      <a href={linkTo(['devices', name])}>{name}</a>
-      {causes.map(({ code, message, since, next }) => (
-        <div key={code}>
-          {message}, <When at={since} as="ago" />. <span class="soft">{withCode(next)}</span>
-        </div>
-      ))}
-    </li>
-  );
-}
-
 /** Devices that wait for approval: their number, and each one that contradicts others. The section below has the buttons. */
 function Waiting({ waiting: { count, since, devices } }: Pick<Unwell, 'waiting'>) {
   const suspicious = devices.filter((device) => device.suspicious);
@@ -133,11 +128,6 @@ function Waiting({ waiting: { count, since, devices } }: Pick<Unwell, 'waiting'>
       ))}
     </li>
   );
-}
-
-/** A sentence in which commands in backticks are shown as code. */
-function withCode(text: string): ComponentChildren[] {
-  return text.split('`').map((part, i) => (i % 2 === 1 ? <code key={part}>{part}</code> : part));
 }
 
 /** Codes of rollouts that a person stopped; such a stop is not a failure. */

@@ -193,10 +193,10 @@ void aiot_esp32_watch(void);
 /* Reports a fatal error for a minute, then restarts the board. */
 void aiot_esp32_give_up(const char *problem);
 
-/* Writes a summary of the last crash's core dump to `text`; false = there is none. Call it once, at the start. */
-bool aiot_esp32_dump_read(char *text, size_t room);
-/* Call it in the loop. Deletes the dump once the board has worked for AIOT_CRASH_KEPT_MS and is `online`. */
-void aiot_esp32_dump_step(uint64_t now_ms, bool online);
+/* Whether the flash has a core dump of an earlier crash. Call it once, at the start. */
+bool aiot_esp32_dump_present(void);
+/* Call it in the loop. Reports the dump once the board is connected, and deletes it once the board has worked for AIOT_CRASH_KEPT_MS. */
+void aiot_esp32_dump_step(aiot_device *device, uint64_t now_ms);
 
 /* Task of a board that uses the guide's protocol (settings.h). */
 void aiot_esp32_guide_run(void *context);

@@ -166,14 +166,6 @@ static void tell_fastest(program *self) {
   aiot_device_log(&self->device, "info", text, AIOT_OK);
 }
 
-/* Logs the last crash on the serial line and on the platform. */
-static void tell_crash(program *self) {
-  char text[128];
-  if (!aiot_esp32_dump_read(text, sizeof text)) return;
-  ESP_LOGE(tag, "%s", text);
-  aiot_device_log(&self->device, "error", text, AIOT_OK);
-}
-
 /* The name of a sensor's field in the project, which is also that in bundles. */
 static const char *field_name(const char *field) {
   static const char *const pairs[][2] = AIOT_FIELD_NAMES;
@@ -294,7 +286,7 @@ static void run(void *context) {
   if (problem != NULL) aiot_esp32_give_up(problem);
   log_heap("with the device");
   aiot_esp32_watch();
-  tell_crash(&self);
+  aiot_esp32_dump_present();
   tell_fastest(&self);
   self.source = aiot_esp32_source_chosen();
   if (!aiot_esp32_sampler_start(self.source)) aiot_device_log(&self.device, "error", "the sensor's task cannot be started", AIOT_OK);
@@ -310,7 +302,7 @@ static void run(void *context) {
     if (!aiot_device_step(&self.device, STEP_MS)) esp_restart();
     aiot_esp32_confirm(&self.device);
     keep(&self);
-    aiot_esp32_dump_step(uptime(), self.device.connection != 0);
+    aiot_esp32_dump_step(&self.device, uptime());
     sleep_if_due(&self);
   }
 }

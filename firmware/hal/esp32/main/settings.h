@@ -355,6 +355,13 @@
 #ifndef AIOT_CRASH_KEPT_MS
 #define AIOT_CRASH_KEPT_MS (AIOT_SLEEP_MS > 0 ? AIOT_AWAKE_MS / 2 : 3600000u)
 #endif
+/*
+ * How much of the crashed task's stack is reported on RISC-V chips, at most 1024 bytes; 0 = nothing, because it may contain secrets. Until
+ * it is acknowledged, a report is in the heap twice. With more, a download would leave less than a fifth of the heap free.
+ */
+#ifndef AIOT_CRASH_STACK_BYTES
+#define AIOT_CRASH_STACK_BYTES 640u
+#endif
 /* Watchdog interval of the core's loop. */
 #ifndef AIOT_WATCHDOG_MS
 #define AIOT_WATCHDOG_MS 30000u

@@ -1,6 +1,7 @@
 import { Flags } from '@oclif/core';
 import { AiotCommand } from '../../../lib/cli/command.js';
 import { folderToFill, shared } from '../../../lib/cli/flags/shared.js';
+import { again } from '../../../lib/cli/invocation.js';
 import { next, shownPath } from '../../../lib/cli/render/text.js';
 import { plural } from '../../../lib/core/figures.js';
 import { exportedRunsSchema, exportMlflow } from '../../../lib/model/runs/mlflow.js';
@@ -25,13 +26,14 @@ export default class ModelRunsExport extends AiotCommand {
   static override result = exportedRunsSchema;
 
   async run() {
-    const { flags } = await this.input(ModelRunsExport);
+    const input = await this.input(ModelRunsExport);
+    const { flags } = input;
     const result = await exportMlflow({ dir: flags.project, out: flags.out });
     for (const { name, runs } of result.experiments) this.print(`${name}: ${plural(runs, 'run')}`);
     const left =
       result.skipped.length > 0 ? `, without ${plural(result.skipped.length, 'run')} in progress` : '';
     this.print(`Exported to ${shownPath(result.out)}${left}.`);
-    this.suggest(next('aiot model runs list'));
+    this.suggest(next(`aiot model runs list${again(input, 'project')}`));
     return result;
   }
 }

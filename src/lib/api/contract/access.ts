@@ -23,7 +23,8 @@ export const scopeNouns = {
   configs: ['read', 'push', 'write'],
   rollouts: ['read', 'write'],
   jobs: ['read', 'write'],
-  pipelines: ['read', 'write'],
+  /** `write` is for runners and CI jobs. `run` starts and cancels runs on runners; no other scope includes it. */
+  pipelines: ['read', 'write', 'run'],
   data: ['read', 'write'],
   events: ['read'],
   webhooks: ['read', 'write'],
@@ -37,6 +38,9 @@ export const scopeNouns = {
   broker: ['authorize'],
 } as const satisfies Record<string, readonly string[]>;
 export type ScopeNoun = keyof typeof scopeNouns;
+
+/** Scopes that include only `read` of their noun, and that no other scope includes. */
+const separateScopes: ReadonlySet<string> = new Set(['pipelines:run']);
 
 /** `models:push`, `devices:read`, …, or `stream:FILTER` for MQTT topics. */
 export const scopeSchema = z
@@ -61,6 +65,8 @@ export function scopeCovers(scope: string, wanted: string): boolean {
   const [noun = '', action = ''] = scope.split(':');
   const [wantedNoun, wantedAction = ''] = wanted.split(':');
   if (noun !== wantedNoun || !Object.hasOwn(scopeNouns, noun)) return false;
+  if (separateScopes.has(wanted)) return false;
+  if (separateScopes.has(scope)) return wantedAction === 'read';
   const actions: readonly string[] = scopeNouns[noun as ScopeNoun];
   return actions.includes(wantedAction) && actions.indexOf(action) >= actions.indexOf(wantedAction);
 }

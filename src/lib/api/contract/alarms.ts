@@ -123,6 +123,7 @@ export type AlarmFailure = z.output<typeof alarmFailureSchema>;
 export const alarmSchema = z.object({
   ...newAlarmSchema.shape,
   created: time,
+  /** The user who created the alarm or last changed its definition. */
   by: z.string(),
   /** No notification is sent until this time; null = the alarm is not silenced. */
   silencedUntil: time.nullable(),
@@ -212,6 +213,15 @@ export const alarms = {
     body: applyAlarmsSchema,
     result: alarmsAppliedSchema,
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_SELECTOR_INVALID', 'AIOT_STREAM_EXPRESSION'],
+  }),
+  /** The alarm keeps its project. */
+  replace: endpoint('PUT /alarms/:name', {
+    summary: "Replace an alarm's definition",
+    description: 'The alarm starts over with the next message, and its open incidents end.',
+    params,
+    body: newAlarmSchema,
+    result: alarmSchema,
+    errors: ['AIOT_SELECTOR_INVALID', 'AIOT_STREAM_EXPRESSION'],
   }),
   /** Acknowledges the open incidents, of some devices or of all. */
   acknowledge: endpoint('POST /alarms/:name/acknowledge', {

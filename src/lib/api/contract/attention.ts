@@ -22,6 +22,7 @@ export const causeCodes = [
   'messages-lost',
   'messages-rejected',
   'clock-wrong',
+  'drift',
   'settings-drift',
   'certificate-expiring',
 ] as const;
@@ -110,6 +111,26 @@ export const attentionRequestSchema = z.discriminatedUnion('action', [
 ]);
 export type AttentionRequest = z.output<typeof attentionRequestSchema>;
 
+/**
+ * How a device's telemetry compares with the training data of its model. A window is a number of successive samples; the newest 144 are
+ * kept.
+ */
+export const signalDriftSchema = z.object({
+  model: z.object({ name, version: z.int() }),
+  /** The stream that is compared. */
+  stream: z.string(),
+  /** Names of the compared fields. */
+  fields: z.array(z.string()),
+  /** Samples in the open window, and the number that closes it. */
+  samples: z.int(),
+  windowSamples: z.int(),
+  /** Closed windows, oldest first: arrival of the first and last message, PSI of each field, and the names of the drifted fields. */
+  windows: z.array(
+    z.object({ from: time, to: time, psi: z.array(z.number()), drifted: z.array(z.string()) }),
+  ),
+});
+export type DeviceDrift = z.output<typeof signalDriftSchema>;
+
 /** Health of one device, regardless of its state. */
 export const deviceHealthSchema = z.object({
   name,
@@ -118,8 +139,12 @@ export const deviceHealthSchema = z.object({
   causes: z.array(causeSchema),
   acknowledged: unwellDeviceSchema.shape.acknowledged,
   snoozed: unwellDeviceSchema.shape.snoozed,
+  /** Null if the release of its model has no statistics of its training data, or the device has sent no telemetry since it runs the model. */
+  drift: signalDriftSchema.nullable(),
 });
-export type DeviceHealth = z.output<typeof deviceHealthSchema>;
+export type DeviceHealthShown = z.output<typeof deviceHealthSchema>;
+/** Health without the windows of the signal, which are read for a single device only. */
+export type DeviceHealth = Omit<DeviceHealthShown, 'drift'>;
 
 export const attention = {
   list: endpoint('GET /attention', {

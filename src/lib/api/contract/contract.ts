@@ -10,8 +10,11 @@ import { crashes } from './crashes.js';
 import { datasets, labels, logRetention, retention } from './data.js';
 import { births, claims, devices, enrolment, remoteSessions, secrets, talk } from './devices.js';
 import { audit, events } from './events.js';
+import { history } from './history.js';
 import { jobs, pipelines } from './jobs.js';
+import { modelFiles } from './model-files.js';
 import { manifests, models } from './models.js';
+import { pipelineRequests, pipelineRunners } from './pipeline-requests.js';
 import { backups, damage, status } from './platform.js';
 import { configs, firmware, trust } from './releases.js';
 import { rollouts } from './rollouts.js';
@@ -28,6 +31,7 @@ export const contract = {
   devices,
   attention,
   crashes,
+  history,
   alarms,
   alarmTargets,
   enrolment,
@@ -46,6 +50,7 @@ export const contract = {
   blobs,
   uploads,
   models,
+  modelFiles,
   manifests,
   firmware,
   configs,
@@ -55,6 +60,8 @@ export const contract = {
   retention,
   logRetention,
   pipelines,
+  pipelineRunners,
+  pipelineRequests,
   trainingRuns,
   audit,
   events,

@@ -98,6 +98,7 @@ export type DeviceSettings = z.output<typeof deviceSettingsSchema>;
 
 export const settings = {
   list: endpoint('GET /settings', {
+    reach: 'filtered',
     summary: 'Settings that projects define for device types, and overrides for groups',
     result: settingsListSchema,
     list: 'settings',

@@ -73,8 +73,8 @@ export const eventTypes = {
   ),
   'alarm.update': kind(
     'alarm',
-    'A project changed the definition of the alarm; its open incidents ended.',
-    z.object({ project: z.string() }),
+    'A project or a user changed the definition of the alarm; its open incidents ended.',
+    z.object({ project: z.string().nullable() }),
   ),
   'backup.create': kind('platform', 'A backup was started.', z.object({ created: z.int() })),
   'batch.create': kind(
@@ -407,13 +407,35 @@ export const eventTypes = {
   'model.sign': kind('name@version', 'An existing version was signed again.', pushed),
   'model.upload': kind(
     'name@version',
-    'An unsigned model was uploaded by a client of another system.',
+    'An unsigned model was uploaded, on the dashboard or by a client of another system.',
     z.object({ file: z.string(), digest: z.string() }),
+  ),
+  'pipeline.cancel': kind(
+    'project',
+    'Cancellation of a requested run was requested.',
+    z.object({ request: z.string() }),
   ),
   'pipeline.end': kind(
     'project',
     "A run of the project's pipeline ended.",
     z.object({ run: z.string(), state: z.string() }),
+  ),
+  'pipeline.request': kind(
+    'project',
+    'A run was requested from a runner, claimed by one, begun or ended.',
+    z.object({
+      request: z.string(),
+      state: z.string(),
+      runner: z.string().nullable(),
+      run: z.string().nullable(),
+      until: z.string().nullable(),
+      force: z.boolean(),
+    }),
+  ),
+  'pipeline.runner': kind(
+    'project',
+    'A runner of the pipeline connected, disconnected or stopped reporting (lost).',
+    z.object({ runner: z.string(), name: z.string(), state: z.string() }),
   ),
   'pipeline.start': kind(
     'project',

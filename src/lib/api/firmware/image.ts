@@ -9,6 +9,8 @@ export interface FirmwareImage extends Pick<FirmwareVersion, 'chip' | 'app' | 'b
   bootloader: boolean;
   /** Anti-rollback version in an app's description; absent = the format has none. */
   secureVersion?: number;
+  /** SHA-256 of the ELF file from which an app was made, in hex; absent = the format has none. */
+  elfSha256?: string;
 }
 
 /** Reads an application image of a chip, a program for a computer, or a bundle of an update client. @throws AIOT_IMAGE_MALFORMED */
@@ -20,5 +22,6 @@ export function readFirmware(bytes: Uint8Array, what: string): FirmwareImage {
   const told = app && { project: app.project, version: app.version, built: app.built, idf: app.idf };
   // A version that the chip's fuses cannot hold is no secure version: no chip could require it.
   const secureVersion = app && app.secureVersion <= highestSecureVersion(chip) ? app.secureVersion : 0;
-  return { chip, app: told, bootloader: kind === 'bootloader', ...(app ? { secureVersion } : {}) };
+  const ofApp = app ? { secureVersion, elfSha256: app.elfSha256 } : {};
+  return { chip, app: told, bootloader: kind === 'bootloader', ...ofApp };
 }

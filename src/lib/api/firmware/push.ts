@@ -9,10 +9,13 @@ import { firmwareVersionSchema } from '../contract/releases.js';
 import { pushAttempts, signedRelease, type TrustReader, waitForTurn } from '../signatures.js';
 import { bundleTypes } from './bundle.js';
 import { type FirmwareImage, readFirmware } from './image.js';
+import { pushedSymbolsSchema, pushSymbols } from './symbols.js';
 
 export const pushedFirmwareSchema = firmwareVersionSchema.extend({
   /** The pushed file. */
   file: z.string(),
+  /** The ELF file that was uploaded to decode crashes; null = none. */
+  symbols: pushedSymbolsSchema.nullable(),
 });
 export type PushedFirmware = z.output<typeof pushedFirmwareSchema>;
 
@@ -20,10 +23,12 @@ export interface PushFirmwareOptions {
   client: TrustReader & {
     firmware: Pick<RegistryClient['firmware'], 'next' | 'push'>;
     blobs: Pick<RegistryClient['blobs'], 'put'>;
-    crashes?: Pick<RegistryClient['crashes'], 'addSymbols'>;
+    crashes: Pick<RegistryClient['crashes'], 'addSymbols'>;
   };
   /** An application image (.bin), a program for a computer (ELF), or a bundle (.swu, .raucb, MCUboot image). */
   path: string;
+  /** The unstripped ELF file of the same build, which the platform uses to decode crashes. */
+  elf?: string | undefined;
   /** Name of the firmware; default: the project's name in the image. */
   name?: string | undefined;
   /** Device types for which the firmware is released; default: derived from the image. */
@@ -38,7 +43,8 @@ export interface PushFirmwareOptions {
 
 /**
  * Checks an application image, uploads it, and pushes a manifest of kind `firmware`, which is signed here, as the next version.
- * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE (a missing or invalid name; a bootloader; another secure version than the image's), AIOT_VERSION_CONFLICT
+ * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE (a missing or invalid name; a bootloader; another secure version than the image's; the ELF file of
+ * another build), AIOT_VERSION_CONFLICT
  */
 export async function pushFirmware(options: PushFirmwareOptions): Promise<PushedFirmware> {
   const { client, path, privatePem, validMs } = options;
@@ -53,10 +59,13 @@ export async function pushFirmware(options: PushFirmwareOptions): Promise<Pushed
     digest: digestOf(content),
     bytes: content.length,
   };
+  if (options.elf !== undefined)
+    requireSameBuild(await readBytes(options.elf), options.elf, content, options);
+  const symbols = options.elf === undefined ? null : await pushSymbols(client, options.elf);
   await client.blobs.put(artifact.digest, content);
   // A program for a computer is itself the ELF file with its symbols, so its crashes can be symbolized as soon as devices run it.
-  if (image.chip === null && !image.bundle && hasBuildId(content))
-    await client.crashes?.addSymbols(artifact.digest);
+  if (image.chip === null && !image.bundle && buildIdIn(content) !== null)
+    await client.crashes.addSymbols(artifact.digest);
   for (let attempt = 1; ; attempt++) {
     const next = await client.firmware.next(name);
     const issued = Date.now();
@@ -79,7 +88,7 @@ export async function pushFirmware(options: PushFirmwareOptions): Promise<Pushed
       privatePem,
     );
     try {
-      return { ...(await client.firmware.push(name, envelope)), file: path };
+      return { ...(await client.firmware.push(name, envelope)), file: path, symbols };
     } catch (error) {
       if (attempt === pushAttempts || !hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
     }
@@ -87,12 +96,30 @@ export async function pushFirmware(options: PushFirmwareOptions): Promise<Pushed
   }
 }
 
-function hasBuildId(bytes: Uint8Array): boolean {
+/** Rejects the ELF file of another build, whose functions would be shown for wrong addresses. A bundle does not name its program's build. */
+function requireSameBuild(elf: Uint8Array, file: string, content: Uint8Array, { path }: PushFirmwareOptions) {
+  const { chip, bundle, elfSha256 } = readFirmware(content, path);
+  if (bundle !== undefined && bundle !== null) return;
+  const [own, wanted] =
+    chip === null
+      ? [buildIdIn(elf), buildIdIn(content)]
+      : [digestOf(elf).slice('sha256:'.length), elfSha256 ?? null];
+  if (own !== null && own === wanted) return;
+  const short = (build: string | null) => (build === null ? 'none' : build.slice(0, 16));
+  throw new AiotError(
+    'AIOT_USAGE',
+    `${file} is not of the same build as ${path}: its build is ${short(own)}, that of the image ${short(wanted)}`,
+    { next: 'Specify the ELF file that the build of this image wrote.' },
+  );
+}
+
+/** The GNU build ID of a program; null = it has none. */
+function buildIdIn(elf: Uint8Array): string | null {
   try {
-    return buildIdOf(readAnyElf(bytes)) !== null;
+    return buildIdOf(readAnyElf(elf));
   } catch {
     // The platform stores programs whose headers are incomplete, such as those of other linkers.
-    return false;
+    return null;
   }
 }
 

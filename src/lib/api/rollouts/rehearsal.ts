@@ -47,6 +47,8 @@ export interface RehearsalConditions {
     failRate: number;
     /** Share of updates with a power cut in the first trial. */
     powerCuts: number;
+    /** Probability that an updated device crashes within an hour; absent = 0. */
+    crashRate?: number;
     /** A device's download rate, bytes per second. */
     bytesPerSecond: number;
   };

@@ -104,6 +104,17 @@ export const windowSchema = z.strictObject({
 });
 export type MaintenanceWindow = z.output<typeof windowSchema>;
 
+/** Minimum share of the device-hours since the update in which no crash is reported. */
+export const crashFreePolicySchema = z.strictObject({
+  min: z
+    .string()
+    .regex(/^\d{1,3}(\.\d{1,3})?%$/, 'expected a percentage such as 99.5%')
+    .refine((text) => Number.parseFloat(text) <= 100, 'expected at most 100%'),
+  /** Device-hours that the updated devices must have run in total before the next wave opens. */
+  minHours: z.int().min(1).max(10_000_000).default(usualPolicy.minDeviceHours),
+});
+export type CrashFreePolicy = z.output<typeof crashFreePolicySchema>;
+
 export const rolloutPolicySchema = z.strictObject({
   /** The cumulative number of devices for each wave. The last wave always includes all remaining devices. */
   waves: z
@@ -116,6 +127,11 @@ export const rolloutPolicySchema = z.strictObject({
   maxFailures: amountSchema.default(usualPolicy.maxFailures),
   /** Minimum number of a wave's devices that must commit before the next wave opens. */
   minSuccess: amountSchema.default(usualPolicy.minSuccess),
+  /**
+   * Judges crashes by device-hours; absent = each device that crashes counts towards `maxFailures`. It has no default, because a
+   * replica of an earlier version rejects stored policies with this member.
+   */
+  crashFree: crashFreePolicySchema.optional(),
   /** How long a wave must stay healthy before the next one opens, ms. */
   soakMs: z.int().min(0).max(rolloutTimesMs.soak.max).default(0),
   /** Action when a limit is exceeded: no further devices start, or all devices also return to the previous release. */
@@ -257,6 +273,18 @@ export const rolloutWaveSchema = z.object({
   shadow: waveShadowSchema.nullable(),
 });
 
+/** Crashes since the update, on all devices that the rollout has updated. */
+export const crashFreeSchema = z.object({
+  deviceHours: z.number(),
+  /** Device-hours with at least one crash. */
+  crashedHours: count,
+  /** Share of the device-hours without a crash; null before the first device has run the release. */
+  share: z.number().min(0).max(1).nullable(),
+  /** The crashes, by signature, most frequent first. */
+  causes: z.array(z.object({ signature: z.string(), reason: z.string(), hours: count })),
+});
+export type CrashFree = z.output<typeof crashFreeSchema>;
+
 /**
  * GET /rollouts → {rollouts}; GET /rollouts/{id}; POST /rollouts/{id}/{command}. GET /rollouts/{id}/events returns the
  * rollout as server-sent events.
@@ -277,6 +305,8 @@ export const rolloutSchema = z.object({
   /** Time from the rollout's creation to its end, or to now. */
   seconds: z.number(),
   waves: z.array(rolloutWaveSchema),
+  /** Null if the policy has no `crashFree`, or the platform is of an earlier version. */
+  crashFree: crashFreeSchema.nullable().default(null),
   /** Only in the response to a start: devices on which the model may not run. */
   warnings: z.array(z.string()).optional(),
 });

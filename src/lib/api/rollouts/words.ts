@@ -1,4 +1,11 @@
-import type { Release, RolloutCommand, RolloutDeviceInfo, RolloutPhase } from './schema.js';
+import type {
+  Release,
+  Rollout,
+  RolloutCommand,
+  RolloutDeviceInfo,
+  RolloutPhase,
+  RolloutPolicy,
+} from './schema.js';
 
 /**
  * The policy of a rollout that sets nothing else. `waves` are those of the command line and of the dashboard's form: one device, a tenth,
@@ -9,7 +16,35 @@ export const usualPolicy = {
   maxFailures: '5%',
   minSuccess: '50%',
   deadlineMs: 600_000,
+  minDeviceHours: 24,
 } as const;
+
+/** Text for the conditions of a policy: `at most 5% failed or crashed, at least 50% committed`. */
+export function gateWords({
+  maxFailures,
+  minSuccess,
+  crashFree,
+}: Pick<RolloutPolicy, 'maxFailures' | 'minSuccess' | 'crashFree'>): string {
+  if (!crashFree)
+    return `per wave: at most ${maxFailures} failed or crashed, at least ${minSuccess} committed`;
+  const { min, minHours } = crashFree;
+  return `per wave: at most ${maxFailures} failed, at least ${minSuccess} committed, and ${min} of at least ${minHours} device-hours free of crashes`;
+}
+
+/**
+ * Text for the crashes since the update: `99.53% of 212 device-hours; 1 with crashes, such as 1a2b3c4d5e6f`, or before the required hours
+ * `12 of 200 device-hours needed`.
+ */
+export function crashFreeWords({ crashFree, policy }: Pick<Rollout, 'crashFree' | 'policy'>): string | null {
+  if (!crashFree || !policy.crashFree) return null;
+  const { deviceHours, crashedHours, share, causes } = crashFree;
+  const { minHours } = policy.crashFree;
+  const such = causes[0] ? `, such as ${causes[0].signature}` : '';
+  const crashed = crashedHours === 0 ? '' : `; ${crashedHours} with crashes${such}`;
+  if (share === null || deviceHours < minHours)
+    return `${deviceHours} of ${minHours} device-hours needed${crashed}`;
+  return `${(Math.floor(share * 10_000) / 100).toFixed(2)}% of ${deviceHours} device-hours${crashed}`;
+}
 
 /** Text for a proof's state, as shown in results, reports and the dashboard. */
 export const proofWords: Record<NonNullable<RolloutDeviceInfo['proof']>['state'], string> = {

@@ -1,8 +1,10 @@
 import { Args, Flags } from '@oclif/core';
 import type { ChangeDevices, ChangeSettings, LogsWanted } from '../../api/change-devices.js';
 import { type DeviceChange, groupName, tagName, tagValue } from '../../api/contract/devices.js';
+import { type BucketName, longestRangeMs } from '../../api/contract/history.js';
 import { remoteTimeMs } from '../../api/remote.js';
 import { AiotError } from '../../core/errors.js';
+import { formatDuration } from '../../core/time.js';
 import { motorStates } from '../../data/motor.js';
 import { simulatedBoards } from '../../device/board.js';
 import { type Network, parseLatency, parseShare } from '../../device/fleet/network.js';
@@ -190,7 +192,7 @@ const needs = (flag: string) => [{ type: 'all' as const, flags: [flag] }];
 /** Flags of one virtual device: its sensor's signal, its behavior, and its type. */
 export const virtualDeviceFlags = {
   recording: Flags.string({
-    summary: 'CSV file to replay.',
+    summary: 'Recording to replay: a CSV file, a WAV file or a picture.',
     env: 'AIOT_RECORDING',
     helpValue: 'FILE',
     exclusive: ['motor'],
@@ -323,4 +325,39 @@ export function networkOf(flags: NetworkInput): Network {
     offline: parseShare('offline', flags.offline),
     failRate: parseShare('fail-rate', flags['fail-rate']),
   };
+}
+
+interface HistoryFlags {
+  show: 'presence' | 'predictions' | 'latency';
+  selector?: string | undefined;
+  since: PastTime;
+  until?: PastTime | undefined;
+  bucket?: BucketName | undefined;
+  model?: string | undefined;
+}
+
+/** The query of `aiot fleet history`. @throws AIOT_USAGE */
+export function historyQueryOf(
+  { show, selector, since, until, bucket, model }: HistoryFlags,
+  now = Date.now(),
+) {
+  if (show === 'presence' && model !== undefined)
+    throw new AiotError(
+      'AIOT_USAGE',
+      '--model chooses predictions, and presence does not depend on a model',
+      {
+        next: 'Add --show predictions or --show latency.',
+      },
+    );
+  const timeOf = (time: PastTime) => ('at' in time ? time.at : Math.max(0, now - time.ageMs));
+  const [from, to] = [timeOf(since), until && timeOf(until)];
+  if (from >= (to ?? now))
+    throw new AiotError('AIOT_USAGE', '--until must be after --since, and --since before now', {
+      next: 'Pass a smaller age or a later time as --until, such as `--since 3h --until 1h`.',
+    });
+  if ((to ?? now) - from > longestRangeMs)
+    throw new AiotError('AIOT_USAGE', `expected a range of at most ${formatDuration(longestRangeMs)}`, {
+      next: 'Pass a later --since, such as `--since 30d`.',
+    });
+  return { selector, from, to, bucket, model };
 }

@@ -22,6 +22,11 @@ export const modelFlags = {
       "Interpreter: Google's LiteRT, or the built-in one (device), which is bit-exact with TFLite Micro, or the Python package ai-edge-litert (AIOT_PYTHON) [default: device for float32 and int8 models, otherwise litert].",
     env: 'AIOT_RUNTIME',
   }),
+  outputName: Flags.string({
+    summary: 'Output that the labels belong to, if the file has several.',
+    env: 'AIOT_OUTPUT_NAME',
+    helpValue: 'NAME',
+  }),
   classes: Flags.string({
     summary: "Class names in the order of FILE's outputs.",
     env: 'AIOT_CLASSES',

@@ -1,6 +1,11 @@
 import { Args, Flags } from '@oclif/core';
 import { amountSchema } from '../../api/rollouts/amount.js';
-import { type days, type RolloutPolicyInput, rolloutPolicySchema } from '../../api/rollouts/schema.js';
+import {
+  crashFreePolicySchema,
+  type days,
+  type RolloutPolicyInput,
+  rolloutPolicySchema,
+} from '../../api/rollouts/schema.js';
 import { rolloutTimesMs } from '../../api/rollouts/shadow.js';
 import { usualPolicy } from '../../api/rollouts/words.js';
 import { AiotError } from '../../core/errors.js';
@@ -76,6 +81,23 @@ export const waveFlags = {
     env: 'AIOT_MIN_SUCCESS',
     helpGroup: 'WAVES',
     helpValue: 'N|N%',
+  }),
+  'min-crash-free': Flags.string({
+    summary:
+      'Minimum share of device-hours since the update without a crash, such as 99.5%; crashes then do not count toward --max-failures [default: none].',
+    env: 'AIOT_MIN_CRASH_FREE',
+    helpGroup: 'WAVES',
+    helpValue: 'N%',
+  }),
+  'min-device-hours': Flags.integer({
+    summary:
+      'Device-hours that all updated devices must run in total before the next wave opens [default: 24].',
+    env: 'AIOT_MIN_DEVICE_HOURS',
+    helpGroup: 'WAVES',
+    helpValue: 'N',
+    dependsOn: ['min-crash-free'],
+    min: 1,
+    max: 10_000_000,
   }),
   soak: duration({
     summary: 'Time that a wave must stay healthy before the next one opens [default: none].',
@@ -198,6 +220,8 @@ interface PolicyFlags {
   waves?: string | undefined;
   'max-failures'?: string | number | undefined;
   'min-success'?: string | number | undefined;
+  'min-crash-free'?: string | undefined;
+  'min-device-hours'?: number | undefined;
   soak?: number | undefined;
   'on-failure'?: 'pause' | 'rollback' | undefined;
   retries?: number | undefined;
@@ -223,6 +247,7 @@ export function policyOf(flags: PolicyFlags): RolloutPolicyInput {
     waves: (flags.waves ?? usualPolicy.waves).split(',').map((text) => amount('waves', text.trim())),
     maxFailures: flags['max-failures'],
     minSuccess: flags['min-success'],
+    crashFree: crashFreeOf(flags),
     soakMs: flags.soak,
     onFailure: flags['on-failure'],
     attempts: flags.retries === undefined ? undefined : flags.retries + 1,
@@ -241,6 +266,14 @@ export function policyOf(flags: PolicyFlags): RolloutPolicyInput {
   const parsed = rolloutPolicySchema.safeParse(policy);
   if (parsed.success) return policy;
   throw new AiotError('AIOT_USAGE', `the rollout's ${issueText(parsed.error, 'policy', policy)}`);
+}
+
+/** @throws AIOT_USAGE */
+function crashFreeOf({ 'min-crash-free': min, 'min-device-hours': minHours }: PolicyFlags) {
+  if (min === undefined) return undefined;
+  if (crashFreePolicySchema.shape.min.safeParse(min).success)
+    return { min, ...(minHours === undefined ? {} : { minHours }) };
+  throw new AiotError('AIOT_USAGE', `--min-crash-free: expected a percentage such as 99.5%, got ${min}`);
 }
 
 function shadowOf(flags: PolicyFlags, ms: number) {
@@ -330,6 +363,7 @@ export const rehearsalFlags = {
   }),
   ...networkFlags({ loss: '1%', latency: '20..200ms', offline: '2%' }),
   'power-cuts': share('power-cuts', 'Share of updates whose trial is interrupted by a power failure.', '1%'),
+  'crash-rate': share('crash-rate', 'Probability that an updated device crashes within an hour.', '0%'),
   outage: duration({
     summary: 'Length of one broker outage, starting at a random time in the first ten minutes.',
     env: 'AIOT_OUTAGE',
@@ -354,6 +388,7 @@ interface RehearsalGiven {
   offline: string;
   'fail-rate': string;
   'power-cuts': string;
+  'crash-rate': string;
   outage?: number | undefined;
   size: number;
   bandwidth: number;
@@ -366,6 +401,7 @@ export function rehearsalOf(flags: RehearsalGiven): Omit<RehearseOptions, 'onRun
     network: {
       ...networkOf(flags),
       powerCuts: parseShare('power-cuts', flags['power-cuts']),
+      crashRate: parseShare('crash-rate', flags['crash-rate']),
       bytesPerSecond: flags.bandwidth,
     },
   };

@@ -1,6 +1,6 @@
 import { elapsed } from '../../core/figures.js';
 import type { RunRecord, StepRecord } from '../../pipeline/run/record.js';
-import { type RunResult, refusalOfRun, resultOfRun } from '../../pipeline/run/result.js';
+import { lineText, type RunResult, refusalOfRun, resultOfRun } from '../../pipeline/run/result.js';
 import type { RunPipelineOptions } from '../../pipeline/run/run-pipeline.js';
 import { AiotCommand } from '../command.js';
 import { again } from '../invocation.js';
@@ -8,6 +8,9 @@ import { runText, stepStateText, waysToDevices } from '../render/pipeline.js';
 import { dim, drawsOver, forTerminal, next } from '../render/text.js';
 import type { Progress } from './progress.js';
 import { type StepLine, type StepState, stepMarks } from './steps.js';
+
+/** Maximum length of a step's line that is shown. */
+const longestLine = 500;
 
 type Typed = Parameters<typeof again>[0];
 
@@ -21,9 +24,11 @@ export abstract class RunCommand extends AiotCommand {
     const record = await run({
       signal: this.signal,
       onChange: screen.changed,
-      onLine: (step, line) => {
+      onLine: (step, line, source) => {
+        // The output is the step's result.
+        if (source === 'stdout') return;
         screen.said(step, line);
-        this.event({ step, line });
+        if (source === 'stderr') this.event({ step, line: line.slice(0, longestLine) });
       },
     });
     const result = resultOfRun(record);
@@ -100,18 +105,6 @@ export function liveTable(progress: Progress): RunTable {
       steps = record.steps;
       progress.update({ text: 'steps', lines });
     },
-    said: (step, line) => void saying.set(step, sayingOf(line)),
+    said: (step, line) => void saying.set(step, lineText(line).slice(0, longestLine)),
   };
-}
-
-/** Converts a line of output to text for people. Commands of aiot report epochs, steps and stages as JSON. */
-function sayingOf(line: string): string {
-  if (!line.startsWith('{')) return line;
-  try {
-    const { text, stage, epoch, epochs } = JSON.parse(line) as Record<string, unknown>;
-    if (epoch !== undefined) return `epoch ${String(epoch)} of ${String(epochs)}`;
-    return String(text ?? stage ?? '');
-  } catch {
-    return line;
-  }
 }

@@ -1,5 +1,6 @@
 import type { DeviceCalled } from '../../api/call-devices.js';
 import type { DevicesChanged } from '../../api/change-devices.js';
+import type { DeviceDrift, DeviceHealthShown } from '../../api/contract/attention.js';
 import type { CommandInfo, CommandsApplied } from '../../api/contract/commands.js';
 import type {
   Changeable,
@@ -19,6 +20,7 @@ import { lasting, plural, readable, size } from '../../core/figures.js';
 import { formatDuration } from '../../core/time.js';
 import type { Conformity } from '../../device/conform/conform.js';
 import type { Copied, ForwardEvent, RemoteShell } from '../../device/remote/operate.js';
+import { deviceHealthText } from './platform.js';
 import {
   ago,
   appliedText,
@@ -62,6 +64,29 @@ export function deviceText(device: DeviceInfo): string {
   ];
   const known = rows.filter((row): row is [string, string] => row[1] !== null);
   return `${bold(device.name)}\n${facts(known)}`;
+}
+
+/** One device with its problems, and how its signal compares with the training data of its model. */
+export function deviceWithHealthText({
+  health,
+  ...device
+}: DeviceInfo & { health: DeviceHealthShown }): string {
+  const { causes, drift } = health;
+  const problems = causes.length === 0 ? '' : `\n\n${deviceHealthText(health)}`;
+  return `${deviceText(device)}${drift ? `\n${driftedSignalText(drift)}` : ''}${problems}`;
+}
+
+/** PSI of each field in the last window, and the course of the largest one. */
+function driftedSignalText({ model, fields, windows, samples, windowSamples }: DeviceDrift): string {
+  const last = windows.at(-1);
+  const title = `signal, compared with the training data of ${oneLine(model.name)}@${model.version}`;
+  if (!last) return dim(`  ${title}: ${samples} of ${windowSamples} samples for the first window`);
+  const shown = fields.map((field, f) => {
+    const text = `${oneLine(field)} ${last.psi[f]}`;
+    return last.drifted.includes(field) ? yellow(text) : text;
+  });
+  const drifted = windows.filter((window) => window.drifted.length > 0).length;
+  return `  ${title} (PSI): ${shown.join(', ')}\n  ${drifted} of ${plural(windows.length, 'window')} drifted`;
 }
 
 const settingsWords = {

@@ -1,7 +1,9 @@
+import type { PipelineRequest } from '../../api/contract/pipeline-requests.js';
 import { elapsed, size } from '../../core/figures.js';
 import { stepCounts, stepLabel } from '../../pipeline/graph-model.js';
 import type { RunRecord, StepRecord } from '../../pipeline/run/record.js';
 import type { RunResult } from '../../pipeline/run/result.js';
+import type { RunnerEvent } from '../../pipeline/run/runner.js';
 import type { RunStatus } from '../../pipeline/status.js';
 import type { WatchEvent } from '../../pipeline/watch/watch.js';
 import { bold, dim, facts, green, minute, red, table, timeOfDay, yellow } from './text.js';
@@ -122,4 +124,34 @@ export function watchEventText(event: WatchEvent): string {
     case 'trouble':
       return `${at} ${yellow(event.kind)}: ${event.text}`;
   }
+}
+
+export function runnerEventText(event: RunnerEvent): string {
+  const at = dim(timeOfDay(event.at).slice(0, 8));
+  switch (event.event) {
+    case 'ready':
+      return `${at} ${event.name} waits for requests to run ${event.project} on ${event.context}; press Ctrl-C to stop`;
+    case 'claimed': {
+      const until = event.until === null ? '' : ` until ${event.until}`;
+      return `${at} run${until} requested by ${event.who}${event.force ? ', including unchanged steps' : ''}`;
+    }
+    case 'ended':
+      return `${at} ${event.run ?? 'run'} ${runStateText(event.state)}${event.reason === null ? '' : `: ${event.reason}`}`;
+    case 'trouble':
+      return `${at} ${yellow('trouble')}: ${event.text}`;
+  }
+}
+
+/** A requested run: its state, and the reason if it did not succeed. */
+export function requestText({ id, project, state, runner, run, error }: PipelineRequest): string {
+  const by = runner === null ? '' : ` on ${runner.name}`;
+  const which = run === null ? '' : ` (${run})`;
+  const text = `${id}: ${project} is ${requestStateText(state)}${by}${which}`;
+  return error === null ? text : `${text}: ${error.message}\n${error.next ?? ''}`.trimEnd();
+}
+
+function requestStateText(state: PipelineRequest['state']): string {
+  if (state === 'done') return green(state);
+  if (state === 'failed' || state === 'lost') return red(state);
+  return yellow(state === 'cancelled' ? 'canceled' : state);
 }

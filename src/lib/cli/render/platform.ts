@@ -200,11 +200,15 @@ export function deviceHealthText(
   const noted = (text: string | null) => (text === null ? '' : `: ${oneLine(text)}`);
   if (acknowledged)
     lines.push(
-      dim(`  acknowledged by ${acknowledged.who}, ${ago(acknowledged.at, now)}${noted(acknowledged.note)}`),
+      dim(
+        `  acknowledged by ${oneLine(acknowledged.who)}, ${ago(acknowledged.at, now)}${noted(acknowledged.note)}`,
+      ),
     );
   if (snoozed)
-    lines.push(dim(`  snoozed until ${minute(snoozed.until)} UTC by ${snoozed.who}${noted(snoozed.note)}`));
-  return [`${colors[state](state)}  ${bold(name)} ${dim(type)}`, ...lines].join('\n');
+    lines.push(
+      dim(`  snoozed until ${minute(snoozed.until)} UTC by ${oneLine(snoozed.who)}${noted(snoozed.note)}`),
+    );
+  return [`${colors[state](state)}  ${bold(name)} ${dim(oneLine(type))}`, ...lines].join('\n');
 }
 
 export function afterAttention({ devices, waiting }: Attention): string[] {

@@ -7,11 +7,17 @@ import type {
   Rollout,
   RolloutDeviceInfo,
   RolloutPlan,
-  RolloutPolicy,
   RolloutStatus,
 } from '../../api/rollouts/schema.js';
 import type { ShadowPolicy } from '../../api/rollouts/shadow.js';
-import { proofWords, releaseText, stateWords, stepWord } from '../../api/rollouts/words.js';
+import {
+  crashFreeWords,
+  gateWords,
+  proofWords,
+  releaseText,
+  stateWords,
+  stepWord,
+} from '../../api/rollouts/words.js';
 import { elapsed, plural, size, thousands } from '../../core/figures.js';
 
 import { offlineNote } from '../live/rollout-news.js';
@@ -113,22 +119,20 @@ function savedFacts({ byDelta, fellBack, bytes }: RolloutStatus['saved']): [stri
 
 function factsOf(rollout: Rollout): [string, string][] {
   const { releases, rollback, selector, by, created, reason, seconds, policy, approvals } = rollout;
+  const crashFree = crashFreeWords(rollout);
   return [
     ['state', stateOf(rollout)],
     ...(reason ? ([['reason', `${reason.code}: ${reason.message}`]] as [string, string][]) : []),
     ['releases', releases.map(signedText).join(', then ')],
     ...(rollback ? ([['rollback to', nameOf(rollback)]] as [string, string][]) : []),
     ['selector', `${selector} ${dim(`(${plural(sum(rollout, 'devices'), 'device')})`)}`],
-    ['gates', gatesText(policy)],
+    ['gates', gateWords(policy)],
+    ...(crashFree ? ([['crash-free', crashFree]] as [string, string][]) : []),
     ...(policy.shadow ? ([['shadow', shadowText(policy.shadow)]] as [string, string][]) : []),
     ['started', `${minute(created)} UTC by ${by}`],
     ...approvals.map(({ who, at }): [string, string] => ['approved', `${minute(at)} UTC by ${who}`]),
     ['duration', elapsed(seconds * 1000)],
   ];
-}
-
-function gatesText({ maxFailures, minSuccess }: Pick<RolloutPolicy, 'maxFailures' | 'minSuccess'>): string {
-  return `per wave: at most ${maxFailures} failed or crashed, at least ${minSuccess} committed`;
 }
 
 function wavesTable({ waves }: Rollout): string {

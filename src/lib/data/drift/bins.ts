@@ -34,7 +34,7 @@ export function countsBetween(sorted: Float64Array, cuts: Float64Array): Float64
 }
 
 /** The index of a value's bin, which is the number of cuts at or below the value. */
-export function binOf(value: number, cuts: Float64Array): number {
+export function binOf(value: number, cuts: ArrayLike<number>): number {
   let low = 0;
   let high = cuts.length;
   while (low < high) {
@@ -63,7 +63,7 @@ function countBelow(sorted: Float64Array, limit: number): number {
 }
 
 /** The smallest double above a given one. */
-function nextUp(value: number): number {
+export function nextUp(value: number): number {
   if (value === 0) return Number.MIN_VALUE;
   const bits = new BigInt64Array(1);
   const number = new Float64Array(bits.buffer);

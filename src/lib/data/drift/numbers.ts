@@ -34,7 +34,7 @@ export const fewest = 10;
 const far = { ranges: 2, spread: 3 };
 
 /** Minimum length of a run of equal values that counts as a stuck sensor, in rows, and relative to the base's longest run. */
-const stuckRun = { rows: 20, times: 10 };
+export const stuckRun = { rows: 20, times: 10 };
 
 /** The comparison of one column before correction for multiple tests; `p` applies to this column alone. */
 export type Compared = Omit<FeatureDrift, 'drifted' | 'since' | 'limits'> & {

@@ -114,4 +114,13 @@ export function chanceOf(seed: number, ...place: number[]): number {
 }
 
 /** Purpose of a random number: the argument that follows the device's index in `chanceOf`. */
-export const asks = { fail: 1, latency: 2, loss: 3, offline: 4, retry: 5, power: 6, restart: 7 } as const;
+export const asks = {
+  fail: 1,
+  latency: 2,
+  loss: 3,
+  offline: 4,
+  retry: 5,
+  power: 6,
+  restart: 7,
+  crash: 8,
+} as const;

@@ -11,6 +11,8 @@ import { asks, chanceOf, delayOf, isRigged, type Network } from './network.js';
 export interface RehearsedNetwork extends Network {
   /** Share of updates with a power cut in the first trial. */
   powerCuts: number;
+  /** Probability that an updated device crashes within an hour; absent = 0. */
+  crashRate?: number;
   /** A device's download rate, bytes per second. */
   bytesPerSecond: number;
 }
@@ -55,6 +57,8 @@ const vectors = 3;
  */
 export class RehearsedDevice {
   online = true;
+  /** When the device was last connected, ms since 1970; null while it is online. */
+  left: number | null = null;
   private readonly parts = new Map<Kind, UpdateMachine>();
   /** The desired release into whose firmware the device was restarted. */
   private entered: string | null = null;
@@ -83,6 +87,7 @@ export class RehearsedDevice {
   connect(online: boolean): void {
     if (online === this.online) return;
     this.online = online;
+    this.left = online ? null : this.world.now();
     if (!online) return;
     this.world.traffic?.connected(this.world.now(), this.name);
     for (const kind of this.parts.keys()) this.tell(kind);

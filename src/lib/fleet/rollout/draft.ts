@@ -79,6 +79,7 @@ export class Draft {
       ...{ attempts: device.attempts + 1, step: null, error: null, retryAt: null },
       // A newly offered release needs a new proof; a rollback keeps the previous one.
       ...(state === 'offered' ? { proof: null } : {}),
+      ...(device.crashHours && state === 'offered' ? { crashHours: [] } : {}),
       ...(state === 'restoring' && device.holds ? { holds: false } : {}),
       // Measurements are retained after a shadow, because they are still shown to the operator.
       ...(asShadow ? { asShadow, shadow: null } : device.asShadow ? { asShadow: false } : {}),

@@ -1,5 +1,6 @@
 import { shareOf } from '../../api/rollouts/amount.js';
 import type { RolloutReason } from '../../api/rollouts/schema.js';
+import { excessCrashes, hasRunEnough } from './crash-free.js';
 import type { Draft } from './draft.js';
 import { judgeShadow, passShadow } from './shadow.js';
 import type { RolloutDevice, RolloutWave } from './types.js';
@@ -8,24 +9,28 @@ import { failures, harmed, isEnd, underWay, unended } from './waves.js';
 /** How long after the soak an offline device counts as silent, ms; longer than a reconnection takes. */
 const awayMs = 120_000;
 
-/** Stops the rollout if an open wave exceeds its failure limit. */
+/** Stops the rollout if an open wave exceeds its failure limit, or the updated devices crash too often. */
 export function checkFailures(draft: Draft): void {
   const { head } = draft;
   if (head.state !== 'running') return;
   for (let i = 0; i <= head.wave; i++) {
     const wave = draft.wave(i);
     const allowed = Math.floor(shareOf(head.policy.maxFailures, wave.devices));
-    if (harmed(wave) - wave.forgiven > allowed) {
+    if (harmed(head, wave) - wave.forgiven > allowed) {
       const limit =
         allowed === 0 ? 'no failures are allowed in a wave of this size' : `the limit is ${allowed}`;
-      stop(draft, i, 'AIOT_ROLLOUT_FAILURES', `${harmText(wave, i)}; ${limit}`);
+      stop(draft, i, 'AIOT_ROLLOUT_FAILURES', `${harmText(draft, i)}; ${limit}`);
       return;
     }
   }
+  const excess = excessCrashes(draft);
+  if (excess !== null) stop(draft, head.wave, 'AIOT_ROLLOUT_CRASHES', excess);
 }
 
-function harmText(wave: RolloutWave, index: number): string {
-  const [failed, crashed] = [failures(wave), wave.crashed ?? 0];
+function harmText({ head }: Draft, index: number): string {
+  const wave = head.waves[index]!;
+  const failed = failures(wave);
+  const crashed = harmed(head, wave) - failed;
   const of = `of ${wave.devices} devices of wave ${index + 1}`;
   if (crashed === 0) return `${failed} ${of} failed`;
   return failed === 0
@@ -67,6 +72,10 @@ function hasSucceeded({ head }: Draft, wave: RolloutWave): boolean {
 
 /** Called at the end of a wave's soak. Returns whether the next wave may open. */
 export function passes(draft: Draft, index: number): boolean {
+  return staysHealthy(draft, index) && (draft.wave(index).waived || hasRunEnough(draft));
+}
+
+function staysHealthy(draft: Draft, index: number): boolean {
   const { head } = draft;
   const wave = draft.wave(index);
   if (!hasSucceeded(draft, wave)) {
@@ -78,7 +87,7 @@ export function passes(draft: Draft, index: number): boolean {
   const silent = markHealthy(draft, index);
   if (silent > 0 && draft.world.returning) return false;
   const allowed = Math.floor(shareOf(head.policy.maxFailures, wave.devices)) + wave.forgiven;
-  if (wave.waived || harmed(wave) + silent <= allowed) return true;
+  if (wave.waived || harmed(head, wave) + silent <= allowed) return true;
   // Connections drop and recover, so a device counts as silent only if it remains offline.
   if (draft.at < (wave.settled ?? draft.at) + head.policy.soakMs + awayMs) return false;
   const told = `${silent} of ${wave.devices} devices of wave ${index + 1} committed, but are offline now`;

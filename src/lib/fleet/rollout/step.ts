@@ -7,13 +7,14 @@ import {
 } from '../../api/rollouts/schema.js';
 import { commandStates } from '../../api/rollouts/words.js';
 import { AiotError } from '../../core/errors.js';
+import { countCrash, countHoursIfDue, forgiveCrashes } from './crash-free.js';
 import { Draft, parseWish } from './draft.js';
 import { checkFailures, checkShadow, hasSettled, passes, recall, restore, rollBack } from './gate.js';
 import { applyReport, awaitsProof, fail } from './report.js';
 import { beginShadow, isShadowing } from './shadow.js';
 import { DeviceTable } from './table.js';
 import type { RolloutDevice, RolloutEvent, RolloutState, RolloutStep, World } from './types.js';
-import { harmed, isEnd, unended } from './waves.js';
+import { failures, harmed, isEnd, unended } from './waves.js';
 
 /**
  * Computes a rollout's next step: its new head, the devices that changed, and the desired releases to send. Pure. Reports that are
@@ -22,6 +23,7 @@ import { harmed, isEnd, unended } from './waves.js';
  */
 export function rolloutStep(state: RolloutState, events: readonly RolloutEvent[], world: World): RolloutStep {
   const draft = new Draft(state, world);
+  countHoursIfDue(draft);
   for (const event of events) {
     apply(draft, event);
     checkFailures(draft);
@@ -64,12 +66,16 @@ function apply(draft: Draft, event: RolloutEvent): void {
   }
 }
 
-/** Counts a device that crashed after it committed the release of this rollout. Later crashes of the device are not counted. */
-function crash(draft: Draft, { device: name, t }: Extract<RolloutEvent, { type: 'crashed' }>): void {
-  const device = draft.device(name);
-  if (device?.state !== 'committed' || device.offer === 0 || device.times.crashed !== undefined) return;
+/** Counts a device that crashed after it committed the release of this rollout. Later crashes count only in its hours. */
+function crash(draft: Draft, event: Extract<RolloutEvent, { type: 'crashed' }>): void {
+  const { device: name, t } = event;
+  const known = draft.device(name);
+  if (known?.state !== 'committed' || known.offer === 0) return;
   // A device sends a crash after its restart, so the crash may be older than the update.
-  if (t !== null && t < (device.committedT ?? device.times.committed ?? draft.at)) return;
+  if (t !== null && t < (known.committedT ?? known.times.committed ?? draft.at)) return;
+  countCrash(draft, known, event);
+  if (known.times.crashed !== undefined) return;
+  const device = draft.device(name)!;
   draft.change(device, { times: { ...device.times, crashed: draft.at } });
   const wave = draft.wave(device.wave);
   wave.crashed = (wave.crashed ?? 0) + 1;
@@ -181,7 +187,7 @@ function hasPassed(draft: Draft): boolean {
   if (wave.state === 'open') wave.state = 'soaking';
   if (draft.at < wave.settled + head.policy.soakMs || awaitsProof(draft, head.wave)) return false;
   // The last wave is not evaluated here if it needs no soak, because the rollout's final state already includes its result.
-  const over = isLast(draft) && unended(wave) === 0 && head.policy.soakMs === 0;
+  const over = isLast(draft) && unended(wave) === 0 && head.policy.soakMs === 0 && !head.policy.crashFree;
   if (!over && !passes(draft, head.wave)) return false;
   Object.assign(wave, { state: 'passed', ended: draft.at });
   return true;
@@ -251,8 +257,9 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
     const { head } = draft;
     head.state = head.wave < 0 ? 'scheduled' : 'running';
     head.reason = null;
+    forgiveCrashes(draft);
     for (const wave of head.waves) {
-      wave.forgiven = harmed(wave);
+      wave.forgiven = harmed(head, wave);
       if (wave.state !== 'stopped') continue;
       Object.assign(wave, { state: 'open', waived: true });
       if (wave.shadow) wave.shadow = { ...wave.shadow, passed: true };
@@ -285,8 +292,9 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
       if (device.state !== 'failed' && device.state !== 'rolledBack' && device.state !== 'missed') continue;
       draft.change(device, { state: 'pending', attempts: 0, retryAt: null, error: null, step: null });
     }
+    forgiveCrashes(draft);
     head.waves.forEach((wave, index) => {
-      Object.assign(wave, { forgiven: wave.crashed ?? 0, waived: false });
+      Object.assign(wave, { forgiven: harmed(head, wave) - failures(wave), waived: false });
       if (wave.opened !== null) Object.assign(wave, { state: 'open', settled: null, ended: null });
       if (isShadowing(wave)) beginShadow(draft, index);
     });

@@ -45,6 +45,8 @@ export interface RolloutDevice {
   holds?: boolean;
   /** Latest measurements of the shadow. */
   shadow?: ShadowFigures | null;
+  /** Hours since the commit in which the device crashed, counted from 0; absent = none, or the policy does not ask. */
+  crashHours?: number[];
   updated: number;
 }
 
@@ -66,6 +68,19 @@ export interface RolloutWave {
   waived: boolean;
   /** State of the wave's shadow; absent before it starts, and if the wave has none. */
   shadow?: WaveShadow | null;
+}
+
+/** Crashes on all devices that a rollout has updated. */
+export interface CrashFigures {
+  /** Time of the last count of the devices' hours, ms since 1970. */
+  at: number;
+  /** Time that these devices have run the release, ms. */
+  deviceMs: number;
+  /** Device-hours with a crash, and how many of them an operator accepted. */
+  crashed: number;
+  forgiven: number;
+  /** Device-hours with a crash by its signature; the first ones. */
+  causes: { signature: string; reason: string; hours: number }[];
 }
 
 /** A rollout without its devices. */
@@ -92,6 +107,8 @@ export interface RolloutHead {
   waves: RolloutWave[];
   /** Offers available now (a bucket that refills over time), and the time at which it was last refilled. */
   budget: { offers: number; at: number } | null;
+  /** Absent before the first device commits, and without `crashFree` in the policy. */
+  crashes?: CrashFigures;
   /** Increases by one with each save. */
   revision: number;
 }
@@ -140,7 +157,7 @@ export type RolloutEvent =
   /** A newer rollout took over the device, or the device was suspended, revoked or removed. */
   | { type: 'superseded' | 'revoked'; device: string }
   /** The device's program crashed. `t`: time of the crash, ms since 1970; null = unknown. */
-  | { type: 'crashed'; device: string; t: number | null }
+  | { type: 'crashed'; device: string; t: number | null; cause?: { signature: string; reason: string } }
   | { type: RolloutCommand; who: string }
   | { type: 'tick' };
 
@@ -149,6 +166,8 @@ export interface World {
   /** ms since 1970 */
   at: number;
   online(device: string): boolean;
+  /** When an offline device was last connected, ms since 1970; null or absent = unknown. */
+  seen?(device: string): number | null;
   /** Whether the platform has just restarted, so that offline devices may be about to reconnect. Absent = false. */
   returning?: boolean;
   /** Whether the device can run a model as a shadow; absent = no device can. */

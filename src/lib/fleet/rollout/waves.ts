@@ -150,7 +150,7 @@ export function waveOutcome(head: RolloutHead, index: number): Rollout['waves'][
   if (head.ended !== null && state === 'stopped') return 'aborted';
   if (state !== 'passed') return state;
   if (counts.committed === 0) return unended(wave) > 0 ? 'open' : 'failed';
-  const judged = index < head.waves.length - 1 || head.policy.soakMs > 0;
+  const judged = index < head.waves.length - 1 || head.policy.soakMs > 0 || !!head.policy.crashFree;
   const all = counts.committed + counts.withdrawn === devices;
   return head.ended === null || judged || all ? 'passed' : 'partly';
 }
@@ -159,9 +159,9 @@ export function failures({ counts }: RolloutWave): number {
   return counts.failed + counts.rolledBack;
 }
 
-/** Number of devices that failed, or crashed after they committed. */
-export function harmed(wave: RolloutWave): number {
-  return failures(wave) + (wave.crashed ?? 0);
+/** Number of devices that failed, or crashed after they committed unless crashes are judged by device-hours. */
+export function harmed({ policy }: Pick<RolloutHead, 'policy'>, wave: RolloutWave): number {
+  return failures(wave) + (policy.crashFree ? 0 : (wave.crashed ?? 0));
 }
 
 /** Number of devices that have started but not ended. */

@@ -141,12 +141,14 @@ export function checkQuantization({ tensors, operators }: Graph): void {
     if (op === 'CAST' || rowOf(op).custom !== undefined) return;
     if (unscaled.includes(op) && [...taken, ...made].every(({ quantization }) => quantization === undefined))
       return;
-    for (const tensor of [...taken, ...made]) checkActivation(tensor, where);
     const [output] = made;
+    const widens = op === 'SOFTMAX' && taken[0]?.type === 'int8' && output?.type === 'int16';
+    const converts = op === 'QUANTIZE' || op === 'DEQUANTIZE' || widens;
+    for (const tensor of [...taken, ...made]) checkActivation(tensor, where, converts);
     const { scale, yields } = rowOf(op);
     const [alike, what] =
       yields === undefined ? [[...made, ...taken], 'inputs and outputs'] : [taken, 'inputs'];
-    if (op !== 'QUANTIZE' && op !== 'DEQUANTIZE')
+    if (!converts)
       for (const { type } of alike)
         if (type !== alike[0]?.type && alike.some(isQuantized))
           throw malformed(where, `expected ${what} of one type, got ${alike[0]?.type} and ${type}`);
@@ -159,7 +161,8 @@ export function checkQuantization({ tensors, operators }: Graph): void {
           throw malformed(where, 'expected inputs and outputs to have the same scale and zero point');
     if (output === undefined) return;
     checkOptions(operator, output, where);
-    const fixed = fixedScale(op, output.type);
+    // TFLite Micro's SOFTMAX from int8 to int16 covers 0 to 1 with all of int16.
+    const fixed = widens ? ([2 ** -16, -32768] as const) : fixedScale(op, output.type);
     if (
       fixed &&
       (output.quantization?.scale[0] !== fixed[0] || output.quantization.zeroPoint[0] !== fixed[1])
@@ -209,13 +212,18 @@ function isQuantized({ type }: Tensor): boolean {
   return type === 'int8' || type === 'int16';
 }
 
-function checkActivation(tensor: Tensor, where: string): void {
+/**
+ * Checks a tensor's scale and zero point. The zero point of int16 is 0, except in operators that convert values: `anyZero` allows all
+ * values of the type.
+ */
+function checkActivation(tensor: Tensor, where: string, anyZero: boolean): void {
   if (!isQuantized(tensor)) return;
   const { scale, zeroPoint } = tensor.quantization ?? { scale: [], zeroPoint: [] };
-  const most = tensor.type === 'int8' ? 127 : 0;
+  const most = tensor.type === 'int8' ? 127 : anyZero ? 32767 : 0;
+  const least = tensor.type === 'int8' ? -128 : anyZero ? -32768 : 0;
   if (scale.length !== 1 || !(scale[0]! > 0))
     throw malformed(where, `expected tensor ${tensor.name} to have one scale above 0`);
-  if (!(zeroPoint[0]! >= (tensor.type === 'int8' ? -128 : 0) && zeroPoint[0]! <= most))
+  if (!(zeroPoint[0]! >= least && zeroPoint[0]! <= most))
     throw malformed(where, `the zero point ${zeroPoint[0]} of ${tensor.name} does not fit ${tensor.type}`);
 }
 

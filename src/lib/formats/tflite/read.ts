@@ -94,13 +94,19 @@ export function importTflite(bytes: Uint8Array): {
     stored,
     narrow.operators,
     (index) => tensorTables[index]?.int32s(slots.tensor.signature).includes(-1) ?? false,
+    subgraph.outputs,
   );
-  const { count, dense } = shaped;
+  const { count, dense, sizes } = shaped;
   const ends = { inputs: subgraph.inputs, outputs: subgraph.outputs };
+  const unread = ends.inputs.filter((index) => sizes.has(index));
+  ends.inputs = ends.inputs.filter((index) => !unread.includes(index));
   const folded = foldDilation(shaped.tensors, shaped.operators, ends.outputs);
   const { tensors, count: dilated } = folded;
   const { operators, outputs, positions } = withoutPositions(folded.operators, ends);
-  const { signature, metadata } = readAnnotations(model, stored, endsOf(main));
+  const { signature, metadata } = readAnnotations(model, stored, {
+    ...endsOf(main),
+    inputs: endsOf(main).inputs.filter((index) => !unread.includes(index)),
+  });
   const graph: Graph = {
     name: main.text(slots.subgraph.name),
     description: model.text(slots.model.description),
@@ -122,6 +128,14 @@ export function importTflite(bytes: Uint8Array): {
     notes.push(
       `${dilated} dilated ${dilated === 1 ? 'convolution, written' : 'convolutions, each written'} with SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND, became one operator`,
     );
+  for (const index of unread)
+    notes.push(
+      `${tensors[index]!.name} is no longer an input: it only sets the output shape of a TRANSPOSE_CONV, which the file fixes`,
+    );
+  if (shaped.unread > 0)
+    notes.push(
+      `${shaped.unread} ${shaped.unread === 1 ? 'operator that only computed the output shape of a TRANSPOSE_CONV is' : 'operators that only computed the output shape of a TRANSPOSE_CONV are'} removed`,
+    );
   for (const index of positions)
     notes.push(
       `the output ${tensors[index]!.name} has the values, not the position of the largest one (ARG_MAX)`,
@@ -133,7 +147,9 @@ export function importTflite(bytes: Uint8Array): {
       notes.push(`tensor ${tensors[index]!.name} is int64 in the file, and int32 here`);
   return {
     graph:
-      hasControl || count + dense + dilated + variables + positions.length > 0 ? withoutUnused(graph) : graph,
+      hasControl || count + dense + dilated + variables + positions.length + sizes.size > 0
+        ? withoutUnused(graph)
+        : graph,
     notes,
     metadata,
   };

@@ -11,6 +11,10 @@ interface Folded {
   count: number;
   /** Number of sparse constants, which the reader stored with their zeros. */
   dense: number;
+  /** Tensors that only set the output shape of a TRANSPOSE_CONV, and that no operator reads any longer. */
+  sizes: ReadonlySet<number>;
+  /** Number of operators that computed such an output shape, and were removed. */
+  unread: number;
 }
 
 /**
@@ -18,15 +22,20 @@ interface Folded {
  * before its RESHAPEs. With a batch of 1, the results of these chains are constants. Shapes that depend on these results are also
  * corrected.
  * @param isOpen whether a tensor has open dimensions
+ * @param outputs the model's outputs
  * @throws AIOT_TFLITE_UNSUPPORTED for a shape operator on activations
  */
 export function foldShapes(
   tensors: readonly Tensor[],
   operators: readonly (Operator | ShapeOperator)[],
   isOpen: (index: number) => boolean = () => false,
+  outputs: readonly number[] = [],
 ): Folded {
   const known = [...tensors];
   const left: Operator[] = [];
+  const sizes = new Set<number>();
+  // Operators without a constant result are errors, unless they only compute the output shape of a TRANSPOSE_CONV.
+  const failed = new Map<Operator, Error>();
   let [count, dense] = [0, 0];
   operators.forEach((operator, index) => {
     const output = known[operator.outputs[0] ?? -1];
@@ -55,17 +64,66 @@ export function foldShapes(
       known[operator.outputs[0]!] = { ...output, shape, data: zeros({ ...output, shape }) };
     } else if (isShapeOperator(operator)) {
       const made = output && rewrites[operator.op]?.(operator, known);
-      if (made === undefined) throw otherOperator(index, shapeRows[operator.op].code, '');
-      left.push(...made.operators);
-      if (isOpen(operator.outputs[0]!)) known[operator.outputs[0]!] = { ...output!, shape: made.shape };
-    } else if (operator.op === 'FLOOR_MOD' && output?.type === 'int32')
-      throw otherOperator(index, rowOf('FLOOR_MOD').code, '');
-    else {
+      left.push(...(made?.operators ?? [operator as unknown as Operator]));
+      if (made === undefined) failed.set(left.at(-1)!, otherOperator(index, shapeRows[operator.op].code, ''));
+      else if (isOpen(operator.outputs[0]!)) known[operator.outputs[0]!] = { ...output!, shape: made.shape };
+    } else if (operator.op === 'FLOOR_MOD' && output?.type === 'int32') {
+      left.push(operator);
+      failed.set(operator, otherOperator(index, rowOf('FLOOR_MOD').code, ''));
+    } else if (operator.op === 'TRANSPOSE_CONV' && hasComputedSize(operator, known, isOpen)) {
+      sizes.add(operator.inputs[0]!);
+      left.push(sized(operator, known));
+    } else {
       left.push(operator);
       setShape(known, operator, isOpen);
     }
   });
-  return { tensors: known, operators: left, count, dense };
+  const { operators: kept, unread } = withoutSizes(left, sizes, outputs);
+  for (const operator of kept) if (failed.has(operator)) throw failed.get(operator)!;
+  return { tensors: known, operators: kept, count, dense, sizes: unread, unread: left.length - kept.length };
+}
+
+/**
+ * Removes the operators that only compute the output shapes of TRANSPOSE_CONVs.
+ * @param sizes the tensors with these shapes, which the TRANSPOSE_CONVs no longer read
+ */
+function withoutSizes(
+  operators: readonly Operator[],
+  sizes: ReadonlySet<number>,
+  outputs: readonly number[],
+) {
+  const read = new Set(outputs);
+  const unread = new Set(sizes);
+  const kept = [...operators].reverse().filter((operator) => {
+    const isKept =
+      operator.outputs.some((index) => read.has(index)) ||
+      !operator.outputs.some((index) => unread.has(index));
+    for (const index of operator.inputs) (isKept ? read : unread).add(index);
+    return isKept;
+  });
+  return { operators: kept.reverse(), unread: new Set([...unread].filter((index) => !read.has(index))) };
+}
+
+/** Whether a TRANSPOSE_CONV reads an output shape that is not constant, although the file fixes the output's shape. */
+function hasComputedSize(
+  { inputs, outputs }: Operator,
+  tensors: readonly Tensor[],
+  isOpen: (index: number) => boolean,
+): boolean {
+  const [size, output] = [tensors[inputs[0] ?? -1], tensors[outputs[0] ?? -1]];
+  return size?.type === 'int32' && size.data === undefined && output !== undefined && !isOpen(outputs[0]!);
+}
+
+/** A TRANSPOSE_CONV with the output's shape as a constant. TFLite Micro's kernel reads no other shape. */
+function sized(operator: Operator, tensors: Tensor[]): Operator {
+  const { name, shape } = tensors[operator.outputs[0]!]!;
+  const size: Tensor = {
+    name: `${name}/shape`,
+    type: 'int32',
+    shape: [shape.length],
+    data: Int32Array.from(shape),
+  };
+  return { ...operator, inputs: [tensors.push(size) - 1, ...operator.inputs.slice(1)] };
 }
 
 /** The output of a DENSIFY, whose input the reader stored with its zeros. */

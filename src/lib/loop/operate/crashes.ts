@@ -9,6 +9,7 @@ import { makeFolder, readJson, writeJsonAtomic } from '../../core/files.js';
 import { aiotVersion } from '../../core/folders.js';
 import { backOffMs, withJitter } from '../../core/time.js';
 import { type CrashReport, crashSchema, placesOfStack } from '../../formats/crash.js';
+import { type DumpSource, withCoreDumps } from './core-dumps.js';
 
 /** Exists while the loop runs. If it exists at the start, the last run ended without being stopped. */
 const markerName = 'running.json';
@@ -23,7 +24,11 @@ const logLines = 32;
 const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const [firstPauseMs, longestPauseMs] = [30_000, 15 * 60_000];
 
-const markerSchema = z.object({ id: z.uuid(), started: z.number(), boot: z.string(), version: z.string() });
+const markerSchema = z.object({
+  ...{ id: z.uuid(), started: z.number(), boot: z.string(), version: z.string() },
+  /** Absent in markers of earlier versions. */
+  pid: z.number().optional(),
+});
 type Marker = z.output<typeof markerSchema>;
 
 const nodeReportSchema = z.object({
@@ -54,7 +59,8 @@ export async function watchCrashes(
 ): Promise<CrashWatch> {
   await makeFolder(folder, 0o700);
   await collect(folder, boot);
-  const marker: Marker = { id: randomUUID(), started: Date.now(), boot, version: aiotVersion() };
+  const ids = { id: randomUUID(), pid: process.pid };
+  const marker: Marker = { ...ids, started: Date.now(), boot, version: aiotVersion() };
   const file = join(folder, markerName);
   await writeJsonAtomic(file, marker, 0o600);
   const unmark = () => {
@@ -109,21 +115,33 @@ export interface SendOptions {
   context: string | undefined;
   tell(text: string): void;
   signal: AbortSignal;
+  /** Default: those of systemd-coredump. */
+  dumps?: DumpSource;
 }
 
 /** Sends the waiting reports to the platform of the context, and retries while it is unreachable. Without a platform, they are kept. */
-export async function sendCrashes({ folder, loop, context, tell, signal }: SendOptions): Promise<void> {
+export async function sendCrashes({
+  folder,
+  loop,
+  context,
+  tell,
+  signal,
+  dumps,
+}: SendOptions): Promise<void> {
   for (let failures = 0; !signal.aborted; ) {
     const waiting = await reportsIn(folder);
     if (waiting.length === 0) return;
     try {
       const { withStores } = await import('../../api/context.js');
       await withStores(context, async ({ client }) => {
-        for (const name of client === null ? [] : waiting) {
-          const crash = crashSchema.safeParse(await readJson(join(folder, name)).catch(() => null)).data;
-          if (crash) await client?.crashes.send({ device: loop, crash });
+        if (client === null) return;
+        const reports = await reportsOf(folder, waiting);
+        // Dumps that were not yet stored at the first attempt are stored by the next one.
+        const since = failures === 0 ? undefined : Number.POSITIVE_INFINITY;
+        for await (const { name, crash } of withCoreDumps(reports, signal, dumps, since)) {
+          await client.crashes.send({ device: loop, crash: withoutTraces(crash) });
           await rm(join(folder, name), { force: true });
-          if (crash) tell(`sent the report of a crash: ${crash.reason}`);
+          tell(`sent the report of a crash: ${crash.reason}`);
         }
       });
       return;
@@ -138,6 +156,23 @@ export async function sendCrashes({ folder, loop, context, tell, signal }: SendO
   }
 }
 
+/** Reads these reports, and removes damaged ones. */
+async function reportsOf(folder: string, names: readonly string[]) {
+  const reports: { name: string; crash: CrashReport }[] = [];
+  for (const name of names) {
+    const crash = crashSchema.safeParse(await readJson(join(folder, name)).catch(() => null)).data;
+    if (crash) reports.push({ name, crash });
+    else await rm(join(folder, name), { force: true });
+  }
+  return reports;
+}
+
+/** The report without the details that only help to find the core dump. */
+function withoutTraces(crash: CrashReport): CrashReport {
+  const { boot: _, restarted: __, ...details } = crash.details ?? {};
+  return crash.details ? { ...crash, details } : crash;
+}
+
 /** Turns the traces of the previous run into a report. */
 async function collect(folder: string, boot: string): Promise<void> {
   const [file, nodeReport] = [join(folder, markerName), join(folder, nodeReportName)];
@@ -148,7 +183,10 @@ async function collect(folder: string, boot: string): Promise<void> {
   if (marker && (report !== undefined || sameBoot)) {
     const crash =
       report === undefined
-        ? crashOf(marker, null, { kind: 'exit', reason: 'the process ended without being stopped' })
+        ? crashOf(marker, null, {
+            ...{ kind: 'exit', reason: 'the process ended without being stopped' },
+            details: { boot, restarted: Date.now() },
+          })
         : crashOf(marker, report.header.dumpEventTimeStamp, ofNodeReport(report));
     await writeJsonAtomic(join(folder, `crash-${marker.id}.json`), crash, 0o600);
   }
@@ -170,9 +208,12 @@ async function reportsIn(folder: string): Promise<string[]> {
 
 type Cause = Pick<CrashReport, 'kind' | 'reason'> & Partial<CrashReport>;
 
-function crashOf({ id, started, version }: Marker, t: number | null, cause: Cause): CrashReport {
+function crashOf({ id, started, version, pid }: Marker, t: number | null, cause: Cause): CrashReport {
   const times = t === null ? {} : { t, uptimeMs: Math.max(0, t - started) };
-  const details = { node: process.version, platform: process.platform, arch: process.arch };
+  const details: NonNullable<CrashReport['details']> = {
+    ...{ node: process.version, platform: process.platform, arch: process.arch },
+  };
+  if (pid !== undefined) Object.assign(details, { pid, started });
   return {
     ...{ id, ...times, firmware: { name: 'aiot', version } },
     ...cause,

@@ -3,6 +3,7 @@ import { AiotError } from '../../core/errors.js';
 import { readBytes, writeFileAtomic } from '../../core/files.js';
 import { aiotVersion } from '../../core/folders.js';
 import type { Project } from '../../core/project.js';
+import { type ModelReference, modelReference, type ReferencePart } from '../../data/drift/model-reference.js';
 import type { Recording } from '../../data/types.js';
 import type { NetworkMode } from '../../formats/manifest/manifest.js';
 import { type Graph, hasFrontEnd, hasState } from '../../formats/tflite/graph.js';
@@ -60,7 +61,11 @@ export async function bundleProject(
   });
   requireFigures(built, info);
   const evaluated = { digest: evaluationDigest, vote: evaluation.vote };
-  const lineage = provenanceOf(built, mode, evaluated, options.run);
+  const reference = referenceOf(info, built);
+  const lineage = {
+    ...provenanceOf(built, mode, evaluated, options.run),
+    ...(reference && { reference }),
+  };
   const golden = goldenOf(built.int8.graph, info, built);
   const bytes = packBundle({ info, model: built.int8.bytes, golden, lineage });
   const bundle = unpackBundle(bytes);
@@ -165,6 +170,48 @@ function provenanceOf(
         })),
     ...(run ? { run } : {}),
   };
+}
+
+/** Number of rows of a table that are summarized. */
+const rowsSummarized = 200_000;
+
+/** Statistics of the data that the model was built with, by class. Null if devices do not send the same signal as telemetry. */
+function referenceOf({ signal, classes, labels }: BundleInfo, built: Built): ModelReference | null {
+  if (signal.image || signal.mel || isLong(signal)) return null;
+  const { dataset, training, rows } = built;
+  const { fields, rateHz } = signal;
+  if (rows) {
+    const sampled = signal.windowSamples === 1 && signal.features === 'raw';
+    return sampled ? modelReference(fields, rateHz, partsOfRows(built, fields.length)) : null;
+  }
+  const used = partsOf(training.split);
+  const parts = dataset.recordings
+    .filter(({ id }) => used.has(id))
+    .map((recording): ReferencePart => {
+      const own = classes.find((name) => recording.label !== null && labels[name]?.includes(recording.label));
+      return { label: own ?? '', columns: columnsFor(recording, signal) };
+    });
+  return modelReference(fields, rateHz, parts);
+}
+
+/** The rows of a table by class, in their order. */
+function partsOfRows({ part }: Built, width: number): ReferencePart[] {
+  const byClass = new Map<number, number[][]>();
+  let count = 0;
+  for (const { inputs, inputSize, classes } of part('train').pieces()) {
+    if (inputSize !== width) return [];
+    for (const [row, c] of classes.entries()) {
+      if (count++ === rowsSummarized) break;
+      const columns = byClass.get(c) ?? Array.from({ length: width }, () => []);
+      byClass.set(c, columns);
+      for (let f = 0; f < width; f++) columns[f]!.push(inputs[row * inputSize + f]!);
+    }
+    if (count >= rowsSummarized) break;
+  }
+  return [...byClass].map(([c, columns]) => ({
+    label: String(c),
+    columns: columns.map((values) => Float64Array.from(values)),
+  }));
 }
 
 function partsOf(split: TrainingFile['split']): Map<string, RecordingPart> {

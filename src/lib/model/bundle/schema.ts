@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { figuresSchema, foldsFiguresSchema, gateSchema } from '../../api/api.js';
 import { digestPattern } from '../../core/crypto.js';
 import { featureSetNames } from '../../core/project-schema.js';
+import { modelReferenceSchema } from '../../data/drift/model-reference.js';
 import { networkModes } from '../../formats/manifest/manifest.js';
 import { votePattern } from '../vote.js';
 import type { BundleInfo, GoldenVector, NetworkInfo } from './types.js';
@@ -191,6 +192,8 @@ export const provenanceSchema = z.object({
       }),
     )
     .nullable(),
+  /** Statistics of the training data. Absent if the signal is a picture, sound, or computed by the device. */
+  reference: modelReferenceSchema.optional(),
   /** The pipeline run that pushed the bundle. */
   run: z
     .object({

@@ -61,6 +61,23 @@ export function packSigned(content: Uint8Array, envelope: Envelope, what?: strin
 }
 
 /**
+ * The signatures and the content of a signed bundle, WITHOUT checking signatures. Before publishing them, verify the envelope
+ * against a trust root, and the content against its manifest (`verifySigned` does both).
+ * @throws AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED
+ */
+export function peekSigned(bytes: Uint8Array, what: string): { envelope: Envelope; content: Uint8Array } {
+  const members = readArchive(bytes, signedNames, what);
+  const of = (name: string) => members.find((member) => member.name === name)!.data;
+  return {
+    envelope: {
+      payload: Buffer.from(of(manifestName)).toString('base64'),
+      ...signaturesIn(of(signaturesName), what),
+    },
+    content: packMembers(members.filter(({ name }) => isContent(name))),
+  };
+}
+
+/**
  * Verifies every byte of a signed bundle: archive, signatures, each file against the signed manifest, and the bundle's format.
  * @param what the file's name, for errors
  * @throws AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED (both name the file within), AIOT_SIGNATURE_INVALID, AIOT_UPDATE_INTERFACE (made for
@@ -78,11 +95,7 @@ export function verifyMembers(members: readonly Member[], trust: TrustRoot, what
     ...signaturesIn(of(signaturesName), what),
   };
   const manifest = trusted(envelope, trust, members, what);
-  for (const { name, sha256, bytes } of manifest.files ?? []) {
-    const data = members.find((member) => member.name === name)?.data;
-    if (data?.length === bytes && sha256Hex(data) === sha256) continue;
-    throw tampered(`${what}: ${name} does not match its signature`);
-  }
+  requireListed(members, manifest, what);
   const sums = sumsOf(members.filter(({ name }) => name !== sumsName));
   if (!Buffer.from(sums).equals(of(sumsName))) throw tampered(`${what}: ${sumsName} was modified`);
   requireKnownInterface(manifest.interface, what);
@@ -96,6 +109,27 @@ export function verifyMembers(members: readonly Member[], trust: TrustRoot, what
   requireSameModel(manifest, bundle, what);
   const keyids = envelope.signatures.map(({ keyid }) => keyid);
   return { manifest, envelope, keyids, bundle, content, members: [...members] };
+}
+
+/** Requires the files to be those that a manifest lists. @throws AIOT_BUNDLE_TAMPERED */
+function requireListed(members: readonly Member[], { files = [] }: Manifest, what: string): void {
+  for (const { name, sha256, bytes } of files) {
+    const data = members.find((member) => member.name === name)?.data;
+    if (data?.length === bytes && sha256Hex(data) === sha256) continue;
+    throw tampered(`${what}: ${name} does not match its signature`);
+  }
+}
+
+/**
+ * Requires a signed bundle's files to be those of its manifest, whoever signed the manifest.
+ * @throws AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED
+ */
+export function requireSameFiles(bytes: Uint8Array, manifest: Manifest, what: string): void {
+  requireListed(readArchive(bytes, signedNames, what), manifest, what);
+  const { content } = peekSigned(bytes, what);
+  const [artifact] = manifest.artifacts;
+  if (digestOf(content) === artifact?.digest && content.length === artifact.bytes) return;
+  throw tampered(`${what}: its files differ from the signed bundle`);
 }
 
 /** Requires the signed description to match the files. @throws AIOT_BUNDLE_TAMPERED */

@@ -12,6 +12,7 @@ import { inputScale } from '../../runtime/interpreter/int16.js';
 import { nodeAt } from '../../runtime/interpreter/interpreter.js';
 import type { Node } from '../../runtime/interpreter/node.js';
 import {
+  cTypeOf,
   type Helper,
   indent,
   less,
@@ -310,12 +311,24 @@ for (int i = 0; i < ${classes}; i++)
   });
 }
 
-/** QUANTIZE between int8 and int16, or to another scale of int16. */
+/** QUANTIZE between int8, int16 and int32, or to another scale of int16. Sums of int32 wrap. */
 export function requantize(site: Site): Piece {
   const [input, output]: [Tensor, Tensor] = [site.input(0), site.output];
+  if (input.type === 'int32' || output.type === 'int32') return requantizeWide(site);
   const { text, helper } = scaledText(
     less('x[i]', scaleOf(input).zeroPoint),
     scaleOf(input).scale / scaleOf(output).scale,
   );
   return eachValue(site, storedText(output, text), [helper]);
+}
+
+function requantizeWide(site: Site): Piece {
+  const [from, to] = [scaleOf(site.input(0)), scaleOf(site.output)];
+  const sum = (text: string, sign: '+' | '-', zero: number) =>
+    zero === 0 ? text : `(int32_t)((uint32_t)${text} ${sign} ${zero >>> 0}u)`;
+  const { text, helper } = scaledText(sum('x[i]', '-', from.zeroPoint), from.scale / to.scale);
+  const value = sum(text, '+', to.zeroPoint);
+  const { low, high } = rangeOf(site.output);
+  const stored = `(${cTypeOf(site.output)})clamped(${value}, ${low}, ${high})`;
+  return eachValue(site, site.output.type === 'int32' ? value : stored, [helper]);
 }

@@ -356,9 +356,11 @@ export function arithmetic(site: SiteOf<'ADD'>): Piece {
   ]);
 }
 
-/** SOFTMAX over the last axis: e^(x − max) depends only on the difference, so a table is enough. */
+/** SOFTMAX of int8 over the last axis: e^(x − max) depends only on the difference, so a table is enough. */
 export function softmax(site: SiteOf<'SOFTMAX'>): Piece {
   const { shape } = site.input(0);
+  const { low, high } = rangeOf(site.output);
+  const bits = site.output.type === 'int16' ? 16 : 8;
   const classes = shape.at(-1) ?? 1;
   const rows = elementCount(shape) / classes;
   const real = Math.min(site.options.beta * scaleOf(site.input(0)).scale * 2 ** 26, 2 ** 31 - 1);
@@ -383,8 +385,8 @@ while (((uint32_t)sum << headroom & 2147483648u) == 0) headroom++;
 const int32_t share = inverse((int32_t)(((uint32_t)sum << headroom) - 2147483648u));
 for (int i = 0; i < ${classes}; i++) {
   const int below = most - x[i];
-  y[i] = -128;
-${near ? `  ${skip}\n` : ''}  y[i] = (int8_t)clamped(scaled_down(${name}[below], share, 34 - headroom) - 128, -128, 127);
+  y[i] = ${low};
+${near ? `  ${skip}\n` : ''}  y[i] = (${cTypeOf(site.output)})clamped(scaled_down(${name}[below], share, ${42 - bits} - headroom) - ${-low}, ${low}, ${high});
 }`;
   const body =
     rows === 1

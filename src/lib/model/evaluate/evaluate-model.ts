@@ -11,6 +11,7 @@ import { importTflite } from '../../formats/tflite/read.js';
 import { arenaOf, precisionOf } from '../inspect/costs.js';
 import { type ModelFile, readModelFile } from '../inspect/model-file.js';
 import { openModelProject } from '../material.js';
+import { isMainOutput } from '../network/join-ends.js';
 import { fileEvaluationPage } from '../report/file-page.js';
 import { writeReport } from '../report/write-report.js';
 import { evaluateProject } from './evaluate-project.js';
@@ -40,6 +41,7 @@ export interface EvaluationRequest {
   label?: string;
   runtime?: Runtime;
   output?: OutputKind;
+  outputName?: string;
   classes?: string;
   threshold?: string;
   gates?: readonly string[];
@@ -54,8 +56,13 @@ export interface EvaluationRequest {
   signal?: AbortSignal;
 }
 
-/** Options that apply only when evaluating a file. */
-const ofFiles = ['output', 'classes', 'outputs'] as const;
+/** Options that apply only when evaluating a file, and their flags. */
+const ofFiles = [
+  ['output', 'output'],
+  ['outputName', 'output-name'],
+  ['classes', 'classes'],
+  ['outputs', 'outputs'],
+] as const;
 
 /**
  * Evaluates a file on a table, or the project's network on held-out data.
@@ -115,7 +122,7 @@ async function ofProject(
       '--threshold needs a model file, because devices use the threshold of the project',
       'Set model.threshold in aiot.yaml (for model.output: probability), then run `aiot model evaluate`.',
     );
-  const misplaced = ofFiles.find((name) => request[name] !== undefined);
+  const [, misplaced] = ofFiles.find(([name]) => request[name] !== undefined) ?? [];
   if (misplaced !== undefined)
     throw usage(
       `--${misplaced} needs a model file`,
@@ -146,6 +153,8 @@ interface EvaluateFileOptions {
   runtime?: Runtime;
   /** The meaning of the outputs, if the file does not define it. */
   output?: OutputKind;
+  /** Which of several outputs; default: the only one. */
+  outputName?: string;
   /** Names of the classes in the order of the outputs. */
   classes?: readonly string[];
   threshold?: number;
@@ -164,12 +173,16 @@ interface EvaluateFileOptions {
  * AIOT_FILE_NOT_WRITABLE
  */
 async function evaluateFile(options: EvaluateFileOptions): Promise<FileEvaluation> {
-  const { file, data, runtime } = options;
+  const { file, data, runtime, outputName } = options;
   const model = await readModelFile(file);
   const { graph, metadata } = importTflite(model.network);
   const table = await openTable(data, { label: options.label });
   if (table.labels === null) refuseNoLabels(options, table.columns);
-  const network = await openNetwork(model.network, runtime ?? (hasState(graph) ? 'device' : undefined));
+  const network = await openNetwork(
+    model.network,
+    runtime ?? (hasState(graph) ? 'device' : undefined),
+    outputName,
+  );
   let taken: RowsTaken;
   let outputs: Float32Array;
   try {
@@ -179,8 +192,10 @@ async function evaluateFile(options: EvaluateFileOptions): Promise<FileEvaluatio
   } finally {
     network.close();
   }
-  const answer = model.bundle?.info.answer;
-  const kind = options.output ?? answer?.kind ?? outputKindOf(graph, table.labels);
+  // A bundle describes the output that predicts, not another one.
+  const info = isMainOutput(graph, outputName) ? model.bundle?.info : undefined;
+  const answer = info?.answer;
+  const kind = options.output ?? answer?.kind ?? outputKindOf(network.graph, table.labels);
   requireWidth(kind, network);
   const { verdict, notes } = judgeTable({
     kind,
@@ -188,7 +203,7 @@ async function evaluateFile(options: EvaluateFileOptions): Promise<FileEvaluatio
     width: network.outputs,
     inputs: taken.inputs,
     labels: table.labels,
-    names: options.classes ?? model.bundle?.info.classes ?? null,
+    names: options.classes ?? info?.classes ?? null,
     threshold: options.threshold ?? (answer && 'threshold' in answer ? answer.threshold : null),
     groups: table.groups ?? undefined,
   });

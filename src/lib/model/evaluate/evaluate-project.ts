@@ -2,7 +2,6 @@ import { canonicalJson } from '../../core/crypto.js';
 import { writeJsonAtomic } from '../../core/files.js';
 import type { Project } from '../../core/project.js';
 import { elementCount, type Graph, hasForest, hasFrontEnd, hasState } from '../../formats/tflite/graph.js';
-import { writeTflite } from '../../formats/tflite/write.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
 import type { ObjectPoint } from '../bundle/detections.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
@@ -267,8 +266,8 @@ async function runBuilt(
   const device = onDevice ? asDevice(mainOutput(int8.graph), training, signal)() : null;
   try {
     opened.push(
-      await openNetwork(mainBytes(float), hasState(float.graph) ? 'device' : undefined),
-      await openNetwork(mainBytes(int8), runtime !== 'device' || hasState(int8.graph) ? runtime : 'litert'),
+      await openNetwork(float.bytes, hasState(float.graph) ? 'device' : undefined),
+      await openNetwork(int8.bytes, runtime !== 'device' || hasState(int8.graph) ? runtime : 'litert'),
     );
     const running = opened.map((network) => inPieces(network, training.state, signal));
     const width = opened[0]!.outputs;
@@ -353,12 +352,6 @@ function validationStream(
   });
 }
 
-/** A file of the output that predicts, which is the only one with labels. */
-function mainBytes({ bytes, graph }: { bytes: Uint8Array; graph: Graph }): Uint8Array {
-  const main = mainOutput(graph);
-  return main === graph ? bytes : writeTflite(main);
-}
-
 /** Calls `use` with a function that runs the quantized network as a device does, or on LiteRT if no device can run it. */
 async function withOutputs<T>(
   { training, int8 }: Built,
@@ -369,7 +362,7 @@ async function withOutputs<T>(
   if (onDevice) {
     return use(asDevice(mainOutput(int8.graph), training, signal));
   }
-  const network = await openNetwork(mainBytes(int8), 'litert');
+  const network = await openNetwork(int8.bytes, 'litert');
   try {
     return use(() => {
       const run = inPieces(network, training.state, signal);
@@ -456,9 +449,18 @@ function samplesOf({ dataset, training: { signal } }: Built, id: string, window:
   const perSample = signal.rateHz / signal.resampleHz;
   const start = Math.round(window * signal.strideSamples * perSample);
   const length = Math.round(signal.windowSamples * perSample);
+  const common = { fields: [...signal.fields], seconds: length / signal.rateHz };
+  const columns = signal.fields.map(
+    (field) => recording.columns[recording.fields.indexOf(field)] ?? new Float64Array(),
+  );
+  if (signal.image) {
+    const pictures = columns.map((column) => reduced(column.subarray(start, start + length), signal.image!));
+    const [{ width, height } = signal.image] = pictures;
+    const values = pictures.map(({ values: pixels }) => pixels);
+    return { startS: start / signal.rateHz, samples: { ...common, values, picture: { width, height } } };
+  }
   const step = Math.max(1, Math.ceil(length / points));
-  const values = signal.fields.map((field) => {
-    const column = recording.columns[recording.fields.indexOf(field)] ?? new Float64Array();
+  const values = columns.map((column) => {
     const taken = column.subarray(start, start + length);
     return Array.from({ length: Math.ceil(taken.length / step) }, (_, i) =>
       Number(taken[i * step]!.toPrecision(5)),
@@ -466,8 +468,28 @@ function samplesOf({ dataset, training: { signal } }: Built, id: string, window:
   });
   return {
     startS: start / signal.rateHz,
-    samples: { fields: [...signal.fields], seconds: length / signal.rateHz, values },
+    samples: { ...common, values },
   };
+}
+
+/** Maximum width and height of a picture in a report. */
+const mostPixels = 32;
+
+/** A picture's pixels, each the mean of a block of at most `mostPixels` blocks in each direction. */
+function reduced(pixels: Float64Array, { width, height }: { width: number; height: number }) {
+  const block = Math.ceil(Math.max(width, height) / mostPixels);
+  const size = { width: Math.ceil(width / block), height: Math.ceil(height / block) };
+  const values = Array.from({ length: size.width * size.height }, (_, at) => {
+    const [left, top] = [(at % size.width) * block, Math.floor(at / size.width) * block];
+    let [sum, count] = [0, 0];
+    for (let y = top; y < Math.min(top + block, height); y++)
+      for (let x = left; x < Math.min(left + block, width); x++) {
+        sum += pixels[y * width + x] ?? 0;
+        count += 1;
+      }
+    return Math.round(sum / count);
+  });
+  return { ...size, values };
 }
 
 /** If two classes are confused in at least this share of their windows, the data is considered unable to separate them. */

@@ -9,11 +9,13 @@ import {
 } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { withFloatConstants } from '../../formats/tflite/real-values.js';
+import { writeTflite } from '../../formats/tflite/write.js';
 import { openEdgeLiteRt } from '../../runtime/edge-litert.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import type { Interpreter } from '../../runtime/interpreter/node.js';
 import { floatView, openLiteRt } from '../../runtime/litert.js';
 import { precisionOf, refusalOfDevice, refuseOffDevice } from '../inspect/costs.js';
+import { mainOutput, namedOutput, plainName } from '../network/join-ends.js';
 import { brokenConstant } from '../network/simplify.js';
 
 /**
@@ -31,7 +33,7 @@ export interface RunningNetwork {
   outputTensor: Tensor;
   /** The runtime that was requested or, if none was, the one that runs the network. */
   runtime: Runtime;
-  /** The network as stored in the file, used to explain a failed prediction. */
+  /** The network as stored in the file, with one output; used to explain a failed prediction. */
   graph: Graph;
   /** Takes and returns real values, quantized in between as the file requires. Returns a new array each time. */
   run(row: Float32Array): Float32Array;
@@ -50,11 +52,17 @@ const mostInterpreted = 2000;
  * Opens a .tflite file in one of the two runtimes. If none is specified, float32 and int8 networks run in the interpreter, which compiles them
  * and is then faster than LiteRT. Other networks, and those with many values that only uncompiled operators compute, run in LiteRT. Decision
  * trees and TFLite Micro's audio front end always run in the interpreter, because LiteRT does not support their operators.
- * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range or float16 on a device; several outputs; variables in LiteRT, which
- * cannot reset them), AIOT_LITERT_FAILED
+ * @param outputName which of several outputs; default: the only one or, of joined outputs, the one that predicts
+ * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range or float16 on a device; several outputs without `outputName`;
+ * variables in LiteRT, which cannot reset them), AIOT_MODEL_UNFIT (no output has this name), AIOT_LITERT_FAILED
  */
-export async function openNetwork(bytes: Uint8Array, asked?: Runtime): Promise<RunningNetwork> {
-  const graph = readTflite(bytes);
+export async function openNetwork(
+  bytes: Uint8Array,
+  asked?: Runtime,
+  outputName?: string,
+): Promise<RunningNetwork> {
+  const whole = readTflite(bytes);
+  const graph = outputName === undefined ? mainOutput(whole) : namedOutput(whole, outputName);
   const outputTensor = singleOutput(graph);
   const common = {
     inputs: graph.inputs.reduce((sum, index) => sum + elementCount(graph.tensors[index]!.shape), 0),
@@ -88,7 +96,7 @@ export async function openNetwork(bytes: Uint8Array, asked?: Runtime): Promise<R
       run: (row) => runAll(row, 1),
     };
   }
-  const model = await openLiteRt(bytes);
+  const model = await openLiteRt(graph === whole ? bytes : writeTflite(graph));
   return {
     ...common,
     runtime: 'litert',
@@ -185,13 +193,11 @@ function singleOutput({ outputs, tensors }: Graph): Tensor {
   const [first = -1] = outputs;
   const tensor = tensors[first];
   if (tensor && outputs.length === 1) return tensor;
-  const names = outputs.map((index) => tensors[index]!.name).join(', ');
+  const names = outputs.map((index, place) => plainName(tensors[index]!.name, place));
   throw new AiotError(
     'AIOT_TFLITE_UNSUPPORTED',
-    `the model has ${outputs.length} output tensors (${names}): expected one`,
-    {
-      next: 'Export the model with one output: import an ONNX file with --output NAME, or join the outputs with CONCATENATION.',
-    },
+    `the model has ${outputs.length} outputs (${names.join(', ')}), and labels belong to one of them`,
+    { next: `Name the output: --output-name ${names[0]}` },
   );
 }
 

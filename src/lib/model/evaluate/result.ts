@@ -18,7 +18,13 @@ const worstWindowSchema = z.object({
   score: z.number(),
   /** Each field's samples in the window, thinned for drawing; null for a table. */
   samples: z
-    .object({ fields: z.array(z.string()), seconds: z.number(), values: z.array(z.array(z.number())) })
+    .object({
+      fields: z.array(z.string()),
+      seconds: z.number(),
+      values: z.array(z.array(z.number())),
+      /** For a picture: the size that it is reduced to. `values` are its pixels, from left to right and from top to bottom. */
+      picture: z.object({ width: z.int(), height: z.int() }).optional(),
+    })
     .nullable(),
 });
 

@@ -16,6 +16,7 @@ import { rowsFor } from '../evaluate/rows.js';
 import { judge } from '../evaluate/verdict.js';
 import { buildFiles, readQuantization } from '../files.js';
 import { openModelProject } from '../material.js';
+import { isMainOutput } from '../network/join-ends.js';
 import { isModelPath } from '../publish/verify.js';
 import { standardizeAll } from '../train/examples/standardize.js';
 import type { Comparison, Side } from './comparison.js';
@@ -31,6 +32,8 @@ interface CompareOptions {
   getVersion?: GetVersion;
   label?: string;
   output?: OutputKind;
+  /** Which of several outputs; default: the only one. */
+  outputName?: string;
   classes?: readonly string[];
   runtime?: Runtime;
   signal?: AbortSignal;
@@ -64,7 +67,7 @@ export async function compareModels(options: CompareOptions): Promise<Comparison
     };
   const networks: RunningNetwork[] = [];
   try {
-    networks.push(...(await openBoth(sides, options.runtime)));
+    networks.push(...(await openBoth(sides, options.runtime, options.outputName)));
     const [first, second] = networks as [RunningNetwork, RunningNetwork];
     if (first.outputs !== second.outputs)
       throw new AiotError(
@@ -75,7 +78,7 @@ export async function compareModels(options: CompareOptions): Promise<Comparison
     const rows =
       options.data === undefined
         ? await rowsOfProject(sides, project!)
-        : await rowsOfTable(sides, [first.inputs, second.inputs], first.outputs, {
+        : await rowsOfTable(sides, [first, second], {
             ...options,
             data: options.data,
           });
@@ -93,17 +96,21 @@ export async function compareModels(options: CompareOptions): Promise<Comparison
 }
 
 /** Opens both models in the same runtime: the given one, or the faster one if it is the same for both, or LiteRT. */
-async function openBoth(sides: readonly Opened[], asked: Runtime | undefined): Promise<RunningNetwork[]> {
+async function openBoth(
+  sides: readonly Opened[],
+  asked: Runtime | undefined,
+  outputName: string | undefined,
+): Promise<RunningNetwork[]> {
   const networks: RunningNetwork[] = [];
   try {
-    for (const { model } of sides) networks.push(await openNetwork(model.network, asked));
+    for (const { model } of sides) networks.push(await openNetwork(model.network, asked, outputName));
     if (networks[0]!.runtime === networks[1]!.runtime) return networks;
   } catch (error) {
     for (const network of networks) network.close();
     throw error;
   }
   for (const network of networks) network.close();
-  return openBoth(sides, 'litert');
+  return openBoth(sides, 'litert', outputName);
 }
 
 const emptyHanded = {
@@ -257,25 +264,28 @@ interface TableOptions {
   data: string;
   label?: string;
   output?: OutputKind;
+  outputName?: string;
   classes?: readonly string[];
 }
 
 /** A table's rows. @throws AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT */
 async function rowsOfTable(
   sides: readonly [Opened, Opened],
-  widths: readonly [number, number],
-  outputs: number,
+  networks: readonly [RunningNetwork, RunningNetwork],
   options: TableOptions,
 ): Promise<SharedRows> {
   const { data, label } = options;
   const table = await openTable(data, { label });
   if (label !== undefined && table.labels === null) throw missingLabels(data, label, table.columns);
-  const [a] = sides;
-  const info = sides.map(({ model }) => model.bundle?.info).find((one) => one !== undefined);
-  const kind = options.output ?? info?.answer.kind ?? outputKindOf(a.graph, table.labels);
+  // A bundle describes the output that predicts, not another one.
+  const infos = sides.map(({ model, graph }) =>
+    isMainOutput(graph, options.outputName) ? model.bundle?.info : undefined,
+  );
+  const info = infos.find((one) => one !== undefined);
+  const kind = options.output ?? info?.answer.kind ?? outputKindOf(networks[0].graph, table.labels);
   const names = options.classes ?? info?.classes ?? null;
   const [first, second] = sides.map(({ model, metadata }, i) =>
-    rowsFor(table, data, widths[i]!, model.bundle, metadata),
+    rowsFor(table, data, networks[i]!.inputs, model.bundle, metadata),
   );
   const base = { data, kind, inputs: [first!.inputs, second!.inputs] as [Float32Array, Float32Array] };
   const warnings = [...new Set([...first!.warnings, ...second!.warnings])];
@@ -285,7 +295,7 @@ async function rowsOfTable(
     const values = table.labels && valuesOfLabels(table.labels);
     return { ...rest, truth: null, values, classes: [], notes: warnings };
   }
-  const count = kind === 'classes' ? outputs : 2;
+  const count = kind === 'classes' ? networks[0].outputs : 2;
   const numbered = Array.from({ length: count }, (_, c) => names?.[c] ?? String(c));
   if (table.labels === null)
     return {

@@ -18,6 +18,7 @@ import { type OutputKind, outputKindOf } from '../evaluate/result.js';
 import { rowsFor } from '../evaluate/rows.js';
 import { type Answers, judge, reconstructionErrors } from '../evaluate/verdict.js';
 import { type DataSource, openModelProject } from '../material.js';
+import { isMainOutput } from '../network/join-ends.js';
 import { standardizeAll } from '../train/examples/standardize.js';
 import { type Explanation, saveExplanation } from './explanation.js';
 import { readModelFile } from './model-file.js';
@@ -29,6 +30,7 @@ interface ExplainRequest {
   data?: string;
   label?: string;
   output?: OutputKind;
+  outputName?: string;
   classes?: string;
   seed?: number;
   repeats?: number;
@@ -39,9 +41,10 @@ interface ExplainRequest {
 export async function explainRequest(request: ExplainRequest): Promise<Explanation> {
   const { file, project, data, label, classes, ...rest } = request;
   if (file === undefined) {
-    const { output, ...options } = rest;
-    const misplaced = output !== undefined ? 'output' : classes !== undefined ? 'classes' : null;
-    if (misplaced !== null)
+    const { output, outputName, ...options } = rest;
+    const given = { output, 'output-name': outputName, classes };
+    const [misplaced] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
+    if (misplaced !== undefined)
       throw new AiotError('AIOT_USAGE', `--${misplaced} needs a model file`, {
         next: `Pass the file too: \`aiot model explain FILE.tflite --data rows.csv --${misplaced} …\`.`,
       });
@@ -104,6 +107,8 @@ interface ExplainFileOptions extends ExplainOptions {
   data: string;
   label?: string;
   output?: OutputKind;
+  /** Which of several outputs; default: the only one. */
+  outputName?: string;
   classes?: readonly string[];
 }
 
@@ -112,17 +117,19 @@ interface ExplainFileOptions extends ExplainOptions {
  * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_*, AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT
  */
 async function explainFile(options: ExplainFileOptions): Promise<Explanation> {
-  const { file, data, label } = options;
+  const { file, data, label, outputName } = options;
   const model = await readModelFile(file);
   const { graph, metadata } = importTflite(model.network);
   const table = await openTable(data, { label });
   if (table.labels === null) throw missingLabels(data, label ?? 'label', table.columns);
-  const answer = model.bundle?.info.answer;
-  const kind = options.output ?? answer?.kind ?? outputKindOf(graph, table.labels);
-  const network = await openNetwork(model.network, hasState(graph) ? 'device' : undefined);
+  // A bundle describes the output that predicts, not another one.
+  const info = isMainOutput(graph, outputName) ? model.bundle?.info : undefined;
+  const answer = info?.answer;
+  const network = await openNetwork(model.network, hasState(graph) ? 'device' : undefined, outputName);
   try {
+    const kind = options.output ?? answer?.kind ?? outputKindOf(network.graph, table.labels);
     const { inputs } = rowsFor(table, data, network.inputs, model.bundle, metadata);
-    const names = options.classes ?? model.bundle?.info.classes ?? null;
+    const names = options.classes ?? info?.classes ?? null;
     const isValue = kind === 'value';
     const labelled = isValue
       ? { truth: new Int32Array(table.rows), values: valuesOfLabels(table.labels), classes: [] }

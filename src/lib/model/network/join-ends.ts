@@ -1,3 +1,4 @@
+import { AiotError } from '../../core/errors.js';
 import {
   elementCount,
   type Graph,
@@ -167,19 +168,65 @@ export function separateOutputs(graph: Graph): Graph {
   });
 }
 
-/** Only the output that predicts, and the operators that it needs. */
+/** Only the output that predicts, and the operators that it needs. A graph whose outputs are not joined is returned unchanged. */
 export function mainOutput(graph: Graph): Graph {
-  if (!joining(graph)) return graph;
+  return joining(graph) ? onlyOutput(separateOutputs(graph), 0) : graph;
+}
+
+/**
+ * Only the output with this name, as in the file or without the converter's prefixes, and the operators that it needs.
+ * @throws AIOT_MODEL_UNFIT if no output has this name, or several have
+ */
+export function namedOutput(graph: Graph, name: string): Graph {
   const separate = separateOutputs(graph);
-  const outputs = separate.outputs.slice(0, 1);
+  const { names, places } = outputsNamed(graph, name);
+  if (places.length === 1) return onlyOutput(separate, places[0]!);
+  const listed = [...new Set(names.map(({ plain }) => plain))].join(', ');
+  throw new AiotError(
+    'AIOT_MODEL_UNFIT',
+    `expected the name of one output, got "${name}", which ${places.length === 0 ? 'no output has' : `${places.length} outputs have`}`,
+    {
+      next:
+        places.length === 0
+          ? `Name one of the model's outputs: ${listed}.`
+          : `Use the whole name in the file: ${names.map(({ own }) => own).join(', ')}.`,
+    },
+  );
+}
+
+/** Whether this names the output that predicts: of several outputs, the first of the joined ones. Without a name, true. */
+export function isMainOutput(graph: Graph, name: string | undefined): boolean {
+  if (name === undefined) return true;
+  const { names, places } = outputsNamed(graph, name);
+  return places.length === 1 && places[0] === 0 && (joining(graph) !== null || names.length === 1);
+}
+
+/** The names of all outputs, and the places of those with this name. */
+function outputsNamed(
+  graph: Graph,
+  name: string,
+): { names: { own: string; plain: string }[]; places: number[] } {
+  const joined = joinedOutputs(graph);
+  const separate = separateOutputs(graph);
+  const names = separate.outputs.map((index, place) => {
+    const own = separate.tensors[index]!.name;
+    return { own, plain: joined[place]?.name ?? plainName(own, place) };
+  });
+  const places = names.flatMap(({ own, plain }, place) => (name === own || name === plain ? [place] : []));
+  return { names, places };
+}
+
+/** Only the output at this place, and the operators that it needs. All inputs are kept. */
+function onlyOutput(graph: Graph, place: number): Graph {
+  const outputs = [graph.outputs[place]!];
   const needed = new Set(outputs);
-  const operators = separate.operators.toReversed().filter((operator) => {
+  const operators = graph.operators.toReversed().filter((operator) => {
     // Operators without an output change a variable.
     if (operator.outputs.length > 0 && !operator.outputs.some((index) => needed.has(index))) return false;
     for (const index of operator.inputs) needed.add(index);
     return true;
   });
-  return withoutUnused({ ...separate, operators: operators.reverse(), outputs });
+  return withoutUnused({ ...graph, operators: operators.reverse(), outputs });
 }
 
 /** New tensors and operators in addition to a graph's own. */

@@ -150,7 +150,8 @@ function worst({ evaluation }: ReportData): Html | null {
     return html`<h2>Worst predictions</h2>${htmlTable(['Row', 'True value', 'Prediction', isValue ? 'Error' : 'Score of the true class'], rows)}`;
   }
   const figures = drawn.map((one) => windowFigure(one, isValue));
-  return html`<h2>Worst windows</h2><div class="pair">${figures}</div>`;
+  const what = drawn.some(({ samples }) => samples?.picture) ? 'pictures' : 'windows';
+  return html`<h2>Worst ${what}</h2><div class="pair">${figures}</div>`;
 }
 
 function windowFigure(
@@ -158,6 +159,9 @@ function windowFigure(
   isValue: boolean,
 ): Html {
   if (samples === null) return html``;
+  const how = isValue ? `error ${score.toPrecision(3)}` : `score of the true class ${score.toPrecision(2)}`;
+  const heading = html`${recording}: ${truth}, predicted ${predicted}<span class="note">${how}</span>`;
+  if (samples.picture) return html`<figure><figcaption>${heading}</figcaption>${pictureOf(samples)}</figure>`;
   const { fields, seconds, values } = samples;
   const all = values.flat();
   const [low, high] = [Math.min(...all), Math.max(...all)];
@@ -179,8 +183,29 @@ function windowFigure(
       html`<text class="tick" text-anchor="${i === 0 ? 'start' : 'end'}" x="${i === 0 ? margin.left : width - margin.right}" y="${height - 8}">${at.toFixed(2)} s</text>`,
   );
   const keys = legend(fields.slice(0, colours).map((name, f) => ({ name, paint: (f + 1) as Paint })));
-  const how = isValue ? `error ${score.toPrecision(3)}` : `score of the true class ${score.toPrecision(2)}`;
-  return html`<figure><figcaption>${recording}: ${truth}, predicted ${predicted}<span class="note">${how}</span>${keys}</figcaption><svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Samples of the window">${grid}${ends}${lines}</svg></figure>`;
+  return html`<figure><figcaption>${heading}${keys}</figcaption><svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Samples of the window">${grid}${ends}${lines}</svg></figure>`;
+}
+
+/** Width and height of a pixel in a report. */
+const pixel = 6;
+
+/** Shades of each color. With more, the file would be larger, but a person would hardly see a difference. */
+const shades = 16;
+
+/** A picture as rectangles, because reports load no images. Pixels of the same color share a path. */
+function pictureOf({ values, picture }: NonNullable<WorstWindow['samples']>): Html {
+  const { width: columns, height: rows } = picture!;
+  const shadeOf = (value: number) =>
+    Math.round((Math.round((value / 255) * (shades - 1)) / (shades - 1)) * 255);
+  const channels = values.length === 3 ? values : [values[0]!, values[0]!, values[0]!];
+  const paths = new Map<string, string>();
+  for (let at = 0; at < columns * rows; at++) {
+    const color = channels.map((channel) => shadeOf(channel[at]!)).join(',');
+    const place = `M${at % columns} ${Math.floor(at / columns)}h1v1h-1z`;
+    paths.set(color, (paths.get(color) ?? '') + place);
+  }
+  const drawn = [...paths].map(([color, path]) => html`<path fill="rgb(${color})" d="${path}"/>`);
+  return html`<svg viewBox="0 0 ${columns} ${rows}" style="width:${columns * pixel}px" shape-rendering="crispEdges" role="img" aria-label="Picture">${drawn}</svg>`;
 }
 
 const most = 20;

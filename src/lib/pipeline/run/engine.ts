@@ -6,6 +6,7 @@ import type { PipelinePlan, PipelineStep } from '../plan/types.js';
 import { refusalOfWhen } from '../plan/when.js';
 import { type Blobs, type Kept, readEntry, type Tree, treeOf, writeEntry } from '../store.js';
 import type { PlatformPort } from './platform.js';
+import type { LineSource } from './processes.js';
 import { newStepRecord, type PipelineFolders, type RunRecord, type StepRecord } from './record.js';
 import { begunIn, placesOf, runStep, type StepEnd } from './run-step.js';
 import { findInputs, type Input } from './work.js';
@@ -27,7 +28,7 @@ interface EngineOptions {
   signal: AbortSignal;
   /** Called when the record has changed and must be stored and shown. */
   onChange(step: StepRecord): void;
-  onLine(step: string, line: string): void;
+  onLine(step: string, line: string, source: LineSource): void;
 }
 
 /** States after which dependent steps are not run. */
@@ -171,11 +172,11 @@ async function execute(
       Object.assign(record, { child, attempts });
       onChange(record);
     },
-    onLine: (line) => onLine(step.name, line),
+    onLine: (line, source) => onLine(step.name, line, source),
   });
   // Every training is a run of the project, even one that was stopped or diverged.
   await adoptTrainingRuns(places.folder, options.dir).catch((error: Error) =>
-    onLine(step.name, `its training runs are missing in the project: ${error.message}`),
+    onLine(step.name, `its training runs are missing in the project: ${error.message}`, 'stderr'),
   );
   return end;
 }
@@ -189,7 +190,7 @@ async function fromCache(
   const entry = await readEntry(folders.entries, key, clock.now());
   if (!entry) return null;
   if (!(await hasAll(entry.outputs, blobs))) {
-    onLine(step.name, 'its cached output was changed or lost, so the step runs again');
+    onLine(step.name, 'its cached output was changed or lost, so the step runs again', 'stderr');
     return null;
   }
   const { outputs, result, run, skipped } = entry;

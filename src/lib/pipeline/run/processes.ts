@@ -15,7 +15,16 @@ const logBytes = 16 * 1024 * 1024;
 /** Maximum size of a step's JSON result, bytes. */
 const resultBytes = 8 * 1024 * 1024;
 
+/** Maximum length of an output line; the rest of a longer one is left out. */
+const longestLine = 256 * 1024;
+
 const peakEveryMs = 100;
+
+/**
+ * Source of a program's line. `unfinished`: the current content of a line of stderr that has no line feed yet, such as a progress bar; it
+ * is repeated when it grows.
+ */
+export type LineSource = 'stdout' | 'stderr' | 'unfinished';
 
 interface ChildOptions {
   /** Program and arguments; `aiot` means this program. */
@@ -29,7 +38,8 @@ interface ChildOptions {
   /** Command that starts this program. */
   self: readonly string[];
   onStart(child: ProcessId): void;
-  onLine(line: string): void;
+  /** Called with each line that is not empty. */
+  onLine(line: string, source: LineSource): void;
 }
 
 export interface ChildEnd {
@@ -89,17 +99,20 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   const log = boundedLog(options.log);
   let stdout = '';
   let last = '';
+  const out = new Lines((line) => onLine(line, 'stdout'));
+  const err = new Lines((line) => {
+    last = line.slice(0, 500);
+    onLine(line, 'stderr');
+  });
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     if (stdout.length < resultBytes) stdout += text;
     log.write(text);
+    out.add(text);
   });
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     log.write(text);
-    const line = text.trimEnd().split('\n').at(-1)?.trim();
-    if (line) {
-      last = line.slice(0, 500);
-      onLine(last);
-    }
+    err.add(text);
+    if (err.unfinished !== '') onLine(err.unfinished, 'unfinished');
   });
   try {
     const own = await identify(child.pid);
@@ -120,6 +133,8 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     // Ends processes that the program leaves behind. Otherwise, `close` would not occur until these processes close their output streams.
     child.once('exit', () => void endGroup(own));
     const [exit, ended] = await closed;
+    out.end();
+    err.end();
     clearTimeout(timer);
     clearInterval(looking);
     leave();
@@ -128,6 +143,40 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     return { exit: why === null ? exit : null, ended: by ?? { by: 'itself' }, stdout, last, peakBytes };
   } finally {
     await log.end();
+  }
+}
+
+/** Divides a program's output into lines. A carriage return overwrites its line, as on a terminal. */
+class Lines {
+  private rest = '';
+
+  constructor(private readonly onLine: (line: string) => void) {}
+
+  get unfinished(): string {
+    return this.rest.trim();
+  }
+
+  add(text: string): void {
+    const [first = '', ...more] = text.split('\n');
+    this.extend(first);
+    for (const line of more) {
+      this.end();
+      this.extend(line);
+    }
+  }
+
+  /** Ends the current line. */
+  end(): void {
+    const line = this.unfinished;
+    this.rest = '';
+    if (line !== '') this.onLine(line);
+  }
+
+  private extend(text: string): void {
+    const all = this.rest + text;
+    // A carriage return at the end may belong to a line feed.
+    const from = all.length < 2 ? -1 : all.lastIndexOf('\r', all.length - 2);
+    this.rest = all.slice(from + 1).slice(0, longestLine);
   }
 }
 

@@ -65,3 +65,15 @@ export function refusalOfRun(record: RunRecord): AiotError | null {
   const next = step?.error?.next ?? `To see its output, run \`aiot pipeline status --step ${step?.name}\`.`;
   return new AiotError(used, told, { next });
 }
+
+/** A step's line for people. Commands of aiot report epochs, steps and stages as JSON; other JSON is not shown. */
+export function lineText(line: string): string {
+  if (!line.startsWith('{')) return line;
+  try {
+    const { text, stage, epoch, epochs } = JSON.parse(line) as Record<string, unknown>;
+    if (epoch !== undefined) return `epoch ${String(epoch)} of ${String(epochs)}`;
+    return String(text ?? stage ?? '');
+  } catch {
+    return line;
+  }
+}

@@ -16,7 +16,7 @@ import { openBlobs, pruneEntries, readKept } from '../store.js';
 import { runSteps } from './engine.js';
 import { finish, holdPipeline, prepareFolders } from './lifecycle.js';
 import { ownPlatform, platformOfContext } from './platform.js';
-import { selfCommand } from './processes.js';
+import { type LineSource, selfCommand } from './processes.js';
 import {
   type Cause,
   createRecorder,
@@ -53,7 +53,7 @@ export interface RunPipelineOptions {
   self?: readonly string[];
   /** Called at the beginning, and whenever a step has changed. */
   onChange?: (record: RunRecord, step?: StepRecord) => void;
-  onLine?: (step: string, line: string) => void;
+  onLine?: (step: string, line: string, source: LineSource) => void;
 }
 
 /** A run that was started or resumed. */

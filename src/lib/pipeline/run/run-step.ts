@@ -6,7 +6,7 @@ import type { Clock } from '../../core/time.js';
 import { backOffMs } from '../../core/time.js';
 import type { PipelineStep } from '../plan/types.js';
 import type { Blobs, Tree } from '../store.js';
-import { type ChildEnd, runChild, stepEnvironment } from './processes.js';
+import { type ChildEnd, type LineSource, runChild, stepEnvironment } from './processes.js';
 import type { StepRecord } from './record.js';
 import { collect, type Input, prepareFolder } from './work.js';
 
@@ -25,7 +25,7 @@ interface StepOptions {
   clock: Clock;
   signal: AbortSignal;
   onStart(child: ProcessId, attempt: number): void;
-  onLine(line: string): void;
+  onLine(line: string, source: LineSource): void;
 }
 
 type Told = Pick<StepRecord, 'exit' | 'peakBytes' | 'attempts' | 'reason' | 'error'>;
@@ -52,7 +52,7 @@ export async function runStep(options: StepOptions): Promise<StepEnd> {
     const over = ours || rolloutIn(end.result) !== null;
     if (end.state !== 'failed' || attempt > step.retries || over) return end;
     const wait = backOffMs(attempt, step.waitMs);
-    options.onLine(`failed; retrying in ${wait / 1000} s: ${end.reason}`);
+    options.onLine(`failed; retrying in ${wait / 1000} s: ${end.reason}`, 'stderr');
     await clock.sleep(wait, signal).catch(() => {});
     if (signal.aborted) return { ...end, state: 'interrupted' };
   }

@@ -11,10 +11,12 @@ import { syncFolder } from '../../core/files.js';
 import { openBlobs } from '../blobs/folder.js';
 import type { BlobStore } from '../blobs/store.js';
 import { storageError } from '../errors.js';
+import { lastInPostgres, movePositions } from '../journal/positions.js';
 import { replaySegments } from '../journal/segments.js';
 import { openTelemetry } from '../journal/sqlite.js';
 import type { TableTelemetry } from '../journal/tables.js';
 import type { Engines } from '../options.js';
+import { openStore, type Store } from '../store/database.js';
 import {
   type BackupManifest,
   checkPassphrase,
@@ -141,7 +143,11 @@ export async function restoreBackup({
     const made = join(staging, 'data');
     await mkdir(join(raw, 'journal'), { recursive: true });
     await build(made, raw, backup);
-    if (engines.database === undefined) await importTelemetry(join(raw, 'journal'), made);
+    if (engines.database === undefined) {
+      const end = await importTelemetry(join(raw, 'journal'), made);
+      const store = await openStore(join(made, 'state.db'));
+      await movePositions(store, end, false).finally(() => store.destroy());
+    }
     await syncTree(made);
     await place(made, target, engines, join(raw, 'journal'));
     return told(file, target, backup);
@@ -188,8 +194,9 @@ async function place(
       const state = join(dirname(made), 'state.db');
       for (const end of ['', '-wal', '-shm'])
         await rename(join(made, `state.db${end}`), state + end).catch(unlessAbsent);
-      const all = async () => {
+      const all = async (transaction: Store) => {
         await importTelemetry(journal, made, database);
+        await movePositions(transaction, await lastInPostgres(transaction), true);
         await put();
       };
       await fillPostgres(database, state, all).catch(async (error: unknown) => {
@@ -243,9 +250,10 @@ async function requireEmptyFolder(folder: string): Promise<void> {
 
 /**
  * Imports the segments of a backup into a new data folder, or into an empty database.
+ * @returns the position of its end
  * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_DATABASE_UNREACHABLE, AIOT_DISK_FULL
  */
-async function importTelemetry(journal: string, folder: string, database?: string): Promise<void> {
+async function importTelemetry(journal: string, folder: string, database?: string): Promise<string> {
   const telemetry = await openTelemetry({ folder, now: Date.now }, database);
   try {
     if ((await telemetry.streams({ limit: 1 })).length > 0) {
@@ -254,6 +262,7 @@ async function importTelemetry(journal: string, folder: string, database?: strin
       });
     }
     await replaySegments(journal, telemetry as TableTelemetry);
+    return await telemetry.reader.end();
   } finally {
     await telemetry.close();
   }

@@ -3,6 +3,7 @@ import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { ErrorCode } from '../../core/catalogue.js';
 import { AiotError, hasCode } from '../../core/errors.js';
 import { nativePart } from '../../core/process.js';
 import type { Store } from '../store/database.js';
@@ -126,6 +127,19 @@ export async function fillSqlite(path: string, folder: string, schema: number, k
       database.exec(
         `INSERT INTO events (${columns}) SELECT ${columns} FROM newEvents ORDER BY id; DELETE FROM newEvents`,
       );
+    // The requests may have been claimed or have ended after the backup. None of them must run twice.
+    if (database.prepare(`SELECT 1 FROM sqlite_master WHERE name = 'pipelineRequests'`).get()) {
+      const settle = database.prepare(
+        'UPDATE pipelineRequests SET state = ?, ended = ?, error = ? WHERE state = ?',
+      );
+      const next = 'Make a new request if the run is still needed.';
+      const error = (code: ErrorCode, message: string) => JSON.stringify({ code, message, next });
+      const at = Date.now();
+      const unknown = 'the platform was restored from a backup, so the outcome of the run is unknown';
+      settle.run('lost', at, error('AIOT_JOB_LOST', unknown), 'running');
+      const waited = 'the platform was restored from a backup while the request waited';
+      settle.run('cancelled', at, error('AIOT_PIPELINE_RUNNER', waited), 'waiting');
+    }
     const broken = database.prepare('PRAGMA foreign_key_check').all() as { table: string }[];
     if (broken[0]) throw malformed(`its table ${broken[0].table} refers to missing rows`);
     database.exec(`PRAGMA user_version = ${schema}; COMMIT`);
@@ -152,7 +166,11 @@ async function opened(folder: string, { name }: Table, keys: Keys): Promise<stri
  * @param put called after all rows are copied and before the commit; if it throws, everything is rolled back
  * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_DATABASE_UNREACHABLE, AIOT_DATABASE_REFUSED
  */
-export async function fillPostgres(url: string, from: string, put: () => Promise<void>): Promise<void> {
+export async function fillPostgres(
+  url: string,
+  from: string,
+  put: (transaction: Store) => Promise<void>,
+): Promise<void> {
   const source = await openEngine(from);
   const target = await openEngine('', url);
   try {
@@ -162,7 +180,7 @@ export async function fillPostgres(url: string, from: string, put: () => Promise
         for await (const rows of rowsOf(source.store, table)) await insert(transaction, table, rows);
         if (table.key.length === 1 && table.key[0] === 'id') await drawAbove(transaction, table);
       }
-      await put();
+      await put(transaction);
     });
   } catch (error) {
     if (!hasCode(error, 'AIOT_FOLDER_NOT_EMPTY')) await clearTelemetry(target.store);
@@ -189,7 +207,7 @@ async function drawAbove(store: Store, { name }: Table): Promise<void> {
  */
 async function clearTelemetry(store: Store): Promise<void> {
   const { sql } = await import('kysely');
-  const clear = sql`TRUNCATE "telemetryTakes", "telemetryStreams", "telemetryLive" CASCADE`;
+  const clear = sql`TRUNCATE "telemetryTakes", "telemetryStreams", "telemetryLive", "telemetryUncounted" CASCADE`;
   await clear.execute(store).catch(() => {});
 }
 

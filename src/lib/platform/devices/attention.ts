@@ -5,13 +5,21 @@ import type {
   Cause,
   CauseCode,
   DeviceHealth,
+  DeviceHealthShown,
   HealthState,
 } from '../../api/contract/attention.js';
 import { healthStates } from '../../api/contract/attention.js';
 import type { PageQuery } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import { mayConnect } from '../../fleet/device.js';
-import { causesOf, type HealthFacts, healthOf, rejectWindowMs, restartWindowMs } from '../../fleet/health.js';
+import {
+  causesOf,
+  type DriftFact,
+  type HealthFacts,
+  healthOf,
+  rejectWindowMs,
+  restartWindowMs,
+} from '../../fleet/health.js';
 import type { Reach } from '../access/reach.js';
 import { failingAlarms } from '../events/alarms.js';
 import { type Events, eventsAfter, extentOf, type NewEvent } from '../events/events.js';
@@ -19,6 +27,7 @@ import type { Store } from '../store/database.js';
 import { serially } from '../store/engine.js';
 import { every, type Worker } from '../workers.js';
 import type { DeviceRecord, Devices } from './devices.js';
+import { driftedDevices, driftOf, ownDrift } from './drift.js';
 import { waitingDevices } from './enrollments.js';
 
 interface Look {
@@ -184,14 +193,17 @@ export class AttentionService {
   }
 
   /** @throws AIOT_NOT_FOUND */
-  async get(name: string): Promise<DeviceHealth> {
-    const device = this.parts.devices.record(name);
+  async get(name: string): Promise<DeviceHealthShown> {
+    const { devices, store } = this.parts;
+    const device = devices.record(name);
     await this.follow();
-    return this.healthOf(device, (await this.stored([device.id])).get(device.id));
+    const stored = (await this.stored([device.id])).get(device.id);
+    const drifted = await driftedDevices(store, [device.id]);
+    return { ...this.healthOf(device, stored, drifted), drift: await driftOf(store, device) };
   }
 
   /** Acknowledges, snoozes or reopens a device. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (nothing to acknowledge) */
-  async change(name: string, request: AttentionRequest, who: string): Promise<DeviceHealth> {
+  async change(name: string, request: AttentionRequest, who: string): Promise<DeviceHealthShown> {
     const { store, events, devices, now } = this.parts;
     const device = devices.record(name);
     const health = await this.get(name);
@@ -221,6 +233,7 @@ export class AttentionService {
     const { store, events, devices, now } = this.parts;
     await this.follow();
     const stored = await this.stored();
+    const drifted = await driftedDevices(store);
     const changes: { device: string; causes: string | null; event: NewEvent | null }[] = [];
     const records = devices.records();
     for (let i = 0; i < records.length; i++) {
@@ -228,7 +241,7 @@ export class AttentionService {
       const device = records[i]!;
       const before = stored.get(device.id);
       stored.delete(device.id);
-      const health = this.healthOf(device, before);
+      const health = this.healthOf(device, before, drifted);
       if (before === undefined && health.causes.length === 0) continue;
       const codes = health.causes.map(({ code }) => code);
       const known = Object.keys(before?.causes ?? {});
@@ -277,9 +290,10 @@ export class AttentionService {
   }
 
   private async lookAnew(reach: Reach | null): Promise<Look> {
-    const { devices, now } = this.parts;
+    const { store, devices, now } = this.parts;
     await this.follow();
     const stored = await this.stored();
+    const drifted = await driftedDevices(store);
     const unwell = new Map(healthStates.map((state) => [state, [] as DeviceHealth[]]));
     const counts: Look['counts'] = { failing: 0, silent: 0, degraded: 0, ok: 0, unknown: 0 };
     // They are sorted by name, and so are the devices of each state.
@@ -289,7 +303,7 @@ export class AttentionService {
       const device = records[i]!;
       if (device.state === 'suspended' || device.state === 'revoked') continue;
       if (reach?.has(device.name) === false) continue;
-      const health = this.healthOf(device, stored.get(device.id));
+      const health = this.healthOf(device, stored.get(device.id), drifted);
       counts[health.state]++;
       if (health.causes.length > 0) unwell.get(health.state)?.push(health);
     }
@@ -298,7 +312,11 @@ export class AttentionService {
     return { found, loud: found.filter((health) => !isQuiet(health, at)), counts };
   }
 
-  private healthOf(device: DeviceRecord, stored: Stored | undefined): DeviceHealth {
+  private healthOf(
+    device: DeviceRecord,
+    stored: Stored | undefined,
+    drifted: ReadonlyMap<string, DriftFact>,
+  ): DeviceHealth {
     const { devices, now } = this.parts;
     const { name, type, state } = device;
     const at = now();
@@ -319,6 +337,7 @@ export class AttentionService {
       bootSince: this.bootsSince.get(name) ?? null,
       rejected: stored ? recentlyRejected(stored, at) : null,
       settings: settingsOf(device, devices),
+      drift: drifted.size === 0 ? null : ownDrift(device, drifted),
     };
     const causes = causesOf(facts, at);
     const health = mayConnect(state) ? healthOf(facts, causes) : 'unknown';

@@ -45,6 +45,13 @@ const nameEveryMs = 2000;
 const patienceMs = 5000;
 const othersShown = 20;
 
+/** `cause`: the crash's group, and its reason without secrets. */
+type CrashListener = (
+  device: string,
+  report: CrashReport,
+  cause: { signature: string; reason: string },
+) => Promise<void>;
+
 type Query = Omit<z.output<typeof crashQuerySchema>, 'selector'> & {
   /** Absent = all. */
   devices?: readonly string[] | undefined;
@@ -55,12 +62,12 @@ type Query = Omit<z.output<typeof crashQuerySchema>, 'selector'> & {
  * whose number is limited.
  */
 export class Crashes {
-  private readonly listeners: ((device: string, report: CrashReport) => Promise<void>)[] = [];
+  private readonly listeners: CrashListener[] = [];
 
   constructor(private readonly parts: Parts) {}
 
   /** Calls the listener with each report before it is stored; possibly more than once. */
-  listen(listener: (device: string, report: CrashReport) => Promise<void>): void {
+  listen(listener: CrashListener): void {
     this.listeners.push(listener);
   }
 
@@ -82,12 +89,13 @@ export class Crashes {
     const { store, events, now } = this.parts;
     const at = now();
     if (await isKnown(store, device, sent.id)) return false;
-    // The listener runs before the report is stored. If the platform ends in between, the device resends the report.
-    for (const listener of this.listeners) await listener(device, sent);
     const report = this.named(device, maskedCrash(sent));
     const named = await this.framesOf(report);
     const frames = named ?? report.backtrace ?? [];
     const signature = crashSignature(report, frames);
+    // The listener runs before the report is stored. If the platform ends in between, the device resends the report.
+    for (const listener of this.listeners)
+      await listener(device, sent, { signature, reason: report.reason.slice(0, 100) });
     return store.transaction().execute(async (transaction) => {
       if (await isKnown(transaction, device, report.id)) return false;
       if (!(await countHour(transaction, device, at))) {

@@ -64,8 +64,21 @@ const devicesAtOnce = 500;
 export class DeviceSettingsService {
   constructor(private readonly parts: Parts) {}
 
-  async list(): Promise<SettingsInfo[]> {
-    return (await this.definitions()).map(({ compiled: _, ...info }) => info);
+  /** For limited users: the types of their devices, with the overrides of groups that contain one of these devices. */
+  async list(reach: Reach | null = null): Promise<SettingsInfo[]> {
+    const all = (await this.definitions()).map(({ compiled: _, ...info }) => info);
+    if (reach === null) return all;
+    const groupsOf = new Map<string, Set<string>>();
+    await this.parts.devices.visit((device) => {
+      if (!reach.has(device.name)) return;
+      const groups = groupsOf.get(device.type) ?? new Set();
+      for (const group of device.groups) groups.add(group);
+      groupsOf.set(device.type, groups);
+    });
+    return all.flatMap((info) => {
+      const own = groupsOf.get(info.type);
+      return own ? [{ ...info, groups: info.groups.filter(({ group }) => own.has(group)) }] : [];
+    });
   }
 
   /** @throws AIOT_NOT_FOUND, AIOT_SETTINGS_UNKNOWN */

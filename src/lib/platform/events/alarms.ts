@@ -16,6 +16,7 @@ import {
 } from '../../api/contract/alarms.js';
 import type { Attention } from '../../api/contract/attention.js';
 import { type PageQuery, pageOfRows } from '../../api/page.js';
+import { canonicalJson } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { plural } from '../../core/figures.js';
 import { newId } from '../../core/names.js';
@@ -45,6 +46,7 @@ import type { AttentionService } from '../devices/attention.js';
 import { namesIn } from '../devices/crashes.js';
 import type { Devices } from '../devices/devices.js';
 import type { Entry } from '../journal/entry.js';
+import { positionKeys } from '../journal/positions.js';
 import { fieldsOf, type Take } from '../journal/takes.js';
 import { cursorOf, type PlacedEntry, type Telemetry } from '../journal/telemetry.js';
 import type { Store } from '../store/database.js';
@@ -102,7 +104,7 @@ interface Acknowledgment {
 }
 
 /** Key of the position in the telemetry up to which the alarms have evaluated it. */
-const positionKey = 'alarms:position';
+const positionKey = positionKeys.alarms;
 
 type AlarmRow = Schema['alarms'];
 
@@ -139,7 +141,7 @@ export class Alarms {
       const known = await transaction.selectFrom('alarms').select('name').execute();
       if (known.some(({ name }) => name === row.name))
         throw new AiotError('AIOT_ALREADY_EXISTS', `the alarm ${row.name} already exists`, {
-          next: `Choose another name, or remove it with \`aiot alarm remove ${row.name}\`.`,
+          next: `To change it, run \`aiot alarm create\` with --replace. Otherwise, choose another name.`,
         });
       await insert(transaction, [row], end);
       const { name: _, ...data } = definition;
@@ -179,10 +181,37 @@ export class Alarms {
     return this.inTurn(() => store.transaction().execute(carryOut));
   }
 
+  /**
+   * Replaces the definition of an alarm, which keeps its project.
+   * @throws AIOT_NOT_FOUND, AIOT_SELECTOR_INVALID, AIOT_STREAM_EXPRESSION, AIOT_REQUEST_INVALID (another name)
+   */
+  async replace(name: string, request: NewAlarm, who: string): Promise<Alarm> {
+    const { store, now } = this.parts;
+    if (request.name !== name)
+      throw new AiotError('AIOT_REQUEST_INVALID', `expected the name ${name}, got ${request.name}`, {
+        next: 'An alarm cannot be renamed: create another one, and remove this one.',
+      });
+    const { project } = definitionOf(
+      await this.row(name, 'To create it, run `aiot alarm create` without --replace.'),
+    );
+    const { project: _, ...own } = request;
+    const definition = newAlarmSchema.parse(project === undefined ? own : { ...own, project });
+    new LoadedAlarm(definition, now());
+    const carryOut = async (transaction: Store) => {
+      const known = transaction.selectFrom('alarms').selectAll().where('name', '=', name);
+      const before = await known.executeTakeFirst();
+      // Another process may have removed it meanwhile.
+      if (!before || canonicalJson(definitionOf(before)) === canonicalJson(definition)) return;
+      await this.change(rowOf(definition, who, now()), { project: project ?? null, who }, transaction);
+    };
+    await this.inTurn(() => store.transaction().execute(carryOut));
+    return this.alarm(name);
+  }
+
   /** Replaces an alarm's definition. Its evaluation restarts, so its open incidents end. */
   private async change(
     { name, definition }: AlarmRow,
-    { project, who }: { project: string; who: string },
+    { project, who }: { project: string | null; who: string },
     store: Store,
   ): Promise<void> {
     const { events, now } = this.parts;
@@ -193,7 +222,8 @@ export class Alarms {
       .where('alarm', '=', name)
       .where('cleared', 'is', null)
       .execute();
-    await store.updateTable('alarms').set({ definition }).where('name', '=', name).execute();
+    const row = { definition, who, revision: newId('rev', cleared) };
+    await store.updateTable('alarms').set(row).where('name', '=', name).execute();
     await store.deleteFrom('alarmFailures').where('alarm', '=', name).execute();
     await store
       .updateTable('incidents')
@@ -206,8 +236,8 @@ export class Alarms {
       // The time of the last message is kept, because a device that is absent now would otherwise never count as absent.
       const { last } = JSON.parse(state) as AlarmState;
       const anew = JSON.stringify({ ...quiet, last });
-      const row = store.updateTable('alarmStates').set({ state: anew }).where('alarm', '=', name);
-      await row.where('device', '=', device).execute();
+      const kept = store.updateTable('alarmStates').set({ state: anew }).where('alarm', '=', name);
+      await kept.where('device', '=', device).execute();
     }
     const { severity } = definitionOf({ definition });
     const ended = open
@@ -825,9 +855,7 @@ export class Alarms {
   private async load(): Promise<LoadedAlarm[]> {
     const { store, now } = this.parts;
     const rows = await store.selectFrom('alarms').selectAll().orderBy('name').execute();
-    const version = JSON.stringify(
-      rows.map(({ name, definition, created, silencedUntil }) => [name, definition, created, silencedUntil]),
-    );
+    const version = JSON.stringify(rows.map((row) => [row.name, versionOf(row), row.silencedUntil]));
     if (this.loaded?.version === version) return this.loaded.alarms;
     const alarms = rows.map(
       (row) =>
@@ -879,13 +907,11 @@ export class Alarms {
     };
   }
 
-  private async row(name: string): Promise<AlarmRow> {
+  private async row(name: string, next = 'To see the alarms, run `aiot alarm list`.'): Promise<AlarmRow> {
     const query = this.parts.store.selectFrom('alarms').selectAll().where('name', '=', name);
     const row = await query.executeTakeFirst();
     if (row) return row;
-    throw new AiotError('AIOT_NOT_FOUND', `the alarm ${name} does not exist`, {
-      next: 'To see the alarms, run `aiot alarm list`.',
-    });
+    throw new AiotError('AIOT_NOT_FOUND', `the alarm ${name} does not exist`, { next });
   }
 }
 
@@ -1204,6 +1230,7 @@ function rowOf(definition: AlarmDefinition, who: string, created: number): Alarm
     created,
     who,
     silencedUntil: null,
+    revision: null,
   };
 }
 
@@ -1255,8 +1282,8 @@ async function insert(store: Store, rows: readonly AlarmRow[], end: string): Pro
     .execute();
 }
 
-function versionOf({ definition, created }: AlarmRow): string {
-  return `${created} ${definition}`;
+function versionOf({ definition, created, revision }: AlarmRow): string {
+  return `${created} ${revision ?? ''} ${definition}`;
 }
 
 function definitionOf({ definition }: Pick<AlarmRow, 'definition'>): AlarmDefinition {

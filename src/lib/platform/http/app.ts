@@ -35,13 +35,14 @@ import {
   crashRoutes,
   deviceRoutes,
   enrolmentRoutes,
+  historyRoutes,
   remoteSessionRoutes,
   secretRoutes,
   settingsRoutes,
   talkRoutes,
 } from './routes/devices.js';
 import { alarmRoutes, alarmTargetRoutes, auditRoutes, eventRoutes, webhookRoutes } from './routes/events.js';
-import { jobRoutes, pipelineRoutes, trainingRunRoutes } from './routes/jobs.js';
+import { jobRoutes, pipelineRequestRoutes, pipelineRoutes, trainingRunRoutes } from './routes/jobs.js';
 import { modelRoutes } from './routes/models.js';
 import { backupRoutes, damageRoutes, healthRoutes, statusRoutes } from './routes/platform.js';
 import { configRoutes, firmwareRoutes, trustRoutes } from './routes/releases.js';
@@ -107,6 +108,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       commandRoutes,
       settingsRoutes,
       crashRoutes,
+      historyRoutes,
       secretRoutes,
       remoteSessionRoutes,
       enrolmentRoutes,
@@ -124,6 +126,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       dataRoutes,
       talkRoutes,
       pipelineRoutes,
+      pipelineRequestRoutes,
       trainingRunRoutes,
       retentionRoutes,
       alarmRoutes,

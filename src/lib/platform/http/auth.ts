@@ -207,12 +207,14 @@ const nouns: Record<string, ScopeNoun> = {
   },
   ...{
     models: 'models',
+    'model-files': 'models',
     manifests: 'models',
     'training-runs': 'models',
     firmware: 'firmware',
     configs: 'configs',
   },
   ...{ rollouts: 'rollouts', jobs: 'jobs', pipelines: 'pipelines' },
+  ...{ 'pipeline-runners': 'pipelines', 'pipeline-requests': 'pipelines' },
   ...{ datasets: 'data', labels: 'data', retention: 'data', 'log-retention': 'data' },
   ...{
     events: 'events',
@@ -245,10 +247,11 @@ export function scopesOf(method: string, url: string, asked?: string | readonly 
   }
   if (first === 'broker') return ['broker:authorize'];
   const noun = nouns[first] ?? 'platform';
+  if (method === 'POST' && /^pipeline-requests(\/:id\/cancel)?$/.test(path)) return ['pipelines:run'];
   if (reads) return [`${noun}:read`];
   const pushes =
     method === 'POST' &&
-    /^(models|firmware|configs)\/[^/]+\/versions(\/[^/]+\/manifest)?$|^manifests$|^training-runs\/[^/]+$/.test(
+    /^(models|firmware|configs)\/[^/]+\/versions(\/[^/]+\/manifest)?$|^manifests$|^(training-runs|model-files)\/[^/]+$/.test(
       path,
     );
   return [`${noun}:${pushes ? 'push' : 'write'}`];

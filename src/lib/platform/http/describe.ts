@@ -15,7 +15,7 @@ const tags: [string, string][] = [
   ['blobs', 'Files by digest'],
   ['rollouts', 'Rollouts of a version to devices'],
   ['jobs', 'Long-running work'],
-  ['pipelines', 'Pipeline runs, as reported by their runners'],
+  ['pipelines', 'Pipeline runs, their runners, and runs requested from those'],
   ['data', 'Recordings and labels'],
   ['events', 'Events in order, webhooks and the audit log'],
   ['users', 'Users, tokens and sessions'],
@@ -37,6 +37,8 @@ const tagged: Record<string, string> = {
     broker: 'devices',
     manifests: 'models',
     'training-runs': 'models',
+    'pipeline-runners': 'pipelines',
+    'pipeline-requests': 'pipelines',
     uploads: 'blobs',
   },
   ...{

@@ -6,6 +6,7 @@ import { residentBytes } from '../../core/process.js';
 import { Exposition, Histogram, type Labels } from '../../core/prometheus.js';
 import { tellBroker } from '../broker/metrics.js';
 import type { Connections } from '../connections.js';
+import { driftedDevices, ownDrift } from '../devices/drift.js';
 import { type Events, extentOf } from '../events/events.js';
 import type { Relay } from '../events/relay.js';
 import { cursorName, type WebhookSender } from '../events/webhooks.js';
@@ -37,6 +38,15 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
     'aiot_devices_health',
     'Devices by health, without suspended and revoked ones.',
     healthStates.map((state) => [{ state }, health[state]]),
+  );
+  const drifted = await driftedDevices(store);
+  const own = drifted.size === 0 ? [] : devices.records().map((device) => ownDrift(device, drifted));
+  const byField = (measure: string) => own.filter((drift) => drift?.measure === measure).length;
+  out.family(
+    'gauge',
+    'aiot_devices_drifted',
+    'Devices whose signal differs from the training data of their model, by measure.',
+    ['psi', 'stuck'].map((measure) => [{ measure }, byField(measure)]),
   );
   await tellStates(
     ...([out, store, 'enrollments', 'aiot_enrollments'] as const),

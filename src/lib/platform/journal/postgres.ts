@@ -1,9 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
+import type { Logger } from 'pino';
 import { AiotError } from '../../core/errors.js';
 import type { NoteCommit } from '../metrics.js';
 import { addressOf, openPool } from '../store/postgres-connection.js';
+import { SharedWriter } from './shared-writer.js';
 import {
   contentOf,
   type PlacedRow,
@@ -19,10 +21,14 @@ import {
 const pauseMs = 250;
 
 /** Opens telemetry in PostgreSQL, shared by the platform's replicas, so that they have no state of their own. */
-export async function openPostgres(url: string, onCommit?: NoteCommit): Promise<TableTelemetry> {
+export async function openPostgres(
+  url: string,
+  { onCommit, log }: { onCommit?: NoteCommit | undefined; log?: Pick<Logger, 'error'> | undefined } = {},
+): Promise<TableTelemetry> {
   const tables = new PostgresTables(await openPool(await addressOf(url), 4));
   await tables.make();
-  return new TableTelemetry(tables, { onCommit });
+  const failed = (err: unknown) => log?.error({ err }, 'could not count stored telemetry');
+  return new TableTelemetry(tables, { onCommit }, new SharedWriter(tables, failed));
 }
 
 class PostgresTables implements Tables {
@@ -169,6 +175,9 @@ const tables = `${schemaOf({
 })}
   ALTER TABLE "telemetryMessages" ADD COLUMN IF NOT EXISTS "written" xid8 NOT NULL DEFAULT pg_current_xact_id();
   CREATE INDEX IF NOT EXISTS "telemetryByWriting" ON "telemetryMessages" ("written", "id");
+  CREATE TABLE IF NOT EXISTS "telemetryUncounted" (
+    "id" BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "counts" TEXT NOT NULL, "broken" BOOLEAN NOT NULL DEFAULT false
+  );
 `;
 
 /** In earlier versions, messages had a text key and no checksum. */

@@ -53,7 +53,7 @@ export interface TelemetryOptions {
 export async function openTelemetry(options: TelemetryOptions, database?: string): Promise<Telemetry> {
   if (database === undefined) return openSqlite(options);
   const { openPostgres } = await import('./postgres.js');
-  return openPostgres(database, options.onCommit);
+  return openPostgres(database, options);
 }
 
 /** A file up to this size, bytes, is checked before use; a larger one is checked in the background. */

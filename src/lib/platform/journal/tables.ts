@@ -157,8 +157,26 @@ function rowOf(row: TakeRow): Row {
 /** Maximum number of messages in a transaction, messages in a read, and cached recordings. */
 const [mostTogether, page, mostRemembered] = [4096, 500, 20_000];
 
+/** PostgreSQL's code (appendix A) for a transaction that it ended because two waited for each other. */
+const deadlocked = '40P01';
+const mostAttempts = 5;
+
 /** Maximum time span of a message, ms. Queries look back this far for batches that extend into their range, so a longer batch may be missed. */
 export const longestBatchMs = 3_600_000;
+
+/** Writes messages and the counts of their recordings and streams. */
+export interface MessageWriter {
+  /** @returns the indexes of rejected entries, with the reason */
+  store(sql: Transaction, batch: readonly Prepared[]): Promise<Map<number, AiotError>>;
+  remove(sql: Transaction, key: TakeKey): Promise<void>;
+  /** Clears the cache, because it does not match the database after a failed transaction. */
+  forget(): void;
+  /** Called after a commit. */
+  stored?(): void;
+  /** Resolves when everything committed before the call is counted. */
+  counted?(): Promise<void>;
+  close?(): Promise<void>;
+}
 
 interface TableOptions {
   onCommit?: NoteCommit | undefined;
@@ -190,7 +208,6 @@ export function logLinesIn(content: string): string {
  */
 export class TableTelemetry implements Telemetry {
   readonly reader: JournalReader;
-  private readonly writer: Writer;
   private waiting: Waiting[] = [];
   private flushing: Promise<void> | undefined;
   private closed = false;
@@ -201,11 +218,11 @@ export class TableTelemetry implements Telemetry {
   constructor(
     private readonly tables: Tables,
     private readonly options: TableOptions = {},
+    private readonly writer: MessageWriter = new CachingWriter(tables),
   ) {
-    this.writer = new Writer(tables);
     this.reader = {
       end: () => tables.end(),
-      from: (position, signal, idle) => this.follow(position, signal, idle),
+      from: (position, signal, idle, channel) => this.follow(position, signal, idle, channel),
     };
   }
 
@@ -225,6 +242,7 @@ export class TableTelemetry implements Telemetry {
   }
 
   async streams({ after = '', limit }: { after?: string | undefined; limit: number }) {
+    await this.writer.counted?.();
     const rows = await this.tables.rows<{ totals: string }>(
       `SELECT ${this.columns('totals')} FROM "telemetryStreams" WHERE "name" > $1 AND "totals" NOT LIKE '%"recordings":0,%'
        ORDER BY "name" LIMIT $2`,
@@ -234,6 +252,7 @@ export class TableTelemetry implements Telemetry {
   }
 
   async stream(name: string) {
+    await this.writer.counted?.();
     const sql = `SELECT ${this.columns('totals')} FROM "telemetryStreams" WHERE "name" = $1`;
     const [row] = await this.tables.rows<{ totals: string }>(sql, [name]);
     const totals = row ? parsed<StreamTotals>(row.totals) : null;
@@ -241,6 +260,7 @@ export class TableTelemetry implements Telemetry {
   }
 
   async takes({ channel = 'telemetry', stream, devices, after, limit }: TakeQuery): Promise<Take[]> {
+    await this.writer.counted?.();
     const places = devices?.map((_, i) => `$${6 + i}`).join(', ');
     const rows = await this.tables.rows<TakeRow>(
       `SELECT ${this.columns(...takeColumns)} FROM "telemetryTakes" AS k
@@ -268,7 +288,10 @@ export class TableTelemetry implements Telemetry {
     const row = await this.row(key);
     if (!row) return;
     const take = takeOfRow(row);
-    const by = take.outOfOrder === 0 ? 'id' : isNamed(key) ? 'seq' : 't';
+    // Replicas store a recording's messages at the same time, so ids have the recording's order only with a single writer.
+    const isInOrder = this.tables.alone && take.outOfOrder === 0;
+    const hasNumbers = isNamed(key) && (this.tables.alone || take.numbered > 0);
+    const by = isInOrder ? 'id' : hasNumbers ? 'seq' : 't';
     // A batch that begins before the start time may extend beyond it.
     const places = await this.tables.rows<{ id: number; t: number }>(
       `SELECT "id", ${time} FROM "telemetryMessages" AS m WHERE "take" = $1 AND "t" >= $2 AND "t" <= $3
@@ -294,6 +317,7 @@ export class TableTelemetry implements Telemetry {
   }
 
   async logs({ after, until, from, limit }: Parameters<Telemetry['logs']>[0]) {
+    await this.writer.counted?.();
     const before =
       after !== undefined
         ? Number(after)
@@ -329,6 +353,7 @@ export class TableTelemetry implements Telemetry {
   }
 
   async live(name: string, version: number) {
+    await this.writer.counted?.();
     const columns = this.columns('model', 'kind', 'name', 'answer');
     const sql = `SELECT ${columns}, "n" FROM "telemetryLive" WHERE "model" = $1`;
     const rows = await this.tables.rows<LiveRow>(sql, [`${name}@${version}`]);
@@ -336,6 +361,7 @@ export class TableTelemetry implements Telemetry {
   }
 
   async predicted(recordings: readonly string[]) {
+    await this.writer.counted?.();
     const found = new Set<string>();
     for (let from = 0; from < recordings.length; from += page) {
       const some = recordings.slice(from, from + page);
@@ -351,6 +377,7 @@ export class TableTelemetry implements Telemetry {
   /** Removes a recording in one commit. Its messages are deleted afterward, a few at a time, so that other work is not blocked. */
   async remove(keys: readonly TakeKey[]): Promise<void> {
     for (const key of keys) {
+      await this.writer.counted?.();
       await this.tables.transaction((sql) => this.writer.remove(sql, key));
     }
     await this.deleteRemoved();
@@ -394,6 +421,7 @@ export class TableTelemetry implements Telemetry {
         ...entry,
       }));
     }
+    await this.writer.counted?.();
     for (let id = 0; ; ) {
       const rows: TakeRow[] = await this.tables.rows<TakeRow>(
         `SELECT ${this.columns(...takeColumns)} FROM "telemetryTakes" WHERE "id" > $1 ORDER BY "id" LIMIT ${page}`,
@@ -419,6 +447,7 @@ export class TableTelemetry implements Telemetry {
     this.closed = true;
     await this.flushing;
     await this.settled();
+    await this.writer.close?.();
     await this.tables.close();
   }
 
@@ -491,16 +520,18 @@ export class TableTelemetry implements Telemetry {
     batch: readonly Prepared[],
     more: (sql: Transaction) => Promise<void> = async () => {},
   ): Promise<Map<number, AiotError>> {
-    try {
-      return await this.tables.transaction(async (sql) => {
-        const refused = await this.writer.store(sql, batch);
-        await more(sql);
-        return refused;
-      });
-    } catch (error) {
-      this.writer.forget();
-      throw error;
-    }
+    return retried(async () => {
+      try {
+        return await this.tables.transaction(async (sql) => {
+          const refused = await this.writer.store(sql, batch);
+          await more(sql);
+          return refused;
+        });
+      } catch (error) {
+        this.writer.forget();
+        throw error;
+      }
+    });
   }
 
   private async flush(): Promise<void> {
@@ -511,6 +542,7 @@ export class TableTelemetry implements Telemetry {
       const begun = performance.now();
       try {
         const refused = await this.store(batch);
+        this.writer.stored?.();
         this.options.onCommit?.(batch.length - refused.size, (performance.now() - begun) / 1000);
         for (const [i, { resolve, reject }] of batch.entries()) {
           const error = refused.get(i);
@@ -528,8 +560,10 @@ export class TableTelemetry implements Telemetry {
     position: string | null,
     signal: AbortSignal,
     idle?: (isIdle: boolean) => void,
+    channel?: Entry['channel'],
   ): AsyncGenerator<PlacedEntry[]> {
     let after = position;
+    const mark = channel && `"channel":"${channel}"`;
     while (!signal.aborted) {
       const rows = await this.tables.after(after, 2 * page);
       const last = rows.at(-1);
@@ -540,7 +574,9 @@ export class TableTelemetry implements Telemetry {
         continue;
       }
       after = last.position;
-      const batch = placed(rows);
+      const batch = placed(
+        mark === undefined ? rows : rows.filter((row) => row === last || row.entry.includes(mark)),
+      );
       if (batch.length > 0) yield batch;
     }
   }
@@ -586,6 +622,7 @@ export class TableTelemetry implements Telemetry {
   }
 
   private async damagedRows({ channel, stream, device }: TakeKey): Promise<Tallies> {
+    await this.writer.counted?.();
     const lost = new Tallies();
     const takes = await this.tables.rows<TakeRow>(
       `SELECT ${this.columns(...takeColumns)} FROM "telemetryTakes"
@@ -621,12 +658,25 @@ export class TableTelemetry implements Telemetry {
   }
 
   private async row({ channel, stream, device, recording }: TakeKey): Promise<TakeRow | undefined> {
+    await this.writer.counted?.();
     const [row] = await this.tables.rows<TakeRow>(
       `SELECT ${this.columns(...takeColumns)} FROM "telemetryTakes"
        WHERE "channel" = $1 AND "stream" = $2 AND "device" = $3 AND "recording" = $4`,
       [channel, stream, device, recording],
     );
     return row;
+  }
+}
+
+/** Repeats a transaction that PostgreSQL ended because two waited for each other: replicas may store the same messages in another order. */
+export async function retried<T>(task: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await task();
+    } catch (error) {
+      const cause = error instanceof AiotError ? error.cause : error;
+      if (attempt === mostAttempts || systemCode(cause) !== deadlocked) throw error;
+    }
   }
 }
 
@@ -699,21 +749,20 @@ function parsed<T>(counts: string): T {
   }
 }
 
-/** Writes a batch of messages with the counts of their recordings and streams. */
-class Writer {
+/** Writes counts in the same transaction as the messages. It caches the rows, so it must be the only writer. */
+class CachingWriter implements MessageWriter {
   private readonly takes = new Map<string, Row>();
   private readonly streams = new Map<string, StreamTotals>();
 
   constructor(private readonly tables: Tables) {}
 
-  /** Clears the cache, because the cache does not match the database after a failed transaction. */
   forget(): void {
     this.takes.clear();
     this.streams.clear();
   }
 
   async store(sql: Transaction, batch: readonly Prepared[]): Promise<Map<number, AiotError>> {
-    if (!this.tables.alone || this.takes.size > mostRemembered) this.forget();
+    if (this.takes.size > mostRemembered) this.forget();
     const refused = new Map<number, AiotError>();
     const streams = await this.streamsOf(sql, batch);
     const rows = await this.takesOf(sql, batch);
@@ -745,49 +794,21 @@ class Writer {
       if (take.channel === 'telemetry') addTo(streams.get(take.stream) as StreamTotals, was, take);
       this.tables.counted?.(was, take);
     }
-    await this.writeCounts(sql, [...streams.values()], [...before.keys()]);
-    await this.writeLive(sql, live);
+    await writeCounts(sql, this.tables, { streams: [...streams.values()], takes: [...before.keys()] });
+    await writeLive(sql, this.tables, live);
     return refused;
   }
 
   async remove(sql: Transaction, key: TakeKey): Promise<void> {
     this.forget();
-    const { channel, stream, device, recording } = key;
-    // This write locks the stream's row first, so that other writers that count in the row wait.
-    const [row] = await sql.rows<{ totals: string }>(
-      `UPDATE "telemetryStreams" SET "name" = "name" WHERE "name" = $1 RETURNING ${columnsOf(this.tables, ['totals'])}`,
-      [stream],
-    );
-    const [take] = await sql.rows<TakeRow>(
-      `DELETE FROM "telemetryTakes"
-       WHERE "channel" = $1 AND "stream" = $2 AND "device" = $3 AND "recording" = $4
-       RETURNING ${columnsOf(this.tables, takeColumns)}`,
-      [channel, stream, device, recording],
-    );
-    if (!take) return;
-    await sql.rows('INSERT INTO "telemetryRemoved" ("take") VALUES ($1)', [take.id]);
-    await this.tables.removing?.(takeOfRow(take));
-    if (!row || channel !== 'telemetry') return;
-    const left = withoutTake(parsed<StreamTotals>(row.totals), takeOfRow(take));
-    await sql.rows('UPDATE "telemetryStreams" SET "totals" = $1 WHERE "name" = $2', [
-      JSON.stringify(left),
-      stream,
-    ]);
+    await removeTake(sql, this.tables, key);
   }
 
-  /** Locks the rows of streams, sorted by name, so that replicas cannot deadlock. */
   private async streamsOf(sql: Transaction, batch: readonly Prepared[]): Promise<Map<string, StreamTotals>> {
-    const names = new Set<string>();
-    for (const { entry } of batch) if (entry.channel === 'telemetry') names.add(entry.stream ?? '');
-    const unknown = [...names].filter((name) => !this.streams.has(name)).sort();
-    for (const some of pieces(unknown, this.tables.together)) {
-      const rows = await sql.rows<{ name: string; totals: string }>(
-        `INSERT INTO "telemetryStreams" ("name", "totals") VALUES ${valuesOf(some.length, 2)}
-         ON CONFLICT ("name") DO UPDATE SET "name" = excluded."name" RETURNING ${columnsOf(this.tables, ['name', 'totals'])}`,
-        some.flatMap((name) => [name, JSON.stringify(emptyStream(name))]),
-      );
-      for (const { name, totals } of rows) this.streams.set(name, parsed<StreamTotals>(totals));
-    }
+    const names = namesOfStreams(batch);
+    const unknown = [...names].filter((name) => !this.streams.has(name));
+    for (const totals of await lockedStreams(sql, this.tables, unknown))
+      this.streams.set(totals.name, totals);
     return new Map([...names].map((name) => [name, this.streams.get(name) as StreamTotals]));
   }
 
@@ -816,42 +837,101 @@ class Writer {
     }
     return texts.map((text) => this.takes.get(text) as Row);
   }
+}
 
-  private async writeCounts(sql: Transaction, streams: StreamTotals[], takes: Row[]): Promise<void> {
-    for (const some of pieces(takes, this.tables.together)) {
-      await sql.rows(
-        `UPDATE "telemetryTakes" SET "counts" = "column2" FROM (VALUES ${valuesOf(some.length, 2)}) AS x
-         WHERE "id" = CAST("column1" AS BIGINT)`,
-        some.flatMap(({ id, take }) => [id, countsOf(take)]),
-      );
-    }
-    for (const some of pieces(streams, this.tables.together)) {
-      await sql.rows(
-        `UPDATE "telemetryStreams" SET "totals" = "column2" FROM (VALUES ${valuesOf(some.length, 2)}) AS x
-         WHERE "name" = "column1"`,
-        some.flatMap((each) => [each.name, JSON.stringify(each)]),
-      );
-    }
+/** Removes a recording's counts. Its messages are deleted later. */
+export async function removeTake(sql: Transaction, tables: Tables, key: TakeKey): Promise<void> {
+  const { channel, stream, device, recording } = key;
+  // This write locks the stream's row first, so that other writers that count in the row wait.
+  const [row] = await sql.rows<{ totals: string }>(
+    `UPDATE "telemetryStreams" SET "name" = "name" WHERE "name" = $1 RETURNING ${columnsOf(tables, ['totals'])}`,
+    [stream],
+  );
+  const [take] = await sql.rows<TakeRow>(
+    `DELETE FROM "telemetryTakes"
+     WHERE "channel" = $1 AND "stream" = $2 AND "device" = $3 AND "recording" = $4
+     RETURNING ${columnsOf(tables, takeColumns)}`,
+    [channel, stream, device, recording],
+  );
+  if (!take) return;
+  await sql.rows('INSERT INTO "telemetryRemoved" ("take") VALUES ($1)', [take.id]);
+  await tables.removing?.(takeOfRow(take));
+  if (!row || channel !== 'telemetry') return;
+  const left = withoutTake(parsed<StreamTotals>(row.totals), takeOfRow(take));
+  await sql.rows('UPDATE "telemetryStreams" SET "totals" = $1 WHERE "name" = $2', [
+    JSON.stringify(left),
+    stream,
+  ]);
+}
+
+export function namesOfStreams(batch: readonly Prepared[]): Set<string> {
+  const names = new Set<string>();
+  for (const { entry } of batch) if (entry.channel === 'telemetry') names.add(entry.stream ?? '');
+  return names;
+}
+
+/** Locks the rows of streams, sorted by name, so that replicas cannot deadlock. A missing row is added. */
+export async function lockedStreams(
+  sql: Pick<Transaction, 'rows'>,
+  tables: Tables,
+  names: readonly string[],
+): Promise<StreamTotals[]> {
+  const found: StreamTotals[] = [];
+  for (const some of pieces([...names].sort(), tables.together)) {
+    const rows = await sql.rows<{ totals: string }>(
+      `INSERT INTO "telemetryStreams" ("name", "totals") VALUES ${valuesOf(some.length, 2)}
+       ON CONFLICT ("name") DO UPDATE SET "name" = excluded."name" RETURNING ${columnsOf(tables, ['totals'])}`,
+      some.flatMap((name) => [name, JSON.stringify(emptyStream(name))]),
+    );
+    for (const { totals } of rows) found.push(parsed<StreamTotals>(totals));
   }
+  return found;
+}
 
-  private async writeLive(sql: Transaction, live: readonly LiveRow[]): Promise<void> {
-    const sums = new Map<string, LiveRow>();
-    for (const row of live) {
-      const text = `${row.model}/${row.kind}/${row.name}/${row.answer}`;
-      sums.set(text, { ...row, n: (sums.get(text)?.n ?? 0) + row.n });
-    }
-    const rows = [...sums.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
-    for (const some of pieces(rows, this.tables.together)) {
-      await sql.rows(
-        `INSERT INTO "telemetryLive" AS l ("model", "kind", "name", "answer", "n") VALUES ${valuesOf(some.length, 5)}
-         ON CONFLICT ("model", "kind", "name", "answer") DO UPDATE SET "n" = l."n" + excluded."n"`,
-        some.flatMap(({ model, kind, name, answer, n }) => [model, kind, name, answer, n]),
-      );
-    }
+/** Writes the counts of rows that this transaction has locked. */
+export async function writeCounts(
+  sql: Pick<Transaction, 'rows'>,
+  { together }: Tables,
+  { streams, takes }: { streams: readonly StreamTotals[]; takes: readonly Pick<Row, 'id' | 'take'>[] },
+): Promise<void> {
+  for (const some of pieces(takes, together)) {
+    await sql.rows(
+      `UPDATE "telemetryTakes" SET "counts" = "column2" FROM (VALUES ${valuesOf(some.length, 2)}) AS x
+       WHERE "id" = CAST("column1" AS BIGINT)`,
+      some.flatMap(({ id, take }) => [id, countsOf(take)]),
+    );
+  }
+  for (const some of pieces(streams, together)) {
+    await sql.rows(
+      `UPDATE "telemetryStreams" SET "totals" = "column2" FROM (VALUES ${valuesOf(some.length, 2)}) AS x
+       WHERE "name" = "column1"`,
+      some.flatMap((each) => [each.name, JSON.stringify(each)]),
+    );
   }
 }
 
-function messageOf({ entry, json, id }: Prepared, row: Row): StoredMessage {
+/** Adds the counts of predictions. Rows are written in sorted order. */
+export async function writeLive(
+  sql: Pick<Transaction, 'rows'>,
+  { together }: Tables,
+  live: readonly LiveRow[],
+): Promise<void> {
+  const sums = new Map<string, LiveRow>();
+  for (const row of live) {
+    const text = `${row.model}/${row.kind}/${row.name}/${row.answer}`;
+    sums.set(text, { ...row, n: (sums.get(text)?.n ?? 0) + row.n });
+  }
+  const rows = [...sums.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
+  for (const some of pieces(rows, together)) {
+    await sql.rows(
+      `INSERT INTO "telemetryLive" AS l ("model", "kind", "name", "answer", "n") VALUES ${valuesOf(some.length, 5)}
+       ON CONFLICT ("model", "kind", "name", "answer") DO UPDATE SET "n" = l."n" + excluded."n"`,
+      some.flatMap(({ model, kind, name, answer, n }) => [model, kind, name, answer, n]),
+    );
+  }
+}
+
+export function messageOf({ entry, json, id }: Prepared, row: Pick<Row, 'id' | 'named'>): StoredMessage {
   const { seq, t } = entry.payload;
   const time = typeof t === 'number' ? t : entry.at;
   const known = typeof seq === 'number' && (row.named || typeof t === 'number');
@@ -866,7 +946,7 @@ function messageOf({ entry, json, id }: Prepared, row: Row): StoredMessage {
   };
 }
 
-function addTo(totals: StreamTotals, before: Take, take: Take): void {
+export function addTo(totals: StreamTotals, before: Take, take: Take): void {
   if (before.messages + before.duplicates === 0) totals.recordings++;
   totals.messages += take.messages - before.messages;
   totals.samples += take.samples - before.samples;
@@ -878,11 +958,11 @@ function countsOf({ channel: _, stream: __, device: ___, recording: ____, ...cou
   return JSON.stringify(counts);
 }
 
-function textOf({ channel, stream, device, recording }: TakeKey): string {
+export function textOf({ channel, stream, device, recording }: TakeKey): string {
   return `${channel}/${stream}/${device}/${recording}`;
 }
 
-function tooManyFields({ device, stream }: Entry): AiotError {
+export function tooManyFields({ device, stream }: Entry): AiotError {
   return new AiotError(
     'AIOT_MESSAGE_MALFORMED',
     `${device}: telemetry/${stream}: expected at most ${mostFields} fields in a stream`,

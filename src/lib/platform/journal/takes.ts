@@ -142,26 +142,47 @@ export function messageKey({ payload }: Entry, named: boolean): string | null {
   return typeof t === 'number' ? `${seq}:${t}` : null;
 }
 
+/** The parts of a stored message that its recording counts. Times are ms since 1970. */
+export interface Facts {
+  /** Arrival. */
+  at: number;
+  /** By the device's clock. */
+  t: number | null;
+  seq: number | null;
+  rate: number | null;
+  samples: number;
+  bytes: number;
+}
+
+/** @param bytes size on disk */
+export function factsOf({ at, channel, payload }: Entry, bytes: number): Facts {
+  const { seq, t, rate } = payload;
+  const number = (value: unknown) => (typeof value === 'number' ? value : null);
+  const samples = channel === 'telemetry' ? samplesOf(payload) : 0;
+  return { at, t: number(t), seq: number(seq), rate: number(rate), samples, bytes };
+}
+
 /** Adds one stored message. @param bytes its size on disk */
 export function countEntry(take: Take, entry: Entry, bytes: number): void {
-  if (entry.repeat) {
-    take.duplicates++;
-    return;
-  }
-  const { seq, t, rate } = entry.payload;
-  const time = typeof t === 'number' ? t : entry.at;
+  if (entry.repeat) take.duplicates++;
+  else countFacts(take, factsOf(entry, bytes));
+}
+
+/** Adds one stored message. */
+export function countFacts(take: Take, { at, t, seq, rate, samples, bytes }: Facts): void {
+  const time = t ?? at;
   take.messages++;
   take.bytes += bytes;
-  if (entry.channel === 'telemetry') take.samples += samplesOf(entry.payload);
-  if (typeof rate === 'number') take.rateHz = rate;
-  if (time < entry.at - lateMs) take.late++;
-  if (time > entry.at + futureMs) take.future++;
-  if (typeof seq === 'number') countNumber(take, seq, time);
+  take.samples += samples;
+  if (rate !== null) take.rateHz = rate;
+  if (time < at - lateMs) take.late++;
+  if (time > at + futureMs) take.future++;
+  if (seq !== null) countNumber(take, seq, time);
   else if (take.endedAt !== null && time < take.endedAt) take.outOfOrder++;
   take.startedAt = Math.min(take.startedAt ?? time, time);
   take.endedAt = Math.max(take.endedAt ?? time, time);
-  take.firstAt ??= entry.at;
-  take.lastAt = Math.max(take.lastAt ?? entry.at, entry.at);
+  take.firstAt ??= at;
+  take.lastAt = Math.max(take.lastAt ?? at, at);
 }
 
 function countNumber(take: Take, seq: number, time: number): void {

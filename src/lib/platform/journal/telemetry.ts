@@ -104,6 +104,13 @@ export interface PlacedEntry {
   position: string;
 }
 
+/** Whether one position of a reader follows another of the same reader. Positions are numbers, or several numbers with colons. */
+export function isAfter(position: string, other: string): boolean {
+  const [own, others] = [position, other].map((text) => text.split(':').map(Number));
+  const differing = own!.findIndex((number, i) => number !== others![i]);
+  return differing >= 0 && own![differing]! > (others![differing] ?? -1);
+}
+
 /**
  * Stored entries in the order in which they became durable, for consumers that forward them. Positions are opaque text;
  * they stay valid when space is reclaimed.
@@ -115,10 +122,12 @@ export interface JournalReader {
    * Yields entries after a position (null = the oldest available), first existing and then new ones, until the signal is aborted. A batch has at least one
    * entry. Duplicates are left out.
    * @param idle called with true whenever there are no further entries, and with false before the search for new ones
+   * @param channel leaves out most entries of other channels, which are then not parsed; the last entry of a batch may be of any channel
    */
   from(
     position: string | null,
     signal: AbortSignal,
     idle?: (isIdle: boolean) => void,
+    channel?: Entry['channel'],
   ): AsyncIterable<readonly PlacedEntry[]>;
 }

@@ -63,7 +63,8 @@ export function liveRowsOf(entry: Entry): LiveRow[] {
   const { model, recording = null, label, voted, latencyMs } = inference.data;
   const counts = emptyCounts();
   const { device } = entry;
-  countInference(counts, { device, recording, label: label ?? '', voted: voted ?? '', latencyMs });
+  const named = { label: storable(label ?? ''), voted: storable(voted ?? '') };
+  countInference(counts, { device, recording, ...named, latencyMs });
   const of = `${model.name}@${model.version}`;
   const rows: LiveRow[] = [];
   for (const [name, take] of Object.entries(counts.takes)) {
@@ -75,6 +76,15 @@ export function liveRowsOf(entry: Entry): LiveRow[] {
   for (const name of Object.keys(counts.latency))
     rows.push({ model: of, kind: 'latency', name, answer: '', n: 1 });
   return rows;
+}
+
+/** Maximum length of a class in a count, so that it fits into an index of PostgreSQL (2,704 bytes for a row). */
+const longestClass = 256;
+
+/** A device may send any text as a class. PostgreSQL stores neither NUL nor half of a surrogate pair. */
+function storable(label: string): string {
+  const text = label.slice(0, longestClass);
+  return /[\0\ud800-\udfff]/.test(text) ? Buffer.from(text.replaceAll('\0', '\ufffd')).toString() : text;
 }
 
 /** Aggregates rows into counts. */

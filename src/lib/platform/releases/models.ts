@@ -73,37 +73,49 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
    * @throws AIOT_REQUEST_INVALID (no name), AIOT_NOT_FOUND (no such blob), AIOT_DIGEST_MISMATCH (the blob has another
    * size)
    */
-  addUntrusted(
-    { name, digest, bytes, source, file = name, at }: Upload,
-    along?: (made: { version: number }, transaction: Store) => Promise<unknown>,
+  addUntrusted(upload: Upload, along?: Along): Promise<ModelVersion> {
+    return this.inTurn(() => this.insertUntrusted(upload, along));
+  }
+
+  /** Like `addUntrusted`, but returns the newest version with this content if there is one. @throws as `addUntrusted` */
+  addOnce(upload: Upload): Promise<ModelVersion> {
+    const { name, digest } = upload;
+    return this.inTurn(async () => (await this.withContent(name, digest)) ?? this.insertUntrusted(upload));
+  }
+
+  private async insertUntrusted(
+    { name, digest, bytes, source, file = name, at, who = source }: Upload,
+    along?: Along,
   ): Promise<ModelVersion> {
     const { store, blobs, events } = this.parts;
-    return this.inTurn(async () => {
-      const { version } = await this.next(name);
-      if (!namePattern.test(name)) {
-        throw new AiotError(
-          'AIOT_REQUEST_INVALID',
-          `expected a name of letters, digits, dot, dash or underscore`,
-        );
-      }
-      await requireBlobs(blobs, [{ digest, bytes }], 'not ');
-      const origin: Origin = { source, file, digest, bytes };
-      const row = {
-        ...{ name, version, sequence: 0, digest, bytes, pushed: at, info: JSON.stringify(uploadInfo) },
-        origin: JSON.stringify(origin),
-      };
-      const data = { file, digest };
-      await store.transaction().execute(async (transaction) => {
-        await transaction.insertInto('models').values(row).execute();
-        await releaseLeases([digest], transaction);
-        await events.record(
-          { who: source, type: 'model.upload', subject: `${name}@${version}`, data },
-          transaction,
-        );
-        await along?.({ version }, transaction);
-      });
-      return this.get(name, version);
+    const { version } = await this.next(name);
+    if (!namePattern.test(name)) {
+      throw new AiotError(
+        'AIOT_REQUEST_INVALID',
+        `expected a name of letters, digits, dot, dash or underscore`,
+      );
+    }
+    await requireBlobs(blobs, [{ digest, bytes }], 'not ');
+    const origin: Origin = { source, file, digest, bytes };
+    const row = {
+      ...{ name, version, sequence: 0, digest, bytes, pushed: at, info: JSON.stringify(uploadInfo) },
+      origin: JSON.stringify(origin),
+    };
+    const data = { file, digest };
+    await store.transaction().execute(async (transaction) => {
+      await transaction.insertInto('models').values(row).execute();
+      await releaseLeases([digest], transaction);
+      await events.record({ who, type: 'model.upload', subject: `${name}@${version}`, data }, transaction);
+      await along?.({ version }, transaction);
     });
+    return this.get(name, version);
+  }
+
+  /** The newest version with this content, as stored or as uploaded; null = none. */
+  async withContent(name: string, digest: string): Promise<ModelVersion | null> {
+    const rows = await this.rows().selectAll().where('name', '=', name).orderBy('version', 'desc').execute();
+    const cards = rows.map((row) => this.cardOf(row as VersionRow as ModelRow));
+    return cards.find((card) => card.digest === digest || card.origin?.digest === digest) ?? null;
   }
 
   /** The manifest with this sequence number, unless its version was removed. @throws AIOT_NOT_FOUND */
@@ -244,18 +256,23 @@ function knownOf(info: Info) {
   return { answer: { ...answer }, classes, arenaBytes, metrics, gates, lineage: { ...lineage } };
 }
 
+/** Additional writes in the transaction that stores a version. */
+type Along = (made: { version: number }, transaction: Store) => Promise<unknown>;
+
 /** An unsigned upload; its blob is stored. */
 export interface Upload {
   /** Name of the model to which the version is added. */
   name: string;
   digest: string;
   bytes: number;
-  /** Origin: `architects-guide`. */
+  /** Origin: `architects-guide` or `dashboard`. */
   source: string;
   /** Original file name; the name of the model when absent. */
   file?: string;
   /** ms since 1970 */
   at: number;
+  /** User for the event; the source when absent. */
+  who?: string;
 }
 
 /** A bundle described by a manifest. */
@@ -271,7 +288,10 @@ interface SignedBundle {
  * @returns the bundle, and the digest of its model file
  * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED, AIOT_REQUEST_INVALID
  */
-async function bundleOf(manifest: Manifest, blobs: BlobStore): Promise<SignedBundle & { network: string }> {
+export async function bundleOf(
+  manifest: Manifest,
+  blobs: BlobStore,
+): Promise<SignedBundle & { network: string }> {
   const { artifacts } = manifest;
   await requireBlobs(blobs, artifacts);
   const { filesOf, requireSameModel, unpackAny } = await import('../../model/index.js');

@@ -1,5 +1,6 @@
 import { type PageQuery, pageOfRows } from '../../api/page.js';
 import {
+  type CrashFree,
   type Rollout,
   type RolloutCommand,
   type RolloutDeviceInfo,
@@ -329,7 +330,11 @@ export class Rollouts {
   /**
    * Counts the crash of a device in its rollouts, unless another version of its firmware crashed. Resolves when all changes are saved.
    */
-  async crashed(device: string, { t, firmware }: CrashReport): Promise<void> {
+  async crashed(
+    device: string,
+    { t, firmware }: CrashReport,
+    cause: { signature: string; reason: string },
+  ): Promise<void> {
     const isIn = (state: RolloutState) => state.devices.has(device);
     // Another process may have started a rollout that is not loaded here yet.
     if (![...this.running.values()].some(isIn) && !this.parts.changes.shared) return;
@@ -338,7 +343,7 @@ export class Rollouts {
     if (firmware && now && isOld && (firmware.name ?? now.name) === now.name) return;
     await this.follow();
     for (const { head } of [...this.running.values()].filter(isIn))
-      await this.step(head.id, [{ type: 'crashed', device, t: t ?? null }], 'platform');
+      await this.step(head.id, [{ type: 'crashed', device, t: t ?? null, cause }], 'platform');
   }
 
   async revoked(device: string): Promise<void> {
@@ -463,6 +468,10 @@ export class Rollouts {
     const world: World = {
       at: now(),
       online: (name: string) => devices.online(name),
+      seen: (name: string) => {
+        const record = devices.find(name);
+        return record ? devices.lastSeenOf(record) : null;
+      },
       returning: this.isReturning(before),
       shadows: (name: string) => devices.find(name)?.reported?.features?.includes('shadow') ?? false,
       permits: reach === null ? undefined : (name: string) => reach.has(name),
@@ -600,6 +609,19 @@ function rolloutOf(head: RolloutHead, now: number): Rollout {
       const { devices, counts, crashed = 0, opened, ended, shadow = null } = wave;
       return { state: waveOutcome(head, index), devices, ...counts, crashed, opened, ended, shadow };
     }),
+    crashFree: policy.crashFree ? crashFreeOf(head) : null,
+  };
+}
+
+function crashFreeOf({ crashes }: RolloutHead): CrashFree {
+  const { deviceMs = 0, crashed = 0, causes = [] } = crashes ?? {};
+  const hours = deviceMs / 3_600_000;
+  const share = hours === 0 ? null : Math.max(0, 1 - crashed / hours);
+  return {
+    deviceHours: Math.floor(hours * 100) / 100,
+    crashedHours: crashed,
+    share,
+    causes: [...causes].sort((a, b) => b.hours - a.hours),
   };
 }
 

@@ -213,6 +213,22 @@ const pipelineRuns = `
   ) STRICT;
 `;
 
+/** Connected pipeline runners, and the runs that users requested from them. */
+const pipelineRequests = `
+  CREATE TABLE pipelineRunners (
+    id TEXT PRIMARY KEY, project TEXT NOT NULL, name TEXT NOT NULL, who TEXT NOT NULL, created INTEGER NOT NULL,
+    seen INTEGER NOT NULL, leaseUntil INTEGER NOT NULL, data TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE pipelineRequests (
+    id TEXT PRIMARY KEY, project TEXT NOT NULL, state TEXT NOT NULL, who TEXT NOT NULL, created INTEGER NOT NULL, wanted TEXT,
+    until TEXT, force INTEGER NOT NULL, runner TEXT, runnerName TEXT, claimed INTEGER, claimedBy TEXT, leaseUntil INTEGER,
+    ended INTEGER, run TEXT, cancelledBy TEXT, error TEXT, lines INTEGER NOT NULL, log TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX pipelineRequestsByProject ON pipelineRequests (project, id);
+  CREATE INDEX pipelineRequestsByState ON pipelineRequests (state, project);
+  CREATE INDEX pipelineRequestsByRunner ON pipelineRequests (runner, state);
+`;
+
 /** Training runs that users published. `data` is JSON. */
 const trainingRuns = `
   CREATE TABLE trainingRuns (model TEXT NOT NULL, run TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (model, run)) STRICT;
@@ -239,6 +255,23 @@ const health = `
   CREATE TABLE deviceHealth (
     device TEXT PRIMARY KEY, causes TEXT NOT NULL DEFAULT '{}', rejected TEXT, acknowledged TEXT, snoozed TEXT
   ) STRICT;
+`;
+
+/** How the telemetry of devices compares with the training data of their model. */
+const signalDrift = `
+  CREATE TABLE deviceDrift (
+    device TEXT PRIMARY KEY, model TEXT NOT NULL, version INTEGER NOT NULL, stream TEXT NOT NULL, state TEXT NOT NULL, drift TEXT
+  ) STRICT;
+  CREATE TABLE driftWindows (
+    id INTEGER PRIMARY KEY, device TEXT NOT NULL, begun INTEGER NOT NULL, ended INTEGER NOT NULL, psi TEXT NOT NULL,
+    drifted TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX driftWindowsByDevice ON driftWindows (device, id);
+`;
+
+/** Changes with each change of an alarm, so that it is noticed even if the definition is the earlier one again. */
+const alarmRevisions = `
+  ALTER TABLE alarms ADD COLUMN revision TEXT;
 `;
 
 /** Alarms, their state on each device, and their incidents. */
@@ -443,6 +476,18 @@ const schemaRegistry = `
 `;
 
 /**
+ * Presence and predictions of devices over time, see fleet/history.ts. `part`: −1 = all devices together, otherwise devices with numbers from
+ * 256 × part. `minutes`: in which the fleet was observed.
+ */
+const history = `
+  CREATE TABLE history (
+    kind TEXT NOT NULL, width INTEGER NOT NULL, begun INTEGER NOT NULL, part INTEGER NOT NULL, minutes INTEGER NOT NULL,
+    counts TEXT NOT NULL, PRIMARY KEY (kind, width, begun, part)
+  ) STRICT;
+  CREATE TABLE historyDevices (device TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, day INTEGER NOT NULL) STRICT;
+`;
+
+/**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
  */
@@ -551,6 +596,10 @@ export const migrations: string[] = [
   schemaRegistry,
   loginSessions,
   logRetention,
+  pipelineRequests,
+  history,
+  signalDrift,
+  alarmRevisions,
 ];
 
 /**

@@ -69,6 +69,39 @@ export interface Schema {
   };
   /** Runs of pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole run. */
   pipelineRuns: { project: string; run: string; state: string; told: number; summary: string; data: string };
+  /** Connected pipeline runners; `data` is JSON: the version of aiot and the steps. */
+  pipelineRunners: {
+    id: string;
+    project: string;
+    name: string;
+    who: string;
+    created: number;
+    seen: number;
+    leaseUntil: number;
+    data: string;
+  };
+  /** Pipeline runs that users requested. `force` is 0 or 1; `claimedBy`: the user of the runner; `log` and `error` are JSON; `lines`: number of lines sent so far. */
+  pipelineRequests: {
+    id: string;
+    project: string;
+    state: string;
+    who: string;
+    created: number;
+    wanted: string | null;
+    until: string | null;
+    force: number;
+    runner: string | null;
+    runnerName: string | null;
+    claimed: number | null;
+    claimedBy: string | null;
+    leaseUntil: number | null;
+    ended: number | null;
+    run: string | null;
+    cancelledBy: string | null;
+    error: string | null;
+    lines: number;
+    log: string;
+  };
   /** Published training runs; `data` is JSON. */
   trainingRuns: { model: string; run: string; data: string };
   /** Responses to requests with an Idempotency-Key, for repeats. */
@@ -257,6 +290,27 @@ export interface Schema {
     acknowledged: string | null;
     snoozed: string | null;
   };
+  /**
+   * How the telemetry of devices compares with the training data of their model, by the device's id. `state`: JSON of the open window, as in
+   * data/drift/model-reference.ts. `drift`: JSON of the drift; null = none.
+   */
+  deviceDrift: {
+    device: string;
+    model: string;
+    version: number;
+    stream: string;
+    state: string;
+    drift: string | null;
+  };
+  /** Closed windows. `psi`, `drifted`: JSON, by field and the names of the drifted fields. */
+  driftWindows: {
+    id: Generated<number>;
+    device: string;
+    begun: number;
+    ended: number;
+    psi: string;
+    drifted: string;
+  };
   /** Commands for devices of a type. `definition`: JSON, as in api/contract/commands.ts. */
   commands: {
     type: string;
@@ -285,8 +339,18 @@ export interface Schema {
     sent: number | null;
     outcome: string | null;
   };
-  /** `definition`: JSON, as in api/contract/alarms.ts. */
-  alarms: { name: string; definition: string; created: number; who: string; silencedUntil: number | null };
+  /**
+   * `definition`: JSON, as in api/contract/alarms.ts. `who`: the user who created or last changed it. `revision`: null = not changed since it
+   * was created, or by an earlier version.
+   */
+  alarms: {
+    name: string;
+    definition: string;
+    created: number;
+    who: string;
+    silencedUntil: number | null;
+    revision: string | null;
+  };
   /** `state`: JSON, as in fleet/alarm.ts. */
   alarmStates: { alarm: string; device: string; state: string };
   /** Addresses that incidents are sent to. `definition`: JSON, as in api/contract/alarm-targets.ts. */
@@ -371,6 +435,13 @@ export interface Schema {
   crashMoves: { signature: string; target: string; at: number };
   /** Crashes of a device in an hour, counted since 1970. */
   crashHours: { device: string; hour: number; count: number };
+  /**
+   * Counts of presence and predictions over time. `width`, `begun`: of the bucket, ms. `part`: −1 = all devices together, otherwise the devices
+   * with numbers from 256 × part. `minutes`: in which the fleet was observed, in the rows with all devices. `counts`: see fleet/history.ts.
+   */
+  history: { kind: string; width: number; begun: number; part: number; minutes: number; counts: string };
+  /** Numbers of devices in `history`. `day`: when the device was last counted, in days since 1970. */
+  historyDevices: { device: string; number: number; day: number };
   /**
    * When each replica last shared its state, and its connections (`presences`). `facts`: its report in `aiot status`, as JSON; null = it
    * has not reported.

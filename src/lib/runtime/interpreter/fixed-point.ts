@@ -1,14 +1,20 @@
 import { roundHalfAway } from '../../core/numbers.js';
-import type { Activation } from '../../formats/tflite/graph.js';
+import type { Activation, TensorType } from '../../formats/tflite/graph.js';
 import type { Node, Operand } from './node.js';
+
+/** Largest zero point plus one, by type. */
+const zeroPoints: Readonly<Partial<Record<TensorType, number>>> = { int16: 2 ** 15, int32: 2 ** 31 };
 
 /** Scale and zero point of a tensor with a single scale. */
 export function scaleOf(node: Node, { tensor }: Operand): { scale: number; zeroPoint: number } {
   const { scale, zeroPoint } = tensor.quantization ?? { scale: [], zeroPoint: [] };
   if (scale.length !== 1 || !(scale[0]! > 0))
     throw node.malformed(`expected one positive scale of tensor ${tensor.name}, got ${scale.length}`);
-  if (zeroPoint[0]! < -128 || zeroPoint[0]! > 127)
-    throw node.malformed(`zero point ${zeroPoint[0]} of tensor ${tensor.name} is not in the int8 range`);
+  const limit = zeroPoints[tensor.type] ?? 128;
+  if (zeroPoint[0]! < -limit || zeroPoint[0]! >= limit)
+    throw node.malformed(
+      `zero point ${zeroPoint[0]} of tensor ${tensor.name} is not in the range ${-limit} to ${limit - 1}`,
+    );
   return { scale: scale[0]!, zeroPoint: zeroPoint[0]! };
 }
 

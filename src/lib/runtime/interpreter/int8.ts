@@ -13,6 +13,7 @@ import {
   roundingShiftRight,
   scaleOf,
   tanh as tanhOf,
+  typeRange,
 } from './fixed-point.js';
 import { depthwiseFilter, endCell, fillPatch, firstCell, windowAxes } from './geometry.js';
 import { perElement } from './integer.js';
@@ -214,11 +215,13 @@ const differenceBits = 26;
 const accumulationShift = 12;
 
 /**
- * SOFTMAX over the last axis on int8. The output always has the scale 1/256 and the zero point −128. Input differences are in Q5.26, sums
- * in Q12.19.
+ * SOFTMAX over the last axis from int8 to int8 (scale 1/256, zero point −128) or int16 (scale 2^−16, zero point −32768). Input differences
+ * are in Q5.26, sums in Q12.19.
  */
 export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
-  const [x, y] = [node.int8(0), node.int8Output];
+  const [x, y] = [node.int8(0), node.integerOutput];
+  const { low, high } = typeRange(node);
+  const bits = y instanceof Int16Array ? 16 : 8;
   node.expectOutputSize(x.length);
   const classes = node.input(0).tensor.shape.at(-1);
   if (classes === undefined) throw node.malformed('expected an input of at least one dimension');
@@ -244,11 +247,11 @@ export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
       for (let i = start; i < start + classes; i++) sum += terms[max - x[i]!]!;
       const headroom = Math.clz32(sum);
       const inverse = reciprocalOfOnePlus(sum * 2 ** headroom - 2 ** 31);
-      const exponent = accumulationShift - headroom + 31 - 8;
+      const exponent = accumulationShift - headroom + 31 - bits;
       for (let i = start; i < start + classes; i++) {
         const below = max - x[i]!;
-        const value = roundingShiftRight(doublingHighMultiply(exponentials[below]!, inverse), exponent) - 128;
-        y[i] = -below < least ? -128 : value < -128 ? -128 : value > 127 ? 127 : value;
+        const value = roundingShiftRight(doublingHighMultiply(exponentials[below]!, inverse), exponent) + low;
+        y[i] = -below < least || value < low ? low : value > high ? high : value;
       }
     }
   };

@@ -12,7 +12,7 @@ import {
 } from './fixed-point.js';
 import { poolKernel } from './geometry.js';
 import { broadcastPlaces, reductionPlan } from './moves.js';
-import type { Node } from './node.js';
+import type { Node, Operand } from './node.js';
 
 /**
  * An operator that computes each output element from one input element. For int8, the results for all 256 inputs are computed in advance.
@@ -93,6 +93,28 @@ export function requantize(node: Node): () => void {
     node,
     (q) => multiplyByQuantized(q - input.zeroPoint, multiplier, shift) + output.zeroPoint,
   );
+}
+
+/** QUANTIZE from int8 or int16 to int32, or from int32 to int8 or int16. Sums of int32 wrap. */
+export function requantizeWide(node: Node): () => void {
+  const [x, y] = [integersOf(node, node.input(0)), integersOf(node, node.output)];
+  node.expectOutputSize(x.length);
+  const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
+  const { multiplier, shift } = ratio(node, input.scale / output.scale);
+  const { low, high } = y instanceof Int32Array ? { low: -(2 ** 31), high: 2 ** 31 - 1 } : typeRange(node);
+  return () => {
+    for (let i = 0; i < x.length; i++) {
+      const d = (x[i]! - input.zeroPoint) | 0;
+      const value = (multiplyByQuantized(d, multiplier, shift) + output.zeroPoint) | 0;
+      y[i] = value < low ? low : value > high ? high : value;
+    }
+  };
+}
+
+function integersOf(node: Node, { values, tensor }: Operand): Int8Array | Int16Array | Int32Array {
+  if (values instanceof Int8Array || values instanceof Int16Array || values instanceof Int32Array)
+    return values;
+  throw node.unsupported(`a tensor of type ${tensor.type}`);
 }
 
 /**

@@ -36,6 +36,7 @@ import {
   relu,
   relu6,
   requantize,
+  requantizeWide,
   sum,
   sumOf,
 } from './integer.js';
@@ -460,7 +461,12 @@ const kernels: {
   READ_VARIABLE: movingAll(moves.read),
   ASSIGN_VARIABLE: movingAll(moves.assign),
   STRIDED_SLICE: movingAll(moves.stridedSlice),
-  SOFTMAX: { 'int8 int8': softmax, 'int16 int16': softmax16, 'float32 float32': floats.softmax },
+  SOFTMAX: {
+    'int8 int8': softmax,
+    'int8 int16': softmax,
+    'int16 int16': softmax16,
+    'float32 float32': floats.softmax,
+  },
   LOG_SOFTMAX: { 'int8 int8': logSoftmax, 'float32 float32': floats.logSoftmax },
   LOGISTIC: {
     'int8 int8': logistic,
@@ -478,6 +484,10 @@ const kernels: {
     ...integer(requantize),
     'int8 int16': requantize,
     'int16 int8': requantize,
+    'int8 int32': requantizeWide,
+    'int16 int32': requantizeWide,
+    'int32 int8': requantizeWide,
+    'int32 int16': requantizeWide,
     'float32 int8': quantize,
     'float32 int16': quantize,
   },

@@ -5,7 +5,7 @@ import { type Html, html, reportPage } from '../../../formats/html.js';
 import { factList, lineChart, tileRow } from '../../../formats/html-charts.js';
 import type { RolloutReport } from '../report.js';
 import type { Release } from '../schema.js';
-import { proofWords, releaseText, stateWords } from '../words.js';
+import { crashFreeWords, gateWords, proofWords, releaseText, stateWords } from '../words.js';
 import { courseOf } from './course.js';
 import { failureSection, spreadChart, stretchSection, waveSection } from './sections.js';
 import { deviceTable, historyTable, utc } from './tables.js';
@@ -73,6 +73,7 @@ function courseSection(report: RolloutReport): Html | null {
 
 function factSection({ rollout, runs, devices, saved }: RolloutReport): Html {
   const { policy, approvals, rollback } = rollout;
+  const crashFree = crashFreeWords(rollout);
   const runsNow = runs.map(
     ({ name, version, devices: count }) =>
       `${name === null ? 'no model' : `${name}@${version}`} on ${plural(count, 'device')}`,
@@ -88,10 +89,8 @@ function factSection({ rollout, runs, devices, saved }: RolloutReport): Html {
     ['Running now', runsNow.join(', ') || 'not reported'],
     ['Rollback to', rollback ? signedText(rollback) : 'none'],
     ['Waves', policy.waves.join(', ')],
-    [
-      'Gates',
-      `per wave: at most ${policy.maxFailures} failed or crashed, at least ${policy.minSuccess} committed; otherwise ${policy.onFailure}`,
-    ],
+    ['Gates', `${gateWords(policy)}; otherwise ${policy.onFailure}`],
+    ...(crashFree ? ([['Crash-free', crashFree]] as [string, string][]) : []),
     ...(policy.soakMs > 0 ? ([['Soak', elapsed(policy.soakMs)]] as [string, string][]) : []),
     ['Proof', proofs.join(', ') || 'none'],
     ...(saved.byDelta + saved.fellBack > 0

@@ -60,9 +60,15 @@ export class NodeCall {
     return constant && listIn(constant, this.where);
   }
 
+  /** Whether the output at this position is used. */
+  reads(place: number): boolean {
+    const name = this.outputs[place] ?? '';
+    return name !== '' && this.isRead(name);
+  }
+
   /** Rejects a node if any output other than the first is used. */
   onlyFirst(): void {
-    const second = this.outputs.slice(1).find((name) => name !== '' && this.isRead(name));
+    const second = this.outputs.find((_, place) => place > 0 && this.reads(place));
     if (second !== undefined) throw unsupported(this.where, `its output ${second} is not supported`);
   }
 }

@@ -5,6 +5,7 @@ import { elementCount } from '../../../formats/tflite/graph.js';
 import { float16Value } from '../../../formats/tflite/real-values.js';
 import { malformed, unsupported } from '../errors.js';
 import type { OnnxTensor } from './file.js';
+import { bitsOf, isSmall, isSmallFloat, type SmallType, smallValue } from './small-elements.js';
 
 /** Element types by number in TensorProto.DataType. */
 const elementTypes = {
@@ -21,6 +22,13 @@ const elementTypes = {
   12: 'uint32',
   13: 'uint64',
   16: 'bfloat16',
+  17: 'float8e4m3fn',
+  18: 'float8e4m3fnuz',
+  19: 'float8e5m2',
+  20: 'float8e5m2fnuz',
+  21: 'uint4',
+  22: 'int4',
+  23: 'float4e2m1',
 } as const;
 
 export type ElementType = (typeof elementTypes)[keyof typeof elementTypes];
@@ -30,13 +38,6 @@ const otherTypes: Readonly<Record<number, string>> = {
   8: 'string',
   14: 'complex64',
   15: 'complex128',
-  17: 'float8',
-  18: 'float8',
-  19: 'float8',
-  20: 'float8',
-  21: 'uint4',
-  22: 'int4',
-  23: 'float4',
 };
 
 /** The type with this number. @throws AIOT_LAYER_UNSUPPORTED */
@@ -47,7 +48,8 @@ export function elementTypeOf(code: number, where: string): ElementType {
 }
 
 export function isReal(type: ElementType): boolean {
-  return type === 'float32' || type === 'float16' || type === 'bfloat16' || type === 'float64';
+  const usual = type === 'float32' || type === 'float16' || type === 'bfloat16' || type === 'float64';
+  return usual || isSmallFloat(type);
 }
 
 /** A value that is known during the import. Integers and truth values are exact numbers. */
@@ -200,7 +202,9 @@ export function constantIn(tensor: OnnxTensor): Constant {
 }
 
 /** Size of one element in bytes, and a function that reads it (little-endian). */
-const rawElements: Readonly<Record<ElementType, [number, (view: DataView, at: number) => number]>> = {
+const rawElements: Readonly<
+  Record<Exclude<ElementType, SmallType>, [number, (view: DataView, at: number) => number]>
+> = {
   float32: [4, (view, at) => view.getFloat32(at, true)],
   float64: [8, (view, at) => view.getFloat64(at, true)],
   float16: [2, (view, at) => float16Value(view.getUint16(at, true))],
@@ -227,6 +231,7 @@ function elementsOf(
   count: number,
   where: string,
 ): Float32Array | Float64Array {
+  if (isSmall(type)) return smallElements(raw?.length ? raw : tensor.int32s, type, count, where);
   if (raw !== undefined && raw.length > 0) {
     const [size, read] = rawElements[type];
     if (raw.length !== count * size)
@@ -241,6 +246,24 @@ function elementsOf(
   const data = arrayFor(type, count);
   data.set(listed);
   return data;
+}
+
+/** Elements of at most 8 bits. Two of 4 bits share a byte, the first one in its lower half. @param stored a byte in each number */
+function smallElements(
+  stored: ArrayLike<number>,
+  type: SmallType,
+  count: number,
+  where: string,
+): Float32Array {
+  const perByte = 8 / bitsOf(type);
+  const bytes = Math.ceil(count / perByte);
+  if (stored.length !== bytes)
+    throw malformed(`${where}: expected ${bytes} bytes of ${type}, got ${stored.length}`);
+  const codes = (at: number) => {
+    const byte = stored[Math.floor(at / perByte)]! & 0xff;
+    return perByte === 1 ? byte : at % 2 === 0 ? byte & 0xf : byte >> 4;
+  };
+  return Float32Array.from({ length: count }, (_, at) => smallValue(type, codes(at)));
 }
 
 function listedElements(tensor: OnnxTensor, type: ElementType): ArrayLike<number> {

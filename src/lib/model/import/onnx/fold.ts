@@ -14,6 +14,7 @@ import {
   requireShape,
 } from './constants.js';
 import { type Attributes, axisIn, broadcastShape, reshapeTarget, slicedAxes } from './node.js';
+import { isSmall, isSmallFloat, toSmall } from './small-elements.js';
 
 /** Counts the elements that folding creates, because a hostile file can request terabytes. */
 export class FoldBudget {
@@ -225,14 +226,28 @@ const reduction =
     return constantOf(x.type, shape, mean ? sums.map((sum) => sum / count) : sums);
   };
 
-/** A constant with elements of another type. */
-export function constantAs(type: ElementType, x: Constant, where: string, budget: FoldBudget): Constant {
+/** A constant with elements of another type. @param saturates whether a number beyond a range of 8 bits becomes the largest one */
+export function constantAs(
+  type: ElementType,
+  x: Constant,
+  where: string,
+  budget: FoldBudget,
+  saturates = true,
+): Constant {
   budget.spend(x.shape, where);
+  if (isSmall(type))
+    return constantOf(
+      type,
+      x.shape,
+      x.data.map((value) => toSmall(type, value, saturates)),
+    );
   const truth = type === 'bool' ? (value: number) => (value === 0 ? 0 : 1) : undefined;
   const whole = !isReal(type) && isReal(x.type) ? Math.trunc : undefined;
   const f = truth ?? whole;
   return constantOf(type, x.shape, f ? x.data.map(f) : x.data);
 }
+
+const saturates = (call: FoldCall) => call.attributes.integer('saturate', 1) !== 0;
 
 /** Operators that exporters use to compute shapes, indices and weights. */
 const rows: Readonly<Record<string, Row>> = {
@@ -240,9 +255,10 @@ const rows: Readonly<Record<string, Row>> = {
   Dropout: (call) => input(call, 0),
   Cast: (call) => {
     const type = elementTypeOf(call.attributes.integer('to', 1), call.where);
-    return constantAs(type, input(call, 0), call.where, call.budget);
+    return constantAs(type, input(call, 0), call.where, call.budget, saturates(call));
   },
-  CastLike: (call) => constantAs(input(call, 1).type, input(call, 0), call.where, call.budget),
+  CastLike: (call) =>
+    constantAs(input(call, 1).type, input(call, 0), call.where, call.budget, saturates(call)),
   Shape: (call) => {
     const { shape } = input(call, 0);
     return integers(shapeSlice(shape, call.attributes));
@@ -469,7 +485,7 @@ export function triangle(
   };
 }
 
-/** (q − zero point) · scale, per tensor or along one axis. */
+/** (q − zero point) · scale, per tensor, along one axis, or for each block of elements along it. */
 function dequantized(call: FoldCall): Constant {
   const [x, scale, zero] = [input(call, 0), input(call, 1), call.inputs[2]];
   const place = scalePlaces(call, x, scale);
@@ -483,6 +499,8 @@ function dequantized(call: FoldCall): Constant {
 const quantizedRanges: Readonly<Partial<Record<ElementType, [number, number]>>> = {
   int8: [-128, 127],
   uint8: [0, 255],
+  int4: [-8, 7],
+  uint4: [0, 15],
   int16: [-32_768, 32_767],
   uint16: [0, 65_535],
 };
@@ -490,14 +508,17 @@ const quantizedRanges: Readonly<Partial<Record<ElementType, [number, number]>>> 
 function quantized(call: FoldCall): Constant {
   const [x, scale, zero] = [input(call, 0), input(call, 1), call.inputs[2]];
   const place = scalePlaces(call, x, scale);
-  const type = zero?.type ?? 'uint8';
+  const stated = call.attributes.integer('output_dtype', 0);
+  const type = zero?.type ?? (stated === 0 ? 'uint8' : elementTypeOf(stated, call.where));
   const [low, high] = quantizedRanges[type] ?? [0, 255];
   call.budget.spend(x.shape, call.where);
   const data = arrayFor(type, x.data.length);
   for (let i = 0; i < data.length; i++) {
-    const value =
-      roundHalfEven(Math.fround(x.data[i]! / scale.data[place(i)]!)) + (zero?.data[place(i)] ?? 0);
-    data[i] = Math.min(Math.max(value, low), high);
+    const steps = Math.fround(x.data[i]! / scale.data[place(i)]!);
+    const offset = zero?.data[place(i)] ?? 0;
+    data[i] = isSmallFloat(type)
+      ? toSmall(type, steps + offset, saturates(call))
+      : Math.min(Math.max(roundHalfEven(steps) + offset, low), high);
   }
   return { kind: 'constant', type, shape: x.shape, data };
 }
@@ -506,12 +527,36 @@ function quantized(call: FoldCall): Constant {
 function scalePlaces(call: FoldCall, x: Constant, scale: Constant): (i: number) => number {
   if (scale.data.length === 1) return () => 0;
   const axis = axisIn(call.attributes.integer('axis', 1), x.shape.length, call.where);
+  const block = call.attributes.integer('block_size', 0);
+  if (block > 0) return blockPlaces(call, x, scale, axis, block);
   if (scale.shape.length !== 1 || scale.data.length !== x.shape[axis])
     throw malformed(
       `${call.where}: ${scale.data.length} scales do not match axis ${axis} of [${x.shape.join(', ')}]`,
     );
   const step = strides(x.shape)[axis]!;
   return (i) => Math.floor(i / step) % x.shape[axis]!;
+}
+
+/** For each element, the index of its block's scale. */
+function blockPlaces(
+  call: FoldCall,
+  x: Constant,
+  scale: Constant,
+  axis: number,
+  block: number,
+): (i: number) => number {
+  const expected = x.shape.map((size, k) => (k === axis ? Math.ceil(size / block) : size));
+  if (expected.join() !== scale.shape.join())
+    throw malformed(
+      `${call.where}: scales of [${scale.shape.join(', ')}] do not match blocks of ${block} along axis ${axis} of [${x.shape.join(', ')}]`,
+    );
+  const step = strides(x.shape)[axis]!;
+  const [size, blocks] = [x.shape[axis]!, expected[axis]!];
+  return (i) => {
+    const outer = Math.floor(i / (step * size));
+    const at = Math.floor((Math.floor(i / step) % size) / block);
+    return (outer * blocks + at) * step + (i % step);
+  };
 }
 
 function expanded(call: FoldCall, x: Constant, shape: readonly number[]): Constant {

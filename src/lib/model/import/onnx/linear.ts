@@ -224,31 +224,7 @@ export function biasOf(c: Constant, units: number, factor = 1): Constant | undef
   );
 }
 
-/** γ(x − μ)/√(σ² + ε) + β per channel, as a product and a sum, so that both can be folded into the preceding layer. */
-const batchNormalization: Lower = (call) => {
-  const { attributes, maker } = call;
-  attributes.refuse('training_mode', 0, 'export the model for inference (model.eval())');
-  call.onlyFirst();
-  const x = call.x();
-  const [scale, offset, mean, variance] = ['scale', 'offset', 'mean', 'variance'].map(
-    (role, k) => call.constant(k + 1, role).data,
-  );
-  const epsilon = attributes.float('epsilon', 1e-5);
-  const channels = x.shape[1] ?? 1;
-  if ([scale, offset, mean, variance].some((each) => each!.length !== channels))
-    throw malformed(`${call.where}: its statistics do not match ${channels} channels`);
-  const factor = Float32Array.from(
-    { length: channels },
-    (_, c) => scale![c]! / Math.sqrt(variance![c]! + epsilon),
-  );
-  const shift = factor.map((value, c) => offset![c]! - mean![c]! * value);
-  const shape = [channels, ...x.shape.slice(2).map(() => 1)];
-  const y = maker.two('MUL', x, constantOf('float32', shape, factor));
-  return maker.two('ADD', y, constantOf('float32', shape, shift));
-};
-
 export const linearRows: Readonly<Record<string, Lower>> = {
-  BatchNormalization: batchNormalization,
   Gemm: gemm,
   MatMul: matMul,
 };

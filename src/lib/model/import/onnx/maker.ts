@@ -21,6 +21,8 @@ export interface Activation {
   order: number[];
   /** Value with the same elements in the file's order. A weighted layer can reorder its weights instead of these elements. */
   before?: Activation;
+  /** Element type in the file, if the values are computed as int32. */
+  element?: 'int8' | 'uint8';
 }
 
 export type Value = Constant | Activation;
@@ -54,6 +56,8 @@ const mostJoined = 10;
 export class OnnxMaker extends GraphMaker {
   /** The node being converted, for messages. */
   where = '';
+  /** Remarks for the user. */
+  readonly notes: string[] = [];
   private numbers = 0;
 
   /**
@@ -297,23 +301,22 @@ export class OnnxMaker extends GraphMaker {
   /** The elements of x in the file's order, with another shape. */
   reshaped(x: Activation, shape: readonly number[]): Activation {
     if (x.shape.join() === shape.join()) return x;
-    if (x.before !== undefined) return this.reshaped(x.before, shape);
+    if (x.before !== undefined) return withElement(this.reshaped(x.before, shape), x.element);
     const order = orderAfter(x, shape);
-    if (order === undefined)
-      return { kind: 'activation', tensor: -1, shape: [...shape], order: identity(shape.length), before: x };
+    if (order === undefined) {
+      const made = this.stored(-1, shape, identity(shape.length));
+      return withElement({ ...made, before: x }, x.element);
+    }
     const tensor = this.reshape(x.tensor, this.storedShape({ shape: [...shape], order }));
-    return this.stored(tensor, shape, order);
+    return withElement(this.stored(tensor, shape, order), x.element);
   }
 
   /** Permutes the axes without moving elements: axis k of the result is axis order[k] of x. */
   transposedValue(x: Activation, order: readonly number[]): Activation {
     const y = this.settled(x);
     const shape = order.map((axis) => y.shape[axis]!);
-    return this.stored(
-      y.tensor,
-      shape,
-      y.order.map((axis) => order.indexOf(axis)),
-    );
+    const stored = y.order.map((axis) => order.indexOf(axis));
+    return withElement(this.stored(y.tensor, shape, stored), x.element);
   }
 
   /** Applies an arithmetic operator with broadcasting; either input may be a constant. */
@@ -369,6 +372,14 @@ export class OnnxMaker extends GraphMaker {
     if (x.shape.length === rank) return x;
     return this.reshaped(x, [...new Array<number>(rank - x.shape.length).fill(1), ...x.shape]);
   }
+}
+
+/** The value with this element type in the file, or without one. */
+export function withElement(
+  { element: _, ...value }: Activation,
+  element: Activation['element'],
+): Activation {
+  return element === undefined ? value : { ...value, element };
 }
 
 /** Operators whose results are never negative; surrounding zeros do not change their maximum. */

@@ -10,17 +10,17 @@ const newest = 23;
  * inputs, broadcasting or defaults.
  */
 const since: Readonly<Record<number, string>> = {
-  1: `ArgMax ArgMin AveragePool Constant Conv ConvTranspose DepthToSpace Flatten Gather GlobalAveragePool GlobalMaxPool Identity If Loop LogSoftmax
+  1: `ArgMax ArgMin AveragePool Constant Conv ConvTranspose DepthToSpace Flatten Gather GlobalAveragePool GlobalMaxPool Hardmax Identity If Loop LogSoftmax
       LpNormalization MatMul MaxPool Not ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
       ReduceSumSquare Shape Size Softmax Softplus Softsign SpaceToDepth Squeeze Transpose Unsqueeze`,
   2: 'Split',
   4: 'Concat',
   5: 'Reshape',
   6: `Abs Cast Ceil Elu Exp Floor HardSigmoid InstanceNormalization LeakyRelu Log Neg Reciprocal Relu Selu Sigmoid Sqrt Tanh Tile`,
-  7: 'Add And Cos Div Dropout Equal GRU Gemm Greater LSTM Less Mul Or PRelu Pow RNN Sin Sub Xor',
+  7: 'Add And Cos Div Dropout Equal GRU Gemm Greater LSTM Less Mul Or PRelu Pow RNN Sin Sub Tan Xor',
   8: 'Expand Max Mean Min Sum',
-  9: 'BatchNormalization ConstantOfShape Erf Sign Where',
-  10: 'DequantizeLinear Mod QLinearConv QLinearMatMul QuantizeLinear ThresholdedRelu',
+  9: 'BatchNormalization Compress ConstantOfShape Cosh Erf EyeLike MeanVarianceNormalization Shrink Sign Sinh Where',
+  10: 'DequantizeLinear Mod QLinearConv QLinearMatMul QuantizeLinear ReverseSequence ThresholdedRelu TopK',
 };
 
 /** Operators that are missing above, such as Clip, Pad and Slice, are read as of this operator set. */

@@ -254,24 +254,27 @@ export function softsign(maker: OnnxMaker, x: Activation): Activation {
   return plainBinary(maker, 'DIV', x, maker.two('ADD', size, scalar(1)));
 }
 
-/** Softmax or LogSoftmax over one axis, or before opset 13 over all axes starting at `axis`. */
+/** Applies Softmax, LogSoftmax or Hardmax over one axis, or before opset 13 over all axes starting at `axis`. */
+export function overAxis(call: NodeCall, f: (x: Activation, axis: number) => Activation): Activation {
+  const { maker, attributes, opset } = call;
+  const x = call.x();
+  const rank = x.shape.length;
+  if (rank === 0) throw malformed(`${call.where}: expected at least one dimension, got a single number`);
+  const given = attributes.integer('axis', opset < 13 ? 1 : -1);
+  const axis = given < 0 ? given + rank : given;
+  if (!(axis >= 0 && axis < Math.max(rank, 1)))
+    throw malformed(`${call.where}: axis ${given} does not exist: the tensor has ${rank} dimensions`);
+  if (opset < 13 && x.shape.slice(axis + 1).some((size) => size > 1)) {
+    const flat = [elementCount(x.shape.slice(0, axis)), elementCount(x.shape.slice(axis))];
+    return maker.reshaped(f(maker.reshaped(x, flat), 1), x.shape);
+  }
+  return f(x, axis);
+}
+
 const shares =
   (op: Shares): Lower =>
-  (call) => {
-    const { maker, attributes, opset } = call;
-    const x = call.x();
-    const rank = x.shape.length;
-    if (rank === 0) throw malformed(`${call.where}: expected at least one dimension, got a single number`);
-    const given = attributes.integer('axis', opset < 13 ? 1 : -1);
-    const axis = given < 0 ? given + rank : given;
-    if (!(axis >= 0 && axis < Math.max(rank, 1)))
-      throw malformed(`${call.where}: axis ${given} does not exist: the tensor has ${rank} dimensions`);
-    if (opset < 13 && x.shape.slice(axis + 1).some((size) => size > 1)) {
-      const flat = [elementCount(x.shape.slice(0, axis)), elementCount(x.shape.slice(axis))];
-      return maker.reshaped(softmaxOf(maker, maker.reshaped(x, flat), 1, op), x.shape);
-    }
-    return softmaxOf(maker, x, axis, op);
-  };
+  (call) =>
+    overAxis(call, (x, axis) => softmaxOf(call.maker, x, axis, op));
 
 type Shares = 'SOFTMAX' | 'LOG_SOFTMAX';
 
@@ -284,8 +287,19 @@ export function softmaxOf(maker: OnnxMaker, x: Activation, axis: number, op: Sha
   return maker.stored(shape.length === 1 ? maker.reshape(made, shape) : made, y.shape, y.order);
 }
 
-const thresholded: Lower = (call) => {
-  throw unsupported(call.where, `${call.op} is not continuous at its threshold`, 'use Relu or LeakyRelu');
+/** (eˣ ± e⁻ˣ) / 2 */
+const hyperbolic =
+  (op: 'ADD' | 'SUB'): Lower =>
+  (call) => {
+    const { maker } = call;
+    const x = call.x();
+    const [up, down] = [x, negated(maker, x)].map((each) => plainUnary(maker, 'EXP', each));
+    return maker.two('MUL', maker.two(op, up!, down!), scalar(0.5));
+  };
+
+const tangent: Lower = (call) => {
+  const [above, below] = ['SIN', 'COS'].map((op) => plainUnary(call.maker, op, call.x()));
+  return plainBinary(call.maker, 'DIV', above!, below!);
 };
 
 const gelu: Lower = (call) => {
@@ -301,6 +315,7 @@ export const pointwiseRows: Readonly<Record<string, Lower>> = {
   Celu: celu,
   Clip: clip,
   Cos: named('COS'),
+  Cosh: hyperbolic('ADD'),
   Div: divide,
   Dropout: dropout,
   Elu: (call) => elu(call.maker, call.x(), call.attributes.float('alpha', 1)),
@@ -345,12 +360,13 @@ export const pointwiseRows: Readonly<Record<string, Lower>> = {
     ),
   Sigmoid: one('LOGISTIC'),
   Sin: named('SIN'),
+  Sinh: hyperbolic('SUB'),
   Softmax: shares('SOFTMAX'),
   Softplus: (call) => smoothRelu(call.maker, call.x()),
   Softsign: (call) => softsign(call.maker, call.x()),
   Sqrt: named('SQRT'),
   Sub: arithmetic('SUB'),
   Sum: folded((maker, a, b) => maker.two('ADD', a, b)),
+  Tan: tangent,
   Tanh: one('TANH'),
-  ThresholdedRelu: thresholded,
 };

@@ -1,9 +1,11 @@
+import { elementCount } from '../../../formats/tflite/graph.js';
 import { malformed, unsupported } from '../errors.js';
 import type { Lower, NodeCall } from './call.js';
+import { positionAlong } from './choices.js';
 import { type Constant, constantOf } from './constants.js';
 import { type Activation, identity, isNonNegative, type OnnxMaker } from './maker.js';
 import { maximum } from './pointwise.js';
-import { picked, reduced } from './shapes.js';
+import { joined, picked, reduced } from './shapes.js';
 import {
   asGiven,
   asImage,
@@ -21,11 +23,15 @@ import {
 } from './windows.js';
 
 const maxPool: Lower = (call) => {
-  call.onlyFirst();
-  const { maker } = call;
   const x = call.x();
   const axes = poolAxes(call, x);
   requireElements(call, x, axes);
+  const largest = largestOf(call, x, axes);
+  return call.reads(1) ? [largest, positionsOf(call, x, axes)] : largest;
+};
+
+function largestOf(call: NodeCall, x: Activation, axes: readonly WindowAxis[]): Activation {
+  const { maker } = call;
   if (isPlain(axes)) {
     const picture = asImage(call, x);
     const window = windowOf(axes);
@@ -37,7 +43,52 @@ const maxPool: Lower = (call) => {
     return asGiven(call, image(maker, y), x.shape.length);
   }
   return axes.reduce((y, axis, k) => largestAlong(call, y, k + 2, axis), x);
-};
+}
+
+/** Positions of the largest elements in the flattened input: which element of its window each one is, looked up in a table. */
+function positionsOf(call: NodeCall, x: Activation, axes: readonly WindowAxis[]): Activation {
+  const { maker, where } = call;
+  const [batch = 1, channels = 1, ...sizes] = x.shape;
+  const taps = axes.reduce((product, { kernel }) => product * kernel, 1);
+  if (taps > mostTaps)
+    throw unsupported(
+      where,
+      `the positions in windows of ${taps} elements are not supported`,
+      `use at most ${mostTaps}, or only the first output`,
+    );
+  const byColumn = call.attributes.integer('storage_order', 0) === 1;
+  let candidates = [{ value: x, places: [0] }];
+  axes.forEach((window, k) => {
+    const step = elementCount(byColumn ? sizes.slice(0, k) : sizes.slice(k + 1));
+    const tapped = tapPlaces(window, sizes[k]!);
+    candidates = candidates.flatMap(({ value, places }) =>
+      tapped.map((own) => ({
+        value: picked(call, value, k + 2, own),
+        places: places.flatMap((place) => own.map((at) => place + at * step)),
+      })),
+    );
+  });
+  const shape = [batch, channels, ...axes.map(({ size }) => size)];
+  const stacked = candidates.map(({ value }) => maker.reshaped(value, [...shape, 1]));
+  const best = positionAlong(maker, 'ARG_MAX', joined(call, stacked, -1), shape.length);
+  const windows = candidates[0]!.places.length;
+  maker.reserve(windows * taps);
+  const table = maker.integers(
+    identity(windows * taps).map((at) => candidates[at % taps]!.places[Math.floor(at / taps)]!),
+  );
+  const rowStarts = constantOf(
+    'int32',
+    shape.slice(2),
+    identity(windows).map((at) => at * taps),
+  );
+  const at = maker.two('ADD', maker.reshaped(best, shape), rowStarts);
+  const options = { axis: 0, batchDims: 0 };
+  const within = maker.each(at, (tensor) =>
+    maker.op('GATHER', [table, tensor], maker.shape(tensor), options),
+  );
+  const images = identity(batch * channels).map((image) => image * elementCount(sizes));
+  return maker.two('ADD', within, constantOf('int32', [batch, channels, ...sizes.map(() => 1)], images));
+}
 
 function poolAxes(call: NodeCall, x: Activation): WindowAxis[] {
   const count = x.shape.length - 2;
@@ -80,9 +131,9 @@ const isPlain = (axes: readonly WindowAxis[]) =>
 /** Maximum number of elements along one axis of a dilated window or a volume's. */
 const mostTaps = 64;
 
-/** The largest elements of the windows along one axis, as maxima of slices. A position in the padding takes another one of its window. */
+/** The largest elements of the windows along one axis, as maxima of slices. */
 function largestAlong(call: NodeCall, x: Activation, axis: number, window: WindowAxis): Activation {
-  const { kernel, stride, dilation, pads, size } = window;
+  const { kernel, stride } = window;
   if (kernel === 1 && stride === 1) return x;
   if (kernel > mostTaps)
     throw unsupported(
@@ -90,9 +141,15 @@ function largestAlong(call: NodeCall, x: Activation, axis: number, window: Windo
       `a window of ${kernel} elements is not supported here`,
       `use at most ${mostTaps}`,
     );
-  const input = x.shape[axis]!;
+  return tapPlaces(window, x.shape[axis]!)
+    .map((places) => picked(call, x, axis, places))
+    .reduce((a, b) => maximum(call.maker, a, b));
+}
+
+/** For each element of a window, its place along the axis in each window. Instead of padding, the window's next element is taken. */
+function tapPlaces({ kernel, stride, dilation, pads, size }: WindowAxis, input: number): number[][] {
   const starts = Array.from({ length: size }, (_, at) => at * stride - pads[0]);
-  const taps = Array.from({ length: kernel }, (_, tap) =>
+  return Array.from({ length: kernel }, (_, tap) =>
     starts.map((start) => {
       const inside = Array.from({ length: kernel }, (_, k) => start + k * dilation).filter(
         (place) => place >= 0 && place < input,
@@ -101,7 +158,6 @@ function largestAlong(call: NodeCall, x: Activation, axis: number, window: Windo
       return place < 0 ? inside[0]! : place >= input ? inside.at(-1)! : place;
     }),
   );
-  return taps.map((places) => picked(call, x, axis, places)).reduce((a, b) => maximum(call.maker, a, b));
 }
 
 function pooled(

@@ -1,6 +1,6 @@
 import { unsupported } from '../errors.js';
 import type { Lower } from './call.js';
-import { chosen, counted } from './choices.js';
+import { asReal, asWhole, chosen, counted } from './choices.js';
 import { type Constant, constantOf, isReal } from './constants.js';
 import { type Activation, isNonNegative, type OnnxMaker, type Value } from './maker.js';
 import { broadcastShape } from './node.js';
@@ -26,14 +26,18 @@ const power: Lower = (call) => {
   }
   const isInteger = (value: Value) =>
     value.kind === 'constant' ? !isReal(value.type) : maker.isWhole(value);
-  if (isInteger(base) || (exponent.kind === 'activation' && isInteger(exponent)))
+  if (isInteger(base) && exponent.kind === 'constant')
     throw unsupported(
       where,
-      'a power of integers is supported only with constant exponents from 0 to 16',
+      'integers have only constant exponents from 0 to 16',
       'convert both with Cast to float32',
     );
-  return anyPower(maker, base, exponent);
+  const y = anyPower(maker, asReal(maker, base), asReal(maker, exponent));
+  return isInteger(base) ? asWhole(maker, maker.two('MUL', y, scalar(aboveRounding))) : y;
 };
+
+/** Integer powers are rounded towards 0. This factor raises those that float32 rounded down, such as 728.9999 for 3⁶. */
+const aboveRounding = 1 + 2 ** -19;
 
 /** Powers by whole constants, as products of squares; undefined for other exponents. */
 function wholePower(maker: OnnxMaker, x: Activation, exponent: Constant): Activation | undefined {

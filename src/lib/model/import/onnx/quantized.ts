@@ -1,11 +1,14 @@
-import { unsupported } from '../errors.js';
+import { elementCount } from '../../../formats/tflite/graph.js';
+import { malformed, unsupported } from '../errors.js';
 import type { Lower } from './call.js';
 import { NodeCall } from './call.js';
+import { asReal, asWhole } from './choices.js';
 import { type Constant, constantOf, elementTypeOf } from './constants.js';
 import { fold } from './fold.js';
 import { gemm, product } from './linear.js';
-import { type Activation, isNonNegative, type OnnxMaker } from './maker.js';
-import { unary } from './pointwise.js';
+import { type Activation, isNonNegative, type OnnxMaker, type Value } from './maker.js';
+import { axisIn } from './node.js';
+import { clipped, plainUnary, quotient, scalar, unary } from './pointwise.js';
 import { convolution } from './windows.js';
 
 /** Smallest integer of each element type. */
@@ -16,6 +19,7 @@ const leastOf: Readonly<Record<string, number>> = { int8: -128, uint8: 0, int16:
  * Relu if the integer range starts at 0, which cuts off negative values; that Relu is restored here.
  */
 const quantize: Lower = (call) => {
+  if (call.inputs.slice(1).some((value) => value?.kind === 'activation')) return quantizedInRun(call);
   const zero = call.optional(2, 'zero point') ?? zeroOfStatedType(call);
   const y = clampedAt(call.maker, call.x(), zero);
   call.maker.noteScale(y, call.constant(1, 'scale'), zero);
@@ -28,6 +32,41 @@ function zeroOfStatedType(call: NodeCall): Constant | undefined {
   return code === 0 ? undefined : constantOf(elementTypeOf(code, call.where), [], [0]);
 }
 
+/** The integers themselves, because the model computes their scale. */
+function quantizedInRun(call: NodeCall): Activation {
+  const { maker } = call;
+  const stated = zeroOfStatedType(call);
+  const [scale, zero] = [call.value(1), call.inputs[2] ?? stated];
+  const type = zero?.kind === 'activation' ? (zero.element ?? stated?.type) : (zero?.type ?? 'uint8');
+  if (type === undefined)
+    throw unsupported(
+      call.where,
+      'the type of its computed zero point is unknown',
+      'convert the zero point to int8 or uint8 with Cast before it',
+    );
+  if ((type !== 'int8' && type !== 'uint8') || elementCount(scale.shape) !== 1)
+    throw unsupported(
+      call.where,
+      `it computes ${elementCount(scale.shape)} scales of ${type}`,
+      'use one scale of int8 or uint8',
+    );
+  return integersOf(maker, call.x(), scale, zero ?? scalar(0), type);
+}
+
+/** round(x / scale) + zero point, within the range of the type. */
+function integersOf(
+  maker: OnnxMaker,
+  x: Activation,
+  scale: Value,
+  zero: Value,
+  type: 'int8' | 'uint8',
+): Activation {
+  const steps = plainUnary(maker, 'ROUND', quotient(maker, x, scale));
+  const least = leastOf[type]!;
+  const y = clipped(maker, maker.two('ADD', steps, asReal(maker, zero)), least, least + 255);
+  return { ...asWhole(maker, y), element: type };
+}
+
 function clampedAt(maker: OnnxMaker, x: Activation, zero: Constant | undefined): Activation {
   const least = leastOf[zero?.type ?? 'uint8'];
   const beginsAtZero =
@@ -37,9 +76,35 @@ function clampedAt(maker: OnnxMaker, x: Activation, zero: Constant | undefined):
 }
 
 const dequantize: Lower = (call) => {
-  call.constant(1, 'scale');
-  return call.x();
+  const x = call.x();
+  const { maker } = call;
+  if (!maker.isWhole(x)) {
+    call.constant(1, 'scale');
+    return x;
+  }
+  const [scale, zero] = [
+    alongAxis(call, call.value(1), x),
+    call.inputs[2] && alongAxis(call, call.inputs[2], x),
+  ];
+  const centered = zero ? maker.two('SUB', asReal(maker, x), asReal(maker, zero)) : asReal(maker, x);
+  return maker.two('MUL', centered, scale);
 };
+
+/** A scale or zero point, shaped so that it is broadcast along the axis that the attribute states. */
+function alongAxis(call: NodeCall, value: Value, { shape }: Activation): Value {
+  const count = elementCount(value.shape);
+  if (count === 1) return value;
+  const { attributes, maker, where } = call;
+  if (attributes.integer('block_size', 0) !== 0 || value.shape.length !== 1)
+    throw unsupported(where, 'scales of blocks are not supported', 'use one scale, or one for each channel');
+  const axis = axisIn(attributes.integer('axis', 1), shape.length, where);
+  if (count !== shape[axis])
+    throw malformed(
+      `${where}: expected ${shape[axis]} scales and zero points along axis ${axis}, got ${count}`,
+    );
+  const wide = shape.map((size, k) => (k === axis ? size : 1));
+  return value.kind === 'constant' ? { ...value, shape: wide } : maker.reshaped(value, wide);
+}
 
 /**
  * An operator on integers, whose input and output have scales.

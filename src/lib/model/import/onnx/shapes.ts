@@ -1,6 +1,7 @@
 import { elementCount } from '../../../formats/tflite/graph.js';
 import { malformed, unsupported } from '../errors.js';
 import type { Lower, NodeCall } from './call.js';
+import { counted } from './choices.js';
 import { type Constant, constantOf, integers, listIn } from './constants.js';
 import { flattened, permutationOf, shapeSlice, splitSizes, squeezed, unsqueezed } from './fold.js';
 import { type Activation, identity, type OnnxMaker, type Value } from './maker.js';
@@ -267,6 +268,27 @@ const pad: Lower = (call) => {
   throw malformed(`${where}: unknown mode ${JSON.stringify(mode)}`);
 };
 
+/** Removes or adds elements on both sides of some axes. The centre stays; an odd element is removed or added after it. */
+const centerCropPad: Lower = (call) => {
+  const { maker, where } = call;
+  const x = maker.settled(call.x());
+  const rank = x.shape.length;
+  const wanted = listIn(call.constant(1, 'shape'), where);
+  const axes = (call.attributes.integers('axes') ?? identity(rank)).map((axis) => axisIn(axis, rank, where));
+  if (wanted.length !== axes.length || wanted.some((size) => !(size >= 1)))
+    throw malformed(`${where}: expected a size for each of ${axes.length} axes, got [${wanted.join(', ')}]`);
+  const sizes = x.shape.map((size, k) => wanted[axes.indexOf(k)] ?? size);
+  const cut = sizes.map((size, k) => {
+    const first = Math.max(0, Math.floor((x.shape[k]! - size) / 2));
+    return { first, step: 1, count: Math.min(size, x.shape[k]!) };
+  });
+  const added = sizes.map((size, k): [number, number] => {
+    const missing = Math.max(0, size - x.shape[k]!);
+    return [Math.floor(missing / 2), Math.ceil(missing / 2)];
+  });
+  return constantPadded(maker, cutOut(maker, x, cut), added, 0);
+};
+
 function constantPadded(
   maker: OnnxMaker,
   x: Activation,
@@ -340,9 +362,10 @@ export function reduced(
       );
 }
 
-type Reduce = (call: NodeCall, x: Activation, axes: number[], keep: boolean) => Activation;
+/** Reduces some axes of a value. @param keep whether they keep a length of 1 */
+export type Reduce = (call: NodeCall, x: Activation, axes: number[], keep: boolean) => Activation;
 
-const reduction =
+export const reduction =
   (reduce: Reduce): Lower =>
   (call) => {
     const x = call.x();
@@ -356,7 +379,7 @@ const reduction =
 
 const mean: Reduce = ({ maker }, x, axes, keep) => reduced(maker, 'MEAN', x, axes, keep);
 
-const sum: Reduce = ({ maker }, x, axes, keep) => {
+export const sum: Reduce = ({ maker }, x, axes, keep) => {
   const count = axes.reduce((product, axis) => product * x.shape[axis]!, 1);
   const y = reduced(maker, 'MEAN', x, axes, keep);
   return count === 1 ? y : maker.two('MUL', y, scalar(count));
@@ -372,17 +395,28 @@ const absolutes: Reduce = (call, x, axes, keep) => {
 
 const length: Reduce = (call, x, axes, keep) => plainUnary(call.maker, 'SQRT', squares(call, x, axes, keep));
 
+const most: Reduce = ({ maker }, x, axes, keep) => reduced(maker, 'REDUCE_MAX', x, axes, keep);
+
 const least: Reduce = ({ maker }, x, axes, keep) =>
   negated(maker, reduced(maker, 'REDUCE_MAX', negated(maker, x), axes, keep));
+
+/** ReduceMax or ReduceMin, also of truth values, which count as 1 and 0. */
+const extreme =
+  (reduce: Reduce): Reduce =>
+  (call, x, axes, keep) => {
+    const { maker } = call;
+    if (maker.typeOfValue(x) !== 'bool') return reduce(call, x, axes, keep);
+    return plainBinary(maker, 'NOT_EQUAL', reduce(call, counted(maker, x), axes, keep), scalar(0));
+  };
 
 const logOfSum: Reduce = (call, x, axes, keep) => plainUnary(call.maker, 'LOG', sum(call, x, axes, keep));
 
 /** The largest value is subtracted before EXP, which would overflow, and added to the result. */
 const logOfExponentials: Reduce = (call, x, axes, keep) => {
   const { maker } = call;
-  const most = reduced(maker, 'REDUCE_MAX', x, axes, true);
-  const rest = plainUnary(maker, 'EXP', maker.two('SUB', x, most));
-  const y = maker.two('ADD', plainUnary(maker, 'LOG', sum(call, rest, axes, true)), most);
+  const largest = most(call, x, axes, true);
+  const rest = plainUnary(maker, 'EXP', maker.two('SUB', x, largest));
+  const y = maker.two('ADD', plainUnary(maker, 'LOG', sum(call, rest, axes, true)), largest);
   return keep
     ? y
     : maker.reshaped(
@@ -439,6 +473,7 @@ const spaceToDepth: Lower = (call) => {
 };
 
 export const shapeRows: Readonly<Record<string, Lower>> = {
+  CenterCropPad: centerCropPad,
   Concat: concat,
   DepthToSpace: depthToSpace,
   Expand: expand,
@@ -450,9 +485,9 @@ export const shapeRows: Readonly<Record<string, Lower>> = {
   ReduceL2: reduction(length),
   ReduceLogSum: reduction(logOfSum),
   ReduceLogSumExp: reduction(logOfExponentials),
-  ReduceMax: reduction(({ maker }, x, axes, keep) => reduced(maker, 'REDUCE_MAX', x, axes, keep)),
+  ReduceMax: reduction(extreme(most)),
   ReduceMean: reduction(mean),
-  ReduceMin: reduction(least),
+  ReduceMin: reduction(extreme(least)),
   ReduceSum: reduction(sum),
   ReduceSumSquare: reduction(squares),
   Reshape: reshape,

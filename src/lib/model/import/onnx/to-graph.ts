@@ -13,6 +13,8 @@ import {
   isReal,
   sizeOfTensor,
 } from './constants.js';
+import { cumulativeRows } from './cumulative.js';
+import { einsumRows } from './einsum.js';
 import {
   type OnnxDimension,
   type OnnxFunction,
@@ -29,13 +31,16 @@ import { type Activation, identity, OnnxMaker, type Value } from './maker.js';
 import { Attributes } from './node.js';
 import { normRows } from './norms.js';
 import { operatorSet, requireVersion } from './opsets.js';
+import { placeRows } from './places.js';
 import { pointwiseRows } from './pointwise.js';
 import { poolRows } from './pools.js';
 import { powerRows } from './powers.js';
 import { quantizedRows } from './quantized.js';
 import { recurrentRows } from './recurrent.js';
 import { resizeRows } from './resize.js';
+import { selectionRows } from './selections.js';
 import { shapeRows } from './shapes.js';
+import { isSmallFloat } from './small-elements.js';
 import { treeRows } from './trees.js';
 import { windowRows } from './windows.js';
 
@@ -67,14 +72,18 @@ export interface OnnxImport {
 const rows: Readonly<Record<string, Lower>> = {
   ...choiceRows,
   ...classicRows,
+  ...cumulativeRows,
+  ...einsumRows,
   ...linearRows,
   ...normRows,
+  ...placeRows,
   ...pointwiseRows,
   ...poolRows,
   ...powerRows,
   ...quantizedRows,
   ...recurrentRows,
   ...resizeRows,
+  ...selectionRows,
   ...shapeRows,
   ...treeRows,
   ...windowRows,
@@ -82,11 +91,9 @@ const rows: Readonly<Record<string, Lower>> = {
 
 /** Workarounds for unsupported operators, as suggested in errors; undefined for those that only a program can replace. */
 const replacements: Readonly<Record<string, string | undefined>> = {
-  Einsum: 'use MatMul',
   Loop: 'export the model without loops, with a fixed number of steps',
   NonMaxSuppression: undefined,
   Scan: 'export the model without loops, with a fixed number of steps',
-  TopK: undefined,
 };
 
 /** Number of constant elements that any model may have beyond those in the file. Folding also counts intermediate results. */
@@ -160,7 +167,6 @@ class ModelWalk {
   private readonly functions: ReadonlyMap<string, OnnxFunction>;
   private readonly inputs: { name: string; value: Activation }[] = [];
   private readonly declared = new Map<string, OnnxValue>();
-  private readonly notes: string[] = [];
   private removedScales = 0;
   /** The outputs that are imported. */
   private wanted: readonly string[] = [];
@@ -183,7 +189,8 @@ class ModelWalk {
   }
 
   run(): OnnxImport {
-    const { graph, maker, notes } = this;
+    const { graph, maker } = this;
+    const { notes } = maker;
     const scope = new Scope(graph.nodes, graph.initializers, undefined, '');
     const stored = new Set(graph.initializers.map(({ name }) => name));
     for (const value of graph.inputs) if (!stored.has(value.name)) this.declared.set(value.name, value);
@@ -265,12 +272,24 @@ class ModelWalk {
       if (element === undefined) return scope.makers.get(name)?.node.op === 'ZipMap' || type === undefined;
       return element === 1 || element === 10 || element === 11;
     });
-    if (real.length === 0)
-      throw unsupported('the model', `no output of ${names.join(', ') || 'none'} is a float tensor`);
+    if (real.length === 0) throw this.withoutFloatOutput(scope, names);
     for (const output of outputs)
       if (!real.includes(output))
-        this.notes.push(`The output ${output.name} was left out: its elements are not float numbers.`);
+        this.maker.notes.push(`The output ${output.name} was left out: its elements are not float numbers.`);
     return [...new Set(real.map(({ name }) => name))];
+  }
+
+  /** The error for a model whose outputs all have other elements than float numbers. */
+  private withoutFloatOutput(scope: Scope, names: readonly string[]): AiotError {
+    const [first] = names;
+    const made = first === undefined ? undefined : scope.makers.get(first);
+    if (first === undefined || made === undefined)
+      return unsupported('the model', 'it has no output of a node');
+    return unsupportedInput(
+      this.describe(scope, made.node, made.index),
+      `its output ${first} has no float numbers, nor has any other output of the model`,
+      `To import an output of integers or truth values, name it: --output ${first}`,
+    );
   }
 
   /** Adds everything that these names depend on. Avoids recursion, because a file may chain any number of nodes. */
@@ -552,7 +571,7 @@ class ModelWalk {
       made = constantOf(type, shape, arrayFor(type, elementCount(shape)).fill(fixed));
     } else {
       const isIndex = type === 'int32' || type === 'int64';
-      if (!isReal(type) && !isIndex)
+      if ((!isReal(type) || isSmallFloat(type)) && !isIndex)
         throw unsupportedInput(
           where,
           `its elements are ${type}, expected float, int32 or int64`,
@@ -602,7 +621,7 @@ class ModelWalk {
     const stated = dimensions[batch]?.size ?? 0;
     if (stated > 1 && dimensions.length > 1 && this.isBatch(stated, batch)) {
       const single = shape.map((size, k) => (k === batch ? 1 : (size ?? 'SIZE')));
-      this.notes.push(
+      this.maker.notes.push(
         `The input ${name} is ${shape.map((size) => size ?? 'SIZE').join('x')}. If ${stated} is the batch size of the export, import the model for one example with --input ${name}:${single.join('x')}.`,
       );
     }
@@ -617,7 +636,7 @@ class ModelWalk {
       throw unsupportedInput(
         `the input ${name}`,
         `its shape is ${sizes.join('x')}`,
-        'Use at most 16 million numbers.',
+        'Use at most 6 dimensions and 16 million numbers.',
       );
     return sizes;
   }

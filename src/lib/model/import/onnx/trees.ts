@@ -3,6 +3,7 @@ import { malformed, unsupported } from '../errors.js';
 import type { Lower, NodeCall } from './call.js';
 import { transformed } from './classic.js';
 import type { Activation } from './maker.js';
+import { joined, part } from './shapes.js';
 
 /** Weights of one leaf: pairs of an output and a value. */
 type Weights = [output: number, value: number][];
@@ -141,8 +142,8 @@ function weightsOf(
 function forest(call: NodeCall, trees: RealTree[], base: number[]): Activation {
   const { maker, where } = call;
   const x = call.x();
-  const features = x.shape.at(-1) ?? 0;
-  if (x.shape.length !== 2 || x.shape[0] !== 1)
+  const [rows = 0, features = 0] = x.shape;
+  if (x.shape.length !== 2)
     throw unsupported(where, `its input is [${x.shape.join(', ')}]`, 'export the model for rows of features');
   if (trees.length === 0) throw malformed(`${where}: it has no trees`);
   const made = forestGraph({ trees, inputs: features, base, description: '' });
@@ -150,7 +151,12 @@ function forest(call: NodeCall, trees: RealTree[], base: number[]): Activation {
     maker.tensors.push(made.tensors[index]!);
     return maker.tensors.length - 1;
   });
-  return maker.plain(maker.op('FOREST', [maker.inFileOrder(x), ...tables], [1, base.length], {}));
+  // The operator computes one row.
+  const scores = Array.from({ length: rows }, (_, row) => {
+    const own = maker.inFileOrder(part(maker, x, 0, row, 1));
+    return maker.plain(maker.op('FOREST', [own, ...tables], [1, base.length], {}));
+  });
+  return joined(call, scores, 0);
 }
 
 function baseValues({ attributes }: NodeCall): ArrayLike<number> {

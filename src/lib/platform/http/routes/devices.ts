@@ -80,6 +80,19 @@ export const crashRoutes: Routes =
       },
     });
 
+/** Presence and predictions of devices over time. */
+export const historyRoutes: Routes =
+  ({ history, fleet }) =>
+  async (app) =>
+    serve(app, contract.history, {
+      presence: ({ query: { selector, ...query }, user }) =>
+        history.presence(query, fleet.chosen(selector, reachFor(user))),
+      predictions: ({ query: { selector, ...query }, user }) =>
+        history.predictions(query, fleet.chosen(selector, reachFor(user))),
+      latency: ({ query: { selector, ...query }, user }) =>
+        history.latency(query, fleet.chosen(selector, reachFor(user))),
+    });
+
 /** Batches of devices, and their first connections. */
 const batchRoutes =
   (
@@ -263,7 +276,7 @@ export const settingsRoutes: Routes =
   ({ settings }) =>
   async (app) =>
     serve(app, contract.settings, {
-      list: async () => ({ settings: await settings.list() }),
+      list: async ({ user }) => ({ settings: await settings.list(reachFor(user)) }),
       apply: ({ body, who }) => settings.apply(body, who),
       of: ({ params: { name } }) => settings.of(name),
       change: ({ params: { name }, body, who, user }) => settings.change(name, body, who, reachFor(user)),

@@ -103,6 +103,7 @@ export const alarmRoutes: Routes =
       get: ({ params, user }) => alarms.get(params.name, reachFor(user)),
       create: ({ body, who }) => alarms.create(body, who),
       apply: ({ body, who }) => alarms.apply(body, who),
+      replace: ({ params, body, who }) => alarms.replace(params.name, body, who),
       acknowledge: ({ params, body: { selector, note }, who, user }) => {
         const devices = fleet.chosen(selector, reachFor(user));
         return alarms.acknowledge(params.name, { selector, devices, note }, who, reachFor(user));

@@ -62,6 +62,25 @@ export const pipelineRoutes: Routes =
       tell: ({ params: { project, run }, body, who }) => pipelineRuns.tell(project, run, body, who),
     });
 
+export const pipelineRequestRoutes: Routes =
+  ({ pipelineRequests }) =>
+  async (app) => {
+    serve(app, contract.pipelineRunners, {
+      list: ({ query }) => pipelineRequests.runners(query),
+      put: ({ params, body, who }) => pipelineRequests.putRunner(params.id, body, who),
+      claim: ({ params, who }) => pipelineRequests.claim(params.id, who),
+      remove: ({ params, who }) => pipelineRequests.removeRunner(params.id, who),
+    });
+    serve(app, contract.pipelineRequests, {
+      list: ({ query }) => pipelineRequests.list(query),
+      get: ({ params }) => pipelineRequests.get(params.id),
+      create: ({ body, who }) => pipelineRequests.create(body, who),
+      cancel: ({ params, who }) => pipelineRequests.cancel(params.id, who),
+      progress: ({ params, body, who }) => pipelineRequests.progress(params.id, body, who),
+      end: ({ params, body, who }) => pipelineRequests.end(params.id, body, who),
+    });
+  };
+
 export const trainingRunRoutes: Routes =
   ({ trainingRuns }) =>
   async (app) =>

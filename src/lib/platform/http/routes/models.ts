@@ -3,6 +3,7 @@ import { contract } from '../../../api/contract/contract.js';
 import { liveFigures } from '../../../fleet/live.js';
 import type { Labels } from '../../datasets/labels.js';
 import type { Telemetry } from '../../journal/telemetry.js';
+import { ModelFiles } from '../../releases/model-files.js';
 import type { Models } from '../../releases/models.js';
 import type { Routes } from '../parts.js';
 import { serve } from '../serve.js';
@@ -18,6 +19,11 @@ export const modelRoutes: Routes = (parts) => async (app) => {
     live: ({ params }) => liveOf(parts, params.name, params.version),
     promote: ({ params, body, who }) => stages.move(params.name, params.version, body, who),
     remove: ({ params, who }) => removal.remove(params.name, params.version, who),
+  });
+  const files = new ModelFiles(parts);
+  serve(app, contract.modelFiles, {
+    inspect: ({ params, query }) => files.inspect(params.digest, query),
+    add: ({ params, body: { action, ...described }, who }) => files[action](params.digest, described, who),
   });
   serve(app, contract.manifests, {
     get: ({ params }) => models.manifest(params.sequence),

@@ -1,0 +1,49 @@
+/*
+ * Reports of a crash of the device's program, which the chip stored before it restarted (docs/reference/protocol.md#crash). The
+ * platform stores each id once, so a device may send a report again until it was acknowledged.
+ */
+#ifndef AIOT_CRASH_H
+#define AIOT_CRASH_H
+
+#include "aiot/device.h"
+
+typedef struct {
+  const char *name;
+  uint64_t value;
+} aiot_register;
+
+typedef struct {
+  /* Chosen by the device, at most 64 characters. */
+  const char *id;
+  /* Time of the crash, ms since 1970; 0 = unknown. */
+  int64_t t;
+  /* "exception", "abort", "watchdog", "stack-overflow", "out-of-memory" or "other". */
+  const char *kind;
+  /* The cause in words, at most 300 characters. */
+  const char *reason;
+  /* Version of the program that crashed, and the start of its ELF file's digest in hex; NULL = unknown. */
+  const char *version;
+  const char *build;
+  /* Name of the task that crashed; NULL = unknown. */
+  const char *task;
+  /* Return addresses, innermost first; the first one is the address of the crash. */
+  const uint64_t *calls;
+  size_t depth;
+  const aiot_register *registers;
+  size_t register_count;
+  /* The task's stack from its lowest address. */
+  uint64_t stack_address;
+  const uint8_t *stack;
+  size_t stack_bytes;
+} aiot_crash;
+
+/* Writes a `crash` message. Returns its size; 0 if it does not fit into the message's memory. */
+size_t aiot_crash_message(aiot_message message, const char *firmware, const aiot_crash *crash);
+
+/*
+ * Queues the report. If it does not fit into the message buffer or the queue, the stack is left out, and then the registers.
+ * Returns false if it does not fit even then.
+ */
+bool aiot_device_crash(aiot_device *device, const aiot_crash *crash);
+
+#endif
