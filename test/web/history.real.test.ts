@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { deferred } from '../../src/lib/core/tasks.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
 import { type Dashboard, dashboardOf, expectAccessible } from '../support/dashboard.js';
 import { fillHistory } from '../support/history.js';
@@ -70,10 +71,19 @@ describeReal('chromium', 'the fleet history page', () => {
     await page.getByLabel('Last').selectOption('1d');
     await page.waitForURL(/range=1d/);
     await plot('Predictions by class over time').waitFor();
+    // The charts of the old selector disappear at once, not when the new ones arrive.
+    const held = deferred();
+    await page.route(/history\/predictions\?.*selector=pump-1/, async (request) => {
+      await held.promise;
+      await request.continue();
+    });
     await page.getByRole('searchbox', { name: 'Selector' }).fill('pump-1');
     await page.keyboard.press('Enter');
     await page.waitForURL(/selector=pump-1/);
     await page.getByText('aiot fleet history --selector pump-1 --since 1d').waitFor();
+    await page.getByText('Loading').waitFor();
+    expect(await page.getByRole('button', { name: 'idle', exact: true }).count()).toBe(0);
+    held.resolve();
     await page.getByRole('button', { name: 'fault', exact: true }).waitFor();
     expect(await page.getByRole('button', { name: 'idle', exact: true }).count()).toBe(0);
     expect(troubles).toEqual([]);

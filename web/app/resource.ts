@@ -37,16 +37,12 @@ export function useResource<R extends Reads, Noun extends keyof AnswerOf<R> = ne
 ): Resource<[Noun] extends [never] ? AnswerOf<R> : AnswerOf<R>[Noun]> {
   type T = [Noun] extends [never] ? AnswerOf<R> : AnswerOf<R>[Noun];
   const path = place?.path;
-  const value = useSignal<T | undefined>(undefined);
-  const error = useSignal<ApiError | undefined>(undefined);
+  // Each answer names its path: an answer to another path is never shown, not even in the render in which the path changes.
+  const answered = useSignal<{ path: string; value?: T; error?: ApiError } | undefined>(undefined);
   const asked = useSignal(0);
   const heard = useHeard();
   const types = events.join(',');
 
-  useEffect(() => {
-    value.value = undefined;
-    error.value = undefined;
-  }, [path]);
   useEffect(() => {
     if (place === null) return;
     const controller = new AbortController();
@@ -54,12 +50,13 @@ export function useResource<R extends Reads, Noun extends keyof AnswerOf<R> = ne
     const answer = (all === undefined ? get(place, signal) : getAll(place, all, { signal })) as Promise<T>;
     answer.then(
       (found) => {
-        if (signal.aborted) return;
-        value.value = found;
-        error.value = undefined;
+        if (!signal.aborted) answered.value = { path: place.path, value: found };
       },
       (reason: ApiError) => {
-        if (!signal.aborted) error.value = reason;
+        if (signal.aborted) return;
+        const before = answered.peek();
+        const value = before?.path === place.path ? before.value : undefined;
+        answered.value = { path: place.path, value, error: reason };
       },
     );
     return () => controller.abort();
@@ -79,7 +76,8 @@ export function useResource<R extends Reads, Noun extends keyof AnswerOf<R> = ne
       clearTimeout(timer);
     };
   }, [types, subject]);
-  return { value: value.value, error: error.value, reload: () => asked.value++ };
+  const current = answered.value?.path === path ? answered.value : undefined;
+  return { value: current?.value, error: current?.error, reload: () => asked.value++ };
 }
 
 /** The first device by name, for suggested commands; without devices, the device of the first steps. Undefined until known. */
