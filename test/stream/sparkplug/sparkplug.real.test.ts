@@ -112,6 +112,37 @@ describeReal('sparkplug', 'Sparkplug with Eclipse Tahu and pysparkplug over Mosq
     expect(heard.map(({ metrics }) => metrics.level)).toEqual([-7, 300, undefined]);
   }, 60_000);
 
+  it('commands an edge node of Tahu in the types of its births', async () => {
+    const { port } = await broker();
+    const node = program('node', port);
+    await expect.poll(() => node.lines.length, patience).toBe(1);
+    const sink = await openSink(`sparkplug://127.0.0.1:${port}/plant/python?commands=true`);
+    closing.push(() => sink.close());
+    await sink.write(json({ level: -6, counter: '-9007199254740993', ratio: 0.25, name: 'grün' }));
+    await expect.poll(() => node.lines.length, patience).toBe(6);
+    expect(node.lines.slice(1)).toEqual([
+      { command: 'Node Control/Rebirth', value: true, datatype: 11 },
+      { command: 'level', value: 250, datatype: 1 },
+      { command: 'counter', value: '18437736874454810623', datatype: 4 },
+      { command: 'ratio', value: 0.25, datatype: 9 },
+      { command: 'name', value: 'grün', datatype: 12 },
+    ]);
+  }, 60_000);
+
+  it('commands a device of pysparkplug', async () => {
+    const { port } = await broker();
+    // This node answers no requests, so the sink must see it being born.
+    const sink = await openSink(`sparkplug://127.0.0.1:${port}/plant/python/press?commands=true`);
+    closing.push(() => sink.close());
+    const heard = await reader(port, '/plant/python/press');
+    const node = program('pynode', port);
+    await expect.poll(() => kinds(heard), patience).toEqual(['DBIRTH']);
+    await sink.write(json({ level: -300 }));
+    await expect
+      .poll(() => node.lines, patience)
+      .toContainEqual({ command: { level: -300 }, types: { level: 'INT16' } });
+  }, 60_000);
+
   it('is read by a host of pysparkplug, which sees a new session after a lost connection', async () => {
     const mosquitto = await broker();
     const host = program('host', mosquitto.port);

@@ -10,6 +10,7 @@ import {
   type SparkplugPayload,
   sparkplugCodec,
   typed,
+  valueAs,
 } from '../../../src/lib/stream/sparkplug/payload.js';
 import { HostReader, type SparkplugValue } from '../../../src/lib/stream/sparkplug/source.js';
 import { startBroker } from '../../support/broker.js';
@@ -461,6 +462,49 @@ function collect(source: Source): SparkplugValue[] {
 const json = (value: unknown, topic = '') => [{ topic, payload: Buffer.from(JSON.stringify(value)) }];
 const patience = { timeout: 20_000, interval: 20 };
 
+describe('values of commands', () => {
+  const { int8, int16, int64, uint8, uint32, uint64, float, boolean, dateTime, text, uuid, doubleArray } =
+    dataType;
+  it.each([
+    ...[
+      [int8, -128, -128n],
+      [int8, 128, undefined],
+      [uint8, 255, 255n],
+      [uint8, -1, undefined],
+    ],
+    ...[
+      [int16, 1.5, undefined],
+      [uint32, 4294967295, 4294967295n],
+      [uint32, 4294967296, undefined],
+    ],
+    ...[
+      [int64, '-9223372036854775808', -9223372036854775808n],
+      [int64, '9223372036854775808', undefined],
+      [int64, 2 ** 60, undefined],
+    ],
+    ...[
+      [uint64, '18446744073709551615', 18446744073709551615n],
+      [dateTime, 1764370000123, 1764370000123n],
+      [uint64, true, undefined],
+    ],
+    ...[
+      [float, 0.1, 0.1],
+      [float, 1e39, undefined],
+      [boolean, 'true', undefined],
+      [text, 'a', 'a'],
+      [uuid, 5, undefined],
+    ],
+    ...[
+      [doubleArray, [1, 2], [1, 2]],
+      [doubleArray, ['a'], undefined],
+      [16, [1], undefined],
+      [int8, null, null],
+    ],
+  ] as [number, unknown, unknown][])('of type %i: %j', (type, given, sent) => {
+    expect(valueAs(given, type)).toEqual(sent);
+  });
+});
+
 describe('sparkplug: addresses', () => {
   async function opened(source = '', sink = '/plant/line') {
     const broker = await startBroker();
@@ -578,6 +622,57 @@ describe('sparkplug: addresses', () => {
   ])('reject %s as a %s', async (path, side, text) => {
     const open = side === 'sink' ? openSink : openSource;
     await expect(open(`sparkplug://127.0.0.1:1${path}`)).rejects.toThrow(text);
+  });
+
+  it('command the metrics of a node and its devices, each once', async () => {
+    const { writer, at, broker } = await opened();
+    await writer.write(json({ on: true, speed: 5, tags: ['a'] }, 'press'));
+    await writer.write(json({ load: 3 }));
+    const heard: [string, Record<string, unknown>][] = [];
+    const codec = await sparkplugCodec();
+    const raw = await openSource(`mqtt://127.0.0.1:${broker.port}/spBv1.0/plant/+/line/#`);
+    closing.push(raw);
+    void (async () => {
+      for await (const { message, ack } of deliveriesOf(raw)) {
+        const [, , type, , device] = message.topic.split('/');
+        const { metrics } = codec.decode(message.payload);
+        const values = metrics.map(({ name, value, type: of }) => [name, [value, of]]);
+        if (type?.endsWith('CMD')) heard.push([`${type} ${device ?? ''}`, Object.fromEntries(values)]);
+        ack();
+      }
+    })();
+    const commands = await openSink(`${at}/plant/line?commands=true`);
+    closing.push(commands);
+    await commands.write([...json({ on: false, tags: ['b', 'c'] }, 'press'), ...json({ load: 4 })]);
+    await commands.write(json({ speed: null }, 'press'));
+    await expect
+      .poll(() => heard, patience)
+      .toEqual([
+        ['NCMD ', { [rebirthMetric]: [true, 11] }],
+        ['DCMD press', { on: [false, 11], tags: [['b', 'c'], dataType.stringArray] }],
+        ['NCMD ', { load: [4, 10] }],
+        ['DCMD press', { speed: [null, 10] }],
+      ]);
+    const refused = (value: object, text: string) =>
+      expect(commands.write(json(value, 'press'))).rejects.toMatchObject({
+        code: 'AIOT_STREAM_MESSAGE_REFUSED',
+        message: expect.stringContaining(text),
+      });
+    await refused({ sped: 1 }, 'there is no metric "sped"');
+    await refused({ on: 1 }, 'on is of type boolean, which 1 does not fit');
+    // A refused command is not sent in part.
+    await refused({ on: true, speed: 'fast' }, 'speed is of type double');
+    expect(heard).toHaveLength(4);
+  });
+
+  it('refuse a command to a node that is silent', { timeout: 20_000 }, async () => {
+    const { at } = await opened();
+    const commands = await openSink(`${at}/plant/none/press?commands=true`);
+    closing.push(commands);
+    await expect(commands.write(json({ on: true }))).rejects.toMatchObject({
+      code: 'AIOT_STREAM_MESSAGE_REFUSED',
+      message: expect.stringContaining('plant/none/press did not answer a request for its metrics'),
+    });
   });
 
   it('refuse messages that are not objects, and topics without a device', async () => {

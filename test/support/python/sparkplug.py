@@ -52,7 +52,7 @@ def tahu_node(port):
         client.publish(topic("DBIRTH", DEVICE), bytes(device.SerializeToString()))
 
     def on_connect(*_):
-        client.subscribe(topic("NCMD"), 1)
+        client.subscribe([(topic("NCMD"), 1), (topic("DCMD", DEVICE), 1)])
         with lock:
             births()
         tell(ready=True)
@@ -62,7 +62,10 @@ def tahu_node(port):
         payload.ParseFromString(message.payload)
         with lock:
             for metric in payload.metrics:
-                tell(command=metric.name, value=metric.boolean_value, datatype=metric.datatype)
+                value = getattr(metric, metric.WhichOneof("value"))
+                # JSON readers round larger integers.
+                exact = str(value) if isinstance(value, int) and value > 2**53 else value
+                tell(command=metric.name, value=exact, datatype=metric.datatype)
                 if metric.name == REBIRTH and metric.boolean_value:
                     births()
 
@@ -89,8 +92,13 @@ def pysparkplug_node(port):
     import pysparkplug as psp
 
     metric = lambda value: psp.Metric(psp.get_current_timestamp(), "level", psp.DataType.INT16, value=value)
+
+    def commanded(_node, message):
+        metrics = message.payload.metrics
+        tell(command={m.name: m.value for m in metrics}, types={m.name: m.datatype.name for m in metrics})
+
     node = psp.EdgeNode(GROUP, NODE, [])
-    node.register(psp.Device(DEVICE, metrics=[metric(-7)]))
+    node.register(psp.Device(DEVICE, metrics=[metric(-7)], cmd_callback=commanded))
     node.connect("127.0.0.1", port=port)
     for line in lines():
         if "level" in line:

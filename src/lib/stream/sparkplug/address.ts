@@ -14,6 +14,8 @@ const sourceShape = {
 };
 
 const sinkShape = {
+  /** Whether messages are commands to the node, instead of its data. */
+  commands: queryBoolean.default(false),
   aliases: queryBoolean.default(true),
   clientId: z.string().min(1).max(65_535).optional(),
   keepalive: queryCount.pipe(z.number().min(5).max(65_535)).optional(),
@@ -39,14 +41,14 @@ export function sourceAddress(url: StreamUrl) {
   return { host, rebirth, place: { group, node, device: device === '+' ? undefined : device } };
 }
 
-/** The edge node that a sink publishes as. @throws AIOT_STREAM_URL */
+/** The edge node that a sink publishes as, or sends commands to. @throws AIOT_STREAM_URL */
 export function sinkAddress(url: StreamUrl, options: Pick<StreamOptions, 'clientId'>) {
-  const { aliases, clientId = options.clientId, keepalive } = readQuery(url, sinkShape);
+  const { commands, aliases, clientId = options.clientId, keepalive } = readQuery(url, sinkShape);
   const [group = '', node = '', device, ...more] = url.path.split('/');
   if (more.length > 0 || [group, node, device ?? 'none'].some((each) => !levelPattern.test(each)))
     throw new AiotError(
       'AIOT_STREAM_URL',
       `${url.endpoint}: expected the names of an edge node, and optionally a device: ${url.endpoint}/GROUP/NODE/DEVICE`,
     );
-  return { group, node, device, aliases, clientId, keepalive };
+  return { group, node, device, commands, aliases, clientId, keepalive };
 }

@@ -45,7 +45,19 @@ message PropertyValue { optional uint32 type = 1; optional bool is_null = 2; one
 
 /** Data types of Sparkplug (section 6.4.16) that this program writes, or reads from more bytes than their own. */
 export const dataType = {
-  ...{ int8: 1, int16: 2, int32: 3, int64: 4, uint64: 8, double: 10, boolean: 11, string: 12, dateTime: 13 },
+  ...{
+    int8: 1,
+    int16: 2,
+    int32: 3,
+    int64: 4,
+    uint8: 5,
+    uint16: 6,
+    uint32: 7,
+    uint64: 8,
+    float: 9,
+    double: 10,
+  },
+  ...{ boolean: 11, string: 12, dateTime: 13, text: 14, uuid: 15 },
   ...{ int8Array: 22, doubleArray: 31, booleanArray: 32, stringArray: 33, dateTimeArray: 34 },
 } as const;
 
@@ -273,9 +285,48 @@ function rawValue(value: unknown, type: number | undefined): RawValue {
   if (Array.isArray(value)) return { bytes_value: packed(value, type) };
   if (typeof value === 'boolean') return { boolean_value: value };
   if (typeof value === 'string') return { string_value: value };
-  return type === dataType.int64 || type === dataType.uint64 || type === dataType.dateTime
-    ? { long_value: String(value) }
-    : { double_value: Number(value) };
+  const bits = type === undefined ? undefined : bitsOf[type];
+  if (bits === 64) return { long_value: String(BigInt.asUintN(64, BigInt(value as number | bigint))) };
+  // Two's complement in the type's own bits: some readers do not cut off the bits above them.
+  if (bits !== undefined)
+    return { int_value: Number(BigInt.asUintN(bits, BigInt(value as number | bigint))) };
+  return type === dataType.float ? { float_value: Number(value) } : { double_value: Number(value) };
+}
+
+/** Bits of the integer types. */
+const bitsOf: Partial<Record<number, 8 | 16 | 32 | 64>> = {
+  ...{ [dataType.int8]: 8, [dataType.int16]: 16, [dataType.int32]: 32, [dataType.int64]: 64 },
+  ...{ [dataType.uint8]: 8, [dataType.uint16]: 16, [dataType.uint32]: 32, [dataType.uint64]: 64 },
+  [dataType.dateTime]: 64,
+};
+
+/**
+ * A JSON value in the data type that a birth declares, ready to be encoded. Integers beyond 2^53 are decimal text, as in values read.
+ * @returns undefined if the value does not fit the type, or the type is none that this program writes
+ */
+export function valueAs(value: unknown, type: number): unknown {
+  if (value === null) return null;
+  const bits = bitsOf[type];
+  if (bits !== undefined) {
+    const isInteger =
+      typeof value === 'number' ? Number.isSafeInteger(value) : /^-?\d{1,20}$/.test(String(value));
+    if (!isInteger || typeof value === 'boolean') return undefined;
+    const whole = BigInt(value as number | string);
+    const isSigned = type <= dataType.int64;
+    const cut = isSigned ? BigInt.asIntN(bits, whole) : BigInt.asUintN(bits, whole);
+    return cut === whole ? whole : undefined;
+  }
+  if (type === dataType.boolean) return typeof value === 'boolean' ? value : undefined;
+  const isText = type === dataType.string || type === dataType.text || type === dataType.uuid;
+  if (isText) return typeof value === 'string' ? value : undefined;
+  if (type === dataType.float)
+    return typeof value === 'number' && Number.isFinite(Math.fround(value)) ? value : undefined;
+  return typed(value).type === type ? value : undefined;
+}
+
+/** The name of a data type, such as `int16`, for messages. */
+export function typeName(type: number): string {
+  return Object.entries(dataType).find(([, number]) => number === type)?.[0] ?? `data type ${type}`;
 }
 
 function packed(values: readonly unknown[], type: number | undefined): Buffer {

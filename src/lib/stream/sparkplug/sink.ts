@@ -1,12 +1,12 @@
-import type { MqttClient } from 'mqtt';
 import { AiotError } from '../../core/errors.js';
-import { decodeAuto } from '../decode/values.js';
 import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import { refusalOf } from '../mqtt/connect.js';
 import type { StreamUrl } from '../url.js';
 import { sinkAddress } from './address.js';
+import { openCommandSink } from './commands.js';
 import { connectEdgeNode } from './connection.js';
-import { EdgeNode, type MetricValue } from './edge-node.js';
+import { EdgeNode } from './edge-node.js';
+import { deviceOf, isConfirmed, refused, valuesOf } from './outgoing.js';
 import { levelPattern, sparkplugCodec } from './payload.js';
 
 /** How long `close` waits for messages in flight, ms. */
@@ -31,7 +31,9 @@ export async function openSparkplugSink(
   options: StreamOptions,
 ): Promise<Sink> {
   const { endpoint } = url;
-  const { group, node: name, device: fixed, aliases, clientId, keepalive } = sinkAddress(url, options);
+  const address = sinkAddress(url, options);
+  if (address.commands) return openCommandSink(url, broker, options, address);
+  const { group, node: name, device: fixed, aliases, clientId, keepalive } = address;
   const node = new EdgeNode({ codec: await sparkplugCodec(), group, node: name, aliases, now: Date.now });
   const { ca, cert, key, username, password, connectTimeoutMs, signal } = options;
   let isClosed = false;
@@ -118,50 +120,4 @@ export async function openSparkplugSink(
       });
     }
   }
-}
-
-/**
- * Whether the broker has received everything sent so far. QoS 0 has no acknowledgment, but a broker reads a connection's packets in
- * order. Its answer to an UNSUBSCRIBE, of a subscription that need not exist, therefore confirms the packets before it.
- */
-function isConfirmed(client: MqttClient, commands: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const settle = (isReceived: boolean) => {
-      client.off('close', lost);
-      resolve(isReceived);
-    };
-    const lost = () => settle(false);
-    client.on('close', lost);
-    if (!client.connected) return settle(false);
-    client.unsubscribe(`${commands}/none`, (error) => settle(!error));
-  });
-}
-
-function refused(endpoint: string, problem: string): AiotError {
-  return new AiotError('AIOT_STREAM_MESSAGE_REFUSED', `${endpoint}: ${problem}`, {
-    endpoint,
-    next: 'Set the device with `topic`, and its metrics with `map`.',
-  });
-}
-
-/** The device of a message; null = the edge node itself. */
-function deviceOf({ topic }: OutgoingMessage, path: string): string | null {
-  return topic === '' || topic === path ? null : topic.slice(topic.lastIndexOf('/') + 1);
-}
-
-/** The metrics of a JSON object; nested members are named like `motor/speed`. */
-function valuesOf({ payload }: OutgoingMessage, endpoint: string): Map<string, MetricValue> {
-  const values = new Map<string, MetricValue>();
-  const add = (value: object, prefix: string, depth: number) => {
-    for (const [name, member] of Object.entries(value))
-      if (typeof member === 'object' && member !== null && !Array.isArray(member) && depth < 8)
-        add(member as object, `${prefix}${name}/`, depth + 1);
-      else values.set(`${prefix}${name}`, { value: member });
-  };
-  const decoded = decodeAuto(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength));
-  const isObject = typeof decoded === 'object' && decoded !== null;
-  if (!isObject || Array.isArray(decoded) || decoded instanceof Uint8Array)
-    throw refused(endpoint, 'expected a message with a JSON object');
-  add(decoded, '', 0);
-  return values;
 }
