@@ -4,8 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
 import { request } from 'undici';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { devicesCalledSchema } from '../../src/lib/api/call-devices.js';
-import { createClient } from '../../src/lib/api/client.js';
+import { callDevices, devicesCalledSchema } from '../../src/lib/api/call-devices.js';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import {
   commandsAppliedSchema,
   commandsSchema,
@@ -14,6 +14,7 @@ import {
   type NewCommand,
 } from '../../src/lib/api/contract/commands.js';
 import { writeContexts } from '../../src/lib/core/contexts.js';
+import { AiotError } from '../../src/lib/core/errors.js';
 import { httpAgent } from '../../src/lib/core/http-agent.js';
 import { simulateDevice } from '../../src/lib/device/simulate.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
@@ -407,6 +408,79 @@ describe('a fault during a call', () => {
     await client.close();
     await again.device.endAsync();
   }, 60_000);
+});
+
+describe('a platform that stops while several devices are called', () => {
+  beforeEach(() => apply({ ...setSpeed, timeoutMs: 3000 }));
+
+  it('is awaited for devices that were not called yet, and for no longer than the timeout', async () => {
+    const client = createClient({ url: own.platform.urls.http, ca: own.ca, token: own.token });
+    await own.client.close();
+    await own.platform.stop();
+    const waiting = client.commands.call('pump-3', set(3), { limitMs: 30_000, persists: true });
+    waiting.catch(() => {});
+    const refused = (persists: boolean) =>
+      codeOf(client.commands.call('pump-3', set(3), { limitMs: 600, persists }));
+    expect([await refused(false), await refused(true)]).toEqual([
+      ...['AIOT_PLATFORM_UNREACHABLE', 'AIOT_PLATFORM_UNREACHABLE'],
+    ]);
+    await own.start({ drainMs: 100 });
+    // The device is offline, so this is an answer of the platform.
+    expect(await codeOf(waiting)).toBe('AIOT_DEVICE_OFFLINE');
+    await client.close();
+  }, 60_000);
+
+  it('and does not return: a call that was sent ends as unanswered, because the device may have run it', async () => {
+    const client = createClient({ url: own.platform.urls.http, ca: own.ca, token: own.token });
+    const { sent, device } = await connectPump('pump-3', () => null);
+    const called = client.commands.call('pump-3', set(3), { limitMs: 600 });
+    called.catch(() => {});
+    await expect.poll(() => sent.length).toBe(1);
+    await own.client.close();
+    await own.platform.stop();
+    await expect(called).rejects.toMatchObject({
+      code: 'AIOT_COMMAND_UNANSWERED',
+      message: 'the connection to the platform was lost during set-speed; pump-3 may have run the command',
+    });
+    await device.endAsync(true);
+    await own.start();
+    await client.close();
+  }, 60_000);
+
+  const selection = (
+    answer: (name: string) => Promise<{ device: string; command: string; result: null; ms: number }>,
+  ) =>
+    callDevices({
+      ...{ target: { selector: 'all' }, command: 'start', params: [], waits: false },
+      client: {
+        devices: {
+          list: async () => Array.from({ length: 12 }, (_, i) => ({ name: `d${i + 10}`, type: 'x' })),
+        },
+        commands: { of: async () => [], call: answer },
+      } as unknown as RegistryClient,
+    });
+  const gone = new AiotError('AIOT_PLATFORM_UNREACHABLE', 'connection refused');
+
+  it('leaves the outcomes of the others in the result, and does not call the rest', async () => {
+    const called: string[] = [];
+    const result = await selection(async (device) => {
+      called.push(device);
+      if (device !== 'd10') throw gone;
+      await delay(20);
+      return { device, command: 'start', result: null, ms: 1 };
+    });
+    expect(called).toHaveLength(8);
+    if (!('devices' in result)) throw new Error('expected the outcomes of several devices');
+    expect(result).toMatchObject({ matched: 12, succeeded: 1, failed: 11 });
+    expect(result.devices.map(({ device, error }) => [device, error?.code])).toEqual([
+      ['d10', undefined],
+      ...Array.from({ length: 11 }, (_, i) => [`d${i + 11}`, 'AIOT_PLATFORM_UNREACHABLE']),
+    ]);
+  });
+
+  it('fails as a whole if no device was called', async () => {
+    await expect(selection(() => Promise.reject(gone))).rejects.toBe(gone);
+  });
 });
 
 describe('a virtual device', () => {

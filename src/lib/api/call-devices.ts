@@ -74,7 +74,9 @@ export async function callDevices(options: CallDevices): Promise<DeviceCalled> {
     const call: DeviceCall = { command, offline: options.waits ? 'wait' : 'reject' };
     if (Object.keys(params).length > 0) call.params = params;
     if (timeoutMs !== undefined) call.timeoutMs = timeoutMs;
-    return client.commands.call(name, call, { limitMs: timeoutMs ?? 0, signal });
+    // The platform has just listed the devices of a selection, so an unreachable platform is probably restarting.
+    const persists = 'selector' in target;
+    return client.commands.call(name, call, { limitMs: timeoutMs ?? 0, persists, signal });
   };
   if ('name' in target) return callOne(target.name, '');
   const { selector } = target;
@@ -107,14 +109,21 @@ async function outcomesOf(
 ): Promise<DevicesCalled['devices']> {
   const found: DevicesCalled['devices'] = [];
   const waiting = [...matching];
+  let fault: AiotError | undefined;
+  /** Whether a device may have run the command, so that its outcome must be reported. */
+  let hasCalled = false;
   const work = async () => {
     for (let next = waiting.shift(); next && !signal?.aborted; next = waiting.shift()) {
       const { name: device, type } = next;
       try {
+        if (fault) throw fault;
         const { result, ms } = await callOne(device, type);
+        hasCalled = true;
         found.push({ device, error: null, ...(result === undefined ? {} : { result }), ms });
       } catch (error) {
-        if (!(error instanceof AiotError) || fatal.has(error.code)) throw error;
+        if (!(error instanceof AiotError)) throw error;
+        if (fatal.has(error.code)) fault ??= error;
+        else hasCalled = true;
         found.push({ device, error: { code: error.code, message: error.message }, ms: null });
       }
       onProgress?.(found.length, matching.length);
@@ -122,10 +131,14 @@ async function outcomesOf(
   };
   await Promise.all(Array.from({ length: Math.min(atOnce, waiting.length) }, work));
   signal?.throwIfAborted();
+  if (fault && !hasCalled) throw fault;
   return found.sort((a, b) => (a.device < b.device ? -1 : 1));
 }
 
-/** Errors that affect every device. After one of them, the remaining devices are not called. */
+/**
+ * Errors that affect every device. After one of them, the remaining devices are not called. It is thrown if no device was called, and
+ * reported as the outcome of those that were not.
+ */
 const fatal = new Set([
   'AIOT_PLATFORM_UNREACHABLE',
   'AIOT_PLATFORM_UNTRUSTED',

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { text } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
 import type { z } from 'zod';
-import { hasCode, systemCode } from '../core/errors.js';
+import { AiotError, hasCode, systemCode } from '../core/errors.js';
 import { nearest } from '../core/text.js';
 import { blobCalls } from './blobs.js';
 import type { Token } from './contract/access.js';
@@ -139,11 +139,18 @@ function commandCalls(transport: Transport) {
      * Calls a command of a device. If the connection to the platform is lost, or the platform restarts, the request is repeated with the
      * same key, so that the device runs the command once.
      * @param limitMs how long the request is repeated, ms
+     * @param persists whether the request is also repeated if the platform was unreachable from the start
+     * @throws AIOT_COMMAND_UNANSWERED if the platform did not return after the request was sent, AIOT_PLATFORM_UNREACHABLE if it was never
+     * sent
      */
     call: async (
       name: string,
       call: DeviceCall,
-      { limitMs, signal }: { limitMs: number; signal?: AbortSignal | undefined },
+      {
+        limitMs,
+        persists = false,
+        signal,
+      }: { limitMs: number; persists?: boolean; signal?: AbortSignal | undefined },
     ): Promise<DeviceReply> => {
       const key = randomUUID();
       const until = Date.now() + limitMs;
@@ -161,8 +168,13 @@ function commandCalls(transport: Transport) {
           signal?.throwIfAborted();
           const isLost = hasCode(error, 'AIOT_PLATFORM_UNREACHABLE');
           const isUnsent = isLost && neverSent.has(systemCode(error.cause) ?? '');
-          if (!isLost || (isUnsent && !wasSent) || Date.now() > until) throw error;
-          wasSent = true;
+          wasSent ||= isLost && !isUnsent;
+          if (!isLost || (!wasSent && !persists)) throw error;
+          if (Date.now() > until) {
+            if (!wasSent) throw error;
+            const message = `the connection to the platform was lost during ${call.command}; ${name} may have run the command`;
+            throw new AiotError('AIOT_COMMAND_UNANSWERED', message, { cause: error });
+          }
           await setTimeout(againMs, undefined, signal ? { signal } : {});
         }
       }

@@ -3,7 +3,7 @@ import { seededRandom } from '../../../src/lib/core/numbers.js';
 import { blobLoad, eventLoad, labelLoad, modelLoad, stateLoad } from './api-loads.js';
 import { killUnder, type Load, startVictim, type Victim } from './harness.js';
 import { retainedLoad, sessionLoad, telemetryLoad } from './mqtt-loads.js';
-import { alarmLoad, auditLoad, crashLoad, schemaLoad } from './operation-loads.js';
+import { alarmLoad, auditLoad, callLoad, crashLoad, schemaLoad } from './operation-loads.js';
 
 /** The number of kills; AIOT_LONG=1 runs hundreds. */
 const rounds = process.env.AIOT_LONG ? 300 : 5;
@@ -39,6 +39,7 @@ describe('a platform killed at any moment under load', () => {
       alarms,
       crashLoad(),
       schemaLoad(),
+      callLoad(),
       auditLoad('alarm.create', alarms.acknowledged),
     ];
     await killUnder(victim, loads, moments);

@@ -1,9 +1,16 @@
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { MqttClient } from 'mqtt';
+import { type CallDevices, callDevices } from '../../../src/lib/api/call-devices.js';
+import { createClient, type RegistryClient } from '../../../src/lib/api/client.js';
 import type { NewAlarm } from '../../../src/lib/api/contract/alarms.js';
 import { verifyAudit } from '../../../src/lib/api/events/audit.js';
+import type { AiotError } from '../../../src/lib/core/errors.js';
 import { crashesPerHour } from '../../../src/lib/platform/devices/crashes.js';
+import { provisionDevice } from '../../../src/lib/provision/provision.js';
+import { connectDevice } from '../../support/mqtt.js';
 import { untilGone } from './api-loads.js';
-import type { Load } from './harness.js';
+import type { Load, Operated } from './harness.js';
 
 /**
  * Creates, changes and removes alarms and their targets, and acknowledges incidents. Each acknowledged change must be present, and removed
@@ -161,4 +168,157 @@ export function auditLoad(type: string, changes: () => number): Load {
     },
     acknowledged: () => seen,
   };
+}
+
+/** How long a call of `callLoad` waits for its reply, ms. */
+const callMs = 5000;
+const callers = ['caller-0', 'caller-1', 'caller-2'];
+
+/**
+ * Calls commands of one device and of a selection. The calls continue through the kill. Each must be answered with the device's reply, or
+ * fail with a reason that agrees with what the device did. A device runs a command that is not marked safe to repeat at most once, and each
+ * call in the audit log has one end.
+ */
+export function callLoad(): Load {
+  /** Arrivals of each number at each device. */
+  const runs = new Map<string, number>();
+  /** Replies that no PUBACK has confirmed, by call. Devices send them again. */
+  const replies = new Map<string, { device: string; payload: string }>();
+  const open = new Set<Promise<void>>();
+  const online: MqttClient[] = [];
+  const clients: RegistryClient[] = [];
+  const faults: string[] = [];
+  let number = 0;
+  let answered = 0;
+  const connect = async ({ mqtts, folder }: Operated, device: string) => {
+    const client = await connectDevice(mqtts, join(folder, device)).catch(() => null);
+    if (!client) return;
+    online.push(client);
+    client.on('error', () => {});
+    const send = (id: string, payload: string) =>
+      client.publishAsync(`aiot/v1/${device}/reply`, payload, { qos: 1 }).then(
+        () => replies.delete(id),
+        () => {},
+      );
+    client.on('message', (_topic, payload) => {
+      const { id, args } = JSON.parse(payload.toString()) as { id: string; args: { n: number } };
+      const run = `${device} ${args.n}`;
+      runs.set(run, (runs.get(run) ?? 0) + 1);
+      const reply = JSON.stringify({ id, t: Date.now(), ok: true, result: { n: args.n } });
+      replies.set(id, { device, payload: reply });
+      // A reply that takes longer than a network's round trip, so that kills happen meanwhile.
+      setTimeout(() => void send(id, reply), 20);
+    });
+    await client.subscribeAsync(`aiot/v1/${device}/command`, { qos: 1 }).catch(() => {});
+    for (const [id, reply] of replies) if (reply.device === device) void send(id, reply.payload);
+  };
+  const disconnect = async () => {
+    for (const client of online.splice(0)) await client.endAsync(true).catch(() => {});
+  };
+  /** Checks the outcome of the number `n` at a device. */
+  const judge = (
+    device: string,
+    command: string,
+    n: number,
+    outcome: { code: string } | { result?: unknown },
+  ) => {
+    const count = runs.get(`${device} ${n}`) ?? 0;
+    const what = `${command} ${n} at ${device}`;
+    if (command === 'once' && count > 1) faults.push(`${what}: ran ${count} times`);
+    if ('code' in outcome) {
+      if (outcome.code === 'AIOT_COMMAND_UNANSWERED') return;
+      const isUnsent = outcome.code === 'AIOT_DEVICE_OFFLINE' || outcome.code === 'AIOT_PLATFORM_UNREACHABLE';
+      if (!isUnsent || count > 0) faults.push(`${what}: ${outcome.code}, and it ran ${count} times`);
+      return;
+    }
+    answered++;
+    if (count === 0 || (outcome.result as { n?: number } | undefined)?.n !== n)
+      faults.push(`${what}: answered with ${JSON.stringify(outcome.result)}, and it ran ${count} times`);
+  };
+  const call = async (client: RegistryClient, command: string, target: CallDevices['target']) => {
+    const n = number++;
+    const options = { client, target, command, params: [`n=${n}`], timeoutMs: callMs, waits: n % 2 === 0 };
+    try {
+      const called = await callDevices(options);
+      if (!('devices' in called)) return judge(called.device, command, n, called);
+      if (called.devices.length !== callers.length)
+        faults.push(`${command} ${n} has ${called.devices.length} outcomes`);
+      for (const { device, error, result } of called.devices) judge(device, command, n, error ?? { result });
+    } catch (error) {
+      const code = (error as AiotError).code ?? String(error);
+      for (const device of 'name' in target ? [target.name] : callers) judge(device, command, n, { code });
+    }
+  };
+  return {
+    name: 'calls',
+    async prepare({ client, folder }) {
+      for (const name of callers)
+        await provisionDevice({ client, name, type: 'caller', out: join(folder, name) });
+      const params = { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'] };
+      await client.commands.apply({
+        project: 'kills',
+        commands: [
+          { type: 'caller', name: 'once', params },
+          { type: 'caller', name: 'often', params, repeatable: true },
+        ],
+      });
+    },
+    async run(victim, signal) {
+      await Promise.all(callers.map((name) => connect(victim, name)));
+      const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+      const { http: url, ca, token } = victim;
+      const repeat = async (command: string, target: CallDevices['target']) => {
+        const client = createClient({ url, ca, token });
+        clients.push(client);
+        while (!signal.aborted) {
+          const one: Promise<void> = call(client, command, target).finally(() => open.delete(one));
+          open.add(one);
+          await Promise.race([one, ended]);
+        }
+      };
+      await Promise.all([
+        ...callers.map((name) => repeat('once', { name })),
+        repeat('often', { name: callers[0]! }),
+        repeat('once', { selector: 'type=caller' }),
+      ]);
+    },
+    async verify(victim) {
+      await disconnect();
+      await Promise.all(callers.map((name) => connect(victim, name)));
+      await Promise.all(open);
+      await disconnect();
+      for (const client of clients.splice(0)) await client.close();
+      // Calls without a caller are ended some seconds after their deadline.
+      for (const until = Date.now() + callMs + 10_000; ; await delay(200)) {
+        const [sent, ended] = await Promise.all([
+          callsIn(victim.client, 'device.call'),
+          callsIn(victim.client, 'device.call-ended'),
+        ]);
+        if (new Set(sent).size < sent.length) throw new Error('a call was sent twice');
+        if (new Set(ended).size < ended.length) throw new Error('a call ended twice');
+        const known = new Set(ended);
+        const lost = sent.filter((id) => !known.has(id));
+        if (lost.length === 0) break;
+        if (Date.now() > until) throw new Error(`${lost.length} calls have no end, such as ${lost[0]}`);
+      }
+      if (faults.length > 0) throw new Error(faults.slice(0, 5).join('; '));
+    },
+    acknowledged: () => answered,
+    async close() {
+      await disconnect();
+      for (const client of clients.splice(0)) await client.close();
+    },
+  };
+}
+
+/** The ids of the calls in all events of a type. */
+async function callsIn(client: RegistryClient, type: 'device.call' | 'device.call-ended'): Promise<string[]> {
+  const ids: string[] = [];
+  for (let from = 0; ; ) {
+    const { events } = await client.events.page({ types: [type], from, limit: 1000 });
+    ids.push(...events.map(({ data }) => String(data.call)));
+    const last = events.at(-1);
+    if (!last || events.length < 1000) return ids;
+    from = last.id;
+  }
 }
