@@ -565,6 +565,29 @@ describe('port forwarding', () => {
     await result;
   }, 40_000);
 
+  it('resumes for new connections after a restart of the agent', async () => {
+    const { port, events, stop, result } = await forward();
+    expect(await echoed(port, 'before')).toBe('before');
+    await stopAgent();
+    await expect
+      .poll(() => events.at(-1))
+      .toMatchObject({ event: 'lost', reason: 'the device disconnected' });
+    ({ stop: stopAgent } = await startAgent());
+    await expect.poll(() => events.at(-1)?.event, { timeout: 20_000 }).toBe('resumed');
+    expect(await echoed(port, 'after')).toBe('after');
+    stop();
+    await result;
+  }, 40_000);
+
+  it('ends for good when an operator closes it, and does not resume', async () => {
+    const { events, result } = await forward();
+    result.catch(() => {});
+    const [session] = await own.client.remoteSessions.list();
+    await own.client.remoteSessions.close(session?.id ?? '');
+    expect(await codeOf(result)).toBe('AIOT_REMOTE_ENDED');
+    expect(events.map(({ event }) => event)).not.toContain('lost');
+  });
+
   it('ends when its time is over', async () => {
     const { result } = await forward();
     laterMs = 61_000;

@@ -264,6 +264,8 @@ export {
   mostSimulated,
   mostTags,
   type RemoteSession,
+  remoteRecordingSchema,
+  remoteSessionListSchema,
   remoteSessionSchema,
   type SavedRecording,
   type SimulatedReply,
@@ -402,6 +404,7 @@ export {
   labelsFor,
 } from './datasets/save.js';
 export { type Decision, decideEnrollments, decisionExit, decisionSchema } from './decide-enrollments.js';
+export { errorOfAnswer } from './errors.js';
 export {
   type EventFilter,
   type EventQuery,

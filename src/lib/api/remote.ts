@@ -15,8 +15,11 @@ export const remoteMessageBytes = 64 * 1024;
 /** Largest file that can be copied, bytes. */
 export const mostCopyBytes = 1024 ** 3;
 
-/** Codes of the close frame of a remote session or an agent (RFC 6455, section 7.4.2: 4000 to 4999 are private). */
-export const remoteCloseCodes = { ended: 4000, expired: 4408, replaced: 4409 } as const;
+/**
+ * Codes of the close frame of a remote session or an agent (RFC 6455, section 7.4.2: 4000 to 4999 are private). `lost`: the other side's
+ * connection was lost, so that a new session may succeed.
+ */
+export const remoteCloseCodes = { ended: 4000, lost: 4001, expired: 4408, replaced: 4409 } as const;
 
 const size = z.coerce.number().int().min(1).max(1000);
 const forMs = z.coerce.number().int().min(remoteTimeMs.min).max(remoteTimeMs.max).default(remoteTimeMs.usual);

@@ -76,6 +76,8 @@ export interface PlatformOptions {
   compatMaxRows?: number;
   /** Total bytes that the guide's unauthenticated clients may store. */
   compatQuota?: number | undefined;
+  /** Address at which other replicas reach this one; default: this machine's first address and the HTTPS port. */
+  replicaUrl?: string | undefined;
   /** Whether remote shells are recorded. */
   recordShells?: boolean | undefined;
   /** Whether to enable the guide's /deleteAllData endpoint, which needs no authentication. */

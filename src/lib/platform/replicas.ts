@@ -23,7 +23,7 @@ interface Parts {
 
 /** The processes that share the database, and the roles in which each leads. Without other processes, there is only this one. */
 export class Replicas {
-  private readonly id: string;
+  readonly id: string;
 
   constructor(private readonly parts: Parts) {
     this.id = newId('replica', parts.now());

@@ -37,6 +37,7 @@ import { Deltas, DesiredStates, type PublishRetained } from './devices/desired.j
 import { Fleet } from './devices/fleet.js';
 import { SharedPresence } from './devices/presence.js';
 import { RemoteAccess } from './devices/remote.js';
+import { RemotePeers } from './devices/remote-peers.js';
 import { keepRevocationList } from './devices/revocations.js';
 import { DeviceSettingsService } from './devices/settings.js';
 import { SettingsRollouts } from './devices/settings-rollouts.js';
@@ -248,10 +249,19 @@ const platformParts = new PartTable<Ground>()
   .part('live', ({ state, log }) => liveHub(state.telemetry.reader, log), close)
   .part('commands', ({ state, broker, live, now }) => new DeviceCommands({ ...state, broker, live, now }))
   .part('settings', ({ state, desired, now }) => new DeviceSettingsService({ ...state, desired, now }))
+  .part('replicas', replicasOf)
+  .part('peers', ({ options, host, urls, state, replicas, now }) => {
+    // Behind a load balancer, the address for clients is the same for all replicas.
+    const own = () => `https://${reachableHost(host)}:${new URL(urls.http).port}`;
+    return new RemotePeers({
+      ...{ engine: state.engine, authority: state.authority, now },
+      ...{ replica: () => replicas.id, url: () => options.replicaUrl ?? own() },
+    });
+  })
   .part(
     'remote',
-    async ({ options: { dataDir, recordShells: records }, state, log, now }) => {
-      const remote = new RemoteAccess({ ...state, dataDir, records, log, now });
+    async ({ options: { dataDir, recordShells: records }, state, peers, log, now }) => {
+      const remote = new RemoteAccess({ ...state, dataDir, peers, records, log, now });
       await whenSound(state.engine, () => remote.recover());
       return remote;
     },
@@ -260,7 +270,6 @@ const platformParts = new PartTable<Ground>()
   .part('homeAssistant', homeAssistantOf)
   .part('sparkplug', ({ state, broker, log, now }) => new SparkplugService({ ...state, broker, log, now }))
   .part('begun', ({ state, outgoing }) => whenSound(state.engine, outgoing.begin))
-  .part('replicas', replicasOf)
   .part(
     'objectives',
     ({ state: { store, devices }, disk, now }) => {
@@ -591,6 +600,7 @@ async function startApp(
     datasets: Datasets;
     live: LiveHub;
     remote: RemoteAccess;
+    peers: RemotePeers;
     fleet: Fleet;
     ddi: Ddi;
     workers: WorkerStates;
@@ -600,7 +610,7 @@ async function startApp(
 ): Promise<FastifyInstance> {
   const { options, urls, log, now, disk, later, state, certificates, outgoing, broker } = started;
   const { alarms, commands, desired, rollouts, connections, datasets, live, fleet, ddi, workers } = started;
-  const { replicas, settings, objectives, remote } = started;
+  const { replicas, settings, objectives, remote, peers } = started;
   const { jobs, webhooks, alarmTargets, relay, sender } = outgoing;
   return createApp(
     {
@@ -625,6 +635,7 @@ async function startApp(
         replicas,
         objectives,
         remote,
+        peers,
       },
       ...{ dataDir: options.dataDir, ca: state.authority.certificate, disk, workers, log, now },
       http: started.http,

@@ -177,6 +177,11 @@ export const upFlags = {
     env: 'AIOT_OTLP',
     helpValue: 'URL',
   }),
+  'replica-url': Flags.string({
+    summary: "Address at which other replicas reach this one [default: this machine's address].",
+    env: 'AIOT_REPLICA_URL',
+    helpValue: 'URL',
+  }),
   'record-shells': Flags.boolean({
     summary: 'Record shells that users open on devices with aiot device shell.',
     env: 'AIOT_RECORD_SHELLS',
@@ -267,11 +272,18 @@ export function upOptionsOf(flags: UpFlags): UpOptions {
     ddiPort: flags['ddi-port'],
     ddiPollMs: pollOf(flags['ddi-poll']),
     recordShells: flags['record-shells'],
+    replicaUrl: checkedReplicaUrl(flags['replica-url']),
     otlp: flags.otlp === undefined ? undefined : checkedOtlp(flags.otlp),
     provider: providerOf(flags),
     project:
       dir === undefined ? undefined : { dir, boardPort: flags['board-port'], set: variablesOf(flags.set) },
   };
+}
+
+/** @throws AIOT_USAGE */
+function checkedReplicaUrl(text: string | undefined): string | undefined {
+  if (text === undefined || /^https:\/\/[^/?#@]+$/.test(text)) return text;
+  throw new AiotError('AIOT_USAGE', `--replica-url: expected https://HOST:PORT, got ${text}`);
 }
 
 /** @throws AIOT_USAGE */

@@ -216,7 +216,7 @@ export interface ForwardOptions {
 
 /**
  * Listens on a local port, and connects each connection to a port as seen from the device, until the time is over or the signal is
- * aborted. If the platform restarts, open connections end, and a new session is opened for further ones.
+ * aborted. If the platform or the device's agent restarts, open connections end, and a new session is opened for further ones.
  * @throws AIOT_PORT_IN_USE, AIOT_DEVICE_OFFLINE, AIOT_REMOTE_REFUSED, AIOT_REMOTE_ENDED
  */
 export async function forwardPort(options: ForwardOptions): Promise<void> {
@@ -244,7 +244,7 @@ export async function forwardPort(options: ForwardOptions): Promise<void> {
       if (signal.aborted || end.code === remoteCloseCodes.expired) return;
       const reason = reasonOf(end);
       // The platform ended the session on purpose.
-      if (end.code !== 1001 && end.code !== 1006) throw remoteEnded(reason);
+      if (!transientCodes.has(end.code)) throw remoteEnded(reason);
       tell('lost', { reason });
       current = await reopened(opening, until, signal, reason);
       tell('resumed', { session: current.session, until: current.until });
@@ -256,6 +256,9 @@ export async function forwardPort(options: ForwardOptions): Promise<void> {
     for (const socket of sockets) socket.destroy();
   }
 }
+
+/** Close codes after which a new session may succeed: the platform is stopping, or a connection was lost (RFC 6455, section 7.4.1). */
+const transientCodes: ReadonlySet<number> = new Set([1001, 1006, remoteCloseCodes.lost]);
 
 /** Opens a new session once the platform and the device are back. @throws AIOT_REMOTE_ENDED if the time is over, and permanent errors */
 async function reopened(

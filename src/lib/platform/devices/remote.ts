@@ -14,20 +14,27 @@ import {
   remoteTarget,
 } from '../../api/remote.js';
 import { AiotError } from '../../core/errors.js';
-import { makeFolder, readJson, writeJsonAtomic } from '../../core/files.js';
+import { makeFolder, readJson } from '../../core/files.js';
 import { deferred, onAbort } from '../../core/tasks.js';
+import { parsedJson } from '../../core/text.js';
 import { formatDuration } from '../../core/time.js';
 import { closeReason } from '../../device/remote/tunnel.js';
 import type { Reach } from '../access/reach.js';
 import type { Sessions } from '../access/users.js';
 import type { UserIdentity } from '../broker/identity.js';
 import type { Events } from '../events/events.js';
+import type { Store } from '../store/database.js';
+import { every } from '../workers.js';
 import type { Devices } from './devices.js';
+import type { RemotePeers } from './remote-peers.js';
 import { type Recorded, type RemoteRecording, RemoteRecordings } from './remote-recording.js';
 
 interface Parts {
   /** The platform's folder. */
   dataDir: string;
+  store: Store;
+  /** The agents of other replicas. */
+  peers: RemotePeers;
   devices: Devices;
   events: Events;
   sessions: Sessions;
@@ -43,6 +50,8 @@ const mostSessions = { device: 8, token: 16, all: 256 };
 /** How often sessions are checked, and how often the two connections must show that they are alive, ms. */
 const tickMs = 500;
 const beatMs = 15_000;
+/** How often agents and sessions are compared with those that all replicas have recorded, ms. */
+const reviewMs = 2000;
 /** How much may be pending for a slow receiver before its sender is paused, bytes. */
 const pendingBytes = 512 * 1024;
 /** Fastest rate of a session in each direction, bytes per second. */
@@ -52,6 +61,8 @@ const partingMs = 1000;
 
 /** The agent on a device: its connection, and the sessions that wait for its consent. */
 interface Agent {
+  /** Id of the connection. */
+  id: string;
   device: string;
   fingerprint: string;
   socket: WebSocket;
@@ -59,7 +70,7 @@ interface Agent {
   waiting: Map<string, { resolve(socket: WebSocket): void; reject(error: AiotError): void }>;
 }
 
-/** A session as the audit log and the file of open sessions describe it. */
+/** A session as the audit log and the table of open sessions describe it. */
 const recordSchema = z.object({
   session: z.string(),
   device: z.string(),
@@ -96,10 +107,14 @@ export class RemoteAccess {
   private readonly open = new Map<string, OpenSession>();
   /** Sessions that wait for consent. */
   private readonly asked = new Set<{ token: string; device: string }>();
+  /** Sessions whose end is not recorded yet. */
+  private readonly unfinished = new Set<string>();
   /** Ends that are being recorded. */
   private readonly ending = new Set<Promise<void>>();
   readonly recordings: RemoteRecordings;
   private readonly timer: NodeJS.Timeout;
+  private readonly reviewing = new AbortController();
+  private reviewed: Promise<void> = Promise.resolve();
   private sinceBeatMs = 0;
 
   constructor(private readonly parts: Parts) {
@@ -112,27 +127,69 @@ export class RemoteAccess {
     return join(this.parts.dataDir, 'remote');
   }
 
-  /** Records the end of sessions that were open when the platform was killed. */
+  /** Records the end of sessions that were open when the platform was killed, and begins to compare with other replicas. */
   async recover(): Promise<void> {
+    await this.recordFiles();
+    await this.review();
+    if (!this.parts.peers.isShared) return;
+    this.reviewed = every(reviewMs, this.reviewing.signal, () =>
+      this.review().catch((err: unknown) =>
+        this.parts.log.warn({ err }, 'could not compare the agents for remote access; retrying'),
+      ),
+    );
+  }
+
+  /** Earlier versions recorded open sessions in files. */
+  private async recordFiles(): Promise<void> {
     const names = await readdir(this.folder).catch((): string[] => []);
     for (const name of names.filter((each) => each.endsWith('.json'))) {
       const file = join(this.folder, name);
       const record = recordSchema.safeParse(await readJson(file).catch(() => null)).data;
       if (record) {
         const recorded = await this.recordings.found(record.session);
-        await this.recordEnd(record, 'the platform stopped unexpectedly', { from: null, to: null }, recorded);
+        const bytes = { from: null, to: null };
+        await this.parts.events.record(endOf(record, killed, bytes, recorded, this.parts.now()));
       }
       await rm(file, { force: true });
     }
   }
 
-  /** The agent of a device is connected. An older connection of the same device ends. */
-  connect(device: string, fingerprint: string, socket: WebSocket): void {
-    const agent: Agent = { device, fingerprint, socket, isAlive: true, waiting: new Map() };
-    this.agents
-      .get(device)
-      ?.socket.close(remoteCloseCodes.replaced, 'another agent of this device connected');
+  /** Closes agents that have connected to another replica since, and records the end of sessions whose replica is gone. */
+  private async review(): Promise<void> {
+    const { peers, store } = this.parts;
+    const agents = new Map([...this.agents.values()].map(({ device, id }) => [device, id]));
+    for (const device of await peers.review(agents)) {
+      const agent = this.agents.get(device);
+      if (agent && agent.id === agents.get(device)) this.replace(agent);
+    }
+    const rows = await store.selectFrom('remoteSessions').selectAll().execute();
+    const running = await peers.runningReplicas();
+    for (const { session, replica, record } of rows) {
+      const isOwn = replica === peers.replica;
+      if (isOwn ? this.open.has(session) || this.unfinished.has(session) : running.has(replica)) continue;
+      const known = recordSchema.safeParse(parsedJson(record)).data;
+      const recorded = known ? await this.recordings.found(session) : null;
+      await this.recordEnd(
+        session,
+        known && endOf(known, killed, { from: null, to: null }, recorded, this.parts.now()),
+      );
+    }
+  }
+
+  /** Records that the agent of a device is connecting to this replica. @returns the id of its connection */
+  announce(device: string): Promise<string> {
+    return this.parts.peers.announce(device);
+  }
+
+  /** The agent of a device is connected. An older connection of the same device ends. @param id from `announce` */
+  connect(
+    { id, device, fingerprint }: Pick<Agent, 'id' | 'device' | 'fingerprint'>,
+    socket: WebSocket,
+  ): void {
+    const agent: Agent = { id, device, fingerprint, socket, isAlive: true, waiting: new Map() };
+    const older = this.agents.get(device);
     this.agents.set(device, agent);
+    if (older) this.replace(older);
     socket.on('error', () => socket.terminate());
     socket.on('pong', () => {
       agent.isAlive = true;
@@ -148,7 +205,18 @@ export class RemoteAccess {
     socket.once('close', () => {
       if (this.agents.get(device) === agent) this.agents.delete(device);
       for (const { reject } of agent.waiting.values()) reject(noAgent(device));
+      // If it stays recorded, the next review removes it.
+      this.parts.peers.withdraw([id]).catch(() => {});
     });
+  }
+
+  private replace({ socket }: Agent): void {
+    socket.close(remoteCloseCodes.replaced, 'another agent of this device connected');
+  }
+
+  /** Whether the agent of the device is connected to this replica. */
+  hasAgent(device: string): boolean {
+    return this.agents.has(device);
   }
 
   /** Whether a session of the device waits for its agent. */
@@ -170,7 +238,7 @@ export class RemoteAccess {
    * @throws AIOT_NOT_FOUND, AIOT_DEVICE_OFFLINE, AIOT_RATE_LIMITED, AIOT_REMOTE_REFUSED
    */
   async ask(device: string, request: RemoteRequest, user: UserIdentity, signal: AbortSignal) {
-    const { devices, events, now } = this.parts;
+    const { devices, events, peers, store, now } = this.parts;
     devices.record(device);
     const agent = this.agents.get(device);
     if (!agent) throw noAgent(device);
@@ -201,20 +269,24 @@ export class RemoteAccess {
     let stop = (reason: string) => {
       broken = reason;
     };
+    this.unfinished.add(session);
     try {
       await makeFolder(this.folder, 0o700);
       if (this.parts.records && request.kind === 'shell')
         recording = await this.recordings.begin({ session, device, who, target }, request, (reason) =>
           stop(reason),
         );
-      await writeJsonAtomic(join(this.folder, `${session}.json`), record, 0o600);
       const data = { session, kind, target, until };
-      await events.record({ who, type: 'device.remote', subject: device, data });
+      const row = { session, replica: peers.replica, record: JSON.stringify(record) };
+      await store.transaction().execute(async (transaction) => {
+        await transaction.insertInto('remoteSessions').values(row).execute();
+        await events.record({ who, type: 'device.remote', subject: device, data }, transaction);
+      });
     } catch (error) {
+      this.unfinished.delete(session);
       socket.terminate();
       await recording?.end();
       await this.recordings.remove(session);
-      await rm(join(this.folder, `${session}.json`), { force: true });
       throw error;
     }
     return {
@@ -267,6 +339,10 @@ export class RemoteAccess {
     );
     clearTimeout(timer);
     await Promise.all(this.ending);
+    this.parts.peers.close();
+    this.reviewing.abort();
+    await this.reviewed;
+    await this.parts.peers.withdraw([...this.agents.values()].map(({ id }) => id)).catch(() => {});
   }
 
   private requireRoom(device: string, { token }: UserIdentity): void {
@@ -354,7 +430,7 @@ export class RemoteAccess {
         const told = reason.toString('utf8');
         end(
           isClean ? `the ${name} closed it` : `the ${name} disconnected${told === '' ? '' : ` (${told})`}`,
-          isClean ? 1000 : remoteCloseCodes.ended,
+          isClean ? 1000 : remoteCloseCodes.lost,
         );
       });
     }
@@ -407,33 +483,47 @@ export class RemoteAccess {
     bytes: { from: number; to: number },
     recording: RemoteRecording | null,
   ): void {
-    const ending = (async () => this.recordEnd(record, reason, bytes, (await recording?.end()) ?? null))()
-      .then(() => rm(join(this.folder, `${record.session}.json`), { force: true }))
-      // The file remains, and the end is recorded at the next start.
+    const { session } = record;
+    const ending = (async () => {
+      const recorded = (await recording?.end()) ?? null;
+      await this.recordEnd(session, endOf(record, reason, bytes, recorded, this.parts.now()));
+    })()
+      // The row remains, and the end is recorded by the next review.
       .catch((err: unknown) => this.parts.log.error({ err }, 'could not record the end of a remote session'))
-      .finally(() => this.ending.delete(ending));
+      .finally(() => {
+        this.unfinished.delete(session);
+        this.ending.delete(ending);
+      });
     this.ending.add(ending);
   }
 
-  private async recordEnd(
-    { session, device, who, kind, target, opened }: Record,
-    reason: string,
-    { from, to }: { from: number | null; to: number | null },
-    recording: Recorded | null,
-  ): Promise<void> {
-    const { events, now } = this.parts;
-    const data = {
-      session,
-      kind,
-      target,
-      reason,
-      ms: Math.max(0, now() - opened),
-      bytesFrom: from,
-      bytesTo: to,
-      ...(recording && { recording }),
-    };
-    await events.record({ who, type: 'device.remote-ended', subject: device, data });
+  /** Records an end once, whichever replica records it first. */
+  private async recordEnd(session: string, end: ReturnType<typeof endOf> | undefined): Promise<void> {
+    const { store, events } = this.parts;
+    await store.transaction().execute(async (transaction) => {
+      const removed = transaction.deleteFrom('remoteSessions').where('session', '=', session);
+      const { numDeletedRows } = await removed.executeTakeFirstOrThrow();
+      if (Number(numDeletedRows) > 0 && end) await events.record(end, transaction);
+    });
   }
+}
+
+const killed = 'the platform stopped unexpectedly';
+
+/** The entry of a session's end in the audit log. */
+function endOf(
+  { session, device, who, kind, target, opened }: Record,
+  reason: string,
+  { from, to }: { from: number | null; to: number | null },
+  recording: Recorded | null,
+  now: number,
+) {
+  const data = {
+    ...{ session, kind, target, reason },
+    ...{ ms: Math.max(0, now - opened), bytesFrom: from, bytesTo: to },
+    ...(recording && { recording }),
+  };
+  return { who, type: 'device.remote-ended' as const, subject: device, data };
 }
 
 function shown({ session: id, device, who, kind, target, opened, until, sides }: OpenSession): RemoteSession {

@@ -31,6 +31,7 @@ import type { Births, Claims, Enrolment, Simulated } from '../devices/enrolment.
 import type { Fleet } from '../devices/fleet.js';
 import type { History } from '../devices/history.js';
 import type { RemoteAccess } from '../devices/remote.js';
+import type { RemotePeers } from '../devices/remote-peers.js';
 import type { DeviceSettingsService } from '../devices/settings.js';
 import type { CrashSymbols } from '../devices/symbols.js';
 import type { LiveHub } from '../devices/talk.js';
@@ -120,6 +121,7 @@ export interface ApiParts {
   /** Reason why devices cannot connect at present; null = devices can connect. */
   brokerTrouble: () => string | null;
   remote: RemoteAccess;
+  peers: RemotePeers;
   removal: Removal;
   retention: RetentionService;
   logRetention: LogRetentionService;

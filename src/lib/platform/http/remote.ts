@@ -4,6 +4,7 @@ import { remoteMessageBytes, remoteRequestSchema } from '../../api/remote.js';
 import { AiotError } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
 import { peerOf } from '../broker/identity.js';
+import { forwardedHeader } from '../devices/remote-peers.js';
 import { tokenOf } from './auth.js';
 import type { UpgradeHeads } from './live.js';
 import type { ApiParts } from './parts.js';
@@ -16,7 +17,10 @@ const hidden = { hide: true } as object;
  * session. /api/v1/devices/{name}/remote: a user opens a session; errors are ordinary responses, before the connection becomes a
  * WebSocket.
  */
-export function remoteRoutes({ remote }: Pick<ApiParts, 'remote'>, heads: UpgradeHeads): FastifyPluginAsync {
+export function remoteRoutes(
+  { remote, peers }: Pick<ApiParts, 'remote' | 'peers'>,
+  heads: UpgradeHeads,
+): FastifyPluginAsync {
   return async (app) => {
     const sockets = await webSockets();
     const upgrade = (request: FastifyRequest, reply: FastifyReply, head: Buffer) =>
@@ -32,14 +36,48 @@ export function remoteRoutes({ remote }: Pick<ApiParts, 'remote'>, heads: Upgrad
     app.get('/remote/agent', asDevice, async (request, reply) => {
       const head = headOf(request, reply, heads);
       const { device, fingerprint } = deviceOf(request);
-      remote.connect(device, fingerprint, await upgrade(request, reply, head));
+      const id = await remote.announce(device);
+      remote.connect({ id, device, fingerprint }, await upgrade(request, reply, head));
     });
+    /** Passes the request on to the replica with the device's agent. @returns false if this replica must answer it */
+    const passOn = async (
+      request: FastifyRequest,
+      reply: FastifyReply,
+      head: Buffer,
+      { device, path, headers }: { device: string; path: string; headers: () => Record<string, string> },
+    ): Promise<boolean> => {
+      if (remote.hasAgent(device) || request.headers[forwardedHeader] !== undefined) return false;
+      const url = await peers.holderOf(device);
+      if (url === null) return false;
+      const { signal, settle } = leaving(request);
+      const connect = await peers.open(url, { path, handshake: request.headers, headers: headers(), signal });
+      settle();
+      reply.hijack();
+      connect(request.raw.socket, head);
+      return true;
+    };
     app.get('/remote/agent/:session', asDevice, async (request, reply) => {
       const head = headOf(request, reply, heads);
-      const { device } = deviceOf(request);
+      const { device, fingerprint } = deviceOf(request);
       const { session } = request.params as { session: string };
+      const path = `/remote/replica/${encodeURIComponent(session)}`;
+      const headers = () => peers.asDevice({ device, fingerprint, session });
+      if (await passOn(request, reply, head, { device, path, headers })) return;
       if (!remote.isAwaited(device, session))
         throw new AiotError('AIOT_NOT_FOUND', `no session ${session.slice(0, 64)} waits for ${device}`);
+      remote.join(device, session, await upgrade(request, reply, head));
+    });
+    // Another replica has authenticated the device, and its ticket is the credential.
+    const asReplica = {
+      config: { access: 'everybody', reach: 'shared', endless: true } as const,
+      schema: hidden,
+    };
+    app.get('/remote/replica/:session', asReplica, async (request, reply) => {
+      const head = headOf(request, reply, heads);
+      const { device, session } = peers.ticketIn(request.headers);
+      const { session: asked } = request.params as { session: string };
+      if (asked !== session || !remote.isAwaited(device, session))
+        throw new AiotError('AIOT_NOT_FOUND', `no session ${asked.slice(0, 64)} waits for ${device}`);
       remote.join(device, session, await upgrade(request, reply, head));
     });
     const asUser = {
@@ -55,12 +93,12 @@ export function remoteRoutes({ remote }: Pick<ApiParts, 'remote'>, heads: Upgrad
       if (!parsed.success)
         throw new AiotError('AIOT_REQUEST_INVALID', issueText(parsed.error, 'query', request.query));
       const { name } = request.params as { name: string };
-      const left = new AbortController();
-      const leave = () => left.abort();
-      request.raw.socket.once('close', leave);
-      const accepted = await remote.ask(name, parsed.data, request.user, left.signal);
-      request.raw.socket.off('close', leave);
-      if (left.signal.aborted) {
+      const headers = () => peers.asUser(request.headers);
+      if (await passOn(request, reply, head, { device: name, path: request.url, headers })) return;
+      const { signal, settle } = leaving(request);
+      const accepted = await remote.ask(name, parsed.data, request.user, signal);
+      settle();
+      if (signal.aborted) {
         accepted.abandon();
         reply.hijack();
         return;
@@ -68,6 +106,14 @@ export function remoteRoutes({ remote }: Pick<ApiParts, 'remote'>, heads: Upgrad
       accepted.connect(await upgrade(request, reply, head));
     });
   };
+}
+
+/** A signal that is aborted when the client disconnects, until `settle` is called. */
+function leaving({ raw }: FastifyRequest): { signal: AbortSignal; settle: () => void } {
+  const left = new AbortController();
+  const leave = () => left.abort();
+  raw.socket.once('close', leave);
+  return { signal: left.signal, settle: () => raw.socket.off('close', leave) };
 }
 
 async function webSockets(): Promise<WebSocketServer> {

@@ -269,6 +269,18 @@ const signalDrift = `
   CREATE INDEX driftWindowsByDevice ON driftWindows (device, id);
 `;
 
+/**
+ * The replica that the agent for remote access of each device is connected to, its address for other replicas, and the connection's id.
+ * Open remote sessions, whose end is recorded by another replica if theirs dies.
+ */
+const remoteAgents = `
+  CREATE TABLE remoteAgents (
+    device TEXT PRIMARY KEY, replica TEXT NOT NULL, url TEXT NOT NULL, agent TEXT NOT NULL, connected INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX remoteAgentsByReplica ON remoteAgents (replica);
+  CREATE TABLE remoteSessions (session TEXT PRIMARY KEY, replica TEXT NOT NULL, record TEXT NOT NULL) STRICT;
+`;
+
 /** Changes with each change of an alarm, so that it is noticed even if the definition is the earlier one again. */
 const alarmRevisions = `
   ALTER TABLE alarms ADD COLUMN revision TEXT;
@@ -600,6 +612,7 @@ export const migrations: string[] = [
   history,
   signalDrift,
   alarmRevisions,
+  remoteAgents,
 ];
 
 /**

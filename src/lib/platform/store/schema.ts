@@ -448,6 +448,10 @@ export interface Schema {
    */
   replicas: { replica: string; seen: number; facts: Generated<string | null> };
   presences: { device: string; replica: string };
+  /** Agents for remote access. `agent`: id of the connection; `url`: address of its replica for other replicas. Empty with SQLite. */
+  remoteAgents: { device: string; replica: string; url: string; agent: string; connected: number };
+  /** Open remote sessions. `record`: JSON, as the audit log describes the session. */
+  remoteSessions: { session: string; replica: string; record: string };
   /** Running replicas that take on roles; see store/leases.ts. `beat` grows while a replica runs. `wanted`: JSON, the roles it can take on. */
   leaseHolders: { holder: string; beat: number; wanted: string };
   /** The replica that leads each role; null = none does. `epoch` grows each time that a replica takes on the role. */

@@ -39,6 +39,8 @@ export interface UpOptions {
   compatDeleteAll?: boolean | undefined;
   /** As in PlatformOptions. */
   recordShells?: boolean | undefined;
+  /** As in PlatformOptions. */
+  replicaUrl?: string | undefined;
   /** Collector for the platform's own telemetry, instead of OTEL_EXPORTER_OTLP_ENDPOINT. */
   otlp?: string | undefined;
   /** The login provider, with the file of the client's secret; without a file, AIOT_OIDC_SECRET is used. */
@@ -214,6 +216,7 @@ function sideDoorsOf(options: UpOptions): string[] {
     ...(compatDeleteAll ? ['--compat-delete-all'] : []),
     ...providerArguments(options),
     ...(options.recordShells ? ['--record-shells'] : []),
+    ...(options.replicaUrl === undefined ? [] : ['--replica-url', options.replicaUrl]),
     ...(options.otlp === undefined ? [] : ['--otlp', options.otlp]),
   ];
 }

@@ -57,6 +57,7 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
     rates,
     provider,
     recordShells,
+    replicaUrl,
   } = options;
   const platform: Platform = await startPlatform({
     ...{ dataDir, host, httpPort, mqttPort, newToken, compat },
@@ -77,6 +78,7 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       ddiPollMs,
       rates,
       recordShells,
+      replicaUrl,
     },
     otlp: (await otlpOptionsOf(options.otlp, process.env)) ?? undefined,
     provider: provider && {

@@ -1,11 +1,19 @@
 import type { ServerResponse } from 'node:http';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type * as z from 'zod';
 import { contract } from '../../../api/contract/contract.js';
-import type { LogLine, LogNews } from '../../../api/contract/devices.js';
+import {
+  type LogLine,
+  type LogNews,
+  remoteRecordingSchema,
+  remoteSessionListSchema,
+  remoteSessionSchema,
+} from '../../../api/contract/devices.js';
 import type { ProvisionReply } from '../../../api/fields.js';
 import { AiotError, hasCode } from '../../../core/errors.js';
 import { type Reach, requireInReach } from '../../access/reach.js';
 import type { Enrolled } from '../../devices/enrolment.js';
+import { forwardedHeader } from '../../devices/remote-peers.js';
 import {
   deviceHistory,
   deviceMessages,
@@ -212,19 +220,49 @@ export const secretRoutes: Routes =
       },
     });
 
-/** Lists and ends remote sessions. They are opened by WebSockets; see `remoteRoutes`. */
+/** Lists and ends remote sessions of all replicas. They are opened by WebSockets; see `remoteRoutes`. */
 export const remoteSessionRoutes: Routes =
-  ({ remote }) =>
-  async (app) =>
+  ({ remote, peers }) =>
+  async (app) => {
+    /** The responses of other replicas, unless one of them sent the request. */
+    const elsewhere = <T>(
+      { headers, url }: FastifyRequest,
+      method: 'GET' | 'DELETE',
+      schema: z.ZodType<T>,
+    ) => (headers[forwardedHeader] === undefined ? peers.ask(method, url, headers, schema) : []);
     serve(app, contract.remoteSessions, {
-      list: async ({ query: { device }, user }) => {
-        requireInReach(reachFor(user), device === undefined ? [] : [device]);
-        return { sessions: remote.list(reachFor(user), device) };
+      list: async (request) => {
+        const { query, user } = request;
+        requireInReach(reachFor(user), query.device === undefined ? [] : [query.device]);
+        const others = await elsewhere(request, 'GET', remoteSessionListSchema);
+        const all = [
+          ...remote.list(reachFor(user), query.device),
+          ...others.flatMap(({ sessions }) => sessions),
+        ];
+        return { sessions: all.sort((a, b) => a.opened - b.opened) };
       },
-      close: async ({ params: { id }, who, user }) => remote.end(id, who, reachFor(user)),
-      recording: async ({ params: { id }, user }) =>
-        remote.recordings.read(id, (device) => reachFor(user)?.has(device) !== false),
+      close: async (request) => {
+        const { params, who, user } = request;
+        try {
+          return remote.end(params.id, who, reachFor(user));
+        } catch (error) {
+          const [ended] = await elsewhere(request, 'DELETE', remoteSessionSchema);
+          if (!ended) throw error;
+          return ended;
+        }
+      },
+      recording: async (request) => {
+        const { params, user } = request;
+        try {
+          return await remote.recordings.read(params.id, (device) => reachFor(user)?.has(device) !== false);
+        } catch (error) {
+          const [found] = await elsewhere(request, 'GET', remoteRecordingSchema);
+          if (!found) throw error;
+          return found;
+        }
+      },
     });
+  };
 
 const heartbeatMs = 15_000;
 
