@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
@@ -89,6 +90,92 @@ describeReal('chromium', 'the live tail', () => {
     // All pages and filters share one connection.
     expect([sockets.length, streams]).toEqual([1, []]);
     expect(troubles).toEqual([]);
+    await context.close();
+  });
+
+  it('filters by device, stream and a condition on fields, which the address contains', async () => {
+    const { page, context, troubles } = await own.open('#/messages');
+    page.setDefaultTimeout(20_000);
+    await page.getByText('live', { exact: true }).waitFor();
+    await page.getByLabel('Device').fill('pump-1');
+    await page.getByLabel('Stream').fill('motor');
+    expect(await page.getByLabel('Topic filter').inputValue()).toBe('aiot/v1/pump-1/telemetry/motor');
+    expect(await page.getByLabel('Topic filter').isDisabled()).toBe(true);
+    await page.getByLabel('Condition').fill('temperature > 80 and $contains(state, /^on/)');
+    await page.keyboard.press('Enter');
+    const filter = 'aiot:///aiot/v1/pump-1/telemetry/motor';
+    await page
+      .getByText(`aiot stream tail ${filter} --where 'temperature > 80 and $contains(state, /^on/)'`)
+      .waitFor();
+    await page.getByText('live', { exact: true }).waitFor();
+    const say = (topic: string, payload: string) => client.say(publish({ topic, payload }));
+    const motor = 'aiot/v1/pump-1/telemetry/motor';
+    say(motor, '{"temperature":90,"state":"on","n":1}');
+    say(motor, '{"temperature":70,"state":"on","n":2}');
+    say('aiot/v1/pump-1/telemetry/valve', '{"temperature":90,"state":"on","n":3}');
+    say('aiot/v1/pump-2/telemetry/motor', '{"temperature":90,"state":"on","n":4}');
+    say(motor, '{"temperature":[90,91],"state":"on","n":5}');
+    say(motor, '{"temperature":95,"state":"on again","n":6}');
+    await expect
+      .poll(() => rowsOf(page))
+      .toEqual([
+        `${motor} {"temperature":95,"state":"on again","n":6}`,
+        `${motor} {"temperature":90,"state":"on","n":1}`,
+      ]);
+    await page.getByText('1 other message did not meet the condition').waitFor();
+    await page.getByText(/1 message could not be checked: .*numeric or string/i).waitFor();
+    await expectAccessible(page);
+    await page.screenshot({ path: join(process.env.SHOTS ?? own.platform.folder, 'messages-filter.png') });
+    // The address alone is enough, and an endless or slow condition does not block the page.
+    const link = (where: string) =>
+      `${own.platform.platform.urls.http}/#/messages?device=pump-1&where=${encodeURIComponent(where)}`;
+    for (const [where, reason] of [
+      ['($f := function($x) { $f($x + 1) }; $f(1))', '1 message could not be checked: it takes more than'],
+      ['$contains(state, /(a+)+$/)', 'at most one repetition'],
+    ] as const) {
+      await page.goto(link(where));
+      await page.getByText('live', { exact: true }).waitFor();
+      say(motor, '{"temperature":95,"state":"on"}');
+      await page.getByText(reason).waitFor();
+      expect(await page.getByLabel('Condition').inputValue()).toBe(where);
+    }
+    await page.goto(link('temperature >'));
+    await page.getByText('The condition is not valid JSONata').waitFor();
+    await page.setViewportSize({ width: 390, height: 860 });
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+    await expectAccessible(page);
+    await page.screenshot({
+      path: join(process.env.SHOTS ?? own.platform.folder, 'messages-filter-390.png'),
+    });
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
+  it('stores a bounded number of messages and bytes', async () => {
+    const { page, context } = await own.open('#/messages?filter=flood');
+    page.setDefaultTimeout(30_000);
+    await page.getByText('live', { exact: true }).waitFor();
+    // These payloads fill the page's 4 MB after 250 messages. The pauses keep the platform from leaving messages out.
+    const payload = 'x'.repeat(16_000);
+    for (let i = 0; i < 300; i++) {
+      client.say(publish({ topic: 'flood', payload: `${i} ${payload}` }));
+      if (i % 30 === 29) await setTimeout(200);
+    }
+    await page.getByRole('button', { name: 'flood' }).first().waitFor();
+    await expect
+      .poll(
+        () =>
+          page
+            .getByRole('cell')
+            .filter({ hasText: /^299 x/ })
+            .count(),
+        { timeout: 20_000 },
+      )
+      .toBe(1);
+    const [, count] =
+      /^live\s*latest (\d+) messages/.exec((await page.getByRole('status').textContent()) ?? '') ?? [];
+    expect(Number(count)).toBeLessThanOrEqual(250);
+    expect(Number(count)).toBeGreaterThan(200);
     await context.close();
   });
 

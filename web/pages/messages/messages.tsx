@@ -12,9 +12,15 @@ import { Dialog } from '../../parts/dialog.js';
 import { Empty, Facts, Failure, Page } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
+import type { Condition } from './condition.js';
 
-/** Maximum number of messages stored in the page. */
+/** Maximum number of messages stored in the page, and of the bytes of their payloads. */
 const most = 1000;
+const mostBytes = 4_000_000;
+/** Maximum number of messages that wait for the condition. */
+const mostWaiting = 1000;
+/** Length of the longest payload that arrives whole, bytes. Of others, only the beginning arrives. */
+const longestPayload = 16 * 1024;
 /** Messages that arrive within this time are drawn together, ms. */
 const settleMs = 200;
 
@@ -23,15 +29,19 @@ type Numbered = LiveMessage & { number: number };
 
 /** MQTT messages as they arrive, newest first. */
 export function Messages(_: PageOf) {
-  const filter = route.value.query.get('filter') ?? usualFilter();
-  const { messages, missed, state, error, clear } = useMessages(filter);
+  const search = searchOf(route.value.query);
+  const { filter, where } = search;
+  const { messages, isShortened, missed, others, failure, state, error, clear } = useMessages(filter, where);
   const held = useSignal<readonly Numbered[] | null>(null);
   const shown = useSignal<Numbered | null>(null);
   const rows = held.value ?? messages;
+  useEffect(() => {
+    held.value = null;
+  }, [filter, where]);
   return (
     <Page
       title="Messages"
-      command={`aiot stream tail ${shellWord(`aiot:///${filter}`)}`}
+      command={`aiot stream tail ${shellWord(`aiot:///${filter}`)}${where && ` --where ${shellWord(where)}`}`}
       actions={
         <>
           <button type="button" onClick={clear} disabled={messages.length === 0}>
@@ -49,7 +59,7 @@ export function Messages(_: PageOf) {
         </>
       }
     >
-      <Filter key={filter} filter={filter} />
+      <Filter key={JSON.stringify(search)} search={search} />
       {error ? (
         <Failure error={error} />
       ) : (
@@ -57,9 +67,15 @@ export function Messages(_: PageOf) {
           <Badge tone={tones[state]}>{state}</Badge>
           {(rows.length > 0 || held.value) && (
             <span>
-              {rows.length >= most && 'latest '}
+              {isShortened && 'latest '}
               {plural(rows.length, 'message')}
               {held.value && ', paused'}
+            </span>
+          )}
+          {others > 0 && <span>{plural(others, 'other message')} did not meet the condition</span>}
+          {failure.count > 0 && (
+            <span>
+              {plural(failure.count, 'message')} could not be checked: {failure.reason}
             </span>
           )}
           {missed > 0 && (
@@ -70,9 +86,16 @@ export function Messages(_: PageOf) {
       {rows.length === 0 && !error && (
         <Empty
           title={state === 'live' ? 'No messages yet' : 'Not connected'}
-          command="aiot stream publish aiot:///hello hi"
+          command={
+            search.device
+              ? `aiot device show ${shellWord(search.device)}`
+              : 'aiot stream publish aiot:///hello hi'
+          }
         >
-          <p>Messages that match the filter appear here as they arrive. To send one, run:</p>
+          <p>
+            Messages that match the filter appear here as they arrive.{' '}
+            {search.device ? 'To see whether the device is online, run:' : 'To send one, run:'}
+          </p>
         </Empty>
       )}
       {rows.length > 0 && (
@@ -108,23 +131,60 @@ function usualFilter(): string {
   return scopes?.find((scope) => scope.startsWith('stream:'))?.slice('stream:'.length) ?? '#';
 }
 
+/** The messages that the page's address asks for. */
+interface Search {
+  /** The telemetry of this device; empty = all devices, or those of the topic filter. */
+  device: string;
+  /** Name of a stream of telemetry; empty = all. */
+  stream: string;
+  /** Topic filter, which a device or a stream determines. */
+  filter: string;
+  /** JSONata condition; empty = none. */
+  where: string;
+}
+
+function searchOf(query: URLSearchParams): Search {
+  const given = (name: string) => (query.get(name) ?? '').trim();
+  const [device, stream] = [given('device'), given('stream')];
+  const filter = telemetryFilter(device, stream) ?? (given('filter') || usualFilter());
+  return { device, stream, filter, where: given('where').slice(0, 2000) };
+}
+
+/** The topic filter of a device's telemetry, of one stream, or of both; null without either. */
+function telemetryFilter(device: string, stream: string): string | null {
+  if (device === '' && stream === '') return null;
+  return `aiot/v1/${device || '+'}/telemetry/${stream || '+'}`;
+}
+
 interface Tailed {
   /** The messages, newest first. */
   messages: readonly Numbered[];
+  /** Whether older messages have been removed. */
+  isShortened: boolean;
   missed: number;
+  /** Number of messages that did not meet the condition. */
+  others: number;
+  /** Messages that could not be checked, and the latest reason. */
+  failure: { count: number; reason: string };
   state: keyof typeof tones;
   error: ApiError | undefined;
   clear: () => void;
 }
 
-function useMessages(filter: string): Tailed {
+function useMessages(filter: string, where: string): Tailed {
   const messages = useSignal<readonly Numbered[]>([]);
+  const isShortened = useSignal(false);
   const missed = useSignal(0);
+  const others = useSignal(0);
+  const failure = useSignal({ count: 0, reason: '' });
   const begun = useSignal(false);
   const error = useSignal<ApiError | undefined>(undefined);
   const clear = () => {
     messages.value = [];
+    isShortened.value = false;
     missed.value = 0;
+    others.value = 0;
+    failure.value = { count: 0, reason: '' };
   };
   useEffect(() => {
     let number = 0;
@@ -136,23 +196,54 @@ function useMessages(filter: string): Tailed {
       // After an interruption, the broker resends retained messages.
       const retained = new Set(known.filter(({ retain }) => retain).map(identityOf));
       const fresh = came.filter((message) => !message.retain || !retained.has(identityOf(message)));
-      messages.value = [...fresh.reverse(), ...known].slice(0, most);
+      const all = [...fresh.reverse(), ...known];
+      messages.value = newest(all);
+      if (messages.value.length < all.length) isShortened.value = true;
       came = [];
+    };
+    const add = (message: Numbered) => {
+      came.push(message);
+      timer ??= setTimeout(show, settleMs);
+    };
+    let isOver = false;
+    let waiting = 0;
+    /** Checks of the condition, one after another, so that the order of the messages is kept. */
+    let checks: Promise<unknown> = Promise.resolve();
+    const check = async (message: Numbered, condition: Condition) => {
+      try {
+        const isMet = !isOver && (await condition.matches(message));
+        if (isOver) return;
+        if (isMet) add(message);
+        else others.value++;
+      } catch (reason) {
+        if (!isOver) failure.value = { count: failure.peek().count + 1, reason: (reason as Error).message };
+      } finally {
+        waiting--;
+      }
     };
     clear();
     begun.value = false;
     error.value = undefined;
+    const compiled = where === '' ? null : compile(where);
+    compiled?.catch((reason: ApiError) => {
+      if (!isOver) error.value = reason;
+    });
     const end = onMessages(filter, {
-      message(message) {
-        came.push({ ...message, number: ++number });
-        timer ??= setTimeout(show, settleMs);
+      message(arrived) {
+        const message = { ...arrived, number: ++number };
+        if (compiled === null) add(message);
+        else if (waiting >= mostWaiting) missed.value++;
+        else {
+          waiting++;
+          checks = checks.then(async () => check(message, await compiled)).catch(() => {});
+        }
       },
       missed(count) {
         missed.value += count;
       },
       open() {
         begun.value = true;
-        error.value = undefined;
+        if (error.peek()?.code !== conditionError) error.value = undefined;
       },
       refused({ code, detail, next }) {
         error.value = new ApiError(code, detail, next);
@@ -162,13 +253,47 @@ function useMessages(filter: string): Tailed {
       if (!now) begun.value = false;
     });
     return () => {
+      isOver = true;
       end();
       stop();
       clearTimeout(timer);
     };
-  }, [filter]);
+  }, [filter, where]);
   const state = begun.value ? 'live' : connected.value ? 'connecting' : 'interrupted';
-  return { messages: messages.value, missed: missed.value, state, error: error.value, clear };
+  return {
+    ...{
+      messages: messages.value,
+      isShortened: isShortened.value,
+      missed: missed.value,
+      others: others.value,
+      failure: failure.value,
+    },
+    ...{ state, error: error.value, clear },
+  };
+}
+
+const conditionError = 'AIOT_STREAM_EXPRESSION';
+
+/** @throws ApiError */
+async function compile(where: string): Promise<Condition> {
+  const { conditionOf } = await import('./condition.js');
+  return conditionOf(where).catch(({ message }: Error): never => {
+    throw new ApiError(
+      conditionError,
+      `The condition is not valid JSONata: ${message}`,
+      'Write a condition such as temperature > 80 and state = "on".',
+    );
+  });
+}
+
+/** The messages that the page stores. @param all newest first */
+function newest(all: readonly Numbered[]): readonly Numbered[] {
+  let bytes = 0;
+  const first = all.findIndex((message) => {
+    bytes += Math.min(message.bytes, longestPayload);
+    return bytes > mostBytes;
+  });
+  return all.slice(0, Math.min(most, first < 1 ? all.length : first));
 }
 
 function columnsOf(show: (message: Numbered) => void): Column<Numbered>[] {
@@ -260,28 +385,57 @@ function One({ message, onClose }: { message: Numbered; onClose: () => void }) {
   );
 }
 
-function Filter({ filter }: { filter: string }) {
-  const text = useSignal(filter);
+/** Fields for the messages. The address contains them, so the search can be bookmarked. */
+function Filter({ search }: { search: Search }) {
+  const fields = useSignal({
+    ...search,
+    filter: search.device || search.stream ? '' : search.filter,
+  });
+  const { device, stream } = fields.value;
+  const derived = telemetryFilter(device.trim(), stream.trim());
   const apply = (event: Event) => {
     event.preventDefault();
-    const wanted = text.value.trim();
-    goTo(here({ filter: wanted === usualFilter() ? '' : wanted }));
+    const wanted = fields.value.filter.trim();
+    goTo(
+      here({
+        device: device.trim(),
+        stream: stream.trim(),
+        filter: derived !== null || wanted === usualFilter() ? '' : wanted,
+        where: fields.value.where.trim(),
+      }),
+    );
   };
+  const change = (name: keyof Search) => ({
+    ...({ id: name, type: 'search', spellcheck: false, autocapitalize: 'off' } as const),
+    value: fields.value[name],
+    onInput: ({ currentTarget }: { currentTarget: HTMLInputElement }) => {
+      fields.value = { ...fields.value, [name]: currentTarget.value };
+    },
+  });
   return (
     <search>
-      <form class="filter" onSubmit={apply}>
-        <label for="filter">Topic filter</label>
-        <input
-          id="filter"
-          type="search"
-          placeholder="sensors/#, +/state, $SYS/#"
-          spellcheck={false}
-          autocapitalize="off"
-          value={text.value}
-          onInput={({ currentTarget }) => {
-            text.value = currentTarget.value;
-          }}
-        />
+      <form class="filter messages" onSubmit={apply}>
+        <div class="pair">
+          <label for="filter">Topic filter</label>
+          <input
+            {...change('filter')}
+            value={derived ?? fields.value.filter}
+            disabled={derived !== null}
+            placeholder="sensors/#, +/state, $SYS/#"
+          />
+        </div>
+        <div class="pair">
+          <label for="device">Device</label>
+          <input {...change('device')} placeholder="bench-1" />
+        </div>
+        <div class="pair">
+          <label for="stream">Stream</label>
+          <input {...change('stream')} placeholder="motor" />
+        </div>
+        <div class="pair">
+          <label for="where">Condition</label>
+          <input {...change('where')} maxLength={2000} placeholder={'temperature > 80 and state = "on"'} />
+        </div>
         <button type="submit">Filter</button>
       </form>
     </search>

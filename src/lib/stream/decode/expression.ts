@@ -2,7 +2,6 @@ import { createRequire } from 'node:module';
 import { createContext, Script } from 'node:vm';
 import type jsonata from 'jsonata';
 import { AiotError } from '../../core/errors.js';
-import { thousands } from '../../core/figures.js';
 import { textOrBase64 } from '../../core/text.js';
 import type { Header, Message } from '../message.js';
 import {
@@ -16,6 +15,7 @@ import {
   type Scope,
   truth,
 } from './expression-functions.js';
+import { isCheap, limitSteps, shortText } from './step-limit.js';
 import type { Decoder } from './values.js';
 
 /**
@@ -285,30 +285,10 @@ function library(): typeof jsonata {
   return createRequire(import.meta.url)('jsonata') as typeof jsonata;
 }
 
-/**
- * Maximum number of steps in one evaluation, which take less than a second. Without a limit, endless recursion would block the process,
- * because the library never returns to the event loop.
- */
-const mostSteps = 500_000;
-
-/** Throws once an evaluation has taken too many steps. */
-function limitSteps(expression: jsonata.Expression): void {
-  const taken = new WeakMap<object, number>();
-  const entered = (_node: unknown, _input: unknown, { base }: { base: object }) => {
-    const steps = (taken.get(base) ?? 0) + 1;
-    if (steps > mostSteps) throw new Error(`it takes more than ${thousands(mostSteps)} steps`);
-    taken.set(base, steps);
-  };
-  // The library calls this function before each step. Its types allow only texts as names.
-  expression.assign(Symbol.for('jsonata.__evaluate_entry') as unknown as string, entered);
-}
-
 /** Time limits for one search, and for all searches of the process within a period, ms. */
 const searchMs = 100;
 const searchesMs = 500;
 const searchPeriodMs = 5000;
-/** Up to this text length, a pattern with one repetition is searched without a time limit, because that takes less than a millisecond. */
-const shortText = 1000;
 
 /**
  * A regular expression with a time limit for searches. For some patterns, the time doubles with each character, and a running search
@@ -321,7 +301,7 @@ export class BoundedRegExp {
   private readonly isCheap: boolean;
 
   constructor(private readonly pattern: RegExp) {
-    this.isCheap = (pattern.source.match(/[*+?{]/g) ?? []).length <= 1;
+    this.isCheap = isCheap(pattern);
   }
 
   set lastIndex(value: number) {
