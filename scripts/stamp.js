@@ -22,7 +22,7 @@ export const sharedWithWeb = [
   ...['api/rollouts/shadow.ts', 'core/crypto.ts', 'core/issues.ts', 'core/names.ts', 'core/time.ts'],
   ...['device/fleet/network.ts', 'device/fleet/rehearsed.ts', 'device/update/downloading.ts'],
   ...['device/update/ending.ts', 'device/update/record.ts', 'device/update/step.ts'],
-  ...['fleet/rehearsal-worker.ts', 'fleet/rehearse.ts', 'formats/manifest/envelope.ts'],
+  ...['fleet/rehearsal-worker.ts', 'fleet/rehearse.ts', 'fleet/window.ts', 'formats/manifest/envelope.ts'],
   ...['crash-free', 'draft', 'gate', 'report', 'shadow', 'step', 'table', 'waves'].map(
     (name) => `fleet/rollout/${name}.ts`,
   ),

@@ -125,6 +125,15 @@ describe('a maintenance window', () => {
     ['sat 22:00-02:00', '2026-05-23T01:00:00Z', false],
     ['daily 22:00-02:00', '2026-05-26T01:00:00Z', true],
     ['daily 00:00-00:00', '2026-05-26T12:00:00Z', true],
+    ['sat 12:00-12:00', '2026-05-24T11:59:00Z', true],
+    ['sat 12:00-12:00', '2026-05-23T11:59:00Z', false],
+    // Berlin is two hours ahead in summer, and one in winter.
+    ['sat,sun 02:00-04:00 Europe/Berlin', '2026-05-23T00:00:00Z', true],
+    ['sat,sun 02:00-04:00 Europe/Berlin', '2026-05-23T02:00:00Z', false],
+    ['sat,sun 02:00-04:00 Europe/Berlin', '2026-01-24T01:00:00Z', true],
+    ['sat,sun 02:00-04:00 Europe/Berlin', '2026-01-24T00:59:00Z', false],
+    ['sun 22:00-02:00 America/New_York', '2026-05-25T05:59:00Z', true],
+    ['sun 22:00-02:00 America/New_York', '2026-05-25T06:00:00Z', false],
   ])('%s at %s: %s', (window, time, expected) => {
     expect(isMaintained([window], Date.parse(time))).toBe(expected);
     expect(isMaintained(['mon 00:00-00:01', window], Date.parse(time))).toBe(expected);

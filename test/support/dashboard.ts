@@ -17,7 +17,10 @@ export interface Dashboard {
   platform: TestPlatform;
   browser: Browser;
   /** Opens a page logged in as the operator, or with the given token. */
-  open(hash?: string, options?: { token?: string; width?: number; dark?: boolean }): Promise<DashboardPage>;
+  open(
+    hash?: string,
+    options?: { token?: string; width?: number; dark?: boolean; zone?: string },
+  ): Promise<DashboardPage>;
   stop(): Promise<void>;
 }
 
@@ -50,7 +53,7 @@ export async function dashboardOf(platform: TestPlatform): Promise<Dashboard> {
   return {
     platform,
     browser,
-    async open(hash = '#/', { token = platform.token, width = 1280, dark = false } = {}) {
+    async open(hash = '#/', { token = platform.token, width = 1280, dark = false, zone = 'UTC' } = {}) {
       const context = await browser.newContext({
         // The certificate is signed by the test's own CA.
         ignoreHTTPSErrors: true,
@@ -58,7 +61,7 @@ export async function dashboardOf(platform: TestPlatform): Promise<Dashboard> {
         colorScheme: dark ? 'dark' : 'light',
         reducedMotion: 'reduce',
         locale: 'en-GB',
-        timezoneId: 'UTC',
+        timezoneId: zone,
       });
       const page = await context.newPage();
       const { origin } = new URL(platform.platform.urls.http);

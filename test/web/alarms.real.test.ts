@@ -149,7 +149,11 @@ describeReal('chromium', 'the alarms page', () => {
   const shot = (name: string) => join(process.env.SHOTS ?? own.platform.folder, name);
 
   it('creates an alarm on predictions with maintenance windows, changes it and removes it', async () => {
-    const { page, troubles } = await own.open('#/alarms?ask=new', { width: 390, dark: true });
+    const { page, troubles } = await own.open('#/alarms?ask=new', {
+      width: 390,
+      dark: true,
+      zone: 'Europe/Berlin',
+    });
     page.setDefaultTimeout(15_000);
     const dialog = page.getByRole('dialog', { name: 'New alarm' });
     await dialog.getByLabel('Kind').selectOption('class');
@@ -157,19 +161,21 @@ describeReal('chromium', 'the alarms page', () => {
     await dialog.getByLabel('Class', { exact: true }).fill('shaking');
     await dialog.getByLabel('Within').fill('10m');
     await dialog.getByLabel('Condition', { exact: true }).fill('share > 0.2');
-    await dialog.getByLabel('Maintenance windows, in UTC').fill('weekends');
+    await dialog.getByLabel('Maintenance windows (Europe/Berlin').fill('weekends');
     expect(await dialog.getByLabel('Stream').count()).toBe(0);
     await dialog.getByRole('button', { name: 'Create', exact: true }).click();
-    await dialog.getByRole('alert').getByText('expected days and times in UTC').waitFor();
-    await dialog.getByLabel('Maintenance windows, in UTC').fill('sat,sun 02:00-04:00; daily 22:00-22:30');
+    await dialog.getByRole('alert').getByText('expected days and times, such as').waitFor();
+    await dialog
+      .getByLabel('Maintenance windows (Europe/Berlin')
+      .fill('sat,sun 02:00-04:00; daily 22:00-22:30 UTC');
     await dialog
       .getByText(
-        "aiot alarm create --name shaky --class shaking --within 10m --where 'share > 0.2' --maintenance 'sat,sun 02:00-04:00' --maintenance 'daily 22:00-22:30'",
+        "aiot alarm create --name shaky --class shaking --within 10m --where 'share > 0.2' --maintenance 'sat,sun 02:00-04:00 Europe/Berlin' --maintenance 'daily 22:00-22:30 UTC'",
       )
       .waitFor();
     await expectAccessible(page);
     await dialog.getByRole('button', { name: 'Create', exact: true }).click();
-    await page.getByText('sat,sun 02:00-04:00; daily 22:00-22:30 UTC').waitFor();
+    await page.getByText('sat,sun 02:00-04:00 Europe/Berlin; daily 22:00-22:30 UTC').waitFor();
 
     await page.getByRole('button', { name: 'Edit' }).click();
     const editing = page.getByRole('dialog', { name: 'Edit shaky' });
@@ -180,7 +186,7 @@ describeReal('chromium', 'the alarms page', () => {
     await editing.getByLabel('Within').fill('1h');
     await editing.getByLabel('Ends when').fill('share < 0.1');
     await editing.getByLabel('Ended for').fill('5m');
-    await editing.getByLabel('Maintenance windows, in UTC').fill('');
+    await editing.getByLabel('Maintenance windows (Europe/Berlin').fill('');
     await editing.getByText("--clear 'share < 0.1' --clear-for 5m --replace").waitFor();
     await expectAccessible(page);
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);

@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
 import { alarmSchema, longestAlarmMs, severities } from '../../lib/api/contract/alarms.js';
-import { alarmCautions, conditionFlags } from '../../lib/cli/flags/alarms.js';
+import { alarmCautions, conditionFlags, maintenance } from '../../lib/cli/flags/alarms.js';
 import { selectorTexts } from '../../lib/cli/flags/fleet.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
@@ -57,13 +57,7 @@ export default class AlarmCreate extends PlatformCommand {
       default: 'warning' as const,
       env: 'AIOT_SEVERITY',
     })(),
-    maintenance: Flags.string({
-      summary: 'Weekly times without notifications, in UTC. Repeatable.',
-      env: 'AIOT_MAINTENANCE',
-      helpValue: "'sat,sun 02:00-04:00'",
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
+    maintenance,
     todo: Flags.string({
       summary: 'Next step for the operator, repeated in each notification.',
       env: 'AIOT_TODO',
@@ -79,12 +73,13 @@ export default class AlarmCreate extends PlatformCommand {
 
   async run() {
     const input = await this.input(AlarmCreate);
-    const { name, where, rate, clear, stream, selector, severity, todo, maintenance, ...rest } = input.flags;
+    const { name, where, rate, clear, stream, selector, severity, todo, ...rest } = input.flags;
     const { absent: absentMs, within: withinMs, for: forMs, 'clear-for': clearForMs, class: label } = rest;
+    const { maintenance: windows } = rest;
     const [offline, unwell] = [rest['offline-devices'] || undefined, rest.unwell || undefined];
     const wanted = {
       ...{ name, where, absentMs, rate, class: label, offline, unwell, withinMs, forMs, clear, clearForMs },
-      ...{ stream, selector, severity, todo, maintenance },
+      ...{ stream, selector, severity, todo, maintenance: windows },
     };
     return this.ask(
       input,

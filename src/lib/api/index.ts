@@ -526,7 +526,6 @@ export {
   type DeltaReport,
   type DeviceProof,
   type DeviceTimes,
-  days,
   type MaintenanceWindow,
   type Release,
   type Rollout,
@@ -560,6 +559,7 @@ export { rolloutTimesMs, type ShadowFigures, type ShadowPolicy, type WaveShadow 
 export {
   commandStates,
   crashFreeWords,
+  days,
   gateWords,
   proofWords,
   releaseText,

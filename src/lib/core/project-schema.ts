@@ -460,7 +460,7 @@ const alarm = z.strictObject({
   /** Selector of the devices. */
   selector: z.string().min(1).max(4000).default('all'),
   severity: z.enum(['info', 'warning', 'critical']).default('warning'),
-  /** Weekly times without notifications, in UTC, such as `sat,sun 02:00-04:00`. */
+  /** Weekly times without notifications, such as `sat,sun 02:00-04:00` (in UTC) or `daily 22:00-02:00 Europe/Berlin`. */
   maintenance: z.array(z.string().max(100)).max(20).optional(),
   /** Next step for the operator, repeated in each notification. */
   todo: z.string().trim().min(1).max(500).optional(),

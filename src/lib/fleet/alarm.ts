@@ -1,6 +1,7 @@
 import type { AlarmDefinition, AlarmSample } from '../api/contract/alarms.js';
 import { formatDuration } from '../core/time.js';
 import { type AlarmWindow, aboutOf } from './alarm-window.js';
+import { parseWindow, windowIsOpen } from './window.js';
 
 /** State of one alarm on one device. Times are ms since 1970. */
 export interface AlarmState {
@@ -27,7 +28,6 @@ export interface AlarmState {
 
 export type AlarmChange = 'raised' | 'cleared' | null;
 
-const dayMs = 86_400_000;
 /** Maximum number of samples that an incident contains. */
 const mostSamples = 20;
 
@@ -106,28 +106,14 @@ export function alarmStep(
   return { state: { ...seen, since, samples, stream: began }, change: t - since >= forMs ? 'raised' : null };
 }
 
-const weekdays = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
-
 /**
- * Whether a time, ms since 1970, is within one of the maintenance windows, such as `daily 22:00-02:00` or `sat,sun 02:00-04:00`, in UTC. A window
- * that ends at or before its start ends on the next day.
+ * Whether a time, ms since 1970, is within one of the maintenance windows, such as `sat,sun 02:00-04:00 Europe/Berlin`. A window without a
+ * time zone is in UTC.
  */
 export function isMaintained(windows: readonly string[], now: number): boolean {
-  return windows.some((window) => {
-    const [days = '', times = ''] = window.split(' ');
-    const [start = 0, end = 0] = times.split('-').map((time) => {
-      const [hours = 0, minutes = 0] = time.split(':').map(Number);
-      return (hours * 60 + minutes) * 60_000;
-    });
-    const length = end > start ? end - start : end - start + dayMs;
-    // Today's window, or yesterday's, which may continue into today.
-    return [0, 1].some((ago) => {
-      const day = Math.floor(now / dayMs) - ago;
-      const name = weekdays[new Date(day * dayMs).getUTCDay()] ?? '';
-      if (days !== 'daily' && !days.split(',').includes(name)) return false;
-      const since = now - day * dayMs - start;
-      return since >= 0 && since < length;
-    });
+  return windows.some((text) => {
+    const window = parseWindow(text, 'UTC');
+    return window !== undefined && windowIsOpen(window, now);
   });
 }
 

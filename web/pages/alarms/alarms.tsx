@@ -1,5 +1,6 @@
 import { useSignal } from '@preact/signals';
 import type { Alarm, Incident } from '../../../src/lib/api/index.js';
+import { windowWithZone } from '../../../src/lib/fleet/window.js';
 import { type ApiError, at, send } from '../../app/api.js';
 import { useAsked } from '../../app/asked.js';
 import type { PageOf } from '../../app/pages.js';
@@ -303,7 +304,9 @@ function factsOf(alarm: Alarm) {
     ...(clear === undefined ? [] : [['ends when', clear] as const]),
     ['stream', stream ?? 'every stream'],
     ['devices', selector],
-    ...(maintenance === undefined ? [] : [['maintenance', `${maintenance.join('; ')} UTC`] as const]),
+    ...(maintenance === undefined
+      ? []
+      : [['maintenance', maintenance.map((window) => windowWithZone(window, 'UTC')).join('; ')] as const]),
     ...(todo === undefined ? [] : [['to do', todo] as const]),
     ...(project === undefined ? [] : [['project', project] as const]),
     ...(silencedUntil === null ? [] : [['silenced until', <When key="until" at={silencedUntil} />] as const]),

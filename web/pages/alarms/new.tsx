@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import type { Alarm, NewAlarm } from '../../../src/lib/api/index.js';
 import { formatDuration, parseDuration } from '../../../src/lib/core/time.js';
+import { windowWithZone } from '../../../src/lib/fleet/window.js';
 import { ApiError, at, send } from '../../app/api.js';
 import { goTo, linkTo } from '../../app/route.js';
 import { plural, shellWord } from '../../app/text.js';
@@ -23,6 +24,9 @@ const examples = {
   ...{ telemetry: 'temperature > 80', change: 'change > 5', absence: '', offline: 'share > 0.05' },
   ...{ class: 'share > 0.2 and total >= 50', unwell: '"battery-low" in causes' },
 } as const satisfies Record<Kind, string>;
+
+/** The browser's time zone. */
+const hereZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 /** The texts of the form; empty = no value. */
 export interface AlarmFields {
@@ -68,7 +72,12 @@ export function fieldsFor(alarm: Alarm): AlarmFields {
               ? 'unwell'
               : 'telemetry';
   return {
-    ...{ kind, name: alarm.name, severity: alarm.severity, maintenance: maintenance.join('; ') },
+    ...{
+      kind,
+      name: alarm.name,
+      severity: alarm.severity,
+      maintenance: maintenance.map((window) => windowWithZone(window, 'UTC')).join('; '),
+    },
     ...{ where: alarm.where ?? '', clear: alarm.clear ?? '', rate: rate ?? '', class: label ?? '' },
     ...{ within: span(withinMs, blank.within), absent: span(absentMs, blank.absent) },
     ...{ for: span(forMs, ''), clearFor: span(clearForMs, ''), stream: alarm.stream ?? '' },
@@ -108,11 +117,13 @@ export function alarmOf(given: AlarmFields): NewAlarm {
   } as NewAlarm;
 }
 
+/** The windows in a text, in the browser's time zone unless they name another one. */
 function windowsIn(text: string): string[] {
   return text
     .split(';')
     .map((window) => window.trim())
-    .filter(Boolean);
+    .filter(Boolean)
+    .map((window) => windowWithZone(window, hereZone));
 }
 
 /** A typed duration, ms. @throws ApiError */
@@ -254,7 +265,7 @@ export function AlarmForm({ alarm, onClose }: { alarm?: Alarm; onClose: () => vo
         ['warning', 'warning'],
         ['critical', 'critical'],
       ])}
-      {field('maintenance', 'Maintenance windows, in UTC', {
+      {field('maintenance', `Maintenance windows (${hereZone} by default)`, {
         example: 'sat,sun 02:00-04:00; daily 22:00-22:30',
       })}
       {field('todo', 'Next step for the operator', { example: 'Check the fan.' })}

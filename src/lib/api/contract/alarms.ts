@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { appliedSchema, name, selectorSchema, time } from '../fields.js';
 import { pageQuerySchema, pageSchema } from '../page.js';
+import { isZone } from '../rollouts/schema.js';
 import { endpoint } from './endpoint.js';
 
 /** From the least to the most severe. */
@@ -14,13 +15,15 @@ export const [longestAlarmMs, longestWindowMs] = [90 * 86_400_000, 7 * 86_400_00
 
 const ms = z.int().min(0).max(longestAlarmMs);
 
-/** A weekly maintenance window. */
+/** A weekly maintenance window; without a time zone, it is in UTC. */
 const maintenanceSchema = z
   .string()
+  .max(100)
   .regex(
-    /^(daily|(mon|tue|wed|thu|fri|sat|sun)(,(mon|tue|wed|thu|fri|sat|sun)){0,6}) ([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$/,
-    'expected days and times in UTC, such as "sat,sun 02:00-04:00" or "daily 22:00-02:00"',
-  );
+    /^(daily|(mon|tue|wed|thu|fri|sat|sun)(,(mon|tue|wed|thu|fri|sat|sun)){0,6}) ([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d( [\w+/-]{1,64})?$/,
+    'expected days and times, such as "sat,sun 02:00-04:00" or "daily 22:00-02:00 Europe/Berlin"',
+  )
+  .refine((text) => isZone(text.split(' ')[2] ?? 'UTC'), 'expected a time zone such as Europe/Berlin');
 
 /**
  * POST /alarms: raises an incident for each device on which the condition holds. With `where`, the condition is an expression, as in
@@ -54,7 +57,7 @@ export const newAlarmSchema = z
     severity: z.enum(severities).default('warning'),
     /** Next step for the operator, included in each incident. */
     todo: z.string().trim().min(1).max(500).optional(),
-    /** Times without notifications, in UTC: days and times, such as `sat,sun 02:00-04:00` or `daily 22:00-02:00`. */
+    /** Times without notifications, such as `sat,sun 02:00-04:00` (in UTC) or `daily 22:00-02:00 Europe/Berlin`. */
     maintenance: z.array(maintenanceSchema).max(20).optional(),
     /** Project whose aiot.yaml defines the alarm; absent = `aiot alarm create`. */
     project: name.optional(),

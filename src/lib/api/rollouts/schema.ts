@@ -3,7 +3,7 @@ import { namePattern } from '../../core/names.js';
 import { pageQuerySchema, pageSchema, queryFlagSchema } from '../page.js';
 import { type Amount, amountSchema } from './amount.js';
 import { rolloutTimesMs, shadowFiguresSchema, shadowPolicySchema, waveShadowSchema } from './shadow.js';
-import { usualPolicy } from './words.js';
+import { days, usualPolicy } from './words.js';
 
 const name = z.string().regex(namePattern);
 const time = z.int().min(0);
@@ -90,7 +90,6 @@ export function rolloutHasEnded({ state }: { state: RolloutPhase }): boolean {
   return ends.has(state);
 }
 
-export const days = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
 const clockTime = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/);
 
 /** When devices may start, in a time zone. If `to` is before `from`, the window ends on the next day. */
@@ -405,7 +404,8 @@ function rises(waves: readonly Amount[]): boolean {
   );
 }
 
-function isZone(zone: string): boolean {
+/** Whether a text names a time zone, such as `Europe/Berlin`. */
+export function isZone(zone: string): boolean {
   try {
     new Intl.DateTimeFormat('en', { timeZone: zone });
     return true;

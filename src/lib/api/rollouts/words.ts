@@ -103,3 +103,6 @@ export const commandStates: Record<RolloutCommand, readonly RolloutPhase[]> = {
   rollback: ['running', 'paused', 'done', 'partly', 'aborted'],
   retry: ['running', 'paused', 'partly', 'failed'],
 };
+
+/** Days of the week, Monday first. */
+export const days = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;

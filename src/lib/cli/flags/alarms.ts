@@ -3,8 +3,20 @@ import type { RegistryClient } from '../../api/client.js';
 import { longestAlarmMs, longestWindowMs } from '../../api/contract/alarms.js';
 import { telemetryNames } from '../../core/names.js';
 import { didYouMean, shellWord } from '../../core/text.js';
+import { windowWithZone } from '../../fleet/window.js';
 import { comparedTexts, fieldPaths } from '../../stream/decode/expression.js';
+import { hereZone } from './rollouts.js';
 import { duration } from './shared.js';
+
+/** Times without notifications. */
+export const maintenance = Flags.string({
+  summary: 'Weekly times without notifications, in your time zone by default. Repeatable.',
+  env: 'AIOT_MAINTENANCE',
+  helpValue: "'sat,sun 02:00-04:00'",
+  multiple: true,
+  multipleNonGreedy: true,
+  parse: async (text) => windowWithZone(text, hereZone()),
+});
 
 /** Flags for the condition of an alarm: an expression with its subject and window, or an absence. */
 export const conditionFlags = {

@@ -2,7 +2,6 @@ import { Args, Flags } from '@oclif/core';
 import { amountSchema } from '../../api/rollouts/amount.js';
 import {
   crashFreePolicySchema,
-  type days,
   type RolloutPolicyInput,
   rolloutPolicySchema,
 } from '../../api/rollouts/schema.js';
@@ -12,6 +11,7 @@ import { AiotError } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
 import { parseShare } from '../../device/fleet/network.js';
 import type { RehearseOptions } from '../../fleet/rehearse.js';
+import { parseWindow } from '../../fleet/window.js';
 import { networkFlags, networkOf, selector, share } from './fleet.js';
 import { duration, shared, sizeInBytes } from './shared.js';
 
@@ -293,15 +293,17 @@ function timesOf(text: string): number {
 }
 
 function windowOf(text: string) {
-  const [, on, from, to, zone] =
-    /^(?:([a-z]{3}(?:,[a-z]{3})*) +)?(\d\d:\d\d)-(\d\d:\d\d)(?: +(\S+))?$/.exec(text) ?? [];
-  if (from === undefined || to === undefined) {
+  const window = parseWindow(text, hereZone());
+  if (window === undefined) {
     const got = `--window: expected a value such as '22:00-04:00' or 'sat,sun 08:00-18:00 Europe/Berlin'; got ${text}`;
     throw new AiotError('AIOT_USAGE', got);
   }
-  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const named = on?.split(',') as (typeof days)[number][] | undefined;
-  return { from, to, zone: zone ?? here, ...(named ? { days: named } : {}) };
+  return window;
+}
+
+/** This machine's time zone. */
+export function hereZone(): string {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone;
 }
 
 /** A time of day is the next one, in this machine's time zone. */

@@ -9,6 +9,7 @@ import type {
 import { elapsed, plural } from '../../core/figures.js';
 import { formatDuration } from '../../core/time.js';
 import { aboutOf } from '../../fleet/alarm-window.js';
+import { windowWithZone } from '../../fleet/window.js';
 import {
   ago,
   appliedText,
@@ -85,7 +86,10 @@ export function alarmText(alarm: Alarm): string {
     ['devices', selector],
     ...(maintenance === undefined
       ? []
-      : ([['maintenance', `${maintenance.join('; ')} UTC`]] as [string, string][])),
+      : ([['maintenance', maintenance.map((window) => windowWithZone(window, 'UTC')).join('; ')]] as [
+          string,
+          string,
+        ][])),
     ...(todo === undefined ? [] : ([['to do', todo]] as [string, string][])),
     ...(project === undefined ? [] : ([['project', project]] as [string, string][])),
     ['created', `${minute(created)} UTC by ${by}`],

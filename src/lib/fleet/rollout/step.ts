@@ -1,12 +1,7 @@
-import {
-  days,
-  type MaintenanceWindow,
-  type Release,
-  type RolloutCommand,
-  type RolloutReason,
-} from '../../api/rollouts/schema.js';
+import type { Release, RolloutCommand, RolloutReason } from '../../api/rollouts/schema.js';
 import { commandStates } from '../../api/rollouts/words.js';
 import { AiotError } from '../../core/errors.js';
+import { windowIsOpen } from '../window.js';
 import { countCrash, countHoursIfDue, forgiveCrashes } from './crash-free.js';
 import { Draft, parseWish } from './draft.js';
 import { checkFailures, checkShadow, hasSettled, passes, recall, restore, rollBack } from './gate.js';
@@ -375,35 +370,4 @@ function take({ head }: Draft): boolean {
   if (head.budget.offers < 1) return false;
   head.budget = { ...head.budget, offers: head.budget.offers - 1 };
   return true;
-}
-
-const minutesOf = (clock: string) => Number(clock.slice(0, 2)) * 60 + Number(clock.slice(3));
-const clocks = new Map<string, Intl.DateTimeFormat>();
-
-/**
- * Whether a device may start now. The window is in the zone's local time, so a nightly window keeps its hours across daylight-saving
- * changes.
- */
-export function windowIsOpen(window: MaintenanceWindow | null, at: number): boolean {
-  if (window === null) return true;
-  const { day, minute } = localTime(window.zone, at);
-  const [from, to] = [minutesOf(window.from), minutesOf(window.to)];
-  const on = (index: number) => !window.days || window.days.includes(days[(index + 7) % 7]!);
-  if (from === to) return on(day);
-  if (from < to) return minute >= from && minute < to && on(day);
-  // After midnight, the window belongs to the day it opened on.
-  return minute >= from ? on(day) : minute < to && on(day - 1);
-}
-
-/** Day of the week (0 = Monday) and minute of the day in a time zone. */
-function localTime(zone: string, at: number): { day: number; minute: number } {
-  let clock = clocks.get(zone);
-  if (!clock) {
-    const parts = { weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const;
-    clock = new Intl.DateTimeFormat('en-US', { timeZone: zone, ...parts });
-    clocks.set(zone, clock);
-  }
-  const part = Object.fromEntries(clock.formatToParts(at).map(({ type, value }) => [type, value]));
-  const day = days.indexOf(part.weekday?.toLowerCase() as (typeof days)[number]);
-  return { day, minute: Number(part.hour) * 60 + Number(part.minute) };
 }
