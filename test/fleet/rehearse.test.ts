@@ -28,6 +28,11 @@ function planOf(policy: RolloutPolicyInput = {}, more: Partial<RolloutPlan['requ
   });
 }
 
+function settingsPlan(policy: RolloutPolicyInput = {}): RolloutPlan {
+  const release = { kind: 'settings' as const, name: 'pump', change: { set: { rpm: 900 }, unset: [] } };
+  return planOf(policy, { releases: [release], rollback: { ...release, change: null } });
+}
+
 const quiet = {
   ...{ seed: 7, loss: 0, latencyMs: [20, 200] as const, offline: 0, failRate: 0 },
   ...{ powerCuts: 0, crashRate: 0, bytesPerSecond: 50_000 },
@@ -57,6 +62,26 @@ describe('a rehearsal', () => {
     expect(shadowed).toMatchObject({ trouble: 0, ends: [{ state: 'done' }] });
     expect(shadowed.seconds.p50 - all.seconds.p50).toBeGreaterThan(2350);
     expect(shadowed.seconds.p50 - all.seconds.p50).toBeLessThan(2500);
+  });
+
+  it('applies settings to every device without a download, and later on devices that were offline', async () => {
+    const all = await run(settingsPlan());
+    expect(all).toMatchObject({ trouble: 0, ends: [{ state: 'done', runs: 5 }] });
+    expect([all.tried.p50, all.failed.max, all.left.max]).toEqual([200, 0, 0]);
+    expect(all.seconds.max).toBeLessThan((await run(planOf())).seconds.p50);
+    const away = await run(settingsPlan(), { offline: 0.3 });
+    expect([away.tried.p50, away.failed.max]).toEqual([200, 0]);
+    expect(away.seconds.p50).toBeGreaterThan(all.seconds.max);
+  });
+
+  it('stops when too many devices reject settings, and restores the former ones on the others', async () => {
+    const paused = await run(settingsPlan({ maxFailures: '5%' }), { failRate: 0.5 });
+    expect(paused).toMatchObject({ trouble: 1, stopped: 1 });
+    expect(paused.ends.map(({ state }) => state)).toEqual(['paused']);
+    expect(paused.failed.p50).toBeGreaterThan(0);
+    expect(paused.tried.max).toBeLessThan(200);
+    const restored = await run(settingsPlan({ maxFailures: '5%', onFailure: 'rollback' }), { failRate: 0.5 });
+    expect(restored.ends.map(({ state }) => state)).toEqual(['rolledBack']);
   });
 
   it('gives the same result with the same seed, and another result with a different seed', async () => {

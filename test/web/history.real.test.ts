@@ -61,6 +61,17 @@ describeReal('chromium', 'the fleet history page', () => {
     const shots = process.env.SHOTS ?? platform.folder;
     await page.screenshot({ path: join(shots, 'history.png'), fullPage: true });
 
+    // One measure at a time, because both have the same curve while the number of devices is constant.
+    const presence = page.locator('section').filter({ hasText: 'Presence' });
+    const curves = () => presence.getByRole('button', { pressed: true }).allTextContents();
+    await expect.poll(curves).toEqual(['devices online', 'all devices']);
+    await page.getByLabel('Show').selectOption('share online, %');
+    await expect.poll(curves).toEqual(['online, %']);
+    await page.waitForURL(/presence=share/);
+    await page.screenshot({ path: join(shots, 'history-share.png'), fullPage: true });
+    await page.getByLabel('Show').selectOption('number of devices');
+    await expect.poll(curves).toEqual(['devices online', 'all devices']);
+
     // By keyboard: zoom in, then read this part.
     await plot('Presence over time').focus();
     for (let i = 0; i < 5; i++) await page.keyboard.press('+');

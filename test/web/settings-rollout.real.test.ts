@@ -70,6 +70,22 @@ describeReal('chromium', 'rollouts of settings in a browser', () => {
     await page.getByText(`aiot device settings deploy ${line} --on-failure rollback`).waitFor();
     await plan.click();
     await page.getByText('would be applied to 2 devices in 2 waves.').waitFor();
+    // The rehearsal has only the conditions that settings depend on.
+    const rehearsal = page.getByRole('table', { name: 'Results of the rehearsal' });
+    await rehearsal.waitFor();
+    await page.getByText('2 devices, rehearsed 20 times: every run reached all devices').waitFor();
+    expect(await page.getByLabel('Download rate, kB/s').count()).toBe(0);
+    // The whole form is visible.
+    expect(
+      await page
+        .locator('fieldset')
+        .first()
+        .evaluate((form) => form.scrollHeight - form.clientHeight),
+    ).toBe(0);
+    await page.getByLabel('Devices that fail, %').fill('100');
+    await page.getByRole('button', { name: 'Rehearse', exact: true }).click();
+    await page.getByText('100 % of the runs had problems').waitFor();
+    await page.getByText('aiot rollout rehearse rollout.json --fail-rate 100%').waitFor();
     await expectAccessible(page);
     await page.screenshot({ path: shot('settings-plan'), fullPage: true });
     expect(await client.rollouts.list()).toEqual([]);

@@ -3,11 +3,17 @@ import {
   type RolloutKind,
   type RolloutPhase,
   type RolloutPlan,
+  type RolloutReason,
   rolloutHasEnded,
   rolloutPolicySchema,
 } from '../api/rollouts/schema.js';
 import { asks, chanceOf, isAway } from '../device/fleet/network.js';
-import { RehearsedDevice, type RehearsedNetwork, type RehearsedTraffic } from '../device/fleet/rehearsed.js';
+import {
+  RehearsedDevice,
+  type RehearsedNetwork,
+  type RehearsedTraffic,
+  type SettingsWish,
+} from '../device/fleet/rehearsed.js';
 import type { Desired, Reported } from '../device/protocol/messages.js';
 import { type Manifest, manifestSchema } from '../formats/manifest/manifest.js';
 import { afterStep, rolloutStep } from './rollout/step.js';
@@ -90,7 +96,7 @@ export interface Rehearsal {
   ms: number;
   devices: number;
   committed: number;
-  /** Devices that booted the release. */
+  /** Devices that booted the release, or that applied or rejected the settings. */
   tried: number;
   /** Devices that tried the release and rolled back, or rejected it. */
   failed: number;
@@ -120,6 +126,9 @@ class Run {
   private state: RolloutState;
   private gathered: RolloutEvent[] = [];
   private brokerAway = false;
+  private readonly isOfSettings: boolean;
+  /** Devices that have applied or rejected the settings. */
+  private readonly settled = new Set<string>();
 
   constructor(
     plan: RolloutPlan,
@@ -130,6 +139,7 @@ class Run {
     this.begun = Math.max(plan.made, asked.startAt ?? 0);
     this.now = this.begun;
     const names = plan.waves.flat();
+    this.isOfSettings = releases.some(({ kind }) => kind === 'settings');
     this.state = startRollout({
       ...{ id: 'ro_rehearsal', releases: [...releases], rollback, selector, devices: names },
       ...{ policy: { ...asked, approval: false, startAt: null }, by: 'rehearsal', created: this.now },
@@ -147,6 +157,11 @@ class Run {
       report: (device: string, kind: RolloutKind, reported: Reported) => {
         options.observer?.reported(this.now, device, kind, reported);
         this.gather({ type: 'reported', device, report: ofKind(kind, reported) });
+      },
+      settled: (device: string, rollout: string, error: RolloutReason | null) => {
+        this.settled.add(device);
+        const told = { state: error ? 'IDLE' : 'COMMITTED', error, kind: 'settings' as const };
+        this.gather({ type: 'reported', device, report: { rollout, model: null, ...told } });
       },
       ...(options.observer ? { traffic: options.observer } : {}),
     };
@@ -194,7 +209,11 @@ class Run {
     const step = rolloutStep(this.state, events, { at: this.now, online, seen, shadows: () => true });
     this.options.observer?.stepped(this.now, this.state, step);
     this.state = afterStep(this.state, step);
-    for (const wish of step.wishes) this.devices.get(wish.device)?.hear(desiredOf(wish));
+    for (const wish of step.wishes) {
+      const device = this.devices.get(wish.device);
+      if (this.isOfSettings) device?.hearSettings(settingsOf(wish, this.state));
+      else device?.hear(desiredOf(wish));
+    }
   }
 
   /** Connects or disconnects devices: a different sixtieth each second, because real devices are not synchronized. */
@@ -249,7 +268,9 @@ class Run {
       code: head.reason?.code ?? null,
       ms: this.now - this.begun,
       devices: all.length,
-      tried: all.filter(({ times }) => times.booted !== undefined).length,
+      tried: this.isOfSettings
+        ? this.settled.size
+        : all.filter(({ times }) => times.booted !== undefined).length,
       ...{ committed, failed, left: all.length - committed - failed },
     };
   }
@@ -262,8 +283,14 @@ function ofKind(kind: RolloutKind, reported: Reported): UpdateReport {
   return kind === 'config' ? { ...told, model: null, config: running } : { ...told, model: running };
 }
 
+/** Former settings are always accepted, because the device has used them before. */
+function settingsOf({ wish, release, device }: Wish, { devices }: RolloutState): SettingsWish | null {
+  if (release === null) return null;
+  return { wish, isFormer: devices.get(device)?.state === 'restoring' };
+}
+
 function desiredOf({ wish, release, shadow }: Wish): Desired | null {
-  // Plans of settings are not rehearsed.
+  // Settings are part of the device's desired state, and not a release that it downloads.
   if (release === null || release.kind === 'settings') return null;
   const { kind, name, version, sequence } = release;
   return {

@@ -244,28 +244,38 @@ function Presence({ history, view, onView }: { history: PresenceHistory } & Char
       </Section>
     );
   }
+  // The two curves have the same shape while the number of devices is constant, so only one of them is shown.
+  const isShare = route.value.query.get('presence') === 'share';
   // A value is drawn in the middle of its bucket.
   const xs = buckets.map((bucket) => (bucket.at + bucketMs / 2) / 1000);
   const share = ({ online, devices }: (typeof buckets)[number]) =>
     online === null || !devices ? null : (100 * online) / devices;
   return (
     <Section title="Presence" note={<Gaps values={buckets.map(({ online }) => online)} />}>
+      <div class="plot-tools">
+        <label>
+          Show{' '}
+          <select
+            value={isShare ? 'share' : ''}
+            onChange={({ currentTarget }) => goTo(here({ presence: currentTarget.value }), { replace: true })}
+          >
+            <option value="">number of devices</option>
+            <option value="share">share online, %</option>
+          </select>
+        </label>
+      </div>
       <Plot
+        key={String(isShare)}
         clock
         least={0}
         height={200}
         label="Presence over time"
-        series={[
-          { label: 'devices online', axis: 'devices' },
-          { label: 'all devices', axis: 'devices' },
-          { label: 'online, %', axis: '%' },
-        ]}
-        data={[
-          xs,
-          buckets.map(({ online }) => online),
-          buckets.map(({ devices }) => devices),
-          buckets.map(share),
-        ]}
+        series={isShare ? [{ label: 'online, %' }] : [{ label: 'devices online' }, { label: 'all devices' }]}
+        data={
+          isShare
+            ? [xs, buckets.map(share)]
+            : [xs, buckets.map(({ online }) => online), buckets.map(({ devices }) => devices)]
+        }
         {...{ view: viewOf(history, view), onView }}
       />
     </Section>

@@ -78,6 +78,9 @@ type ConditionName = keyof typeof conditionFields;
 const conditionNames = Object.keys(conditionFields) as ConditionName[];
 type Conditions = Record<ConditionName, string>;
 
+/** Conditions of downloads and trials, which settings do not have. */
+const ofReleases: readonly ConditionName[] = ['powerCuts', 'size', 'bandwidth'];
+
 const usual = Object.fromEntries(
   conditionNames.map((name) => [name, conditionFields[name].usual]),
 ) as Conditions;
@@ -90,16 +93,18 @@ export function Rehearsal({ plan }: { plan: RolloutPlan }) {
   const texts = useSignal(usual);
   const runs = useRuns(plan, usual);
   const { done, result, error } = runs.state;
+  const isOfSettings = plan.request.releases.some(({ kind }) => kind === 'settings');
+  const names = conditionNames.filter((name) => !isOfSettings || !ofReleases.includes(name));
   const isValid = conditionNames.every((name) => valid(texts.value[name], conditionFields[name].property));
   return (
     <Section title="Rehearsal" note="on a simulated fleet, in this browser">
       <div class="form">
-        {conditionNames.map((name) => (
+        {names.map((name) => (
           <Field
             key={name}
             id={`rehearsal-${name}`}
             name={conditionFields[name].title}
-            property={conditionFields[name].property}
+            property={isOfSettings ? ofSettings(name) : conditionFields[name].property}
             required
             value={texts.value[name]}
             onChange={(text) => {
@@ -121,18 +126,26 @@ export function Rehearsal({ plan }: { plan: RolloutPlan }) {
         )}
       </div>
       {error !== null && <p role="alert">The rehearsal failed: {error}</p>}
-      {result && <Result result={result} />}
+      {result && <Result result={result} isOfSettings={isOfSettings} />}
       <Command line={commandOf(texts.value)} />
     </Section>
   );
 }
 
+function ofSettings(name: ConditionName): Property {
+  return name === 'failRate' ? percent('How many reject the settings.') : conditionFields[name].property;
+}
+
 /** The spread over the runs, and how they ended. */
-function Result({ result }: { result: Rehearsals }) {
+function Result({ result, isOfSettings }: { result: Rehearsals; isOfSettings: boolean }) {
   const { runs, devices, trouble, stopped, ends, seconds, tried, failed, left } = result;
   const rows = [
     { what: 'duration', figures: seconds, show: (value: number) => elapsed(value * 1000) },
-    { what: 'devices that tried the update', figures: tried, show: counted },
+    {
+      what: isOfSettings ? 'devices that answered' : 'devices that tried the update',
+      figures: tried,
+      show: counted,
+    },
     { what: 'devices that failed', figures: failed, show: counted },
     { what: 'devices left unchanged', figures: left, show: counted },
   ];

@@ -14,6 +14,7 @@ import { Empty, Failure, Loading, Page, Section } from '../../parts/page.js';
 import { leavesOf, nested } from '../../parts/setting-paths.js';
 import { Plan } from './plan.js';
 import { flagsOf, PolicyFields, type PolicyTexts, policyNames, policyOf, usualTexts } from './policy.js';
+import { Rehearsal } from './rehearsal.js';
 import { Actions, Reasons, Waves } from './rollout.js';
 import { toneOf, words } from './states.js';
 
@@ -242,12 +243,13 @@ function Form({ definitions }: { definitions: readonly SettingsInfo[] }) {
         </form>
         <div>
           {plan.value && <Plan plan={plan.value.plan} />}
+          {plan.value && <Rehearsal plan={plan.value.plan} key={plan.value.key} />}
           {!plan.value && started !== null && <Started key={started} id={started} />}
           {!plan.value && started === null && (
             <Section title="Rollout">
               <p class="soft">
-                Change at least one setting, and plan the rollout to see its devices and waves. Then you can
-                start it.
+                Change at least one setting, and plan the rollout to see its devices and waves, and to
+                rehearse it. Then you can start it.
               </p>
             </Section>
           )}

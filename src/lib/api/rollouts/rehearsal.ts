@@ -18,7 +18,7 @@ export const rehearsalsSchema = z.object({
   ),
   /** Time from the start until the rollout ended or stalled, s. */
   seconds: figures,
-  /** Devices that booted the release. */
+  /** Devices that booted the release, or that applied or rejected the settings. */
   tried: figures,
   /** Devices that tried the release and rolled back, or rejected it. */
   failed: figures,

@@ -27,7 +27,16 @@ export interface RehearsedWorld {
   manifest(desired: Desired): Manifest;
   /** Called when a report reaches the platform. */
   report(device: string, kind: Kind, reported: Reported): void;
+  /** Called when the report of a device reaches the platform that has applied settings, or rejected them. */
+  settled(device: string, wish: string, error: { code: string; message: string } | null): void;
   traffic?: RehearsedTraffic;
+}
+
+/** Settings that a device should use. */
+export interface SettingsWish {
+  wish: string;
+  /** Whether these are the settings that the device used before. */
+  isFormer: boolean;
 }
 
 /** A device's traffic, apart from its reports. Times are ms since 1970. */
@@ -64,6 +73,8 @@ export class RehearsedDevice {
   private entered: string | null = null;
   /** The desired release that the broker retains and delivers when the device connects; undefined = no new one. */
   private wish: Desired | null | undefined;
+  /** The settings that the broker delivers when the device connects; null = no new ones. */
+  private settings: SettingsWish | null = null;
   /** Work that waits for the connection. */
   private waiting: (() => void)[] = [];
   private messages = 0;
@@ -83,6 +94,28 @@ export class RehearsedDevice {
     if (this.online) this.listen();
   }
 
+  /** The settings that the device should use. A withdrawal is not reported, because the device keeps no trace of it. */
+  hearSettings(wish: SettingsWish | null): void {
+    this.settings = wish;
+    if (this.online) this.applySettings();
+  }
+
+  private applySettings(): void {
+    const wish = this.settings;
+    if (wish === null) return;
+    const { world } = this;
+    const error =
+      isRigged(world.network, this.index) && !wish.isFormer
+        ? { code: 'AIOT_SETTINGS_REJECTED', message: 'the device rejects the settings' }
+        : null;
+    world.later(2 * this.delay(), () => {
+      // Newer settings have replaced these. A device that has lost its connection reports when it connects again.
+      if (this.settings !== wish || !this.online) return;
+      this.settings = null;
+      world.settled(this.name, wish.wish, error);
+    });
+  }
+
   /** Goes offline or comes back online. */
   connect(online: boolean): void {
     if (online === this.online) return;
@@ -92,6 +125,7 @@ export class RehearsedDevice {
     this.world.traffic?.connected(this.world.now(), this.name);
     for (const kind of this.parts.keys()) this.tell(kind);
     this.listen();
+    this.applySettings();
     for (const then of this.waiting.splice(0)) then();
   }
 
