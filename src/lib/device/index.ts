@@ -15,7 +15,12 @@ export {
   parseLatency,
   parseShare,
 } from './fleet/network.js';
-export { RehearsedDevice, type RehearsedNetwork, type RehearsedTraffic } from './fleet/rehearsed.js';
+export {
+  RehearsedDevice,
+  type RehearsedNetwork,
+  type RehearsedTraffic,
+  type SettingsWish,
+} from './fleet/rehearsed.js';
 export {
   describeFleetEvent,
   type FleetOptions,
