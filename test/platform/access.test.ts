@@ -8,6 +8,7 @@ import { withClient } from '../../src/lib/api/context.js';
 import { madeTokenSchema, tokenSchema, userSchema } from '../../src/lib/api/contract/access.js';
 import { savedTokenSchema } from '../../src/lib/api/token-file.js';
 import { runCli } from '../support/cli.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
 let own: UpForTests;
@@ -83,6 +84,120 @@ describe('aiot user', () => {
       client.tokens.create({ name: 'x', role: 'ci', validMs: 5000 }),
     );
     await expect(made).rejects.toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
+  });
+});
+
+describe('aiot user update', () => {
+  let lab: TestPlatform;
+  beforeAll(async () => {
+    lab = await testPlatform();
+  });
+  afterAll(() => lab.stop());
+  const as = (secret: string) => {
+    const client = createClient({ url: lab.platform.urls.http, ca: lab.ca, token: secret });
+    clients.push(client);
+    return client;
+  };
+  const update = (...argv: string[]) => ok(userSchema, ['user', 'update', ...argv]);
+  const eventsOf = async (name: string) =>
+    (await withClient(undefined, (admin) => admin.events.page({ types: ['user.update'], subject: name })))
+      .events;
+
+  it('changes the role and the devices of a user, and with them the rights of the tokens', async () => {
+    await ok(userSchema, ['user', 'add', 'carol', '--role', 'operator']);
+    const { token: secret } = await token('desk', '--user', 'carol', '--role', 'operator');
+    const client = withToken(secret);
+    await client.users.list();
+    expect(await update('carol', '--role', 'viewer')).toMatchObject({ role: 'viewer', selector: null });
+    await expect(client.users.list()).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
+    await client.status();
+    expect(await update('carol', '--role', 'operator', '--selector', 'site=hall-3')).toMatchObject({
+      ...{ role: 'operator', selector: 'site=hall-3' },
+    });
+    await expect(client.users.list()).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
+    expect((await runCli(['user', 'update', 'carol', '--selector', 'all'])).stdout).toContain(
+      'carol now has the role operator.',
+    );
+    await client.users.list();
+    // A change to the same rights is none.
+    await update('carol', '--role', 'operator');
+    expect((await eventsOf('carol')).map(({ data }) => data)).toEqual([
+      { role: 'viewer', selector: null, before: { role: 'operator', selector: null } },
+      { role: 'operator', selector: 'site=hall-3', before: { role: 'viewer', selector: null } },
+      { role: 'operator', selector: null, before: { role: 'operator', selector: 'site=hall-3' } },
+    ]);
+    expect(await refusal(['user', 'update', 'carol'])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
+    expect(await refusal(['user', 'update', 'carol', '--selector', 'fw=1'])).toMatchObject({
+      code: 'AIOT_SELECTOR_INVALID',
+    });
+    expect(await refusal(['user', 'update', 'karol', '--role', 'ci'])).toMatchObject({
+      ...{ code: 'AIOT_NOT_FOUND', message: expect.stringContaining('Did you mean carol') },
+    });
+    await ok(z.unknown(), ['user', 'remove', 'carol', '--yes']);
+  });
+
+  it('closes open connections at once', async () => {
+    const admin = lab.client;
+    await admin.users.add({ name: 'dora', role: 'operator' });
+    const { token: secret } = await admin.tokens.create({ name: 'desk', owner: 'dora', role: 'operator' });
+    const seen: string[] = [];
+    const following = (async () => {
+      for await (const { type } of as(secret).events.follow({ from: 'now', retries: 0 })) seen.push(type);
+    })().catch(({ code }: { code: string }) => seen.push(code));
+    for (let n = 0; seen.length === 0; n++) await admin.users.add({ name: `probe-${n}`, role: 'viewer' });
+    const before = performance.now();
+    await admin.users.change('dora', { role: 'viewer' });
+    await following;
+    expect(performance.now() - before).toBeLessThan(900);
+    expect(seen.at(-1)).toBe('AIOT_PLATFORM_UNREACHABLE');
+  });
+
+  it('never widens the rights of the own user, or those of others by a token with scopes', async () => {
+    const admin = lab.client;
+    await admin.users.add({ name: 'erin', role: 'operator', selector: 'site=hall-3' });
+    await admin.users.add({ name: 'ever', role: 'operator' });
+    const { token: limited } = await admin.tokens.create({ name: 'a', owner: 'erin', role: 'operator' });
+    const { token: scoped } = await admin.tokens.create({
+      ...{ name: 'b', owner: 'ever', role: 'operator', scopes: ['users:write'] },
+    });
+    for (const [secret, name, change] of [
+      [limited, 'erin', { selector: null }],
+      [limited, 'erin', { selector: 'site=hall-4' }],
+      [scoped, 'erin', { selector: null }],
+      [scoped, 'ever', { selector: 'site=hall-3', role: 'operator' }],
+    ] as const) {
+      const changed = as(secret).users.change(name, change);
+      const isNarrower = name === 'ever';
+      if (isNarrower) expect(await changed).toMatchObject({ selector: 'site=hall-3' });
+      else await expect(changed).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
+    }
+    // The token is limited now, and cannot return the rights.
+    await expect(as(scoped).users.change('ever', { selector: null })).rejects.toMatchObject({
+      ...{ code: 'AIOT_NOT_ALLOWED' },
+    });
+    expect(await admin.users.get('erin')).toMatchObject({ selector: 'site=hall-3' });
+    for (const name of ['erin', 'ever']) await admin.users.remove(name);
+  });
+
+  it('keeps the last administrator, also from being disabled or removed', async () => {
+    const admin = lab.client;
+    await admin.users.add({ name: 'root', role: 'operator' });
+    const root = as((await admin.tokens.create({ name: 'r', owner: 'root', role: 'operator' })).token);
+    const ownerless = (await admin.tokens.list()).filter(({ owner }) => owner === null);
+    // While the tokens without an owner are valid, root is not the last administrator.
+    expect(ownerless.length).toBeGreaterThan(0);
+    await admin.users.add({ name: 'other', role: 'operator', selector: 'site=hall-3' });
+    await admin.tokens.create({ name: 'o', owner: 'other', role: 'operator' });
+    for (const { id } of ownerless) await root.tokens.revoke(id);
+    const refused = {
+      ...{ code: 'AIOT_NOT_ALLOWED', message: expect.stringContaining('root is the last administrator') },
+    };
+    await expect(root.users.change('root', { role: 'viewer' })).rejects.toMatchObject(refused);
+    await expect(root.users.change('root', { selector: 'site=hall-3' })).rejects.toMatchObject(refused);
+    await expect(root.users.act('root', 'disable')).rejects.toMatchObject(refused);
+    await expect(root.users.remove('root')).rejects.toMatchObject(refused);
+    await root.users.change('other', { selector: null });
+    expect(await root.users.change('root', { role: 'ci' })).toMatchObject({ role: 'ci' });
   });
 });
 

@@ -252,6 +252,11 @@ describeReal('postgres', 'remote access with three replicas on one database', ()
   it.each([
     ['the token is revoked', (id: string) => at('c').tokens.revoke(id), 'the token was revoked'],
     [
+      "the user's devices are narrowed",
+      () => at('c').users.change('narrow', { selector: 'name=pi-1' }),
+      'its rights changed',
+    ],
+    [
       'the device is suspended',
       () => at('c').devices.act('pi-3', 'suspend'),
       "the device's certificate is no longer",
@@ -259,7 +264,9 @@ describeReal('postgres', 'remote access with three replicas on one database', ()
   ] as const)(
     'a session through two replicas ends when, at the third one, %s',
     async (_what, act, reason) => {
-      const made = await at('c').tokens.create({ name: 'remote', role: 'operator' });
+      const owner = reason === 'its rights changed' ? 'narrow' : undefined;
+      if (owner) await at('a').users.add({ name: owner, role: 'operator' });
+      const made = await at('c').tokens.create({ name: 'remote', role: 'operator', owner });
       await startAgent('pi-3', 'b');
       const { failure } = await runningShell(at('a', made.token), 'pi-3');
       const began = performance.now();

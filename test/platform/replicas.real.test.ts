@@ -96,6 +96,50 @@ describeReal('postgres', 'two platforms on one database', () => {
     await expect(again).rejects.toThrow();
   });
 
+  it('apply narrower rights of a user at once, and keep one of two administrators that demote each other', async () => {
+    const secrets = await Promise.all(
+      ['first', 'second'].map(async (name) => {
+        await a().users.add({ name, role: 'operator' });
+        return (await a().tokens.create({ name, owner: name, role: 'operator' })).token;
+      }),
+    );
+    const ca = await readFile(platforms[0]?.ca ?? '', 'utf8');
+    const [first, second] = secrets.map((token, i) =>
+      createClient({ url: platforms[i]?.urls.http ?? '', ca, token }),
+    ) as [RegistryClient, RegistryClient];
+    const seen: string[] = [];
+    const following = (async () => {
+      for await (const { type } of second.events.follow({ from: 'now', retries: 0 })) seen.push(type);
+    })().catch(({ code }: { code: string }) => seen.push(code));
+    for (let n = 0; seen.length === 0; n++) await b().users.add({ name: `seen-${n}`, role: 'viewer' });
+    await a().users.change('second', { selector: 'name=none' });
+    await expect(second.users.list()).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
+    const changed = performance.now();
+    await following;
+    expect(performance.now() - changed).toBeLessThan(2500);
+    await a().users.change('second', { selector: null });
+    // Without the tokens that have no owner, the two are the only administrators.
+    const ownerless = (await a().tokens.list()).filter(
+      ({ owner, state }) => owner === null && state === 'valid',
+    );
+    const database = server.psql;
+    const name = url.split('/').at(-1) as string;
+    const ids = ownerless.map(({ id }) => `'${id}'`).join();
+    await database(name, `UPDATE tokens SET revoked = 1 WHERE id IN (${ids})`);
+    const outcomes = await Promise.allSettled([
+      first.users.change('second', { role: 'ci' }),
+      second.users.change('first', { role: 'ci' }),
+    ]);
+    await database(name, `UPDATE tokens SET revoked = NULL WHERE id IN (${ids})`);
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    const roles = await Promise.all(
+      ['first', 'second'].map(async (each) => (await b().users.get(each)).role),
+    );
+    expect([...roles].sort()).toEqual(['ci', 'operator']);
+    for (const each of ['first', 'second']) await a().users.remove(each);
+    for (const client of [first, second]) await client.close();
+  }, 30_000);
+
   it('deliver settings that were changed at one replica to a device at the other', async () => {
     const schema = { type: 'object', properties: { rpm: { type: 'integer', maximum: 3000, default: 900 } } };
     await a().settings.apply({ project: 'pumps', settings: [{ type: 'pump', schema }] });

@@ -183,6 +183,43 @@ describeReal('chromium', 'the access page', () => {
     await page.context().close();
   });
 
+  it("changes a user's role and devices, and their open browser loses the rights at once", async () => {
+    const { client } = own.platform;
+    await client.users.add({ name: 'carl', role: 'operator' });
+    const carl = (await client.tokens.create({ name: 'desk', owner: 'carl', role: 'operator' })).token;
+    const theirs = await own.open('#/access', { token: carl });
+    await theirs.page.getByRole('table', { name: 'Users' }).waitFor({ timeout: 30_000 });
+    const { page, troubles } = await own.open('#/access', { width: 390, dark: true });
+    page.setDefaultTimeout(30_000);
+    await page.getByRole('button', { name: 'Change the user carl' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Change carl' });
+    await dialog.getByLabel('Role').selectOption('ci');
+    await dialog.getByLabel('Devices').fill('fw=1');
+    await dialog.getByRole('button', { name: 'Change', exact: true }).click();
+    await dialog.getByRole('alert').getByText('AIOT_SELECTOR_INVALID').waitFor();
+    await dialog.getByLabel('Devices').fill('site=hall-3');
+    await dialog.getByText('aiot user update carl --role ci --selector site=hall-3').waitFor();
+    await expectAccessible(page);
+    await dialog.getByRole('button', { name: 'Change', exact: true }).click();
+    await dialog.waitFor({ state: 'detached' });
+    expect(await client.users.get('carl')).toMatchObject({ role: 'ci', selector: 'site=hall-3' });
+    await theirs.page.reload();
+    await theirs.page.getByRole('table', { name: 'Tokens' }).waitFor({ timeout: 30_000 });
+    expect(await theirs.page.getByRole('heading', { name: 'Users' }).count()).toBe(0);
+    await theirs.context.close();
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+
+    await page.getByRole('button', { name: 'Change the user carl' }).click();
+    await dialog.getByLabel('Devices').fill('');
+    await dialog.getByText('aiot user update carl --selector all').waitFor();
+    await dialog.getByRole('button', { name: 'Change', exact: true }).click();
+    await dialog.waitFor({ state: 'detached' });
+    expect(await client.users.get('carl')).toMatchObject({ role: 'ci', selector: null });
+    await client.users.remove('carl');
+    expect(troubles.filter((each) => !each.includes('status of 400'))).toEqual([]);
+    await page.context().close();
+  });
+
   it('rotates a token, and shows the new secret once', async () => {
     const { client } = own.platform;
     const before = await client.tokens.create({ name: 'runner', owner: 'ada' });

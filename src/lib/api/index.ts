@@ -84,6 +84,7 @@ export {
   tokenLifetimeMs,
   tokenSchema,
   type User,
+  type UserChange,
   userSchema,
   usualLifetimeMs,
 } from './contract/access.js';

@@ -455,7 +455,7 @@ model runs export, model runs push, model runs remove, model sign, model train, 
 platform service install, platform service uninstall, platform verify, rollout abort, rollout approve, rollout pause, rollout resume,
 rollout retry, rollout rollback, rollout start, session revoke, stream bench, stream check, stream create, stream lag, stream list, stream logout,
 stream publish, stream record, stream replay, stream route import, stream route test, stream schema level, stream schema register, stream schema remove, token revoke, trust revoke, trust sign, user disable,
-user enable, user remove, version, vision faces, webhook enable, webhook remove, webhook test
+user enable, user remove, user update, version, vision faces, webhook enable, webhook remove, webhook test
 `;
 
 const classes = new Map<string, ToolClass>(

@@ -173,7 +173,11 @@ const stateParts = new PartTable<Ground>()
       sessions.watch(tokens, logins, (err) => log.error({ err }, 'could not check for open sessions')),
     call,
   )
-  .part('users', ({ store, events, sessions, now }) => new Users({ store, events, sessions, now }))
+  .part(
+    'users',
+    ({ store, engine: { turns }, events, sessions, now }) =>
+      new Users({ store, turns, events, sessions, now }),
+  )
 
   // Releases.
   .part('trust', ({ store, engine, events }) => trustIn(store, engine.turns, events))

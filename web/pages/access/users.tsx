@@ -38,6 +38,7 @@ export function Users({
 }) {
   const changing = useSignal<{ user: User; change: Change } | null>(null);
   const isAdding = useSignal(false);
+  const editing = useSignal<User | null>(null);
   useAsked((asked) => {
     if (asked !== 'add-user' || !mayManage('users', 'write')) return false;
     isAdding.value = true;
@@ -59,6 +60,16 @@ export function Users({
                   <button
                     type="button"
                     class="quiet"
+                    aria-label={`Change the user ${user.name}`}
+                    onClick={() => {
+                      editing.value = user;
+                    }}
+                  >
+                    Change
+                  </button>
+                  <button
+                    type="button"
+                    class="quiet"
                     aria-label={`${words[change]} the user ${user.name}`}
                     onClick={ask(user, change)}
                   >
@@ -76,7 +87,7 @@ export function Users({
               );
             },
             sort: () => null,
-            width: '176px',
+            width: '256px',
           },
         ]
       : []),
@@ -110,6 +121,15 @@ export function Users({
             if (!added) return;
             reload();
             onAdded(added);
+          }}
+        />
+      )}
+      {editing.value && (
+        <EditUser
+          user={editing.value}
+          onClose={() => {
+            editing.value = null;
+            reload();
           }}
         />
       )}
@@ -228,6 +248,53 @@ function AddUser({ onClose }: { onClose: (added: User | null) => void }) {
         }}
       />
       <Command line={devices === '' ? line : `${line} --selector ${shellWord(devices)}`} />
+    </Confirm>
+  );
+}
+
+/** Changes a user's role and devices. */
+function EditUser({ user, onClose }: { user: User; onClose: () => void }) {
+  const typed = useSignal<{ role: Role; selector: string }>({
+    role: user.role,
+    selector: user.selector ?? '',
+  });
+  const { role, selector } = typed.value;
+  const devices = selector.trim();
+  const run = () =>
+    send(at('PATCH /users/:name', { name: user.name }), { role, selector: devices === '' ? null : devices });
+  const words = [
+    ...(role === user.role ? [] : ['--role', role]),
+    ...(devices === (user.selector ?? '') ? [] : ['--selector', shellWord(devices || 'all')]),
+  ];
+  return (
+    <Confirm title={`Change ${user.name}`} action="Change" run={run} onClose={onClose}>
+      <p>The rights of the user's tokens and logins follow at once, and their connections are closed.</p>
+      {isOwnUser(user.name) && (
+        <p>
+          <strong>This is your own user.</strong> Only another operator can return rights that you give up.
+        </p>
+      )}
+      <RoleField
+        id="edit-role"
+        value={role}
+        onChange={(next) => {
+          typed.value = { ...typed.value, role: next };
+        }}
+      />
+      <Field
+        id="edit-selector"
+        name="Devices"
+        property={{
+          type: 'string',
+          description: 'A selector, such as site=hall-3, that limits the rights. Empty: all devices.',
+        }}
+        required={false}
+        value={selector}
+        onChange={(text) => {
+          typed.value = { ...typed.value, selector: text };
+        }}
+      />
+      <Command line={['aiot user update', shellWord(user.name), ...words].join(' ')} />
     </Confirm>
   );
 }

@@ -118,6 +118,12 @@ export const newUserSchema = z.strictObject({
 });
 export type NewUser = z.output<typeof newUserSchema>;
 
+/** PATCH /users/{name}: an absent member is unchanged; a selector of null removes the limit. */
+export const userChangeSchema = z
+  .strictObject({ role: z.enum(roles).optional(), selector: newReachSelector.nullable().optional() })
+  .refine(({ role, selector }) => role !== undefined || selector !== undefined, 'expected role or selector');
+export type UserChange = z.output<typeof userChangeSchema>;
+
 /** POST /users/{name}/state */
 export const userActionSchema = z.strictObject({ action: z.enum(['disable', 'enable']) });
 
@@ -369,6 +375,11 @@ export const users = {
     result: userSchema,
     location: ({ name }) => ['users', name],
     errors: ['AIOT_ALREADY_EXISTS'],
+  }),
+  change: endpoint('PATCH /users/:name', {
+    summary: 'Change the role or the selector of a user, with immediate effect on their tokens',
+    body: userChangeSchema,
+    result: userSchema,
   }),
   act: endpoint('POST /users/:name/state', {
     summary: 'Disable a user and their tokens, or enable them again',

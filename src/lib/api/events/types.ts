@@ -560,6 +560,15 @@ export const eventTypes = {
     "The user's role changed with their groups at the login provider.",
     z.object({ role: z.string() }),
   ),
+  'user.update': kind(
+    'user',
+    "An operator changed the user's role or devices. The rights of the user's tokens follow.",
+    z.object({
+      role: z.string(),
+      selector: z.string().nullable(),
+      before: z.object({ role: z.string(), selector: z.string().nullable() }),
+    }),
+  ),
   'webhook.add': kind(
     'webhook',
     'A webhook was added.',

@@ -1,16 +1,25 @@
-import type { NewUser, RemovedUser, Role, User } from '../../api/contract/access.js';
+import {
+  atLeast,
+  type NewUser,
+  type RemovedUser,
+  type Role,
+  type User,
+  type UserChange,
+} from '../../api/contract/access.js';
 import { type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import { didYouMean } from '../../core/text.js';
 import type { UserIdentity } from '../broker/identity.js';
 import type { Events } from '../events/events.js';
 import { isUniqueViolation, type Store } from '../store/database.js';
+import type { Turns } from '../store/engine.js';
 import type { Logins } from './logins.js';
 import { reachSelector } from './reach.js';
-import { rightsOf, type Tokens } from './tokens.js';
+import { type Grantor, rightsOf, selectValidTokens, type Tokens } from './tokens.js';
 
 interface UserParts {
   store: Store;
+  turns: Turns;
   events: Events;
   sessions: Sessions;
   /** ms since 1970 */
@@ -65,36 +74,135 @@ export class Users {
     return this.get(name);
   }
 
-  /** While a user is disabled, none of its tokens is valid. @throws AIOT_NOT_FOUND */
-  async act(name: string, action: 'disable' | 'enable', who: string): Promise<User> {
-    const { store, events, now } = this.parts;
-    const user = await this.get(name);
-    if ((action === 'disable') === (user.disabled !== null)) return user;
-    const disabled = action === 'disable' ? now() : null;
-    await store.transaction().execute(async (transaction) => {
-      await transaction.updateTable('users').set({ disabled }).where('name', '=', name).execute();
-      await events.record({ type: `user.${action}`, subject: name, who }, transaction);
+  /**
+   * Changes a user's role or selector. The rights of existing tokens follow, and everything opened with them ends.
+   * @throws AIOT_NOT_FOUND, AIOT_SELECTOR_INVALID; AIOT_NOT_ALLOWED for the last administrator, a user of the login provider, or wider
+   * rights for the own user or by a token with scopes
+   */
+  async change(name: string, { role, selector }: UserChange, by: Grantor): Promise<User> {
+    const { store, events } = this.parts;
+    const wanted = selector === undefined || selector === null ? selector : reachSelector(selector);
+    const isChanged = await this.exclusively(async () => {
+      const before = await this.get(name);
+      const after = {
+        role: role ?? before.role,
+        selector: wanted === undefined ? before.selector : wanted,
+      };
+      if (before.role === after.role && before.selector === after.selector) return false;
+      if (await isFromProvider(store, name))
+        throw new AiotError(
+          'AIOT_NOT_ALLOWED',
+          `the login provider's groups determine the rights of ${name}`,
+          {
+            next: 'Change the groups at the provider, or the roles of groups with `aiot up --oidc-role`.',
+          },
+        );
+      await this.checkChange(before, after, by);
+      await store.transaction().execute(async (transaction) => {
+        await transaction.updateTable('users').set(after).where('name', '=', name).execute();
+        const data = { ...after, before: { role: before.role, selector: before.selector } };
+        await events.record({ type: 'user.update', subject: name, who: by.name, data }, transaction);
+      });
+      return true;
     });
-    if (action === 'disable') await endSessionsOf(name, this.parts);
+    if (isChanged) await endSessionsOf(name, this.parts);
     return this.get(name);
   }
 
-  /** The user's tokens are revoked too, and stay revoked if the name is reused. @throws AIOT_NOT_FOUND */
+  private async checkChange(
+    { name, ...before }: User,
+    after: Pick<User, 'role' | 'selector'>,
+    by: Grantor,
+  ): Promise<void> {
+    // Without parsing both selectors, only these changes are known not to widen the rights.
+    const isNarrower =
+      atLeast(before.role, after.role) && (before.selector === null || before.selector === after.selector);
+    const isLimited = after.role !== 'operator' || after.selector !== null;
+    if (isLimited) await this.requireOtherAdministrator(name);
+    if (isNarrower) return;
+    const own = selectValidTokens(this.parts.store, this.parts.now()).where('tokens.id', '=', by.token);
+    if ((await own.executeTakeFirst())?.owner === name)
+      throw new AiotError('AIOT_NOT_ALLOWED', 'your own user cannot get wider rights: ask another operator');
+    if (by.scopes === null) return;
+    throw new AiotError(
+      'AIOT_NOT_ALLOWED',
+      `this token is limited to the scopes ${by.scopes.join(', ')}, so it cannot give a user wider rights`,
+    );
+  }
+
+  /**
+   * Requires someone besides this user who may do everything: a user with a valid token, or a token without an owner.
+   * @throws AIOT_NOT_ALLOWED
+   */
+  private async requireOtherAdministrator(name: string): Promise<void> {
+    const { store, now } = this.parts;
+    const own = store.selectFrom('users').selectAll().where('name', '=', name);
+    const user = await own.executeTakeFirst();
+    if (user?.role !== 'operator' || user.selector !== null || user.disabled !== null) return;
+    const valid = await selectValidTokens(store, now())
+      .where('tokens.role', '=', 'operator')
+      .where('tokens.scopes', 'is', null)
+      .where('tokens.selectors', 'is', null)
+      .execute();
+    const isOther = valid.some(
+      ({ owner, ownerRole, ownerSelector }) =>
+        owner === null || (owner !== name && ownerRole === 'operator' && ownerSelector === null),
+    );
+    if (isOther) return;
+    throw new AiotError(
+      'AIOT_NOT_ALLOWED',
+      `${name} is the last administrator: no one else has a valid token`,
+      {
+        next: 'First give another user the role operator for all devices, and a token: `aiot user add NAME --role operator`.',
+      },
+    );
+  }
+
+  /** Runs one change at a time, so that two administrators cannot remove each other at the same time. */
+  private exclusively<T>(change: () => Promise<T>): Promise<T> {
+    return this.parts.turns.of('users')(change);
+  }
+
+  /** While a user is disabled, none of its tokens is valid. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED (the last administrator) */
+  async act(name: string, action: 'disable' | 'enable', who: string): Promise<User> {
+    const { store, events, now } = this.parts;
+    const isChanged = await this.exclusively(async () => {
+      const user = await this.get(name);
+      if ((action === 'disable') === (user.disabled !== null)) return false;
+      if (action === 'disable') await this.requireOtherAdministrator(name);
+      const disabled = action === 'disable' ? now() : null;
+      await store.transaction().execute(async (transaction) => {
+        await transaction.updateTable('users').set({ disabled }).where('name', '=', name).execute();
+        await events.record({ type: `user.${action}`, subject: name, who }, transaction);
+      });
+      return true;
+    });
+    if (isChanged && action === 'disable') await endSessionsOf(name, this.parts);
+    return this.get(name);
+  }
+
+  /**
+   * The user's tokens are revoked too, and stay revoked if the name is reused.
+   * @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED (the last administrator)
+   */
   async remove(name: string, who: string): Promise<RemovedUser> {
     const { store, events, now } = this.parts;
-    await this.get(name);
-    const tokensRevoked = await store.transaction().execute(async (transaction) => {
-      const { numUpdatedRows } = await transaction
-        .updateTable('tokens')
-        .set({ revoked: now() })
-        .where('owner', '=', name)
-        .where('revoked', 'is', null)
-        .executeTakeFirst();
-      await transaction.deleteFrom('users').where('name', '=', name).execute();
-      await transaction.deleteFrom('oidcUsers').where('name', '=', name).execute();
-      const data = { tokensRevoked: Number(numUpdatedRows) };
-      await events.record({ type: 'user.remove', subject: name, who, data }, transaction);
-      return Number(numUpdatedRows);
+    const tokensRevoked = await this.exclusively(async () => {
+      await this.get(name);
+      await this.requireOtherAdministrator(name);
+      return store.transaction().execute(async (transaction) => {
+        const { numUpdatedRows } = await transaction
+          .updateTable('tokens')
+          .set({ revoked: now() })
+          .where('owner', '=', name)
+          .where('revoked', 'is', null)
+          .executeTakeFirst();
+        await transaction.deleteFrom('users').where('name', '=', name).execute();
+        await transaction.deleteFrom('oidcUsers').where('name', '=', name).execute();
+        const data = { tokensRevoked: Number(numUpdatedRows) };
+        await events.record({ type: 'user.remove', subject: name, who, data }, transaction);
+        return Number(numUpdatedRows);
+      });
     });
     await endSessionsOf(name, this.parts);
     return { name, tokensRevoked };

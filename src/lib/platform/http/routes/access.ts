@@ -59,6 +59,7 @@ export const userRoutes: Routes =
       list: ({ query }) => users.list(query),
       get: ({ params }) => users.get(params.name),
       add: ({ body, who }) => users.add(body, who),
+      change: ({ params, body, user }) => users.change(params.name, body, grantor(user)),
       act: ({ params, body, who }) => users.act(params.name, body.action, who),
       remove: ({ params, who }) => users.remove(params.name, who),
     });
