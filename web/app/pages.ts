@@ -29,6 +29,12 @@ export const pages: readonly PageEntry[] = [
     load: async () => (await import('../pages/fleet/history.js')).FleetHistory,
   },
   {
+    path: 'remote',
+    title: 'Remote sessions',
+    hidden: true,
+    load: async () => (await import('../pages/remote/remote.js')).RemoteSessions,
+  },
+  {
     path: 'add-board',
     title: 'Add a board',
     hidden: true,

@@ -126,6 +126,7 @@ export function Devices(_: PageOf) {
                 Map
               </a>
               <a href={linkTo(['history'], { selector })}>History</a>
+              <a href={linkTo(['remote'])}>Remote sessions</a>
             </span>
           </p>
           {!asMap && selected.length > 0 && (
