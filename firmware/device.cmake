@@ -2,7 +2,7 @@
 target_sources(aiot_core PRIVATE
   core/src/device/config.c core/src/device/config_read.c core/src/device/crash.c
   core/src/device/device.c core/src/device/inbox.c core/src/device/look.c core/src/device/members.c
-  core/src/device/model.c core/src/device/outbox.c core/src/device/prove.c core/src/device/report.c core/src/device/take.c)
+  core/src/device/model.c core/src/device/outbox.c core/src/device/prove.c core/src/device/report.c core/src/device/tail.c core/src/device/take.c)
 
 set(AIOT_FIRMWARE_VERSION "0.0.0" CACHE STRING "What the native device says that it runs")
 find_package(OpenSSL 3)
@@ -46,6 +46,16 @@ add_executable(http_answer_test test/http_answer_test.c hal/host/http_answer.c)
 target_include_directories(http_answer_test PRIVATE core/include hal/host)
 target_link_libraries(http_answer_test PRIVATE aiot_options)
 add_test(NAME http_answer COMMAND http_answer_test)
+
+# Tests the crashes of programs on this machine. It is built without the sanitizers, which handle fatal signals themselves.
+find_package(Threads)
+if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND Threads_FOUND)
+  add_executable(host_crash_test test/host_crash_test.c hal/host/crash.c core/src/device/tail.c core/src/crc32.c)
+  target_include_directories(host_crash_test PRIVATE core/include hal/host)
+  target_compile_options(host_crash_test PRIVATE -Wall -Wextra -Werror -Wconversion -Wshadow -Wstrict-prototypes)
+  target_link_libraries(host_crash_test PRIVATE Threads::Threads)
+  add_test(NAME host_crash COMMAND host_crash_test)
+endif()
 
 # Tests the readings of a computer's battery, disk and Wi-Fi.
 add_executable(host_vitals_test test/host_vitals_test.c hal/host/vitals.c)

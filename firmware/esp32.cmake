@@ -149,6 +149,12 @@ if(esp32_sources)
     add_test(NAME esp32_portable COMMAND esp32_portable_test)
   endif()
 
+  # Tests the reader of core dumps.
+  add_executable(esp32_core_dump_test test/esp32_core_dump_test.c hal/esp32/main/core_dump.c)
+  target_include_directories(esp32_core_dump_test PRIVATE core/include ${esp32_folder}/main)
+  target_link_libraries(esp32_core_dump_test PRIVATE aiot_options)
+  add_test(NAME esp32_core_dump COMMAND esp32_core_dump_test)
+
   # Tests the program's startup, network and clock on simulated components: on a chip, and with a project that expects external RAM on a board
   # without it; and with ESP-IDF 6.0, which has no option for the format of core dumps.
   file(READ ${sdkconfig_ESP32C3}/sdkconfig.h text)
@@ -164,7 +170,8 @@ if(esp32_sources)
       set(sdkconfig ${sdkconfig_ESP32S3})
     endif()
     add_executable(${program}_test test/esp32_program_test.c hal/esp32/main/program.c hal/esp32/main/wifi.c hal/esp32/main/clock.c hal/esp32/main/watch.c
-      hal/esp32/main/dump.c hal/esp32/main/portable.c hal/esp32/main/console.c core/src/improv.c core/src/networks.c)
+      hal/esp32/main/dump.c hal/esp32/main/core_dump.c hal/esp32/main/portable.c hal/esp32/main/console.c core/src/improv.c core/src/networks.c
+      core/src/device/tail.c core/src/crc32.c)
     set_target_properties(${program}_test PROPERTIES C_EXTENSIONS ON)
     target_compile_definitions(${program}_test PRIVATE CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK=1 "AIOT_FIELD_NAMES={{\"other\",\"another\"},{\"x\",\"level\"}}")
     target_include_directories(${program}_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces ${sdkconfig})
@@ -279,7 +286,8 @@ if(esp32_sources)
     endforeach()
     set(program ${CMAKE_CURRENT_BINARY_DIR}/esp32_heap_${name})
     set(sources ${CMAKE_CURRENT_SOURCE_DIR}/test/esp32_heap_test.c ${esp32_program} ${esp32_core})
-    set(common -O1 -Wall -Wextra -Werror -ffunction-sections -Wl,--gc-sections ${flags} ${lines} ${esp32_partitions} ${esp32_wrap} -I ${work} -I ${CMAKE_CURRENT_SOURCE_DIR}/test ${sources} -lm -o ${program})
+    # The test's own program has no RTC memory. The static RAM above is measured with it.
+    set(common "-DRTC_NOINIT_ATTR=" -O1 -Wall -Wextra -Werror -ffunction-sections -Wl,--gc-sections ${flags} ${lines} ${esp32_partitions} ${esp32_wrap} -I ${work} -I ${CMAKE_CURRENT_SOURCE_DIR}/test ${sources} -lm -o ${program})
     if(esp32_specs)
       # Uses atomic instructions instead of the vendor's functions.
       add_custom_command(OUTPUT ${program} DEPENDS ${sources} ${work}/static_ram.h VERBATIM

@@ -23,6 +23,7 @@
 #include "esp_log.h"
 #include "esp_netif.h"
 #include "esp_netif_sntp.h"
+#include "esp_partition.h"
 #include "esp_random.h"
 #include "esp_sleep.h"
 #include "esp_system.h"
@@ -34,6 +35,7 @@
 #include "nvs.h"
 #include "sdkconfig.h"
 #include "settings.h"
+#include "sim_core_dump.h"
 
 #ifdef malloc
 /* A board without external RAM: it has no block for a model of speech. */
@@ -455,6 +457,8 @@ int64_t esp_timer_get_time(void) {
   return (int64_t)sim.now_ms * 1000;
 }
 esp_reset_reason_t esp_reset_reason(void) {
+  if (sim.part == CRASHED) return ESP_RST_PANIC;
+  if (sim.part == CRASHED_LONG_AGO) return ESP_RST_INT_WDT;
   return sim.part == SLEPT || sim.part == CRASHED_ASLEEP ? ESP_RST_DEEPSLEEP : ESP_RST_POWERON;
 }
 esp_err_t esp_task_wdt_init(const esp_task_wdt_config_t *config) {
@@ -557,6 +561,40 @@ esp_err_t esp_core_dump_get_summary(esp_core_dump_summary_t *summary) {
 #endif
   return ESP_OK;
 }
+/* The partition with the dump. One board has none, and another one has a dump that is not in ELF. */
+static uint8_t dump_bytes[SIM_DUMP_BYTES];
+const esp_partition_t *esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype, const char *label) {
+  static const sim_task tasks[] = {{0x3fc91ac0, "aiot-http", 0x42001234, 0x42005678}, {0x3fc90360, "IDLE", 0x4200c012, 0}, {0x3fc9110c, "aiot", 0x40382dae, 0x40386012}};
+  static esp_partition_t found;
+  if (type != ESP_PARTITION_TYPE_DATA || subtype != ESP_PARTITION_SUBTYPE_DATA_COREDUMP || sim.part == CRASHED_ASLEEP) return NULL;
+#if CONFIG_IDF_TARGET_ARCH_XTENSA
+  found.size = sim_core_dump(dump_bytes, 24, true, tasks, 3, 0x3fc91ac0);
+#else
+  found.size = sim_core_dump(dump_bytes, 24, false, tasks, 3, 0x3fc91ac0);
+#endif
+  if (sim.part == CRASHED_BEFORE_ROLLBACK) dump_bytes[24] = 0;
+  return &found;
+}
+esp_err_t esp_partition_read(const esp_partition_t *from, size_t offset, void *bytes, size_t count) {
+  if (offset > from->size || count > from->size - offset) return ESP_ERR_INVALID_SIZE;
+  memcpy(bytes, dump_bytes + offset, count);
+  return ESP_OK;
+}
+/* Appends the other tasks, the last log lines, and the reason for the restart. */
+static void keep_more(const aiot_crash *crash) {
+  char *const text = out->crash;
+  const size_t room = sizeof out->crash;
+#define APPEND(...) snprintf(text + strlen(text), room - strlen(text), __VA_ARGS__)
+  APPEND("|");
+  for (size_t i = 0; i < crash->task_count; i++) {
+    APPEND("%s", crash->tasks[i].name);
+    for (size_t k = 0; k < crash->tasks[i].depth; k++) APPEND(" %llx", (unsigned long long)crash->tasks[i].calls[k]);
+    APPEND(";");
+  }
+  APPEND("|");
+  for (const char *line = aiot_tail_next(crash->log, NULL); line != NULL; line = aiot_tail_next(crash->log, line)) APPEND("%s;", line);
+  APPEND("|%s", crash->reset == NULL ? "-" : crash->reset);
+}
 /* Keeps the report in one line: its texts, the calls, and the first and the last register. */
 bool aiot_device_crash(aiot_device *device, const aiot_crash *crash) {
   const aiot_register *last = &crash->registers[crash->register_count - 1];
@@ -565,6 +603,7 @@ bool aiot_device_crash(aiot_device *device, const aiot_crash *crash) {
            crash->version == NULL ? "-" : crash->version, crash->build, crash->task, (unsigned long long)crash->calls[0],
            (unsigned long long)crash->calls[crash->depth - 1], crash->registers[0].name, (unsigned long long)crash->registers[0].value, last->name,
            (unsigned long long)last->value, crash->stack_bytes, crash->stack_bytes == 0 ? 0 : crash->stack[0]);
+  keep_more(crash);
   /* The first report does not fit, or newer messages push it out of the queue. */
   if (sim.part == CRASHED_PUSHED_OUT && out->crashes == 1) device->queue.dropped++;
   return sim.part != CRASHED_SHORT || out->crashes > 1;
@@ -590,6 +629,22 @@ void vTaskDelay(TickType_t ticks) {
   sim.now_ms += ticks;
 }
 
+/*
+ * RTC memory at a start. After most crashes, it has the lines before the crash. One board has restarted since, and has logged another line.
+ * One was without power, or ran another program, so that its memory has other bytes.
+ */
+static void begin_memory(void) {
+  aiot_tail *lines = aiot_esp32_log_tail();
+  if (!has_dump() || lines == NULL) return;
+  aiot_tail_add(lines, "info", "reading the sensor");
+  aiot_tail_add(lines, "warn", "no answer");
+  if (sim.part == CRASHED_BEFORE_ROLLBACK) memset(lines, 0xa5, sizeof *lines);
+  if (sim.part == CRASHED_SHORT) {
+    aiot_esp32_dump_present();
+    aiot_tail_add(lines, "info", "a line after the crash");
+  }
+}
+
 /* Runs for ten minutes, or until the program restarts. False: the process crashed. */
 static bool run(part which) {
   memset(out, 0, sizeof *out);
@@ -597,6 +652,7 @@ static bool run(part which) {
   const pid_t child = fork();
   if (child == 0) {
     sim.part = which;
+    begin_memory();
     aiot_esp32_start();
     _exit(1);
   }
@@ -747,29 +803,34 @@ static void test_new_network(checks *c) {
  * It is deleted only after the board has worked for an hour, or has slept since, and was able to report it.
  */
 static void test_crashes(checks *c) {
+#define TASKS "IDLE 4200c012;aiot 40382dae 40386012;|"
+#define LINES "info: reading the sensor;warn: no answer;|"
 #if CONFIG_IDF_TARGET_ARCH_XTENSA
-  static const char machine[] = "42001234 42005678|pc=42001234 a15=7|0 0";
+  static const char machine[] = "42001234 42005678|pc=42001234 a15=7|0 0|";
 #else
-  static const char machine[] = "42001234 42005678|pc=42001234 a7=7|4 ab";
+  static const char machine[] = "42001234 42005678|pc=42001234 a7=7|4 ab|";
 #endif
   static const struct {
     part part;
     const char *told;
     int erased;
     int reports;
+    const char *more;
   } dumps[] = {
-      {NOTHING, NULL, 0, 0},
-      {CRASHED, "exception|Load access fault|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 0, 1},
-      {CRASHED_LONG_AGO, "watchdog|Interrupt wdt timeout on CPU0|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 1, 1},
-      {CRASHED_OFFLINE, NULL, 0, 0},
-      {CRASH_CUT, NULL, 1, 0},
-      {CRASHED_TOLD, NULL, 0, 0},
-      {CRASHED_BEFORE_ROLLBACK, "exception|the program crashed|- 0123abcde|aiot-http|", 0, 1},
-      {CRASHED_ASLEEP, "exception|Load access fault|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 1, 1},
-      {CRASHED_SHORT, "exception|Load access fault|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 0, 2},
-      {CRASHED_PUSHED_OUT, "exception|Load access fault|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 0, 2},
-      {CRASH_FLASHED, NULL, 0, 0},
+      {NOTHING, NULL, 0, 0, NULL},
+      {CRASHED, "exception|Load access fault|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 0, 1, TASKS LINES "panic"},
+      {CRASHED_LONG_AGO, "watchdog|Interrupt wdt timeout on CPU0|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 1, 1, TASKS LINES "watchdog"},
+      {CRASHED_OFFLINE, NULL, 0, 0, NULL},
+      {CRASH_CUT, NULL, 1, 0, NULL},
+      {CRASHED_TOLD, NULL, 0, 0, NULL},
+      {CRASHED_BEFORE_ROLLBACK, "exception|the program crashed|- 0123abcde|aiot-http|", 0, 1, "||-"},
+      {CRASHED_ASLEEP, "exception|Load access fault|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 1, 1, "|" LINES "software"},
+      {CRASHED_SHORT, "exception|Load access fault|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 0, 2, TASKS LINES "power-on"},
+      {CRASHED_PUSHED_OUT, "exception|Load access fault|" AIOT_FIRMWARE_VERSION " 0123abcde|aiot-http|", 0, 2, TASKS LINES "power-on"},
+      {CRASH_FLASHED, NULL, 0, 0, NULL},
   };
+#undef TASKS
+#undef LINES
   for (size_t i = 0; i < sizeof dumps / sizeof dumps[0]; i++) {
     char expected[600] = "";
     check_at(c, "crash", "runs", i, run(dumps[i].part));
@@ -777,7 +838,7 @@ static void test_crashes(checks *c) {
     check_equal(c, "crash, reports", i, dumps[i].reports, out->crashes);
     check_at(c, "crash", "a number without a dump is forgotten", i, out->crash_forgotten == (dumps[i].part == CRASH_FLASHED || (dumps[i].reports > 0 && dumps[i].erased > 0)));
     if (dumps[i].told == NULL) continue;
-    snprintf(expected, sizeof expected, "%s%s", dumps[i].told, machine);
+    snprintf(expected, sizeof expected, "%s%s%s", dumps[i].told, machine, dumps[i].more);
     const char *after_id = strchr(out->crash, ' ');
     check_at(c, "crash", out->crash, i, strncmp(out->crash, "dump-", 5) == 0 && after_id != NULL && strcmp(after_id + 1, expected) == 0);
     check_at(c, "crash", "is noted as reported", i, out->crash_arrived);

@@ -188,6 +188,44 @@ static void test_crash(checks *c) {
   aiot_crash unknown = {.id = "dump-1", .kind = "exception", .reason = "Load access fault"};
   bytes = aiot_crash_message(message, "pump", &unknown);
   check_at(c, "crash", "little known", 0, wrote(out, bytes, "{\"id\":\"dump-1\",\"kind\":\"exception\",\"reason\":\"Load access fault\"}"));
+  /* The last lines of the log, other tasks, and the reason for the restart. */
+  static const aiot_crash_task tasks[] = {{"radio", {0x40081234, 0x40085678}, 2}, {"IDLE", {0}, 0}};
+  aiot_tail tail;
+  aiot_tail_clear(&tail);
+  aiot_crash more = unknown;
+  more.log = &tail;
+  bytes = aiot_crash_message(message, "pump", &more);
+  check_at(c, "crash", "an empty log", 0, wrote(out, bytes, "{\"id\":\"dump-1\",\"kind\":\"exception\",\"reason\":\"Load access fault\"}"));
+  aiot_tail_add(&tail, "info", "reading \"x\"");
+  aiot_tail_add(&tail, "warn", "no answer");
+  more.tasks = tasks;
+  more.task_count = 2;
+  more.reset = "panic";
+#define CRASH_LOG "\"log\":[\"info: reading \\\"x\\\"\",\"warn: no answer\"],\"details\":{\"reset\":\"panic\"}}"
+  bytes = aiot_crash_message(message, "pump", &more);
+  check_at(c, "crash", "tasks and log", 0,
+           wrote(out, bytes,
+                 CRASH_HEAD "\"tasks\":[{\"name\":\"radio\",\"backtrace\":[{\"address\":\"0x40081234\"},{\"address\":\"0x40085678\"}]},"
+                            "{\"name\":\"IDLE\"}]," CRASH_LOG));
+  aiot_device small;
+  memset(&small, 0, sizeof small);
+  small.setup.name = "pump-1";
+  small.setup.firmware_name = "pump";
+  static const char *const shorter[] = {
+      CRASH_HEAD "\"tasks\":[{\"name\":\"radio\",\"backtrace\":[{\"address\":\"0x40081234\"}]},{\"name\":\"IDLE\"}]," CRASH_LOG,
+      CRASH_HEAD "\"tasks\":[{\"name\":\"radio\",\"backtrace\":[{\"address\":\"0x40081234\"}]}]," CRASH_LOG,
+  };
+  for (size_t i = 0; i < 2; i++) {
+    aiot_queue_init(&small.queue, memory, sizeof memory, 16);
+    small.message = (aiot_message){out, strlen(shorter[i]), AIOT_ENCODING_JSON};
+    check_at(c, "crash", "fits with fewer calls and tasks", i, aiot_device_crash(&small, &more) && wrote(out, strlen(shorter[i]), shorter[i]));
+  }
+  aiot_queue_init(&small.queue, memory, sizeof memory, 16);
+  small.message.room = strlen(CRASH_HEAD CRASH_LOG);
+  check_at(c, "crash", "fits without its tasks", 0, aiot_device_crash(&small, &more) && wrote(out, strlen(CRASH_HEAD CRASH_LOG), CRASH_HEAD CRASH_LOG));
+  small.message.room = strlen(CRASH_HEAD CRASH_LOG) - 1;
+  check_at(c, "crash", "fits without its log", 0,
+           aiot_device_crash(&small, &more) && strncmp((const char *)out, CRASH_HEAD "\"details\"", strlen(CRASH_HEAD "\"details\"")) == 0);
   /* With less and less memory, the stack and then the registers are left out, and nothing is written beyond the memory. */
   aiot_device device;
   memset(&device, 0, sizeof device);
@@ -206,9 +244,21 @@ static void test_crash(checks *c) {
     check_at(c, "crash", "is queued if its shortest form fits", room, queued == (room >= fits));
     check_at(c, "crash", "stays in its memory", room, room == sizeof out || out[room] == '#');
     if (!queued) continue;
-    const char *expected = room >= whole + 9 ? NULL : room >= strlen(without_stack) ? without_stack : without_registers;
+    if (room < whole + 9 && room >= whole + 1) check_at(c, "crash", "has half of the stack", room, strstr((const char *)out, "\"data\":\"qwA=\"}}") != NULL);
+    const char *expected = room >= whole + 1 ? NULL : room >= strlen(without_stack) ? without_stack : without_registers;
     if (expected == NULL) continue;
     check_at(c, "crash", "loses the stack first", room, memcmp(out, expected, strlen(expected)) == 0);
+  }
+  /* A report that must be small. */
+  aiot_crash bounded = crash_report;
+  device.message = (aiot_message){out, sizeof out, AIOT_ENCODING_JSON};
+  for (bounded.most_bytes = whole; bounded.most_bytes > strlen(without_registers); bounded.most_bytes--) {
+    aiot_queue_init(&device.queue, memory, sizeof memory, 16);
+    memset(out, '#', sizeof out);
+    out[sizeof out - 1] = '\0';
+    const bool fits_whole = bounded.most_bytes == whole, fits_half = bounded.most_bytes >= whole - 4;
+    const char *rest = fits_whole ? "\"qwABAg==\"" : fits_half ? "\"qwA=\"" : bounded.most_bytes >= strlen(without_stack) ? CRASH_REGISTERS "}" : CRASH_REST "}";
+    check_at(c, "crash", "is as small as it must be", bounded.most_bytes, aiot_device_crash(&device, &bounded) && strstr((const char *)out, rest) != NULL);
   }
   /* A queue that is too small for the whole report. */
   device.message = (aiot_message){out, sizeof out, AIOT_ENCODING_JSON};
@@ -286,10 +336,57 @@ static void test_queue(checks *c) {
   free(memory);
 }
 
+static size_t tail_lines(const aiot_tail *tail) {
+  size_t count = 0;
+  for (const char *line = aiot_tail_next(tail, NULL); line != NULL; line = aiot_tail_next(tail, line)) count++;
+  return count;
+}
+
+/* The record of the last lines: the newest ones stay, each is cut between two characters, and each damaged bit is noticed. */
+static void test_tail(checks *c) {
+  aiot_tail tail, damaged;
+  char text[400];
+  memset(&tail, 0xa5, sizeof tail);
+  check_at(c, "tail", "random bytes are not intact", 0, !aiot_tail_intact(&tail) && aiot_tail_next(&tail, NULL) == NULL);
+  aiot_tail_add(&tail, "info", "one");
+  check_at(c, "tail", "random bytes are replaced", 0, aiot_tail_intact(&tail) && strcmp(aiot_tail_next(&tail, NULL), "info: one") == 0 && tail_lines(&tail) == 1);
+  for (int i = 0; i < 30; i++) {
+    snprintf(text, sizeof text, "line %d", i);
+    aiot_tail_add(&tail, "info", text);
+  }
+  check_equal(c, "tail, most lines", 0, AIOT_TAIL_LINES, (int64_t)tail_lines(&tail));
+  check_at(c, "tail", aiot_tail_next(&tail, NULL), 0, strcmp(aiot_tail_next(&tail, NULL), "info: line 10") == 0);
+  /* Lines of each length, of characters of one to four bytes. */
+  static const char *const characters[] = {"a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+  for (size_t kind = 0; kind < 4; kind++) {
+    const size_t width = strlen(characters[kind]);
+    text[0] = '\0';
+    for (size_t count = 0; (count + 1) * width < sizeof text; count++) {
+      strcpy(text + count * width, characters[kind]);
+      aiot_tail_add(&tail, "warn", text);
+      const char *last = NULL;
+      for (const char *line = aiot_tail_next(&tail, NULL); line != NULL; line = aiot_tail_next(&tail, line)) last = line;
+      const size_t whole = (AIOT_TAIL_LINE - 1 - 6) / width, expected = count + 1 < whole ? count + 1 : whole;
+      check_equal(c, "tail, length of a line", count, (int64_t)(6 + expected * width), last == NULL ? 0 : (int64_t)strlen(last));
+      check_at(c, "tail", "a line begins the text", count, last != NULL && strncmp(last, "warn: ", 6) == 0 && strncmp(last + 6, text, expected * width) == 0);
+    }
+  }
+  check_at(c, "tail", "is intact", 0, aiot_tail_intact(&tail));
+  const size_t used = offsetof(aiot_tail, text) + tail.bytes;
+  for (size_t bit = 0; bit < 8 * used; bit++) {
+    damaged = tail;
+    ((uint8_t *)&damaged)[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    check_at(c, "tail", "a damaged bit is noticed", bit, !aiot_tail_intact(&damaged) && tail_lines(&damaged) == 0);
+    aiot_tail_add(&damaged, "info", "after the damage");
+    check_equal(c, "tail, lines after damage", bit, 1, (int64_t)tail_lines(&damaged));
+  }
+}
+
 int main(void) {
   checks c = {0};
   test_numbers(&c);
   test_crash(&c);
+  test_tail(&c);
   test_writer(&c);
   test_messages(&c);
   test_queue(&c);

@@ -198,6 +198,10 @@ describeReal('native', 'the native virtual device on a platform', () => {
     expect(device.reported?.vitals).toMatchObject({
       ...{ disk: { totalBytes: bsize * blocks }, queue: { dropped: 0 }, uptimeMs: expect.any(Number) },
     });
+    // The log contains a failed command, and its name looks like a secret.
+    const level = { command: 'log-level', args: { level: 'debug' } };
+    expect(await ask({ id: '6', ...level })).toMatchObject({ id: '6', ok: true });
+    expect(await ask({ id: '7', command: 'password=hunter2' })).toMatchObject(unknown);
     // The launcher starts its program again after a crash.
     const children = `/proc/${device.pid}/task/${device.pid}/children`;
     process.kill(Number((await readFile(children, 'utf8')).trim()), 'SIGSEGV');
@@ -215,11 +219,19 @@ describeReal('native', 'the native virtual device on a platform', () => {
         build: expect.stringMatching(/^[0-9a-f]{40}$/),
       },
     });
+    expect(report.task).toBe('aiot-device');
+    expect(Object.keys(report.registers ?? {}).length).toBeGreaterThanOrEqual(18);
+    expect(report.log?.at(-1)).toMatch(/^debug: command password=\*\*\*/);
+    expect(report.log).toContain('debug: command log-level: done');
     // The addresses are those of the ELF file: small numbers, unlike the random ones at which it is loaded.
     expect(report.backtrace?.length).toBeGreaterThan(1);
     expect(report.backtrace?.some(({ address = '' }) => Number(address) < 2 ** 24)).toBe(true);
     await expect.poll(() => existsSync(join(identityDir, 'crash.bin'))).toBe(false);
-    expect(events.filter(({ event }) => event === 'log')).toMatchObject([{ code: 'AIOT_MESSAGE_MALFORMED' }]);
+    expect(events.filter(({ event }) => event === 'log')).toMatchObject([
+      { code: 'AIOT_MESSAGE_MALFORMED' },
+      { message: 'command log-level: done' },
+      { message: 'command password=hunter2: failed' },
+    ]);
     await sink.close();
     await replies.close();
     const native = device.reported?.model;

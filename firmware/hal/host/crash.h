@@ -9,9 +9,9 @@
 
 /*
  * From now on, a fatal signal writes the crash to the folder's file before it ends the program. An older file is kept, so that the first
- * crash of a loop is reported. `version`: that of this program.
+ * crash of a loop is reported. `version`: that of this program. `log`: the record of the device's last log lines.
  */
-void aiot_host_crash_watch(const char *folder, const char *version);
+void aiot_host_crash_watch(const char *folder, const char *version, const aiot_tail *log);
 
 /* Call it in the loop. Reports the stored crash once the device is connected, and deletes it when the report was acknowledged. */
 void aiot_host_crash_step(aiot_device *device);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "aiot/device.h"
@@ -49,6 +50,7 @@ typedef struct {
   aiot_signer_openssl signer;
   aiot_device device;
   aiot_feed feed;
+  aiot_tail tail;
   int slot;
   /* Exit code that requests the launcher's next action; 0 = none. */
   int exit_code;
@@ -215,6 +217,7 @@ static int open_device(program *self, const aiot_program_options *options) {
       .vitals = take_vitals,
       .reboot = reboot,
       .commands = own_commands,
+      .tail = &self->tail,
   };
   if (setup.memory == NULL || aiot_device_open(&self->device, &setup) != AIOT_OK) return complain("the flash cannot be read");
   return AIOT_EXIT_OK;
@@ -256,7 +259,9 @@ int aiot_program_run(const aiot_program_options *options) {
   if (code == AIOT_EXIT_OK) code = open_device(&self, options);
   if (code == AIOT_EXIT_OK && !aiot_feed_open(&self.feed, STDIN_FILENO)) code = complain("the input cannot be read");
   if (code == AIOT_EXIT_OK) {
-    aiot_host_crash_watch(self.identity.folder, AIOT_FIRMWARE_VERSION);
+    /* Names the main thread in reports. Otherwise, its name is that of the link by which the launcher starts the program. */
+    prctl(PR_SET_NAME, "aiot-device", 0, 0, 0);
+    aiot_host_crash_watch(self.identity.folder, AIOT_FIRMWARE_VERSION, &self.tail);
     serve(&self, options);
     aiot_device_close(&self.device, 2000);
     if (self.exit_code == 0) tell_stopped(&self);

@@ -15,6 +15,7 @@
 #include "aiot/config.h"
 #include "aiot/pipeline.h"
 #include "aiot/queue.h"
+#include "aiot/tail.h"
 #include "aiot/telemetry.h"
 #include "aiot/update.h"
 
@@ -100,6 +101,8 @@ typedef struct {
   void (*reboot)(void *context);
   /* The program's own commands (aiot/command.h); NULL = none. */
   const aiot_command *commands;
+  /* Receives each line of the log, for crash reports; NULL = none. */
+  aiot_tail *tail;
 } aiot_device_setup;
 
 /* One continuous series of samples. */

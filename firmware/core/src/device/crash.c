@@ -34,14 +34,14 @@ static void write_program(aiot_writer *writer, const char *name, const aiot_cras
   aiot_write_object_end(writer);
 }
 
-static void write_calls(aiot_writer *writer, const aiot_crash *crash) {
+static void write_calls(aiot_writer *writer, const uint64_t *calls, size_t depth) {
   char digits[ADDRESS_BYTES];
-  if (crash->depth == 0) return;
+  if (depth == 0) return;
   aiot_write_key(writer, "backtrace");
   aiot_write_array(writer);
-  for (size_t i = 0; i < crash->depth; i++) {
+  for (size_t i = 0; i < depth; i++) {
     aiot_write_object(writer);
-    text(writer, "address", address(crash->calls[i], digits));
+    text(writer, "address", address(calls[i], digits));
     aiot_write_object_end(writer);
   }
   aiot_write_array_end(writer);
@@ -53,6 +53,37 @@ static void write_registers(aiot_writer *writer, const aiot_crash *crash) {
   aiot_write_key(writer, "registers");
   aiot_write_object(writer);
   for (size_t i = 0; i < crash->register_count; i++) text(writer, crash->registers[i].name, address(crash->registers[i].value, digits));
+  aiot_write_object_end(writer);
+}
+
+static void write_tasks(aiot_writer *writer, const aiot_crash *crash) {
+  if (crash->task_count == 0) return;
+  aiot_write_key(writer, "tasks");
+  aiot_write_array(writer);
+  for (size_t i = 0; i < crash->task_count; i++) {
+    const aiot_crash_task *task = &crash->tasks[i];
+    aiot_write_object(writer);
+    text(writer, "name", task->name);
+    write_calls(writer, task->calls, crash->task_depth != 0 && crash->task_depth < task->depth ? crash->task_depth : task->depth);
+    aiot_write_object_end(writer);
+  }
+  aiot_write_array_end(writer);
+}
+
+static void write_log(aiot_writer *writer, const aiot_crash *crash) {
+  const char *line = crash->log == NULL ? NULL : aiot_tail_next(crash->log, NULL);
+  if (line == NULL) return;
+  aiot_write_key(writer, "log");
+  aiot_write_array(writer);
+  for (; line != NULL; line = aiot_tail_next(crash->log, line)) aiot_write_text(writer, line);
+  aiot_write_array_end(writer);
+}
+
+static void write_reset(aiot_writer *writer, const aiot_crash *crash) {
+  if (crash->reset == NULL) return;
+  aiot_write_key(writer, "details");
+  aiot_write_object(writer);
+  text(writer, "reset", crash->reset);
   aiot_write_object_end(writer);
 }
 
@@ -84,9 +115,12 @@ size_t aiot_crash_message(aiot_message message, const char *firmware, const aiot
   text(&writer, "reason", crash->reason);
   write_program(&writer, firmware, crash);
   text(&writer, "task", crash->task);
-  write_calls(&writer, crash);
+  write_calls(&writer, crash->calls, crash->depth);
   write_registers(&writer, crash);
   write_stack(&writer, crash, (char *)message.out + (message.room - encoded));
+  write_tasks(&writer, crash);
+  write_log(&writer, crash);
+  write_reset(&writer, crash);
   aiot_write_object_end(&writer);
   return aiot_write_end(&writer);
 }
@@ -96,11 +130,17 @@ bool aiot_device_crash(aiot_device *device, const aiot_crash *crash) {
   aiot_device_topic(device, "crash", topic);
   aiot_crash less = *crash;
   const aiot_message message = aiot_device_message(device, device->setup.encoding);
-  for (int attempt = 0; attempt < 3; attempt++) {
-    if (attempt == 1) less.stack_bytes = 0;
-    if (attempt == 2) less.register_count = 0;
+  const size_t most = crash->most_bytes == 0 ? message.room : crash->most_bytes;
+  for (int attempt = 0; attempt < 8; attempt++) {
+    if (attempt == 1) less.stack_bytes /= 2;
+    if (attempt == 2) less.stack_bytes = 0;
+    if (attempt == 3) less.task_depth = 1;
+    if (attempt == 4) less.task_count /= 2;
+    if (attempt == 5) less.task_count = 0;
+    if (attempt == 6) less.register_count = 0;
+    if (attempt == 7) less.log = NULL;
     const size_t bytes = aiot_crash_message(message, device->setup.firmware_name, &less);
-    if (bytes != 0 && aiot_queue_push(&device->queue, topic, message.out, bytes, false)) return true;
+    if (bytes != 0 && bytes <= most && aiot_queue_push(&device->queue, topic, message.out, bytes, false)) return true;
   }
   return false;
 }

@@ -49,6 +49,7 @@ aiot_log_level aiot_log_level_of(const char *name) {
 
 void aiot_device_log(aiot_device *device, const char *level, const char *text, aiot_code code) {
   if (aiot_log_level_of(level) < device->log_level) return;
+  if (device->setup.tail != NULL) aiot_tail_add(device->setup.tail, level, text);
   char topic[AIOT_TOPIC_BYTES];
   aiot_device_topic(device, "log", topic);
   aiot_message message = aiot_device_message(device, AIOT_ENCODING_JSON);

@@ -4,7 +4,7 @@
 #include "esp_err.h"
 
 typedef enum { ESP_PARTITION_TYPE_APP = 0, ESP_PARTITION_TYPE_DATA = 1, ESP_PARTITION_TYPE_ANY = 0xff } esp_partition_type_t;
-typedef enum { ESP_PARTITION_SUBTYPE_APP_OTA_0 = 0x10, ESP_PARTITION_SUBTYPE_APP_OTA_1 = 0x11, ESP_PARTITION_SUBTYPE_ANY = 0xff } esp_partition_subtype_t;
+typedef enum { ESP_PARTITION_SUBTYPE_APP_OTA_0 = 0x10, ESP_PARTITION_SUBTYPE_APP_OTA_1 = 0x11, ESP_PARTITION_SUBTYPE_DATA_COREDUMP = 0x03, ESP_PARTITION_SUBTYPE_ANY = 0xff } esp_partition_subtype_t;
 typedef enum { ESP_PARTITION_MMAP_DATA } esp_partition_mmap_memory_t;
 typedef uint32_t esp_partition_mmap_handle_t;
 

@@ -1,20 +1,25 @@
 /*
  * The core dump of a crash. It is reported to the platform once the board is connected, and deleted after the board has worked for a
  * while. Until then, no further dump is written (CONFIG_ESP_COREDUMP_FLASH_NO_OVERWRITE), so that a board in a crash loop writes only
- * one dump. The NVS keeps the report's id and whether it has arrived, so that a board that restarts often sends it once.
+ * one dump. The NVS keeps the report's id and whether it has arrived, so that a board that restarts often sends it once. The last log lines
+ * before the crash are in RTC memory, which a restart does not initialize; they are lost without power.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "aiot/crash.h"
+#include "core_dump.h"
 #include "esp32.h"
 #include "esp_app_desc.h"
+#include "esp_attr.h"
 #include "esp_core_dump.h"
 #include "esp_idf_version.h"
 #include "esp_log.h"
+#include "esp_partition.h"
 #include "esp_random.h"
 #include "esp_system.h"
+#include "freertos/FreeRTOS.h"
 #include "nvs.h"
 #include "sdkconfig.h"
 #include "settings.h"
@@ -27,12 +32,37 @@
 #define NUMBER "number"
 #define ARRIVED "arrived"
 
-enum { MOST_CALLS = 16, MOST_REGISTERS = 20, REASON_BYTES = 128 };
+enum { MOST_CALLS = 16, MOST_REGISTERS = 20, REASON_BYTES = 128, MOST_TASKS = 12, RESET_BYTES = 12 };
 
 static const char tag[] = "aiot";
 static bool present, queued, arrived, failed;
 /* The queue's number of dropped messages when the report was queued. */
 static uint32_t dropped;
+
+/*
+ * RTC memory, so that the heap is not smaller. The lines of this start; those before the crash, and the reason for the restart after it,
+ * which remain until the dump is deleted; and memory for the tasks while a report is written.
+ */
+static RTC_NOINIT_ATTR aiot_tail lines, crash_lines;
+static RTC_NOINIT_ATTR char crash_reset[RESET_BYTES];
+static RTC_NOINIT_ATTR aiot_crash_task tasks[MOST_TASKS];
+
+aiot_tail *aiot_esp32_log_tail(void) { return &lines; }
+
+/*
+ * Keeps the lines before the crash at the first start after it. Without intact lines, the power was off, or another program ran: then there
+ * are no lines, and the reason for this start is not the crash.
+ */
+static void keep_lines(void) {
+  if (present && !aiot_tail_intact(&crash_lines)) {
+    const char *reset = aiot_tail_intact(&lines) ? aiot_esp32_boot_reason() : NULL;
+    snprintf(crash_reset, sizeof crash_reset, "%s", reset == NULL ? "" : reset);
+    if (aiot_tail_intact(&lines)) crash_lines = lines;
+    else aiot_tail_clear(&crash_lines);
+  }
+  if (!present) crash_lines.magic = 0;
+  aiot_tail_clear(&lines);
+}
 
 /* The number of this dump's report: the stored one, or a new one. */
 static uint32_t report_number(void) {
@@ -71,6 +101,7 @@ static void forget_report(void) {
 /* The number is forgotten first: after a power cut in between, the same crash is reported twice, instead of the next one never. */
 static bool erase(void) {
   forget_report();
+  crash_lines.magic = 0;
   return esp_core_dump_image_erase() == ESP_OK;
 }
 
@@ -83,6 +114,7 @@ bool aiot_esp32_dump_present(void) {
   else if (state != ESP_OK) forget_report();
   present = state == ESP_OK;
   queued = arrived = failed = false;
+  keep_lines();
   if (present) ESP_LOGE(tag, "the program crashed before this start; its core dump is in the flash");
   return present;
 }
@@ -132,6 +164,23 @@ static void read_machine(const esp_core_dump_summary_t *summary, aiot_crash *cra
 }
 #endif
 
+static bool read_partition(void *context, uint32_t offset, void *out, size_t bytes) {
+  return esp_partition_read(context, offset, out, bytes) == ESP_OK;
+}
+
+static void read_tasks(aiot_crash *crash) {
+  const esp_partition_t *partition = esp_partition_find_first(ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_DATA_COREDUMP, NULL);
+  if (partition == NULL) return;
+  /* The name's place in a control block, as ESP-IDF itself finds it in a dump. */
+  const aiot_core_dump dump = {.read = read_partition,
+                               .context = (void *)(uintptr_t)partition,
+                               .bytes = partition->size,
+                               .name_offset = offsetof(StaticTask_t, ucDummy7),
+                               .name_bytes = sizeof((StaticTask_t *)0)->ucDummy7};
+  crash->task_count = aiot_core_dump_tasks(&dump, tasks, MOST_TASKS);
+  crash->tasks = tasks;
+}
+
 /* Everything that a report needs for a moment: about two kilobytes, which are in the heap to spare the task's stack. */
 typedef struct {
   esp_core_dump_summary_t summary;
@@ -146,6 +195,9 @@ static void read_dump(const aiot_device *device, report_room *room, aiot_crash *
   char own[sizeof summary->app_elf_sha256];
   if (esp_core_dump_get_panic_reason(room->reason, sizeof room->reason) == ESP_OK && room->reason[0] != '\0') crash->reason = room->reason;
   crash->kind = kind_of(crash->reason);
+  crash->log = &crash_lines;
+  if (crash_reset[0] != '\0') crash->reset = crash_reset;
+  read_tasks(crash);
   if (esp_core_dump_get_summary(summary) != ESP_OK) return;
   summary->exc_task[sizeof summary->exc_task - 1] = '\0';
   build[sizeof own - 1] = '\0';
@@ -160,7 +212,7 @@ static void read_dump(const aiot_device *device, report_room *room, aiot_crash *
 static bool queue_report(aiot_device *device, uint32_t number) {
   char id[24];
   report_room *room = calloc(1, sizeof *room);
-  aiot_crash crash = {.id = id, .kind = "exception", .reason = "the program crashed"};
+  aiot_crash crash = {.id = id, .kind = "exception", .reason = "the program crashed", .most_bytes = AIOT_CRASH_REPORT_BYTES};
   snprintf(id, sizeof id, "dump-%08lx", (unsigned long)number);
   if (room == NULL) return false;
   read_dump(device, room, &crash);
@@ -192,6 +244,8 @@ void aiot_esp32_dump_step(aiot_device *device, uint64_t now_ms) {
 }
 #else
 bool aiot_esp32_dump_present(void) { return false; }
+
+aiot_tail *aiot_esp32_log_tail(void) { return NULL; }
 
 void aiot_esp32_dump_step(aiot_device *device, uint64_t now_ms) {
   (void)device;

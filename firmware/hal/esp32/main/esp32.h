@@ -185,6 +185,8 @@ void aiot_esp32_servo_step(uint64_t now_ms);
 void aiot_esp32_vitals(void *context, aiot_vitals *vitals);
 /* Strength of the Wi-Fi signal, dBm; 0 = no Wi-Fi, or not connected. */
 int aiot_esp32_network_rssi(void);
+/* Reason for this start, as in aiot_vitals; NULL = unknown. */
+const char *aiot_esp32_boot_reason(void);
 /* Reads the current state of the heap. */
 void aiot_esp32_heap(void *context, aiot_heap *heap);
 
@@ -193,8 +195,10 @@ void aiot_esp32_watch(void);
 /* Reports a fatal error for a minute, then restarts the board. */
 void aiot_esp32_give_up(const char *problem);
 
-/* Whether the flash has a core dump of an earlier crash. Call it once, at the start. */
+/* Whether the flash has a core dump of an earlier crash. Call it once, at the start, before the first line is logged. */
 bool aiot_esp32_dump_present(void);
+/* The record for the last log lines, which survives a restart; NULL if the program writes no core dumps. */
+aiot_tail *aiot_esp32_log_tail(void);
 /* Call it in the loop. Reports the dump once the board is connected, and deletes it once the board has worked for AIOT_CRASH_KEPT_MS. */
 void aiot_esp32_dump_step(aiot_device *device, uint64_t now_ms);
 

@@ -148,6 +148,7 @@ static const char *open_device(program *self) {
       .vitals = aiot_esp32_vitals,
       .reboot = reboot,
       .commands = own_commands,
+      .tail = aiot_esp32_log_tail(),
   };
   if (setup.mqtt == NULL || setup.http == NULL) return "the device's key and certificates cannot be used";
   const aiot_code code = aiot_device_open(&self->device, &setup);
@@ -280,13 +281,13 @@ static void run(void *context) {
 #endif
     connect(&self, self.identity.mqtts);
     self.kept_slot = AIOT_NO_SLOT;
+    aiot_esp32_dump_present();
     problem = open_device(&self);
   }
   /* A program on trial that cannot work on this board must not be confirmed. The restart rolls back to the previous program. */
   if (problem != NULL) aiot_esp32_give_up(problem);
   log_heap("with the device");
   aiot_esp32_watch();
-  aiot_esp32_dump_present();
   tell_fastest(&self);
   self.source = aiot_esp32_source_chosen();
   if (!aiot_esp32_sampler_start(self.source)) aiot_device_log(&self.device, "error", "the sensor's task cannot be started", AIOT_OK);

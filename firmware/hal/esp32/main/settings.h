@@ -356,8 +356,14 @@
 #define AIOT_CRASH_KEPT_MS (AIOT_SLEEP_MS > 0 ? AIOT_AWAKE_MS / 2 : 3600000u)
 #endif
 /*
- * How much of the crashed task's stack is reported on RISC-V chips, at most 1024 bytes; 0 = nothing, because it may contain secrets. Until
- * it is acknowledged, a report is in the heap twice. With more, a download would leave less than a fifth of the heap free.
+ * Maximum size of the report of a crash, bytes; 0 = as many as fit into a message. Until it is acknowledged, a report is in the heap twice.
+ * With more, a download would leave less than a fifth of the heap free. The log and the tasks take precedence over the stack.
+ */
+#ifndef AIOT_CRASH_REPORT_BYTES
+#define AIOT_CRASH_REPORT_BYTES 1640u
+#endif
+/*
+ * How much of the crashed task's stack is reported on RISC-V chips, at most 1024 bytes; 0 = nothing, because it may contain secrets.
  */
 #ifndef AIOT_CRASH_STACK_BYTES
 #define AIOT_CRASH_STACK_BYTES 640u

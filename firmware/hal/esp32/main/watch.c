@@ -23,7 +23,7 @@ void aiot_esp32_give_up(const char *problem) {
 }
 
 /* Reasons that are not listed are unknown, because newer versions of ESP-IDF add some. */
-static const char *boot_reason(void) {
+const char *aiot_esp32_boot_reason(void) {
   switch (esp_reset_reason()) {
     case ESP_RST_POWERON:
     case ESP_RST_EXT:
@@ -46,7 +46,7 @@ static const char *boot_reason(void) {
 
 void aiot_esp32_vitals(void *context, aiot_vitals *vitals) {
   (void)context;
-  vitals->boot = boot_reason();
+  vitals->boot = aiot_esp32_boot_reason();
   vitals->rssi_dbm = aiot_esp32_network_rssi();
 }
 

@@ -12,6 +12,12 @@ typedef struct {
   uint32_t count;
 } portMUX_TYPE;
 
+/* Has the layout of a task control block; ucDummy7 is its name. */
+typedef struct {
+  uint32_t dummy[13];
+  uint8_t ucDummy7[16];
+} StaticTask_t;
+
 #define pdTRUE 1
 #define pdPASS 1
 #define portMAX_DELAY 0xffffffffu
