@@ -41,11 +41,11 @@ static void test_whole(checks *c) {
   static uint8_t bytes[SIM_DUMP_BYTES];
   static const char *const names[] = {"aiot-http", "IDLE", "a_name_too_long", "0x3fc8ea00", "0x3fc8e900"};
   static const uint32_t depths[] = {2, 1, 2, 2, 0};
-  static const uint32_t headers[] = {20, 24};
+  static const uint32_t headers[] = {12, 20, 24};
   aiot_crash_task tasks[ALL];
-  for (size_t i = 0; i < 4; i++) {
-    const bool xtensa = i >= 2;
-    partition part = {.bytes = bytes, .size = sim_core_dump(bytes, headers[i % 2], xtensa, all, ALL, all[0].block)};
+  for (size_t i = 0; i < 6; i++) {
+    const bool xtensa = i >= 3;
+    partition part = {.bytes = bytes, .size = sim_core_dump(bytes, headers[i % 3], xtensa, all, ALL, all[0].block)};
     const aiot_core_dump dump = dump_of(&part);
     check_equal(c, "tasks without the crashed one", i, ALL - 1, (int64_t)aiot_core_dump_tasks(&dump, tasks, ALL));
     for (size_t k = 0; k < ALL - 1; k++) {

@@ -1,6 +1,6 @@
 /*
  * Format: a header of ESP-IDF, then an ELF file of 32 bits, little-endian. Its notes contain a PRSTATUS for each task (the process ID is the
- * address of the task control block), and in "EXTRA_INFO" the address of the crashed task's control block. Its segments contain the
+ * address of the task control block), and in "ESP_EXTRA_INFO" the address of the crashed task's control block. Its segments contain the
  * control blocks. Source: ESP-IDF, components/espcoredump (core_dump_elf.c, port/riscv and port/xtensa).
  */
 #include "core_dump.h"
@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-  FIRST_HEADER = 16,
+  FIRST_HEADER = 8,
   LAST_HEADER = 64,
   ELF_BYTES = 52,
   SEGMENT_BYTES = 32,
@@ -69,7 +69,7 @@ static bool read_word(const elf *file, uint32_t offset, uint32_t *value) {
   return true;
 }
 
-/* Finds the ELF file. The header before it has another length in older versions of ESP-IDF. */
+/* Finds the ELF file. The header before it has 12, 20 or 24 bytes, depending on the version of ESP-IDF. */
 static bool open_elf(const aiot_core_dump *dump, elf *file) {
   uint8_t header[ELF_BYTES];
   *file = (elf){.dump = dump};
@@ -93,15 +93,20 @@ static bool read_segment(const elf *file, uint32_t index, segment *out) {
   return out->offset < file->dump->bytes && out->bytes <= file->dump->bytes;
 }
 
+static uint32_t padded(uint32_t bytes) { return (bytes + 3) & ~(uint32_t)3; }
+
 /* Reads the note at `*at` bytes into the segment, and moves on to the next one. */
 static bool next_note(elf *file, const segment *of, uint32_t *at, note *out) {
   uint8_t bytes[NOTE_BYTES];
   if (*at >= of->bytes || of->bytes - *at < NOTE_BYTES || file->notes++ >= MOST_NOTES) return false;
   if (!read_at(file, of->offset + *at, bytes, sizeof bytes)) return false;
-  const uint32_t left = of->bytes - *at - NOTE_BYTES, name = word(bytes), data = word(bytes + 4);
+  const uint32_t left = of->bytes - *at - NOTE_BYTES, data = word(bytes + 4);
+  if (word(bytes) > left || data > left) return false;
+  /* Both are padded to words; in some versions of ESP-IDF, the name's length includes this. */
+  const uint32_t name = padded(word(bytes));
   if (name > left || data > left - name) return false;
   *out = (note){word(bytes + 8), of->offset + *at + NOTE_BYTES + name, data};
-  *at += (NOTE_BYTES + name + data + 3) & ~(uint32_t)3;
+  *at += NOTE_BYTES + name + padded(data);
   return true;
 }
 
