@@ -126,7 +126,9 @@ export function Devices(_: PageOf) {
                 Map
               </a>
               <a href={linkTo(['history'], { selector })}>History</a>
-              <a href={linkTo(['remote'])}>Remote sessions</a>
+              <a href={linkTo(['remote'])} aria-label="Remote sessions">
+                Remote
+              </a>
             </span>
           </p>
           {!asMap && selected.length > 0 && (
