@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { AiotError } from '../../src/lib/core/errors.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { elementCount, type Graph, type Tensor } from '../../src/lib/formats/tflite/graph.js';
+import { elementCount, type Graph, type Operator, type Tensor } from '../../src/lib/formats/tflite/graph.js';
+import { outlineTflite } from '../../src/lib/formats/tflite/outline.js';
 import { importTflite, readTflite } from '../../src/lib/formats/tflite/read.js';
 import { CheckedBuffer, slots } from '../../src/lib/formats/tflite/schema.js';
 import { foldShapes } from '../../src/lib/formats/tflite/shapes.js';
@@ -107,6 +108,34 @@ describe('a .tflite file written and read', () => {
     expect(refusal(() => readTflite(emptied(bytesOf(used), 7777)))).toMatch(
       /^AIOT_TFLITE_MALFORMED: .*expected positive dimensions, got \[1,0\]$/,
     );
+  });
+
+  it('can contain outputs without elements, which no operator computes or reads', () => {
+    const graph = mlp(seededRandom(4), [3, 4, 2]);
+    const empty: Tensor = { name: 'rest', shape: [2, 0, 5], type: 'int32', data: new Int32Array(0) };
+    const at = graph.tensors.length;
+    const both = { ...graph, tensors: [...graph.tensors, empty], outputs: [...graph.outputs, at] };
+    const read = readTflite(bytesOf(both));
+    expect(read.tensors[read.outputs[1]!]).toEqual(empty);
+    expect(outlineTflite(bytesOf(both)).tensors[read.outputs[1]!]).toMatchObject({ shape: [2, 0, 5] });
+    const [values, rest] = createInterpreter(read).run([Int8Array.of(1, 2, 3)]);
+    expect([values!.length, rest]).toEqual([2, new Int32Array(0)]);
+    const relu = (from: number, to: number): Operator => ({
+      op: 'RELU',
+      inputs: [from],
+      outputs: [to],
+      options: {},
+    });
+    const reading = [...graph.operators, relu(at, at + 1)];
+    const after: Tensor = { name: 'after', shape: [2, 1, 5], type: 'int32' };
+    expect(
+      refusal(() => writeTflite({ ...both, tensors: [...both.tensors, after], operators: reading })),
+    ).toMatch(/has no elements$/);
+    const { data: _, ...computed } = empty;
+    const made = [...graph.operators, relu(at - 1, at)];
+    expect(
+      refusal(() => writeTflite({ ...both, tensors: [...graph.tensors, computed], operators: made })),
+    ).toMatch(/expected positive dimensions, got \[2,0,5\]$/);
   });
 
   it('has equal bytes for equal graphs, whatever was written before', () => {

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import type { OnnxOptions } from '../../src/lib/model/import/onnx/to-graph.js';
 import { readSource } from '../../src/lib/model/import/open.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
@@ -1570,6 +1571,68 @@ describe('importing rarer uses of ONNX operators', () => {
     await expect(imported(model(2 ** 40))).rejects.toMatchObject({
       code: 'AIOT_LAYER_UNSUPPORTED',
       message: expect.stringContaining('numbers that int32 cannot contain'),
+    });
+  });
+
+  it('keeps an output without elements, as LiteRT and TFLite Micro read it, and explains it', async () => {
+    const model: OnnxText = {
+      inputs: { x: [1, 6] },
+      outputs: ['y', 'rest'],
+      nodes: [
+        node('Neg', 'x', 'y'),
+        node('Slice', 'x starts ends axes', 'none'),
+        node('Add', 'none one', 'rest'),
+      ],
+      constants: {
+        starts: wholes(7),
+        ends: wholes(9),
+        axes: wholes(1),
+        one: { shape: [1], values: [1] },
+      },
+    };
+    const { graph, notes } = await imported(model);
+    expect(notes).toEqual(['The output rest is [1, 0]: it has no elements.']);
+    const got = createInterpreter(readTflite(writeTflite(graph))).run([Float32Array.of(1, 2, 3, 4, 5, 6)]);
+    expect(got).toEqual([Float32Array.of(-1, -2, -3, -4, -5, -6), new Float32Array(0)]);
+    const relu = { ...model, nodes: [...model.nodes, node('Softmax', 'none', 'r')], outputs: ['r'] };
+    await expect(imported(relu)).rejects.toThrow(
+      /node 3 \(Softmax\): it computes \[1, 0\], which has no elements; export the model without this node$/,
+    );
+  });
+
+  it('combines dimensions beyond six, and rejects operators for which it cannot', async () => {
+    const shape = [1, 2, 1, 3, 2, 1, 2, 2];
+    const wide: OnnxText = {
+      inputs: { x: shape },
+      outputs: ['y'],
+      nodes: [node('Neg', 'x', 'n'), node('Transpose', 'n', 'y', { perm: [0, 1, 2, 7, 4, 5, 6, 3] })],
+    };
+    const { graph, notes } = await imported(wide);
+    expect(notes).toEqual([
+      'The input x is [1, 2, 1, 3, 2, 1, 2, 2] in the original and [1, 2, 1, 3, 2, 4] here: its last 3 dimensions are combined, with the same order of elements.',
+      'The output y is [1, 2, 1, 2, 2, 1, 2, 3] in the original and [1, 2, 1, 2, 2, 6] here: its last 3 dimensions are combined, with the same order of elements.',
+    ]);
+    expect(
+      Math.max(...readTflite(writeTflite(simplifyGraph(graph))).tensors.map((t) => t.shape.length)),
+    ).toBe(6);
+    const input = Array.from({ length: 48 }, (_, k) => k + 1);
+    const want = [0, 1].flatMap((a) =>
+      [0, 1].flatMap((d) =>
+        [0, 1].flatMap((b) =>
+          [0, 1].flatMap((c) => [0, 1, 2].map((k) => -(((a * 3 + k) * 2 + b) * 4 + c * 2 + d + 1))),
+        ),
+      ),
+    );
+    expect(await outputs(wide, input)).toEqual(want);
+    const largest = {
+      ...wide,
+      nodes: [node('ArgMax', 'x', 'i', { axis: 3 }), node('Cast', 'i', 'y', { to: 1 })],
+    };
+    await expect(imported({ ...largest, inputs: { x: [2, 2, 2, 2, 2, 2, 2] } })).rejects.toThrow(
+      /node 0 \(ArgMax\): it needs tensors of 7 dimensions/,
+    );
+    await expect(imported({ ...wide, inputs: { x: [1, ...shape] } })).rejects.toMatchObject({
+      next: expect.stringContaining('at most 8 dimensions'),
     });
   });
 

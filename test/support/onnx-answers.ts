@@ -71,7 +71,8 @@ export async function differences(path: string, name: string, { litert = false, 
     for (const judge of ['runtime', 'wheel'] as const) {
       const want = ordered(judge === 'runtime' ? about.outputs[row]! : (about.wheel ?? []));
       for (const got of results) {
-        if (want.length > 0 && got.length !== want.length) worst[judge] = Number.POSITIVE_INFINITY;
+        const isKnown = judge === 'runtime' || about.wheel !== undefined;
+        if (isKnown && got.length !== want.length) worst[judge] = Number.POSITIVE_INFINITY;
         want.forEach((value, i) => {
           if (value === null) return;
           const [step, low, high] = steps?.[i] ?? [0, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];

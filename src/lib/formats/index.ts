@@ -297,6 +297,7 @@ export {
   hasForest,
   hasFrontEnd,
   hasState,
+  isEmpty,
   type Operator,
   type OperatorName,
   type OperatorOptions,

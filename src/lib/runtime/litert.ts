@@ -3,7 +3,7 @@ import { compileFunction } from 'node:vm';
 import type { LiteRt } from '@litertjs/core';
 import { AiotError } from '../core/errors.js';
 import { vendoredFile } from '../core/folders.js';
-import type { Graph, Operator, Tensor } from '../formats/tflite/graph.js';
+import { type Graph, isEmpty, type Operator, type Tensor } from '../formats/tflite/graph.js';
 import { readTflite } from '../formats/tflite/read.js';
 import { writeTflite } from '../formats/tflite/write.js';
 
@@ -36,6 +36,12 @@ export async function openLiteRt(bytes: Uint8Array): Promise<LiteRtModel> {
     throw new AiotError(
       'AIOT_TFLITE_UNSUPPORTED',
       'expected inputs and one output of float32, int32, int16, int8 or bool',
+    );
+  // LiteRT's compiled models have no buffers of 0 bytes; its older interpreter has.
+  if (isEmpty(graph.tensors[graph.outputs[0]!]!))
+    throw new AiotError(
+      'AIOT_TFLITE_UNSUPPORTED',
+      'the output has no elements, so there is nothing to predict',
     );
   const { inputs, outputs, run, close } = await openLiteRtSession(writeTflite(graph));
   return { inputs, outputs: outputs[0]!, predict: (input) => run(input)[0]!, close };

@@ -8,6 +8,7 @@ onnx_models.py networks FOLDER: networks as exported by PyTorch, and scikit-lear
 onnx_models.py keras FOLDER LIBRARIES: Keras models converted by tf2onnx, in TensorFlow's environment; LIBRARIES is the folder of the onnx
 package.
 onnx_models.py choices FOLDER: networks that compare values, and choose by the result.
+onnx_models.py wide FOLDER: networks with tensors of seven or eight dimensions.
 onnx_models.py ends FOLDER: networks with several inputs and outputs.
 onnx_models.py quantized FOLDER LIBRARIES: networks quantized with ONNX Runtime's static quantization, in the formats QDQ and QOperator;
 LIBRARIES is the folder of the ml_dtypes package, which it imports.
@@ -196,12 +197,14 @@ def as_constant(model, tensors, expected):
         model.graph.initializer.append(tensor)
     del model.graph.input[:]
     end = model.graph.output[0]
-    info = lambda name: h.make_tensor_value_info(name, onnx.TensorProto.FLOAT, expected.shape)
+    # An empty result stays empty if a single number is added.
+    shape = [max(1, size) for size in expected.shape]
+    info = lambda name: h.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape if name == "added" else expected.shape)
     model.graph.node.append(h.make_node("Cast", [end.name], ["as_real"], to=onnx.TensorProto.FLOAT))
     model.graph.node.append(h.make_node("Add", ["as_real", "added"], ["sum"]))
     model.graph.input.append(info("added"))
     end.CopyFrom(info("sum"))
-    added = random.normal(size=expected.shape).astype(np.float32)
+    added = random.normal(size=shape).astype(np.float32)
     return [added], [decoded(expected).astype(np.float32) + added]
 
 
@@ -243,7 +246,7 @@ def node_test(folder_of_test):
     # A tensor whose size follows from the inputs' values, such as a window of a given length: an import must know them.
     is_sized = all(x.ndim == 0 for x in given) and expected[0].ndim > 0
     is_computed = is_sized or {node.op_type for node in model.graph.node} <= computed
-    is_fixed = is_computed and len(expected) == 1 and expected[0].size > 0
+    is_fixed = is_computed and len(expected) == 1
     try:
         if is_fixed and not (given and given[0].dtype == np.float32 and model.graph.node[0].op_type.startswith("Cast")):
             given, expected, rest = *as_constant(model, tensors, expected[0]), {}
@@ -614,6 +617,42 @@ def choice_networks():
     yield n.save("marked-positions")
 
 
+def wide_networks():
+    """Networks with tensors of seven or eight dimensions, which each operator of them treats in another way."""
+    # Windows in three dimensions, as in a video transformer: its TRANSPOSE keeps seven separate dimensions.
+    n = Net([1, 4, 4, 6, 5])
+    n.add("Reshape", "x", n.ints(1, 2, 2, 2, 2, 3, 2, 5)), n.add("Transpose", perm=[0, 1, 3, 5, 2, 4, 6, 7])
+    n.add("Reshape", n.last, n.ints(12, 8, 5)), n.add("MatMul", n.last, n.weight(5, 4)), n.add("Reshape", n.last, n.ints(1, 2, 2, 3, 2, 2, 2, 4))
+    n.add("Transpose", perm=[0, 1, 4, 2, 5, 3, 6, 7]), n.add("Reshape", n.last, n.ints(1, 4, 4, 6, 4))
+    yield n.save("video-windows")
+    # Every other axis is reversed in order, so that no two of eight stay together.
+    n = Net([1, 2, 3, 2, 2, 3, 2, 2])
+    n.add("Transpose", perm=[0, 7, 5, 3, 1, 6, 4, 2]), n.add("Tanh"), n.add("Transpose", perm=[2, 0, 4, 1, 6, 3, 7, 5])
+    yield n.save("eight-axes")
+    # Arithmetic with constants of one axis each, and with values that lack some axes.
+    n = Net([1, 2, 3, 2, 2, 3, 2])
+    total = n.add("Add", "x", n.weight(3, 1, 1, 1, 1))
+    mean = n.add("ReduceMean", total, axes=[2, 5], keepdims=1)
+    n.add("Mul", n.add("Sub", total, mean), n.weight(1, 1, 1, 2, 2, 1, 2))
+    n.add("Add", n.last, n.add("ReduceMax", "x", axes=[3, 4], keepdims=1)), n.add("Sigmoid")
+    yield n.save("seven-axes")
+    # Sums without the axes, and where a condition holds.
+    n = Net([1, 2, 3, 2, 2, 3, 2], 13)
+    positive = n.add("Where", n.add("Greater", "x", n.weight(2, 1, 1, 1)), "x", n.constant(np.float32(0.25)))
+    n.add("ReduceSum", positive, n.ints(0, 3, 6), keepdims=0)
+    yield n.save("sum-of-some-axes")
+    # Pads, slices (also backward), parts side by side, and a Softmax over the last axis.
+    n = Net([1, 2, 3, 2, 4, 3, 2])
+    padded = n.add("Pad", "x", n.ints(0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0), n.constant(np.float32(0.5)))
+    cut = n.add("Slice", padded, n.ints(1, -1, 0), n.ints(4, -6, 2), n.ints(2, 4, 5), n.ints(1, -2, 1))
+    n.add("Concat", cut, n.add("Neg", cut), axis=3), n.add("Softmax", axis=6)
+    yield n.save("moved-elements")
+    # A softmax over an axis in the middle, and a product of matrices.
+    n = Net([1, 2, 2, 2, 2, 3, 4])
+    n.add("Softmax", axis=3), n.add("MatMul", n.last, n.weight(4, 5)), n.add("Flatten", axis=1)
+    yield n.save("products")
+
+
 def several_ends():
     n = Net([1, 3, 12, 12])
     n.conv(8, 3, (3, 3), pads=[1, 1, 1, 1], strides=[2, 2]), n.norm(8), n.add("Relu")
@@ -861,6 +900,7 @@ made = {
     "nodes": nodes,
     "networks": lambda: [*torch_networks(), *text_networks(), *estimators()],
     "choices": lambda: list(choice_networks()),
+    "wide": lambda: list(wide_networks()),
     "ends": lambda: list(several_ends()),
     "quantized": lambda: list(quantized_networks()),
     "keras": keras_models,

@@ -3,6 +3,7 @@ import {
   elementCount,
   type Graph,
   isDataOf,
+  isEmpty,
   type Operator,
   type OperatorName,
   type Quantization,
@@ -44,6 +45,8 @@ export function checkGraph(graph: Graph): void {
       if (index === -1 && (omissible || optional.includes(place))) return;
       if (!ready(index))
         throw malformed(where, `its input, tensor ${index}, is not produced by an earlier operator`);
+      if (isEmpty(graph.tensors[index]!))
+        throw malformed(where, `its input, tensor ${index}, has no elements`);
       const expected = (place === 0 && variableOperators.includes(op)) || states.includes(place);
       if (isVariable(index) !== expected)
         throw malformed(where, `tensor ${index} is ${expected ? 'not a' : 'a'} variable`);
@@ -94,7 +97,8 @@ const variableOperators: readonly OperatorName[] = ['READ_VARIABLE', 'ASSIGN_VAR
 function checkTensor(tensor: Tensor, index: number): void {
   const { name, shape, type, quantization } = tensor;
   const where = `tensor ${index} (${name})`;
-  if (shape.some((size) => !Number.isInteger(size) || size < 1))
+  const least = tensor.data && isEmpty(tensor) ? 0 : 1;
+  if (shape.some((size) => !Number.isInteger(size) || size < least))
     throw malformed(where, `expected positive dimensions, got [${shape}]`);
   if (tensor.data && tensor.variable) throw malformed(where, 'it is a constant and a variable');
   const data = tensor.data ?? tensor.variable;

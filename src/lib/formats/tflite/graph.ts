@@ -358,6 +358,14 @@ export function isDataOf(type: TensorType, data: TensorData): boolean {
   return Object.getPrototypeOf(data) === Object.getPrototypeOf(rows[type].view(new ArrayBuffer(0)));
 }
 
+/**
+ * Whether a tensor has no elements. Only an output that no operator computes may be empty: TFLite Micro rejects an operator with an empty
+ * result ("dynamic tensors are not supported"), but reads such an output, as LiteRT does.
+ */
+export function isEmpty({ shape }: Pick<Tensor, 'shape'>): boolean {
+  return shape.includes(0);
+}
+
 /** Whether a model keeps values between runs. */
 export function hasState({ tensors }: Graph): boolean {
   return tensors.some(({ variable }) => variable !== undefined);

@@ -1,5 +1,5 @@
 import { malformed } from './errors.js';
-import type { Quantization } from './graph.js';
+import { isEmpty, type Quantization } from './graph.js';
 import { operatorOf } from './operators.js';
 import {
   builtinName,
@@ -175,7 +175,7 @@ function checkOrder({ tensors, operators, inputs, outputs }: Outline, at: number
         throw malformed(where, `its input, tensor ${input}, is not produced by an earlier operator`);
     for (const output of operator.outputs) made.add(output);
   });
-  const missing = outputs.find((index) => !there(index));
+  const missing = outputs.find((index) => !there(index) && !isEmpty(tensors[index]!));
   if (missing !== undefined)
     throw malformed(`byte ${at}, outputs`, `tensor ${missing} is not produced by any operator`);
 }

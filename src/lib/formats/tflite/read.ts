@@ -6,6 +6,7 @@ import {
   elementBytes,
   elementCount,
   type Graph,
+  isEmpty,
   type Operator,
   type Quantization,
   type Tensor,
@@ -195,6 +196,7 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
     ...[...ends.inputs, ...ends.outputs],
     ...found.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]),
   ]);
+  const computing = new Set(found.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]));
   let variables = 0;
   const tensors = tables.map((table, index) => {
     // The file contains no data for variables, so the file's size does not limit the size of variables.
@@ -202,8 +204,11 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
       variables += elementCount(table.int32s(slots.tensor.shape));
     if (variables > largestTensor)
       throw malformed(`byte ${table.at}, tensor ${index}`, 'the variables are too large');
-    if (!handles.has(index) || table.int8(slots.tensor.type, 0) !== resourceType)
-      return used.has(index) ? readTensor(table, index, buffers) : readUnused(table, index, buffers);
+    if (!handles.has(index) || table.int8(slots.tensor.type, 0) !== resourceType) {
+      if (!used.has(index)) return readUnused(table, index, buffers);
+      const isFinal = !computing.has(index) && !ends.inputs.includes(index);
+      return readTensor(table, index, buffers, isFinal ? 0 : 1);
+    }
     const shape = table.int32s(slots.tensor.shape);
     if (shape.length > 1 || (shape[0] ?? 1) !== 1)
       throw malformed(
@@ -403,7 +408,8 @@ function bufferReader(tables: readonly Table[]): Buffers {
   };
 }
 
-function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
+/** @param least minimum size of each dimension: 0 for an output that no operator computes, otherwise 1 */
+function readTensor(table: Table, index: number, buffers: Buffers, least = 1): Tensor {
   const name = table.text(slots.tensor.name);
   const where = `byte ${table.at}, tensor ${index} (${name})`;
   const typeCode = table.int8(slots.tensor.type, 0);
@@ -414,7 +420,8 @@ function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
   const shape = table.int32s(slots.tensor.shape);
   if (shape.length > largestRank)
     throw malformed(where, `expected at most ${largestRank} dimensions, got ${shape.length}`);
-  if (shape.some((size) => size < 1)) throw malformed(where, `expected positive dimensions, got [${shape}]`);
+  if (shape.some((size) => size < least))
+    throw malformed(where, `expected positive dimensions, got [${shape}]`);
   if (elementCount(shape) > largestTensor) throw malformed(where, `[${shape}] has too many elements`);
   const quantizationTable = table.table(slots.tensor.quantization, `quantization of tensor ${index}`);
   const quantization = quantizationTable && readQuantization(quantizationTable, shape, where);
@@ -424,6 +431,7 @@ function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
     ? denseData(sparsity, buffer, { name, shape, type }, buffers, where)
     : buffers(buffer, { name, shape, type }, where);
   const tensor = { name, shape, type, ...(quantization && { quantization }) };
+  if (isEmpty(tensor)) return { ...tensor, data: zeros(tensor) };
   if (table.uint8(slots.tensor.isVariable, 0) === 0) return { ...tensor, ...(data && { data }) };
   if (data) throw malformed(where, 'it is a constant and a variable');
   return { ...tensor, variable: zeros(tensor) };

@@ -96,7 +96,7 @@ export function tensorTable(builder: Builder, tensor: Tensor, buffers: Map<Tenso
   builder.startObject(slotCounts.tensor);
   builder.addFieldOffset(slots.tensor.shape, shape, 0);
   builder.addFieldInt8(slots.tensor.type, tensorTypeCode(tensor.type), 0);
-  builder.addFieldInt32(slots.tensor.buffer, tensor.data ? buffers.get(tensor.data)! : 0, 0);
+  builder.addFieldInt32(slots.tensor.buffer, (tensor.data && buffers.get(tensor.data)) ?? 0, 0);
   builder.addFieldOffset(slots.tensor.name, name, 0);
   builder.addFieldOffset(slots.tensor.quantization, quantization, 0);
   builder.addFieldInt8(slots.tensor.isVariable, tensor.variable ? 1 : 0, 0);

@@ -89,7 +89,7 @@ function bufferIndices(graph: Graph): Map<TensorData, number> {
   for (const [index, { data: constant, variable }] of graph.tensors.entries()) {
     // Files store no values for an operator's state.
     const data = constant ?? (states.has(index) ? undefined : variable);
-    if (data !== undefined && !indices.has(data)) indices.set(data, indices.size + 1);
+    if (data !== undefined && data.length > 0 && !indices.has(data)) indices.set(data, indices.size + 1);
   }
   return indices;
 }

@@ -178,7 +178,7 @@ function onnxOptions({ input = [], output: outputs, keepScales }: ImportOptions)
   const shapes = new Map<string, number[]>();
   const values = new Map<string, number>();
   for (const text of input) {
-    const shape = /^(.+):(\d{1,9}(?:x\d{1,9}){0,5})$/.exec(text);
+    const shape = /^(.+):(\d{1,9}(?:x\d{1,9}){0,7})$/.exec(text);
     const value = /^(.+)=(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)$/i.exec(text);
     if (shape) shapes.set(shape[1]!, shape[2]!.split('x').map(Number));
     else if (value) values.set(value[1]!, Number(value[2]));

@@ -4,6 +4,7 @@ import {
   elementCount,
   type Graph,
   hasFrontEnd,
+  isEmpty,
   type Operator,
   type OperatorName,
   type OperatorOptions,
@@ -273,7 +274,8 @@ function checkEnds({ tensors, inputs, outputs }: Graph): void {
   ] as const) {
     if (indices.length === 0) throw unsupported(`a model without ${end}s`);
     for (const [place, index] of indices.entries()) {
-      if (tensors[index]?.data !== undefined)
+      const tensor = tensors[index];
+      if (tensor?.data !== undefined && !isEmpty(tensor))
         throw new AiotError('AIOT_TFLITE_MALFORMED', `the ${end}, tensor ${index}, is a constant`);
       if (end === 'input' && tensors[index]?.type === 'uint64') throw unsupported('an input of uint64');
       if (end === 'input' && indices.indexOf(index) !== place)

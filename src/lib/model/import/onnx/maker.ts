@@ -1,4 +1,4 @@
-import { elementCount, type Operator, type Tensor } from '../../../formats/tflite/graph.js';
+import { elementCount, isEmpty, type Operator, type Tensor } from '../../../formats/tflite/graph.js';
 import { operatorRows, rowOf } from '../../../formats/tflite/operators.js';
 import type { Options } from '../../network/graph-builder.js';
 import { malformed, unsupported } from '../errors.js';
@@ -6,6 +6,7 @@ import { GraphMaker } from '../keras/maker.js';
 import { type Constant, requireShape } from './constants.js';
 import { type FoldBudget, permuted, strides } from './fold.js';
 import { broadcastShape } from './node.js';
+import { addNarrowed, mostStored } from './ranks.js';
 
 /**
  * A value that the network computes. ONNX stores channels first, and TFLite last, so a value's axes may be stored in a different order than
@@ -124,12 +125,25 @@ export class OnnxMaker extends GraphMaker {
         'use fewer time steps or layers',
       );
     requireShape(shape, this.where);
-    if (elementCount(shape) === 0) throw unsupported(this.where, `its output [${shape.join(', ')}] is empty`);
+    if (isEmpty({ shape }))
+      throw unsupported(
+        this.where,
+        `it computes [${shape.join(', ')}], which has no elements`,
+        'export the model without this node',
+      );
+    const isWide = [shape, ...inputs.map((index) => this.tensors[index]?.shape ?? [])].some(
+      ({ length }) => length > mostStored,
+    );
+    if (isWide && op !== 'RESHAPE') return addNarrowed(this, op, inputs, shape, options as object);
     const type = this.yielded(op, inputs, options);
     const made = super.operator(op, inputs, name, shape, options as never);
     this.setType(made, type);
+    if (shape.length > mostStored) this.sources.set(made, inputs[0]!);
     return made;
   }
+
+  /** Tensors of more than six dimensions, which only a RESHAPE makes, with the tensors of the same elements. The file has no such tensors. */
+  private readonly sources = new Map<number, number>();
 
   /** Type of a value, even if it has not been rearranged yet. */
   typeOfValue({ tensor, before }: Activation): Tensor['type'] {
@@ -215,7 +229,9 @@ export class OnnxMaker extends GraphMaker {
 
   /** A single number gets the shape [1]. */
   override reshape(x: number, shape: number[]): number {
-    return super.reshape(x, shape.length === 0 ? [1] : shape);
+    const tensor = this.tensors[x]!;
+    if (tensor.data && tensor.shape.length > mostStored) return this.tensors.push({ ...tensor, shape }) - 1;
+    return super.reshape(this.sources.get(x) ?? x, shape.length === 0 ? [1] : shape);
   }
 
   /** Joins any number of tensors in several steps, because kernels for microcontrollers accept at most 10 inputs. */
@@ -302,7 +318,7 @@ export class OnnxMaker extends GraphMaker {
   reshaped(x: Activation, shape: readonly number[]): Activation {
     if (x.shape.join() === shape.join()) return x;
     if (x.before !== undefined) return withElement(this.reshaped(x.before, shape), x.element);
-    const order = orderAfter(x, shape);
+    const order = shape.length > mostStored ? undefined : orderAfter(x, shape);
     if (order === undefined) {
       const made = this.stored(-1, shape, identity(shape.length));
       return withElement({ ...made, before: x }, x.element);

@@ -1,5 +1,5 @@
 import { AiotError } from '../../../core/errors.js';
-import { elementCount, type Graph } from '../../../formats/tflite/graph.js';
+import { elementCount, type Graph, isEmpty } from '../../../formats/tflite/graph.js';
 import { malformed, unsupported, unsupportedInput } from '../errors.js';
 import { type Lower, NodeCall } from './call.js';
 import { choiceRows } from './choices.js';
@@ -11,6 +11,7 @@ import {
   constantOf,
   elementTypeOf,
   isReal,
+  mostDimensions,
   sizeOfTensor,
 } from './constants.js';
 import { cumulativeRows } from './cumulative.js';
@@ -28,7 +29,7 @@ import {
 import { FoldBudget, fold, folds } from './fold.js';
 import { linearRows } from './linear.js';
 import { type Activation, identity, OnnxMaker, type Value } from './maker.js';
-import { Attributes } from './node.js';
+import { Attributes, broadcastShape } from './node.js';
 import { normRows } from './norms.js';
 import { operatorSet, requireVersion } from './opsets.js';
 import { placeRows } from './places.js';
@@ -36,6 +37,7 @@ import { pointwiseRows } from './pointwise.js';
 import { poolRows } from './pools.js';
 import { powerRows } from './powers.js';
 import { quantizedRows } from './quantized.js';
+import { mostStored, storedShapeOf } from './ranks.js';
 import { recurrentRows } from './recurrent.js';
 import { resizeRows } from './resize.js';
 import { selectionRows } from './selections.js';
@@ -202,13 +204,15 @@ class ModelWalk {
     const inputs = this.inputs.sort((a, b) => places.get(a.name)! - places.get(b.name)!);
     const outputs = this.wanted.map((name) => {
       const y = scope.find(name)!;
-      if (inputs.length === 0 || y.kind === 'constant')
+      if (inputs.length === 0 || (y.kind === 'constant' && !isEmpty(y)))
         throw unsupported('the model', `its output ${name} does not depend on an input`);
       this.requireOutputBatch(name, y.shape);
+      if (y.shape.length > mostStored) notes.push(combinedNote('output', name, y.shape));
       return y;
     });
     const ends: Activation[] = [];
-    for (const y of outputs) ends.push(this.delivered(y, ends));
+    for (const [place, y] of outputs.entries())
+      ends.push(y.kind === 'constant' ? this.emptyOutput(this.wanted[place]!, y) : this.delivered(y, ends));
     const tensors = maker.tensors;
     ends.forEach(({ tensor }, place) => {
       tensors[tensor] = { ...tensors[tensor]!, name: this.wanted[place]! };
@@ -391,6 +395,11 @@ class ModelWalk {
         this.folded += 1;
         return constants;
       }
+    }
+    const nothing = emptyResult(key, inputs, where);
+    if (nothing !== undefined) {
+      this.folded += 1;
+      return [nothing];
     }
     this.requireBatch(key, inputs, where);
     const lower = Object.hasOwn(rows, key) ? rows[key] : undefined;
@@ -579,11 +588,14 @@ class ModelWalk {
         );
       const isImage = (shape.length === 3 || shape.length === 4) && this.feedsImages(name);
       const order = isImage ? [0, ...identity(shape.length).slice(2), 1] : identity(shape.length);
-      const tensor = this.maker.activation(name, this.maker.storedShape({ shape, order }));
+      const isWide = shape.length > mostStored;
+      const own = isWide ? storedShapeOf(shape) : this.maker.storedShape({ shape, order });
+      const tensor = this.maker.activation(name, own);
       if (isIndex) this.maker.setType(tensor, 'int32');
-      const stored = this.maker.stored(tensor, shape, order);
-      this.inputs.push({ name, value: stored });
-      made = stored;
+      const value = isWide ? this.maker.plain(tensor) : this.maker.stored(tensor, shape, order);
+      this.inputs.push({ name, value });
+      made = this.maker.reshaped(value, shape);
+      if (isWide) this.maker.notes.push(combinedNote('input', name, shape));
     }
     scope.values.set(name, made);
     return made;
@@ -632,11 +644,11 @@ class ModelWalk {
         example,
       );
     const sizes = shape as number[];
-    if (elementCount(sizes) > 2 ** 24 || sizes.length > 6)
+    if (elementCount(sizes) > 2 ** 24 || sizes.length > mostDimensions)
       throw unsupportedInput(
         `the input ${name}`,
         `its shape is ${sizes.join('x')}`,
-        'Use at most 6 dimensions and 16 million numbers.',
+        `Use at most ${mostDimensions} dimensions and 16 million numbers.`,
       );
     return sizes;
   }
@@ -770,6 +782,17 @@ class ModelWalk {
     return readers;
   }
 
+  /** An output without elements. No operator computes it, because TFLite Micro rejects operators with empty results. */
+  private emptyOutput(name: string, { type, shape }: Constant): Activation {
+    const { maker } = this;
+    const tensor = maker.floats(new Float32Array(0), [...shape], name);
+    if (type === 'bool') maker.tensors[tensor] = { ...maker.tensors[tensor]!, type, data: new Uint8Array(0) };
+    else if (!isReal(type))
+      maker.tensors[tensor] = { ...maker.tensors[tensor]!, type: 'int32', data: new Int32Array(0) };
+    maker.notes.push(`The output ${name} is [${shape.join(', ')}]: it has no elements.`);
+    return maker.plain(tensor);
+  }
+
   /**
    * An output as stored in the .tflite file. Images are stored channels last if an input is; everything else as in the model.
    * @param others the preceding outputs
@@ -777,7 +800,7 @@ class ModelWalk {
   private delivered(value: Activation, others: readonly Activation[]): Activation {
     const { maker } = this;
     maker.where = 'the output';
-    const y = maker.settled(value);
+    const y = maker.settled(maker.reshaped(value, storedShapeOf(value.shape)));
     const inputs = this.inputs.map((input) => input.value);
     const taken = [...inputs, ...others].map(({ tensor }) => tensor);
     const channelsLast = [0, ...identity(y.shape.length).slice(2), 1];
@@ -830,11 +853,35 @@ const keepsAxes = new Set([
 /** Names of a batch in exporters. */
 const batchName = /^(b|B|N|bs|batch.*)$/;
 
+const comparisons: ReadonlySet<string> = new Set([
+  'And',
+  'Or',
+  'Xor',
+  'Equal',
+  'Greater',
+  'GreaterOrEqual',
+  'Less',
+  'LessOrEqual',
+]);
+
 /** Operators whose inputs are broadcast or joined, so that a constant may contain a row for each example. */
 const broadcasting: ReadonlySet<string> = new Set([
   ...['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Min', 'Max', 'Mean', 'Sum', 'Where', 'PRelu', 'Concat'],
-  ...['And', 'Or', 'Xor', 'Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual'],
+  ...comparisons,
 ]);
+
+/** The result of broadcasting an input without elements, which has none either; undefined for other nodes. */
+function emptyResult(
+  op: string,
+  inputs: readonly (Value | undefined)[],
+  where: string,
+): Constant | undefined {
+  const empty = inputs.find((input) => input?.kind === 'constant' && isEmpty(input)) as Constant | undefined;
+  if (empty === undefined || !broadcasting.has(op) || op === 'Concat') return undefined;
+  const shapes = inputs.flatMap((input) => (input === undefined ? [] : [input.shape]));
+  const shape = shapes.reduce((a, b) => broadcastShape(a, b, where));
+  return constantOf(comparisons.has(op) ? 'bool' : empty.type, shape, []);
+}
 
 /** Whether a constant has as many rows as the batch, and an activation of the same rank does not. */
 function hasRowPerExample(inputs: readonly (Value | undefined)[], axis: number, stated: number): boolean {
@@ -842,6 +889,11 @@ function hasRowPerExample(inputs: readonly (Value | undefined)[], axis: number, 
   return inputs.some(
     (input) => input?.kind === 'constant' && input.shape.length === rank && input.shape[axis] === stated,
   );
+}
+
+function combinedNote(kind: 'input' | 'output', name: string, shape: readonly number[]): string {
+  const [own, whole] = [storedShapeOf(shape), shape.join(', ')];
+  return `The ${kind} ${name} is [${whole}] in the original and [${own.join(', ')}] here: its last ${shape.length - mostStored + 1} dimensions are combined, with the same order of elements.`;
 }
 
 function sizeText({ size, parameter }: { size: number | undefined; parameter: string }): string {
