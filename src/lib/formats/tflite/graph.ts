@@ -359,8 +359,8 @@ export function isDataOf(type: TensorType, data: TensorData): boolean {
 }
 
 /**
- * Whether a tensor has no elements. Only an output that no operator computes may be empty: TFLite Micro rejects an operator with an empty
- * result ("dynamic tensors are not supported"), but reads such an output, as LiteRT does.
+ * Whether a tensor has no elements. Only an output that no operator computes may be empty. LiteRT and TFLite Micro read such an output, but
+ * TFLite Micro rejects an operator with an empty result ("dynamic tensors are not supported").
  */
 export function isEmpty({ shape }: Pick<Tensor, 'shape'>): boolean {
   return shape.includes(0);

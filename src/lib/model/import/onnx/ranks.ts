@@ -13,7 +13,7 @@ export const mostStored = 6;
 /** Axes that become one, in order. */
 type Groups = number[][];
 
-/** The given axes in groups: an axis joins its predecessor's group if `joins` says so. Axes of length 1 belong to no group. */
+/** The given axes in groups: `joins` decides whether an axis belongs to its predecessor's group. Axes of length 1 belong to no group. */
 function grouped(
   rank: number,
   isSingle: (axis: number) => boolean,
