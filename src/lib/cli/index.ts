@@ -21,7 +21,7 @@ export {
   placeOf,
   sectionFor,
 } from './documents.js';
-export { alarmCautions, conditionFlags } from './flags/alarms.js';
+export { alarmCautions, conditionFlags, maintenance } from './flags/alarms.js';
 export {
   batchFlags,
   decisionArgs,

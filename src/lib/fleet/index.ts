@@ -135,3 +135,4 @@ export {
 } from './settings.js';
 export { metricsOf, type Sparkplug, sparkplugSchema } from './sparkplug.js';
 export { compareVersions } from './version.js';
+export { parseWindow, windowWithZone } from './window.js';
