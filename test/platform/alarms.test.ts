@@ -68,7 +68,10 @@ describe('aiot alarm', () => {
     expect(await refusal([...create, '--where', 'x > 1'])).toMatchObject({ code: 'AIOT_ALREADY_EXISTS' });
     const windows = ['--maintenance', 'sat 02:00-04:00', '--maintenance', 'daily 3-4'];
     expect(await refusal([...create, '--where', 'x > 1', ...windows])).toMatchObject({
-      ...{ code: 'AIOT_REQUEST_INVALID', message: expect.stringContaining('expected days and times, such as') },
+      ...{
+        code: 'AIOT_REQUEST_INVALID',
+        message: expect.stringContaining('expected days and times, such as'),
+      },
     });
     expect(await refusal(['alarm', 'show', 'cold'])).toMatchObject({ code: 'AIOT_NOT_FOUND', exit: 4 });
   });
