@@ -1,6 +1,7 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { deliveriesOf, type Source } from '../../../src/lib/stream/message.js';
 import { openSink, openSource } from '../../../src/lib/stream/open.js';
+import { connectEdgeNode } from '../../../src/lib/stream/sparkplug/connection.js';
 import { EdgeNode, type MetricValue } from '../../../src/lib/stream/sparkplug/edge-node.js';
 import {
   dataType,
@@ -486,6 +487,7 @@ describe('values of commands', () => {
       [uint64, '18446744073709551615', 18446744073709551615n],
       [dateTime, 1764370000123, 1764370000123n],
       [uint64, true, undefined],
+      [int16, [5], undefined],
     ],
     ...[
       [float, 0.1, 0.1],
@@ -660,9 +662,42 @@ describe('sparkplug: addresses', () => {
       });
     await refused({ sped: 1 }, 'there is no metric "sped"');
     await refused({ on: 1 }, 'on is of type boolean, which 1 does not fit');
-    // A refused command is not sent in part.
+    // A refused command is not sent in part, nor are the others of its batch.
     await refused({ on: true, speed: 'fast' }, 'speed is of type double');
-    expect(heard).toHaveLength(4);
+    await expect(
+      commands.write([...json({ on: true }, 'press'), ...json({ load: 'much' })]),
+    ).rejects.toMatchObject({ code: 'AIOT_STREAM_MESSAGE_REFUSED' });
+    await commands.write(json({ speed: 6 }, 'press'));
+    await expect.poll(() => heard.length, patience).toBe(5);
+    expect(heard[4]).toEqual(['DCMD press', { speed: [6, 10] }]);
+  });
+
+  it('refuse a command to a device that its node has declared offline', { timeout: 20_000 }, async () => {
+    const broker = await startBroker();
+    closing.push(broker);
+    const address = `mqtt://127.0.0.1:${broker.port}`;
+    const node = new EdgeNode({ codec, group: 'plant', node: 'line', aliases: true, now: Date.now });
+    const { send, close } = await connectEdgeNode(node, address);
+    closing.push({ close });
+    send(node.update('press', new Map([['on', { value: true }]])));
+    const commands = await openSink(`sparkplug://127.0.0.1:${broker.port}/plant/line/press?commands=true`);
+    closing.push(commands);
+    await commands.write(json({ on: false }));
+    send(node.remove('press'));
+    const refusal = {
+      code: 'AIOT_STREAM_MESSAGE_REFUSED',
+      message: expect.stringContaining('did not answer'),
+    };
+    await expect
+      .poll(
+        () =>
+          commands.write(json({ on: true })).then(
+            () => 'sent',
+            (error) => error,
+          ),
+        patience,
+      )
+      .toMatchObject(refusal);
   });
 
   it('refuse a command to a node that is silent', { timeout: 20_000 }, async () => {

@@ -92,7 +92,7 @@ export function rolloutHasEnded({ state }: { state: RolloutPhase }): boolean {
 
 const clockTime = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/);
 
-/** When devices may start, in a time zone. If `to` is before `from`, the window ends on the next day. */
+/** When devices may start, in a time zone. If `to` is at or before `from`, the window ends on the next day. */
 export const windowSchema = z.strictObject({
   /** Days on which the window begins. */
   days: z.array(z.enum(days)).min(1).optional(),

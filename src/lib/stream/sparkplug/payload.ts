@@ -308,9 +308,8 @@ export function valueAs(value: unknown, type: number): unknown {
   if (value === null) return null;
   const bits = bitsOf[type];
   if (bits !== undefined) {
-    const isInteger =
-      typeof value === 'number' ? Number.isSafeInteger(value) : /^-?\d{1,20}$/.test(String(value));
-    if (!isInteger || typeof value === 'boolean') return undefined;
+    const isInteger = typeof value === 'string' ? /^-?\d{1,20}$/.test(value) : Number.isSafeInteger(value);
+    if (!isInteger) return undefined;
     const whole = BigInt(value as number | string);
     const isSigned = type <= dataType.int64;
     const cut = isSigned ? BigInt.asIntN(bits, whole) : BigInt.asUintN(bits, whole);
@@ -324,10 +323,17 @@ export function valueAs(value: unknown, type: number): unknown {
   return typed(value).type === type ? value : undefined;
 }
 
-/** The name of a data type, such as `int16`, for messages. */
-export function typeName(type: number): string {
-  return Object.entries(dataType).find(([, number]) => number === type)?.[0] ?? `data type ${type}`;
+/** The name of a data type that `valueAs` can produce, such as `int16`; undefined for the others. */
+export function typeName(type: number): string | undefined {
+  const isWritten = bitsOf[type] !== undefined || writtenTypes.has(type);
+  return isWritten ? Object.entries(dataType).find(([, number]) => number === type)?.[0] : undefined;
 }
+
+/** The types besides integers that are written. */
+const writtenTypes = new Set<number>([
+  ...[dataType.float, dataType.double, dataType.boolean, dataType.string, dataType.text, dataType.uuid],
+  ...[dataType.doubleArray, dataType.booleanArray, dataType.stringArray],
+]);
 
 function packed(values: readonly unknown[], type: number | undefined): Buffer {
   if (type === dataType.stringArray) return Buffer.from(values.map((value) => `${value}\0`).join(''));
