@@ -26,7 +26,7 @@ export const sharedWithWeb = [
   ...['crash-free', 'draft', 'gate', 'report', 'shadow', 'step', 'table', 'waves'].map(
     (name) => `fleet/rollout/${name}.ts`,
   ),
-  ...['formats/manifest/manifest.ts', 'stream/decode/step-limit.ts'],
+  ...['formats/manifest/manifest.ts', 'stream/decode/step-limit.ts', 'stream/decode/truth.ts'],
 ];
 
 /** Digest of all sources of the dashboard, including the program's files and types that it uses. */

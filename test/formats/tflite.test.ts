@@ -120,6 +120,9 @@ describe('a .tflite file written and read', () => {
     expect(outlineTflite(bytesOf(both)).tensors[read.outputs[1]!]).toMatchObject({ shape: [2, 0, 5] });
     const [values, rest] = createInterpreter(read).run([Int8Array.of(1, 2, 3)]);
     expect([values!.length, rest]).toEqual([2, new Int32Array(0)]);
+    expect(refusal(() => createInterpreter({ ...both, inputs: [...graph.inputs, at] }))).toMatch(
+      /the input, tensor \d+, is a constant$/,
+    );
     const relu = (from: number, to: number): Operator => ({
       op: 'RELU',
       inputs: [from],

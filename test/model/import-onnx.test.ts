@@ -1594,6 +1594,16 @@ describe('importing rarer uses of ONNX operators', () => {
     expect(notes).toEqual(['The output rest is [1, 0]: it has no elements.']);
     const got = createInterpreter(readTflite(writeTflite(graph))).run([Float32Array.of(1, 2, 3, 4, 5, 6)]);
     expect(got).toEqual([Float32Array.of(-1, -2, -3, -4, -5, -6), new Float32Array(0)]);
+    const chosen = {
+      ...model,
+      nodes: [
+        ...model.nodes.slice(0, 2),
+        node('Equal', 'none one', 'never'),
+        node('Where', 'never one one', 'rest'),
+      ],
+    };
+    const { graph: choosing } = await imported(chosen);
+    expect(choosing.tensors[choosing.outputs[1]!]!.type).toBe('float32');
     const relu = { ...model, nodes: [...model.nodes, node('Softmax', 'none', 'r')], outputs: ['r'] };
     await expect(imported(relu)).rejects.toThrow(
       /node 3 \(Softmax\): it computes \[1, 0\], which has no elements; export the model without this node$/,

@@ -6,8 +6,8 @@ import { goTo, here, route } from '../app/route.js';
 export interface Column<T> {
   title: string;
   cell: (row: T) => ComponentChildren;
-  /** Sort key; null = unknown, which comes last in both directions. */
-  sort: (row: T) => string | number | null;
+  /** Sort key; null = unknown, which comes last in both directions. Without it, the column does not sort, as for buttons. */
+  sort?: (row: T) => string | number | null;
   /** Whether the column contains numbers, which are right-aligned. */
   number?: boolean;
   /** Share of the width, in CSS grid units: `2fr`, `120px`. */
@@ -238,7 +238,7 @@ function Heading<T>({
   columns: readonly Column<T>[];
   name: string;
 }) {
-  const { title, number, wide, width } = column;
+  const { title, sort, number, wide, width } = column;
   const order = orderOf(columns, name);
   const down = order?.column === column ? order.down : undefined;
   const press = () => {
@@ -252,12 +252,16 @@ function Heading<T>({
       aria-sort={down === undefined ? undefined : down ? 'descending' : 'ascending'}
       style={width === undefined ? undefined : { '--width': width }}
     >
-      <button type="button" class="sort" onClick={press}>
-        {title}
-        <span class="arrow" aria-hidden="true">
-          {down === undefined ? '↕' : down ? '↓' : '↑'}
-        </span>
-      </button>
+      {sort ? (
+        <button type="button" class="sort" onClick={press}>
+          {title}
+          <span class="arrow" aria-hidden="true">
+            {down === undefined ? '↕' : down ? '↓' : '↑'}
+          </span>
+        </button>
+      ) : (
+        title
+      )}
     </th>
   );
 }
@@ -312,7 +316,7 @@ interface Order<T> {
 function orderOf<T>(columns: readonly Column<T>[], name: string): Order<T> | null {
   const value = route.value.query.get(addressKey('sort', name)) ?? '';
   const down = value.startsWith('-');
-  const column = columns.find(({ title }) => slug(title) === value.slice(down ? 1 : 0));
+  const column = columns.find(({ title, sort }) => sort && slug(title) === value.slice(down ? 1 : 0));
   return column ? { column, down } : null;
 }
 
@@ -334,7 +338,7 @@ export function matching<T>(rows: readonly T[], columns: readonly Column<T>[], t
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return rows;
   return rows.filter((row) => {
-    const texts = columns.map(({ sort }) => sort(row)).filter((key) => typeof key === 'string');
+    const texts = columns.map(({ sort }) => sort?.(row)).filter((key) => typeof key === 'string');
     const all = texts.join('\n').toLowerCase();
     return words.every((word) => all.includes(word));
   });
@@ -345,9 +349,10 @@ function sortedBy<T>(
   columns: readonly Column<T>[],
   order: Order<T> | null,
 ): readonly T[] {
-  if (!order || !columns.includes(order.column)) return rows;
+  const sort = order?.column.sort;
+  if (!order || !sort || !columns.includes(order.column)) return rows;
   const sign = order.down ? -1 : 1;
-  const keyed = rows.map((row) => ({ row, key: order.column.sort(row) }));
+  const keyed = rows.map((row) => ({ row, key: sort(row) }));
   return keyed.sort((a, b) => compare(a.key, b.key, sign)).map(({ row }) => row);
 }
 

@@ -72,7 +72,6 @@ function Logins({ logins: { value, error, reload } }: { logins: Resource<LoginSe
           End
         </button>
       ),
-      sort: () => null,
       width: '90px',
     },
   ];

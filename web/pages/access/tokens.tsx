@@ -57,7 +57,6 @@ export function Tokens({
             {words[kind]}
           </button>
         )),
-      sort: () => null,
       width: '164px',
     },
   ];

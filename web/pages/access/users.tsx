@@ -86,7 +86,6 @@ export function Users({
                 </>
               );
             },
-            sort: () => null,
             width: '256px',
           },
         ]

@@ -44,7 +44,6 @@ export function Targets() {
                 {words[kind]}
               </button>
             )),
-          sort: () => null,
           width: '150px',
         },
       ]

@@ -1,25 +1,28 @@
-import type { Expression } from 'jsonata';
+import jsonata, { type Expression } from 'jsonata';
 import type { LiveMessage } from '../../../src/lib/api/index.js';
 import { isCheap, limitSteps, shortText } from '../../../src/lib/stream/decode/step-limit.js';
+import { isTrue } from '../../../src/lib/stream/decode/truth.js';
 
-/** A JSONata condition on messages, with the variables of `aiot stream tail --where`. */
+/**
+ * A JSONata condition on messages, as in `aiot stream tail --where`. Its root is the payload: a JSON value, text, or base64. The variables
+ * are `$topic`, `$time` (ms since 1970), `$headers` (by name), `$qos` and `$retain`.
+ */
 export interface Condition {
   /** @throws Error with the reason why it could not be evaluated */
   matches(message: LiveMessage): Promise<boolean>;
 }
 
-/** Compiles a condition. The library is loaded with the first one. @throws Error if the text is not JSONata */
-export async function conditionOf(text: string): Promise<Condition> {
-  const { default: jsonata } = await import('jsonata');
+/** Compiles a condition. @throws Error if the text is not JSONata */
+export function conditionOf(text: string): Condition {
   const expression: Expression = jsonata(text, { RegexEngine: CheapRegExp as unknown as RegExpConstructor });
   limitSteps(expression);
   return {
     async matches(message) {
       if (message.cut) throw new Error('the payload is too long for this page');
-      const { payload, topic, time, qos, retain } = message;
+      const { payload, topic, time, qos = 0, retain = false } = message;
       const variables = { topic, time, qos, retain, headers: headersOf(message) };
       try {
-        return (await expression.evaluate(payload, variables)) === true;
+        return isTrue(await expression.evaluate(payload, variables));
       } catch (error) {
         throw new Error((error as { message?: string }).message ?? String(error));
       }
@@ -30,7 +33,11 @@ export async function conditionOf(text: string): Promise<Condition> {
 /** Searches in a browser have no time limit, and a link to this page may contain any pattern. The library calls `exec` as for a RegExp. */
 class CheapRegExp {
   constructor(private readonly pattern: RegExp) {
-    if (!isCheap(pattern)) throw new Error('expected a regular expression with at most one repetition');
+    if (!isCheap(pattern)) {
+      throw new Error(
+        'expected a regular expression with at most one repetition, which follows no group, and alternatives in at most one group',
+      );
+    }
   }
 
   set lastIndex(value: number) {

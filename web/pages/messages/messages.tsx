@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals';
-import { useEffect, useMemo } from 'preact/hooks';
+import { useEffect, useMemo, useRef } from 'preact/hooks';
 import type { LiveMessage } from '../../../src/lib/api/index.js';
 import { ApiError } from '../../app/api.js';
 import { connected, onMessages } from '../../app/live.js';
@@ -30,8 +30,11 @@ type Numbered = LiveMessage & { number: number };
 /** MQTT messages as they arrive, newest first. */
 export function Messages(_: PageOf) {
   const search = searchOf(route.value.query);
-  const { filter, where } = search;
-  const { messages, isShortened, missed, others, failure, state, error, clear } = useMessages(filter, where);
+  const { filter, where, isWrong } = search;
+  const { messages, isShortened, missed, others, failure, state, error, clear } = useMessages(
+    isWrong ? null : filter,
+    where,
+  );
   const held = useSignal<readonly Numbered[] | null>(null);
   const shown = useSignal<Numbered | null>(null);
   const rows = held.value ?? messages;
@@ -44,7 +47,14 @@ export function Messages(_: PageOf) {
       command={`aiot stream tail ${shellWord(`aiot:///${filter}`)}${where && ` --where ${shellWord(where)}`}`}
       actions={
         <>
-          <button type="button" onClick={clear} disabled={messages.length === 0}>
+          <button
+            type="button"
+            onClick={() => {
+              clear();
+              if (held.value !== null) held.value = [];
+            }}
+            disabled={rows.length === 0 && messages.length === 0}
+          >
             Clear
           </button>
           <button
@@ -59,12 +69,15 @@ export function Messages(_: PageOf) {
         </>
       }
     >
-      <Filter key={JSON.stringify(search)} search={search} />
+      <Filter search={search} />
       {error ? (
         <Failure error={error} />
       ) : (
-        <p class="count" role="status">
-          <Badge tone={tones[state]}>{state}</Badge>
+        <p class="count">
+          {/* Without the counts, because a screen reader would announce each change. */}
+          <span role="status">
+            <Badge tone={tones[state]}>{state}</Badge>
+          </span>
           {(rows.length > 0 || held.value) && (
             <span>
               {isShortened && 'latest '}
@@ -141,14 +154,21 @@ interface Search {
   filter: string;
   /** JSONata condition; empty = none. */
   where: string;
+  /** Whether the device or the stream cannot be a level of a topic filter. */
+  isWrong: boolean;
 }
 
 function searchOf(query: URLSearchParams): Search {
   const given = (name: string) => (query.get(name) ?? '').trim();
   const [device, stream] = [given('device'), given('stream')];
   const filter = telemetryFilter(device, stream) ?? (given('filter') || usualFilter());
-  return { device, stream, filter, where: given('where').slice(0, 2000) };
+  const isWrong = [device, stream].some((name) => /[/+#]/.test(name));
+  return { device, stream, filter, where: given('where').slice(0, 2000), isWrong };
 }
+
+/** The `pattern` of a field with one level of a topic. Browsers require the backslash. */
+const oneLevel = '[^\\/+#]*';
+const oneLevelAdvice = 'Use no / + or #.';
 
 /** The topic filter of a device's telemetry, of one stream, or of both; null without either. */
 function telemetryFilter(device: string, stream: string): string | null {
@@ -171,27 +191,33 @@ interface Tailed {
   clear: () => void;
 }
 
-function useMessages(filter: string, where: string): Tailed {
+const nothingCounted = { missed: 0, others: 0, failure: { count: 0, reason: '' } };
+
+/** @param filter null = none, because the device or the stream is wrong */
+function useMessages(filter: string | null, where: string): Tailed {
   const messages = useSignal<readonly Numbered[]>([]);
   const isShortened = useSignal(false);
-  const missed = useSignal(0);
-  const others = useSignal(0);
-  const failure = useSignal({ count: 0, reason: '' });
+  const counted = useSignal(nothingCounted);
   const begun = useSignal(false);
   const error = useSignal<ApiError | undefined>(undefined);
-  const clear = () => {
-    messages.value = [];
-    isShortened.value = false;
-    missed.value = 0;
-    others.value = 0;
-    failure.value = { count: 0, reason: '' };
-  };
+  const conditionError = useSignal<ApiError | undefined>(undefined);
+  const clear = useRef(() => {});
   useEffect(() => {
     let number = 0;
     let came: Numbered[] = [];
+    let counts = nothingCounted;
     let timer: ReturnType<typeof setTimeout> | undefined;
+    clear.current = () => {
+      came = [];
+      counts = nothingCounted;
+      messages.value = [];
+      isShortened.value = false;
+      counted.value = counts;
+    };
     const show = () => {
       timer = undefined;
+      counted.value = counts;
+      if (came.length === 0) return;
       const known = messages.peek();
       // After an interruption, the broker resends retained messages.
       const retained = new Set(known.filter(({ retain }) => retain).map(identityOf));
@@ -201,49 +227,70 @@ function useMessages(filter: string, where: string): Tailed {
       if (messages.value.length < all.length) isShortened.value = true;
       came = [];
     };
-    const add = (message: Numbered) => {
-      came.push(message);
+    const showSoon = () => {
       timer ??= setTimeout(show, settleMs);
     };
+    const add = (message: Numbered) => {
+      came.push(message);
+      showSoon();
+    };
+    const count = (more: Partial<typeof nothingCounted>) => {
+      counts = { ...counts, ...more };
+      showSoon();
+    };
+    const miss = (more: number) => count({ missed: counts.missed + more });
     let isOver = false;
     let waiting = 0;
     /** Checks of the condition, one after another, so that the order of the messages is kept. */
     let checks: Promise<unknown> = Promise.resolve();
-    const check = async (message: Numbered, condition: Condition) => {
+    const check = async (message: Numbered, compiled: Promise<Condition | null>) => {
       try {
-        const isMet = !isOver && (await condition.matches(message));
+        const condition = await compiled;
+        if (isOver || condition === null) return;
+        const isMet = await condition.matches(message);
         if (isOver) return;
         if (isMet) add(message);
-        else others.value++;
+        else count({ others: counts.others + 1 });
       } catch (reason) {
-        if (!isOver) failure.value = { count: failure.peek().count + 1, reason: (reason as Error).message };
+        if (!isOver)
+          count({ failure: { count: counts.failure.count + 1, reason: (reason as Error).message } });
       } finally {
         waiting--;
       }
     };
-    clear();
+    clear.current();
     begun.value = false;
     error.value = undefined;
-    const compiled = where === '' ? null : compile(where);
-    compiled?.catch((reason: ApiError) => {
-      if (!isOver) error.value = reason;
-    });
+    conditionError.value = undefined;
+    if (filter === null) {
+      error.value = new ApiError(
+        'AIOT_NAME_INVALID',
+        'The device or the stream contains /, + or #.',
+        `${oneLevelAdvice} For other topics, enter a topic filter.`,
+      );
+      return;
+    }
+    const compiled =
+      where === ''
+        ? null
+        : compile(where).catch((reason: ApiError) => {
+            if (!isOver) conditionError.value = reason;
+            return null;
+          });
     const end = onMessages(filter, {
       message(arrived) {
         const message = { ...arrived, number: ++number };
         if (compiled === null) add(message);
-        else if (waiting >= mostWaiting) missed.value++;
+        else if (waiting >= mostWaiting) miss(1);
         else {
           waiting++;
-          checks = checks.then(async () => check(message, await compiled)).catch(() => {});
+          checks = checks.then(() => check(message, compiled));
         }
       },
-      missed(count) {
-        missed.value += count;
-      },
+      missed: miss,
       open() {
         begun.value = true;
-        if (error.peek()?.code !== conditionError) error.value = undefined;
+        error.value = undefined;
       },
       refused({ code, detail, next }) {
         error.value = new ApiError(code, detail, next);
@@ -261,29 +308,29 @@ function useMessages(filter: string, where: string): Tailed {
   }, [filter, where]);
   const state = begun.value ? 'live' : connected.value ? 'connecting' : 'interrupted';
   return {
-    ...{
-      messages: messages.value,
-      isShortened: isShortened.value,
-      missed: missed.value,
-      others: others.value,
-      failure: failure.value,
-    },
-    ...{ state, error: error.value, clear },
+    ...{ messages: messages.value, isShortened: isShortened.value, ...counted.value },
+    ...{ state, error: conditionError.value ?? error.value, clear: () => clear.current() },
   };
 }
 
-const conditionError = 'AIOT_STREAM_EXPRESSION';
-
 /** @throws ApiError */
 async function compile(where: string): Promise<Condition> {
-  const { conditionOf } = await import('./condition.js');
-  return conditionOf(where).catch(({ message }: Error): never => {
+  const { conditionOf } = await import('./condition.js').catch((): never => {
     throw new ApiError(
-      conditionError,
-      `The condition is not valid JSONata: ${message}`,
-      'Write a condition such as temperature > 80 and state = "on".',
+      'AIOT_PLATFORM_UNREACHABLE',
+      'The part of the dashboard that checks conditions could not be loaded.',
+      'Reload the page.',
     );
   });
+  try {
+    return conditionOf(where);
+  } catch (error) {
+    throw new ApiError(
+      'AIOT_STREAM_EXPRESSION',
+      `The condition is not valid JSONata: ${(error as { message?: string }).message ?? String(error)}`,
+      'Write a condition such as temperature > 80 and state = "on".',
+    );
+  }
 }
 
 /** The messages that the page stores. @param all newest first */
@@ -385,12 +432,18 @@ function One({ message, onClose }: { message: Numbered; onClose: () => void }) {
   );
 }
 
+/** The contents of the fields. A device or a stream determines the topic filter. */
+function fieldsOf({ device, stream, filter, where }: Search) {
+  return { device, stream, filter: device || stream ? '' : filter, where };
+}
+
 /** Fields for the messages. The address contains them, so the search can be bookmarked. */
 function Filter({ search }: { search: Search }) {
-  const fields = useSignal({
-    ...search,
-    filter: search.device || search.stream ? '' : search.filter,
-  });
+  const fields = useSignal(fieldsOf(search));
+  // Fields that were removed and created anew would lose the keyboard focus.
+  useEffect(() => {
+    fields.value = fieldsOf(search);
+  }, [JSON.stringify(search)]);
   const { device, stream } = fields.value;
   const derived = telemetryFilter(device.trim(), stream.trim());
   const apply = (event: Event) => {
@@ -405,7 +458,7 @@ function Filter({ search }: { search: Search }) {
       }),
     );
   };
-  const change = (name: keyof Search) => ({
+  const change = (name: keyof typeof fields.value) => ({
     ...({ id: name, type: 'search', spellcheck: false, autocapitalize: 'off' } as const),
     value: fields.value[name],
     onInput: ({ currentTarget }: { currentTarget: HTMLInputElement }) => {
@@ -426,11 +479,11 @@ function Filter({ search }: { search: Search }) {
         </div>
         <div class="pair">
           <label for="device">Device</label>
-          <input {...change('device')} placeholder="bench-1" />
+          <input {...change('device')} pattern={oneLevel} title={oneLevelAdvice} placeholder="bench-1" />
         </div>
         <div class="pair">
           <label for="stream">Stream</label>
-          <input {...change('stream')} placeholder="motor" />
+          <input {...change('stream')} pattern={oneLevel} title={oneLevelAdvice} placeholder="motor" />
         </div>
         <div class="pair">
           <label for="where">Condition</label>

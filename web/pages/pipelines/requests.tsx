@@ -121,7 +121,6 @@ function runnerColumns(ask: (runner: PipelineRunner) => void): Column<PipelineRu
                 Run
               </button>
             ),
-            sort: () => null,
           },
         ]
       : []),

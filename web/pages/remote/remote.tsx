@@ -142,7 +142,6 @@ function openColumns(end: (session: RemoteSession) => void): Column<RemoteSessio
                 </span>
               </button>
             ),
-            sort: () => 0,
             width: '70px',
           },
         ]

@@ -275,7 +275,7 @@ function checkEnds({ tensors, inputs, outputs }: Graph): void {
     if (indices.length === 0) throw unsupported(`a model without ${end}s`);
     for (const [place, index] of indices.entries()) {
       const tensor = tensors[index];
-      if (tensor?.data !== undefined && !isEmpty(tensor))
+      if (tensor?.data !== undefined && (end === 'input' || !isEmpty(tensor)))
         throw new AiotError('AIOT_TFLITE_MALFORMED', `the ${end}, tensor ${index}, is a constant`);
       if (end === 'input' && tensors[index]?.type === 'uint64') throw unsupported('an input of uint64');
       if (end === 'input' && indices.indexOf(index) !== place)

@@ -24,7 +24,12 @@ export function limitSteps(expression: jsonata.Expression): void {
 /** Up to this text length, a cheap pattern is searched without a time limit, because that takes less than a millisecond. */
 export const shortText = 1000;
 
-/** Whether a pattern has at most one repetition. For others, the time of a search can double with each character. */
+/**
+ * Whether a pattern has at most one repetition, which follows no group, and alternatives in at most one group. For others, the time of a
+ * search can double with each character, or with each group.
+ */
 export function isCheap({ source }: RegExp): boolean {
-  return (source.match(/[*+?{]/g) ?? []).length <= 1;
+  const repetitions = source.match(/[*+?{]/g) ?? [];
+  const groups = source.match(/\(/g) ?? [];
+  return repetitions.length <= 1 && !/\)[*+?{]/.test(source) && (groups.length <= 1 || !source.includes('|'));
 }

@@ -1,6 +1,7 @@
 import { AiotError } from '../../core/errors.js';
 import { decoderFor } from '../decode/decoder.js';
 import { compileExpression, type Expression } from '../decode/expression.js';
+import { isTrue } from '../decode/truth.js';
 import type { Decoder, DecoderName } from '../decode/values.js';
 import type { Header, Message } from '../message.js';
 import { parseStreamUrl } from '../url.js';
@@ -54,16 +55,6 @@ export async function createTransform(route: Route, processor?: Processor): Prom
  */
 function after<T, R>(value: T | Promise<T>, then: (value: T) => R | Promise<R>): R | Promise<R> {
   return value instanceof Promise ? value.then(then) : then(value);
-}
-
-/**
- * Interprets the result of a condition like JSONata's $boolean. These are true: true, a number other than 0, and a non-empty string, list
- * or object.
- */
-function isTrue(value: unknown): boolean {
-  if (Array.isArray(value)) return value.some(isTrue);
-  if (value !== null && typeof value === 'object') return Object.keys(value).length > 0;
-  return Boolean(value);
 }
 
 async function processed(

@@ -12,6 +12,7 @@ import {
   fieldPaths,
   variables,
 } from '../decode/expression.js';
+import { isTrue } from '../decode/truth.js';
 import type { Decoder, DecoderName } from '../decode/values.js';
 import type { Delivery, Message, Payloads, Source, StreamOptions } from '../message.js';
 import { openSource } from '../open.js';
@@ -418,13 +419,6 @@ function stepsOf({ where, map, fields, decode: name }: SelectOptions, decode: De
     steps.push(({ message }) => ({ message, value: decode(message) }));
   }
   return steps;
-}
-
-/** Converts a result to a boolean like JSONata. */
-function isTrue(value: unknown): boolean {
-  if (Array.isArray(value)) return value.some(isTrue);
-  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
-  return Boolean(value);
 }
 
 function inOrder(batch: readonly Shown[], step: Step): readonly Shown[] | Promise<readonly Shown[]> {

@@ -396,7 +396,7 @@ class ModelWalk {
         return constants;
       }
     }
-    const nothing = emptyResult(key, inputs, where);
+    const nothing = emptyResult(key, inputs, where, this.maker);
     if (nothing !== undefined) {
       this.folded += 1;
       return [nothing];
@@ -875,12 +875,16 @@ function emptyResult(
   op: string,
   inputs: readonly (Value | undefined)[],
   where: string,
+  maker: OnnxMaker,
 ): Constant | undefined {
-  const empty = inputs.find((input) => input?.kind === 'constant' && isEmpty(input)) as Constant | undefined;
-  if (empty === undefined || !broadcasting.has(op) || op === 'Concat') return undefined;
+  if (!broadcasting.has(op) || op === 'Concat') return undefined;
+  if (!inputs.some((input) => input?.kind === 'constant' && isEmpty(input))) return undefined;
+  // The first input of Where is its condition.
+  const typed = inputs[op === 'Where' ? 1 : 0]!;
+  const type = typed.kind === 'constant' ? typed.type : maker.typeOfValue(typed);
   const shapes = inputs.flatMap((input) => (input === undefined ? [] : [input.shape]));
   const shape = shapes.reduce((a, b) => broadcastShape(a, b, where));
-  return constantOf(comparisons.has(op) ? 'bool' : empty.type, shape, []);
+  return constantOf(comparisons.has(op) ? 'bool' : type, shape, []);
 }
 
 /** Whether a constant has as many rows as the batch, and an activation of the same rank does not. */
