@@ -1596,10 +1596,12 @@ describe('importing rarer uses of ONNX operators', () => {
     expect(got).toEqual([Float32Array.of(-1, -2, -3, -4, -5, -6), new Float32Array(0)]);
     const chosen = {
       ...model,
+      constants: { ...model.constants, two: wholes(2) },
       nodes: [
         ...model.nodes.slice(0, 2),
         node('Equal', 'none one', 'never'),
-        node('Where', 'never one one', 'rest'),
+        node('Slice', 'x axes two axes', 'second'),
+        node('Where', 'never second one', 'rest'),
       ],
     };
     const { graph: choosing } = await imported(chosen);
