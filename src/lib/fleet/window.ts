@@ -28,8 +28,8 @@ const clocks = new Map<string, Intl.DateTimeFormat>();
 
 /**
  * Whether a time, ms since 1970, is within a window. The window is in the zone's local time, so a nightly window keeps its hours across
- * daylight-saving changes. One that ends at or before its start ends on the next day. A window is open whenever the zone's clock shows a time in it:
- * an hour that the clock skips does not occur, and one that it repeats occurs twice.
+ * daylight-saving changes. It is open whenever the zone's clock shows a time in it: an hour that the clock skips does not occur, and one that
+ * it repeats occurs twice. A window that ends at or before its start ends on the next day.
  */
 export function windowIsOpen(window: MaintenanceWindow | null, at: number): boolean {
   if (window === null) return true;
