@@ -100,6 +100,15 @@ describe('a model from the platform', () => {
         code: 'AIOT_NOT_FOUND',
         next: expect.not.stringContaining('model push'),
       });
+      const { urls, ca } = own.platform;
+      const gone = { url: 'https://127.0.0.1:9', ca, token: own.token };
+      const local = { url: urls.http, ca, token: own.token };
+      await writeContexts({ current: 'local', contexts: { local, gone } });
+      // The project has no model: that the platform does not respond is only half of the reason.
+      await expect(openModel({ project, cache, context: 'gone' })).rejects.toMatchObject({
+        message: expect.stringMatching(/model\.aiot does not exist yet, and its model cannot be fetched/),
+        next: expect.stringMatching(/^Create it with `aiot model train`/),
+      });
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

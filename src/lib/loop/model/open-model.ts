@@ -14,7 +14,14 @@ import { isModelPath } from '../../model/publish/verify.js';
 import type { ModelKeeper, ModelState } from '../types.js';
 import { keepPlatformModel } from './from-platform.js';
 import { Keep, keeperOf, noRenewal } from './keep.js';
-import { type Contract, contractOfModel, contractOfProject, type Identity, loadModel } from './load.js';
+import {
+  type Contract,
+  contractOfModel,
+  contractOfProject,
+  type Identity,
+  isAway,
+  loadModel,
+} from './load.js';
 import { type ModelOptions, type Settings, settingsOf } from './options.js';
 import { trainedBundle } from './trained.js';
 
@@ -69,7 +76,15 @@ async function openOfProject(settings: Settings, contract: Contract | null): Pro
       return await keepPushedModel(reference, settings, contract);
     } catch (error) {
       settings.signal?.throwIfAborted();
-      if (!simulate || !(error instanceof AiotError)) throw error;
+      if (!(error instanceof AiotError)) throw error;
+      if (!simulate && isAway(error))
+        throw error.reworded(
+          `${bundle} does not exist yet, and its model cannot be fetched from the platform: ${error.message}`,
+          {
+            next: 'Create it with `aiot model train`, `aiot model quantize`, `aiot model evaluate` and `aiot model push`, or fetch it from the platform: `aiot status` shows whether the platform responds. To train a model for this run only, add --simulate.',
+          },
+        );
+      if (!simulate) throw error;
       settings.tell(
         'note',
         `${reference} is not available from the platform (${error.code}): training here instead`,
