@@ -406,6 +406,29 @@ describe('aiot model quantize FILE with invalid input', () => {
     expect(readFileSync(join(folder, name)).equals(before)).toBe(true);
   });
 
+  it('rejects a model with an output without elements', async () => {
+    const graph = network();
+    const { tensors, outputs } = graph;
+    const none = { ...tensors[outputs[0]!]!, name: 'none', shape: [0, 3], data: new Float32Array(0) };
+    const file = join(folder, 'empty.tflite');
+    const { signature: _, ...unsigned } = graph;
+    const bytes = writeTflite({
+      ...unsigned,
+      tensors: [...tensors, none],
+      outputs: [...outputs, tensors.length],
+    });
+    await writeFile(file, bytes);
+    const { code, json } = await runCli(['model', 'quantize', file, '--data', data, '--json']);
+    expect(code).not.toBe(0);
+    expect(json).toMatchObject({
+      error: {
+        code: 'AIOT_TFLITE_UNSUPPORTED',
+        message: expect.stringContaining('the output none has no elements'),
+        next: expect.stringContaining('--output'),
+      },
+    });
+  });
+
   it('rejects a quantized model, and a loss limit for a regression model', async () => {
     const { out } = await quantize('--data', data);
     const twice = await runCli([

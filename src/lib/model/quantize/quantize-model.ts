@@ -10,6 +10,7 @@ import {
   type Graph,
   hasForest,
   hasFrontEnd,
+  isEmpty,
   type Quantization,
 } from '../../formats/tflite/graph.js';
 import { importTflite } from '../../formats/tflite/read.js';
@@ -130,11 +131,26 @@ interface QuantizeFileOptions extends SearchOptions {
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_TFLITE_*, AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT,
  *   AIOT_QUANTIZE_UNFIT, AIOT_QUANTIZE_LOSS, AIOT_USAGE (integers or a limit without rows), AIOT_FILE_NOT_WRITABLE
  */
+/** @throws AIOT_TFLITE_UNSUPPORTED if an output has no elements: it has no values whose range could be measured */
+function requireElements(file: string, { tensors, outputs }: Graph): void {
+  const empty = outputs.map((index) => tensors[index]!).find(isEmpty);
+  if (empty)
+    throw new AiotError(
+      'AIOT_TFLITE_UNSUPPORTED',
+      `${file}: the output ${empty.name} has no elements, so it cannot be quantized`,
+      {
+        subject: 'file',
+        next: 'Import the model again without this output: aiot model import FILE --output NAME',
+      },
+    );
+}
+
 async function quantizeFile(asked: QuantizeFileOptions & { requested?: string }): Promise<QuantizeResult> {
   const { file, data, evaluate, emit } = asked;
   const stem = file.replace(/\.tflite$/, '');
   const bytes = await readModelBytes(file);
   const { graph, notes, metadata } = named(file, () => importTflite(bytes));
+  requireElements(file, graph);
   const forest = hasForest(graph);
   if (forest) requireForestMode({ ...asked, mode: asked.requested });
   const options = forest ? { ...asked, mode: 'float32' as const } : asked;
