@@ -70,7 +70,14 @@ describeReal('chromium', 'models and datasets in a browser', () => {
     await expect.poll(at).toBeGreaterThan(0.95);
     await page.keyboard.press(' ');
     await page.getByRole('button', { name: 'Play', exact: true }).waitFor();
-    const stopped = await at();
+    // The position of the last frame may be shown after the button.
+    let stopped = await at();
+    const isStill = async () => {
+      const before = stopped;
+      stopped = await at();
+      return stopped === before;
+    };
+    await expect.poll(isStill).toBe(true);
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
     await expectAccessible(page);
     expect(await at()).toBe(stopped);
