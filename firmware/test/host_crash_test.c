@@ -19,7 +19,7 @@ static char folder[] = "/tmp/aiot-crash-XXXXXX";
 static char path[64];
 static int pipes[2];
 
-/* What the child process reports, in memory that it shares with its parent. */
+/* The report of the child process, in memory that it shares with its parent. */
 typedef struct {
   int reports;
   bool good;
