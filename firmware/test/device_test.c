@@ -15,6 +15,12 @@ typedef struct {
   uint64_t uptime_ms;
   uint32_t connection;
   bool acknowledges;
+  /* Subscriptions that the broker has not confirmed; whether it confirms them only later, and part of the topic that the client refuses. */
+  size_t unconfirmed;
+  bool confirms_later;
+  const char *refused;
+  /* Numbers of presence messages and events. */
+  size_t presences, online, offline;
   uint32_t published;
   uint32_t acknowledged;
   /* First values of the telemetry messages that were published, in order. */
@@ -41,15 +47,18 @@ static int64_t now(void *context) {
 static uint32_t connection(void *context) { return ((bench *)context)->connection; }
 
 static bool subscribe(void *context, const char *filter, int qos) {
-  (void)filter;
-  return qos == 1 && ((bench *)context)->connection != 0;
+  bench *b = context;
+  if (b->refused != NULL && strstr(filter, b->refused) != NULL) return false;
+  b->unconfirmed += b->confirms_later;
+  return qos == 1 && b->connection != 0;
 }
 
 static uint32_t publish(void *context, const char *topic, const void *payload, size_t bytes, int qos, bool retain) {
   bench *b = context;
   (void)qos;
   (void)retain;
-  if (b->connection == 0) return 0;
+  if (b->connection == 0 || b->unconfirmed > 0) return 0;
+  b->presences += strstr(topic, "/presence") != NULL;
   if (strstr(topic, "/reported") != NULL && bytes < sizeof b->reported) {
     memcpy(b->reported, payload, bytes);
     b->reported[bytes] = '\0';
@@ -85,6 +94,8 @@ static bool receive(void *context, uint32_t wait_ms, const char **topic, const u
 static void event(void *context, const char *what, const char *member, const char *json, size_t bytes) {
   bench *b = context;
   (void)member;
+  b->online += strcmp(what, "online") == 0;
+  b->offline += strcmp(what, "offline") == 0;
   if (strcmp(what, "log") != 0 || bytes >= sizeof b->log) return;
   memcpy(b->log, json, bytes);
   b->log[bytes] = '\0';
@@ -226,6 +237,40 @@ static void test_away(checks *c, void *memory) {
                               "\"disk\":{\"freeBytes\":3000000000,\"totalBytes\":8000000000},\"rssiDbm\":-71}") != NULL);
   check_at(c, "reports", "sensor", 0,
            strstr(b.reported, "\"sensor\":{\"stream\":\"walk\",\"fields\":[\"x\"],\"rate\":4,\"unfit\":null}") != NULL);
+}
+
+/* A device is online once the broker has confirmed all its subscriptions. Before that, the platform's first message would be lost. */
+static void test_online(checks *c, void *memory) {
+  static bench b;
+  aiot_clock clock;
+  aiot_mqtt mqtt;
+  if (!check_at(c, "opens", "online", 0, open_bench(&b, &clock, &mqtt, memory))) return;
+  b.acknowledges = true;
+  b.connection = 1;
+  b.confirms_later = true;
+  run(&b);
+  check_at(c, "online", "subscriptions without a confirmation", b.unconfirmed, b.unconfirmed > 1 && b.presences == 0 && b.online == 0);
+  /* The connection is lost before: the device was never online on it. */
+  b.connection = 0;
+  run(&b);
+  check_at(c, "online", "never was", 0, b.online == 0 && b.offline == 0);
+  /* One of the subscriptions cannot be requested, and the broker confirms the others. */
+  b.unconfirmed = 0;
+  b.confirms_later = false;
+  b.refused = "/command";
+  b.connection = 2;
+  run(&b);
+  check_at(c, "online", "without a subscription", 0, b.presences == 0 && b.online == 0 && b.reported[0] == '\0');
+  b.refused = NULL;
+  run(&b);
+  check_at(c, "online", "with all", 0, b.presences == 1 && b.online == 1 && b.reported[0] == '{');
+  b.connection = 0;
+  run(&b);
+  b.connection = 3;
+  run(&b);
+  check_at(c, "online", "again", 0, b.presences == 2 && b.online == 2 && b.offline == 1);
+  aiot_device_close(&b.device, 0);
+  check_at(c, "online", "closed", 0, b.offline == 2);
 }
 
 static void test_dropped(checks *c, void *memory) {
@@ -396,6 +441,7 @@ int main(int count, char **arguments) {
   checks c = {0};
   void *memory = malloc(MEMORY_BYTES);
   if (memory == NULL) return 1;
+  test_online(&c, memory);
   test_away(&c, memory);
   test_dropped(&c, memory);
   test_commands(&c, memory);

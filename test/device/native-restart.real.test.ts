@@ -119,6 +119,7 @@ describeReal('native', 'a native device whose platform is restarted', () => {
   it('connects again until a broker accepts its subscriptions, and is online only then', async () => {
     const { http, mqtts } = own.platform.urls;
     const ports = { httpPort: Number(new URL(http).port), mqttPort: Number(new URL(mqtts).port) };
+    const before = of('online');
     await own.client.close();
     await own.platform.stop();
     const pki = (name: string) => readFile(join(own.folder, 'data/pki', name), 'utf8');
@@ -143,6 +144,8 @@ describeReal('native', 'a native device whose platform is restarted', () => {
     try {
       await expect.poll(() => presences, { timeout: 30_000 }).toContainEqual([3, true]);
       expect(presences.filter(([after, online]) => online && after < 3)).toEqual([]);
+      // The program's own event is no earlier than its presence.
+      expect(of('online') - before).toBe(1);
     } finally {
       await broker.close();
       await own.start(ports);

@@ -100,8 +100,9 @@ typedef struct {
   uint32_t (*connection)(void *context);
   bool (*subscribe)(void *context, const char *filter, int qos);
   /*
-   * Returns the number of the message, for `acknowledged`; 0 = not accepted (not connected, or its queue is full). An accepted
-   * QoS 1 message is sent again until the broker acknowledges it, even after a lost connection.
+   * Returns the number of the message, for `acknowledged`; 0 = not accepted (not connected, the broker has not confirmed all
+   * subscriptions of this connection, or the port's queue is full). An accepted QoS 1 message is sent again until the broker acknowledges
+   * it, even after a lost connection.
    */
   uint32_t (*publish)(void *context, const char *topic, const void *payload, size_t bytes, int qos, bool retain);
   /* Whether the broker has acknowledged this message (QoS 1 and 2). */

@@ -100,19 +100,21 @@ static void subscribe(aiot_device *device) {
   bool done = mqtt->subscribe(mqtt->context, topic, 1);
   aiot_device_topic(device, "command", topic);
   device->subscribed = done && mqtt->subscribe(mqtt->context, topic, 1);
-  device->presence_due = true;
   device->report_due = true;
 }
 
-/* Follows the connection: after each reconnect the device subscribes, then publishes its presence. */
+/*
+ * Follows the connection: after each reconnect the device subscribes. It is online once it has published its presence, which the port accepts
+ * only after the broker has confirmed all subscriptions: until then, no message of the platform could reach the device.
+ */
 static void follow_connection(aiot_device *device) {
   const aiot_mqtt *mqtt = device->setup.mqtt;
   uint32_t connection = mqtt->connection(mqtt->context);
   if (connection != device->connection) {
-    if (device->connection != 0) aiot_device_tell(device, "offline");
-    if (connection != 0) aiot_device_tell(device, "online");
+    if (device->connection != 0 && !device->presence_due) aiot_device_tell(device, "offline");
     device->connection = connection;
     device->subscribed = false;
+    device->presence_due = true;
     device->look_due = connection != 0;
   }
   if (connection != 0 && !device->subscribed) subscribe(device);
@@ -200,6 +202,6 @@ void aiot_device_close(aiot_device *device, uint32_t wait_ms) {
     mqtt->receive(mqtt->context, 10, &topic, &payload, &bytes);
   }
   device->stopped = true;
-  if (device->connection != 0) aiot_device_tell(device, "offline");
+  if (device->connection != 0 && !device->presence_due) aiot_device_tell(device, "offline");
   device->connection = 0;
 }

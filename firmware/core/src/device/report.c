@@ -202,12 +202,15 @@ static uint32_t publish_reported(aiot_device *device) {
 
 void aiot_device_announce(aiot_device *device) {
   const aiot_mqtt *mqtt = device->setup.mqtt;
+  if (!device->subscribed) return;
   if (device->presence_due) {
     char topic[AIOT_TOPIC_BYTES];
     aiot_device_topic(device, "presence", topic);
     aiot_message message = aiot_device_message(device, device->setup.encoding);
     const size_t bytes = aiot_presence_message(message, true, aiot_device_now(device));
-    device->presence_due = mqtt->publish(mqtt->context, topic, message.out, bytes, 1, true) == 0;
+    if (mqtt->publish(mqtt->context, topic, message.out, bytes, 1, true) == 0) return;
+    device->presence_due = false;
+    aiot_device_tell(device, "online");
   }
   if (device->report_due) device->report_due = publish_reported(device) == 0;
   if (device->heartbeat_due) {
@@ -224,7 +227,7 @@ void aiot_device_report(void *context, const aiot_update *update) {
   if (device->booting) return;
   aiot_message message = aiot_device_message(device, AIOT_ENCODING_JSON);
   aiot_device_event(device, "reported", "reported", aiot_device_reported(device, message, false));
-  device->report_due = device->connection == 0 || publish_reported(device) == 0;
+  device->report_due = device->connection == 0 || device->presence_due || publish_reported(device) == 0;
 }
 
 void aiot_device_heartbeat(void *context, const aiot_update *update) {
