@@ -382,11 +382,51 @@ static void test_tail(checks *c) {
   }
 }
 
+/*
+ * The lines before a crash and the reason for the restart, in memory that a restart does not initialize. However many bytes of a write
+ * reached it, the record is that of one crash, or it is not whole.
+ */
+static void test_kept_tail(checks *c) {
+  aiot_tail lines;
+  aiot_kept_tail former, next, torn;
+  aiot_tail_clear(&lines);
+  aiot_tail_add(&lines, "info", "reading the sensor");
+  memset(&former, 0xa5, sizeof former);
+  check_at(c, "kept", "random bytes", 0, aiot_tail_kept(&former) == AIOT_KEPT_NONE);
+  aiot_tail_keep(&former, &lines, "panic");
+  check_at(c, "kept", "lines", 0, aiot_tail_kept(&former) == AIOT_KEPT_WHOLE && strcmp(aiot_tail_next(&former.lines, NULL), "info: reading the sensor") == 0);
+  aiot_tail_keep(&next, &lines, "a reason that is too long");
+  check_at(c, "kept", "a long reason", 0, aiot_tail_kept(&next) == AIOT_KEPT_WHOLE && strcmp(next.reset, "a reason th") == 0);
+  /* The same lines, and another reason. */
+  aiot_tail_keep(&next, &lines, "brownout");
+  size_t whole = 0;
+  for (size_t bytes = 0; bytes <= sizeof torn; bytes++) {
+    torn = former;
+    memcpy(&torn, &next, bytes);
+    if (aiot_tail_kept(&torn) != AIOT_KEPT_WHOLE) continue;
+    whole++;
+    check_at(c, "kept", "one reason", bytes, strcmp(torn.reset, "panic") == 0 || (strcmp(torn.reset, "brownout") == 0 && memcmp(&torn, &next, sizeof torn) == 0));
+  }
+  check_at(c, "kept", "whole before and after", whole, whole >= 2);
+  for (size_t at = 0; at < sizeof torn.reset; at++) {
+    torn = next;
+    torn.reset[at] ^= 1;
+    check_at(c, "kept", "a damaged reason", at, aiot_tail_kept(&torn) == AIOT_KEPT_TORN);
+  }
+  /* Lines that are not intact are left out, and the reason is unknown. */
+  lines.magic = 0;
+  aiot_tail_keep(&next, &lines, NULL);
+  check_at(c, "kept", "nothing", 0, aiot_tail_kept(&next) == AIOT_KEPT_WHOLE && next.reset[0] == '\0' && aiot_tail_next(&next.lines, NULL) == NULL);
+  aiot_tail_forget(&next);
+  check_at(c, "kept", "forgotten", 0, aiot_tail_kept(&next) == AIOT_KEPT_NONE);
+}
+
 int main(void) {
   checks c = {0};
   test_numbers(&c);
   test_crash(&c);
   test_tail(&c);
+  test_kept_tail(&c);
   test_writer(&c);
   test_messages(&c);
   test_queue(&c);

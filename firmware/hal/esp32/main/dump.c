@@ -32,7 +32,7 @@
 #define NUMBER "number"
 #define ARRIVED "arrived"
 
-enum { MOST_CALLS = 16, MOST_REGISTERS = 20, REASON_BYTES = 128, MOST_TASKS = 12, RESET_BYTES = 12 };
+enum { MOST_CALLS = 16, MOST_REGISTERS = 20, REASON_BYTES = 128, MOST_TASKS = 12 };
 
 static const char tag[] = "aiot";
 static bool present, queued, arrived, failed;
@@ -43,24 +43,21 @@ static uint32_t dropped;
  * RTC memory, so that the heap is not smaller. The lines of this start; those before the crash, and the reason for the restart after it,
  * which remain until the dump is deleted; and memory for the tasks while a report is written.
  */
-static RTC_NOINIT_ATTR aiot_tail lines, crash_lines;
-static RTC_NOINIT_ATTR char crash_reset[RESET_BYTES];
+static RTC_NOINIT_ATTR aiot_tail lines;
+static RTC_NOINIT_ATTR aiot_kept_tail kept;
 static RTC_NOINIT_ATTR aiot_crash_task tasks[MOST_TASKS];
 
 aiot_tail *aiot_esp32_log_tail(void) { return &lines; }
 
 /*
  * Keeps the lines before the crash at the first start after it. Without intact lines, the power was off, or another program ran: then there
- * are no lines, and the reason for this start is not the crash.
+ * are no lines, and the reason for this start is not the crash. After an interrupted first start, the reason is unknown too.
  */
 static void keep_lines(void) {
-  if (present && !aiot_tail_intact(&crash_lines)) {
-    const char *reset = aiot_tail_intact(&lines) ? aiot_esp32_boot_reason() : NULL;
-    snprintf(crash_reset, sizeof crash_reset, "%s", reset == NULL ? "" : reset);
-    if (aiot_tail_intact(&lines)) crash_lines = lines;
-    else aiot_tail_clear(&crash_lines);
-  }
-  if (!present) crash_lines.magic = 0;
+  const aiot_kept_state state = aiot_tail_kept(&kept);
+  const bool first = state == AIOT_KEPT_NONE && aiot_tail_intact(&lines);
+  if (!present) aiot_tail_forget(&kept);
+  else if (state != AIOT_KEPT_WHOLE) aiot_tail_keep(&kept, &lines, first ? aiot_esp32_boot_reason() : NULL);
   aiot_tail_clear(&lines);
 }
 
@@ -101,7 +98,7 @@ static void forget_report(void) {
 /* The number is forgotten first: after a power cut in between, the same crash is reported twice, instead of the next one never. */
 static bool erase(void) {
   forget_report();
-  crash_lines.magic = 0;
+  aiot_tail_forget(&kept);
   return esp_core_dump_image_erase() == ESP_OK;
 }
 
@@ -195,8 +192,8 @@ static void read_dump(const aiot_device *device, report_room *room, aiot_crash *
   char own[sizeof summary->app_elf_sha256];
   if (esp_core_dump_get_panic_reason(room->reason, sizeof room->reason) == ESP_OK && room->reason[0] != '\0') crash->reason = room->reason;
   crash->kind = kind_of(crash->reason);
-  crash->log = &crash_lines;
-  if (crash_reset[0] != '\0') crash->reset = crash_reset;
+  crash->log = &kept.lines;
+  if (kept.reset[0] != '\0') crash->reset = kept.reset;
   read_tasks(crash);
   if (esp_core_dump_get_summary(summary) != ESP_OK) return;
   summary->exc_task[sizeof summary->exc_task - 1] = '\0';
