@@ -199,6 +199,12 @@ if(esp32_sources)
     add_test(NAME esp32_ethernet_${target} COMMAND ${name})
   endforeach()
 
+  # Tests the store of settings on a simulated NVS.
+  add_executable(esp32_settings_test test/esp32_settings_test.c hal/esp32/main/settings_store.c)
+  target_include_directories(esp32_settings_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces)
+  target_link_libraries(esp32_settings_test PRIVATE aiot_options)
+  add_test(NAME esp32_settings COMMAND esp32_settings_test)
+
   # Tests MQTT on a simulated vendor client.
   add_executable(esp32_mqtt_test test/esp32_mqtt_test.c hal/esp32/main/mqtt.c hal/esp32/main/portable.c)
   set_target_properties(esp32_mqtt_test PROPERTIES C_EXTENSIONS ON)
@@ -237,7 +243,7 @@ if(esp32_sources)
   get_target_property(esp32_core aiot_core SOURCES)
   list(TRANSFORM esp32_core PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ REGEX "^[^/]")
   set(esp32_program "")
-  foreach(part program console dump enroll mqtt http sampler watch flash identity trial wifi clock adc source_analogue servo portable)
+  foreach(part program settings_store console dump enroll mqtt http sampler watch flash identity trial wifi clock adc source_analogue servo portable)
     list(APPEND esp32_program ${esp32_folder}/main/${part}.c)
   endforeach()
   set(esp32_wrap -Wl,--wrap=malloc,--wrap=calloc,--wrap=free,--wrap=strdup,--wrap=aiot_esp32_http_open)
@@ -307,6 +313,8 @@ if(esp32_sources)
   endforeach()
   # Unless a project selects a sensor, tests the other sensors on the chip with the least memory.
   if(NOT esp32_own)
+    # A program with settings of its own.
+    aiot_heap_test(settings ESP32C3 -I ${CMAKE_CURRENT_SOURCE_DIR}/test/pump)
     aiot_heap_test(imu ESP32C3 -DAIOT_SOURCE=3 -DAIOT_IMU_RANGE_DPS=500)
     aiot_heap_test(thermometer ESP32 -DAIOT_SOURCE=4)
     aiot_heap_test(clamp ESP32 -DAIOT_SOURCE=5)

@@ -476,6 +476,7 @@ esp_err_t esp_task_wdt_reset(void) {
 esp_err_t esp_sleep_enable_timer_wakeup(uint64_t microseconds) {
   return ESP_OK;
 }
+const aiot_settings_store aiot_esp32_settings_store;
 /* The NVS of crashes: a number, and whether its report has arrived. */
 static struct {
   bool opened, has_number;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "aiot/device.h"
+#include "aiot/own_settings.h"
 #include "aiot/own_commands.h"
 #include "clock.h"
 #include "crash.h"
@@ -21,6 +22,7 @@
 #include "identity.h"
 #include "mqtt_mosquitto.h"
 #include "self_test.h"
+#include "settings_file.h"
 #include "vitals.h"
 
 /* Settings of a project's own firmware, generated from its aiot.yaml. */
@@ -217,6 +219,8 @@ static int open_device(program *self, const aiot_program_options *options) {
       .vitals = take_vitals,
       .reboot = reboot,
       .commands = own_commands,
+      .settings = &own_settings,
+      .settings_store = aiot_settings_file(self->identity.folder),
       .tail = &self->tail,
   };
   if (setup.memory == NULL || aiot_device_open(&self->device, &setup) != AIOT_OK) return complain("the flash cannot be read");

@@ -15,6 +15,7 @@
 #include "aiot/config.h"
 #include "aiot/pipeline.h"
 #include "aiot/queue.h"
+#include "aiot/setting.h"
 #include "aiot/tail.h"
 #include "aiot/telemetry.h"
 #include "aiot/update.h"
@@ -101,6 +102,9 @@ typedef struct {
   void (*reboot)(void *context);
   /* The program's own commands (aiot/command.h); NULL = none. */
   const aiot_command *commands;
+  /* The program's own settings (aiot/setting.h), and where they are stored; NULL = none, and only until the next start. */
+  const aiot_setting_table *settings;
+  const aiot_settings_store *settings_store;
   /* Receives each line of the log, for crash reports; NULL = none. */
   aiot_tail *tail;
 } aiot_device_setup;
@@ -155,6 +159,9 @@ typedef struct {
   aiot_message message;
   /* The kind that `reported` is about, which is the one that changed last. */
   aiot_kind speaks;
+
+  /* State of the program's own settings; NULL = it has none. */
+  aiot_settings_state *settings;
 
   uint32_t connection;
   bool subscribed;

@@ -7,6 +7,7 @@
 #include "outbox.h"
 #include "prove.h"
 #include "report.h"
+#include "settings.h"
 #include "trials.h"
 
 static aiot_code take_memory(aiot_device *device) {
@@ -70,6 +71,7 @@ aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup) 
   device->model_trial = aiot_device_model_trial(device);
   device->config_trial = aiot_device_config_trial(device);
   aiot_code code = take_memory(device);
+  if (code == AIOT_OK) code = aiot_device_load_settings(device);
   if (code == AIOT_OK) code = open_keeper(device);
   for (int kind = 0; kind < AIOT_KINDS && code == AIOT_OK; kind++) {
     if (setup->flash[kind] == NULL) continue;
@@ -99,7 +101,9 @@ static void subscribe(aiot_device *device) {
   aiot_device_topic(device, "desired", topic);
   bool done = mqtt->subscribe(mqtt->context, topic, 1);
   aiot_device_topic(device, "command", topic);
-  device->subscribed = done && mqtt->subscribe(mqtt->context, topic, 1);
+  done = done && mqtt->subscribe(mqtt->context, topic, 1);
+  aiot_device_topic(device, "settings", topic);
+  device->subscribed = done && (device->settings == NULL || mqtt->subscribe(mqtt->context, topic, 1));
   device->report_due = true;
 }
 

@@ -6,6 +6,7 @@
 #include "outbox.h"
 #include "prove.h"
 #include "report.h"
+#include "settings.h"
 
 /* Maximum time for sending a reply before the announced restart, ms. */
 #define REPLY_MS 2000
@@ -272,6 +273,11 @@ void aiot_device_receive(aiot_device *device, const char *topic, const uint8_t *
   aiot_device_topic(device, "command", own);
   if (strcmp(topic, own) == 0) {
     run_command(device, payload, bytes);
+    return;
+  }
+  aiot_device_topic(device, "settings", own);
+  if (device->settings != NULL && strcmp(topic, own) == 0) {
+    aiot_device_take_settings(device, payload, bytes);
     return;
   }
   aiot_device_topic(device, "desired", own);

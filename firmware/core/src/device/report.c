@@ -5,6 +5,7 @@
 #include "members.h"
 #include "outbox.h"
 #include "prove.h"
+#include "settings.h"
 
 static const aiot_content *active(const aiot_device *device, aiot_kind kind) {
   if (device->setup.flash[kind] == NULL) return NULL;
@@ -171,6 +172,7 @@ size_t aiot_device_reported(const aiot_device *device, aiot_message message, boo
   write_log_level(&writer, device);
   write_memory(&writer, device);
   write_sensor(&writer, device);
+  aiot_device_write_settings(&writer, device);
   if (!status) aiot_device_write_proof(&writer, device, active(device, device->speaks), now < 0 ? 0 : now);
   aiot_write_object_end(&writer);
   return aiot_write_end(&writer);

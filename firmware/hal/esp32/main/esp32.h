@@ -39,6 +39,9 @@ bool aiot_esp32_identity_keep_networks(const void *networks, size_t bytes);
 /* Stores the floor and sequence that a model release has raised, where `aiot flash --model` reads them. */
 void aiot_esp32_identity_keep(const aiot_record *record);
 
+/* Stores the program's own settings in NVS. */
+extern const aiot_settings_store aiot_esp32_settings_store;
+
 /*
  * Enrollment of a board that has the key of a batch instead of an identity. Sets the platform's address and CA, Wi-Fi, and the serial number
  * as the name. False if there is no such key.

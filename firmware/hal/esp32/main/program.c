@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aiot/own_settings.h"
 #include "aiot/own_commands.h"
 #include "esp32.h"
 #include "esp_efuse.h"
@@ -148,6 +149,8 @@ static const char *open_device(program *self) {
       .vitals = aiot_esp32_vitals,
       .reboot = reboot,
       .commands = own_commands,
+      .settings = &own_settings,
+      .settings_store = &aiot_esp32_settings_store,
       .tail = aiot_esp32_log_tail(),
   };
   if (setup.mqtt == NULL || setup.http == NULL) return "the device's key and certificates cannot be used";

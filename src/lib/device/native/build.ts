@@ -16,13 +16,14 @@ const buildMs = 300_000;
  */
 const keptMs = 7 * 24 * 3_600_000;
 
-/** Programs built by firmware/device.cmake. All except the first are for update tests. */
+/** Programs built by firmware/device.cmake. All except the first are for tests: of updates, and of a program's own settings. */
 export type NativeProgram =
   | 'aiot-device'
   | 'aiot-device-next'
   | 'aiot-device-exits'
   | 'aiot-device-unfit'
-  | 'aiot-device-deaf';
+  | 'aiot-device-deaf'
+  | 'aiot-device-pump';
 
 /**
  * Returns the native virtual device as a program for this machine. CMake builds it from the firmware's sources if they have changed.
