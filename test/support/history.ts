@@ -37,6 +37,8 @@ export async function fillHistory(
       idle?.(true);
     },
   };
+  // A platform that ran has counted its messages. It reads them again afterwards, so its counts are removed.
+  await store.deleteFrom('history').execute();
   const log = await createLog();
   const history = new History({ store, devices, telemetry: { reader }, log, now: () => now });
   const { signal } = new AbortController();

@@ -63,6 +63,8 @@ describeReal('chromium', 'the dashboard in a browser', () => {
 
   it('lists the replicas with the tasks that they lead', async () => {
     const { page, troubles } = await own.open('#/');
+    // A blank page first, which has no request in progress.
+    await page.goto('about:blank');
     await page.route('**/api/v1/status', async (route) => {
       const response = await route.fetch();
       const replicas = [
@@ -71,7 +73,7 @@ describeReal('chromium', 'the dashboard in a browser', () => {
       ];
       await route.fulfill({ response, json: { ...(await response.json()), replicas } });
     });
-    await page.reload();
+    await page.goto(`${own.platform.platform.urls.http}/#/`);
     const section = page.locator('section', { has: page.getByRole('heading', { name: 'Replicas' }) });
     await section.getByText('2 replicas').waitFor();
     expect(await section.getByRole('term').allInnerTexts()).toEqual([
@@ -85,6 +87,7 @@ describeReal('chromium', 'the dashboard in a browser', () => {
     });
     await expectAccessible(page);
     expect(troubles).toEqual([]);
+    await page.unrouteAll({ behavior: 'wait' });
     await page.context().close();
   });
 

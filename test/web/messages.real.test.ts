@@ -137,6 +137,8 @@ describeReal('chromium', 'the live tail', () => {
       ['$contains(state, /(a|a)*b/)', 'at most one repetition'],
       ['$contains(state, /(a|ab)*c/)', 'at most one repetition'],
     ] as const) {
+      // A blank page first: the previous page is also live, and would receive the message.
+      await page.goto('about:blank');
       await page.goto(link(where));
       await page.getByText('live', { exact: true }).waitFor();
       say(motor, '{"temperature":95,"state":"on"}');
@@ -185,7 +187,9 @@ describeReal('chromium', 'the live tail', () => {
 
   it('explains that the code which checks conditions could not be loaded', async () => {
     const { page, context } = await own.open('#/messages');
+    await page.goto('about:blank');
     await page.route(/\/condition-[^/]*\.js$/, (request) => request.abort());
+    await page.goto(`${own.platform.platform.urls.http}/#/messages`);
     await page.getByLabel('Condition').fill('temperature > 80');
     await page.keyboard.press('Enter');
     await page
