@@ -219,6 +219,9 @@ it('gets the crash of a virtual device after its restart', async () => {
     expect(frames[0]?.file).toMatch(/device\.[jt]s$/);
     expect(frames[0]?.line).toBeGreaterThan(0);
     expect(device.online).toBe(true);
+    // The health of the device names the same cause as the report.
+    const causes = async () => (await client.attention.get('bench-1')).causes.map(({ message }) => message);
+    await expect.poll(causes, { timeout: 10_000 }).toContain('its last restart was a crash of its firmware');
   } finally {
     await device.stop();
   }

@@ -1,30 +1,11 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deviceHealthSchema } from '../../src/lib/api/contract/attention.js';
-import { seededRandom } from '../../src/lib/core/numbers.js';
-import { type ModelReference, modelReference } from '../../src/lib/data/drift/model-reference.js';
-import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { pushTiny, tinyBundle } from '../support/bundle.js';
+import { pushTiny } from '../support/bundle.js';
+import { bundleWithReference, samples, swapped } from '../support/drift-signal.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { fixedPorts, type TestPlatform, testPlatform } from '../support/platform.js';
-
-/** Samples of x and y: independent numbers from 0 to 1, and from 10 to 11. */
-function samples(seed: number, count: number) {
-  const random = seededRandom(seed);
-  return {
-    x: Array.from({ length: count }, random),
-    y: Array.from({ length: count }, () => 10 + random()),
-  };
-}
-
-function reference(): ModelReference {
-  const parts = [1, 2, 3].map((seed) => {
-    const { x, y } = samples(seed, 1000);
-    return { label: 'resting', columns: [Float64Array.from(x), Float64Array.from(y)] };
-  });
-  return modelReference(['x', 'y'], 1, parts)!;
-}
 
 let own: TestPlatform;
 let pump: FakeDevice;
@@ -44,17 +25,12 @@ async function send(
   device: FakeDevice,
   name: string,
   seed: number,
-  change = (fields: object) => fields,
+  change: (fields: ReturnType<typeof samples>) => object = (fields) => fields,
   count = 600,
 ) {
   const payload = { rate: 1, ...change(samples(100 * seed, count)) };
   await device.client.publishAsync(`aiot/v1/${name}/telemetry/motion`, JSON.stringify(payload), { qos: 1 });
 }
-
-const swapped = (fields: object) => {
-  const { x, y } = fields as ReturnType<typeof samples>;
-  return { x: y, y: x };
-};
 
 const health = async (name: string) => deviceHealthSchema.parse(await own.client.attention.get(name));
 const windows = async (name: string) => (await health(name)).drift?.windows.length ?? 0;
@@ -65,9 +41,7 @@ async function untilWindows(name: string, count: number) {
 
 beforeAll(async () => {
   own = await testPlatform(await fixedPorts());
-  const bundle = unpackBundle(tinyBundle());
-  bundle.lineage.reference = reference();
-  ({ digest } = await pushTiny(own.client, own.key, { bundle: packBundle(bundle) }));
+  ({ digest } = await pushTiny(own.client, own.key, { bundle: bundleWithReference() }));
   await pushTiny(own.client, own.key, { seed: 7 });
   for (const name of ['pump', 'other']) {
     await provisionDevice({ client: own.client, name, type: 'virtual', out: join(own.folder, name) });

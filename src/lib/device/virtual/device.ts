@@ -149,7 +149,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     radio.attach(link);
   };
   hardware.configured = configured;
-  const powerOn = async (reason: 'power-on' | 'software') => {
+  const powerOn = async (reason: 'power-on' | 'software' | 'panic') => {
     const running = await boot(hardware, reason);
     emit({ event: 'booted', model: running.model?.name ?? null });
     return running;
@@ -162,7 +162,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     () => device.reboot(),
     async () => {
       const report = crashOf(new Error('test crash, requested by a command'));
-      await device.reboot();
+      await restart('panic');
       await radio.publish('crash', report);
     },
     options.commands ?? {},
@@ -186,6 +186,15 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     radio.detach();
     await link.close();
     emit({ event: 'offline' });
+  };
+
+  const restart = async (reason: 'software' | 'panic') => {
+    const wasOnline = radio.link !== null;
+    logLevel.reset();
+    await disconnect();
+    await firmware.stop();
+    firmware = await powerOn(reason);
+    if (wasOnline) await device.connect();
   };
 
   let warned: string | null = null;
@@ -285,14 +294,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
       return unfit;
     },
     settled: () => firmware.settled(),
-    async reboot() {
-      const wasOnline = radio.link !== null;
-      logLevel.reset();
-      await disconnect();
-      await firmware.stop();
-      firmware = await powerOn('software');
-      if (wasOnline) await device.connect();
-    },
+    reboot: () => restart('software'),
     async stop() {
       logLevel.reset();
       clearInterval(reports);
