@@ -187,18 +187,30 @@ describe('an unknown field', () => {
   const schema = z.strictObject({
     targets: z.record(z.string(), z.strictObject({ replicas: z.int().optional() }).optional()).default({}),
     list: z.array(z.strictObject({ timeout: z.string() })).optional(),
+    model: z
+      .strictObject({
+        seed: z.int().optional(),
+        train: z.strictObject({ seed: z.int(), batch: z.int() }).optional(),
+      })
+      .optional(),
   });
 
   it.each([
     [{ tragets: {} }, 'tragets', 'unknown field. Did you mean targets?'],
     [{ targets: { a: { replicsa: 1 } } }, 'targets.a.replicsa', 'unknown field. Did you mean replicas?'],
     [{ list: [{ timeout: '1s', timout: '1s' }] }, 'list.0.timout', 'unknown field. Did you mean timeout?'],
+    [{ model: { batch: 1 } }, 'model.batch', 'unknown field. Did you mean model.train.batch?'],
+    [{ model: { targets: {} } }, 'model.targets', 'unknown field. Did you mean targets at the top level?'],
+    [{ targets: { a: { seed: 1 } } }, 'targets.a.seed', 'unknown field'],
     [{ colour: 1 }, 'colour', 'unknown field'],
-  ])('in %j is reported with a suggestion if a known field is similar', (value, path, message) => {
-    const { error } = schema.safeParse(value);
-    const problems = error ? problemsOf(error, { value, schema }) : [];
-    expect(problems.map((each) => [each.path.join('.'), each.message])).toEqual([[path, message]]);
-  });
+  ])(
+    'in %j is reported with a suggestion if a known field is similar, or has this name elsewhere',
+    (value, path, message) => {
+      const { error } = schema.safeParse(value);
+      const problems = error ? problemsOf(error, { value, schema }) : [];
+      expect(problems.map((each) => [each.path.join('.'), each.message])).toEqual([[path, message]]);
+    },
+  );
 
   it('is reported with its line and a suggestion in a YAML file', () => {
     const parse = () =>

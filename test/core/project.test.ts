@@ -147,6 +147,11 @@ model:
       'aiot.yaml:12:3: model.kind: expected one of mlp, cnn1d, ds-cnn, mobilenet, fomo, autoencoder, forest, layers; got "lstm"',
     ],
     ['rate: 100', 'rate: fast', 'aiot.yaml:7:3: signal.rate: expected a number; got "fast"'],
+    [
+      'kind: mlp',
+      'kind: mlp\n  calibrate: true',
+      'aiot.yaml:13:3: model.calibrate: unknown field. Did you mean model.train.calibrate?',
+    ],
     ['window: 250', 'windw: 250', 'aiot.yaml:9:3: signal.windw: unknown field. Did you mean window?'],
     [
       'lowpass: 12',

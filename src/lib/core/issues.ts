@@ -42,7 +42,7 @@ function problemsIn(issue: Issue, { value, schema }: Checked): Problem[] {
   if (issue.code === 'unrecognized_keys') {
     const known = fieldsAt(schema, path);
     return issue.keys.map((key) => {
-      const near = nearest(key, known);
+      const near = nearest(key, known) ?? elsewhere(key, schema);
       return { path: [...path, key], message: `unknown field${near ? `. Did you mean ${near}?` : ''}` };
     });
   }
@@ -255,6 +255,25 @@ function fieldsAt(schema: z.core.$ZodType | undefined, path: readonly PropertyKe
   if (shape) return fieldsAt(Object.hasOwn(shape, first) ? shape[String(first)] : undefined, rest);
   if (def.type === 'array') return fieldsAt(def.element as z.core.$ZodType, rest);
   return def.type === 'record' ? fieldsAt(def.valueType as z.core.$ZodType, rest) : [];
+}
+
+/** The only field with this name elsewhere in a schema, as `model.train.calibrate`. Fields in lists and records do not count. */
+function elsewhere(key: string, schema: z.core.$ZodType | undefined): string | null {
+  const found = new Set(schema ? pathsTo(key, schema, []) : []);
+  const [only] = found;
+  if (only === undefined || found.size > 1) return null;
+  return only === key ? `${key} at the top level` : only;
+}
+
+function pathsTo(key: string, schema: z.core.$ZodType, path: readonly string[]): string[] {
+  const { def } = unwrapped(schema)._zod as unknown as { def: Record<string, unknown> & { type: string } };
+  if (def.type === 'union')
+    return (def.options as z.core.$ZodType[]).flatMap((option) => pathsTo(key, option, path));
+  if (def.type !== 'object') return [];
+  return Object.entries(def.shape as Record<string, z.core.$ZodType>).flatMap(([name, field]) => [
+    ...(name === key ? [[...path, name].join('.')] : []),
+    ...pathsTo(key, field, [...path, name]),
+  ]);
 }
 
 /** The innermost schema, without wrappers such as optional and default. */
