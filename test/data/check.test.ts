@@ -143,6 +143,33 @@ describe('takes on both sides of a split, with start times', () => {
   });
 });
 
+describe('takes on both sides of a split, without start times', () => {
+  /** A slow wave with its own period, whose end predicts what follows. */
+  const wave = (seed: number, length: number) => {
+    const shakes = noise(seed, length);
+    return shakes.map((shake, i) => 20 * Math.sin(seed + i / (5 + seed / 3)) + shake / 100);
+  };
+
+  it('are found if the signal continues, with a probability of at most 1 of 1000', () => {
+    const whole = wave(3, 2000);
+    const part = (id: string, from: Float64Array) => recording(id, { columns: [from, from] });
+    const others = [4, 5, 6, 7, 8, 9].map((seed) => part(`walking${seed}`, wave(seed, 1000)));
+    const recordings = [
+      part('walking1', whole.slice(0, 1000)),
+      part('walking2', whole.slice(1000)),
+      ...others,
+    ];
+    const train = recordings.map(({ id }) => id).filter((id) => id !== 'walking2');
+    const split = { by: 'recording' as const, seed: 1, train, validation: [], test: ['walking2'] };
+    const [found, ...more] = checkJoints(dataset(recordings), split, false);
+    expect(more).toEqual([]);
+    expect(found!.evidence.chance).toBeLessThan(1e-5);
+    expect(found!.message).toMatch(
+      /^walking2 seems to continue walking1, on the other side .* in fewer than 1 of 1000 sets\.$/,
+    );
+  });
+});
+
 describe('spikes', () => {
   const withSpikes = (height: number) =>
     change('walking2', ([x]) => {

@@ -15,6 +15,9 @@ const mostError = 3;
 /** Maximum number of joints in the whole dataset that are expected to fit as well at random. */
 const mostChance = 0.01;
 
+/** Smallest probability that a message states. */
+const leastChance = 0.001;
+
 /**
  * Exponent of the power law for the probability of small errors, per field. The sum of n independent squared errors has the exponent n / 2.
  * This exponent is lower, because a sensor's axes are not quite independent.
@@ -174,9 +177,14 @@ function signalJoints(recordings: Recording[], apart: (a: Recording, b: Recordin
     confidence: chance < mostChance / 5 ? ('likely' as const) : ('possible' as const),
     files: [first.id, second.id],
     evidence: { method: 'continuation', error, distance, chance },
-    message: `${second.id} seems to continue ${first.id}, on the other side of the split: all fields continue within ${Math.sqrt(error).toFixed(1)} times the usual prediction error, which chance would explain in 1 of ${Math.round(1 / Math.max(chance, 1e-6))} sets.`,
+    message: `${second.id} seems to continue ${first.id}, on the other side of the split: all fields continue within ${Math.sqrt(error).toFixed(1)} times the usual prediction error, which chance would explain in ${setsText(chance)} sets.`,
     advice: 'If both are parts of one take, keep them on one side of the split.',
   }));
+}
+
+/** Small probabilities are extrapolated from a few joints, and false alarms among clean sets show that they are too small. */
+function setsText(chance: number): string {
+  return chance < leastChance ? `fewer than 1 of ${1 / leastChance}` : `1 of ${Math.round(1 / chance)}`;
 }
 
 /**
