@@ -25,11 +25,12 @@ afterEach(async () => {
 });
 
 /** One process of a platform: its devices, and their health as it sees it. */
-async function replica() {
+async function replica({ aheadMs = 0 } = {}) {
   const events = eventsIn(store, now);
   const devices = await Devices.open(store, now, events);
   const attention = new AttentionService({ store, events, devices, now });
-  const presence = new SharedPresence({ store, devices, log: pino({ level: 'silent' }), now });
+  const log = pino({ level: 'silent' });
+  const presence = new SharedPresence({ store, devices, log, now: () => now() + aheadMs, elapsed: now });
   const silent = async () =>
     (await attention.list({ limit: 10 })).devices.flatMap(({ name, causes }) =>
       causes.filter(({ code }) => code === 'silent').map(({ since }) => ({ name, since })),
@@ -93,13 +94,43 @@ describe('devices connected to another replica', () => {
 
   it('are silent some minutes after that replica was killed', async () => {
     const { leader } = await two();
-    clock += minute;
-    await leader.presence.share();
+    for (let seconds = 0; seconds < 30; seconds += 10) {
+      expect(leader.devices.online('d')).toBe(true);
+      clock += 10_000;
+      await leader.presence.share();
+    }
     const noticed = clock;
     expect(leader.devices.online('d')).toBe(false);
     expect(await leader.silent()).toEqual([]);
     clock += 6 * minute;
     expect(await leader.silent()).toEqual([{ name: 'd', since: noticed }]);
+  });
+
+  it('stay online while the clock of a replica is wrong', async () => {
+    const { first, share } = await two();
+    const late = await replica({ aheadMs: -60 * minute });
+    const early = await replica({ aheadMs: 60 * minute });
+    await late.devices.connected('d');
+    await first.devices.disconnected('d');
+    for (let i = 0; i < 5; i++) {
+      await late.presence.share();
+      await early.presence.share();
+      await share();
+      for (const { devices } of [first, early]) expect(devices.online('d')).toBe(true);
+      clock += 10_000;
+    }
+  });
+
+  it('are shared again after other replicas removed a stalled one', async () => {
+    const { first, leader, share } = await two();
+    for (let i = 0; i < 4; i++) {
+      clock += 10_000;
+      await leader.presence.share();
+    }
+    expect(leader.devices.online('d')).toBe(false);
+    await share();
+    expect(leader.devices.online('d')).toBe(true);
+    expect(first.devices.isHere('d')).toBe(true);
   });
 
   it('are online immediately if they move to this replica', async () => {

@@ -22,6 +22,8 @@ import {
 import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import type { Platform } from '../../src/lib/platform/options.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
+import type { Store } from '../../src/lib/platform/store/database.js';
+import { openEngine } from '../../src/lib/platform/store/engine.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
@@ -30,6 +32,7 @@ describeReal('postgres', 'remote access with three replicas on one database', ()
   let server: Postgres;
   let folder: string;
   let database: string;
+  let store: Store;
   let token = '';
   let ca = '';
   let echo: Server;
@@ -79,6 +82,9 @@ describeReal('postgres', 'remote access with three replicas on one database', ()
       (error: AiotError) => error.code,
     );
     await expect.poll(() => events.some(({ event }) => event === 'connected')).toBe(true);
+    // Other replicas know of the agent only once it is recorded.
+    const { id } = (await at(replica).status()).replicas.find(({ self }) => self) ?? {};
+    await expect.poll(async () => (await recordedAgents()).get(device), { timeout: 10_000 }).toBe(id);
     const running = {
       ...{ events, ended },
       stop: async () => {
@@ -88,6 +94,11 @@ describeReal('postgres', 'remote access with three replicas on one database', ()
     };
     agents.push(running);
     return running;
+  };
+  /** Device → the replica with its agent. */
+  const recordedAgents = async () => {
+    const rows = await store.selectFrom('remoteAgents').select(['device', 'replica']).execute();
+    return new Map(rows.map((row) => [row.device, row.replica]));
   };
   const shell = (client: RegistryClient, device: string) => {
     const [stdin, stdout] = [new PassThrough(), new PassThrough()];
@@ -133,6 +144,7 @@ describeReal('postgres', 'remote access with three replicas on one database', ()
     const first = await start('a');
     token = first.token ?? '';
     ca = await readFile(first.ca, 'utf8');
+    ({ store } = await openEngine('', database));
     await Promise.all([start('b'), start('c')]);
     await at('a').trust.put(trustRootOf(publicKeyOf(generateKeyPair().privatePem)));
     for (const name of ['pi-1', 'pi-2', 'pi-3', 'pi-4', 'pi-5'])
@@ -145,6 +157,7 @@ describeReal('postgres', 'remote access with three replicas on one database', ()
     for (const client of clients) await client.close();
     for (const platform of platforms.values()) await platform.stop();
     echo?.close();
+    await store?.destroy();
     await server?.stop();
     if (folder) await rm(folder, { recursive: true, force: true });
   }, 60_000);
@@ -297,7 +310,6 @@ describeReal('postgres', 'remote access with three replicas on one database', ()
   });
 
   it('records the end of a session once, by another replica, if its replica dies', async () => {
-    const { store } = await (await import('../../src/lib/platform/store/engine.js')).openEngine('', database);
     const record = {
       ...{ session: 'lost', device: 'pi-5', who: 'ada', kind: 'shell', target: 'terminal' },
       ...{ opened: Date.now() - 5000, until: Date.now() },
@@ -305,7 +317,7 @@ describeReal('postgres', 'remote access with three replicas on one database', ()
     const replica = 'replica_gone';
     await store
       .insertInto('replicas')
-      .values({ replica, seen: Date.now() - 25_000, facts: null })
+      .values({ replica, seen: Date.now() - 25_000, facts: '{}' })
       .execute();
     await store
       .insertInto('remoteSessions')
@@ -314,12 +326,11 @@ describeReal('postgres', 'remote access with three replicas on one database', ()
     await delay(3000);
     expect(await reasonsAt('pi-5')).toEqual([]);
     await expect
-      .poll(() => reasonsAt('pi-5'), { timeout: 20_000 })
+      .poll(() => reasonsAt('pi-5'), { timeout: 40_000 })
       .toEqual(['the platform stopped unexpectedly']);
     await delay(5000);
     expect(await reasonsAt('pi-5')).toHaveLength(1);
-    await store.destroy();
-  }, 60_000);
+  }, 90_000);
 
   it('a forwarded port resumes at the remaining replicas after the replica of the agent has stopped', async () => {
     await startAgent('pi-2', 'a');

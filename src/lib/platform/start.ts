@@ -251,12 +251,8 @@ const platformParts = new PartTable<Ground>()
   .part('settings', ({ state, desired, now }) => new DeviceSettingsService({ ...state, desired, now }))
   .part('replicas', replicasOf)
   .part('peers', ({ options, host, urls, state, replicas, now }) => {
-    // Behind a load balancer, the address for clients is the same for all replicas.
-    const own = () => `https://${reachableHost(host)}:${new URL(urls.http).port}`;
-    return new RemotePeers({
-      ...{ engine: state.engine, authority: state.authority, now },
-      ...{ replica: () => replicas.id, url: () => options.replicaUrl ?? own() },
-    });
+    const { engine, authority } = state;
+    return new RemotePeers({ engine, authority, replicas, url: replicaUrlOf({ options, host, urls }), now });
   })
   .part(
     'remote',
@@ -393,13 +389,19 @@ function openRevocations({ options, log, now, state: { store, devices, authority
   });
 }
 
-function replicasOf({ state: { engine }, urls, broker, log, now }: WithBroker): Replicas {
+function replicasOf({ options, state: { engine }, host, urls, broker, log, now }: WithBroker): Replicas {
   const started = now();
+  const url = replicaUrlOf({ options, host, urls });
   const facts = () => ({
     ...{ url: urls.http, version: aiotVersion(), started },
     received: broker.figures.received,
   });
-  return new Replicas({ engine, facts, log, now });
+  return new Replicas({ engine, facts, url, log, now });
+}
+
+/** The address of this replica for others. Behind a load balancer, the address for clients is the same for all replicas. */
+function replicaUrlOf({ options, host, urls }: Pick<WithState, 'options' | 'host' | 'urls'>): () => string {
+  return () => options.replicaUrl ?? `https://${reachableHost(host)}:${new URL(urls.http).port}`;
 }
 
 /** How an external broker's messages reach this replica; null with the embedded broker. */

@@ -471,7 +471,11 @@ export const remoteSessionSchema = z.object({
 });
 export type RemoteSession = z.output<typeof remoteSessionSchema>;
 
-export const remoteSessionListSchema = z.object({ sessions: z.array(remoteSessionSchema) });
+export const remoteSessionListSchema = z.object({
+  sessions: z.array(remoteSessionSchema),
+  /** Ids of the replicas that did not respond, whose sessions are therefore missing. */
+  missing: z.array(z.string()).default([]),
+});
 
 /** The recording of a shell. */
 export const remoteRecordingSchema = z.object({

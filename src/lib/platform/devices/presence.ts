@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { newId } from '../../core/names.js';
-import { replicaLifeMs, shareEveryMs } from '../replicas.js';
+import { Liveness, removeEnded, shareEveryMs } from '../replicas.js';
 import type { Store } from '../store/database.js';
 import type { Devices } from './devices.js';
 
@@ -11,6 +11,8 @@ interface Parts {
   log: Logger;
   /** ms since 1970 */
   now: () => number;
+  /** ms since an arbitrary start; default: this machine's monotonic clock */
+  elapsed?: () => number;
 }
 
 const rowsAtOnce = 200;
@@ -23,10 +25,12 @@ const readAtOnce = 5000;
  */
 export class SharedPresence {
   private readonly id: string;
+  private readonly liveness: Liveness;
   private shared = new Set<string>();
 
   constructor(private readonly parts: Parts) {
     this.id = newId('replica', parts.now());
+    this.liveness = new Liveness(parts.elapsed);
   }
 
   /** Shares the connections until the returned function is called, which withdraws them. */
@@ -58,10 +62,13 @@ export class SharedPresence {
   async share(): Promise<void> {
     const { store, devices, now } = this.parts;
     const here = new Set(devices.connectedHere());
-    const begun = [...here].filter((device) => !this.shared.has(device));
     const gone = [...this.shared].filter((device) => !here.has(device));
     const [replica, seen] = [this.id, now()];
     await store.transaction().execute(async (transaction) => {
+      const all = await transaction.selectFrom('replicas').select(['replica', 'seen']).execute();
+      // If others removed this replica while it was stalled, its connections were removed too.
+      const isKnown = all.some((row) => row.replica === replica);
+      const begun = [...here].filter((device) => !isKnown || !this.shared.has(device));
       await transaction
         .insertInto('replicas')
         .values({ replica, seen })
@@ -79,10 +86,10 @@ export class SharedPresence {
         const own = transaction.deleteFrom('presences').where('replica', '=', replica);
         await own.where('device', 'in', gone.slice(i, i + rowsAtOnce)).execute();
       }
-      await transaction
-        .deleteFrom('replicas')
-        .where('seen', '<', seen - replicaLifeMs)
-        .execute();
+      await removeEnded(
+        transaction,
+        this.liveness.observe(all.filter((row) => row.replica !== replica)).ended,
+      );
       // Rows from a restored backup are deleted too, because the replicas that they name are not running.
       const known = transaction.selectFrom('replicas').select('replica');
       await transaction.deleteFrom('presences').where('replica', 'not in', known).execute();

@@ -1,4 +1,4 @@
-import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Socket } from 'node:net';
@@ -9,7 +9,7 @@ import { remoteConsentMs } from '../../api/remote.js';
 import { AiotError } from '../../core/errors.js';
 import { parsedJson } from '../../core/text.js';
 import type { Authority } from '../../provision/authority.js';
-import { replicaLifeMs } from '../replicas.js';
+import type { OtherReplica, Replicas } from '../replicas.js';
 import type { Engine } from '../store/engine.js';
 
 /** Marks a request from another replica, which is never forwarded again. */
@@ -19,9 +19,15 @@ export const ticketHeader = 'x-aiot-replica-ticket';
 
 /** How long a ticket is valid, ms. It allows for differing clocks. */
 const ticketMs = 60_000;
-/** How long another replica may take to respond, ms; a request for a session also waits for the device's consent. */
+/**
+ * How long another replica may send nothing, ms, and how long a complete response may take, ms: a recording may be large. A request for a
+ * session also waits for the device's consent.
+ */
 const answerMs = 5000;
+const completeMs = 30_000;
 const openMs = 15_000 + remoteConsentMs;
+/** A connection that is passed on is lost after this time without any bytes, ms. Sessions ping both ends every 15 s. */
+const silenceMs = 45_000;
 /** Headers with the credentials of a user, which the other replica checks too. */
 const credentials = ['authorization', 'cookie', 'x-aiot-csrf'] as const;
 
@@ -38,12 +44,20 @@ export type Ticket = Omit<z.output<typeof ticketSchema>, 'until'>;
 interface Parts {
   engine: Pick<Engine, 'store' | 'changes'>;
   authority: Pick<Authority, 'certificate' | 'derive'>;
-  /** Id of this replica, as in the table `replicas`. */
-  replica: () => string;
+  /** This replica and the others. */
+  replicas: Pick<Replicas, 'id' | 'others'>;
   /** Address of this replica for others. */
   url: () => string;
   /** ms since 1970 */
   now: () => number;
+  /** For tests: limits other than the usual ones, ms. */
+  limits?: { answerMs?: number; silenceMs?: number };
+}
+
+/** Responses of other replicas. `missing`: ids of those that are unreachable, or rejected the request. */
+export interface Answers<T> {
+  answers: T[];
+  missing: string[];
 }
 
 /**
@@ -58,16 +72,13 @@ export class RemotePeers {
 
   /** Id of this replica. */
   get replica(): string {
-    return this.parts.replica();
+    return this.parts.replicas.id;
   }
 
   /** Ids of the replicas that are running; without a shared database, only this one. */
   async runningReplicas(): Promise<ReadonlySet<string>> {
-    const { engine, now } = this.parts;
-    if (!this.isShared) return new Set([this.replica]);
-    const running = engine.store.selectFrom('replicas').select('replica');
-    const rows = await running.where('seen', '>=', now() - replicaLifeMs).execute();
-    return new Set([this.replica, ...rows.map(({ replica }) => replica)]);
+    const others = await this.parts.replicas.others();
+    return new Set([this.replica, ...others.map(({ replica }) => replica)]);
   }
 
   /** Whether other replicas may exist. */
@@ -75,17 +86,16 @@ export class RemotePeers {
     return this.parts.engine.changes.shared;
   }
 
-  /** Records that the agent of a device is connected to this replica. @returns the id of the connection */
-  async announce(device: string, agent: string = randomUUID()): Promise<string> {
-    if (!this.isShared) return agent;
-    const { engine, replica, url, now } = this.parts;
-    const row = { replica: replica(), url: url(), agent, connected: now() };
+  /** Records that the agent of a device is connected to this replica. @param agent id of the connection */
+  async announce(device: string, agent: string): Promise<void> {
+    if (!this.isShared) return;
+    const { engine, url, now } = this.parts;
+    const row = { replica: this.replica, url: url(), agent, connected: now() };
     await engine.store
       .insertInto('remoteAgents')
       .values({ device, ...row })
       .onConflict((conflict) => conflict.column('device').doUpdateSet(row))
       .execute();
-    return agent;
   }
 
   async withdraw(agents: readonly string[]): Promise<void> {
@@ -93,77 +103,129 @@ export class RemotePeers {
     await this.parts.engine.store.deleteFrom('remoteAgents').where('agent', 'in', agents).execute();
   }
 
+  /** Withdraws all agents of this replica. */
+  async leave(): Promise<void> {
+    if (!this.isShared) return;
+    await this.parts.engine.store.deleteFrom('remoteAgents').where('replica', '=', this.replica).execute();
+  }
+
   /**
-   * Compares the agents of this replica with the record. Missing ones are recorded again, and connections that no longer exist are removed.
-   * @param agents device → id of its connection
-   * @returns devices whose agent has connected to another replica since
+   * Compares the agents of this replica with the record, and removes connections that no longer exist.
+   * @param agents by device, as they are at any time
+   * @returns `missing`: agents that are not recorded; `replaced`: those whose device has connected to another replica since
    */
-  async review(agents: ReadonlyMap<string, string>): Promise<string[]> {
-    if (!this.isShared) return [];
+  async review<T extends { id: string; device: string; recorded: 'no' | 'begun' | 'yes' }>(
+    agents: ReadonlyMap<string, T>,
+  ): Promise<{ missing: T[]; replaced: T[] }> {
+    if (!this.isShared) return { missing: [], replaced: [] };
+    const missing = [...agents.values()].filter(({ recorded }) => recorded === 'no');
+    // An agent that is only being recorded is newer than any row.
+    const expected = [...agents.values()].filter(({ recorded }) => recorded === 'yes');
     const { store } = this.parts.engine;
     const own = store.selectFrom('remoteAgents').select(['device', 'agent']);
-    const recorded = await own.where('replica', '=', this.parts.replica()).execute();
+    const rows = await own.where('replica', '=', this.replica).execute();
+    // Agents that have connected since are in `agents`.
     await this.withdraw(
-      recorded.filter(({ device, agent }) => agents.get(device) !== agent).map(({ agent }) => agent),
+      rows.filter(({ device, agent }) => agents.get(device)?.id !== agent).map(({ agent }) => agent),
     );
-    const known = new Set(recorded.map(({ agent }) => agent));
-    const unknown = [...agents].filter(([, agent]) => !known.has(agent));
-    if (unknown.length === 0) return [];
-    const devices = unknown.map(([device]) => device);
-    const rows = await store
-      .selectFrom('remoteAgents')
-      .select('device')
-      .where('device', 'in', devices)
-      .execute();
-    const elsewhere = new Set(rows.map(({ device }) => device));
-    for (const [device, agent] of unknown) if (!elsewhere.has(device)) await this.announce(device, agent);
-    return [...elsewhere];
+    const known = new Set(rows.map(({ agent }) => agent));
+    const unknown = expected.filter(({ id }) => !known.has(id));
+    const elsewhere = await this.recordedAmong(unknown.map(({ device }) => device));
+    const isCurrent = (agent: T) => agents.get(agent.device) === agent;
+    return {
+      missing: [...missing, ...unknown.filter(({ device }) => !elsewhere.has(device))].filter(isCurrent),
+      replaced: unknown.filter(({ device }) => elsewhere.has(device)).filter(isCurrent),
+    };
+  }
+
+  /** Those of the devices whose agent is recorded. */
+  private async recordedAmong(devices: readonly string[]): Promise<ReadonlySet<string>> {
+    if (devices.length === 0) return new Set();
+    const rows = this.parts.engine.store.selectFrom('remoteAgents').select('device');
+    const found = await rows.where('device', 'in', devices).execute();
+    return new Set(found.map(({ device }) => device));
   }
 
   /** Address of the other replica that a device's agent is connected to; null = none. */
   async holderOf(device: string): Promise<string | null> {
-    const found = await this.running()?.where('remoteAgents.device', '=', device).executeTakeFirst();
-    return found?.url ?? null;
+    if (!this.isShared) return null;
+    const { engine, replicas } = this.parts;
+    const rows = engine.store.selectFrom('remoteAgents').select(['replica', 'url']);
+    const found = await rows.where('device', '=', device).executeTakeFirst();
+    if (!found) return null;
+    const others = await replicas.others();
+    return others.some(({ replica }) => replica === found.replica) ? found.url : null;
   }
 
-  /** Addresses of the other replicas that have agents, and therefore sessions. */
-  private async others(): Promise<string[]> {
-    return ((await this.running()?.execute()) ?? []).map(({ url }) => url);
+  /** The other running replicas. If one does not report its address, that of its agents is used; null = it has none. */
+  private async others(): Promise<OtherReplica[]> {
+    const others = await this.parts.replicas.others();
+    if (others.every(({ url }) => url !== null)) return others;
+    const agents = this.parts.engine.store.selectFrom('remoteAgents').select(['replica', 'url']).distinct();
+    const urls = new Map((await agents.execute()).map(({ replica, url }) => [replica, url]));
+    return others.map(({ replica, url }) => ({ replica, url: url ?? urls.get(replica) ?? null }));
   }
 
-  private running() {
-    if (!this.isShared) return undefined;
-    const { engine, replica, now } = this.parts;
-    return engine.store
-      .selectFrom('remoteAgents')
-      .innerJoin('replicas', 'replicas.replica', 'remoteAgents.replica')
-      .select('remoteAgents.url')
-      .distinct()
-      .where('remoteAgents.replica', '!=', replica())
-      .where('replicas.seen', '>=', now() - replicaLifeMs);
+  /** Whether open sessions of another replica are recorded. */
+  private async hasSessions(replica: string): Promise<boolean> {
+    const sessions = this.parts.engine.store.selectFrom('remoteSessions').select('session');
+    return (await sessions.where('replica', '=', replica).executeTakeFirst()) !== undefined;
   }
 
   /**
-   * The responses of the other replicas to a user's request. Replicas that are unreachable, or reject the request, are left out.
+   * Sends a user's request to all other replicas, because sessions may remain at one whose last agent has left.
    * @param path with the query
    */
-  async ask<T>(
+  async ask<T>(path: string, headers: IncomingHttpHeaders, schema: z.ZodType<T>): Promise<Answers<T>> {
+    const replies = (await this.others()).map(({ replica, url }) =>
+      this.answerOf({ replica, url }, { method: 'GET', path, headers }, schema),
+    );
+    const all = await Promise.all(replies);
+    return {
+      answers: all.flatMap((reply) => ('answer' in reply ? [reply.answer] : [])),
+      missing: all.flatMap((reply) => ('missing' in reply && reply.missing !== null ? [reply.missing] : [])),
+    };
+  }
+
+  /**
+   * Sends a user's request to all other replicas, and returns the first result without waiting for the rest.
+   * @returns `answer`: null if no replica has the resource
+   */
+  async first<T>(
     method: 'GET' | 'DELETE',
     path: string,
     headers: IncomingHttpHeaders,
     schema: z.ZodType<T>,
-  ): Promise<T[]> {
-    const urls = await this.others();
-    const answers = await Promise.all(
-      urls.map(async (url) => {
-        const asked = this.send(url, { method, path, headers: credentialsIn(headers), limitMs: answerMs });
-        const answer = await asked.catch(() => null);
-        if (answer === null || 'socket' in answer || answer.status !== 200) return [];
-        const parsed = schema.safeParse(parsedJson(answer.body));
-        return parsed.success ? [parsed.data] : [];
-      }),
-    );
-    return answers.flat();
+  ): Promise<{ answer: T | null; missing: string[] }> {
+    const missing: string[] = [];
+    const others = await this.others();
+    const answer = await new Promise<T | null>((resolve, reject) => {
+      const replies = others.map(async (other) => {
+        const reply = await this.answerOf(other, { method, path, headers }, schema);
+        if ('answer' in reply) resolve(reply.answer);
+        else if (reply.missing !== null) missing.push(reply.missing);
+      });
+      Promise.all(replies).then(() => resolve(null), reject);
+    });
+    return { answer, missing };
+  }
+
+  /** @returns the response, or the id of the replica if it has none; null instead of the id if the replica has no such resource */
+  private async answerOf<T>(
+    { replica, url }: OtherReplica,
+    { method, path, headers }: { method: 'GET' | 'DELETE'; path: string; headers: IncomingHttpHeaders },
+    schema: z.ZodType<T>,
+  ): Promise<{ answer: T } | { missing: string | null }> {
+    // An earlier version without agents does not report its address.
+    if (url === null) return { missing: (await this.hasSessions(replica)) ? replica : null };
+    const limitMs = this.parts.limits?.answerMs ?? answerMs;
+    const signal = AbortSignal.timeout(Math.max(limitMs, completeMs));
+    const asked = this.send(url, { method, path, headers: credentialsIn(headers), limitMs, signal });
+    const answer = await asked.catch(() => null);
+    if (answer === null || 'socket' in answer) return { missing: replica };
+    if (answer.status === 404) return { missing: null };
+    const parsed = answer.status === 200 ? schema.safeParse(parsedJson(answer.body)) : undefined;
+    return parsed?.success ? { answer: parsed.data } : { missing: replica };
   }
 
   /** The headers with which a user's request for a session is forwarded. */
@@ -210,27 +272,27 @@ export class RemotePeers {
       signal,
     }: { path: string; handshake: IncomingHttpHeaders; headers: Record<string, string>; signal: AbortSignal },
   ): Promise<(client: Socket, head: Buffer) => void> {
+    const key = String(handshake['sec-websocket-key'] ?? '');
     const upgrade = {
       ...{ connection: 'Upgrade', upgrade: 'websocket' },
-      'sec-websocket-key': String(handshake['sec-websocket-key'] ?? ''),
+      'sec-websocket-key': key,
       'sec-websocket-version': String(handshake['sec-websocket-version'] ?? ''),
     };
     const request = { method: 'GET', path, headers: { ...upgrade, ...headers }, limitMs: openMs, signal };
     const answer = await this.send(url, request).catch((cause: unknown) => {
-      throw new AiotError(
-        'AIOT_DEVICE_OFFLINE',
-        'the replica with the agent of this device does not respond',
-        {
-          ...{
-            cause,
-            retryable: true,
-            next: 'Try again in a moment: the agent reconnects to another replica.',
-          },
-        },
-      );
+      throw offlineReplica('the replica with the agent of this device does not respond', cause);
     });
     if (!('socket' in answer)) throw errorOfAnswer(answer.status, answer.body, url);
-    const { socket, head: first, accept } = answer;
+    const { socket, head: first, status, headers: answered } = answer;
+    const accept = acceptOf(key);
+    if (
+      status !== 101 ||
+      answered.upgrade?.toLowerCase() !== 'websocket' ||
+      answered['sec-websocket-accept'] !== accept
+    ) {
+      socket.destroy();
+      throw offlineReplica('the replica with the agent of this device did not open a WebSocket');
+    }
     return (client, head) => {
       client.write(
         `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
@@ -242,13 +304,23 @@ export class RemotePeers {
         [socket, client],
       ] as const) {
         this.passed.add(one);
+        // The peer may have vanished without closing its connection.
+        const isLost = () => {
+          client.destroy();
+          socket.destroy();
+        };
+        const timer = setTimeout(isLost, this.parts.limits?.silenceMs ?? silenceMs);
+        one.on('data', () => timer.refresh());
         one.once('error', () => other.destroy());
         one.once('close', () => {
+          clearTimeout(timer);
           this.passed.delete(one);
           other.destroySoon();
         });
         one.pipe(other);
       }
+      // If the client has disconnected already, it will not emit `close` again.
+      if (client.closed) socket.destroy();
     };
   }
 
@@ -289,7 +361,7 @@ export class RemotePeers {
         const socket = connection as Socket;
         socket.setTimeout(0);
         socket.on('error', () => socket.destroy());
-        resolve({ socket, head, accept: String(response.headers['sec-websocket-accept'] ?? '') });
+        resolve({ socket, head, status: response.statusCode, headers: response.headers });
       });
       request.once('response', (response: IncomingMessage) => {
         text(response).then((body) => resolve({ status: response.statusCode ?? 0, body }), reject);
@@ -299,7 +371,19 @@ export class RemotePeers {
   }
 }
 
-type Answer = { socket: Socket; head: Buffer; accept: string } | { status: number; body: string };
+type Answer =
+  | { socket: Socket; head: Buffer; status: number | undefined; headers: IncomingHttpHeaders }
+  | { status: number; body: string };
+
+function offlineReplica(message: string, cause?: unknown): AiotError {
+  const next = 'Try again in a moment: the agent reconnects to another replica.';
+  return new AiotError('AIOT_DEVICE_OFFLINE', message, { cause, retryable: true, next });
+}
+
+/** The value of Sec-WebSocket-Accept that confirms a handshake (RFC 6455, section 4.2.2). */
+function acceptOf(key: string): string {
+  return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+}
 
 function credentialsIn(headers: IncomingHttpHeaders): Record<string, string> {
   return Object.fromEntries(

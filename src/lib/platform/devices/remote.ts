@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { WebSocket } from 'ws';
 import * as z from 'zod';
@@ -17,7 +19,7 @@ import { AiotError } from '../../core/errors.js';
 import { makeFolder, readJson } from '../../core/files.js';
 import { deferred, onAbort } from '../../core/tasks.js';
 import { parsedJson } from '../../core/text.js';
-import { formatDuration } from '../../core/time.js';
+import { backOffMs, formatDuration } from '../../core/time.js';
 import { closeReason } from '../../device/remote/tunnel.js';
 import type { Reach } from '../access/reach.js';
 import type { Sessions } from '../access/users.js';
@@ -58,6 +60,9 @@ const pendingBytes = 512 * 1024;
 export const remoteBytesPerSecond = 16 * 1024 * 1024;
 /** How long a client may take to answer the close frame, ms. */
 const partingMs = 1000;
+/** Attempts to record the end of a session: about two minutes while the platform runs, and a few seconds while it stops. */
+const endAttempts = { running: 16, stopping: 5 };
+const endPauseMs = { first: 250, longest: 10_000 };
 
 /** The agent on a device: its connection, and the sessions that wait for its consent. */
 interface Agent {
@@ -67,6 +72,10 @@ interface Agent {
   fingerprint: string;
   socket: WebSocket;
   isAlive: boolean;
+  /** Whether other replicas can know of the connection. */
+  recorded: 'no' | 'begun' | 'yes';
+  /** Resolves once no more is being recorded. */
+  recording: Promise<void>;
   waiting: Map<string, { resolve(socket: WebSocket): void; reject(error: AiotError): void }>;
 }
 
@@ -109,8 +118,10 @@ export class RemoteAccess {
   private readonly asked = new Set<{ token: string; device: string }>();
   /** Sessions whose end is not recorded yet. */
   private readonly unfinished = new Set<string>();
-  /** Ends that are being recorded. */
+  /** Ends that are being recorded, and agents that are being withdrawn. */
   private readonly ending = new Set<Promise<void>>();
+  /** Aborted when the platform stops, so that pauses end. */
+  private readonly stopping = new AbortController();
   readonly recordings: RemoteRecordings;
   private readonly timer: NodeJS.Timeout;
   private readonly reviewing = new AbortController();
@@ -119,6 +130,8 @@ export class RemoteAccess {
 
   constructor(private readonly parts: Parts) {
     this.recordings = new RemoteRecordings(this.folder, parts.now);
+    // Each end that waits for its next attempt listens.
+    setMaxListeners(0, this.stopping.signal);
     this.timer = setInterval(() => this.tick(), tickMs);
     this.timer.unref();
   }
@@ -157,11 +170,9 @@ export class RemoteAccess {
   /** Closes agents that have connected to another replica since, and records the end of sessions whose replica is gone. */
   private async review(): Promise<void> {
     const { peers, store } = this.parts;
-    const agents = new Map([...this.agents.values()].map(({ device, id }) => [device, id]));
-    for (const device of await peers.review(agents)) {
-      const agent = this.agents.get(device);
-      if (agent && agent.id === agents.get(device)) this.replace(agent);
-    }
+    const { missing, replaced } = await peers.review(this.agents);
+    for (const agent of missing) this.announce(agent);
+    for (const agent of replaced) this.replace(agent);
     const rows = await store.selectFrom('remoteSessions').selectAll().execute();
     const running = await peers.runningReplicas();
     for (const { session, replica, record } of rows) {
@@ -176,20 +187,16 @@ export class RemoteAccess {
     }
   }
 
-  /** Records that the agent of a device is connecting to this replica. @returns the id of its connection */
-  announce(device: string): Promise<string> {
-    return this.parts.peers.announce(device);
-  }
-
-  /** The agent of a device is connected. An older connection of the same device ends. @param id from `announce` */
-  connect(
-    { id, device, fingerprint }: Pick<Agent, 'id' | 'device' | 'fingerprint'>,
-    socket: WebSocket,
-  ): void {
-    const agent: Agent = { id, device, fingerprint, socket, isAlive: true, waiting: new Map() };
+  /** The agent of a device is connected. An older connection of the same device ends. */
+  connect({ device, fingerprint }: Pick<Agent, 'device' | 'fingerprint'>, socket: WebSocket): void {
+    const agent: Agent = {
+      ...{ id: randomUUID(), device, fingerprint, socket, isAlive: true, waiting: new Map() },
+      ...{ recorded: 'no', recording: this.agents.get(device)?.recording ?? Promise.resolve() },
+    };
     const older = this.agents.get(device);
     this.agents.set(device, agent);
     if (older) this.replace(older);
+    this.announce(agent);
     socket.on('error', () => socket.terminate());
     socket.on('pong', () => {
       agent.isAlive = true;
@@ -205,8 +212,27 @@ export class RemoteAccess {
     socket.once('close', () => {
       if (this.agents.get(device) === agent) this.agents.delete(device);
       for (const { reject } of agent.waiting.values()) reject(noAgent(device));
-      // If it stays recorded, the next review removes it.
-      this.parts.peers.withdraw([id]).catch(() => {});
+      // The agent may have been connected so briefly that it is recorded only now. If it stays recorded, the next review removes it.
+      this.untilStopped(agent.recording.then(() => this.parts.peers.withdraw([agent.id])).catch(() => {}));
+    });
+  }
+
+  /**
+   * Records that an agent is connected to this replica: only once it is, and one connection of a device after the other, so that the row is
+   * that of the newest one.
+   */
+  private announce(agent: Agent): void {
+    const { peers, log } = this.parts;
+    const { id, device } = agent;
+    agent.recorded = 'begun';
+    const record = async () => {
+      if (this.agents.get(device) === agent) await peers.announce(device, id);
+      agent.recorded = 'yes';
+    };
+    agent.recording = agent.recording.then(record).catch((err: unknown) => {
+      // The next review tries again.
+      agent.recorded = 'no';
+      log.warn({ err, device }, 'could not record the agent for remote access; retrying');
     });
   }
 
@@ -338,11 +364,18 @@ export class RemoteAccess {
       ),
     );
     clearTimeout(timer);
+    this.stopping.abort();
     await Promise.all(this.ending);
     this.parts.peers.close();
     this.reviewing.abort();
     await this.reviewed;
-    await this.parts.peers.withdraw([...this.agents.values()].map(({ id }) => id)).catch(() => {});
+    await this.parts.peers.leave().catch(() => {});
+  }
+
+  /** The platform stops only after this work. */
+  private untilStopped(work: Promise<void>): void {
+    const ending = work.finally(() => this.ending.delete(ending));
+    this.ending.add(ending);
   }
 
   private requireRoom(device: string, { token }: UserIdentity): void {
@@ -484,17 +517,33 @@ export class RemoteAccess {
     recording: RemoteRecording | null,
   ): void {
     const { session } = record;
-    const ending = (async () => {
+    const ended = this.parts.now();
+    const work = (async () => {
       const recorded = (await recording?.end()) ?? null;
-      await this.recordEnd(session, endOf(record, reason, bytes, recorded, this.parts.now()));
+      await this.recordEndRepeatedly(session, endOf(record, reason, bytes, recorded, ended));
     })()
-      // The row remains, and the end is recorded by the next review.
+      // The row remains, and the next review, or another replica, records that the session has ended.
       .catch((err: unknown) => this.parts.log.error({ err }, 'could not record the end of a remote session'))
-      .finally(() => {
-        this.unfinished.delete(session);
-        this.ending.delete(ending);
-      });
-    this.ending.add(ending);
+      .finally(() => this.unfinished.delete(session));
+    this.untilStopped(work);
+  }
+
+  /** As `recordEnd`, also if the database is unavailable for a while. @throws the last error */
+  private async recordEndRepeatedly(session: string, end: ReturnType<typeof endOf>): Promise<void> {
+    const { signal } = this.stopping;
+    for (let [failures, stopped] = [0, 0]; ; ) {
+      try {
+        return await this.recordEnd(session, end);
+      } catch (err) {
+        failures++;
+        if (signal.aborted) stopped++;
+        if (failures >= endAttempts.running || stopped >= endAttempts.stopping) throw err;
+        if (failures === 1)
+          this.parts.log.warn({ err }, 'could not record the end of a remote session; retrying');
+        const pauseMs = backOffMs(signal.aborted ? stopped : failures, endPauseMs.first, endPauseMs.longest);
+        await delay(pauseMs, undefined, signal.aborted ? {} : { signal }).catch(() => {});
+      }
+    }
   }
 
   /** Records an end once, whichever replica records it first. */

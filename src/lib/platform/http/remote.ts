@@ -18,16 +18,20 @@ const hidden = { hide: true } as object;
  * WebSocket.
  */
 export function remoteRoutes(
-  { remote, peers }: Pick<ApiParts, 'remote' | 'peers'>,
+  { remote, peers, devices }: Pick<ApiParts, 'remote' | 'peers' | 'devices'>,
   heads: UpgradeHeads,
 ): FastifyPluginAsync {
   return async (app) => {
     const sockets = await webSockets();
-    const upgrade = (request: FastifyRequest, reply: FastifyReply, head: Buffer) =>
-      new Promise<WebSocket>((resolve) => {
-        reply.hijack();
-        sockets.handleUpgrade(request.raw, request.raw.socket, head, resolve);
+    /** Null if the client has left, or if its handshake was invalid; its connection is then closed. */
+    const upgrade = (request: FastifyRequest, reply: FastifyReply, head: Buffer): WebSocket | null => {
+      let upgraded: WebSocket | null = null;
+      reply.hijack();
+      sockets.handleUpgrade(request.raw, request.raw.socket, head, (socket) => {
+        upgraded = socket;
       });
+      return upgraded;
+    };
     app.addHook('preClose', () => remote.close());
     const asDevice = {
       config: { access: 'devices', reach: 'shared', endless: true } as const,
@@ -35,9 +39,9 @@ export function remoteRoutes(
     };
     app.get('/remote/agent', asDevice, async (request, reply) => {
       const head = headOf(request, reply, heads);
-      const { device, fingerprint } = deviceOf(request);
-      const id = await remote.announce(device);
-      remote.connect({ id, device, fingerprint }, await upgrade(request, reply, head));
+      const agent = deviceOf(request);
+      const socket = upgrade(request, reply, head);
+      if (socket) remote.connect(agent, socket);
     });
     /** Passes the request on to the replica with the device's agent. @returns false if this replica must answer it */
     const passOn = async (
@@ -65,7 +69,8 @@ export function remoteRoutes(
       if (await passOn(request, reply, head, { device, path, headers })) return;
       if (!remote.isAwaited(device, session))
         throw new AiotError('AIOT_NOT_FOUND', `no session ${session.slice(0, 64)} waits for ${device}`);
-      remote.join(device, session, await upgrade(request, reply, head));
+      const socket = upgrade(request, reply, head);
+      if (socket) remote.join(device, session, socket);
     });
     // Another replica has authenticated the device, and its ticket is the credential.
     const asReplica = {
@@ -74,11 +79,15 @@ export function remoteRoutes(
     };
     app.get('/remote/replica/:session', asReplica, async (request, reply) => {
       const head = headOf(request, reply, heads);
-      const { device, session } = peers.ticketIn(request.headers);
+      const { device, fingerprint, session } = peers.ticketIn(request.headers);
       const { session: asked } = request.params as { session: string };
+      // The certificate may have been replaced or revoked since the other replica checked it.
+      if (devices.authenticated(fingerprint)?.name !== device)
+        throw new AiotError('AIOT_NOT_ALLOWED', `the certificate of ${device} is no longer valid`);
       if (asked !== session || !remote.isAwaited(device, session))
         throw new AiotError('AIOT_NOT_FOUND', `no session ${asked.slice(0, 64)} waits for ${device}`);
-      remote.join(device, session, await upgrade(request, reply, head));
+      const socket = upgrade(request, reply, head);
+      if (socket) remote.join(device, session, socket);
     });
     const asUser = {
       config: { access: 'operator', scope: 'remote:open', reach: 'named', endless: true } as const,
@@ -98,12 +107,9 @@ export function remoteRoutes(
       const { signal, settle } = leaving(request);
       const accepted = await remote.ask(name, parsed.data, request.user, signal);
       settle();
-      if (signal.aborted) {
-        accepted.abandon();
-        reply.hijack();
-        return;
-      }
-      accepted.connect(await upgrade(request, reply, head));
+      const socket = upgrade(request, reply, head);
+      if (socket) accepted.connect(socket);
+      else accepted.abandon();
     });
   };
 }

@@ -281,6 +281,11 @@ const remoteAgents = `
   CREATE TABLE remoteSessions (session TEXT PRIMARY KEY, replica TEXT NOT NULL, record TEXT NOT NULL) STRICT;
 `;
 
+/** The address of each replica for other replicas. */
+const replicaUrls = `
+  ALTER TABLE replicas ADD COLUMN url TEXT;
+`;
+
 /** Changes with each change of an alarm, so that it is noticed even if the definition is the earlier one again. */
 const alarmRevisions = `
   ALTER TABLE alarms ADD COLUMN revision TEXT;
@@ -613,6 +618,7 @@ export const migrations: string[] = [
   signalDrift,
   alarmRevisions,
   remoteAgents,
+  replicaUrls,
 ];
 
 /**

@@ -443,10 +443,10 @@ export interface Schema {
   /** Numbers of devices in `history`. `day`: when the device was last counted, in days since 1970. */
   historyDevices: { device: string; number: number; day: number };
   /**
-   * When each replica last shared its state, and its connections (`presences`). `facts`: its report in `aiot status`, as JSON; null = it
-   * has not reported.
+   * When each replica last shared its state, by its own clock, and its connections (`presences`). `facts`: its report in `aiot status`, as
+   * JSON; null = it has not reported. `url`: its address for other replicas; null = its version of aiot does not report it.
    */
-  replicas: { replica: string; seen: number; facts: Generated<string | null> };
+  replicas: { replica: string; seen: number; facts: Generated<string | null>; url: Generated<string | null> };
   presences: { device: string; replica: string };
   /** Agents for remote access. `agent`: id of the connection; `url`: address of its replica for other replicas. Empty with SQLite. */
   remoteAgents: { device: string; replica: string; url: string; agent: string; connected: number };

@@ -224,31 +224,47 @@ export const secretRoutes: Routes =
 export const remoteSessionRoutes: Routes =
   ({ remote, peers }) =>
   async (app) => {
-    /** The responses of other replicas, unless one of them sent the request. */
-    const elsewhere = <T>(
-      { headers, url }: FastifyRequest,
+    const isForwarded = ({ headers }: FastifyRequest) => headers[forwardedHeader] !== undefined;
+    /** The first result of another replica, unless one of them sent the request. @throws `error`; AIOT_PLATFORM_UNREACHABLE if replicas are missing */
+    const elsewhere = async <T>(
+      request: FastifyRequest,
       method: 'GET' | 'DELETE',
       schema: z.ZodType<T>,
-    ) => (headers[forwardedHeader] === undefined ? peers.ask(method, url, headers, schema) : []);
+      error: unknown,
+    ): Promise<T> => {
+      if (isForwarded(request) || !hasCode(error, 'AIOT_NOT_FOUND')) throw error;
+      const { answer, missing } = await peers.first(method, request.url, request.headers, schema);
+      if (answer !== null) return answer;
+      if (missing.length === 0) throw error;
+      throw new AiotError(
+        'AIOT_PLATFORM_UNREACHABLE',
+        `no other replica has it, and some did not respond: ${missing.join(', ')}`,
+        {
+          cause: error,
+          retryable: true,
+          next: 'Try again in a moment. To see the replicas, run `aiot status`.',
+        },
+      );
+    };
     serve(app, contract.remoteSessions, {
       list: async (request) => {
-        const { query, user } = request;
+        const { query, user, url, headers } = request;
         requireInReach(reachFor(user), query.device === undefined ? [] : [query.device]);
-        const others = await elsewhere(request, 'GET', remoteSessionListSchema);
+        const { answers, missing } = isForwarded(request)
+          ? { answers: [], missing: [] }
+          : await peers.ask(url, headers, remoteSessionListSchema);
         const all = [
           ...remote.list(reachFor(user), query.device),
-          ...others.flatMap(({ sessions }) => sessions),
+          ...answers.flatMap(({ sessions }) => sessions),
         ];
-        return { sessions: all.sort((a, b) => a.opened - b.opened) };
+        return { sessions: all.sort((a, b) => a.opened - b.opened), missing: missing.sort() };
       },
       close: async (request) => {
         const { params, who, user } = request;
         try {
           return remote.end(params.id, who, reachFor(user));
         } catch (error) {
-          const [ended] = await elsewhere(request, 'DELETE', remoteSessionSchema);
-          if (!ended) throw error;
-          return ended;
+          return await elsewhere(request, 'DELETE', remoteSessionSchema, error);
         }
       },
       recording: async (request) => {
@@ -256,9 +272,7 @@ export const remoteSessionRoutes: Routes =
         try {
           return await remote.recordings.read(params.id, (device) => reachFor(user)?.has(device) !== false);
         } catch (error) {
-          const [found] = await elsewhere(request, 'GET', remoteRecordingSchema);
-          if (!found) throw error;
-          return found;
+          return await elsewhere(request, 'GET', remoteRecordingSchema, error);
         }
       },
     });
