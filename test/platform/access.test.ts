@@ -136,6 +136,21 @@ describe('aiot user update', () => {
     await ok(z.unknown(), ['user', 'remove', 'carol', '--yes']);
   });
 
+  it('changes only what is named on the command line, not what variables for other commands contain', async () => {
+    await lab.client.users.add({ name: 'gil', role: 'viewer', selector: 'site=hall-3' });
+    process.env.AIOT_ROLE = 'operator';
+    process.env.AIOT_SELECTOR = 'all';
+    try {
+      expect(await refusal(['user', 'update', 'gil'])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
+      await ok(z.unknown(), ['user', 'update', 'gil', '--role', 'ci']);
+    } finally {
+      delete process.env.AIOT_ROLE;
+      delete process.env.AIOT_SELECTOR;
+    }
+    expect(await lab.client.users.get('gil')).toMatchObject({ role: 'ci', selector: 'site=hall-3' });
+    await lab.client.users.remove('gil');
+  });
+
   it('closes open connections at once', async () => {
     const admin = lab.client;
     await admin.users.add({ name: 'dora', role: 'operator' });

@@ -1,5 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { get, type IncomingMessage, type ServerResponse } from 'node:http';
+import { Server as NetServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -620,6 +621,18 @@ describe('a platform without a login provider', () => {
       exit: 4,
     });
     expect((await runCli(['login', 'work', '--no-browser'])).stderr).toContain('aiot context add');
+  });
+
+  it('is noticed before a login opens a port', async () => {
+    const listen = vi.spyOn(NetServer.prototype, 'listen');
+    try {
+      expect(await refusal(['login', 'work', '--browser'])).toMatchObject({
+        ...{ code: 'AIOT_NOT_FOUND', message: `the platform at ${own.url} has no login provider` },
+      });
+      expect(listen).not.toHaveBeenCalled();
+    } finally {
+      listen.mockRestore();
+    }
   });
 
   it('rejects a login that needs a name, or would overwrite a token', async () => {

@@ -27,7 +27,9 @@ export default class UserUpdate extends PlatformCommand {
 
   async run() {
     const input = await this.input(UserUpdate);
-    const { role, selector } = input.flags;
+    // A variable for other commands, such as AIOT_ROLE for aiot token create, must not change a user's rights.
+    const role = input.given('role') ? input.flags.role : undefined;
+    const selector = input.given('selector') ? input.flags.selector : undefined;
     if (role === undefined && selector === undefined)
       throw new AiotError('AIOT_USAGE', 'expected --role ROLE or --selector SELECTOR');
     return this.ask(

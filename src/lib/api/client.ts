@@ -17,6 +17,7 @@ import {
   exportSummarySchema,
   exportTrailer,
 } from './contract/data.js';
+import { remoteSessionListSchema } from './contract/devices.js';
 import { pathOf, queryOf } from './contract/endpoint.js';
 import { bodyOf } from './errors.js';
 import type { EventPage } from './events/api.js';
@@ -70,7 +71,12 @@ export function createClient(options: ClientOptions) {
     history: callsOf(transport, contract.history),
     crashes: callsOf(transport, contract.crashes),
     secrets: callsOf(transport, contract.secrets),
-    remoteSessions: callsOf(transport, contract.remoteSessions),
+    remoteSessions: {
+      ...callsOf(transport, contract.remoteSessions),
+      /** The open sessions with the replicas that are missing. */
+      page: (query: { device?: string } = {}): Promise<z.output<typeof remoteSessionListSchema>> =>
+        transport.json('GET', `/remote-sessions${queryOf(query)}`, remoteSessionListSchema),
+    },
     broker: callsOf(transport, contract.broker),
     claims: callsOf(transport, contract.claims),
     batches: callsOf(transport, contract.batches),

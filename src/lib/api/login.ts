@@ -59,6 +59,7 @@ export async function logIn(options: LoginOptions): Promise<z.output<typeof logi
   const { name, context } = await contextOfLogin(options);
   const client = await clientWithout(context);
   try {
+    await requireProvider(client);
     const { token, user, role, ends } =
       way === 'device' ? await withCode(client, show, signal) : await withBrowser(client, show, signal);
     await addContext(name, { ...context, token, login: true }, { replace: true, use: true });
@@ -125,6 +126,15 @@ async function contextOfLogin(options: LoginOptions): Promise<{ name: string; co
 
 async function clientWithout({ url, ca }: PlatformContext, token?: string): Promise<RegistryClient> {
   return createClient({ url, ...(ca ? { ca: await readText(ca) } : {}), ...(token ? { token } : {}) });
+}
+
+/** Checked first, so that no port is opened for a login that cannot succeed. @throws AIOT_NOT_FOUND */
+async function requireProvider(client: RegistryClient): Promise<void> {
+  const { provider } = await client.session.get();
+  if (provider !== null) return;
+  throw new AiotError('AIOT_NOT_FOUND', `the platform at ${client.url} has no login provider`, {
+    next: 'Ask an operator for a token, and add it with `aiot context add NAME --url URL`. To add a provider, restart the platform with `aiot up --oidc-issuer URL`.',
+  });
 }
 
 type Done = NonNullable<FinishedLogin['done']>;

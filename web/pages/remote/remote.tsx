@@ -18,7 +18,9 @@ const most = 200;
 /** Open shells, forwarded ports and copies, and those that have ended. */
 export function RemoteSessions(_: PageOf) {
   const events = ['device.remote', 'device.remote-ended', 'device.remote-refused'];
-  const open = useResource(at('GET /remote-sessions', {}), { all: 'sessions', events });
+  const open = useResource(at('GET /remote-sessions', {}), { events });
+  const sessions = open.value?.sessions;
+  const missing = open.value?.missing ?? [];
   const asked = useSignal<RemoteSession | null>(null);
   const device = useFirstDevice();
   return (
@@ -30,7 +32,12 @@ export function RemoteSessions(_: PageOf) {
       <Section title="Open">
         {open.error && <Failure error={open.error} />}
         {!open.value && !open.error && <Loading />}
-        {open.value?.length === 0 && (
+        {missing.length > 0 && (
+          <p class="broken" role="status">
+            The sessions of these replicas are missing, because they do not respond: {missing.join(', ')}.
+          </p>
+        )}
+        {sessions?.length === 0 && (
           <Empty
             title="No open sessions"
             command={`aiot device shell ${shellWord(device?.name ?? 'bench-1')}`}
@@ -38,9 +45,9 @@ export function RemoteSessions(_: PageOf) {
             <p>To open a shell on a device that runs the remote agent, use:</p>
           </Empty>
         )}
-        {open.value && open.value.length > 0 && (
+        {sessions && sessions.length > 0 && (
           <Table
-            rows={open.value}
+            rows={sessions}
             columns={openColumns((session) => {
               asked.value = session;
             })}

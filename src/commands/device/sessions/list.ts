@@ -26,11 +26,14 @@ export default class DeviceSessionsList extends PlatformCommand {
   async run() {
     const input = await this.input(DeviceSessionsList);
     const { device } = input.flags;
-    return this.ask(
+    const { sessions, missing } = await this.ask(
       input,
-      ({ remoteSessions }) => remoteSessions.list({ device }),
-      (sessions) => remoteSessionsText(sessions),
-      ([first]) => (first ? [`aiot device sessions close ${first.id}`] : []),
+      ({ remoteSessions }) => remoteSessions.page({ device }),
+      (answer) => remoteSessionsText(answer.sessions),
+      ({ sessions: [first] }) => (first ? [`aiot device sessions close ${first.id}`] : []),
     );
+    if (missing.length > 0)
+      this.caution(`the sessions of these replicas are missing, because they do not respond: ${missing.join(', ')}`);
+    return sessions;
   }
 }
