@@ -11,6 +11,7 @@ import { runCli } from '../support/cli.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
+const day = 86_400_000;
 let own: UpForTests;
 let ca: string;
 const clients: RegistryClient[] = [];
@@ -137,7 +138,7 @@ describe('aiot user update', () => {
   });
 
   it('changes only what is named on the command line, not what variables for other commands contain', async () => {
-    await lab.client.users.add({ name: 'gil', role: 'viewer', selector: 'site=hall-3' });
+    await ok(userSchema, ['user', 'add', 'gil', '--role', 'viewer', '--selector', 'site=hall-3']);
     process.env.AIOT_ROLE = 'operator';
     process.env.AIOT_SELECTOR = 'all';
     try {
@@ -147,8 +148,9 @@ describe('aiot user update', () => {
       delete process.env.AIOT_ROLE;
       delete process.env.AIOT_SELECTOR;
     }
-    expect(await lab.client.users.get('gil')).toMatchObject({ role: 'ci', selector: 'site=hall-3' });
-    await lab.client.users.remove('gil');
+    const gil = (await ok(z.array(userSchema), ['user', 'list'])).find(({ name }) => name === 'gil');
+    expect(gil).toMatchObject({ role: 'ci', selector: 'site=hall-3' });
+    await ok(z.unknown(), ['user', 'remove', 'gil', '--yes']);
   });
 
   it('closes open connections at once', async () => {
@@ -198,11 +200,15 @@ describe('aiot user update', () => {
     const admin = lab.client;
     await admin.users.add({ name: 'root', role: 'operator' });
     const root = as((await admin.tokens.create({ name: 'r', owner: 'root', role: 'operator' })).token);
+    const { id: rootToken } = await root.tokens.get('self');
     const ownerless = (await admin.tokens.list()).filter(({ owner }) => owner === null);
     // While the tokens without an owner are valid, root is not the last administrator.
     expect(ownerless.length).toBeGreaterThan(0);
     await admin.users.add({ name: 'other', role: 'operator', selector: 'site=hall-3' });
     await admin.tokens.create({ name: 'o', owner: 'other', role: 'operator' });
+    // Neither tokens that expire soon nor those with scopes would be an administrator's for long.
+    await admin.tokens.create({ name: 'soon', role: 'operator', validMs: 7 * day });
+    await admin.tokens.create({ name: 'narrow', role: 'operator', scopes: ['users:write'] });
     for (const { id } of ownerless) await root.tokens.revoke(id);
     const refused = {
       ...{ code: 'AIOT_NOT_ALLOWED', message: expect.stringContaining('root is the last administrator') },
@@ -211,8 +217,31 @@ describe('aiot user update', () => {
     await expect(root.users.change('root', { selector: 'site=hall-3' })).rejects.toMatchObject(refused);
     await expect(root.users.act('root', 'disable')).rejects.toMatchObject(refused);
     await expect(root.users.remove('root')).rejects.toMatchObject(refused);
-    await root.users.change('other', { selector: null });
-    expect(await root.users.change('root', { role: 'ci' })).toMatchObject({ role: 'ci' });
+    await expect(root.tokens.revoke(rootToken)).rejects.toMatchObject({
+      ...{ code: 'AIOT_NOT_ALLOWED', message: expect.stringContaining(`${rootToken} is the last token`) },
+    });
+    expect(await root.tokens.get('self')).toMatchObject({ state: 'valid' });
+    // Its secret can be replaced, and another token can take its place.
+    const rotated = await root.tokens.rotate(rootToken, 0);
+    const first = as(rotated.token);
+    await first.users.add({ name: 'second', role: 'operator' });
+    const made = await first.tokens.create({ name: 's', owner: 'second', validMs: 8 * day });
+    const second = as(made.token);
+    // Of two administrators that revoke each other, one remains.
+    const outcomes = await Promise.allSettled([
+      first.tokens.revoke(made.id),
+      second.tokens.revoke(rotated.id),
+    ]);
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    const remaining = outcomes[0].status === 'fulfilled' ? first : second;
+    const { owner, id } = await remaining.tokens.get('self');
+    await expect(remaining.users.act(String(owner), 'disable')).rejects.toMatchObject({
+      ...{ code: 'AIOT_NOT_ALLOWED' },
+    });
+    // Once another token takes its place, the user can be limited.
+    await remaining.users.change('other', { selector: null });
+    expect(await remaining.users.change(String(owner), { role: 'ci' })).toMatchObject({ role: 'ci' });
+    expect(await remaining.tokens.get(id)).toMatchObject({ state: 'valid', role: 'ci' });
   });
 });
 

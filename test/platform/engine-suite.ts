@@ -434,8 +434,10 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
     });
 
     it('identifies a token by its digest, and rejects any other', async () => {
-      const { store } = engine;
-      const tokens = new Tokens({ store, events: eventsIn(store, now), sessions: new Sessions(), now });
+      const { store, turns } = engine;
+      const tokens = new Tokens({
+        ...{ store, turns, events: eventsIn(store, now), sessions: new Sessions(), now },
+      });
       const token = await tokens.issue();
       expect(await tokens.identify(token)).toMatchObject({ role: 'operator' });
       const wrong = `${token.slice(0, -2)}${token.endsWith('AA') ? 'BA' : 'AA'}`;

@@ -233,14 +233,14 @@ describe('logins through a provider', () => {
 
   /** Starts the platform's part again, with the same database. */
   const start = (issuer = fake.issuer) => {
-    const { store } = engine;
+    const { store, turns } = engine;
     const [events, sessions, failures] = [eventsIn(store, now), new Sessions(), new Failures(now)];
     const roles = { staff: 'viewer', admins: 'operator', halls: 'operator' } as const;
     const selectors = { halls: 'site=hall-3' };
     const provider = { issuer, clientId: 'aiot', groupsClaim: 'groups', roles, selectors, recheckMs };
     const log = pino({ level: 'silent' });
     logins = new ProviderLogins({ store, events, sessions, failures, log, now, provider });
-    tokens = new Tokens({ store, events, sessions, providerLogins: logins, now });
+    tokens = new Tokens({ store, turns, events, sessions, providerLogins: logins, now });
   };
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-logins-'));

@@ -159,8 +159,8 @@ const stateParts = new PartTable<Ground>()
   )
   .part(
     'tokens',
-    ({ store, events, sessions, providerLogins, devices, now }) =>
-      new Tokens({ store, events, sessions, providerLogins, devices, now }),
+    ({ store, engine: { turns }, events, sessions, providerLogins, devices, now }) =>
+      new Tokens({ store, turns, events, sessions, providerLogins, devices, now }),
   )
   .part(
     'logins',

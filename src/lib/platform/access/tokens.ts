@@ -16,15 +16,23 @@ import type { UserIdentity } from '../broker/identity.js';
 import type { Devices } from '../devices/devices.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
+import type { Turns } from '../store/engine.js';
 import type { ProviderLogins } from './provider-logins.js';
 import { reachOf, reachSelector, withinReach } from './reach.js';
-import { isFromProvider, type Sessions, unknownUser } from './users.js';
+import {
+  inTurnOfAdministrators,
+  isFromProvider,
+  requireOtherAdministratorToken,
+  type Sessions,
+  unknownUser,
+} from './users.js';
 
 /** The use of a token is recorded at most once in this interval, ms, not for every request. */
 const noteEvery = 60_000;
 
 interface Parts {
   store: Store;
+  turns: Turns;
   events: Events;
   sessions: Sessions;
   /** Checks logins of the provider's users; absent = there are none. */
@@ -229,16 +237,23 @@ export class Tokens {
     return { ...(await this.get(row.id)), token: secret };
   }
 
-  /** Revokes a token and closes everything opened with it. Idempotent. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
+  /**
+   * Revokes a token and closes everything opened with it. Idempotent.
+   * @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED, also for the last token of an administrator
+   */
   async revoke(id: string, by: Grantor): Promise<Token> {
-    const { store, events, now, sessions } = this.parts;
-    const { token } = await this.theirs(id, by);
-    if (token.state === 'revoked') return token;
-    await store.transaction().execute(async (transaction) => {
-      await transaction.updateTable('tokens').set({ revoked: now() }).where('id', '=', id).execute();
-      await events.record({ type: 'token.revoke', subject: id, who: by.name }, transaction);
+    const { store, turns, events, now, sessions } = this.parts;
+    const isRevoked = await inTurnOfAdministrators(turns, async () => {
+      const { token } = await this.theirs(id, by);
+      if (token.state === 'revoked') return false;
+      await requireOtherAdministratorToken(store, now(), id);
+      await store.transaction().execute(async (transaction) => {
+        await transaction.updateTable('tokens').set({ revoked: now() }).where('id', '=', id).execute();
+        await events.record({ type: 'token.revoke', subject: id, who: by.name }, transaction);
+      });
+      return true;
     });
-    sessions.end([id]);
+    if (isRevoked) sessions.end([id]);
     return this.get(id);
   }
 

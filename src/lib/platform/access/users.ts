@@ -1,5 +1,6 @@
 import {
   atLeast,
+  longestGraceMs,
   type NewUser,
   type RemovedUser,
   type Role,
@@ -130,37 +131,21 @@ export class Users {
     );
   }
 
-  /**
-   * Requires someone besides this user who may do everything: a user with a valid token, or a token without an owner.
-   * @throws AIOT_NOT_ALLOWED
-   */
+  /** @throws AIOT_NOT_ALLOWED if no one else may do everything */
   private async requireOtherAdministrator(name: string): Promise<void> {
     const { store, now } = this.parts;
     const own = store.selectFrom('users').selectAll().where('name', '=', name);
     const user = await own.executeTakeFirst();
     if (user?.role !== 'operator' || user.selector !== null || user.disabled !== null) return;
-    const valid = await selectValidTokens(store, now())
-      .where('tokens.role', '=', 'operator')
-      .where('tokens.scopes', 'is', null)
-      .where('tokens.selectors', 'is', null)
-      .execute();
-    const isOther = valid.some(
-      ({ owner, ownerRole, ownerSelector }) =>
-        owner === null || (owner !== name && ownerRole === 'operator' && ownerSelector === null),
-    );
-    if (isOther) return;
-    throw new AiotError(
-      'AIOT_NOT_ALLOWED',
-      `${name} is the last administrator: no one else has a valid token`,
-      {
-        next: 'First give another user the role operator for all devices, and a token: `aiot user add NAME --role operator`.',
-      },
-    );
+    const others = (await administratorTokens(store, now())).filter(({ owner }) => owner !== name);
+    if (others.some(({ isLocal, isLasting }) => isLocal && isLasting)) return;
+    // Users of the provider can log in again, so their access is not lost while another one of them has it.
+    if (others.some(({ isLocal }) => !isLocal) && (await isFromProvider(store, name))) return;
+    throw lastAdministrator(`${name} is the last administrator`);
   }
 
-  /** Runs one change at a time, so that two administrators cannot remove each other at the same time. */
   private exclusively<T>(change: () => Promise<T>): Promise<T> {
-    return this.parts.turns.of('users')(change);
+    return inTurnOfAdministrators(this.parts.turns, change);
   }
 
   /** While a user is disabled, none of its tokens is valid. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED (the last administrator) */
@@ -223,6 +208,55 @@ export class Users {
           .as('tokens'),
       );
   }
+}
+
+/**
+ * Runs one change at a time, in all replicas, that may take away the access of an administrator. Together with the check that another one
+ * remains, two administrators cannot remove each other.
+ */
+export function inTurnOfAdministrators<T>(turns: Turns, change: () => Promise<T>): Promise<T> {
+  return turns.of('users')(change);
+}
+
+/**
+ * Requires that an administrator's token can be revoked without ending the last access: another local token remains that may do everything.
+ * @throws AIOT_NOT_ALLOWED
+ */
+export async function requireOtherAdministratorToken(store: Store, now: number, id: string): Promise<void> {
+  const all = await administratorTokens(store, now);
+  if (!all.some((token) => token.id === id && token.isLocal)) return;
+  if (!all.some((token) => token.id !== id && token.isLocal && token.isLasting))
+    throw lastAdministrator(`${id} is the last token of an administrator`);
+}
+
+/**
+ * Valid tokens that may do everything: those of enabled operators for all devices, or without an owner, if they have no limits.
+ * @returns `isLocal`: whether the token is independent of the login provider; `isLasting`: whether it stays valid for more than a week
+ */
+async function administratorTokens(store: Store, now: number) {
+  const valid = await selectValidTokens(store, now)
+    .where('tokens.role', '=', 'operator')
+    .where('tokens.scopes', 'is', null)
+    .where('tokens.selectors', 'is', null)
+    .execute();
+  return valid
+    .filter(
+      ({ owner, ownerRole, ownerSelector }) =>
+        owner === null || (ownerRole === 'operator' && ownerSelector === null),
+    )
+    .map(({ id, owner, expires, checked }) => ({
+      ...{ id, owner, isLocal: checked === null, isLasting: expires > now + longestGraceMs },
+    }));
+}
+
+function lastAdministrator(message: string): AiotError {
+  return new AiotError(
+    'AIOT_NOT_ALLOWED',
+    `${message}: no other token without limits is valid for more than a week`,
+    {
+      next: 'First create another one: `aiot token create NAME --role operator`. To replace the secret of a token, use `aiot token rotate ID`.',
+    },
+  );
 }
 
 /** Whether a user logs in through the provider. */
