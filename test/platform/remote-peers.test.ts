@@ -11,12 +11,14 @@ import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
 import * as z from 'zod';
+import { writeContexts } from '../../src/lib/core/contexts.js';
 import { RemoteAccess } from '../../src/lib/platform/devices/remote.js';
 import { RemotePeers } from '../../src/lib/platform/devices/remote-peers.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
 import { Liveness, type OtherReplica } from '../../src/lib/platform/replicas.js';
 import { openStore, type Store } from '../../src/lib/platform/store/database.js';
 import { type Authority, openAuthority } from '../../src/lib/provision/authority.js';
+import { runCli } from '../support/cli.js';
 
 let folder: string;
 let store: Store;
@@ -107,6 +109,31 @@ describe('requests to other replicas', () => {
     others = [hanging, { replica: 'without', url: without }];
     expect(await peersOf().first('GET', '/', {}, schema)).toEqual({ answer: null, missing: ['hanging'] });
   });
+});
+
+it('aiot device sessions list names the replicas that do not respond', async () => {
+  let missing = ['replica_1', 'replica_2'];
+  const url = await replicaWith(
+    await httpsReplica(() => ({ status: 200, body: { sessions: [], missing } })),
+  );
+  const before = process.env.AIOT_CONFIG_DIR;
+  process.env.AIOT_CONFIG_DIR = join(folder, 'config');
+  try {
+    await writeContexts({
+      current: 'lab',
+      contexts: { lab: { url, ca: authority.file, token: `aiot_${'a'.repeat(43)}` } },
+    });
+    const warned = await runCli(['device', 'sessions', 'list', '--json']);
+    expect(warned).toMatchObject({ code: 0, json: [] });
+    expect(warned.stderr).toContain(
+      'the sessions of these replicas are missing, because they do not respond: replica_1, replica_2',
+    );
+    missing = [];
+    expect((await runCli(['device', 'sessions', 'list'])).stderr).not.toContain('missing');
+  } finally {
+    if (before === undefined) delete process.env.AIOT_CONFIG_DIR;
+    else process.env.AIOT_CONFIG_DIR = before;
+  }
 });
 
 describe('a forwarded WebSocket', () => {
@@ -271,7 +298,7 @@ describe('the end of a session', () => {
     remote.join('d', session, new FakeSocket() as unknown as WebSocket);
     const side = new FakeSocket();
     (await asking).connect(side as unknown as WebSocket);
-    return { remote, side };
+    return { remote, side, session };
   };
   const reasons = async () =>
     (await store.selectFrom('events').select('data').where('type', '=', 'device.remote-ended').execute()).map(
@@ -283,6 +310,17 @@ describe('the end of a session', () => {
     side.close();
     await expect.poll(reasons, { timeout: 5000 }).toEqual(['the user closed it']);
     await remote.close();
+  });
+
+  it('follows if another replica has recorded it, because this one was stalled', async () => {
+    const { remote, side, session } = await opened(failing(0));
+    await remote.recover();
+    expect(side.readyState).toBe(side.OPEN);
+    await store.deleteFrom('remoteSessions').where('session', '=', session).execute();
+    await expect.poll(() => side.readyState, { timeout: 5000 }).toBe(side.CLOSED);
+    expect(remote.list(null)).toEqual([]);
+    await remote.close();
+    expect(await reasons()).toEqual([]);
   });
 
   it('is also recorded if the platform is stopping', async () => {

@@ -213,6 +213,7 @@ describeReal('postgres', 'remote access with three replicas on one database', ()
       ...{ url: urlOf(replica), ca: identity.ca, cert: identity.certificate, key: identity.key },
     });
     const agent = await openSocket(access('b'), '/remote/agent');
+    await expect.poll(async () => (await recordedAgents()).has('pi-2')).toBe(true);
     const asked = new Promise<string>((resolve) =>
       agent.once('message', (data) => resolve(JSON.parse(String(data)).open)),
     );

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { request as httpsRequest } from 'node:https';
 import { connect as connectTo, createServer, type Server } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { WebSocket } from 'ws';
+import { WebSocket } from 'ws';
 import * as z from 'zod';
 import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { remoteSessionSchema } from '../../src/lib/api/contract/devices.js';
@@ -26,6 +27,8 @@ import {
   remoteShellSchema,
   type ShellOptions,
 } from '../../src/lib/device/remote/operate.js';
+import { RemotePeers } from '../../src/lib/platform/devices/remote-peers.js';
+import { describeCertificate, openAuthority } from '../../src/lib/provision/authority.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { runCli } from '../support/cli.js';
 import { fixedPorts, type TestPlatform, testPlatform } from '../support/platform.js';
@@ -328,6 +331,28 @@ describe('a session ends', () => {
     expect(next.shown.text).toBe('back\n');
   });
 
+  it('if the connection of its user cannot become a WebSocket', async () => {
+    const status = await new Promise((resolve, reject) => {
+      const request = httpsRequest(
+        new URL('/api/v1/devices/pi-1/remote?kind=shell&tty=no', own.platform.urls.http),
+        // Without a key, the handshake is invalid, which is noticed only after the device has accepted the session.
+        {
+          ca: own.ca,
+          headers: { authorization: `Bearer ${own.token}`, connection: 'Upgrade', upgrade: 'websocket' },
+        },
+      );
+      request.once('response', (response) => resolve(response.resume().statusCode)).once('error', reject);
+      request.end();
+    });
+    expect(status).toBe(400);
+    const [began] = (await eventsOf('device.remote')).slice(-1);
+    await expect
+      .poll(lastEnd)
+      .toMatchObject({ data: { session: began?.data.session, reason: 'the user disconnected' } });
+    expect(agentEvents.filter(({ event }) => event === 'accepted')).toHaveLength(1);
+    await expect.poll(() => agentEvents.at(-1)?.event).toBe('ended');
+  });
+
   it('in the audit log too, if the platform was killed', async () => {
     const record = {
       ...{ session: 'lost', device: 'pi-1', who: 'ada', kind: 'shell', target: 'terminal' },
@@ -507,6 +532,55 @@ describe('a device that breaks the protocol', () => {
     expect(opened.shown.text).toContain('still here');
     control.send('nonsense');
     await new Promise((resolve) => control.once('close', resolve));
+  });
+});
+
+describe('a replica that passes on the connection of a device', () => {
+  it('vouches for one valid certificate and one session', async () => {
+    const authority = await openAuthority(dirname(own.platform.ca), Date.now);
+    const replicas = { id: 'other', others: async () => [] };
+    const peers = new RemotePeers({
+      ...{ engine: {} as never, authority, replicas, url: () => '', now: Date.now },
+    });
+    const connect = (session: string, headers: Record<string, string>) =>
+      new Promise<WebSocket | number | undefined>((resolve, reject) => {
+        const url = own.platform.urls.http.replace('https', 'wss');
+        const socket = new WebSocket(`${url}/remote/replica/${session}`, { ca: own.ca, headers });
+        socket.once('open', () => resolve(socket)).on('error', reject);
+        socket.once('unexpected-response', (_request, response) => resolve(response.resume().statusCode));
+      });
+    const identities = { 'pi-1': join(own.folder, 'pi-1'), 'pi-2': join(own.folder, 'pi-2') };
+    const fingerprintOf = async (device: keyof typeof identities) =>
+      describeCertificate((await readIdentity(identities[device])).certificate).fingerprint;
+    const { certificate: cert, key } = await readIdentity(identities['pi-2']);
+    const control = await openSocket(
+      { url: own.platform.urls.http, ca: own.ca, cert, key },
+      '/remote/agent',
+    );
+    const asked = new Promise<string>((resolve) =>
+      control.once('message', (data) => resolve(JSON.parse(String(data)).open)),
+    );
+    control.resume();
+    const { stdin, result } = shell({ device: 'pi-2' });
+    const session = await asked;
+    const ticket = { device: 'pi-2', fingerprint: await fingerprintOf('pi-2'), session };
+    for (const [rejected, status] of [
+      [{ ...ticket, fingerprint: '0'.repeat(64) }, 403],
+      [{ ...ticket, fingerprint: await fingerprintOf('pi-1') }, 403],
+      [{ ...ticket, session: 'another' }, 404],
+    ] as const)
+      expect([rejected, await connect(session, peers.asDevice(rejected))]).toEqual([rejected, status]);
+    const [[header = '', sealed = ''] = []] = Object.entries(peers.asDevice(ticket));
+    const [body = '', seal = ''] = sealed.split('.');
+    const forged = Buffer.from(JSON.stringify({ ...ticket, until: 9e15 })).toString('base64url');
+    for (const wrong of [`${forged}.${seal}`, `${body}.`, body, ''])
+      expect([wrong, await connect(session, { [header]: wrong })]).toEqual([wrong, 403]);
+    const accepted = await connect(session, { [header]: sealed });
+    if (!(accepted instanceof WebSocket)) throw new Error(`rejected with ${accepted}`);
+    accepted.close(1000);
+    stdin.end();
+    await result.catch(() => {});
+    control.terminate();
   });
 });
 

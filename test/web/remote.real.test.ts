@@ -89,6 +89,22 @@ describeReal('chromium', 'the page of remote sessions', () => {
     await context.close();
   });
 
+  it('names replicas that do not respond', async () => {
+    const { page, context, troubles } = await own.open('#/devices');
+    page.setDefaultTimeout(20_000);
+    await page.route('**/api/v1/remote-sessions*', async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...(await response.json()), missing: ['replica_1'] } });
+    });
+    await page.getByRole('link', { name: 'Remote sessions' }).click();
+    const notice = page.getByText('The sessions of these replicas are missing, because they do not respond:');
+    await notice.waitFor();
+    expect(await notice.textContent()).toContain('replica_1');
+    await expectAccessible(page);
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
   it('fits a phone in dark mode, and lets viewers end nothing', async () => {
     const { token } = await own.platform.client.tokens.create({ name: 'wall', role: 'viewer' });
     running.push(openShell());

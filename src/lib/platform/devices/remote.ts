@@ -167,13 +167,20 @@ export class RemoteAccess {
     }
   }
 
-  /** Closes agents that have connected to another replica since, and records the end of sessions whose replica is gone. */
+  /**
+   * Closes agents that have connected to another replica since, and records the end of sessions whose replica is gone. Sessions of this
+   * replica end too if another one has recorded their end because this one was stalled.
+   */
   private async review(): Promise<void> {
     const { peers, store } = this.parts;
     const { missing, replaced } = await peers.review(this.agents);
     for (const agent of missing) this.announce(agent);
     for (const agent of replaced) this.replace(agent);
+    const open = [...this.open.values()];
     const rows = await store.selectFrom('remoteSessions').selectAll().execute();
+    const recordedOpen = new Set(rows.map(({ session }) => session));
+    for (const each of open)
+      if (!recordedOpen.has(each.session)) each.end('another replica had recorded its end');
     const running = await peers.runningReplicas();
     for (const { session, replica, record } of rows) {
       const isOwn = replica === peers.replica;
