@@ -113,9 +113,7 @@ describe('requests to other replicas', () => {
 
 it('aiot device sessions list names the replicas that do not respond', async () => {
   let missing = ['replica_1', 'replica_2'];
-  const url = await replicaWith(
-    await httpsReplica(() => ({ status: 200, body: { sessions: [], missing } })),
-  );
+  const url = await replicaWith(await httpsReplica(() => ({ status: 200, body: { sessions: [], missing } })));
   const before = process.env.AIOT_CONFIG_DIR;
   process.env.AIOT_CONFIG_DIR = join(folder, 'config');
   try {

@@ -553,10 +553,7 @@ describe('a replica that passes on the connection of a device', () => {
     const fingerprintOf = async (device: keyof typeof identities) =>
       describeCertificate((await readIdentity(identities[device])).certificate).fingerprint;
     const { certificate: cert, key } = await readIdentity(identities['pi-2']);
-    const control = await openSocket(
-      { url: own.platform.urls.http, ca: own.ca, cert, key },
-      '/remote/agent',
-    );
+    const control = await openSocket({ url: own.platform.urls.http, ca: own.ca, cert, key }, '/remote/agent');
     const asked = new Promise<string>((resolve) =>
       control.once('message', (data) => resolve(JSON.parse(String(data)).open)),
     );

@@ -344,8 +344,9 @@ export class RemotePeers {
       signal?: AbortSignal;
     },
   ): Promise<Answer> {
-    const { hostname, port } = new URL(url);
     return new Promise((resolve, reject) => {
+      // Inside the promise, so that an invalid address of a replica is one that does not respond.
+      const { hostname, port } = new URL(url);
       const request = httpsRequest({
         ...{ host: hostname.replace(/^\[|\]$/g, ''), port, ...more, agent: false, timeout: limitMs },
         ca: this.parts.authority.certificate,
