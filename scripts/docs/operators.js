@@ -127,7 +127,7 @@ export function modelsPage({ operators, hasKernel, hasC, firmware, judged }) {
 
 Each cell names the third party whose results our tests compare with ours: **TFLM** is TensorFlow Lite Micro, **LiteRT** Google's runtime, both from PyPI. A dash means that aiot does not support this use.
 
-A test also runs a model for each dash in a type's column. TFLM rejects all of them except ${beyond.slice(0, -1).join(', ')} and ${beyond.at(-1)}. TFLM does not check the type in LOGICAL_AND and LOGICAL_OR.
+A test also runs a model for each dash in a type's column. TFLM rejects all of them except ${beyond.join(', ')}, [whose results depend on uninitialized memory](reference/tflite-operators.md#kernels-of-tensorflow-lite-micro-that-aiot-does-not-support). TFLM does not check the type in LOGICAL_AND and LOGICAL_OR.
 
 - Results are identical bit for bit. Those marked ≈ differ by at most 2·10⁻⁵ of the largest value (trees: 10⁻⁵).
 - **read**: files written by TensorFlow.

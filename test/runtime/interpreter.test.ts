@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { refusalOfMicro } from '../../src/lib/model/inspect/costs.js';
 import { arenaBytes, planArena } from '../../src/lib/runtime/arena.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { floatView } from '../../src/lib/runtime/litert.js';
@@ -314,6 +315,31 @@ describe('operators that yield another integer type', () => {
       outputs: [made],
     };
     expect(() => createInterpreter(graph)).toThrow('the zero point -32768 of t1 does not fit int16');
+  });
+
+  it('divides int8 values at an output scale at which TFLite Micro is undefined', () => {
+    const [b, step] = [new GraphBuilder(seededRandom(1)), 0.5];
+    const [x, y] = [b.activation([1, 256], 1, -3), b.activation([1, 256], step, 7)];
+    const zero = 5;
+    const data = Int8Array.from({ length: 256 }, (_, i) => (i === 128 + zero ? 6 : i - 128));
+    const quantization = { scale: [1], zeroPoint: [zero], axis: 0 };
+    const divisor = b.add({ type: 'int8', shape: [1, 256], data, quantization });
+    const options = { activation: 'none' } as const;
+    const graph = b.graph(x, b.op({ op: 'DIV', inputs: [x, divisor], outputs: [y], options }));
+    expect(refusalOfMicro(graph)).toContain('operator 0 (DIV) are undefined');
+    const interpreter = createInterpreter(graph);
+    for (const value of [-128, -4, -3, -2, 9, 127]) {
+      const quotients = interpreter.invoke(new Int8Array(256).fill(value));
+      quotients.forEach((got, i) => {
+        const want = (value + 3) / (data[i]! - zero) / step + 7;
+        expect(Math.abs(got - Math.min(127, Math.max(-128, want)))).toBeLessThanOrEqual(0.51);
+      });
+    }
+    data[9] = zero;
+    expect(() => interpreter.invoke(new Int8Array(256))).toThrow('operator 0 (DIV): a division by 0');
+    graph.tensors[y]!.quantization = { scale: [2 ** -24], zeroPoint: [0], axis: 0 };
+    expect(refusalOfMicro(graph)).toBeNull();
+    expect(() => createInterpreter(graph)).toThrow(`an output scale of ${2 ** -24}`);
   });
 
   it('rejects a QUANTIZE from int32 to int32, which TFLite Micro lacks', () => {

@@ -1,7 +1,9 @@
 import type { Random } from '../../src/lib/core/numbers.js';
 import {
+  type Activation,
   elementCount,
   type Graph,
+  type Operator,
   type OperatorName,
   type TensorType,
 } from '../../src/lib/formats/tflite/graph.js';
@@ -278,6 +280,45 @@ function quotientGraph(random: Random): Graph {
   return b.graph(x, b.op({ op: 'DIV', inputs: [x, divisor], outputs: [y], options: { activation: 'none' } }));
 }
 
+/**
+ * DIV on int8 by constants or by computed divisors, none of which is 0. TFLite Micro's kernel is only defined if the output scale is small
+ * enough, so that many quotients are beyond its range.
+ */
+function integerQuotientGraph(random: Random): Graph {
+  const b = new GraphBuilder(random);
+  const [h, w, c] = [b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)];
+  const shape = b.pick([1, h, w, c], [1, w, c], [1, c], [1, 1, 1, c]);
+  const x = b.activation(shape);
+  const isComputed = b.random() < 0.4;
+  const divisorShape = isComputed ? shape : b.pick([1, h, w, c], [c], [1], []);
+  const divisor = isComputed ? b.op(limited(b, x)) : b.constant(divisorShape);
+  const { data, quantization } = b.tensors[divisor]!;
+  const zero = quantization!.zeroPoint[0]!;
+  if (data instanceof Int8Array)
+    for (const [at, value] of data.entries()) if (value === zero) data[at] = zero > 0 ? zero - 1 : zero + 1;
+  const dividend = isComputed && b.random() < 0.5 ? b.constant(b.pick(shape, [c])) : x;
+  const scaleAt = (index: number) => b.tensors[index]!.quantization!.scale[0]!;
+  const least = scaleAt(dividend) / scaleAt(divisor) / 65;
+  const sizes = [b.tensors[dividend]!.shape, divisorShape];
+  const rank = Math.max(...sizes.map(({ length }) => length));
+  const output = Array.from({ length: rank }, (_, axis) =>
+    Math.max(...sizes.map((own) => own[axis + own.length - rank] ?? 1)),
+  );
+  const y = b.activation(output, b.scale(least / 200, least));
+  const activation = b.pick<Activation>('none', 'none', 'relu', 'relu6', 'relu_n1_to_1');
+  return b.graph(x, b.op({ op: 'DIV', inputs: [dividend, divisor], outputs: [y], options: { activation } }));
+}
+
+/** A MAXIMUM or MINIMUM that keeps the values of x above or below real 0. */
+function limited(b: GraphBuilder, x: number): Operator {
+  const { quantization, shape } = b.tensors[x]!;
+  const zero = quantization!.zeroPoint[0]!;
+  const above = zero < 100;
+  const data = Int8Array.of(above ? b.integer(zero + 1, Math.min(127, zero + 30)) : zero - b.integer(1, 30));
+  const limit = b.add({ type: 'int8', shape: [1], data, quantization: quantization! });
+  return { op: above ? 'MAXIMUM' : 'MINIMUM', inputs: [x, limit], outputs: [b.like(x, shape)], options: {} };
+}
+
 /** Operators that TFLite Micro supports for int32 or bool, and that have a model of one operator with whole numbers. */
 const moved: Readonly<Record<Kind, readonly OperatorName[]>> = {
   int32: [
@@ -329,6 +370,7 @@ export const integerOpGraphs: Readonly<Record<string, MakeGraph>> = Object.fromE
   ...castTypes.flatMap((from) => castTypes.map((to) => [`CAST ${from} ${to}`, castGraph(from, to)])),
   ...unsignedCasts.map(([from, to]) => [`CAST ${from} ${to}`, castGraph(from, to)]),
   ['DIV int32', quotientGraph],
+  ['DIV int8', integerQuotientGraph],
   ...(['float32', 'int8'] as const).flatMap((type) => [
     [`GATHER ${type}`, (random: Random) => embeddingGraph(random, type)],
     [`GATHER ${type} computed`, (random: Random) => embeddingGraph(random, type, true)],

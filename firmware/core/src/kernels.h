@@ -20,7 +20,7 @@ aiot_code aiot_prepare_reduction(const aiot_operator *operator);
 aiot_code aiot_prepare_position(const aiot_operator *operator);
 aiot_code aiot_prepare_sum(const aiot_operator *operator);
 aiot_code aiot_prepare_product(const aiot_operator *operator);
-/* DIV on int32 and float32. */
+/* DIV on int8, int32 and float32. */
 aiot_code aiot_prepare_division(const aiot_operator *operator);
 /* FLOOR_MOD on float32. */
 aiot_code aiot_prepare_floor_mod(const aiot_operator *operator);

@@ -1,6 +1,8 @@
 /* Operators with two or three inputs, or with one of bool, which are broadcast by NumPy's rule. */
 #include <math.h>
 
+#include "aiot/fixed_point.h"
+#include "fixed_functions.h"
 #include "kernels.h"
 #include "quantized.h"
 #include "real.h"
@@ -33,6 +35,28 @@ static int32_t sum_of(const arithmetic_plan *plan, int32_t a, int32_t b) {
 
 static int32_t product_of(const arithmetic_plan *plan, int32_t a, int32_t b) {
   return aiot_ratio_times((a - plan->first_zero) * (b - plan->second_zero), plan->ratio);
+}
+
+/* The largest shift of a quotient's ratio of scales. The highest bit of a difference of two int8 values is at most bit 7. */
+enum { QUOTIENT_SHIFT = 23 };
+
+/*
+ * DIV on int8: the dividend, without its leading zeros, times the reciprocal of the divisor, times the ratio of scales. A division by 0
+ * yields 0, and so does a dividend that TFLite Micro would shift by more than 31 bits, which is undefined.
+ */
+static int32_t quotient_of(const arithmetic_plan *plan, int32_t a, int32_t b) {
+  const int32_t distance = a - plan->first_zero, divisor = b - plan->second_zero;
+  if (divisor == 0) return 0;
+  const int32_t dividend = divisor < 0 ? -distance : distance, size = divisor < 0 ? -divisor : divisor;
+  const uint32_t magnitude = (uint32_t)(dividend < 0 ? ~dividend : dividend);
+  int headroom = 0, bits = 0;
+  while (headroom < 31 && (magnitude << headroom & (uint32_t)1 << 30) == 0) headroom++;
+  while (size >> bits > 1) bits++;
+  const int32_t inverse = aiot_reciprocal_of_one_plus((int32_t)(((uint32_t)size << (31 - bits)) - ((uint32_t)1 << 31)));
+  const int32_t quotient = aiot_doubling_high_multiply((int32_t)((uint32_t)dividend << headroom), inverse);
+  const int32_t scaled = aiot_doubling_high_multiply(quotient, plan->ratio.multiplier);
+  const int exponent = headroom + bits - plan->ratio.shift;
+  return exponent > 31 ? 0 : aiot_rounding_shift_right(scaled, exponent);
 }
 
 static int32_t squared_difference_of(const arithmetic_plan *plan, int32_t a, int32_t b) {
@@ -187,6 +211,10 @@ static void run_product(const aiot_step *step) {
   run(step, product_of);
 }
 
+static void run_quotient(const aiot_step *step) {
+  run(step, quotient_of);
+}
+
 static void run_squared_difference(const aiot_step *step) {
   run(step, squared_difference_of);
 }
@@ -255,7 +283,7 @@ static uint32_t types_of(int32_t code) {
     case AIOT_PRELU:
       return 1 << AIOT_INT8 | 1 << AIOT_INT16;
     case AIOT_DIV:
-      return 1 << AIOT_INT32;
+      return 1 << AIOT_INT8 | 1 << AIOT_INT32;
     case AIOT_ADD:
     case AIOT_SUB:
     case AIOT_MUL:
@@ -340,11 +368,15 @@ static aiot_code prepare_whole(const aiot_operator *operator) {
   return prepare(operator, run_whole, &plan, &of);
 }
 
-/* DIV, which TFLite Micro has for int8 too, but with undefined behavior at usual scales. */
 aiot_code aiot_prepare_division(const aiot_operator *operator) {
   if (is_real(operator)) return prepare_real(operator);
-  const int32_t activation = aiot_flatbuffer_i8(&operator->network->file, operator->options, 0, 0);
-  return activation != 0 ? AIOT_MODEL_UNSUPPORTED : prepare_whole(operator);
+  arithmetic_plan *plan;
+  scales of;
+  if (is_whole(operator)) return prepare_whole(operator);
+  const aiot_code code = prepare(operator, run_quotient, &plan, &of);
+  if (code != AIOT_OK) return code;
+  if (!aiot_ratio_of(of.a.scale / (of.b.scale * of.output.scale), &plan->ratio)) return AIOT_BUNDLE_MALFORMED;
+  return plan->ratio.shift <= QUOTIENT_SHIFT ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
 }
 
 aiot_code aiot_prepare_sum(const aiot_operator *operator) {

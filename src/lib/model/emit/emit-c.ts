@@ -694,6 +694,26 @@ static inline int32_t inverse(int32_t a) {
   for (int step = 0; step < 3; step++) x += times_saturated(product(x, 536870912 - product(half, x)), 4);
   return times_saturated(x, 2);
 }`,
+  quotient: `/*
+ * a / b * multiplier * 2^(shift - 31) of differences of int8 values, rounded as TFLite's reference kernel does; 0 if b is 0. A dividend
+ * that would be shifted by more than 31 bits yields 0.
+ */
+static inline int32_t quotient(int32_t a, int32_t b, int32_t multiplier, int shift) {
+  if (b == 0) return 0;
+  if (b < 0) {
+    a = -a;
+    b = -b;
+  }
+  const uint32_t size = (uint32_t)(a < 0 ? ~a : a);
+  int headroom = 0, bits = 0;
+  while (headroom < 31 && (size << headroom & 1073741824u) == 0) headroom++;
+  while (b >> bits > 1) bits++;
+  const int32_t share = inverse((int32_t)(((uint32_t)b << (31 - bits)) - 2147483648u));
+  const int32_t whole = product(product((int32_t)((uint32_t)a << headroom), share), multiplier);
+  const int right = headroom + bits - shift;
+  if (right > 31) return 0;
+  return right == 0 ? whole : (((whole + (whole >> 31)) >> (right - 1)) + 1) >> 1;
+}`,
   naturalLog: `/* ln(x) in Q5.26, for x of at least 1 in Q12.19. The nearest power of 2 is split off; a rational function yields the rest. */
 static inline int32_t natural_log(int32_t x) {
   const int32_t shrunk = product(x, 1518500250);
@@ -777,6 +797,7 @@ function helperTexts(used: ReadonlySet<Helper>): string[] {
     'product',
     'saturated',
     'inverse',
+    'quotient',
     'naturalLog',
     'inverseRoot',
     'sigmoid',
@@ -786,7 +807,12 @@ function helperTexts(used: ReadonlySet<Helper>): string[] {
     'realGates',
     ...frontEndOrder,
   ];
-  const arithmetic = used.has('inverse') || used.has('inverseRoot') ? ['product', 'saturated'] : [];
+  const arithmetic = [
+    ...(used.has('quotient') ? ['inverse'] : []),
+    ...((['quotient', 'inverse', 'inverseRoot'] as const).some((helper) => used.has(helper))
+      ? ['product', 'saturated']
+      : []),
+  ];
   return order
     .filter((helper) => used.has(helper) || arithmetic.includes(helper))
     .map((helper) => {

@@ -20,6 +20,7 @@ export type Helper =
   | 'product'
   | 'saturated'
   | 'inverse'
+  | 'quotient'
   | 'naturalLog'
   | 'inverseRoot'
   | 'sigmoid'

@@ -343,6 +343,11 @@ export function arithmetic(site: SiteOf<'ADD'>): Piece {
     );
     return pairwise(site, stored(text), ['clamped', helper]);
   }
+  if (op === 'DIV') {
+    const { multiplier, shift } = quantizeMultiplier(a.scale / (b.scale * output.scale));
+    const sides = `${less('a', a.zeroPoint)}, ${less('b', b.zeroPoint)}`;
+    return pairwise(site, stored(`quotient(${sides}, ${multiplier}, ${shift})`), ['clamped', 'quotient']);
+  }
   const twice = 2 * Math.max(a.scale, b.scale);
   const one = 2 ** (site.output.type === 'int16' ? 15 : 20);
   const u = scaledText(`${less('a', a.zeroPoint)} * ${one}`, a.scale / twice);

@@ -9,6 +9,7 @@ import {
 } from '../../formats/tflite/graph.js';
 import { activationPlaces, rowOf } from '../../formats/tflite/operators.js';
 import { arenaBytes } from '../../runtime/arena.js';
+import { isQuotientDefined } from '../../runtime/interpreter/elementwise.js';
 
 /** Operators whose multiply-adds cannot be derived from shapes, or depend on subgraphs that the operators call. */
 const unknown: readonly string[] = [
@@ -139,7 +140,8 @@ export function arenaOf(graph: Graph): number | null {
 
 /**
  * A sentence that explains why TFLite Micro rejects the network, or computes different results than LiteRT; null if neither is the case.
- * Measured with tflite-micro from PyPI, which has fewer int16 kernels, and whose RELU6 ignores the output's scale.
+ * Measured with tflite-micro from PyPI, which has fewer int16 kernels, whose RELU6 ignores the output's scale, and whose int8 DIV is
+ * undefined for large output scales.
  */
 export function refusalOfMicro(graph: Graph): string | null {
   const refusal = refusalOfDevice(graph);
@@ -152,8 +154,24 @@ export function refusalOfMicro(graph: Graph): string | null {
     const isInteger = taken?.type === 'int8' || taken?.type === 'int16';
     if (op === 'RELU6' && isInteger && !scalesAlike(taken, graph.tensors[outputs[0]!]))
       return `TFLite Micro ignores that the output of operator ${index} (RELU6) has another scale than its input`;
+    if (op === 'DIV' && taken?.type === 'int8' && !isDivisionDefined(graph, index))
+      return `TFLite Micro's results for small dividends of operator ${index} (DIV) are undefined, because its output scale is too large`;
   }
   return null;
+}
+
+/** Whether TFLite Micro's int8 DIV is defined for the scales of an operator and for its largest divisor. */
+function isDivisionDefined({ tensors, operators }: Graph, index: number): boolean {
+  const { inputs, outputs } = operators[index]!;
+  const places = [inputs[0]!, inputs[1]!, outputs[0]!] as const;
+  const [a = 0, b = 0, output = 0] = places.map((place) => tensors[place]!.quantization?.scale[0]);
+  const { data, quantization } = tensors[inputs[1]!]!;
+  const zero = quantization?.zeroPoint[0] ?? 0;
+  const divisors = data instanceof Int8Array ? [...data] : [-128, 127];
+  return isQuotientDefined(
+    a / (b * output),
+    Math.max(...divisors.map((divisor) => Math.abs(divisor - zero))),
+  );
 }
 
 /**

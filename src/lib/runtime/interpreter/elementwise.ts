@@ -2,10 +2,13 @@ import { AiotError } from '../../core/errors.js';
 import { roundHalfEven } from '../../core/numbers.js';
 import type { OperatorOptions } from '../../formats/tflite/graph.js';
 import {
+  activationRange,
+  doublingHighMultiply,
   inverseSquareRoot,
   multiplyByQuantized,
   quantizeMultiplier,
   ratio,
+  reciprocalOfOnePlus,
   roundingShiftRight,
   scaleOf,
   typeRange,
@@ -240,6 +243,46 @@ export function quotient(node: Node): () => void {
       throw new AiotError('AIOT_TFLITE_INPUT', `operator ${node.index} (DIV): a division by 0`);
     divide();
   };
+}
+
+/** Largest shift of the ratio of scales in an int8 DIV. The highest bit of a difference of two int8 values is at most bit 7. */
+const largestQuotientShift = 23;
+
+/**
+ * DIV on int8. The dividend, without its leading zeros, is multiplied by the reciprocal of the divisor in Q0.31, and then by the ratio of
+ * the scales. TFLite Micro shifts small dividends by more than 31 bits if the output scale is large, which is undefined; here, they yield
+ * 0. It does not check for divisors of 0 either.
+ */
+export function integerQuotient(node: Node<OperatorOptions['DIV']>): () => void {
+  const [x0, x1, y] = [node.int8(0), node.int8(1), node.int8Output];
+  const [first, second] = [scaleOf(node, node.input(0)), scaleOf(node, node.input(1))];
+  const output = scaleOf(node, node.output);
+  const { multiplier, shift } = ratio(node, first.scale / (second.scale * output.scale));
+  if (shift > largestQuotientShift) throw node.unsupported(`an output scale of ${output.scale}`);
+  const { low, high } = activationRange(node, node.options.activation);
+  const [places0, places1] = broadcastPlaces(node);
+  const inverses = Int32Array.from({ length: 256 }, (_, d) =>
+    d === 0 ? 0 : reciprocalOfOnePlus(d * 2 ** Math.clz32(d) - 2 ** 31),
+  );
+  return () => {
+    for (let i = 0; i < y.length; i++) {
+      const divisor = x1[places1[i]!]! - second.zeroPoint;
+      if (divisor === 0)
+        throw new AiotError('AIOT_TFLITE_INPUT', `operator ${node.index} (DIV): a division by 0`);
+      const distance = x0[places0[i]!]! - first.zeroPoint;
+      const [a, b] = divisor < 0 ? [-distance, -divisor] : [distance, divisor];
+      const headroom = Math.clz32(a < 0 ? ~a : a) - 1;
+      const scaled = doublingHighMultiply(doublingHighMultiply(a << headroom, inverses[b]!), multiplier);
+      const exponent = headroom + 31 - Math.clz32(b) - shift;
+      const value = (exponent > 31 ? 0 : roundingShiftRight(scaled, exponent)) + output.zeroPoint;
+      y[i] = value < low ? low : value > high ? high : value;
+    }
+  };
+}
+
+/** Whether TFLite Micro's int8 DIV is defined for all dividends: it shifts a dividend of 0 by 31 bits, and by the divisor's bits. */
+export function isQuotientDefined(ratio: number, largestDivisor: number): boolean {
+  return quantizeMultiplier(ratio).shift >= 31 - Math.clz32(largestDivisor);
 }
 
 /** LOGICAL_AND and LOGICAL_OR. Any byte except 0 is true, also in a file's constants. */

@@ -391,8 +391,11 @@ const kernels: {
     'float32 float32': binary((a, b) => a * b),
     'int32 int32': elementwise.wide(Math.imul),
   },
-  // TFLite Micro's int8 kernel shifts by more than 31 bits at usual scales, which is undefined behavior in C.
-  DIV: { 'float32 float32': binary((a, b) => a / b), 'int32 int32': elementwise.quotient },
+  DIV: {
+    'int8 int8': elementwise.integerQuotient,
+    'float32 float32': binary((a, b) => a / b),
+    'int32 int32': elementwise.quotient,
+  },
   FLOOR_MOD: { 'float32 float32': elementwise.floatFloorMod as Kernel },
   MAXIMUM: movingWide(elementwise.choice((a, b) => !(a > b))),
   MINIMUM: movingWide(elementwise.choice((a, b) => !(a < b))),

@@ -5,7 +5,7 @@ import { hasMicroKernel } from '../../../runtime/interpreter/interpreter.js';
 import type { Kind } from '../types.js';
 import { toIntegers } from './integers.js';
 import type { Range } from './numbers.js';
-import { outputRule, weightPlaces } from './rules.js';
+import { avoidsInt8, outputRule, weightPlaces } from './rules.js';
 
 /**
  * Quantizes a float32 graph with scales chosen by another program. The scales are the `quantization` of the float32 activations, and
@@ -58,7 +58,8 @@ function kindOf(graph: Graph, operator: Operator, scales: Map<number, Quantizati
     return index === -1 || graph.tensors[index]!.data instanceof Float32Array;
   });
   const [first] = activations.map((index) => scales.get(index));
-  if (isConstant === false || !hasMicroKernel(op, 'int8') || first === undefined) return 'float32';
+  if (isConstant === false || !hasMicroKernel(op, 'int8') || avoidsInt8(op) || first === undefined)
+    return 'float32';
   if (!activations.every((index) => scales.has(index))) return 'float32';
   if (outputRule(op) === 'input')
     for (const output of outputs) if (!scales.has(output)) scales.set(output, first);

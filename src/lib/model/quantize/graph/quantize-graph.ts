@@ -13,7 +13,7 @@ import { boundMasks } from './masks.js';
 import { affordable, measureNoise, type Noise } from './noise.js';
 import { channelScales, quantizeWeights } from './numbers.js';
 import { chooseRanges } from './ranges.js';
-import { canQuantize, channelAxis, isWeighted, outputRule, usesVariable } from './rules.js';
+import { avoidsInt8, canQuantize, channelAxis, isWeighted, outputRule, usesVariable } from './rules.js';
 
 /** Multiply-add budget for measuring the noise. */
 const noiseBudget = 5e7;
@@ -164,6 +164,10 @@ function kindsOf(
     const unable = ignoredActivation(operator);
     if (kind !== 'float32' && unable !== null) {
       notes.push(`operator ${at} (${op}) stays float32: its int8 kernel ignores ${unable}`);
+      return 'float32';
+    }
+    if (kind === 'int8' && avoidsInt8(op)) {
+      notes.push(`operator ${at} (${op}) stays float32: int8 rounds small divisors to 0`);
       return 'float32';
     }
     if (kind === 'float32' || hasMicroKernel(op, kind)) return kind;

@@ -17,6 +17,14 @@ export function canQuantize(op: OperatorName): boolean {
   return op !== 'QUANTIZE' && op !== 'DEQUANTIZE';
 }
 
+/**
+ * Whether the quantizer avoids the operator's int8 kernel: int8 rounds small divisors to 0, and TFLite Micro's DIV is undefined if the
+ * output has a large scale.
+ */
+export function avoidsInt8(op: OperatorName): boolean {
+  return op === 'DIV';
+}
+
 /** Whether the operator's first input is a variable. */
 export function usesVariable({ op }: Pick<Operator, 'op'>): boolean {
   return op === 'READ_VARIABLE' || op === 'ASSIGN_VARIABLE';
