@@ -24,6 +24,7 @@ import { chanceInputs, long } from '../support/every-tensor.js';
 import { realOpGraphs } from '../support/float-op-graphs.js';
 import { hardForest } from '../support/hard-forest.js';
 import {
+  coarseQuotientGraph,
   conditionsGraph,
   conversionsGraph,
   indicesGraph,
@@ -100,7 +101,7 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
       });
   /** Models of one operator on indices and conditions, with one input. */
   const integerJobs = () =>
-    Object.entries(integerOpGraphs).flatMap(([name, make]) => {
+    Object.entries({ ...integerOpGraphs, 'DIV int8 coarse': coarseQuotientGraph }).flatMap(([name, make]) => {
       const random = seededRandom(43);
       return Array.from({ length: files }, () => make(random))
         .filter(({ tensors, inputs }) => {

@@ -13,7 +13,12 @@ import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
 import { realOpGraphs } from '../support/float-op-graphs.js';
 import { GraphBuilder } from '../support/graph-builder.js';
-import { beyondMicroGraphs, embeddingGraph, integerOpGraphs } from '../support/integer-op-graphs.js';
+import {
+  beyondMicroGraphs,
+  coarseQuotientGraph,
+  embeddingGraph,
+  integerOpGraphs,
+} from '../support/integer-op-graphs.js';
 import { expectNear, expectRecorded, operatorsOn, operatorsReading } from '../support/judged.js';
 import { motorFile } from '../support/motor-files.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
@@ -146,7 +151,11 @@ const converters: readonly OperatorName[] = ['CAST', 'QUANTIZE', 'DEQUANTIZE'];
 
 /** Models of one operator on indices and conditions that C code supports. */
 const integerJobs = (): Job[] =>
-  Object.entries({ ...integerOpGraphs, ...beyondMicroGraphs }).flatMap(([name, make]) => {
+  Object.entries({
+    ...integerOpGraphs,
+    ...beyondMicroGraphs,
+    'DIV int8 coarse': coarseQuotientGraph,
+  }).flatMap(([name, make]) => {
     const random = seededRandom(33);
     return Array.from({ length: files }, () => make(random))
       .filter(isWhole)

@@ -14,6 +14,7 @@ import {
   streamingNetwork,
   svdfNetwork,
 } from '../support/float-network.js';
+import { floatOpGraphs } from '../support/float-op-graphs.js';
 
 function samples(graph: Graph, count: number, seed = 1): Float32Array[] {
   const random = seededRandom(seed);
@@ -134,6 +135,19 @@ describe('a quantized recurrent layer', () => {
       calibration: 'min-max',
     });
     expect(clipped.report.notes).toContain('operator 0 (SVDF) stays float32: its int8 kernel ignores relu6');
+  });
+
+  it('stays float32 if int8 rounds its divisors to 0', () => {
+    const float = floatOpGraphs.DIV!(seededRandom(1));
+    const { graph, report } = quantizeGraph(float, samples(float, 50), {
+      mode: 'int8',
+      calibration: 'min-max',
+    });
+    const division = graph.operators.find(({ op }) => op === 'DIV')!;
+    expect(graph.tensors[division.outputs[0]!]!.type).toBe('float32');
+    expect(report.notes).toContainEqual(
+      expect.stringContaining('(DIV) stays float32: int8 rounds small divisors to 0'),
+    );
   });
 
   it('rejects a cell state beyond the range of the kernel', () => {

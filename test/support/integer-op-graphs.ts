@@ -284,7 +284,12 @@ function quotientGraph(random: Random): Graph {
  * DIV on int8 by constants or by computed divisors, none of which is 0. TFLite Micro's kernel is only defined if the output scale is small
  * enough, so that many quotients are beyond its range.
  */
-function integerQuotientGraph(random: Random): Graph {
+const integerQuotientGraph = (random: Random) => divisionGraph(random, 1 / 200, 1);
+/** DIV on int8 with output scales at which TFLite Micro's results are undefined. */
+export const coarseQuotientGraph = (random: Random) => divisionGraph(random, 1.02, 200);
+
+/** @param finest and `coarsest`: bounds of the output scale, as multiples of the largest one at which TFLite Micro is defined */
+function divisionGraph(random: Random, finest: number, coarsest: number): Graph {
   const b = new GraphBuilder(random);
   const [h, w, c] = [b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)];
   const shape = b.pick([1, h, w, c], [1, w, c], [1, c], [1, 1, 1, c]);
@@ -298,13 +303,13 @@ function integerQuotientGraph(random: Random): Graph {
     for (const [at, value] of data.entries()) if (value === zero) data[at] = zero > 0 ? zero - 1 : zero + 1;
   const dividend = isComputed && b.random() < 0.5 ? b.constant(b.pick(shape, [c])) : x;
   const scaleAt = (index: number) => b.tensors[index]!.quantization!.scale[0]!;
-  const least = scaleAt(dividend) / scaleAt(divisor) / 65;
+  const most = scaleAt(dividend) / scaleAt(divisor) / 65;
   const sizes = [b.tensors[dividend]!.shape, divisorShape];
   const rank = Math.max(...sizes.map(({ length }) => length));
   const output = Array.from({ length: rank }, (_, axis) =>
     Math.max(...sizes.map((own) => own[axis + own.length - rank] ?? 1)),
   );
-  const y = b.activation(output, b.scale(least / 200, least));
+  const y = b.activation(output, b.scale(most * finest, most * coarsest));
   const activation = b.pick<Activation>('none', 'none', 'relu', 'relu6', 'relu_n1_to_1');
   return b.graph(x, b.op({ op: 'DIV', inputs: [dividend, divisor], outputs: [y], options: { activation } }));
 }

@@ -33,7 +33,9 @@ export default class DeviceSessionsList extends PlatformCommand {
       ({ sessions: [first] }) => (first ? [`aiot device sessions close ${first.id}`] : []),
     );
     if (missing.length > 0)
-      this.caution(`the sessions of these replicas are missing, because they do not respond: ${missing.join(', ')}`);
+      this.caution(
+        `the sessions of these replicas are missing, because they do not respond: ${missing.join(', ')}`,
+      );
     return sessions;
   }
 }
