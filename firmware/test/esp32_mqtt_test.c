@@ -202,17 +202,6 @@ static void test_receiving(checks *c, const aiot_mqtt *mqtt) {
     snprintf(newest, sizeof newest, "%.*s", (int)bytes, (const char *)payload);
   }
   check_at(c, "mqtt", "the newest messages are kept", (size_t)count, count == 8 && strcmp(newest, "29") == 0);
-  /* Of the topics with a state, the newest message is always kept, in its order. */
-  arrive("aiot/v1/p/desired", "old", 8);
-  arrive("aiot/v1/p/settings", "s", 8);
-  for (int i = 0; i < 30; i++) {
-    snprintf(number, sizeof number, "%d", i);
-    arrive("aiot/v1/p/command", number, 8);
-    if (i == 20) arrive("aiot/v1/p/desired", "new", 8);
-  }
-  char all[256] = "";
-  while (mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes)) snprintf(all + strlen(all), sizeof all - strlen(all), "%.*s ", (int)bytes, (const char *)payload);
-  check_at(c, "mqtt", all, 0, strcmp(all, "s new 24 25 26 27 28 29 ") == 0);
 }
 
 /*

@@ -183,18 +183,18 @@ static void test_rejected(checks *c) {
       {"{\"rpm\":5,\"site\":[]}", "site: expected a text"},
       {"{\"rpm\":5,\"site\":\"12345678901234567890123456789012\"}", "site: expected at most 31 bytes of text without NUL"},
       {"{\"rpm\":5,\"site\":\"a\\u0000\"}", "site: expected at most 31 bytes of text without NUL"},
-      {"{\"rpm\":5,\"site\":\"\\ud83d\"}", "site: expected no half of a surrogate pair"},
-      {"{\"rpm\":5,\"site\":\"\\ude00\\ud83d\"}", "site: expected no half of a surrogate pair"},
+      {"{\"rpm\":5,\"site\":\"\\ud83d\"}", "site: expected text without unpaired surrogates"},
+      {"{\"rpm\":5,\"site\":\"\\ude00\\ud83d\"}", "site: expected text without unpaired surrogates"},
       {"{\"rpm\":5,\"mode\":\"fast\"}", "mode: expected eco|normal|boost"},
       {"{\"rpm\":5,\"mode\":\"\"}", "mode: expected eco|normal|boost"},
-      {"{\"rpm\":5,\"rpm\":5}", "rpm: expected one value"},
-      {"{\"report\":{\"everyS\":5},\"report\":{\"everyS\":5}}", "report: expected one object"},
+      {"{\"rpm\":5,\"rpm\":5}", "rpm: expected a single value"},
+      {"{\"report\":{\"everyS\":5},\"report\":{\"everyS\":5}}", "report: expected a single object"},
       {"[]", "values: expected an object"},
       {"{\"rpm\":5,}", "the message is malformed"},
       {"{\"rpm\":5", "the message is malformed"},
       {"{\"rpm\":5},\"values\":{}", "the message is malformed"},
       {"{\"rpm\":5,\"x\":[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]}", "the message is malformed"},
-      {"{\"rpm\":6}", "digest: expected that of the values"},
+      {"{\"rpm\":6}", "digest: expected the digest of the values"},
       {"{\"quiet\":true,\"rpm\":2001}", "a quiet pump can have at most 2000 rpm"},
   };
   send(BASE, BASE);
@@ -291,7 +291,7 @@ static void test_tables(checks *c) {
   AIOT_SETTINGS(beyond, NULL, AIOT_SETTING_INTEGER("a", number, 3, 0, 2));
   AIOT_SETTINGS(lengthy, NULL, AIOT_SETTING_TEXT("a", text, "four"));
   AIOT_SETTINGS(unlisted, NULL, AIOT_SETTING_CHOICE("a", text, "c", "a|b"));
-  AIOT_SETTINGS(good, NULL, AIOT_SETTING_CHOICE("a.b", text, "b", "a|b") AIOT_SETTING_INTEGER("a-b", number, 1, 0, 2));
+  AIOT_SETTINGS(good, NULL, AIOT_SETTING_CHOICE("a.b", text, "b", "a|b") AIOT_SETTING_INTEGER("a-b", number, 1, INT32_MIN, INT32_MAX));
   const aiot_setting_table *const bad[] = {&twice, &inside, &nameless, &odd, &dots, &beyond, &lengthy, &unlisted};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) check_equal(c, "table", i, AIOT_SETTINGS_REJECTED, start(bad[i], NULL));
   /* Without a store, settings are in use until the next start. Names are sorted by their parts, as JavaScript sorts them. */

@@ -165,7 +165,7 @@ describe('takes on both sides of a split, without start times', () => {
     expect(more).toEqual([]);
     expect(found!.evidence.chance).toBeLessThan(1e-5);
     expect(found!.message).toMatch(
-      /^walking2 seems to continue walking1, on the other side .* in fewer than 1 of 1000 sets\.$/,
+      /^walking2 seems to continue walking1, on the other side .* in fewer than 1 in 1000 sets\.$/,
     );
   });
 });

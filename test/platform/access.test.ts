@@ -7,6 +7,7 @@ import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { withClient } from '../../src/lib/api/context.js';
 import { madeTokenSchema, tokenSchema, userSchema } from '../../src/lib/api/contract/access.js';
 import { savedTokenSchema } from '../../src/lib/api/token-file.js';
+import { systemClock } from '../../src/lib/core/time.js';
 import { runCli } from '../support/cli.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
@@ -194,6 +195,22 @@ describe('aiot user update', () => {
     });
     expect(await admin.users.get('erin')).toMatchObject({ selector: 'site=hall-3' });
     for (const name of ['erin', 'ever']) await admin.users.remove(name);
+  });
+
+  it('removes an operator without tokens, even if no token is valid for long', async () => {
+    let ahead = 0;
+    const late = await testPlatform({ clock: { ...systemClock, now: () => Date.now() + ahead } });
+    try {
+      const [initial] = await late.client.tokens.list();
+      await late.client.users.add({ name: 'bob', role: 'operator' });
+      ahead = initial!.expires - Date.now() - 5 * day;
+      await late.client.users.change('bob', { role: 'viewer' });
+      await late.client.users.change('bob', { role: 'operator' });
+      await late.client.users.remove('bob');
+      expect(await late.client.users.list()).toEqual([]);
+    } finally {
+      await late.stop();
+    }
   });
 
   it('keeps the last administrator, also from being disabled or removed', async () => {

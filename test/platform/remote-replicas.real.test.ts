@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect as connectTo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -326,6 +327,11 @@ describeReal('postgres', 'remote access with three replicas on one database', ()
       .execute();
     await delay(3000);
     expect(await reasonsAt('pi-5')).toEqual([]);
+    // It may still be running, and have any session.
+    await expect(at('b').remoteSessions.close(randomUUID())).rejects.toMatchObject({
+      ...{ code: 'AIOT_REPLICA_UNREACHABLE', retryable: true },
+      message: `no replica that responded has this session; these did not respond: ${replica}`,
+    });
     await expect
       .poll(() => reasonsAt('pi-5'), { timeout: 40_000 })
       .toEqual(['the platform stopped unexpectedly']);

@@ -260,6 +260,23 @@ describe('the settings of a device', () => {
     const error = await refusal(['device', 'settings', 'show', 'pump-3']);
     expect(error).toMatchObject({ code: 'AIOT_SETTINGS_UNKNOWN', exit: 2 });
   });
+
+  it('end on a device that was offline while they were removed', async () => {
+    await apply();
+    const before = await connectPump('pump-3', ({ digest }) => ({ digest }));
+    await expect.poll(async () => (await own.client.settings.of('pump-3')).state, waitLong).toBe('same');
+    const digest = await digestOf('pump-3');
+    await before.device.endAsync();
+    await own.client.settings.apply({ project: 'pumps', settings: [] });
+    const after = await connectPump('pump-3', () => null);
+    // A device that could not remove its settings reports an error, and is not told again.
+    const error = { code: 'AIOT_FLASH_FAILED', message: 'they remain in use', digest: digest! };
+    await after.tell({ digest, error });
+    await after.tell({ digest: null });
+    expect(after.sent).toEqual([]);
+    await after.tell({ digest });
+    await expect.poll(() => after.sent, waitLong).toEqual([null]);
+  });
 });
 
 describe('a virtual device', () => {

@@ -57,7 +57,7 @@ static void on_publish(struct mosquitto *client, void *context, int message) {
 static void on_message(struct mosquitto *client, void *context, const struct mosquitto_message *message) {
   (void)client;
   aiot_mqtt_mosquitto *mqtt = context;
-  /* If the inbox is full, the oldest message is dropped. The platform sends few messages, and only the last `desired` matters. */
+  /* If the inbox is full, the oldest message is dropped. The program reads the inbox in every step, and the platform sends few messages. */
   if (mqtt->count == AIOT_INBOX) {
     free(mqtt->inbox[mqtt->first].topic);
     free(mqtt->inbox[mqtt->first].payload);

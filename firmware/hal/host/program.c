@@ -223,7 +223,9 @@ static int open_device(program *self, const aiot_program_options *options) {
       .settings_store = aiot_settings_file(self->identity.folder),
       .tail = &self->tail,
   };
-  if (setup.memory == NULL || aiot_device_open(&self->device, &setup) != AIOT_OK) return complain("the flash cannot be read");
+  const aiot_code code = setup.memory == NULL ? AIOT_MEMORY_SHORT : aiot_device_open(&self->device, &setup);
+  if (code == AIOT_SETTINGS_REJECTED) return complain("the table in aiot/own_settings.h is invalid");
+  if (code != AIOT_OK) return complain("the flash cannot be read");
   return AIOT_EXIT_OK;
 }
 

@@ -22,19 +22,26 @@ static size_t read_file(void *context, void *out, size_t room) {
   return bytes;
 }
 
-/* Makes a new name, or a deleted one, durable. */
-static bool sync_folder(void) {
+/*
+ * Makes a new name, or a deleted one, durable. Some file systems cannot; then, a power cut right afterward may bring back the former text,
+ * and the platform sends its settings again.
+ */
+static void sync_folder(void) {
   const int folder = open(folder_of_settings, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool done = folder >= 0 && fsync(folder) == 0;
-  if (folder >= 0) close(folder);
-  return done;
+  if (folder < 0) return;
+  fsync(folder);
+  close(folder);
 }
 
 static bool write_file(void *context, const void *text, size_t bytes) {
   char path[600], next[600];
   (void)context;
   path_of("settings.json", path);
-  if (bytes == 0) return (unlink(path) == 0 || errno == ENOENT) && sync_folder();
+  if (bytes == 0) {
+    if (unlink(path) != 0 && errno != ENOENT) return false;
+    sync_folder();
+    return true;
+  }
   path_of("settings.json.new", next);
   const int file = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (file < 0) return false;
@@ -42,7 +49,8 @@ static bool write_file(void *context, const void *text, size_t bytes) {
   done = close(file) == 0 && done;
   done = done && rename(next, path) == 0;
   if (!done) unlink(next);
-  return done && sync_folder();
+  if (done) sync_folder();
+  return done;
 }
 
 const aiot_settings_store *aiot_settings_file(const char *folder) {

@@ -9,7 +9,7 @@ import { AiotError } from '../../lib/core/errors.js';
 export default class UserUpdate extends PlatformCommand {
   static override summary = "Change a user's role or devices.";
   static override description =
-    "The rights of the user's tokens follow at once, and open connections are closed. The last administrator cannot be changed, and you cannot widen your own rights. --selector all removes the limit.";
+    "The rights of the user's tokens follow at once, and open connections are closed. The last administrator cannot be changed, and you cannot widen your own rights. --selector all removes the limit. Only options on the command line count: AIOT_ROLE and AIOT_SELECTOR change no user.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> alice --role viewer',
     '<%= config.bin %> <%= command.id %> bob --selector site=hall-3 --json',

@@ -1267,6 +1267,12 @@ export const catalogue = {
       'The device refused a remote session, because of its agent’s settings, or because its consent program did not agree.',
     next: 'On the device, run `aiot device agent` with an --allow that includes the session.',
   },
+  AIOT_REPLICA_UNREACHABLE: {
+    exit: 1,
+    family: 'outside',
+    about: 'Another replica of the platform, which may have the session, does not respond.',
+    next: 'Try again in a moment. To see the replicas, run `aiot status`.',
+  },
   AIOT_REQUEST_INVALID: {
     exit: 2,
     family: 'user',

@@ -11,6 +11,7 @@ import {
 } from '../device/protocol/messages.js';
 import { crashSchema, largestCrash } from '../formats/crash.js';
 import type { Crashes } from './devices/crashes.js';
+import type { DesiredStates } from './devices/desired.js';
 import type { Devices } from './devices/devices.js';
 import type { Events } from './events/events.js';
 import type { Entry } from './journal/entry.js';
@@ -24,6 +25,7 @@ interface IngestParts {
   devices: Devices;
   rollouts: Rollouts;
   crashes: Pick<Crashes, 'take'>;
+  desired: Pick<DesiredStates, 'tellSettings'>;
   now: () => number;
   /** Called once a stream's telemetry is durable. */
   seen?: (stream: string, device: string) => Promise<void>;
@@ -85,6 +87,10 @@ async function store(
       const report = decodeMessage(reportedSchema, topic, payload);
       await parts.devices.report(device, report);
       await parts.rollouts.reported(device, report);
+      // A device that was offline when its settings were removed did not receive the removal, which is not retained.
+      const { digest = null, error = null } = report.settings ?? {};
+      const record = digest === null || error !== null ? null : parts.devices.find(device);
+      if (record && !record.settings?.wanted) await parts.desired.tellSettings([record]);
       return;
     }
     case 'crash': {

@@ -346,7 +346,8 @@ function stateOptions({ options, log, now, disk }: Ground): StateOptions {
 
 type WithState = Ground & { state: State };
 type WithWishes = WithState & { deltas: Deltas; desired: DesiredStates };
-type WithBroker = WithWishes & { rollouts: Rollouts; ingestPlan: IngestPlan | null; broker: Broker };
+type WithRollouts = WithWishes & { rollouts: Rollouts };
+type WithBroker = WithRollouts & { ingestPlan: IngestPlan | null; broker: Broker };
 type WithApi = WithBroker & {
   ingest: SharedIngest | undefined;
   certificates: Certificates;
@@ -410,33 +411,32 @@ function ingestPlanOf(engines: PlatformOptions['engines'], platform: string): In
 }
 
 /** Stores a device's message; resolves once it is durable. */
-function storingOf({ state, now, otlp, disk }: WithState, rollouts: Rollouts): StoreMessage {
+function storingOf({ state, desired, rollouts, now, otlp, disk }: WithRollouts): StoreMessage {
   const { devices, events, store, telemetry, attention, crashes } = state;
   const seen = datasetsSeen(store, events);
   const rejected = (device: string, message: string) => attention.rejected(device, message);
   const traces = otlp?.messages;
   const traced = traces && ((entry: Entry, trace: TraceContext) => traces.remember(entry, trace));
-  const parts = { telemetry, devices, rollouts, crashes, now, seen, rejected, traced };
+  const parts = { telemetry, devices, desired, rollouts, crashes, now, seen, rejected, traced };
   if (!traces) return (topic, payload) => disk.stored(ingest(parts, topic, payload));
   return (topic, payload, origin) =>
     disk.stored(traces.store({ topic, payload, origin }, (trace) => ingest(parts, topic, payload, trace)));
 }
 
 function startIngest(started: WithBroker): Promise<SharedIngest> | undefined {
-  const { broker, ingestPlan: plan, log, rollouts } = started;
+  const { broker, ingestPlan: plan, log } = started;
   if (!plan?.shared) return undefined;
   const { figures } = broker;
-  return startSharedIngest(plan.shared, { ingest: storingOf(started, rollouts), figures, log });
+  return startSharedIngest(plan.shared, { ingest: storingOf(started), figures, log });
 }
 
 async function startBroker(
-  started: WithWishes & {
-    rollouts: Rollouts;
+  started: WithRollouts & {
     revocations: { changed: ExternalParts['cutOff'] };
     ingestPlan: IngestPlan | null;
   },
 ): Promise<Broker> {
-  const { options, log, now, disk, later, state, rollouts, revocations, ingestPlan } = started;
+  const { options, log, now, disk, later, state, revocations, ingestPlan } = started;
   const plan = ingestPlan?.broker ?? null;
   const { authority, devices, engine, store, tokens, sessions, secrets, failures, damages } = state;
   const { engines, brokerLimits, readers = {} } = options;
@@ -457,7 +457,7 @@ async function startBroker(
       ...(engines?.database === undefined
         ? { ledger: ledgerWhenSound(ledgerIn<BrokerCounts>(store, 'broker'), engine.soundness) }
         : {}),
-      ...{ ingest: storingOf(started, rollouts), traces: started.otlp?.messages },
+      ...{ ingest: storingOf(started), traces: started.otlp?.messages },
     },
   );
   for (const [name, filter] of Object.entries(readers)) broker.streams.expect(name, filter);

@@ -19,6 +19,7 @@ export {
 } from './compiled/assembler.js';
 export { type EdgeLiteRtSession, openEdgeLiteRt, openEdgeLiteRtSession } from './edge-litert.js';
 export { gatherPlan, type Moves, movesOf } from './interpreter/copies.js';
+export { isQuotientDefined } from './interpreter/elementwise.js';
 export {
   doublingHighMultiply,
   exponential,

@@ -47,8 +47,10 @@ static bool wrong(char reason[AIOT_REASON_BYTES], const char *name, const char *
   for (size_t i = 0; i < 3; i++) {
     for (const char *c = parts[i]; *c != '\0' && at < AIOT_REASON_BYTES - 1; c++) reason[at++] = *c;
   }
-  /* Not a part of a character. */
-  while (at > 0 && at == AIOT_REASON_BYTES - 1 && ((uint8_t)reason[at - 1] & 0x80) != 0) at--;
+  /* If the text was cut, its last character may be incomplete. */
+  const bool cut = at == AIOT_REASON_BYTES - 1;
+  while (cut && at > 0 && ((uint8_t)reason[at - 1] & 0xc0) == 0x80) at--;
+  if (cut && at > 0 && (uint8_t)reason[at - 1] >= 0xc0) at--;
   reason[at] = '\0';
   return false;
 }
@@ -99,7 +101,7 @@ static bool read_text(const aiot_setting *setting, aiot_json *json, char *out, c
   size_t bytes, written;
   const char *raw = aiot_json_value(json, &bytes);
   if (json->failed) return false;
-  if (has_half(raw + 1, bytes - 2)) return wrong(reason, setting->name, "no half of a surrogate pair");
+  if (has_half(raw + 1, bytes - 2)) return wrong(reason, setting->name, "text without unpaired surrogates");
   if (aiot_json_unescape(raw + 1, bytes - 2, out, setting->bytes, &written)) {
     if (setting->choices == NULL || is_choice(setting->choices, out)) return true;
     return wrong(reason, setting->name, setting->choices);
@@ -131,7 +133,7 @@ static bool read_value(const aiot_setting *setting, aiot_json *json, void *out, 
     *(double *)out = value + 0.0;
     return true;
   }
-  if (!fits || floor(value) < value || fabs(value) > 2147483647.0) return outside(setting, reason);
+  if (!fits || floor(value) < value || value < -2147483648.0 || value > 2147483647.0) return outside(setting, reason);
   *(int32_t *)out = (int32_t)value;
   return true;
 }
@@ -184,7 +186,7 @@ static bool read_object(reading *r, aiot_json *json, size_t used) {
     const size_t more = strlen(r->path);
     const uint32_t one = under(r->table, r->path, true);
     if (one != 0) {
-      if ((r->named & one) != 0) return wrong(r->reason, r->path, "one value");
+      if ((r->named & one) != 0) return wrong(r->reason, r->path, "a single value");
       const size_t i = index_of(one);
       if (!read_value(&r->table[i], json, place_of(r->table, i, r->prepared), r->reason)) return false;
       r->named |= one;
@@ -192,7 +194,7 @@ static bool read_object(reading *r, aiot_json *json, size_t used) {
     }
     memcpy(r->path + more, ".", 2);
     const uint32_t inside = under(r->table, r->path, false);
-    const char *expected = inside == 0 ? "a setting of this program" : aiot_json_peek(json) != '{' ? "an object" : (r->named & inside) != 0 ? "one object" : NULL;
+    const char *expected = inside == 0 ? "a setting of this program" : aiot_json_peek(json) != '{' ? "an object" : (r->named & inside) != 0 ? "a single object" : NULL;
     if (expected == NULL) {
       if (!read_object(r, json, more + 1)) return false;
       /* An object without members would be missing in the values that are stored. */
@@ -475,7 +477,7 @@ void aiot_device_take_settings(aiot_device *device, const uint8_t *payload, size
     digest_of(device, named, device->message.out, digest);
     if (strcmp(digest, sent.digest) != 0) {
       code = AIOT_SETTINGS_REJECTED;
-      wrong(reason, "digest", "that of the values");
+      wrong(reason, "digest", "the digest of the values");
     } else {
       code = use(device, named, digest, reason);
     }
@@ -508,7 +510,7 @@ static bool is_valid(const aiot_setting *setting) {
     return setting->bytes > 0 && setting->bytes <= AIOT_SETTING_TEXT_BYTES && strlen(setting->text) < setting->bytes &&
            (setting->choices == NULL || is_choice(setting->choices, setting->text));
   }
-  const bool whole = setting->type == AIOT_SETTING_IS_NUMBER || (floor(setting->value) == setting->value && setting->least >= -2147483647.0 && setting->most <= 2147483647.0);
+  const bool whole = setting->type == AIOT_SETTING_IS_NUMBER || (floor(setting->value) == setting->value && setting->least >= -2147483648.0 && setting->most <= 2147483647.0);
   return whole && setting->value >= setting->least && setting->value <= setting->most && isfinite(setting->least) && isfinite(setting->most);
 }
 
@@ -537,7 +539,7 @@ static bool read_stored(aiot_device *device, uint32_t *named, char reason[AIOT_R
   append(reason, AIOT_REASON_BYTES, 0, "the text is malformed");
   if (!read_message(&sent, text, bytes) || !prepare(device, sent.values, sent.bytes, named, reason)) return false;
   digest_of(device, *named, device->message.out, digest);
-  return strcmp(digest, sent.digest) == 0 || wrong(reason, "digest", "that of the values");
+  return strcmp(digest, sent.digest) == 0 || wrong(reason, "digest", "the digest of the values");
 }
 
 aiot_code aiot_device_load_settings(aiot_device *device) {

@@ -68,35 +68,6 @@ static void forget(message *what) {
   memset(what, 0, sizeof *what);
 }
 
-static bool is_channel(const char *topic, const char *channel) {
-  const size_t bytes = strlen(topic), end = strlen(channel);
-  return bytes >= end && strcmp(topic + bytes - end, channel) == 0;
-}
-
-/*
- * Makes room in the full inbox. Of a retained topic, such as `desired` and `settings`, only the last message matters, so it replaces the
- * former one of its topic. Otherwise the oldest other message is dropped, such as a command, whose sender notices.
- */
-static void make_room(const char *topic) {
-  const bool retained = is_channel(topic, "/desired") || is_channel(topic, "/settings");
-  message each;
-  for (int pass = retained ? 0 : 1; pass < 3; pass++) {
-    bool dropped = false;
-    /* All messages pass through once, so that their order remains. */
-    for (size_t i = 0; i < INBOX && xQueueReceive(self.inbox, &each, 0) == pdTRUE; i++) {
-      const bool state = is_channel(each.topic, "/desired") || is_channel(each.topic, "/settings");
-      const bool goes = pass == 0 ? strcmp(each.topic, topic) == 0 : pass == 1 ? !state : true;
-      if (!dropped && goes) {
-        dropped = true;
-        forget(&each);
-      } else if (xQueueSend(self.inbox, &each, 0) != pdTRUE) {
-        forget(&each);
-      }
-    }
-    if (dropped) return;
-  }
-}
-
 /* Pieces of one message arrive in order. */
 static void on_data(const esp_mqtt_event_t *event) {
   if (event->current_data_offset == 0) {
@@ -115,7 +86,9 @@ static void on_data(const esp_mqtt_event_t *event) {
   if (event->data_len > 0) memcpy(self.growing.payload + self.growing.bytes, event->data, (size_t)event->data_len);
   self.growing.bytes += (size_t)event->data_len;
   if (self.growing.bytes < (size_t)event->total_data_len) return;
-  if (uxQueueSpacesAvailable(self.inbox) == 0) make_room(self.growing.topic);
+  /* Without room, the oldest message is dropped. The device reads the queue in every step, and the platform sends few messages. */
+  message oldest;
+  if (uxQueueSpacesAvailable(self.inbox) == 0 && xQueueReceive(self.inbox, &oldest, 0) == pdTRUE) forget(&oldest);
   if (xQueueSend(self.inbox, &self.growing, 0) == pdTRUE) memset(&self.growing, 0, sizeof self.growing);
   else forget(&self.growing);
 }

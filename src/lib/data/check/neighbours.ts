@@ -184,7 +184,7 @@ function signalJoints(recordings: Recording[], apart: (a: Recording, b: Recordin
 
 /** Small probabilities are extrapolated from a few joints, and false alarms among clean sets show that they are too small. */
 function setsText(chance: number): string {
-  return chance < leastChance ? `fewer than 1 of ${1 / leastChance}` : `1 of ${Math.round(1 / chance)}`;
+  return chance < leastChance ? `fewer than 1 in ${1 / leastChance}` : `1 in ${Math.round(1 / chance)}`;
 }
 
 /**

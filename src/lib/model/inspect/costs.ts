@@ -9,7 +9,7 @@ import {
 } from '../../formats/tflite/graph.js';
 import { activationPlaces, rowOf } from '../../formats/tflite/operators.js';
 import { arenaBytes } from '../../runtime/arena.js';
-import { isQuotientDefined } from '../../runtime/interpreter/elementwise.js';
+import { isQuotientDefined } from '../../runtime/index.js';
 
 /** Operators whose multiply-adds cannot be derived from shapes, or depend on subgraphs that the operators call. */
 const unknown: readonly string[] = [

@@ -137,7 +137,10 @@ export class Users {
     const own = store.selectFrom('users').selectAll().where('name', '=', name);
     const user = await own.executeTakeFirst();
     if (user?.role !== 'operator' || user.selector !== null || user.disabled !== null) return;
-    const others = (await administratorTokens(store, now())).filter(({ owner }) => owner !== name);
+    const all = await administratorTokens(store, now());
+    // A local user without an administrator token has no access that could be lost.
+    if (!all.some(({ owner }) => owner === name) && !(await isFromProvider(store, name))) return;
+    const others = all.filter(({ owner }) => owner !== name);
     if (others.some(({ isLocal, isLasting }) => isLocal && isLasting)) return;
     // Users of the provider can log in again, so their access is not lost while another one of them has it.
     if (others.some(({ isLocal }) => !isLocal) && (await isFromProvider(store, name))) return;
@@ -254,7 +257,7 @@ function lastAdministrator(message: string): AiotError {
     'AIOT_NOT_ALLOWED',
     `${message}: no other token without limits is valid for more than a week`,
     {
-      next: 'First create another one: `aiot token create NAME --role operator`. To replace the secret of a token, use `aiot token rotate ID`.',
+      next: 'First create another one, for example with `aiot user add NAME --role operator`, then `aiot token create NAME --user NAME --role operator`. To replace the secret of a token, use `aiot token rotate ID`.',
     },
   );
 }

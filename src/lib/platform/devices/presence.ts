@@ -66,14 +66,11 @@ export class SharedPresence {
     const [replica, seen] = [this.id, now()];
     await store.transaction().execute(async (transaction) => {
       const all = await transaction.selectFrom('replicas').select(['replica', 'seen']).execute();
-      // If others removed this replica while it was stalled, its connections were removed too.
-      const isKnown = all.some((row) => row.replica === replica);
+      // If others removed this replica while it was stalled, its connections were removed too. An update waits for such a removal to end.
+      const own = transaction.updateTable('replicas').set({ seen }).where('replica', '=', replica);
+      const isKnown = Number((await own.executeTakeFirst()).numUpdatedRows) > 0;
+      if (!isKnown) await transaction.insertInto('replicas').values({ replica, seen }).execute();
       const begun = [...here].filter((device) => !isKnown || !this.shared.has(device));
-      await transaction
-        .insertInto('replicas')
-        .values({ replica, seen })
-        .onConflict((conflict) => conflict.column('replica').doUpdateSet({ seen }))
-        .execute();
       for (let i = 0; i < begun.length; i += rowsAtOnce) {
         const rows = begun.slice(i, i + rowsAtOnce).map((device) => ({ device, replica }));
         await transaction

@@ -225,7 +225,7 @@ export const remoteSessionRoutes: Routes =
   ({ remote, peers }) =>
   async (app) => {
     const isForwarded = ({ headers }: FastifyRequest) => headers[forwardedHeader] !== undefined;
-    /** The first result of another replica, unless one of them sent the request. @throws `error`; AIOT_PLATFORM_UNREACHABLE if replicas are missing */
+    /** The first result of another replica, unless one of them sent the request. @throws `error`; AIOT_REPLICA_UNREACHABLE if replicas are missing */
     const elsewhere = async <T>(
       request: FastifyRequest,
       method: 'GET' | 'DELETE',
@@ -237,13 +237,9 @@ export const remoteSessionRoutes: Routes =
       if (answer !== null) return answer;
       if (missing.length === 0) throw error;
       throw new AiotError(
-        'AIOT_PLATFORM_UNREACHABLE',
-        `no other replica has it, and some did not respond: ${missing.join(', ')}`,
-        {
-          cause: error,
-          retryable: true,
-          next: 'Try again in a moment. To see the replicas, run `aiot status`.',
-        },
+        'AIOT_REPLICA_UNREACHABLE',
+        `no replica that responded has this session; these did not respond: ${missing.join(', ')}`,
+        { cause: error, retryable: true },
       );
     };
     serve(app, contract.remoteSessions, {
