@@ -316,7 +316,8 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
     it(
       'computes the same bits of indices and conditions',
       async () => {
-        const jobs = integerJobs().filter((_, at) => long || at % 2 === 0);
+        const defined = integerJobs().filter(({ name }) => name in integerOpGraphs);
+        const jobs = defined.filter((_, at) => long || at % 2 === 0);
         const ours = await runInFirmware(program, jobs);
         (await runInPythonAsync('tflm', jobs)).forEach(({ output }, index) => {
           const bytes = Buffer.from(output.buffer, output.byteOffset, output.byteLength);
