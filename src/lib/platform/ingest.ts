@@ -25,7 +25,7 @@ interface IngestParts {
   devices: Devices;
   rollouts: Rollouts;
   crashes: Pick<Crashes, 'take'>;
-  desired: Pick<DesiredStates, 'tellSettings'>;
+  desired: Pick<DesiredStates, 'endSettings'>;
   now: () => number;
   /** Called once a stream's telemetry is durable. */
   seen?: (stream: string, device: string) => Promise<void>;
@@ -89,8 +89,8 @@ async function store(
       await parts.rollouts.reported(device, report);
       // A device that was offline when its settings were removed did not receive the removal, which is not retained.
       const { digest = null, error = null } = report.settings ?? {};
-      const record = digest === null || error !== null ? null : parts.devices.find(device);
-      if (record && !record.settings?.wanted) await parts.desired.tellSettings([record]);
+      if (digest !== null && error === null && !parts.devices.find(device)?.settings?.wanted)
+        await parts.desired.endSettings(device);
       return;
     }
     case 'crash': {

@@ -120,6 +120,22 @@ export class DesiredStates {
   }
 
   /**
+   * Ends the settings of a device that reports some, unless it should use settings: it was offline when they were removed. Another process
+   * may have set new ones meanwhile, so they are read from the database, and again after the message.
+   */
+  async endSettings(device: string): Promise<void> {
+    const read = async (): Promise<StoredSettings | null> => {
+      const row = this.store.selectFrom('devices').select('settings').where('name', '=', device);
+      const stored = (await row.executeTakeFirst())?.settings ?? null;
+      return stored === null ? null : JSON.parse(stored);
+    };
+    if ((await read())?.wanted) return;
+    await this.tellSettings([{ name: device, settings: null }]);
+    const settings = await read();
+    if (settings?.wanted) await this.tellSettings([{ name: device, settings }]);
+  }
+
+  /**
    * Publishes changes by other processes on this process's broker, for devices connected to it, until the returned function is called. Not
    * used when all processes share a broker.
    */
