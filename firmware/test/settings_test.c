@@ -22,7 +22,7 @@ static struct {
   char reported[4096];
   char subscribed[8][64];
   size_t subscriptions;
-  /* What is stored, how often it was replaced, and whether that fails. */
+  /* The stored text, how often it was replaced, and whether writing fails. */
   char stored[4096];
   size_t stored_bytes, writes;
   bool broken;
