@@ -225,8 +225,8 @@ export class RemoteAccess {
   }
 
   /**
-   * Records that an agent is connected to this replica: only once it is, and one connection of a device after the other, so that the row is
-   * that of the newest one.
+   * Records that an agent is connected to this replica, once it is. Connections of a device are recorded one after the other, so that the
+   * row is that of the newest one.
    */
   private announce(agent: Agent): void {
     const { peers, log } = this.parts;
