@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -12,6 +13,7 @@ import {
 } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { deviceInterpreter, exactInterpreter } from '../../src/lib/model/bundle/interpreters.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import type { InterpreterOptions } from '../../src/lib/runtime/interpreter/node.js';
@@ -440,23 +442,60 @@ describe('a compiled interpreter', () => {
     });
   });
 
-  it('runs without compiled code where WebAssembly is missing', () => {
+  /** Runs a script that can read models and create interpreters in another Node, and returns the last line that it prints. */
+  const runInNode = (script: string, ...flags: string[]) => {
     const modules = pathToFileURL(join(packageRoot(), 'dist', '.modules', 'lib')).href;
-    const script = `
-      const { readTflite } = await import('${modules}/formats/tflite/read.js');
-      const { createInterpreter } = await import('${modules}/runtime/interpreter/interpreter.js');
-      const { readFileSync } = await import('node:fs');
-      const graph = readTflite(readFileSync(${JSON.stringify(join(motorFolder, 'int8.tflite'))}));
-      const interpreter = createInterpreter(graph, { compiled: true });
-      console.log(typeof WebAssembly, interpreter.interpreted, [...interpreter.invoke(Int8Array.of(1, 2, 3, 4))].join());
+    const imports = `
+      import { readTflite } from '${modules}/formats/tflite/read.js';
+      import { createInterpreter } from '${modules}/runtime/interpreter/interpreter.js';
+      import { readFileSync } from 'node:fs';
     `;
-    const { stdout } = spawnSync(process.execPath, ['--jitless', '--input-type=module', '-e', script], {
-      encoding: 'utf8',
-      timeout: 60_000,
-    });
+    const { stdout } = spawnSync(
+      process.execPath,
+      [...flags, '--input-type=module', '-e', imports + script],
+      {
+        encoding: 'utf8',
+        timeout: 60_000,
+      },
+    );
+    return stdout.trim().split('\n').at(-1);
+  };
+
+  it('rounds only the sum of a product and a sum, where Node and the processor can', () => {
+    const b = new FloatNetwork(seededRandom(5));
+    const x = b.float([1, 1]);
+    const constant = (shape: number[], value: number) =>
+      b.add({ type: 'float32', shape, data: Float32Array.of(value) });
+    // (1 + 2⁻¹²)² − 1 − 2⁻¹¹ = 2⁻²⁴, which is lost if the product is rounded to float32.
+    const inputs = [x, constant([1, 1], 1 + 2 ** -12), constant([1], -1 - 2 ** -11)];
+    const options = { activation: 'none' as const, keepNumDims: false };
+    const graph = b.graph(x, b.op({ op: 'FULLY_CONNECTED', inputs, outputs: [b.float([1, 1])], options }));
+    const bytes = Buffer.from(writeTflite(graph)).toString('base64');
+    const script = `
+      const interpreter = createInterpreter(readTflite(Buffer.from('${bytes}', 'base64')), { compiled: true });
+      console.log(interpreter.invoke(Float32Array.of(1 + 2 ** -12))[0]);
+    `;
+    // Node 20 has this behind a flag.
+    const flags = process.versions.node.startsWith('20.') ? ['--experimental-wasm-relaxed-simd'] : [];
+    const fuses = process.arch === 'arm64' || /\bfma\b/.test(readFileSync('/proc/cpuinfo', 'utf8'));
+    expect(runInNode(script, ...flags)).toBe(fuses ? `${2 ** -24}` : '0');
+    // The interpreter computes in double precision.
+    expect(runInNode(script, '--jitless')).toBe(`${2 ** -24}`);
+    if (process.arch === 'x64') expect(runInNode(script, ...flags, '--no-enable-fma3')).toBe('0');
+  });
+
+  it('runs without compiled code where WebAssembly is missing', () => {
+    const output = runInNode(
+      `
+        const graph = readTflite(readFileSync(${JSON.stringify(join(motorFolder, 'int8.tflite'))}));
+        const interpreter = createInterpreter(graph, { compiled: true });
+        console.log(typeof WebAssembly, interpreter.interpreted, [...interpreter.invoke(Int8Array.of(1, 2, 3, 4))].join());
+      `,
+      '--jitless',
+    );
     const want = createInterpreter(readTflite(motorFile('int8.tflite'))).invoke(Int8Array.of(1, 2, 3, 4));
     // Node first warns that WebAssembly is disabled.
-    expect(stdout.trim().split('\n').at(-1)).toBe(`undefined Infinity ${[...want].join()}`);
+    expect(output).toBe(`undefined Infinity ${[...want].join()}`);
   });
 
   it('reports how many values operators without compiled code compute', () => {

@@ -210,6 +210,13 @@ export const storeHalf = (address: Code, value: Code, offset = 0): Code => [
   0,
 ];
 
+/**
+ * a · b + sum in each lane. Where WebAssembly has relaxed vectors (V8 since 11.4, so Node since 22), it is one instruction, and processors
+ * that fuse it round only the sum. Otherwise the product is rounded, too.
+ */
+export const multiplyAddFour = (sum: Code, a: Code, b: Code): Code =>
+  hasFusedProducts() ? [a, b, sum, ...simd(0x105)] : f32x4.add(sum, f32x4.mul(a, b));
+
 /** min(max(x, low), high) without special cases for signed zeros. Limits of ±∞ are omitted. If x is NaN, the result is NaN. */
 export const clampFour = (x: Code, low: number, high: number): Code => {
   const above = low === Number.NEGATIVE_INFINITY ? x : [x, ...splatOf(low), ...simd(0xeb)];
@@ -380,6 +387,18 @@ export function hasVectors(): boolean {
   const kernel = new Kernel('f', []);
   kernel.write(set(kernel.local('v128'), f32x4.zero));
   return webAssembly?.validate(moduleOf([kernel])) ?? false;
+}
+
+let fusedProducts: boolean | undefined;
+
+function hasFusedProducts(): boolean {
+  if (fusedProducts === undefined) {
+    const kernel = new Kernel('f', []);
+    const vector = kernel.local('v128');
+    kernel.write(set(vector, [f32x4.zero, f32x4.zero, f32x4.zero, ...simd(0x105)]));
+    fusedProducts = webAssembly?.validate(moduleOf([kernel])) ?? false;
+  }
+  return fusedProducts;
 }
 
 /** A module that imports the memory `env.memory` and exports every kernel by its name. */

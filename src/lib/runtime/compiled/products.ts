@@ -12,6 +12,7 @@ import {
   i32,
   Kernel,
   type Local,
+  multiplyAddFour,
   repeatUnless,
   repeatWhile,
   set,
@@ -157,7 +158,7 @@ interface Arithmetic {
 function floats(node: Node<{ activation: Parameters<typeof floatRange>[0] }>): Arithmetic {
   const { low, high } = floatRange(node.options.activation);
   return {
-    multiplyAdd: (sum, value, weight) => f32x4.add(sum, f32x4.mul(value, weight)),
+    multiplyAdd: multiplyAddFour,
     outputBytes: 4,
     parameters: 0,
     finish: (sum, _, address, lanes, offset) => [

@@ -12,6 +12,7 @@ import {
   Kernel,
   type Local,
   largerOfFour,
+  multiplyAddFour,
   number,
   repeatWhile,
   set,
@@ -111,8 +112,11 @@ function windowKernel(
     held.length > 0 ? get(held[cell]!) : f32x4.load(i32.add(get(at), i32.const(weights)), cell * pixelBytes);
   const combined = (result: Local, value: Code, cell: number, start: boolean): Code => {
     if (kind === 'product') {
-      const term = f32x4.mul(value, held.length > 0 ? weight(cell) : get(factor));
-      return f32x4.add(start ? get(first) : get(result), term);
+      return multiplyAddFour(
+        get(start ? first : result),
+        value,
+        held.length > 0 ? weight(cell) : get(factor),
+      );
     }
     if (start) return value;
     return kind === 'mean' ? f32x4.add(get(result), value) : largerOfFour(get(result), value);
