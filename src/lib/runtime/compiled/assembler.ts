@@ -391,7 +391,8 @@ export function hasVectors(): boolean {
 
 let fusedProducts: boolean | undefined;
 
-function hasFusedProducts(): boolean {
+/** Whether `multiplyAddFour` is one instruction. */
+export function hasFusedProducts(): boolean {
   if (fusedProducts === undefined) {
     const kernel = new Kernel('f', []);
     const vector = kernel.local('v128');

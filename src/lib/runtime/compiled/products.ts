@@ -9,6 +9,7 @@ import {
   exitUnless,
   f32x4,
   get,
+  hasFusedProducts,
   i32,
   Kernel,
   type Local,
@@ -28,7 +29,7 @@ export function fullyConnected(
 ): (() => void) | undefined {
   const [outputs, inputs] = node.shape(node.input(1), 2) as [number, number];
   const rows = elementCount(node.input(0).tensor.shape) / inputs;
-  const blocks = blocksFor(rows, outputs);
+  const blocks = blocksFor(rows, outputs, hasFusedProducts());
   if (!compiler.hasRoom(packedSize(outputs, inputs))) return undefined;
   const packed = pack(compiler, node.float32(1), node.float32Bias(2, outputs), outputs, inputs, blocks);
   return compiler.add(
@@ -58,7 +59,7 @@ export function convolution(
   const size = bordered ? windows.size : 0;
   if (!compiler.hasRoom(packedSize(outputs, terms), size)) return undefined;
   const image = bordered ? compiler.floats(size).byteOffset : node.float32(0).byteOffset;
-  const blocks = blocksFor(windows.pixels, outputs);
+  const blocks = blocksFor(windows.pixels, outputs, hasFusedProducts());
   const packed = pack(compiler, node.float32(1), node.float32Bias(2, outputs), outputs, terms, blocks);
   const kernel = new Kernel(`f${node.index}`, []);
   if (bordered) kernel.write(borderCopy(node.float32(0).byteOffset, image, rows, columns, channels, line));
@@ -131,12 +132,18 @@ export interface Blocks {
   vectors: number;
 }
 
-/** Eight or nine groups hide the latency of an addition, and leave registers for the factors. */
-export function blocksFor(pixels: number, outputs: number): Blocks {
+/**
+ * Eight or nine groups hide the latency of an addition, and leave registers for the factors and for a product. Without products that need
+ * a register, up to twelve groups fit, whose factors are read less often.
+ */
+export function blocksFor(pixels: number, outputs: number, fused = false): Blocks {
   const vectors = Math.ceil(outputs / 4);
   if (vectors === 1) return { height: Math.min(8, pixels), vectors };
-  const height = Math.min(4, pixels);
-  return { height, vectors: Math.min(vectors, [8, 4, 3, 2][height - 1]!) };
+  const computed = (height: number) => Math.ceil(pixels / height) * height;
+  const [height] = (fused ? [6, 5, 4] : [4])
+    .map((most) => Math.min(most, pixels))
+    .sort((a, b) => computed(a) - computed(b)) as [number];
+  return { height, vectors: Math.min(vectors, [8, 4, 3][height - 1] ?? 2) };
 }
 
 function packedSize(outputs: number, inputs: number): number {
@@ -193,7 +200,7 @@ export function product(
   { lines, lineBytes, pixels, pixelBytes, runs, length, outputs, x, y, packed }: Product,
 ): Kernel {
   const terms = runs.length * length;
-  const unroll = vectors > 1 && length > 3 ? termsTogether : 1;
+  const unroll = vectors > 1 && length > 3 ? (height > 4 ? 4 : 2) : 1;
   const [line, xLine, yLine, pixel, place, xAt, yAt, wAt, from, end, column] = Array.from(
     { length: 11 },
     () => kernel.local('i32'),
@@ -304,9 +311,6 @@ export function product(
 
 /** Windows with at most this many terms have no loop. */
 const unrolledTerms = 0;
-
-/** Terms per iteration of a loop over several groups of outputs. */
-const termsTogether = 2;
 
 /**
  * The weights [outputs, terms] in the order in which blocks read them: for each block of 4 × `vectors` outputs, the bias and then the
