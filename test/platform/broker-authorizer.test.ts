@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { controlTargets, openControl } from '../../src/lib/platform/broker/control.js';
 import { createLog } from '../../src/lib/platform/log.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { startBroker } from '../support/broker.js';
 import { connect } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { ask } from '../support/raw-http.js';
@@ -85,7 +86,7 @@ describe('an external broker that asks the platform', () => {
     expect(await auth({ ...right, address: '198.51.100.9' })).toEqual(allowed);
   });
 
-  it('denies a token that is limited to devices, because the broker could not leave out the others', async () => {
+  it('denies a token that is limited to devices if the platform cannot end its subscriptions', async () => {
     const made = await own.client.tokens.create({ name: 'hall', role: 'operator', selector: 'name=dev' });
     const username = `token:${made.id}`;
     expect(await auth({ username, clientId: username, password: made.token })).toEqual(denied);
@@ -202,6 +203,167 @@ describe('an external broker that asks the platform', () => {
       .toEqual(['mqtt connect', 'mqtt publish']);
     expect(JSON.stringify(await noted())).not.toContain('guess');
   });
+});
+
+describe('a limited user at a broker that asks the platform by HTTP', () => {
+  const stops: (() => Promise<unknown>)[] = [];
+  afterEach(async () => {
+    for (const stop of stops.splice(0).reverse()) await stop();
+  });
+
+  interface Asking {
+    platform: TestPlatform;
+    port: number;
+    /** Ends the platform, and starts it again at the same broker. */
+    restart(): Promise<void>;
+    closed: string[];
+  }
+
+  /** A real broker that asks about each client, publish and subscription, with EMQX's API to end clients and their sessions. */
+  const start = async (): Promise<Asking> => {
+    let platform: TestPlatform | undefined;
+    const users = new Map<string, string>();
+    const closed: string[] = [];
+    const { aedes, port, close } = await startBroker();
+    stops.push(close);
+    const isAllowed = async (path: 'auth' | 'acl', body: object) => {
+      if (!platform) return false;
+      const { result } = await platform.client.broker[path](body as never);
+      return result === 'allow';
+    };
+    aedes.authenticate = (client, username, password, done) => {
+      const [user, clientId] = [username ?? '', client.id];
+      users.set(clientId, user);
+      if (user.startsWith('local:')) return done(null, true);
+      isAllowed('auth', { username: user, clientId, password: String(password), tls: true })
+        .then((may) => done(null, may))
+        .catch(() => done(null, false));
+    };
+    const may = (client: { id: string } | null, action: string, topic: string) => {
+      const username = users.get(client?.id ?? '') ?? '';
+      return username.startsWith('local:')
+        ? Promise.resolve(true)
+        : isAllowed('acl', { username, action, topic });
+    };
+    aedes.authorizePublish = (client, packet, done) => {
+      may(client, 'publish', packet.topic)
+        .then((is) => done(is ? null : new Error('denied')))
+        .catch(done);
+    };
+    aedes.authorizeSubscribe = (client, subscription, done) => {
+      may(client, 'subscribe', subscription.topic)
+        .then((is) => done(null, is ? subscription : null))
+        .catch(() => done(null, null));
+    };
+    const server = createServer(({ method = '', url = '' }, answer) => {
+      const at = new URL(url, 'http://x');
+      if (method === 'GET') {
+        const [user, like] = [at.searchParams.get('username'), at.searchParams.get('like_username')];
+        const rows = [...users].filter(([, name]) =>
+          user === null ? name.includes(like ?? '') : name === user,
+        );
+        return answer.end(
+          JSON.stringify({ data: rows.map(([clientid, username]) => ({ clientid, username })) }),
+        );
+      }
+      const id = decodeURIComponent(at.pathname.split('/').at(-1) ?? '');
+      const client = (aedes as unknown as { clients: Record<string, { close(): void }> }).clients[id];
+      users.delete(id);
+      closed.push(id);
+      client?.close();
+      answer.writeHead(204).end();
+    }).listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    stops.push(() => new Promise((resolve) => server.close(resolve)));
+    const engines = {
+      broker: `mqtt://local%3Aplatform:x@127.0.0.1:${port}`,
+      brokerControl: `emqx+http://k:s@127.0.0.1:${(server.address() as AddressInfo).port}`,
+    };
+    const made = await testPlatform({ engines });
+    platform = made;
+    stops.push(() => made.stop());
+    const restart = async () => {
+      await made.restart({ engines });
+    };
+    return { platform: made, port, restart, closed };
+  };
+
+  it('gets messages of its devices only, and loses a device with its subscription within two seconds', async () => {
+    const { platform, port, restart, closed } = await start();
+    for (const name of ['dev', 'next', 'secret'])
+      await provisionDevice({
+        client: platform.client,
+        name,
+        type: 'virtual',
+        out: join(platform.folder, name),
+      });
+    const tag = (name: string, site: string | null) =>
+      platform.client.devices.patch(name, { tags: { site } });
+    await tag('dev', 'hall');
+    const made = await platform.client.tokens.create({
+      name: 'hall',
+      role: 'operator',
+      selector: 'site=hall',
+    });
+    const username = `token:${made.id}`;
+    const boss = await connect(`mqtt://127.0.0.1:${port}`, { username: 'local:boss', password: 'x' });
+    stops.push(() => boss.endAsync(true));
+    for (const name of ['dev', 'next', 'secret'])
+      await boss.publishAsync(`aiot/v1/${name}/log`, `retained ${name}`, { qos: 1, retain: true });
+    const heard: string[] = [];
+    const enter = async (clientId: string) => {
+      const options = { username, password: made.token, clientId: `${username}/${clientId}` };
+      const client = await connect(`mqtt://127.0.0.1:${port}`, options);
+      stops.push(() => client.endAsync(true));
+      client.on('message', (topic, payload) => heard.push(`${topic} ${payload}`));
+      const gone = new Promise<number>((resolve) => client.once('close', () => resolve(performance.now())));
+      const granted = async (topic: string) =>
+        (await client.subscribeAsync(topic, { qos: 1 }).catch(() => [{ qos: 128 }]))[0]?.qos;
+      return { client, gone, granted };
+    };
+    const user = await enter('1');
+    for (const topic of [
+      ...[
+        '#',
+        '+/#',
+        'aiot/#',
+        'aiot/v1/#',
+        'aiot/v1/+/log',
+        'aiot/v1/secret/log',
+        'aiot/+/dev/log',
+        '+/v1/dev/log',
+      ],
+      ...['$share/g/aiot/v1/dev/log', '$share/g/aiot/v1/secret/log', '$SYS/#', 'lab/x'],
+    ])
+      expect(await user.granted(topic), topic).toBe(128);
+    expect(await user.granted('aiot/v1/dev/#')).toBe(1);
+    await expect.poll(() => heard).toEqual(['aiot/v1/dev/log retained dev']);
+
+    // A device enters: the next request is allowed, and the connection stays open.
+    await tag('next', 'hall');
+    expect(await user.granted('aiot/v1/next/log')).toBe(1);
+    await expect.poll(() => heard.at(-1)).toBe('aiot/v1/next/log retained next');
+    await tag('secret', 'yard');
+    expect(user.client.connected).toBe(true);
+
+    // A device leaves.
+    const left = performance.now();
+    await tag('dev', null);
+    expect((await user.gone) - left).toBeLessThan(2000);
+    await expect.poll(() => closed.length, { timeout: 5000 }).toBeGreaterThan(0);
+    const again = await enter('2');
+    expect(await again.granted('aiot/v1/dev/log')).toBe(128);
+    expect(await again.granted('aiot/v1/next/log')).toBe(1);
+    await boss.publishAsync('aiot/v1/dev/log', 'hidden', { qos: 1 });
+    await boss.publishAsync('aiot/v1/next/log', 'end', { qos: 1 });
+    await expect.poll(() => heard.at(-1)).toMatch(/^aiot\/v1\/next\/log /);
+    expect(heard.join()).not.toMatch(/hidden|secret/);
+
+    // After a restart, the platform does not know what changed before, so the user has to subscribe anew.
+    const last = await enter('3');
+    await Promise.all([restart(), last.gone]);
+    expect(closed).toContain(`${username}/3`);
+  }, 60_000);
 });
 
 /** The HTTP APIs need no devices. */

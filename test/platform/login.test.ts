@@ -10,7 +10,7 @@ import { logIn } from '../../src/lib/api/login.js';
 import { Provider, providerLimits } from '../../src/lib/platform/access/provider.js';
 import { ProviderLogins } from '../../src/lib/platform/access/provider-logins.js';
 import { Failures } from '../../src/lib/platform/access/secrets.js';
-import { Tokens } from '../../src/lib/platform/access/tokens.js';
+import { rightsOf, Tokens } from '../../src/lib/platform/access/tokens.js';
 import { Sessions } from '../../src/lib/platform/access/users.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
 import { openEngine } from '../../src/lib/platform/store/engine.js';
@@ -509,8 +509,8 @@ describe('a login whose role changes', () => {
   it('loses its connections to another replica within two seconds', async () => {
     vi.useFakeTimers();
     const rights = new Map<string, string>([
-      ['tok_1', 'operator'],
-      ['tok_2', 'operator'],
+      ['tok_1', rightsOf('operator')],
+      ['tok_2', rightsOf('operator')],
     ]);
     const sessions = new Sessions();
     const ended: string[] = [];
@@ -527,7 +527,7 @@ describe('a login whose role changes', () => {
     closed.add('d1');
     await vi.advanceTimersByTimeAsync(2000);
     expect(ended.splice(0)).toEqual(['d1']);
-    rights.set('tok_1', 'viewer');
+    rights.set('tok_1', rightsOf('viewer'));
     await vi.advanceTimersByTimeAsync(2000);
     expect(ended).toEqual(['tok_1']);
     rights.delete('tok_2');

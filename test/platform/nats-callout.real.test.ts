@@ -306,6 +306,167 @@ describeReal('nats-server', 'a NATS server that asks the platform about its clie
     expect(performance.now() - began).toBeLessThan(2000);
   }, 240_000);
 
+  it('lets a limited user reach its devices and no others, by MQTT and by NATS', async () => {
+    const place = await start(['dev', 'other']);
+    const { client } = place.platform;
+    await client.devices.patch('dev', { tags: { site: 'hall' } });
+    const made = await client.tokens.create({ name: 'hall', role: 'operator', selector: 'site=hall' });
+    const username = `token:${made.id}`;
+    const [dev, other] = [await by(place, 'dev'), await by(place, 'other')];
+    // Retained, so that it is there for every later subscription.
+    for (const [name, device] of Object.entries({ dev, other }))
+      await device.publishAsync(`aiot/v1/${name}/log`, `retained ${name}`, { qos: 1, retain: true });
+    const hall = await plain(place, { username, password: made.token, clientId: `${username}/1` });
+    const heard: string[] = [];
+    hall.on('message', (topic, payload) => heard.push(`${topic} ${payload}`));
+    const granted = async (topic: string) =>
+      (await hall.subscribeAsync(topic, { qos: 1 }).catch(() => [{ qos: 128 }]))[0]?.qos;
+    for (const topic of [
+      ...[
+        '#',
+        '+/#',
+        'aiot/#',
+        'aiot/v1/#',
+        'aiot/v1/+/log',
+        'aiot/v1/other/log',
+        'aiot/v1/other/#',
+        '+/+/+/log',
+      ],
+      ...[
+        '$share/g/aiot/v1/other/log',
+        '$share/g/aiot/v1/+/log',
+        '$SYS/#',
+        '$JS/API/#',
+        '$MQTT/msgs/#',
+        '_INBOX/#',
+      ],
+    ])
+      expect(await granted(topic), topic).toBe(128);
+    expect(await granted('aiot/v1/dev/#')).toBe(1);
+    await expect.poll(() => heard).toEqual(['aiot/v1/dev/log retained dev']);
+    for (const [name, device] of Object.entries({ dev, other })) {
+      await device.subscribeAsync(`aiot/v1/${name}/command`, { qos: 1 });
+      device.on('message', (topic, payload) => heard.push(`${name} got ${topic} ${payload}`));
+      await hall.publishAsync(`aiot/v1/${name}/command`, 'go', { qos: 1 });
+    }
+    await other.publishAsync('aiot/v1/other/log', 'secret', { qos: 1 });
+    await dev.publishAsync('aiot/v1/dev/log', 'end', { qos: 1 });
+    await expect.poll(() => heard).toContain('aiot/v1/dev/log end');
+    await expect.poll(() => heard).toContain('dev got aiot/v1/dev/command go');
+    expect(heard.join()).not.toMatch(/other|secret/);
+
+    const problems: string[] = [];
+    const nc = await connectNats({
+      ...{
+        servers: place.nats.map((address) => address.replace('127.0.0.1', 'localhost')),
+        reconnect: false,
+      },
+      ...{ user: username, pass: made.token, tls: { ca: place.platform.ca } },
+    });
+    connections.push(nc);
+    void (async () => {
+      for await (const { type, data } of nc.status()) if (type === 'error') problems.push(String(data));
+    })();
+    const subjects: string[] = [];
+    // Called with an error for a forbidden subscription.
+    const note = {
+      callback: (error: unknown, msg: { subject: string }) => error === null && subjects.push(msg.subject),
+    };
+    const forbidden = [
+      '>',
+      '*.>',
+      'aiot.v1.*.log',
+      'aiot.v1.other.>',
+      '$SYS.>',
+      '$JS.API.>',
+      '_INBOX.>',
+    ].concat(['$MQTT.sub.>', '$MQTT.msgs.>', '$KV.>', '_R_.>', '$SRV.PING']);
+    for (const subject of forbidden) nc.subscribe(subject, note);
+    nc.subscribe('aiot.v1.dev.log', { ...note, queue: 'g' });
+    nc.subscribe('aiot.v1.dev.>', note);
+    const forbiddenRequests = ['$JS.API.STREAM.MSG.GET.$MQTT_msgs', '$JS.API.CONSUMER.CREATE.$MQTT_rmsgs'];
+    for (const subject of [...forbiddenRequests, 'aiot.v1.other.command', 'lab.x', '$SYS.REQ.SERVER.PING'])
+      nc.publish(subject, '{}', { reply: 'aiot.v1.dev.reply' });
+    await nc.flush();
+    await other.publishAsync('aiot/v1/other/log', 'secret', { qos: 1 });
+    await dev.publishAsync('aiot/v1/dev/log', 'end', { qos: 1 });
+    await expect.poll(() => subjects).toEqual(['aiot.v1.dev.log']);
+    // Each forbidden subject, the queue group, and each forbidden publish.
+    await expect.poll(() => problems.length).toBe(forbidden.length + 1 + 5);
+  }, 240_000);
+
+  it('disconnects a limited user within two seconds when its devices change, also for stored sessions', async () => {
+    const place = await start(['dev', 'next', 'other']);
+    const { client } = place.platform;
+    const tag = (name: string, site: string | null) =>
+      place.platform.client.devices.patch(name, { tags: { site } });
+    await tag('dev', 'hall');
+    await client.users.add({ name: 'ann', role: 'operator', selector: 'site=hall' });
+    const made = await client.tokens.create({ name: 'hall', owner: 'ann' });
+    const username = `token:${made.id}`;
+    const stored = { username, password: made.token, clientId: `${username}/s`, clean: false };
+    const [dev, next] = [await by(place, 'dev'), await by(place, 'next')];
+    const heard: string[] = [];
+    const enter = async () => {
+      const user = await plain(place, stored);
+      user.on('message', (topic, payload) => heard.push(`${topic} ${payload}`));
+      return user;
+    };
+    const unlimited = await client.tokens.create({ name: 'all', role: 'viewer' });
+    const all = await plain(place, {
+      ...{ username: `token:${unlimited.id}`, password: unlimited.token, clientId: `token:${unlimited.id}` },
+    });
+    let user = await enter();
+    await user.subscribeAsync('aiot/v1/dev/log', { qos: 1 });
+    await dev.publishAsync('aiot/v1/dev/log', '1', { qos: 1 });
+    await expect.poll(() => heard).toEqual(['aiot/v1/dev/log 1']);
+    await expect(user.subscribeAsync('aiot/v1/next/log', { qos: 1 })).rejects.toThrow();
+
+    // A device enters.
+    expect(await closedAfter(user, () => tag('next', 'hall'))).toBeLessThan(2000);
+    user = await enter();
+    await user.subscribeAsync('aiot/v1/next/log', { qos: 1 });
+    await next.publishAsync('aiot/v1/next/log', '2', { qos: 1 });
+    await expect.poll(() => heard.at(-1)).toBe('aiot/v1/next/log 2');
+
+    // A device leaves. The session still has its subscription, and messages are published while the user is away.
+    expect(await closedAfter(user, () => tag('dev', null))).toBeLessThan(2000);
+    await dev.publishAsync('aiot/v1/dev/log', 'secret', { qos: 1, retain: true });
+    user = await enter();
+    await dev.publishAsync('aiot/v1/dev/log', 'secret too', { qos: 1 });
+    await next.publishAsync('aiot/v1/next/log', '3', { qos: 1 });
+    await expect.poll(() => heard.at(-1)).toBe('aiot/v1/next/log 3');
+    await delay(1500);
+    expect(heard.join()).not.toContain('secret');
+    expect([user.connected, all.connected]).toEqual([true, true]);
+
+    // A change that concerns other devices leaves the connection open.
+    await tag('other', 'yard');
+    await delay(1500);
+    expect(user.connected).toBe(true);
+
+    // The role changes, then the selector, and at last the device is removed.
+    expect(await closedAfter(user, () => client.users.change('ann', { role: 'viewer' }))).toBeLessThan(2000);
+    user = await enter();
+    await user.publishAsync('aiot/v1/next/command', 'no', { qos: 1 });
+    expect(await closedAfter(user, () => client.users.change('ann', { selector: 'site=yard' }))).toBeLessThan(
+      2000,
+    );
+    user = await enter();
+    expect(await user.subscribeAsync('aiot/v1/other/log', { qos: 1 })).toMatchObject([{ qos: 1 }]);
+    await expect(user.subscribeAsync('aiot/v1/next/log', { qos: 1 })).rejects.toThrow();
+
+    // A change that was missed while no replica was running is found at the next start.
+    await place.platform.platform.stop();
+    await place.platform.start();
+    await tag('other', null);
+    expect(user.connected).toBe(true);
+    expect(await closedAfter(user, () => place.platform.restart({ engines: place.engines }))).toBeGreaterThan(
+      0,
+    );
+    await client.close();
+  }, 240_000);
+
   it('answers at three servers, and closes connections at the one that has them', async () => {
     const place = await start(['dev', 'other'], 3);
     const devices = [await by(place, 'dev', {}, 1), await by(place, 'other', {}, 2)];

@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { headers, nkeys } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { answerCallouts } from '../../src/lib/platform/broker/nats-callout.js';
+import { reachDigest } from '../../src/lib/platform/access/reach.js';
+import { answerCallouts, mostReachable } from '../../src/lib/platform/broker/nats-callout.js';
 import { calloutKeys } from '../../src/lib/platform/broker/nats-config.js';
 import { createLog } from '../../src/lib/platform/log.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -20,6 +21,15 @@ interface Asked {
   clientId?: string | null;
   certificate?: string | null;
 }
+
+/** A viewer whose devices are limited, with these in reach. */
+const limited = {
+  identity: {
+    ...{ kind: 'user' as const, name: 'x', token: 'tok_1', role: 'viewer' as const, scopes: null },
+    reach: { selectors: ['site=hall'], text: 'site=hall', has: () => true, matches: () => true },
+  },
+  ...{ user: 'token:tok_1', expires: (soon + 60) * 1000, devices: ['b', 'a'] },
+};
 
 /** Answers like the authorizer for one device with a certificate, and records what it is asked. */
 function service() {
@@ -45,6 +55,7 @@ function service() {
           async admit(question: Asked, _from: string, how?: object) {
             asked.push({ ...question, ...how });
             if (question.username === 'suspended') return { refused: 'the device suspended is suspended' };
+            if (question.username === 'token:tok_1') return limited;
             return { identity: { kind: 'device', name: 'dev' }, user: 'dev', expires: null };
           },
         },
@@ -129,6 +140,23 @@ describe('the answer to a NATS server', () => {
         ...{ named: false, session: true },
       },
     ]);
+  });
+
+  it('lists the devices that a limited user can reach, up to a number of them', async () => {
+    const { start, ask, logged } = service();
+    await start();
+    const asked = question({ connect_opts: { user: 'token:tok_1', pass: 'secret' } });
+    const user = claimsOf(answered(claimsOf(await ask(signed(asked)))).jwt);
+    const allow = ['aiot.v1.b', 'aiot.v1.b.>', 'aiot.v1.a', 'aiot.v1.a.>'];
+    expect(user.nats).toMatchObject({
+      ...{ pub: { deny: ['>'] }, sub: { allow, deny: ['> >'] } },
+      tags: ['aiot-user', 'aiot-role-viewer', `aiot-reach-${reachDigest(['a', 'b'])}`],
+    });
+    const all = limited.devices.splice(0, 2, ...Array.from({ length: mostReachable + 1 }, (_, i) => `d${i}`));
+    const error = 'AIOT_BROKER_RIGHTS: the limit of token:tok_1 matches 1001 devices (2002 permissions)';
+    expect(answered(claimsOf(await ask(signed(asked)))).error).toContain(error);
+    expect(logged.join('')).toContain(error);
+    limited.devices.splice(0, Infinity, ...all);
   });
 
   it('is encrypted if the question was', async () => {

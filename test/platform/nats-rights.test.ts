@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type Identity, mayPublish, maySubscribe } from '../../src/lib/platform/broker/identity.js';
+import {
+  type Identity,
+  mayPublish,
+  maySubscribe,
+  mayUseFilterOutside,
+} from '../../src/lib/platform/broker/identity.js';
 import { topicOfSubject } from '../../src/lib/platform/broker/ingest-engines.js';
 import { type NatsRights, natsRights, subjectsOf } from '../../src/lib/platform/broker/nats-callout.js';
 import { fc, runs } from '../support/property.js';
@@ -44,7 +49,31 @@ const user = (role: 'viewer' | 'ci' | 'operator', scopes: string[] | null = null
   ...{ kind: 'user', name: 'x', token: 'tok_1', role, scopes, reach: null },
 });
 
+/** Names of the devices in reach of the limited users. */
+const reachable = ['dev', 'press.2'];
+const limited = (role: 'viewer' | 'ci' | 'operator', scopes: string[] | null = null): Identity => ({
+  ...{ kind: 'user', name: 'x', token: 'tok_1', role, scopes },
+  reach: {
+    ...{ selectors: ['site=hall'], text: 'site=hall', matches: () => false },
+    has: (name) => reachable.includes(name),
+  },
+});
+
+const limitedIdentities: [string, Identity][] = [
+  ['an operator of some devices', limited('operator')],
+  ['ci of some devices', limited('ci')],
+  ['a viewer of some devices', limited('viewer')],
+  ['an operator of some devices and topics', limited('operator', ['stream:aiot/v1/+/command', 'stream:+/#'])],
+  [
+    'a viewer of some devices and topics',
+    limited('viewer', ['stream:aiot/+/dev/telemetry/#', 'stream:lab/#']),
+  ],
+  ['a viewer of some devices and one other', limited('viewer', ['stream:aiot/v1/dev2/log', 'devices:read'])],
+  ['a viewer of all topics of some devices', limited('viewer', ['stream:aiot/v1/dev/#', 'stream:aiot/v1'])],
+];
+
 const identities: [string, Identity][] = [
+  ...limitedIdentities,
   ['a device', { kind: 'device', name: 'dev' }],
   ['a device with a dot in its name', { kind: 'device', name: 'press.2' }],
   ['an operator', user('operator')],
@@ -98,7 +127,7 @@ describe('rights at NATS', () => {
   it.each(identities)(
     'let %s publish and subscribe to the same topics as the built-in broker',
     (_who, identity) => {
-      const rights = natsRights(identity);
+      const rights = natsRights(identity, reachable);
       fc.assert(
         fc.property(anyTopic, (topic) => {
           const [subject = ''] = subjectsOf(topic);
@@ -112,8 +141,32 @@ describe('rights at NATS', () => {
     },
   );
 
+  it.each(limitedIdentities)('let %s use no wildcard that matches other devices', (_who, identity) => {
+    const { sub } = natsRights(identity, reachable);
+    const filter = fc
+      .array(fc.constantFrom('aiot', 'v1', '+', ...reachable, 'dev2', 'telemetry', 'log'), { maxLength: 5 })
+      .chain((head) => fc.boolean().map((isOpen) => [...head, ...(isOpen || head.length === 0 ? ['#'] : [])]))
+      .map((all) => all.join('/'));
+    const examples = ['#', '+/#', 'aiot/#', 'aiot/v1/#', 'aiot/v1/+/log', 'aiot/v1/dev/#', 'aiot/+/dev/log'];
+    fc.assert(
+      fc.property(filter, (wanted) => {
+        const may = subjectsOf(wanted).every((subject) => allows(sub, subject));
+        expect(may, wanted).toBe(mayUseFilterOutside(identity, wanted));
+      }),
+      { examples: examples.map((text) => [text]), numRuns: runs(2000) },
+    );
+  });
+
+  it('of a user without any device in reach are none', () => {
+    const { pub, sub } = natsRights(limited('operator'), []);
+    for (const subject of ['aiot.v1.dev.log', 'x']) {
+      expect(allows(pub, subject)).toBe(false);
+      expect(allows(sub, subject)).toBe(false);
+    }
+  });
+
   it.each(identities)('let %s use no service of the server', (_who, identity) => {
-    const { pub, sub } = natsRights(identity);
+    const { pub, sub } = natsRights(identity, reachable);
     for (const subject of [
       ...['$SYS.REQ.USER.AUTH', '$SYS.REQ.SERVER.PING', '$JS.API.STREAM.PURGE.$MQTT_msgs', '$KV.x.y', '$O.x'],
       ...['$MQTT.msgs.aiot.v1.dev.log', '$MQTT.rmsgs.x', '$MQTT.sess.x', '_INBOX.abc', '_R_.x', '$SRV.PING'],

@@ -163,6 +163,13 @@ export const catalogue = {
       'A broker or server rejected this client: it does not accept the credentials, certificate or protocol version, or does not permit the topic.',
     next: 'Check the certificate, token or password, and check that this client is allowed to use the topic.',
   },
+  AIOT_BROKER_RIGHTS: {
+    exit: 5,
+    family: 'user',
+    about:
+      'A user or token is limited to more devices than a NATS server accepts, because its permissions list each of them. The platform’s log has this error; the client is only rejected.',
+    next: 'Use a narrower selector: `aiot user update NAME --selector SELECTOR`, or create a token with one for each group of devices.',
+  },
   AIOT_BROKER_UNREACHABLE: {
     exit: 1,
     family: 'outside',

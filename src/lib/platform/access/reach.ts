@@ -1,4 +1,5 @@
 import type { PlatformEvent } from '../../api/events/api.js';
+import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import {
   everyOf,
@@ -98,4 +99,61 @@ export function concerns(reach: Reach | null, { type, subject, data }: PlatformE
   if (type.startsWith('device.')) return reach.has(subject);
   const isIncident = type === 'alarm.raise' || type === 'alarm.clear';
   return isIncident && typeof data.device === 'string' && reach.has(data.device);
+}
+
+/** Devices in reach, as they were when they were last compared. */
+interface Followed {
+  reach: Reach;
+  names: Set<string>;
+  /** Called when devices have left, or have entered. */
+  listeners: Set<(change: ReachChange) => void>;
+}
+
+export type ReachChange = 'left' | 'entered';
+
+/**
+ * Follows which devices are in reach, for brokers that cannot leave out single messages: a subscription there is allowed once. Users with
+ * the same selectors share a list.
+ */
+export class FollowedReaches {
+  private readonly followed = new Map<string, Followed>();
+  private stop: (() => void) | undefined;
+
+  constructor(private readonly devices: Pick<Devices, 'select' | 'onChosen'>) {}
+
+  /**
+   * Calls the listener with each change, until `end` is called.
+   * @returns the names of the devices now in reach; the listener is called for every change after this
+   */
+  follow(
+    reach: Reach,
+    listener: (change: ReachChange) => void,
+  ): { names: ReadonlySet<string>; end: () => void } {
+    this.stop ??= this.devices.onChosen((name) => this.compare(name));
+    const known = this.followed.get(reach.text);
+    const names = known?.names ?? new Set(this.devices.select(reach.text).map(({ name }) => name));
+    const one = known ?? { reach, names, listeners: new Set() };
+    this.followed.set(reach.text, one);
+    one.listeners.add(listener);
+    const end = () => {
+      one.listeners.delete(listener);
+      if (one.listeners.size === 0) this.followed.delete(reach.text);
+    };
+    return { names, end };
+  }
+
+  private compare(name: string): void {
+    for (const { reach, names, listeners } of this.followed.values()) {
+      const is = reach.has(name);
+      if (is === names.has(name)) continue;
+      if (is) names.add(name);
+      else names.delete(name);
+      for (const listener of listeners) listener(is ? 'entered' : 'left');
+    }
+  }
+}
+
+/** A short text that changes with the devices in reach. */
+export function reachDigest(names: Iterable<string>): string {
+  return sha256Hex([...names].sort().join('\n')).slice(0, 32);
 }

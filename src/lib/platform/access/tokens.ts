@@ -473,7 +473,13 @@ function selectorText(selectors: readonly string[]): string | null {
 
 /** A role with its devices, as text that changes with them. */
 export function rightsOf(role: Role, selectors: readonly string[] = []): string {
-  return [role, ...selectors].join('\n');
+  return JSON.stringify([role, ...selectors]);
+}
+
+/** The role and the selectors in a text of `rightsOf`. */
+export function rightsIn(text: string): { role: Role; selectors: readonly string[] } {
+  const [role, ...selectors] = JSON.parse(text) as [Role, ...string[]];
+  return { role, selectors };
 }
 
 function stateOf(row: TokenRow, now: number): Token['state'] {

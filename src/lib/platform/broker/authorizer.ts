@@ -3,14 +3,14 @@ import { isIP } from 'node:net';
 import type { Logger } from 'pino';
 import type { BrokerAcl, BrokerAclResult, BrokerAuth, BrokerAuthResult } from '../../api/contract/broker.js';
 import { sha256Hex } from '../../core/crypto.js';
+import { FollowedReaches, type Reach } from '../access/reach.js';
 import type { DeviceSecrets, Failures } from '../access/secrets.js';
 import type { Tokens } from '../access/tokens.js';
 import type { Sessions } from '../access/users.js';
 import type { Devices } from '../devices/devices.js';
 import type { Denial } from '../events/audit.js';
 import type { Broker } from './broker.js';
-import { type Identity, identify, mayPublish, maySubscribe, type UserIdentity } from './identity.js';
-import { filterWithin } from './topics.js';
+import { type Identity, identify, mayPublish, mayUseFilterOutside, type UserIdentity } from './identity.js';
 
 export interface AuthorizerParts {
   devices: Devices;
@@ -19,7 +19,12 @@ export interface AuthorizerParts {
   failures?: Failures | undefined;
   /** Closes a token's connections when the token ends. */
   sessions: Sessions;
-  broker: Pick<Broker, 'figures' | 'disconnectUser'>;
+  broker: Pick<Broker, 'figures' | 'disconnectUser' | 'endsUsers'>;
+  /**
+   * `asked`: the broker asks about every publish and subscription. `fixed`: it gets a client's rights at CONNECT, so each change of the devices in
+   * reach ends the connection. Absent = `asked`
+   */
+  rights?: 'asked' | 'fixed';
   denied?: ((denial: Denial) => void) | undefined;
   /** Whether the database is being checked or is damaged. */
   unavailable?: (() => boolean) | undefined;
@@ -46,10 +51,13 @@ export const deny = { result: 'deny', is_superuser: false, superuser: false } as
  * device's name, or `token:ID`.
  */
 export class Authorizer {
-  /** Tokens whose clients are disconnected when the token ends. */
-  private readonly watched = new Set<string>();
+  /** Tokens whose clients are disconnected when the token ends, or when a device leaves its reach. */
+  private readonly watched = new Map<string, Watched>();
+  private readonly reaches: FollowedReaches;
 
-  constructor(private readonly parts: AuthorizerParts) {}
+  constructor(private readonly parts: AuthorizerParts) {
+    this.reaches = new FollowedReaches(parts.devices);
+  }
 
   /** Whether a client may connect. @param from address of the broker, used if the broker does not report the client's */
   async connect(asked: BrokerAuth, from: string): Promise<BrokerAuthResult> {
@@ -88,11 +96,23 @@ export class Authorizer {
       return refuse('expected the user name as the client id, alone or followed by a slash and more text');
     if (clientId.length > longestClientId) return refuse('the client id is too long');
     if (identity.kind !== 'user') return { identity, user, expires: null };
-    // An external broker cannot leave out the other devices of a wildcard, or of a subscription that exists already.
-    if (identity.reach !== null)
-      return refuse('tokens limited to devices are only accepted by the built-in broker');
-    this.watch(identity);
-    return { identity, user, expires: (await this.parts.tokens.get(identity.token)).expires };
+    // A subscription stays open when its device leaves the reach.
+    if (identity.reach !== null && !this.parts.broker.endsUsers)
+      return refuse(
+        'tokens limited to devices need --broker-control, so that the platform can end their subscriptions',
+      );
+    const { expires } = await this.parts.tokens.get(identity.token);
+    // Without a pause between this and the answer, no change of the devices in between is missed.
+    const reachable = this.watch(identity).names;
+    return { identity, user, expires, ...(reachable ? { devices: [...reachable] } : {}) };
+  }
+
+  /** Watches the token of a client that the broker lists. Returns whether it was not watched yet, although its devices are limited. */
+  async follow(token: string): Promise<boolean> {
+    if (this.watched.has(token)) return false;
+    const user = await this.parts.tokens.identityOf(token);
+    if (user) this.watch(user);
+    return user !== null && user.reach !== null;
   }
 
   /** Whether a client that was admitted under this user name may publish or subscribe. */
@@ -108,8 +128,7 @@ export class Authorizer {
       identity !== null &&
       typeof topic === 'string' &&
       topic !== '' &&
-      ((publishes && mayPublish(identity, topic)) ||
-        (subscribes && maySubscribe(identity, filterWithin(topic))));
+      ((publishes && mayPublish(identity, topic)) || (subscribes && mayUseFilterOutside(identity, topic)));
     if (may) return { result: 'allow' };
     const what = publishes ? 'publish' : subscribes ? 'subscribe' : 'use';
     const reason =
@@ -175,19 +194,39 @@ export class Authorizer {
       return devices.mayConnect(username) ? { kind: 'device', name: username } : null;
     const user = await tokens.identityOf(username.slice(tokenUser.length));
     // The connection may have been admitted by another replica, or before a restart.
+    if (user?.reach && !this.parts.broker.endsUsers) return null;
     if (user) this.watch(user);
-    return user?.reach === null ? user : null;
+    return user;
   }
 
-  /** Disconnects the token's clients when the token ends, or when its role changes. */
-  private watch(user: UserIdentity): void {
-    const { token } = user;
-    if (this.watched.has(token)) return;
-    this.watched.add(token);
-    this.parts.sessions.begin(user, () => {
-      this.watched.delete(token);
-      this.parts.broker.disconnectUser(tokenUser + token);
+  /** Disconnects the token's clients when the token ends, when its role changes, and when devices leave its reach. */
+  private watch(user: UserIdentity): Watched {
+    const { token, reach } = user;
+    const known = this.watched.get(token);
+    if (known && known.reach === (reach?.text ?? null)) return known;
+    known?.end();
+    const { broker, sessions, rights } = this.parts;
+    const disconnect = () => broker.disconnectUser(tokenUser + token);
+    const followed =
+      reach &&
+      this.reaches.follow(reach, (change) => {
+        if (change === 'left' || rights === 'fixed') disconnect();
+      });
+    const stop = () => {
+      followed?.end();
+      if (this.watched.get(token) === one) this.watched.delete(token);
+    };
+    const forget = sessions.begin(user, () => {
+      stop();
+      disconnect();
     });
+    const end = () => {
+      stop();
+      forget();
+    };
+    const one: Watched = { reach: reach?.text ?? null, names: followed?.names ?? null, end };
+    this.watched.set(token, one);
+    return one;
   }
 
   private refuse(what: string, name: string, reason: string, address: string): typeof deny {
@@ -200,9 +239,20 @@ export class Authorizer {
   }
 }
 
+/** A token whose clients may be connected. */
+interface Watched {
+  /** The selectors that limit it; null = all devices. */
+  reach: Reach['text'] | null;
+  /** The devices in reach; null = all. */
+  names: ReadonlySet<string> | null;
+  end(): void;
+}
+
 /** A client that may connect. */
 export interface Admission {
   identity: Identity;
+  /** Names of the devices in reach; absent = all devices. */
+  devices?: readonly string[];
   /** The client's user name at the broker. */
   user: string;
   /** Time when the token ends, ms since 1970; null for devices. */

@@ -113,6 +113,8 @@ export interface Broker {
   disconnectWho(is: (identity: Identity) => boolean): void;
   /** Closes a user's connections at an external broker that has asked the platform about the user. */
   disconnectUser(username: string): void;
+  /** Whether `disconnectUser` ends connections, with their sessions and subscriptions. */
+  endsUsers: boolean;
   /** Ends all connections because the platform is stopping; MQTT 5 clients are sent the reason. */
   endConnections(): Promise<void>;
   figures: BrokerFigures;
@@ -260,6 +262,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
     },
     ...{ figures, limits, publish, streams, external: null, disconnectWho, endConnections },
     disconnectUser: () => {},
+    endsUsers: false,
     watchUsers(listener) {
       userListeners.add(listener);
       return () => void userListeners.delete(listener);

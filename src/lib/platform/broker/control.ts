@@ -5,8 +5,10 @@ import { AiotError } from '../../core/errors.js';
 import { httpAgent } from '../../core/http-agent.js';
 import { backOffMs } from '../../core/time.js';
 import { shownUrl } from '../../stream/url.js';
+import type { Tokens } from '../access/tokens.js';
 import type { Devices } from '../devices/devices.js';
 import type { Worker } from '../workers.js';
+import { type Authorizer, tokenUser } from './authorizer.js';
 import { type NatsParts, openNatsControl } from './nats-control.js';
 
 /** Closes connections at an external broker. */
@@ -16,6 +18,8 @@ export interface BrokerControl {
    * @param mayReturn whether the user may connect again; if not, connections that the broker was already admitting are closed too
    */
   cutOff(username: string, mayReturn: () => boolean): void;
+  /** Whether `cutOff` also ends the subscriptions of users. */
+  endsUsers: boolean;
   /** Background work at the broker, which only one replica does. */
   workers: readonly Worker[];
   /** Reason why the broker cannot ask the platform now; null = it can, or it asks over HTTP. */
@@ -28,6 +32,8 @@ interface ControlParts {
   devices: Pick<Devices, 'records' | 'hasCertificate'>;
   /** For NATS servers, which send their requests over the same connection. */
   nats?: Omit<NatsParts, 'url' | 'log'>;
+  /** For brokers with an HTTP API: finds users whose access ended unnoticed; absent = not searched for. */
+  users?: { tokens: Pick<Tokens, 'validRights'>; authorizer: Pick<Authorizer, 'follow'> };
   /** Delay before the second pass, ms. */
   againMs?: number;
 }
@@ -40,6 +46,9 @@ const retryMs = { first: 250, most: 5000 };
 
 /** After a broker has admitted a client, its API may take this long to list the connection, ms. */
 const usualAgainMs = 1000;
+
+/** Interval at which connections that should have been closed are searched for, ms. */
+const lookMs = 30_000;
 
 /** Largest number of a user's connections that one request lists. */
 const together = 1000;
@@ -122,7 +131,7 @@ export async function openControl(
   const { signal } = stopping;
   const { log } = parts;
   const running = new Set<Promise<void>>();
-  const { closers, workers, trouble, close } = await closersAt(urls, parts);
+  const { closers, endsUsers, workers, trouble, close } = await closersAt(urls, parts);
 
   const untilDone = async ({ endpoint, end }: Closer, username: string, mayReturn: () => boolean) => {
     for (let failures = 1; !signal.aborted; failures++) {
@@ -147,7 +156,7 @@ export async function openControl(
     if (!signal.aborted && !mayReturn()) await untilDone(closer, username, mayReturn);
   };
   return {
-    workers,
+    ...{ workers, endsUsers },
     trouble: trouble ?? (() => null),
     cutOff(username, mayReturn) {
       for (const closer of closers) {
@@ -165,19 +174,20 @@ export async function openControl(
 
 interface Closers {
   closers: readonly Closer[];
+  endsUsers: boolean;
   workers: readonly Worker[];
   trouble?: () => string | null;
   close(): Promise<void>;
 }
 
-async function closersAt(urls: string, { log, devices, nats: parts }: ControlParts): Promise<Closers> {
+async function closersAt(urls: string, { log, devices, nats: parts, users }: ControlParts): Promise<Closers> {
   if (parts && nats.test(urls.trim())) {
     const control = await openNatsControl({ ...parts, url: urls.trim(), log });
     return {
       closers: [
         { endpoint: shownUrl(urls.trim()), end: (user, _mayReturn, signal) => control.end(user, signal) },
       ],
-      workers: [control.worker],
+      ...{ endsUsers: true, workers: [control.worker] },
       trouble: control.trouble,
       close: () => control.close(),
     };
@@ -193,7 +203,8 @@ async function closersAt(urls: string, { log, devices, nats: parts }: ControlPar
     };
     return {
       closers: [{ endpoint: shownUrl(url), end }],
-      workers: [security.worker],
+      // Mosquitto does not ask about users.
+      ...{ endsUsers: false, workers: [security.worker] },
       close: () => security.close(),
     };
   }
@@ -204,7 +215,62 @@ async function closersAt(urls: string, { log, devices, nats: parts }: ControlPar
     end: (username: string, _mayReturn: boolean, signal: AbortSignal) =>
       closeAll(agent, target, username, signal),
   }));
-  return { closers, workers: [], close: () => agent.close() };
+  const worker = users && missedUsers(agent, targets, users, log);
+  return { closers, endsUsers: true, workers: worker ? [worker] : [], close: () => agent.close() };
+}
+
+/**
+ * Closes connections of users whose access ended, or whose devices may have changed, while no replica was watching them. A user whose
+ * devices are limited is disconnected when this process sees the user for the first time, because it cannot know earlier subscriptions.
+ */
+function missedUsers(
+  agent: Agent,
+  targets: readonly Target[],
+  { tokens, authorizer }: NonNullable<ControlParts['users']>,
+  log: Logger,
+): Worker {
+  const look = async (signal: AbortSignal) => {
+    for (const target of targets) {
+      const names = await listUsers(agent, target, signal);
+      const ids = names.map((name) => name.slice(tokenUser.length));
+      const valid = ids.length === 0 ? new Map<string, string>() : await tokens.validRights(ids);
+      for (const id of ids) {
+        const isNew = valid.has(id) && (await authorizer.follow(id));
+        if (valid.has(id) && !isNew) continue;
+        log.info(
+          { broker: target.base, user: tokenUser + id },
+          'closing connections that may have other rights',
+        );
+        await closeAll(agent, target, tokenUser + id, signal);
+      }
+    }
+  };
+  return {
+    name: 'broker-users',
+    async run(signal) {
+      while (!signal.aborted) {
+        await look(signal);
+        await delay(lookMs, undefined, { signal }).catch(() => {});
+      }
+    },
+  };
+}
+
+/** User names of the tokens that have connections or sessions at one node. RMQTT has no pages. */
+async function listUsers(agent: Agent, target: Target, signal: AbortSignal): Promise<string[]> {
+  const names = new Set<string>();
+  for (let page = 1, more = true; more; page++) {
+    const query: Record<string, string> =
+      target.kind === 'emqx'
+        ? { like_username: tokenUser, limit: `${together}`, page: `${page}` }
+        : { _like_username: tokenUser };
+    const listed = await ask(agent, target, 'GET', `/clients?${new URLSearchParams(query)}`, signal);
+    if (listed.status !== 200) throw refused(listed.status);
+    const clients = clientsIn(JSON.parse(listed.text));
+    for (const { username } of clients) if (username.startsWith(tokenUser)) names.add(username);
+    more = target.kind === 'emqx' && clients.length === together;
+  }
+  return [...names];
 }
 
 /** Closes all connections of a user at one node. Returns their number. */
@@ -220,7 +286,9 @@ async function closeAll(
   });
   const listed = await ask(agent, target, 'GET', `/clients?${query}`, signal);
   if (listed.status !== 200) throw refused(listed.status);
-  const ids = clientIdsOf(JSON.parse(listed.text), username);
+  // Other users' clients are left alone, even if the broker ignored the filter.
+  const clients = clientsIn(JSON.parse(listed.text)).filter((client) => client.username === username);
+  const ids = clients.map(({ clientid }) => clientid);
   for (const id of ids) {
     const { status } = await ask(agent, target, 'DELETE', `/clients/${encodeURIComponent(id)}`, signal);
     // The client has left, or is connected to another node.
@@ -233,12 +301,14 @@ function refused(status: number): Error {
   return new Error(`the broker responded with HTTP status ${status}`);
 }
 
-/** EMQX lists clients in `data`, RMQTT as a list. Other users' clients are left alone, even if the broker ignored the filter. */
-function clientIdsOf(body: unknown, username: string): string[] {
+/** EMQX lists clients in `data`, RMQTT as a list. */
+function clientsIn(body: unknown): { clientid: string; username: string }[] {
   const rows = Array.isArray(body) ? body : (body as { data?: unknown } | null)?.data;
   if (!Array.isArray(rows)) throw new Error("the broker's response contains no list of clients");
   return rows.flatMap((row: { clientid?: unknown; username?: unknown } | null) =>
-    row?.username === username && typeof row.clientid === 'string' ? [row.clientid] : [],
+    typeof row?.username === 'string' && typeof row.clientid === 'string'
+      ? [{ clientid: row.clientid, username: row.username }]
+      : [],
   );
 }
 

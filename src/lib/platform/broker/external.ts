@@ -205,6 +205,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       disconnectWho: () => {},
       watchUsers: () => null,
       disconnectUser: (username) => control?.cutOff(username, () => false),
+      endsUsers: control?.endsUsers ?? false,
       endConnections: async () => {},
       async close() {
         await close();
@@ -230,12 +231,13 @@ async function controlOf(
   const broker: AuthorizerParts['broker'] = {
     figures,
     disconnectUser: (user) => control?.cutOff(user, () => false),
+    endsUsers: true,
   };
-  const authorizer = new Authorizer({ ...parts, broker });
+  const fixed = new Authorizer({ ...parts, broker, rights: 'fixed' });
   control = await openControl(controlUrls, {
-    log,
-    devices,
-    nats: { keys, authorizer, devices, tokens, now },
+    ...{ log, devices },
+    users: { tokens, authorizer: new Authorizer({ ...parts, broker }) },
+    nats: { keys, authorizer: fixed, devices, tokens, now },
   });
   return control;
 }

@@ -172,6 +172,15 @@ export function mayUseFilter(identity: Identity, filter: string): boolean {
 }
 
 /**
+ * As `mayUseFilter`, at an external broker. It cannot leave out the messages of single devices, so a limited client must name the device.
+ */
+export function mayUseFilterOutside(identity: Identity, filter: string): boolean {
+  const isLimited = identity.kind === 'user' && identity.reach !== null;
+  if (isLimited && filter.split('/', 3).some((level) => level === '+' || level === '#')) return false;
+  return mayUseFilter(identity, filter);
+}
+
+/**
  * Which messages a client gets of those that its subscriptions match; null = all of them. Wildcards can match the topics of devices
  * outside the client's reach, and a device can leave it at any time.
  */

@@ -4,9 +4,11 @@ import type { Logger } from 'pino';
 import * as z from 'zod';
 import type { BrokerAuth } from '../../api/contract/broker.js';
 import { sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
 import { type DeviceChannel, deviceChannels, topicOf } from '../../device/protocol/codec.js';
 import { isNkey, readSignedClaims } from '../../formats/nkey.js';
 import type { NatsClient } from '../../stream/nats/connect.js';
+import { reachDigest } from '../access/reach.js';
 import type { Admission, Authorizer } from './authorizer.js';
 import { certificateIn } from './authorizer.js';
 import type { Identity, UserIdentity } from './identity.js';
@@ -38,7 +40,15 @@ export const clientTags = {
   user: 'aiot-user',
   role: 'aiot-role-',
   certificate: 'aiot-certificate-',
+  /** Followed by the digest of the devices in reach; absent = all devices. */
+  reach: 'aiot-reach-',
 };
+
+/**
+ * Maximum number of devices that a limited client can reach, and of its subjects. They are part of the answer: with 1,000 devices, a server
+ * needs 3 MiB per connection; with 5,000, the answer of an operator exceeds the server's `max_payload` (1 MiB).
+ */
+export const [mostReachable, mostSubjects] = [1000, 4000];
 
 interface CalloutParts {
   client: NatsClient;
@@ -160,7 +170,21 @@ async function answerTo(
   const session = question.nats.client_info.type === 'mqtt';
   const admitted = await parts.authorizer.admit(asked, 'NATS', { named: false, session });
   if ('refused' in admitted) return refuse(admitted.refused);
+  const excess = excessOf(admitted);
+  if (excess) return refuse(`${excess.code}: ${excess.message}`);
   return signedAnswer(question, keys, { jwt: userJwt(question, admitted, asked, parts) });
+}
+
+/** The error for a limited client whose rights are too many to be listed; null = they are not. */
+function excessOf({ identity, user, devices = [] }: Admission): AiotError | null {
+  if (devices.length === 0) return null;
+  const { pub, sub } = natsRights(identity, devices);
+  const subjects = (pub.allow?.length ?? 0) + (sub.allow?.length ?? 0);
+  if (devices.length <= mostReachable && subjects <= mostSubjects) return null;
+  return new AiotError(
+    'AIOT_BROKER_RIGHTS',
+    `the limit of ${user} matches ${devices.length} devices (${subjects} permissions): a NATS server gets at most ${mostReachable} (${mostSubjects})`,
+  );
 }
 
 /** The client in the form of the HTTP API's authorization requests. @returns the reason if no client of this kind is admitted */
@@ -183,7 +207,7 @@ function clientOf({ nats }: Question): BrokerAuth | string {
 /** The client's rights, as a JWT that the server accepts for this connection only. */
 function userJwt(
   { nats }: Question,
-  { identity, user, expires }: Admission,
+  { identity, user, expires, devices }: Admission,
   { certificate }: BrokerAuth,
   { keys, account, now }: CalloutParts,
 ): string {
@@ -195,6 +219,7 @@ function userJwt(
     identity.kind === 'device' ? clientTags.device : clientTags.user,
     ...(identity.kind === 'user' ? [clientTags.role + identity.role] : []),
     ...(shown === null ? [] : [clientTags.certificate + sha256Hex(shown.raw)]),
+    ...(devices === undefined ? [] : [clientTags.reach + reachDigest(devices)]),
   ];
   return keys.issuer.signClaims({
     jti: nats.user_nkey,
@@ -203,7 +228,15 @@ function userJwt(
     sub: nats.user_nkey,
     aud: account,
     name: user,
-    nats: { type: 'user', version: 2, tags, ...natsRights(identity), subs: -1, data: -1, payload: -1 },
+    nats: {
+      type: 'user',
+      version: 2,
+      tags,
+      ...natsRights(identity, devices),
+      subs: -1,
+      data: -1,
+      payload: -1,
+    },
   });
 }
 
@@ -258,12 +291,44 @@ const reserved = [
 /** Subjects that no client may publish to: those of all topics that begin with `$`, which the built-in broker rejects too. */
 const unpublishable = [...reserved, '$MQTT.>'];
 
-/** The rights that the identity has at the built-in broker (`mayPublish`, `maySubscribe`), as subjects. */
-export function natsRights(identity: Identity): NatsRights {
+/**
+ * The rights that the identity has at the built-in broker (`mayPublish`, `maySubscribe`), as subjects.
+ * @param devices names of the devices in reach; all others are out of reach
+ */
+export function natsRights(identity: Identity, devices: readonly string[] = []): NatsRights {
   if (identity.kind === 'device') return deviceRights(identity.name);
   if (identity.kind === 'board') return { pub: none, sub: none };
+  if (identity.reach !== null) return limitedRights(identity, devices);
   return { pub: publishRights(identity), sub: subscribeRights(identity) };
 }
+
+/** The subjects of single devices, without wildcards that match other devices. */
+function limitedRights({ role, scopes }: UserIdentity, devices: readonly string[]): NatsRights {
+  const filters = scopes === null ? ['#'] : streamsIn(scopes);
+  const allow = devices.flatMap((name) =>
+    filters.flatMap((filter) => {
+      const own = filterWithinDevice(filter, name);
+      return own === null ? [] : subjectsOf(own);
+    }),
+  );
+  const rights = allow.length === 0 ? none : { allow };
+  // A queue group takes messages from its other members, so it cannot leave out devices.
+  const sub = allow.length === 0 ? none : { allow, deny: ['> >'] };
+  return { pub: role === 'operator' ? rights : none, sub };
+}
+
+/** The part of a filter that matches topics of one device; null = none. */
+function filterWithinDevice(filter: string, name: string): string | null {
+  const own = ['aiot', 'v1', name];
+  const levels = filter.split('/');
+  const end = levels.indexOf('#');
+  if (end >= 0 && end < own.length && own.every((level, i) => i >= end || fits(levels[i], level)))
+    return [...own, '#'].join('/');
+  if (levels.length < own.length || !own.every((level, i) => fits(levels[i], level))) return null;
+  return [...own, ...levels.slice(own.length)].join('/');
+}
+
+const fits = (wanted: string | undefined, level: string) => wanted === '+' || wanted === level;
 
 function deviceRights(name: string): NatsRights {
   const subjects = (by: 'device' | 'platform') =>
@@ -286,11 +351,14 @@ function subscribeRights(user: UserIdentity): SubjectRights {
 
 function within({ scopes }: UserIdentity, deny: readonly string[]): SubjectRights {
   if (scopes === null) return { allow: ['>'], deny };
-  const prefix = 'stream:';
-  const allow = scopes
-    .filter((scope) => scope.startsWith(prefix))
-    .flatMap((scope) => subjectsOf(scope.slice(prefix.length)));
+  const allow = streamsIn(scopes).flatMap(subjectsOf);
   return allow.length === 0 ? none : { allow, deny };
+}
+
+/** The topic filters in a token's scopes. */
+function streamsIn(scopes: readonly string[]): string[] {
+  const prefix = 'stream:';
+  return scopes.flatMap((scope) => (scope.startsWith(prefix) ? [scope.slice(prefix.length)] : []));
 }
 
 /**

@@ -2,10 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
+import { everyOf } from '../../fleet/selector.js';
 import { withKeptCredentials } from '../../stream/credentials.js';
 import { connectNats, type NatsClient } from '../../stream/nats/connect.js';
 import { parseStreamUrl, queryBoolean, readQuery } from '../../stream/url.js';
-import type { Tokens } from '../access/tokens.js';
+import { reachDigest } from '../access/reach.js';
+import { rightsIn, type Tokens } from '../access/tokens.js';
 import type { Devices } from '../devices/devices.js';
 import type { Worker } from '../workers.js';
 import type { Authorizer } from './authorizer.js';
@@ -17,8 +19,8 @@ export interface NatsParts {
   /** nats(s)://USER:PASSWORD@HOST:PORT of a user of the system account. */
   url: string;
   keys: CalloutKeys;
-  authorizer: Pick<Authorizer, 'admit'>;
-  devices: Pick<Devices, 'mayConnect' | 'holds'>;
+  authorizer: Pick<Authorizer, 'admit' | 'follow'>;
+  devices: Pick<Devices, 'mayConnect' | 'holds' | 'select'>;
   tokens: Pick<Tokens, 'validRights'>;
   /** ms since 1970 */
   now: () => number;
@@ -29,7 +31,7 @@ export interface NatsParts {
  * The platform's connection to the system account of NATS servers. It answers the servers' authorization requests and closes connections.
  */
 export interface NatsControl {
-  /** Closes all connections of a user at all servers. Returns their number. */
+  /** Closes a device's connections at all servers, or those of a token that have other rights than now. Returns their number. */
   end(user: string, signal: AbortSignal): Promise<number>;
   /** Closes connections whose clients may no longer connect, in case this was missed, for example because no replica was running. */
   worker: Worker;
@@ -87,29 +89,44 @@ export async function openNatsControl(parts: NatsParts): Promise<NatsControl> {
     // The client may have left in the meantime.
     if (error !== undefined && !/no such client/.test(error)) throw new Error(`NATS: ${error}`);
   };
-  const end = async (user: string, signal: AbortSignal) => {
+  /** Closes the connections that `choose` selects among those that match. Returns their number. */
+  const close = async (
+    query: object,
+    choose: (connections: readonly Connection[]) => readonly Connection[] | Promise<readonly Connection[]>,
+    signal: AbortSignal,
+  ) => {
     let closed = 0;
-    for (let more = true; more && !signal.aborted; ) {
-      const all = await servers.all('CONNZ', { auth: true, acc: account, user, limit: together });
-      const found = all.map(({ id, data }) => ({ id, connections: connectionsIn(data) }));
-      await Promise.all(found.flatMap(({ id, connections }) => connections.map(({ cid }) => kick(id, cid))));
-      for (const { connections } of found) closed += connections.length;
-      more = found.some(({ connections }) => connections.length === together);
-    }
+    const filter = { ...query, auth: true, acc: account };
+    const first = await servers.all('CONNZ', { ...filter, limit: 1 });
+    const found = first.filter(({ data }) => connectionsIn(data).length > 0);
+    for (const { id } of found)
+      for (let offset = 0, more = true; more && !signal.aborted; ) {
+        const page = { ...filter, limit: together, offset, sort: 'cid' };
+        const connections = connectionsIn((await servers.one(service(id, 'CONNZ'), page)).data);
+        const chosen = await choose(connections);
+        await Promise.all(chosen.map(({ cid }) => kick(id, cid)));
+        closed += chosen.length;
+        // The closed ones are no longer listed.
+        offset += connections.length - chosen.length;
+        more = connections.length === together;
+      }
     return closed;
   };
+  const end = (user: string, signal: AbortSignal) => {
+    // A client that has connected again meanwhile, with its current rights, stays connected.
+    const isToken = user.startsWith(tokenUser);
+    return close({ user }, (all) => (isToken ? unwelcome(all, { devices, tokens }) : all), signal);
+  };
   const look = async (signal: AbortSignal) => {
-    for (const { id } of await servers.all('CONNZ', { limit: 1 }))
-      for (let offset = 0; !signal.aborted; offset += together) {
-        const page = { auth: true, acc: account, limit: together, offset, sort: 'cid' };
-        const connections = connectionsIn((await servers.one(service(id, 'CONNZ'), page)).data);
-        const excess = await unwelcome(connections, { devices, tokens });
-        for (const { cid, authorized_user: user } of excess) {
-          log.warn({ user }, 'closed a connection at the NATS server whose client may no longer connect');
-          await kick(id, cid);
-        }
-        if (connections.length < together) break;
-      }
+    const choose = async (connections: readonly Connection[]) => {
+      const limited = connections.filter(({ tags }) => tags?.some((tag) => tag.startsWith(clientTags.reach)));
+      for (const token of new Set(limited.map(tokenOf))) await authorizer.follow(token);
+      const excess = await unwelcome(connections, { devices, tokens });
+      for (const { authorized_user: user } of excess)
+        log.warn({ user }, 'closed a connection at the NATS server whose client has other rights now');
+      return excess;
+    };
+    await close({}, choose, signal);
   };
   return {
     end,
@@ -153,25 +170,39 @@ function connectionsIn(data: unknown): Connection[] {
   return z.object({ connections: z.array(connectionSchema).nullish() }).parse(data ?? {}).connections ?? [];
 }
 
-/** Connections that the platform admitted earlier but would reject now. */
+const tokenOf = ({ authorized_user: user = '' }: Connection) => user.slice(tokenUser.length);
+
+/** Connections that the platform admitted earlier, but would reject now or give other rights. */
 async function unwelcome(
   connections: readonly Connection[],
   { devices, tokens }: Pick<NatsParts, 'devices' | 'tokens'>,
 ): Promise<Connection[]> {
-  const idOf = ({ authorized_user: user = '' }: Connection) => user.slice(tokenUser.length);
   const users = connections.filter(({ tags }) => tags?.includes(clientTags.user));
   const rights =
-    users.length === 0 ? new Map<string, string>() : await tokens.validRights([...new Set(users.map(idOf))]);
+    users.length === 0
+      ? new Map<string, string>()
+      : await tokens.validRights([...new Set(users.map(tokenOf))]);
   const excess = connections.filter(({ authorized_user: name = '', tags = [] }) => {
     if (!tags.includes(clientTags.device)) return false;
     const certificate = tags.find((tag) => tag.startsWith(clientTags.certificate));
     if (!devices.mayConnect(name)) return true;
     return certificate !== undefined && !devices.holds(certificate.slice(clientTags.certificate.length));
   });
+  const digests = new Map<string, string>();
+  const digestOf = (selector: string) => {
+    const names = () => devices.select(selector).map(({ name }) => name);
+    const digest = digests.get(selector) ?? reachDigest(names());
+    digests.set(selector, digest);
+    return digest;
+  };
   const isExcess = (user: Connection) => {
-    const right = rights.get(idOf(user));
-    const opened = user.tags?.find((tag) => tag.startsWith(clientTags.role));
-    return right === undefined || (opened !== undefined && opened !== clientTags.role + right);
+    const right = rights.get(tokenOf(user));
+    if (right === undefined) return true;
+    const { role, selectors } = rightsIn(right);
+    const reach = selectors.length === 0 ? undefined : digestOf(everyOf(selectors));
+    const tagged = (prefix: string) => user.tags?.find((tag) => tag.startsWith(prefix))?.slice(prefix.length);
+    const opened = tagged(clientTags.role);
+    return (opened !== undefined && opened !== role) || tagged(clientTags.reach) !== reach;
   };
   return [...users.filter(isExcess), ...excess];
 }

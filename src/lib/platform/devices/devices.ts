@@ -26,7 +26,7 @@ import {
   type Turn,
   type Turns,
 } from '../store/engine.js';
-import { DeviceMemory, type OnReported, unknownDevice } from './memory.js';
+import { DeviceMemory, type OnChosen, type OnReported, unknownDevice } from './memory.js';
 import {
   type Board,
   compact,
@@ -317,6 +317,11 @@ export class Devices {
   /** Registers a listener for changes to devices' reports; the listener is called once the report is on disk. */
   onReported(listener: OnReported): void {
     this.memory.onReported(listener);
+  }
+
+  /** Calls the listener for each device that may match other rights now, until the returned function is called. */
+  onChosen(listener: OnChosen): () => void {
+    return this.memory.onChosen(listener);
   }
 
   selectable(device: DeviceRecord): Selectable {

@@ -11,6 +11,9 @@ import { Sharing } from './sharing.js';
 /** Receives a device's report before and after a change; null = no report, or no such device. */
 export type OnReported = (name: string, before: Reported | null, after: Reported | null) => void;
 
+/** Receives the name of a device that was added or removed, or whose properties that rights can depend on were changed. */
+export type OnChosen = (name: string) => void;
+
 /** Part of the devices, sorted by name. */
 export interface Found {
   devices: DeviceRecord[];
@@ -50,6 +53,7 @@ export class DeviceMemory {
   private readonly byMac: Boards = new Map();
   private readonly byChipId: Boards = new Map();
   private readonly listeners: OnReported[] = [];
+  private readonly choiceListeners = new Set<OnChosen>();
 
   find(name: string): DeviceRecord | undefined {
     const slot = this.byName.get(name);
@@ -165,9 +169,16 @@ export class DeviceMemory {
     this.listeners.push(listener);
   }
 
+  /** Calls the listener until the returned function is called. */
+  onChosen(listener: OnChosen): () => void {
+    this.choiceListeners.add(listener);
+    return () => this.choiceListeners.delete(listener);
+  }
+
   /** Changes a cached device. */
   assign(device: DeviceRecord, change: Partial<DeviceRecord>): void {
     const before = device.reported;
+    const choiceBefore = choiceOf(device);
     const slot = this.byName.get(device.name);
     const isHere = slot !== undefined && this.slots[slot] === device;
     if (isHere && hasBoard(change)) this.forgetBoard(device);
@@ -178,6 +189,9 @@ export class DeviceMemory {
     if (isHere && change.tags !== undefined) this.countTags(device, 1);
     if (isHere && inColumns.some((field) => change[field] !== undefined)) this.columns.changed(slot);
     this.tell(device.name, before, device.reported);
+    // Equal tags are one object.
+    if (isHere && choiceOf(device).some((value, i) => value !== choiceBefore[i]))
+      this.tellChoice(device.name);
   }
 
   remember(device: DeviceRecord): void {
@@ -196,6 +210,7 @@ export class DeviceMemory {
       this.countTags(device, 1);
       this.columns.changed(slot);
       this.tell(device.name, before?.reported ?? null, device.reported);
+      this.tellChoice(device.name);
     }
     for (const fingerprint of [device.fingerprint, device.nextFingerprint])
       if (fingerprint !== null) this.byFingerprint.set(fingerprint, device);
@@ -214,6 +229,7 @@ export class DeviceMemory {
       this.byName.delete(device.name);
     }
     this.tell(device.name, device.reported, null);
+    this.tellChoice(device.name);
   }
 
   forgetCertificates({
@@ -355,6 +371,15 @@ export class DeviceMemory {
     if (before === after) return;
     for (const listener of this.listeners) listener(name, before, after);
   }
+
+  private tellChoice(name: string): void {
+    for (const listener of this.choiceListeners) listener(name);
+  }
+}
+
+/** The properties that rights can depend on. */
+function choiceOf({ id, type, mac, tags, groups }: DeviceRecord): readonly unknown[] {
+  return [id, type, mac, tags, groups];
 }
 
 /** Fields that columns hold. */
