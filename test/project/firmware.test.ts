@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseProject } from '../../src/lib/core/project.js';
+import { nvsKeyBlock } from '../../src/lib/flash/lock/plan.js';
 import { parsePartitionsCsv } from '../../src/lib/formats/partitions.js';
 import type { FirmwareBuild, FirmwareContainer } from '../../src/lib/project/firmware/build.js';
 import { configHeader, tablesHeader } from '../../src/lib/project/firmware/headers.js';
@@ -410,6 +411,18 @@ describe('aiot firmware build for an ESP32', () => {
     );
   });
 
+  it('name the protection of NVS keys, whose default differs between versions of ESP-IDF', () => {
+    const scheme = (profile: string) =>
+      readFileSync(join(root, `firmware/hal/esp32/profiles/${profile}.defaults`), 'utf8')
+        .split('\n')
+        .filter((line) => line.startsWith('CONFIG_NVS_SEC_'));
+    expect(scheme('secure')).toEqual(['CONFIG_NVS_SEC_KEY_PROTECT_USING_FLASH_ENC=y']);
+    expect(scheme('nvs-hmac')).toEqual([
+      'CONFIG_NVS_SEC_KEY_PROTECT_USING_HMAC=y',
+      `CONFIG_NVS_SEC_HMAC_EFUSE_KEY_ID=${nvsKeyBlock}`,
+    ]);
+  });
+
   it('stores the profiles of firmware init', async () => {
     const at = join(own, 'another');
     const made = await runCli(['firmware', 'init', at, '--project', own, '--profile', 'low-power', '--json']);
@@ -422,6 +435,7 @@ describe('aiot firmware build for an ESP32', () => {
   it.each([
     ['for this machine', ['--profile', 'secure'], 'is for boards'],
     ['large for another chip', ['--target', 'esp32c3', '--profile', 'large'], 'is for --target esp32s3'],
+    ['nvs-hmac for an ESP32', ['--target', 'esp32', '--profile', 'nvs-hmac'], 'has no HMAC unit'],
     ['with PlatformIO', ['--target', 'esp32', '--profile', 'secure', '--tool', 'pio'], 'need ESP-IDF'],
   ])('rejects a profile %s', async (_what, args, why) => {
     const { code, stdout } = await build(...args);

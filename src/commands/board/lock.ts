@@ -2,12 +2,12 @@ import { Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { boardLoader, flashFlags, lockFlags } from '../../lib/cli/flags/boards.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { lockConfirmation } from '../../lib/cli/lock.js';
+import { lockConfirmation, partsOf } from '../../lib/cli/lock.js';
 import { boardLockedText } from '../../lib/cli/render/board.js';
 import { next } from '../../lib/cli/render/text.js';
 import { shellWord } from '../../lib/core/text.js';
 import { boardLockedSchema, lockBoard } from '../../lib/flash/lock/lock.js';
-import { lockParts } from '../../lib/flash/lock/plan.js';
+import { allLockParts } from '../../lib/flash/lock/plan.js';
 
 export default class BoardLock extends AiotCommand {
   static override summary = 'Plan and burn the fuses that lock a board.';
@@ -20,8 +20,8 @@ export default class BoardLock extends AiotCommand {
   ];
   static override flags = {
     port: shared.port,
-    only: Flags.option({ options: lockParts })({
-      summary: 'Lock only these parts [default: all].',
+    only: Flags.option({ options: allLockParts })({
+      summary: 'Lock only these parts [default: all, nvs-key only with --nvs-key].',
       env: 'AIOT_ONLY',
       helpValue: 'PART',
       multiple: true,
@@ -38,9 +38,10 @@ export default class BoardLock extends AiotCommand {
     const steps = this.steps({ keep: true });
     const locked = await lockBoard({
       port: flags.port,
-      parts: flags.only ?? lockParts,
+      parts: partsOf(flags.only, flags['nvs-key']),
       bootKeys: flags['boot-key'] ?? [],
       encryptionKeys: flags['encryption-keys'],
+      nvsKey: flags['nvs-key'],
       confirm: lockConfirmation(flags, this.signal, (text) => this.note(text)),
       onStep: ({ fuse }, done, total) => steps.update({ text: `burning ${fuse}`, done, total }),
       loader: boardLoader(flags, this.signal, steps),

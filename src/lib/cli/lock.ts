@@ -1,6 +1,6 @@
 import { AiotError } from '../core/errors.js';
 import type { BoardLocked } from '../flash/lock/lock.js';
-import { lockParts } from '../flash/lock/plan.js';
+import { type LockPart, lockParts } from '../flash/lock/plan.js';
 import type { LockAsked } from '../flash/write/flash-production.js';
 import { createAsker, type Judged } from './questions.js';
 import { boardLockedText } from './render/board.js';
@@ -10,6 +10,7 @@ interface LockFlags {
   mac: string | undefined;
   'boot-key': string[] | undefined;
   'encryption-keys': string | undefined;
+  'nvs-key': string | undefined;
 }
 
 /** The settings of `aiot flash --profile production`; null without --profile. @throws AIOT_USAGE for flags that need --profile */
@@ -18,16 +19,27 @@ export function lockAsked(
   signal: AbortSignal,
   note: (text: string) => void,
 ): LockAsked | null {
-  const { 'boot-key': keys, 'encryption-keys': folder, profile, mac } = flags;
+  const { 'boot-key': keys, 'encryption-keys': folder, 'nvs-key': nvsKey, profile, mac } = flags;
   if (profile !== undefined)
     return {
-      ...{ parts: lockParts, bootKeys: keys ?? [], encryptionKeys: folder },
+      ...{ parts: partsOf(undefined, nvsKey), bootKeys: keys ?? [], encryptionKeys: folder, nvsKey },
       confirm: lockConfirmation(flags, signal, note),
     };
-  const given = keys ?? folder ?? mac;
+  const given = keys ?? folder ?? nvsKey ?? mac;
   if (given !== undefined)
-    throw new AiotError('AIOT_USAGE', '--boot-key, --encryption-keys and --mac need --profile production');
+    throw new AiotError(
+      'AIOT_USAGE',
+      '--boot-key, --encryption-keys, --nvs-key and --mac need --profile production',
+    );
   return null;
+}
+
+/** The parts to lock: those of --only or, by default, all for which there is a key. */
+export function partsOf(
+  only: readonly LockPart[] | undefined,
+  nvsKey: string | undefined,
+): readonly LockPart[] {
+  return only ?? [...lockParts, ...(nvsKey === undefined ? [] : (['nvs-key'] as const))];
 }
 
 /**

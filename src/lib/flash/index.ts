@@ -87,7 +87,7 @@ export {
   type LockRequest,
   lockBoard,
 } from './lock/lock.js';
-export { lockParts } from './lock/plan.js';
+export { allLockParts, type LockPart, lockParts } from './lock/plan.js';
 export type { CrashFrame } from './monitor/crashes.js';
 export { type Level, levels, type MonitorEvent, monitorEventSchema } from './monitor/events.js';
 export { lineEnds, type MonitorControl, type MonitorOptions, monitor } from './monitor/monitor.js';

@@ -200,6 +200,7 @@ export {
 export { curveNkey, isNkey, nkeySeed, readSignedClaims, type SigningNkey, signingNkey } from './nkey.js';
 export { decryptNvs, encryptNvs, nvsKeyBytes, nvsKeysInUse, readNvsKeys, writeNvsKeys } from './nvs/crypt.js';
 export { parseNvsCsv, writeNvsCsv } from './nvs/csv.js';
+export { nvsKeysOfHmac } from './nvs/hmac.js';
 export { readNvs } from './nvs/read.js';
 export {
   entryStates,

@@ -21,7 +21,7 @@ import { descriptionOf, type NewFile } from './identity-folder.js';
 
 /** Builds the NVS image and the partition table of one device. @throws AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED */
 export function imageFor({ key, reply }: Enrolled, options: ChipOptions): DeviceImage {
-  const { chip, wifi, nvsVersion, table, flashBytes, encrypt, old = null } = options;
+  const { chip, wifi, nvsVersion, table, flashBytes, encrypt, derivedKeys, old = null } = options;
   const { device, certificate, urls, ca, trust, root, release } = reply;
   const { name, id, type } = device;
   const image = deviceImage(
@@ -30,9 +30,10 @@ export function imageFor({ key, reply }: Enrolled, options: ChipOptions): Device
       platform: { ...urls, ca },
       ...{ wifi, trust, root, release, version: nvsVersion, table, flashBytes },
       encrypt: encrypt && old === null,
+      derivedKeys: old === null ? derivedKeys : undefined,
     },
   );
-  return old === null ? image : keepOld(image, old, nvsVersion);
+  return old === null ? image : keepOld(image, old, nvsVersion, derivedKeys);
 }
 
 /**
@@ -83,7 +84,7 @@ export async function imageForBatch(
   batch: ImageBatch,
   { type, options }: { type: string; options: ChipOptions },
 ): Promise<DeviceImage> {
-  const { wifi, nvsVersion: version, table, flashBytes, encrypt } = options;
+  const { wifi, nvsVersion: version, table, flashBytes, encrypt, derivedKeys } = options;
   const image = batchImage(batch, { wifi, version, table, flashBytes, encrypt: false });
   const identity = typicalImage(
     { name: 'x'.repeat(64), type, options: { ...options, encrypt: false } },
@@ -91,7 +92,9 @@ export async function imageForBatch(
     longRoot,
   );
   keepOld(identity, { nvs: image.nvs.data, keys: null }, version);
-  return encrypt ? batchImage(batch, { wifi, version, table, flashBytes, encrypt }) : image;
+  return encrypt || derivedKeys
+    ? batchImage(batch, { wifi, version, table, flashBytes, encrypt, derivedKeys })
+    : image;
 }
 
 const longUrl = (scheme: string) => `${scheme}://${'x'.repeat(48)}:65535`;
@@ -144,10 +147,10 @@ const ofNetwork = new Set(['networks', 'address', 'mask', 'gateway', 'dns'].map(
 
 /**
  * Adds all entries of an earlier NVS that the new image does not set: Wi-Fi, the firmware's own settings, the device's committed
- * versions. The result is encrypted with the same keys if the earlier NVS was encrypted.
+ * versions. The result is encrypted with the same keys if the earlier NVS was encrypted, or with `derived` keys if they are given.
  * @param image in plain text @throws AIOT_FILE_MALFORMED, AIOT_NVS_UNFIT
  */
-export function keepOld(image: DeviceImage, old: OldNvs, version: 1 | 2): DeviceImage {
+export function keepOld(image: DeviceImage, old: OldNvs, version: 1 | 2, derived?: Uint8Array): DeviceImage {
   const keys = old.keys === null ? null : readNvsKeys(old.keys);
   const before = readNvs(keys ? decryptNvs(old.nvs, keys) : old.nvs).entries;
   const made = readNvs(image.nvs.data).entries;
@@ -166,7 +169,8 @@ export function keepOld(image: DeviceImage, old: OldNvs, version: 1 | 2): Device
   }
   const { offset, data } = image.nvs;
   const plain = writeNvs([...merged.values()], { size: data.length, version });
-  return { ...image, nvs: { offset, data: keys ? encryptNvs(plain, keys) : plain } };
+  const used = derived ?? keys;
+  return { ...image, nvs: { offset, data: used ? encryptNvs(plain, used) : plain } };
 }
 
 const isTrust = ({ namespace }: NvsEntry) => namespace === 'aiot_trust';

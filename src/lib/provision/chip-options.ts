@@ -1,9 +1,10 @@
 import { isIPv4 } from 'node:net';
 import { AiotError } from '../core/errors.js';
-import { readText } from '../core/files.js';
+import { readBytes, readText } from '../core/files.js';
 import { nearest } from '../core/text.js';
 import { type ChipName, chipNames } from '../formats/esp-image/chips.js';
 import { decryptNvs, readNvsKeys } from '../formats/nvs/crypt.js';
+import { nvsKeysOfHmac } from '../formats/nvs/hmac.js';
 import { readNvs } from '../formats/nvs/read.js';
 import type { OldNvs } from './chip-image.js';
 
@@ -19,6 +20,8 @@ export interface ChipOptions {
   /** Size of the board's flash, bytes. */
   flashBytes: number;
   encrypt: boolean;
+  /** Keys that the chip derives from an HMAC key, 64 bytes; they are stored nowhere in the flash. Absent = none. */
+  derivedKeys?: Uint8Array | undefined;
   /**
    * The device's current NVS. Its entries are kept unless the new image sets them. If it is encrypted, the new NVS is encrypted as well.
    */
@@ -121,6 +124,8 @@ export interface ImageRequest {
   partitions?: string | undefined;
   flashBytes?: number | undefined;
   encrypt: boolean;
+  /** File of the HMAC key from which the chip derives the keys of its NVS. */
+  nvsKey?: string | undefined;
 }
 
 /** Settings shared by all devices of a run. If `table` is null, the default table or the board's own table is used. */
@@ -128,9 +133,10 @@ export type CommonImage = Omit<ChipOptions, 'chip'>;
 
 /** Reads the files of a request. @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND */
 export async function imageRequest(asked: ImageRequest): Promise<CommonImage> {
-  const { nvsVersion, partitions, encrypt, flashBytes = usualFlashBytes } = asked;
+  const { nvsVersion, partitions, encrypt, nvsKey, flashBytes = usualFlashBytes } = asked;
   return {
     ...{ nvsVersion, encrypt, flashBytes },
+    ...(nvsKey !== undefined && { derivedKeys: nvsKeysOfHmac(await readBytes(nvsKey)) }),
     wifi: await wifiOf(asked),
     table: partitions === undefined ? null : await readText(partitions),
   };

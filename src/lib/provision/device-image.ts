@@ -50,6 +50,8 @@ export interface ImageOptions {
   flashBytes: number;
   /** Whether NVS is encrypted, with newly generated keys. */
   encrypt: boolean;
+  /** Keys that the chip derives from an HMAC key in its fuses, 64 bytes; absent = none. */
+  derivedKeys?: Uint8Array | undefined;
 }
 
 /** One part of an image and its offset in flash. */
@@ -103,7 +105,7 @@ export function batchImage(
   );
 }
 
-type LayoutOptions = Pick<ImageOptions, 'version' | 'table' | 'flashBytes' | 'encrypt'>;
+type LayoutOptions = Pick<ImageOptions, 'version' | 'table' | 'flashBytes' | 'encrypt' | 'derivedKeys'>;
 
 function imageOf(
   entries: readonly NvsEntry[],
@@ -115,6 +117,8 @@ function imageOf(
   const plain = nvsOf(entries, options, place.size);
   const bytes = options.table instanceof Uint8Array ? options.table : writePartitionTable(table);
   const partitions = { offset: partitionTableOffset, data: bytes };
+  if (options.derivedKeys)
+    return { nvs: { offset: place.offset, data: encryptNvs(plain, options.derivedKeys) }, partitions };
   if (!options.encrypt) return { nvs: { offset: place.offset, data: plain }, partitions };
   const keysPlace = partitionOf(table, 'nvs_keys', 4);
   const keys = random(nvsKeyBytes);

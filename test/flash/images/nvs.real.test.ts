@@ -14,7 +14,7 @@ import { writeNvs } from '../../../src/lib/formats/nvs/write.js';
 import { readPartitionTable } from '../../../src/lib/formats/partitions.js';
 import { selfSignedCa } from '../../../src/lib/provision/certificates.js';
 import { batchImage, deviceImage } from '../../../src/lib/provision/device-image.js';
-import { root } from '../../support/cli.js';
+import { root, runCli } from '../../support/cli.js';
 import { fc, runs } from '../../support/property.js';
 import { describeReal, python } from '../../support/real.js';
 
@@ -128,6 +128,31 @@ describeReal('esptool', 'NVS writer compared with ESP-IDF’s generator', () => 
       expect(Buffer.compare(encryptNvs(plain, keys), bytes('e.bin'))).toBe(0);
       expect(Buffer.compare(decryptNvs(bytes('e.bin'), keys), plain)).toBe(0);
     }
+  });
+
+  it('derives the keys from an HMAC key as the generator does', async () => {
+    writeFileSync(at('e.csv'), csv);
+    await generator(
+      'generate-key',
+      '--key_protect_hmac',
+      '--kp_hmac_keygen',
+      '--kp_hmac_keyfile',
+      'hmac.bin',
+    );
+    const hmac = join(folder, 'keys', 'hmac.bin');
+    const deriving = ['--key_protect_hmac', '--kp_hmac_inputkey', hmac];
+    await generator('encrypt', 'e.csv', 'h.bin', '0x6000', '--keygen', ...deriving);
+    const argv = [at('e.csv'), at('ours-h.bin'), '--size', '0x6000', '--hmac-key', hmac];
+    expect((await runCli(['firmware', 'nvs', 'create', ...argv, '--json'])).json).toMatchObject({
+      encrypted: true,
+      keys: null,
+    });
+    expect(Buffer.compare(bytes('ours-h.bin'), bytes('h.bin'))).toBe(0);
+    const read = await runCli(['firmware', 'nvs', 'read', at('h.bin'), '--hmac-key', hmac, '--json']);
+    expect(read.json).toMatchObject({
+      encrypted: true,
+      entries: [{ key: 'ssid', value: 'Workshop' }, { key: 'password' }, { key: 'blob', bytes: 5000 }],
+    });
   });
 
   it('encrypts partitions that the generator can decrypt', async () => {

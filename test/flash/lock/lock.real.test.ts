@@ -208,6 +208,21 @@ describeReal('esptool', 'locking compared with espefuse and espsecure', () => {
     expect(ours.subarray(5 * 44, 6 * 44).equals(theirs.fuses.subarray(4 * 44, 5 * 44))).toBe(true);
   });
 
+  it('burns the HMAC key of an NVS exactly as espefuse does', async () => {
+    const key = Buffer.alloc(32, 0).map((_, index) => (index * 91 + 5) & 0xff);
+    writeFileSync(at('nvs.key'), key);
+    const burning = ['--do-not-confirm', 'burn-key', 'BLOCK_KEY5', at('nvs.key'), 'HMAC_UP'];
+    const theirs = await espefuse(undefined, ...burning);
+    const port = `simulated:esp32s3?fuses=${at('hmac.fuses')}`;
+    const lock = ['board', 'lock', '--only', 'nvs-key', '--nvs-key', at('nvs.key'), '--port', port];
+    const confirmed = ['--yes', '--mac', mac, '--json'];
+    expect((await runCli([...lock, ...confirmed])).json).toMatchObject({ burned: 4, complete: true });
+    expect(Buffer.compare(readFileSync(at('hmac.fuses')), theirs.fuses)).toBe(0);
+    const { json } = await runCli(['board', 'security', '--port', port, '--json']);
+    const inBlock5 = { block: 5, purpose: 'hmac-up', readProtected: true, writeProtected: true };
+    expect((json as { keys: unknown[] }).keys).toContainEqual(inBlock5);
+  });
+
   it('compares the secure version that espefuse burned with that of an app, which esptool reads', async () => {
     const burning = ['--do-not-confirm', 'burn-efuse', 'SECURE_VERSION', '7'];
     const { fuses } = await espefuse(undefined, ...burning);

@@ -15,12 +15,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { flash } from '../../../src/index.js';
 import { AiotError } from '../../../src/lib/core/errors.js';
 import type { Clock } from '../../../src/lib/core/time.js';
-import type { BoardLocked } from '../../../src/lib/flash/lock/lock.js';
+import { type BoardLocked, lockBoard } from '../../../src/lib/flash/lock/lock.js';
 import { lockParts } from '../../../src/lib/flash/lock/plan.js';
 import { SimulatedChip } from '../../../src/lib/flash/rom/chip.js';
 import { checkBytesOf } from '../../../src/lib/formats/efuse-burn.js';
 import { cryptFlash } from '../../../src/lib/formats/flash-encryption.js';
 import { decryptNvs, readNvsKeys } from '../../../src/lib/formats/nvs/crypt.js';
+import { nvsKeysOfHmac } from '../../../src/lib/formats/nvs/hmac.js';
 import { readNvs } from '../../../src/lib/formats/nvs/read.js';
 import { writeNvs } from '../../../src/lib/formats/nvs/write.js';
 import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/partitions.js';
@@ -52,7 +53,7 @@ const keysOffset = 0x50000;
 const tableWithKeys = `${table}nvs_keys,data,nvs_keys,${keysOffset},0x1000,encrypted\n`;
 
 /** Writes the folder of an identity, as `device provision --out` does. */
-function identity(name: string, encrypt: boolean): string {
+function identity(name: string, encrypt: boolean, derivedKeys?: Uint8Array): string {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   const urls = { http: 'https://a', mqtts: 'mqtts://a' };
@@ -61,7 +62,7 @@ function identity(name: string, encrypt: boolean): string {
     { ...described, chipId: null, key, certificate: '' },
     {
       ...{ wifi: null, platform: { ...urls, ca: '' }, trust: null, release: { sequence: 0, floor: 0 } },
-      ...{ version: 2, table: tableWithKeys, flashBytes: 4 << 20, encrypt },
+      ...{ version: 2, table: tableWithKeys, flashBytes: 4 << 20, encrypt, derivedKeys },
     },
   );
   mkdirSync(at(name));
@@ -422,6 +423,59 @@ describe('aiot board lock', () => {
     expect(jtag).toMatchObject({ code: 0, json: { complete: true, burned: 3 } });
     const rest = await produce(one.port(), ...confirmed);
     expect(rest).toMatchObject({ code: 0, json: { burned: production.length - 3 } });
+  });
+
+  it('burns the HMAC key of an NVS, also if the power fails during any of its burns', async () => {
+    writeFileSync(at('nvs.key'), Buffer.alloc(32, 0x5a));
+    writeFileSync(at('other-nvs.key'), Buffer.alloc(32, 0x33));
+    const burned = (port: string, file: string) =>
+      lockBoard({
+        ...{ port, parts: ['nvs-key'], bootKeys: [], encryptionKeys: undefined, nvsKey: at(file) },
+        loader: {
+          chip: 'auto',
+          baud: 460_800,
+          stub: true,
+          before: 'default-reset',
+          after: 'hard-reset',
+          clock: fast,
+        },
+        confirm: async (plan) => plan.mac,
+      });
+    for (let after = 0; after < 4; after++) {
+      const one = board();
+      await expect(burned(one.port(`burn-cut after=${after}`), 'nvs.key')).rejects.toThrow(AiotError);
+      const locked = await burned(one.port(), 'nvs.key');
+      expect(locked).toMatchObject({ complete: true });
+      expect(JSON.stringify(locked)).not.toContain('5a5a');
+      const fuses = readFileSync(one.fuses);
+      expect(fuses.subarray(9 * 44, 9 * 44 + 32).equals(Buffer.alloc(32, 0x5a))).toBe(true);
+      expect(await burned(one.port(), 'nvs.key')).toMatchObject({ burned: 0 });
+    }
+    const begun = board();
+    await expect(burned(begun.port('burn-cut after=1'), 'other-nvs.key')).rejects.toThrow(AiotError);
+    const nvsKey = (file: string) => lock(begun.port(), '--only', 'nvs-key', '--nvs-key', at(file));
+    expect(await nvsKey('nvs.key')).toMatchObject({
+      code: 6,
+      stdout: expect.stringContaining('block 5 contains another key'),
+    });
+    writeFileSync(at('short.key'), 'short');
+    expect((await nvsKey('short.key')).stdout).toContain('expected an HMAC key of 32 bytes, got 5');
+  });
+
+  it('locks a board whose NVS is encrypted with keys from its HMAC key, and leaves no key in the flash', async () => {
+    const one = board();
+    writeFileSync(at('board-nvs.key'), Buffer.alloc(32, 0x77));
+    const folder = identity('hmac', false, nvsKeysOfHmac(readFileSync(at('board-nvs.key'))));
+    const args = ['--device', folder, '--nvs-key', at('board-nvs.key'), ...confirmed];
+    const { code, json } = await produce(one.port(), ...args);
+    expect({ code, json }).toMatchObject({ code: 0, json: { complete: true, device: 'hmac' } });
+    const flash = readFileSync(one.flash);
+    expect(flash.subarray(keysOffset, keysOffset + 0x1000).every((byte) => byte === 0xff)).toBe(true);
+    writeFileSync(at('hmac-nvs.bin'), flash.subarray(0x9000, 0xe000));
+    const read = ['firmware', 'nvs', 'read', at('hmac-nvs.bin'), '--hmac-key', at('board-nvs.key'), '--json'];
+    const found = (await runCli(read)).json as { entries: { key: string; value: unknown }[] };
+    expect(found.entries.find(({ key }) => key === 'key')?.value).toContain('BEGIN PRIVATE KEY');
+    expect(flash.includes('PRIVATE KEY')).toBe(false);
   });
 
   it('refuses a board whose encryption key is unknown', async () => {

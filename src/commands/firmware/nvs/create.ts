@@ -14,6 +14,7 @@ export default class FirmwareNvsCreate extends AiotCommand {
     '<%= config.bin %> <%= command.id %> nvs.csv nvs.bin --size 0x6000',
     '<%= config.bin %> <%= command.id %> nvs.csv nvs.bin --size 24K --nvs-version 1 --json',
     '<%= config.bin %> <%= command.id %> nvs.csv nvs.bin --size 0x6000 --new-keys nvs_keys.bin',
+    '<%= config.bin %> <%= command.id %> nvs.csv nvs.bin --size 0x6000 --hmac-key nvs.key',
   ];
   static override args = {
     csv: Args.string({
@@ -39,6 +40,12 @@ export default class FirmwareNvsCreate extends AiotCommand {
       summary: 'Encrypt with the keys in this nvs_keys partition.',
       env: 'AIOT_KEYS',
       helpValue: 'FILE',
+      exclusive: ['new-keys', 'hmac-key'],
+    }),
+    'hmac-key': Flags.string({
+      summary: 'Encrypt with the keys that a chip derives from this HMAC key (32 bytes).',
+      env: 'AIOT_HMAC_KEY',
+      helpValue: 'FILE',
       exclusive: ['new-keys'],
     }),
     'new-keys': Flags.string({
@@ -57,6 +64,7 @@ export default class FirmwareNvsCreate extends AiotCommand {
       size: flags.size,
       version: flags['nvs-version'] === '1' ? 1 : 2,
       keys: flags.keys,
+      hmacKey: flags['hmac-key'],
       newKeys: flags['new-keys'],
     });
     this.print(`${bold(result.file)}\n${nvsMadeText(result)}`);

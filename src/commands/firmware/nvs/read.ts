@@ -23,6 +23,12 @@ export default class FirmwareNvsRead extends AiotCommand {
       env: 'AIOT_KEYS',
       helpValue: 'FILE',
     }),
+    'hmac-key': Flags.string({
+      summary: 'HMAC key (32 bytes) from which the chip derives the encryption keys.',
+      env: 'AIOT_HMAC_KEY',
+      helpValue: 'FILE',
+      exclusive: ['keys'],
+    }),
     salvage: Flags.boolean({
       summary: 'Read as much as possible of a damaged partition, and list the damage.',
       env: 'AIOT_SALVAGE',
@@ -44,12 +50,14 @@ export default class FirmwareNvsRead extends AiotCommand {
     const input = await this.input(FirmwareNvsRead);
     const { args, flags } = input;
     const { keys, salvage, out } = flags;
-    const result = await readNvsFile({ file: args.file, keys, salvage, out });
+    const result = await readNvsFile({ file: args.file, keys, hmacKey: flags['hmac-key'], salvage, out });
     this.print(`${bold(result.file)}\n${nvsText(result, flags['show-secrets'])}`);
     const size = hex(result.bytes);
     if (result.out === null)
       this.suggest(
-        next(`aiot firmware nvs read ${shellWord(args.file)}${again(input, 'keys')} --out nvs.csv`),
+        next(
+          `aiot firmware nvs read ${shellWord(args.file)}${again(input, 'keys', 'hmac-key')} --out nvs.csv`,
+        ),
       );
     else this.suggest(next(`aiot firmware nvs create ${shellWord(result.out)} nvs.bin --size ${size}`));
     return result;

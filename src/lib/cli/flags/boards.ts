@@ -216,7 +216,7 @@ export const writeFlags = {
 /** Configurations of the firmware for a board. */
 export const firmwareProfile = Flags.option({ options: firmwareProfiles })({
   summary:
-    'Configuration for boards: large = ESP32-S3 with 8 MB and PSRAM, secure = secure boot and flash encryption, low-power = light sleep. Repeatable.',
+    'Configuration for boards: large = ESP32-S3 with 8 MB and PSRAM, secure = secure boot and flash encryption, nvs-hmac = NVS keys from the fuses, low-power = light sleep. Repeatable.',
   env: 'AIOT_PROFILE',
   multiple: true,
   multipleNonGreedy: true,
@@ -238,6 +238,12 @@ export const lockFlags = {
     env: 'AIOT_ENCRYPTION_KEYS',
     helpGroup: 'LOCKING',
     helpValue: 'DIR',
+  }),
+  'nvs-key': Flags.string({
+    summary: "HMAC key of this board's NVS (32 bytes), which is burned into key block 5.",
+    env: 'AIOT_NVS_KEY',
+    helpGroup: 'LOCKING',
+    helpValue: 'FILE',
   }),
   yes: Flags.boolean({
     summary: 'Burn the fuses, which cannot be undone; otherwise only the plan is shown.',
@@ -316,6 +322,12 @@ export const imageFlags = {
     summary: 'Encrypt NVS with newly generated keys, stored in a separate partition.',
     env: 'AIOT_ENCRYPT_NVS',
   }),
+  'nvs-key': Flags.string({
+    summary: 'Encrypt NVS with the keys that the chip derives from this HMAC key (32 bytes).',
+    env: 'AIOT_NVS_KEY',
+    helpValue: 'FILE',
+    exclusive: ['encrypt-nvs'],
+  }),
   'flash-size': Flags.option({ options: flashSizes })({
     summary: "Flash size [default: the board's, else 4MB].",
     env: 'AIOT_FLASH_SIZE',
@@ -331,6 +343,7 @@ interface ImageGiven {
   partitions: string | undefined;
   'nvs-version': '1' | '2';
   'encrypt-nvs': boolean;
+  'nvs-key': string | undefined;
   'flash-size': (typeof flashSizes)[number] | undefined;
 }
 
@@ -347,6 +360,7 @@ export function imageAsked(flags: ImageGiven): ImageRequest {
     partitions: flags.partitions,
     nvsVersion: flags['nvs-version'] === '1' ? 1 : 2,
     encrypt: flags['encrypt-nvs'],
+    nvsKey: flags['nvs-key'],
     ...(size === undefined ? {} : { flashBytes: flashSizeBytes(size) }),
   };
 }

@@ -131,7 +131,7 @@ async function make(loader: Loader, options: OnboardOptions) {
     regions = await writeImage(loader, made, {
       keepsTable,
       replaced,
-      encrypted: Boolean(made.keys ?? image.old?.keys),
+      encrypted: Boolean(made.keys ?? (image.derivedKeys ? null : image.old?.keys)),
     });
     return birthChipOf(chip);
   };

@@ -190,7 +190,13 @@ function check({ name, csv, port, out, mac, chipId, type, chip, image }: Provisi
     refuse(`--type ${named} and --chip ${chip} name different chips`, 'Omit one of them.');
   if (port !== undefined && mac !== undefined) refuse('the board reports its own MAC', 'Omit --mac.');
   const isChip = port !== undefined || chip !== undefined || chipOfType(type ?? 'virtual') !== null;
-  if (!isChip && (image.encrypt || image.ssid !== undefined || image.partitions !== undefined)) {
+  if (
+    !isChip &&
+    (image.encrypt ||
+      image.nvsKey !== undefined ||
+      image.ssid !== undefined ||
+      image.partitions !== undefined)
+  ) {
     refuse(
       `a device of type ${type ?? 'virtual'} is not a chip, so it has no NVS or Wi-Fi settings`,
       'Specify the chip: --type esp32 or --chip esp32',

@@ -6,6 +6,7 @@ import { AiotError, hasCode } from '../../core/errors.js';
 import { readBytes, readText, refuseInputs, requireWritable, writeFileAtomic } from '../../core/files.js';
 import { decryptNvs, encryptNvs, nvsKeyBytes, readNvsKeys, writeNvsKeys } from '../../formats/nvs/crypt.js';
 import { parseNvsCsv, writeNvsCsv } from '../../formats/nvs/csv.js';
+import { nvsKeysOfHmac } from '../../formats/nvs/hmac.js';
 import { readNvs } from '../../formats/nvs/read.js';
 import { type NvsEntry, type NvsVersion, nvsNumbers, nvsVersions } from '../../formats/nvs/types.js';
 import { writeNvs } from '../../formats/nvs/write.js';
@@ -77,6 +78,8 @@ export interface CreateNvsOptions {
   version: NvsVersion;
   /** File of the nvs_keys partition with the keys for encryption. */
   keys?: string;
+  /** File of the HMAC key from which the chip derives its keys. */
+  hmacKey?: string;
   /** Output file for new keys. */
   newKeys?: string;
 }
@@ -88,7 +91,7 @@ export interface CreateNvsOptions {
  */
 export async function createNvs(options: CreateNvsOptions): Promise<NvsMade> {
   const { csv, out, size, version, newKeys } = options;
-  const read = [csv, options.keys];
+  const read = [csv, options.keys, options.hmacKey];
   const fileOf = async (path: string) => {
     const beside = join(dirname(csv), path);
     const found = isAbsolute(path) || !existsSync(beside) ? path : beside;
@@ -117,8 +120,15 @@ export async function createNvs(options: CreateNvsOptions): Promise<NvsMade> {
   };
 }
 
-async function keysFor({ keys, newKeys, out }: CreateNvsOptions): Promise<Uint8Array | null> {
+/** The keys in a file, or those that a chip derives; null = neither is given. */
+async function givenKeys({ keys, hmacKey }: Pick<CreateNvsOptions, 'keys' | 'hmacKey'>) {
   if (keys !== undefined) return readNvsKeys(await readBytes(keys));
+  return hmacKey === undefined ? null : nvsKeysOfHmac(await readBytes(hmacKey));
+}
+
+async function keysFor({ newKeys, out, ...given }: CreateNvsOptions): Promise<Uint8Array | null> {
+  const keys = await givenKeys(given);
+  if (keys !== null) return keys;
   if (newKeys === undefined) return null;
   if (newKeys === out) throw new AiotError('AIOT_USAGE', `the keys and ${out} must be different files`);
   if (existsSync(newKeys)) {
@@ -137,6 +147,8 @@ export interface ReadNvsOptions {
   file: string;
   /** File of the nvs_keys partition, for an encrypted NVS. */
   keys?: string;
+  /** File of the HMAC key, if the chip derives its keys from one. */
+  hmacKey?: string;
   /** Whether to read as much as possible of a damaged partition. */
   salvage: boolean;
   /** Output CSV file for the values. */
@@ -147,19 +159,20 @@ export interface ReadNvsOptions {
  * Reads the values of an NVS partition in a file. @throws AIOT_FILE_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND,
  * AIOT_FILE_NOT_WRITABLE
  */
-export async function readNvsFile({ file, keys, salvage, out }: ReadNvsOptions): Promise<NvsRead> {
+export async function readNvsFile({ file, keys, hmacKey, salvage, out }: ReadNvsOptions): Promise<NvsRead> {
   const stored = await readBytes(file);
   refuseCsv(file, stored);
-  const bytes = keys === undefined ? stored : decryptNvs(stored, readNvsKeys(await readBytes(keys)));
-  await refuseInputs([out], [file, keys]);
-  const contents = withKeys(keys, () => readNvs(bytes, { salvage }));
+  const used = await givenKeys({ keys, hmacKey });
+  const bytes = used === null ? stored : decryptNvs(stored, used);
+  await refuseInputs([out], [file, keys, hmacKey]);
+  const contents = withKeys(keys ?? hmacKey, () => readNvs(bytes, { salvage }));
   if (out !== undefined) await writeFileAtomic(out, writeNvsCsv(contents), secret);
   const { version, pages, namespaces, problems } = contents;
   return {
     file,
     bytes: bytes.length,
     version,
-    encrypted: keys !== undefined,
+    encrypted: used !== null,
     pages,
     namespaces,
     entries: contents.entries.map(shown),

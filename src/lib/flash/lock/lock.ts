@@ -17,16 +17,17 @@ import {
   keyBlockCount,
 } from '../../formats/efuse-burn.js';
 import { bootKeyDigest } from '../../formats/esp-image/secure-boot.js';
+import { nvsKeysOfHmac } from '../../formats/nvs/hmac.js';
 import { type BoardRequest, withBoard } from '../board.js';
 import { publicKeyOf } from '../images/keys.js';
 import type { Loader, RegisterAccess } from '../loader/types.js';
 import { choosePort } from '../port/list.js';
 import { readSecurity } from '../security.js';
 import { requireBootable } from './contents.js';
-import { type FuseState, type LockPart, type LockStep, lockParts, planLock } from './plan.js';
+import { allLockParts, type FuseState, type LockPart, type LockStep, nvsKeyBlock, planLock } from './plan.js';
 
 export const lockStepSchema = z.object({
-  part: z.enum(lockParts),
+  part: z.enum(allLockParts),
   fuse: z.string().describe('Name of the fuse or key block, as in espefuse.'),
   value: z.string().describe('Value that is burned; a secret key is not shown.'),
   reason: z.string(),
@@ -59,6 +60,8 @@ export interface LockOptions {
   bootKeys: readonly string[];
   /** Folder with the keys of flash encryption, one for each board; a missing key is created. */
   encryptionKeys: string | undefined;
+  /** File of the HMAC key for the NVS, 32 bytes; needed for the part `nvs-key`. */
+  nvsKey?: string | undefined;
 }
 
 export interface LockRequest extends BoardRequest, LockOptions {
@@ -98,10 +101,10 @@ function keepingStill(request: LockRequest, port: string, burns: boolean) {
 }
 
 /** @throws AIOT_USAGE */
-async function digestsOf({ parts, bootKeys, encryptionKeys }: LockOptions): Promise<Uint8Array[]> {
+async function digestsOf({ parts, bootKeys, encryptionKeys, nvsKey }: LockOptions): Promise<Uint8Array[]> {
   const boot = parts.includes('secure-boot');
   if (parts.length === 0)
-    throw new AiotError('AIOT_USAGE', `expected at least one of ${lockParts.join(', ')}`);
+    throw new AiotError('AIOT_USAGE', `expected at least one of ${allLockParts.join(', ')}`);
   if (boot && (bootKeys.length === 0 || bootKeys.length > 3))
     throw new AiotError('AIOT_USAGE', `secure boot needs one to three keys, got ${bootKeys.length}`, {
       next: 'Pass the public keys with --boot-key, such as --boot-key secure.pem.',
@@ -110,6 +113,11 @@ async function digestsOf({ parts, bootKeys, encryptionKeys }: LockOptions): Prom
     throw new AiotError('AIOT_USAGE', "flash encryption needs a folder for the boards' keys", {
       next: 'Pass it with --encryption-keys, such as --encryption-keys ./board-keys.',
     });
+  if (parts.includes('nvs-key') && nvsKey === undefined)
+    throw new AiotError('AIOT_USAGE', "the part nvs-key needs the file of this board's HMAC key", {
+      next: 'Pass it with --nvs-key, such as --nvs-key nvs.key.',
+    });
+  await nvsKeyOf({ parts, nvsKey });
   if (!boot) return [];
   const digests = await Promise.all(
     bootKeys.map(async (path) => {
@@ -127,6 +135,17 @@ async function digestsOf({ parts, bootKeys, encryptionKeys }: LockOptions): Prom
   if (new Set(digests.map((digest) => digest.toString('hex'))).size < digests.length)
     throw new AiotError('AIOT_USAGE', 'the same key was passed twice with --boot-key');
   return digests;
+}
+
+/** The HMAC key for the NVS; null = the part is not locked. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
+async function nvsKeyOf({
+  parts,
+  nvsKey,
+}: Pick<LockOptions, 'parts' | 'nvsKey'>): Promise<Uint8Array | null> {
+  if (!parts.includes('nvs-key') || nvsKey === undefined) return null;
+  const key = await readBytes(nvsKey);
+  nvsKeysOfHmac(key);
+  return key;
 }
 
 /** File with the key of a board. */
@@ -188,7 +207,7 @@ async function planFor(
       ? await encryptionKeyOf(loader, encryptionKeys)
       : null;
   const secret = encrypts ? (key?.secret ?? new Uint8Array(randomBytes(32))) : null;
-  const steps = planLock(chip, state, { parts, digests, secret });
+  const steps = planLock(chip, state, { parts, digests, secret, nvsKey: await nvsKeyOf(request) });
   const risky = steps.some(({ fuse, done }) => !done && /^SPI_BOOT_CRYPT_CNT|SECURE_BOOT_EN$/.test(fuse));
   const problem = risky ? await problemOf(loader, { digests, secret, burns: confirm !== null }) : null;
   const complete = steps.every(({ done }) => done);
@@ -229,6 +248,8 @@ async function requireLocked(loader: Loader, parts: readonly LockPart[], keys: n
     if (state === null) return true;
     if (part === 'secure-boot') return state.secureBoot.version !== 2 || keys === 0;
     if (part === 'flash-encryption') return !state.flashEncryption.enabled;
+    if (part === 'nvs-key')
+      return !state.keys.some(({ block, purpose }) => block === nvsKeyBlock && purpose === 'hmac-up');
     return part === 'jtag' && state.jtag.pins === 'enabled';
   });
   if (missing === undefined) return;
@@ -266,7 +287,7 @@ type BurnLoader = Pick<Loader, 'chip' | 'registers' | 'fuseWords' | 'securityInf
  */
 export async function burnAll(
   loader: BurnLoader,
-  request: Pick<LockRequest, 'parts' | 'encryptionKeys' | 'onStep'> & {
+  request: Pick<LockRequest, 'parts' | 'encryptionKeys' | 'nvsKey' | 'onStep'> & {
     loader: { signal?: AbortSignal | undefined };
   },
   { digests, plan }: { digests: readonly Uint8Array[]; plan: BoardLocked },
@@ -279,8 +300,9 @@ export async function burnAll(
   const { parts, encryptionKeys, onStep } = request;
   const encrypts = parts.includes('flash-encryption') && encryptionKeys !== undefined;
   const secret = encrypts ? (await encryptionKeyOf(loader, encryptionKeys)).secret : null;
+  const keys = { digests, secret, nvsKey: await nvsKeyOf(request) };
   const stepsNow = async () =>
-    planLock(loader.chip.chip, await readFuses(loader, registers), { parts, digests, secret });
+    planLock(loader.chip.chip, await readFuses(loader, registers), { parts, ...keys });
   const steps = await stepsNow();
   let burned = 0;
   for (const [index, step] of steps.entries()) {

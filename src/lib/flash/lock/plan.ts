@@ -12,7 +12,10 @@ import { type ChipName, espChips } from '../../formats/esp-image/chips.js';
 /** Parts that can be locked. `jtag` also covers direct boot; `download` allows only writing over the cable. */
 export const lockParts = ['secure-boot', 'flash-encryption', 'jtag', 'download'] as const;
 
-export type LockPart = (typeof lockParts)[number];
+/** All parts. `nvs-key` burns the HMAC key from which the chip derives the keys of its NVS; only boards with such an NVS need it. */
+export const allLockParts = [...lockParts, 'nvs-key'] as const;
+
+export type LockPart = (typeof allLockParts)[number];
 
 /** The fuses of a chip at the time of reading. */
 export interface FuseState {
@@ -28,6 +31,8 @@ export interface LockRequest {
   digests: readonly Uint8Array[];
   /** Key for flash encryption, 32 bytes; null = not needed. */
   secret: Uint8Array | null;
+  /** HMAC key for the NVS, 32 bytes; null = not needed. */
+  nvsKey?: Uint8Array | null;
 }
 
 /** One burn: bits of a fuse in block 0, or the contents of a key block. */
@@ -59,10 +64,11 @@ export function planLock(chip: ChipName, state: FuseState, request: LockRequest)
       next: `It supports ${Object.keys(burnLayouts).join(', ')}. For other chips, use espefuse.`,
     });
   const plan = new Planner(chip, layout, state);
-  const { parts, digests, secret } = request;
+  const { parts, digests, secret, nvsKey = null } = request;
   const [boot, encrypted] = [parts.includes('secure-boot'), parts.includes('flash-encryption')];
   if (boot && !encrypted && securityFuses(chip, state.words).encryption.enabled)
     throw refused('the flash is encrypted: lock flash-encryption too, with the key of this board');
+  if (parts.includes('nvs-key') && nvsKey !== null) plan.nvsKey(nvsKey);
   if (boot) for (const [index, digest] of digests.entries()) plan.bootKey(index, digest);
   if (encrypted && secret !== null) plan.encryptionKey(secret);
   if (boot || encrypted) plan.keepReadable();
@@ -74,7 +80,10 @@ export function planLock(chip: ChipName, state: FuseState, request: LockRequest)
   return plan.steps;
 }
 
-const purposes = { encryption: 4, boot: 9 } as const;
+const purposes = { encryption: 4, hmac: 8, boot: 9 } as const;
+
+/** The key block of the HMAC key: CONFIG_NVS_SEC_HMAC_EFUSE_KEY_ID of the firmware. No key of flash encryption can be in it. */
+export const nvsKeyBlock = 5;
 
 class Planner {
   readonly steps: LockStep[] = [];
@@ -182,6 +191,25 @@ class Planner {
     this.key('flash-encryption', block, { data, purpose: purposes.encryption, what, shown });
     this.set('flash-encryption', 'RD_DIS', 2 ** block, {
       reason: 'neither software nor anyone with the board can read the key',
+      lost: 'reading the key from the chip',
+    });
+  }
+
+  nvsKey(data: Uint8Array): void {
+    const what = 'the HMAC key for the NVS';
+    const { purpose, readProtected } = this.fuses.keys[nvsKeyBlock]!;
+    const stored = this.state.keys[nvsKeyBlock]!;
+    const burned = this.value(`KEY_PURPOSE_${nvsKeyBlock}`);
+    // After a power cut, the block may contain only some bits of the key and its purpose.
+    const begun = !readProtected && (burned & ~purposes.hmac) === 0 && isSubset(stored, data);
+    if (!begun && (!readProtected || purpose !== 'hmac-up'))
+      throw refused(`block ${nvsKeyBlock} contains another key, but the firmware expects ${what} there`);
+    this.key('nvs-key', nvsKeyBlock, {
+      data,
+      ...{ purpose: purposes.hmac, what, shown: 'secret, 32 bytes' },
+    });
+    this.set('nvs-key', 'RD_DIS', 2 ** nvsKeyBlock, {
+      reason: 'only the HMAC unit can use the key',
       lost: 'reading the key from the chip',
     });
   }

@@ -104,6 +104,9 @@ const profileNotes: Record<FirmwareProfile, string[]> = {
   secure: [
     'Sign bootloader and app with `aiot firmware sign`, and write them with `aiot flash --profile production`.',
   ],
+  'nvs-hmac': [
+    'The board needs its own HMAC key: `aiot device provision --nvs-key`, and `aiot flash --profile production --nvs-key`.',
+  ],
   'low-power': [],
 };
 
@@ -117,6 +120,11 @@ function profilesFor(
   if (!board && asked !== undefined)
     throw new AiotError('AIOT_USAGE', `--profile is for boards, not for --target ${target}`);
   const profiles = board ? (asked ?? note.profiles) : [];
+  if (profiles.includes('nvs-hmac') && target === 'esp32')
+    throw new AiotError(
+      'AIOT_USAGE',
+      'the profile nvs-hmac is not for --target esp32, which has no HMAC unit',
+    );
   if (profiles.includes('large') && target !== 'esp32s3')
     throw new AiotError('AIOT_USAGE', `the profile large is for --target esp32s3, not ${target}`);
   return profiles;

@@ -10,7 +10,7 @@ import { loadProject, type Project } from '../../core/project.js';
 export const noteName = 'aiot-firmware.json';
 
 /** Configurations of the firmware for boards: files in hal/esp32/profiles. */
-export const firmwareProfiles = ['large', 'secure', 'low-power'] as const;
+export const firmwareProfiles = ['large', 'secure', 'nvs-hmac', 'low-power'] as const;
 
 export type FirmwareProfile = (typeof firmwareProfiles)[number];
 
