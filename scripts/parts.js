@@ -1,10 +1,26 @@
-// Installs the third-party parts that the second ring of tests uses, on Debian: npm run parts all of them npm run parts -- kafka flash
-// parts by name, or all that a folder of test/ needs npm run parts -- --list purpose and size of each, and whether it is installed
+// Installs the third-party parts that the second ring of tests uses, on Debian:
+//
+//   npm run parts                   all of them
+//   npm run parts -- kafka flash    parts by name, or all that a folder of test/ needs
+//   npm run parts -- --list         purpose and size of each, and whether it is installed
+//
 // Installed parts are skipped, so a second run does nothing. Without root, apt packages are only listed, and the other parts are
 // installed.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { chosen, environmentStamp, partOf as find, root, usersOfParts } from './parts/table.js';
 
 process.chdir(root);
@@ -43,6 +59,69 @@ function list(names) {
  * @returns whether all of them are now ready, except those that this script cannot install
  */
 async function install(names) {
+  shareFolder();
+  const unlock = await lock();
+  try {
+    return await installMissing(names);
+  } finally {
+    unlock();
+  }
+}
+
+/**
+ * Makes .venv a link to a folder that all clones of this user share, so that a new clone does not spend 20 minutes on the same parts. A
+ * folder that already exists is used instead. AIOT_PARTS names another shared folder.
+ */
+function shareFolder() {
+  if (lstatSync('.venv', { throwIfNoEntry: false })) return;
+  const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
+  const shared = process.env.AIOT_PARTS || join(cache, 'aiot-parts');
+  mkdirSync(shared, { recursive: true });
+  symlinkSync(shared, '.venv');
+}
+
+/**
+ * Waits until no other clone installs parts in the same folder.
+ * @returns {Promise<() => void>} ends the lock
+ */
+async function lock() {
+  const folder = realpathSync('.venv');
+  const [file, own] = [join(folder, '.lock'), join(folder, `.lock-${process.pid}`)];
+  // A link appears together with its content, so that no other process reads an empty lock.
+  writeFileSync(own, `${process.pid}`);
+  try {
+    for (let waits = 0; ; waits++) {
+      try {
+        linkSync(own, file);
+        return () => rmSync(file, { force: true });
+      } catch (error) {
+        if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') throw error;
+      }
+      const owner = Number(readFileSync(file, { encoding: 'utf8', flag: 'a+' }));
+      if (!isRunning(owner)) rmSync(file, { force: true });
+      else if (waits === 0)
+        process.stdout.write(`Waiting for process ${owner}, which installs parts in the same folder.\n`);
+      await sleep(waits === 0 ? 0 : 1000);
+    }
+  } finally {
+    rmSync(own, { force: true });
+  }
+}
+
+/** @param {number} pid */
+function isRunning(pid) {
+  try {
+    return pid > 0 && process.kill(pid, 0);
+  } catch (error) {
+    return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
+  }
+}
+
+/**
+ * @param {string[]} names
+ * @returns whether all of them are now ready, except those that this script cannot install
+ */
+async function installMissing(names) {
   const wanted = withNeeds(names).filter((name) => !partOf(name).ready());
   if (wanted.length === 0) {
     process.stdout.write(`${names.length} parts are ready.\n`);
@@ -164,9 +243,9 @@ function apt(packages) {
  * @param {string[]} requirements
  */
 async function environment(name, requirements) {
-  const folder = join('.venv', name);
+  // The programs in the environment contain this path, so it must not be that of one clone.
+  const folder = join(realpathSync('.venv'), name);
   rmSync(folder, { recursive: true, force: true });
-  mkdirSync('.venv', { recursive: true });
   const made = await run([process.env.PYTHON ?? 'python3', '-m', 'venv', folder]);
   if (!existsSync(join(folder, 'bin', 'pip'))) return made;
   const pip = [

@@ -3,7 +3,7 @@
 # so that tests run the loop as on a Raspberry Pi. A second run does nothing unless the lock file has changed.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=$PWD/.venv/aarch64
+folder=$(readlink -f .venv)/aarch64
 node=20.20.2
 stamp="node $node $(sha256sum package-lock.json | cut -d ' ' -f 1)"
 if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ]; then

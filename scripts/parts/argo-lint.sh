@@ -4,7 +4,7 @@
 # ARGO_LINT_BUILT=FOLDER installs programs from FOLDER instead of building them.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=$PWD/.venv/argo-lint
+folder=$(readlink -f .venv)/argo-lint
 wanted="argo-lint $(cat scripts/parts/argo-lint.sh scripts/k8s/argo-lint/* scripts/k8s/argo-events-lint/* | cksum)"
 if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$wanted" ]; then
   echo "$folder is ready"

@@ -3,7 +3,7 @@
 # machine changes. Needs apt-get, dpkg and Python. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=$PWD/.venv/cloud-init
+folder=$(readlink -f .venv)/cloud-init
 if [ -e "$folder/.stamp" ]; then
   echo "$folder is ready"
   exit 0

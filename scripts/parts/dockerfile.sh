@@ -4,7 +4,7 @@
 # program instead of building it.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=$PWD/.venv/dockerfile
+folder=$(readlink -f .venv)/dockerfile
 stamp="dockerfile-check $(cat scripts/dockerfile/go.mod scripts/dockerfile/main.go | cksum)"
 if [ -x "$folder/bin/dockerfile-check" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ]; then
   echo "$folder is ready"

@@ -4,7 +4,7 @@
 # serial port. A second run does nothing. ESPFLASH_BUILT=FILE installs that program instead, if it has the same version.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=.venv/espflash
+folder=$(readlink -f .venv)/espflash
 version=4.4.0
 if [ -x "$folder/bin/espflash" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "espflash $version" ]; then
   echo "$folder is ready"

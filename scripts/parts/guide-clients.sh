@@ -3,7 +3,7 @@
 # guide uses (test/support/guide-clients). Needs Go 1.19 or newer, and takes half a minute. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=$PWD/.venv/guide-clients
+folder=$(readlink -f .venv)/guide-clients
 stamp="$(cat test/support/guide-clients/* | cksum) $(go version 2>/dev/null || true)"
 if [ -x "$folder/bin/guide-clients" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ]; then
   echo "$folder is ready"

@@ -3,7 +3,7 @@
 # A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=.venv/home-assistant
+folder=$(readlink -f .venv)/home-assistant
 requirements=scripts/parts/home-assistant.txt
 if [ -f "$folder/.stamp" ] && cmp -s "$folder/.stamp" "$requirements"; then
   echo "$folder is ready"

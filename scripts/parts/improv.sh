@@ -2,7 +2,7 @@
 # Installs the Improv project's client library for browsers in .venv/improv. Its install scripts do not run. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=.venv/improv
+folder=$(readlink -f .venv)/improv
 version=2.8.1
 if [ -f "$folder/.stamp" ] && [ "$(cat "$folder/.stamp")" = "$version" ]; then
   echo "$folder is ready"

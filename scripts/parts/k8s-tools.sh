@@ -4,7 +4,7 @@
 # them are in this repository. Needs Go 1.25 or newer, Maven and Python, and takes a minute. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=$PWD/.venv/k8s
+folder=$(readlink -f .venv)/k8s
 wanted="k8s-tools 1: $(cat scripts/parts/k8s-tools.sh scripts/k8s/schemas.py | cksum)"
 if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$wanted" ]; then
   echo "$folder is ready"

@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 for version in 4.1.0 3.9.1; do
-  folder=.venv/kafka/$version
+  folder=$(readlink -f .venv)/kafka/$version
   if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "kafka $version" ]; then
     echo "$folder is ready"
     continue

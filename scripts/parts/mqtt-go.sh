@@ -3,7 +3,7 @@
 # Go 1.24 or newer, and takes half a minute. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=$PWD/.venv/mqtt-go
+folder=$(readlink -f .venv)/mqtt-go
 source=test/support/mqtt-clients/go
 stamp="$(cat "$source"/* | cksum) $(go version 2>/dev/null || true)"
 if [ -x "$folder/bin/mqtt-go" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ]; then

@@ -3,7 +3,7 @@
 # and a C compiler, and takes a minute. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=$PWD/.venv/mqtt-rust
+folder=$(readlink -f .venv)/mqtt-rust
 source=test/support/mqtt-clients/rust
 stamp="$(cat "$source"/Cargo.* "$source"/src/* | cksum)"
 if [ -x "$folder/bin/mqtt-rust" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ]; then

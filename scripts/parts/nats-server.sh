@@ -4,7 +4,7 @@
 # NATS_SERVER_BUILT=FILE installs that program instead.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=$PWD/.venv/nats-server
+folder=$(readlink -f .venv)/nats-server
 version=2.15.3
 stamp="nats-server $version"
 if [ -x "$folder/bin/nats-server" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ]; then

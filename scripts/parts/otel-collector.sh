@@ -3,7 +3,7 @@
 # takes several minutes; a second run does nothing. OTEL_COLLECTOR_BUILT=FILE installs that program instead of building it.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=$PWD/.venv/otel-collector
+folder=$(readlink -f .venv)/otel-collector
 stamp="otel-collector $(cat scripts/otel-collector/go.mod scripts/otel-collector/main.go | cksum)"
 if [ -x "$folder/bin/collector" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ]; then
   echo "$folder is ready"

@@ -8,7 +8,7 @@
 # A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=.venv/pictures
+folder=$(readlink -f .venv)/pictures
 wanted='scikit-image 0.26.0, face_recognition 1.3.0, @vladmandic/face-api 1.7.15'
 if [ -f "$folder/.stamp" ] && [ "$(cat "$folder/.stamp")" = "$wanted" ]; then
   echo "$folder is ready"

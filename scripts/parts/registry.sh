@@ -4,7 +4,7 @@
 # FOLDER instead.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=$PWD/.venv/registry
+folder=$(readlink -f .venv)/registry
 registry=3.1.2
 crane=0.22.1
 stamp="registry $registry crane $crane"

@@ -9,7 +9,7 @@ if [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 23 ]; then
   echo "skipped: tfjs-node 4.22 does not load on Node $(node --version)"
   exit 0
 fi
-folder=.venv/tfjs-node
+folder=$(readlink -f .venv)/tfjs-node
 version=4.22.0
 wanted="tfjs-node $version, Node $(node --version)"
 if [ -f "$folder/.stamp" ] && [ "$(cat "$folder/.stamp")" = "$wanted" ]; then

@@ -3,7 +3,7 @@
 # package tfjs-tflite-node 0.0.2 (TensorFlow Lite 2.9.0, x86-64), which is not used for anything else. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=.venv/tflite-c
+folder=$(readlink -f .venv)/tflite-c
 wanted='tfjs-tflite-node@0.0.2'
 if [ -f "$folder/.stamp" ] && [ "$(cat "$folder/.stamp")" = "$wanted" ]; then
   echo "$folder is ready"

@@ -3,7 +3,7 @@
 # minutes. A second run does nothing. VERSITYGW_BUILT=FILE installs that program instead of building it.
 set -eu
 cd "$(dirname "$0")/../.."
-folder=$PWD/.venv/versitygw
+folder=$(readlink -f .venv)/versitygw
 version=1.8.0
 if [ -x "$folder/bin/versitygw" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "versitygw $version" ]; then
   echo "$folder is ready"

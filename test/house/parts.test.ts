@@ -1,5 +1,15 @@
-import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { chosen, type Part, parts, usersOfParts } from '../../scripts/parts/table.js';
@@ -45,5 +55,42 @@ describe('the table of real parts', () => {
     expect(stdout).toMatch(/^redis +\d+ MB {2}Redis \[loop, stream\]: (ready|missing)\n$/);
     expect(status).toBe(0);
     expect(run('nothing').status).toBe(2);
+  });
+
+  it('are installed once for all clones, by one clone at a time', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'aiot-parts-'));
+    const sleeper = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)']);
+    try {
+      const clones = ['one', 'two'].map((name) => join(folder, name)) as [string, string];
+      for (const clone of clones) {
+        mkdirSync(join(clone, 'test'), { recursive: true });
+        cpSync(join(root, 'scripts'), join(clone, 'scripts'), { recursive: true });
+      }
+      // A program that makes the part `cc` ready.
+      writeFileSync(join(folder, 'cc'), '', { mode: 0o755 });
+      const env = {
+        ...{ ...process.env, AIOT_PARTS: '', XDG_CACHE_HOME: join(folder, 'cache') },
+        PATH: `${folder}:${process.env.PATH}`,
+      };
+      const parts = (clone: string) =>
+        spawn(process.execPath, [join(clone, 'scripts/parts.js'), 'cc'], { env });
+      const ended = (child: ChildProcess) => once(child, 'exit').then(([code]) => code as number);
+      expect(await ended(parts(clones[0]))).toBe(0);
+      const shared = realpathSync(join(clones[0], '.venv'));
+      expect(shared).toBe(join(realpathSync(folder), 'cache', 'aiot-parts'));
+      writeFileSync(join(shared, '.lock'), `${sleeper.pid}`);
+      const second = parts(clones[1]);
+      const [line] = await once(second.stdout, 'data');
+      expect(`${line}`).toBe(
+        `Waiting for process ${sleeper.pid}, which installs parts in the same folder.\n`,
+      );
+      sleeper.kill('SIGKILL');
+      expect(await ended(second)).toBe(0);
+      expect(realpathSync(join(clones[1], '.venv'))).toBe(shared);
+      expect(readdirSync(shared)).toEqual([]);
+    } finally {
+      sleeper.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
