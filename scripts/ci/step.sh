@@ -28,6 +28,29 @@ step() {
   fi
 }
 
+# in_background FUNCTION: runs a function's steps beside the following ones, with a lower priority. `join_background` waits for them,
+# prints their output and counts them.
+in_background() {
+  mkdir "$work/background"
+  (
+    renice -n 10 "$BASHPID" >/dev/null 2>&1 || true
+    work="$work/background" passed=0 failed=0 failures=()
+    "$1"
+    printf '%s\n' "$passed" "$failed" "${failures[@]}" >"$work/counts"
+  ) >"$work/background.log" 2>&1 </dev/null &
+  background=$!
+}
+
+join_background() {
+  local counts
+  wait "$background" || true
+  cat "$work/background.log"
+  mapfile -t counts <"$work/background/counts"
+  passed=$((passed + counts[0]))
+  failed=$((failed + counts[1]))
+  failures+=("${counts[@]:2}")
+}
+
 # Prints each failed step with the last lines of its output.
 failed_steps() {
   local at

@@ -120,7 +120,7 @@ export const parts = {
   cmake: {
     for: 'building the firmware for this machine, and comparing it with mbedTLS',
     mb: 45,
-    apt: ['cmake', 'make', 'gcc', 'libc6-dev', 'libmbedtls-dev'],
+    apt: ['cmake', 'make', 'gcc', 'libc6-dev', 'libmbedtls-dev', 'ccache'],
     ready: () => onPath('cmake', 'cc', 'make') && existsSync('/usr/include/mbedtls/pk.h'),
   },
   curl: { for: 'an HTTP client', mb: 0, apt: ['curl'], ready: () => onPath('curl') },

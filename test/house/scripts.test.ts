@@ -596,6 +596,22 @@ describe('a CI step', () => {
       echo "$tarball $((SECONDS - began < 12))"`);
     expect(said).toEqual(['── set', '── set: passed, N s', 'here 1']);
   });
+
+  it('can run beside others, and is then printed and counted when it is awaited', () => {
+    rmSync(join(folder, 'background'), { recursive: true, force: true });
+    const said = run(`bad() { echo 'no such thing' >&2; return 3; }
+      beside() { step slow sleep 1; step bad bad; }
+      in_background beside
+      step quick echo fine
+      echo "$passed $failed"
+      join_background
+      echo "$passed $failed"`);
+    expect(said).toEqual([
+      ...['── quick', 'fine', '── quick: passed, N s', '1 0'],
+      ...['── slow', '── slow: passed, N s', '── bad', 'no such thing', '── bad: FAILED, N s', '2 1'],
+      ...['FAILED bad', '  no such thing'],
+    ]);
+  });
 });
 
 describe('the terminal picture', () => {
