@@ -169,7 +169,7 @@ if(esp32_sources)
     elseif(program STREQUAL esp32_program_xtensa)
       set(sdkconfig ${sdkconfig_ESP32S3})
     endif()
-    add_executable(${program}_test test/esp32_program_test.c hal/esp32/main/program.c hal/esp32/main/wifi.c hal/esp32/main/clock.c hal/esp32/main/watch.c
+    add_executable(${program}_test test/esp32_program_test.c hal/esp32/main/program.c hal/esp32/main/wifi.c hal/esp32/main/enterprise.c hal/esp32/main/clock.c hal/esp32/main/watch.c
       hal/esp32/main/dump.c hal/esp32/main/core_dump.c hal/esp32/main/portable.c hal/esp32/main/console.c core/src/improv.c core/src/networks.c
       core/src/device/tail.c core/src/crc32.c)
     set_target_properties(${program}_test PROPERTIES C_EXTENSIONS ON)
@@ -243,7 +243,7 @@ if(esp32_sources)
   get_target_property(esp32_core aiot_core SOURCES)
   list(TRANSFORM esp32_core PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ REGEX "^[^/]")
   set(esp32_program "")
-  foreach(part program settings_store console dump enroll mqtt http sampler watch flash identity trial wifi clock adc source_analogue servo portable)
+  foreach(part program settings_store console dump enroll mqtt http sampler watch flash identity trial wifi enterprise clock adc source_analogue servo portable)
     list(APPEND esp32_program ${esp32_folder}/main/${part}.c)
   endforeach()
   set(esp32_wrap -Wl,--wrap=malloc,--wrap=calloc,--wrap=free,--wrap=strdup,--wrap=aiot_esp32_http_open)

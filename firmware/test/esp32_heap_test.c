@@ -28,6 +28,7 @@
 #include "esp_system.h"
 #include "esp_task_wdt.h"
 #include "esp_timer.h"
+#include "esp_eap_client.h"
 #include "esp_wifi.h"
 #include "driver/i2s_std.h"
 #include "driver/ledc.h"
@@ -439,6 +440,20 @@ esp_err_t esp_wifi_stop(void) { return ESP_OK; }
 esp_err_t esp_wifi_connect(void) { return ESP_OK; }
 esp_err_t esp_wifi_disconnect(void) { return ESP_OK; }
 
+/* The board joins no enterprise network. */
+esp_err_t esp_wifi_sta_enterprise_enable(void) { return -1; }
+esp_err_t esp_wifi_sta_enterprise_disable(void) { return -1; }
+esp_err_t esp_eap_client_set_identity(const unsigned char *identity, int bytes) { return identity == NULL || bytes <= 0; }
+esp_err_t esp_eap_client_set_username(const unsigned char *username, int bytes) { return username == NULL || bytes <= 0; }
+esp_err_t esp_eap_client_set_password(const unsigned char *password, int bytes) { return password == NULL || bytes <= 0; }
+esp_err_t esp_eap_client_set_ca_cert(const unsigned char *ca, int bytes) { return ca == NULL || bytes <= 0; }
+esp_err_t esp_eap_client_set_certificate_and_key(const unsigned char *certificate, int bytes, const unsigned char *key, int key_bytes, const unsigned char *password,
+                                                 int password_bytes) {
+  return certificate == NULL || bytes <= 0 || key == NULL || key_bytes <= 0 || password != NULL || password_bytes != 0;
+}
+esp_err_t esp_eap_client_set_disable_time_check(bool disable) { return disable ? ESP_OK : -1; }
+esp_err_t esp_eap_client_set_ttls_phase2_method(esp_eap_ttls_phase2_types type) { return type == 0; }
+esp_err_t esp_eap_client_set_eap_methods(esp_eap_method_t methods) { return methods == 0; }
 esp_err_t esp_wifi_sta_get_ap_info(wifi_ap_record_t *record) { return record == NULL ? ESP_OK : -1; }
 esp_err_t esp_wifi_scan_start(const wifi_scan_config_t *config, bool block) { return config != NULL || block; }
 esp_err_t esp_wifi_scan_get_ap_record(wifi_ap_record_t *record) { return record == NULL ? ESP_OK : -1; }

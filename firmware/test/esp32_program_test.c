@@ -30,6 +30,8 @@
 #include "esp_task_wdt.h"
 #include "esp_timer.h"
 #include "esp_wifi.h"
+#include "esp_eap_client.h"
+#include "nvs.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 #include "nvs.h"
@@ -49,7 +51,7 @@ typedef enum {
   NOTHING, IDENTITY, WIFI_CREDENTIALS, NETIF, EVENT_LOOP, INTERFACE, RADIO, HANDLER, RADIO_START, CONNECT, SNTP, MODELS, PROGRAMS, CONFIGS, TRUST, RECORDS, MQTT, HTTP,
   DEVICE, SAMPLER, SERVO, CONVERTER, SLEPT, NO_ADDRESS, LOST_ADDRESS, LOST_FOR_GOOD, REFUSED, CRASHED, CRASHED_LONG_AGO,
   CRASHED_OFFLINE, CRASH_CUT, CRASHED_TOLD, CRASHED_BEFORE_ROLLBACK, CRASHED_ASLEEP, CRASHED_SHORT, CRASHED_PUSHED_OUT, CRASH_FLASHED, CONSOLE, NEW_NETWORK, NEW_REFUSED, NEW_BESIDE_OLD, FIXED, FIXED_REFUSED, NEW_BESIDE_FIXED,
-  NEW_OVER_USB, NEW_OVER_USB_NOISE, ENROLLS, ENROLLS_NOT, ENROLLS_LATE, ENROLLS_NOWHERE, PARTS
+  NEW_OVER_USB, NEW_OVER_USB_NOISE, PEAP, TTLS, TTLS_PAP, TLS, NO_CA, NEW_BESIDE_PEAP, ENROLLS, ENROLLS_NOT, ENROLLS_LATE, ENROLLS_NOWHERE, PARTS
 } part;
 
 /* Results of a run, for the parent process. */
@@ -70,6 +72,9 @@ typedef struct {
   size_t memory_bytes;
   int forgets, erased, turns, trials, connects, disconnects, starts, nvs, kept;
   uint8_t networks[AIOT_NETWORKS_BYTES];
+  /* Calls of the supplicant, and the authentication mode of the first attempt. */
+  char login[400];
+  wifi_auth_mode_t first_mode;
   char said[400];
   size_t said_bytes;
   char hostname[40];
@@ -108,9 +113,10 @@ static void need_stack(void) {
 /* Whether the console receives settings in this run, and whether the network that they name refuses the board. */
 static bool over_usb(void) { return sim.part == NEW_OVER_USB || sim.part == NEW_OVER_USB_NOISE; }
 static bool has_new(void) {
-  return sim.part == NEW_NETWORK || sim.part == NEW_REFUSED || sim.part == NEW_BESIDE_OLD || sim.part == NEW_BESIDE_FIXED || over_usb();
+  return sim.part == NEW_NETWORK || sim.part == NEW_REFUSED || sim.part == NEW_BESIDE_OLD || sim.part == NEW_BESIDE_FIXED || sim.part == NEW_BESIDE_PEAP || over_usb();
 }
 static bool has_fixed(void) { return sim.part == FIXED || sim.part == FIXED_REFUSED || sim.part == NEW_BESIDE_FIXED; }
+static bool has_login(void) { return sim.part >= PEAP && sim.part <= NEW_BESIDE_PEAP; }
 static bool refuses(void) {
   return sim.part == REFUSED || (sim.part == NEW_REFUSED && strcmp((const char *)out->config.ssid, "new") == 0);
 }
@@ -167,7 +173,8 @@ bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *
   snprintf(identity->name, sizeof identity->name, "Pump_7");
   snprintf(identity->mqtts, sizeof identity->mqtts, "mqtts://platform.lan:8883");
   if (sim.part != WIFI_CREDENTIALS && sim.part != NEW_NETWORK && !over_usb()) snprintf(identity->network.ssid, sizeof identity->network.ssid, "hall");
-  snprintf(identity->network.password, sizeof identity->network.password, "correct horse");
+  if (!has_login()) snprintf(identity->network.password, sizeof identity->network.password, "correct horse");
+  identity->network.enterprise = has_login();
   if (has_fixed()) aiot_network_fix(&identity->network, "10.0.0.7", "255.255.252.0", "10.0.0.1", "10.0.0.2");
   return sim.part != IDENTITY && !enrolls();
 }
@@ -424,7 +431,48 @@ esp_err_t esp_wifi_start(void) {
 esp_err_t esp_wifi_stop(void) {
   return ESP_OK;
 }
+static void note_login(const char *call, const unsigned char *text, int bytes) {
+  const size_t used = strlen(out->login);
+  snprintf(out->login + used, sizeof out->login - used, "%s %.*s;", call, bytes, (const char *)text);
+}
+static esp_err_t note_number(const char *call, int number) {
+  const size_t used = strlen(out->login);
+  snprintf(out->login + used, sizeof out->login - used, "%s %d;", call, number);
+  return ESP_OK;
+}
+/* A login in NVS, as `device provision --wifi-eap` writes it. */
+static const char *stored(const char *key) {
+  if (strcmp(key, "eap") == 0) return sim.part == TLS ? "tls" : sim.part == TTLS ? "ttls" : sim.part == TTLS_PAP ? "ttls-pap" : "peap";
+  if (strcmp(key, "eap_identity") == 0) return "anonymous";
+  if (strcmp(key, "eap_ca") == 0 && sim.part != NO_CA) return "CA";
+  if (strcmp(key, sim.part == TLS ? "eap_certificate" : "eap_username") == 0) return sim.part == TLS ? "CERT" : "pump";
+  if (strcmp(key, sim.part == TLS ? "eap_key" : "eap_password") == 0) return sim.part == TLS ? "KEY" : "secret";
+  return NULL;
+}
+esp_err_t nvs_get_str(nvs_handle_t handle, const char *key, char *text, size_t *bytes) {
+  const char *value = stored(key);
+  if (value == NULL) return ESP_ERR_NVS_NOT_FOUND;
+  if (text != NULL) snprintf(text, *bytes, "%s", value);
+  *bytes = strlen(value) + 1;
+  return ESP_OK;
+}
+esp_err_t esp_wifi_sta_enterprise_enable(void) { return note_number("on", 1); }
+esp_err_t esp_wifi_sta_enterprise_disable(void) { return note_number("off", 1); }
+esp_err_t esp_eap_client_set_identity(const unsigned char *identity, int bytes) { return note_login("identity", identity, bytes), ESP_OK; }
+esp_err_t esp_eap_client_set_username(const unsigned char *username, int bytes) { return note_login("user", username, bytes), ESP_OK; }
+esp_err_t esp_eap_client_set_password(const unsigned char *password, int bytes) { return note_login("password", password, bytes), ESP_OK; }
+esp_err_t esp_eap_client_set_ca_cert(const unsigned char *ca, int bytes) { return note_login("ca", ca, bytes), ca[bytes - 1] == '\0' ? ESP_OK : -1; }
+esp_err_t esp_eap_client_set_certificate_and_key(const unsigned char *certificate, int bytes, const unsigned char *key, int key_bytes, const unsigned char *password,
+                                                 int password_bytes) {
+  note_login("certificate", certificate, bytes);
+  note_login("key", key, key_bytes);
+  return certificate[bytes - 1] == '\0' && key[key_bytes - 1] == '\0' && password == NULL && password_bytes == 0 ? ESP_OK : -1;
+}
+esp_err_t esp_eap_client_set_disable_time_check(bool disable) { return note_number("undated", disable); }
+esp_err_t esp_eap_client_set_ttls_phase2_method(esp_eap_ttls_phase2_types type) { return note_number("phase2", (int)type); }
+esp_err_t esp_eap_client_set_eap_methods(esp_eap_method_t methods) { return note_number("methods", (int)methods); }
 esp_err_t esp_wifi_connect(void) {
+  if (out->connects == 0) out->first_mode = out->config.threshold.authmode;
   out->connects++;
   sim.connected_ms = sim.now_ms;
   return sim.part == CONNECT ? -1 : ESP_OK;
@@ -484,6 +532,7 @@ static struct {
   uint8_t arrived;
 } crash_nvs;
 esp_err_t nvs_open(const char *name, nvs_open_mode_t mode, nvs_handle_t *handle) {
+  if (strcmp(name, "wifi") == 0) return has_login() && mode == NVS_READONLY ? ESP_OK : ESP_ERR_NVS_NOT_FOUND;
   if (sim.part == CRASHED_TOLD && !crash_nvs.opened) {
     crash_nvs.has_number = true;
     crash_nvs.arrived = 1;
@@ -681,6 +730,8 @@ static const struct {
     {NEW_OVER_USB, false, true}, {NEW_OVER_USB_NOISE, false, true},
     {CONSOLE, false, true},      {NEW_NETWORK, false, true}, {NEW_REFUSED, false, true},       {NEW_BESIDE_OLD, false, true},
     {FIXED, false, true},        {FIXED_REFUSED, false, false}, {NEW_BESIDE_FIXED, false, true},
+    {PEAP, false, true},         {TTLS, false, true},       {TTLS_PAP, false, true},         {TLS, false, true},       {NO_CA, false, false},
+    {NEW_BESIDE_PEAP, false, true},
     {ENROLLS, true, true},       {ENROLLS_NOT, true, false}, {ENROLLS_LATE, false, true}, {ENROLLS_NOWHERE, true, false},
 };
 
@@ -762,6 +813,34 @@ static void test_fixed_addresses(checks *c) {
   check_at(c, "new network beside fixed addresses", "runs", 0, run(NEW_BESIDE_FIXED));
   check_at(c, "new network beside fixed addresses", "gets its address by DHCP", 0,
            strcmp((const char *)out->config.ssid, "new") == 0 && !out->dhcp_stopped && out->dhcp_starts == 1);
+}
+
+/* The login of an enterprise network. Numbers are those of ESP-IDF: TLS 1, TTLS 2, PEAP 4; MSCHAPv2 1, PAP 3. */
+static void test_login(checks *c) {
+  static const struct {
+    part which;
+    const char *login;
+  } logins[] = {
+      {PEAP, "ca CA;identity anonymous;methods 4;user pump;password secret;undated 0;on 1;"},
+      {TTLS, "ca CA;identity anonymous;methods 2;phase2 1;user pump;password secret;undated 0;on 1;"},
+      {TTLS_PAP, "ca CA;identity anonymous;methods 2;phase2 3;user pump;password secret;undated 0;on 1;"},
+      {TLS, "ca CA;identity anonymous;methods 1;certificate CERT;key KEY;undated 0;on 1;"},
+  };
+  for (size_t i = 0; i < sizeof logins / sizeof logins[0]; i++) {
+    check_at(c, "login", "runs", i, run(logins[i].which));
+    check_at(c, "login", out->login, i, strcmp(out->login, logins[i].login) == 0);
+    check_at(c, "login", "joins only an enterprise network", i, out->connects == 1 && out->first_mode == WIFI_AUTH_WPA2_ENTERPRISE && out->config.password[0] == 0);
+  }
+  check_at(c, "login without a CA", "runs", 0, run(NO_CA));
+  check_at(c, "login without a CA", "sends its password to no access point", 0, out->connects == 0 && out->login[0] == '\0');
+
+  check_at(c, "new network beside an enterprise network", "runs", 0, run(NEW_BESIDE_PEAP));
+  check_at(c, "new network beside an enterprise network", out->login, 0, strstr(out->login, "on 1;off 1;") != NULL);
+  check_at(c, "new network beside an enterprise network", "both are stored", 0, out->kept == 1 && out->connects == 2);
+  aiot_networks networks;
+  aiot_networks_open(&networks, out->networks, 2 + 3 + 3 + 13 + 3 + 4, NULL);
+  check_at(c, "new network beside an enterprise network", "only the former one has a login", 0,
+           networks.count == 2 && !networks.known[0].enterprise && networks.known[1].enterprise && strcmp(networks.known[1].ssid, "hall") == 0);
 }
 
 /* Bytes arrive in pieces over USB, and noise on the UART neither damages a request nor receives its replies. */
@@ -854,6 +933,7 @@ int main(void) {
   test_enrollment(&c);
   test_network(&c);
   test_fixed_addresses(&c);
+  test_login(&c);
   test_new_network(&c);
   test_usb(&c);
   test_crashes(&c);

@@ -46,6 +46,91 @@ const wifi = () => ['--wifi-ssid', 'plant', '--wifi-password-file', at('wifi.txt
 const valuesOf = (entries: readonly NvsEntry[]) =>
   Object.fromEntries(entries.map(({ namespace, key, value }) => [`${namespace}/${key}`, value]));
 
+describe('the login for an enterprise network', () => {
+  const network = ['--wifi-ssid', 'campus', '--wifi-ca', 'FOLDER/ca.pem'];
+  const files = (args: readonly string[]) => args.map((arg) => arg.replace('FOLDER', folder));
+  const nvsOf = async (name: string) => valuesOf(readNvs(await readFile(at(name, 'nvs.bin'))).entries);
+
+  beforeAll(async () => {
+    const { privatePem } = generateKeyPair();
+    await writeFile(at('ca.pem'), july.ca ?? '');
+    await writeFile(at('key.pem'), privatePem);
+    await writeFile(at('certificate.pem'), await selfSignedCa(privatePem, 'pump-7', Date.now()));
+    await writeFile(at('other.pem'), generateKeyPair().privatePem);
+  });
+
+  it.each(['peap', 'ttls', 'ttls-pap'] as const)(
+    'of method %s contains the user and the CA',
+    async (method) => {
+      const login = ['--wifi-eap', method, '--wifi-username', 'pump', '--wifi-password-file', at('wifi.txt')];
+      const made = await ok(provisionedBatchSchema, provision(method, ...files(network), ...login));
+      expect(made.wifi).toEqual({ ssid: 'campus', open: false, login: method });
+      expect(JSON.stringify(made)).not.toContain('correct horse');
+      expect(await nvsOf(method)).toMatchObject({
+        ...{ 'wifi/ssid': 'campus', 'wifi/password': '', 'wifi/eap': method },
+        ...{ 'wifi/eap_identity': 'anonymous', 'wifi/eap_username': 'pump' },
+        ...{ 'wifi/eap_password': 'correct horse', 'wifi/eap_ca': `${july.ca?.trim()}\n` },
+      });
+    },
+  );
+
+  it('of method tls contains the certificate with its key, and the name in it', async () => {
+    const own = ['--wifi-certificate', at('certificate.pem'), '--wifi-key', at('key.pem')];
+    await ok(provisionedBatchSchema, provision('tls', ...files(network), '--wifi-eap', 'tls', ...own));
+    const values = await nvsOf('tls');
+    expect(values).toMatchObject({ 'wifi/eap': 'tls', 'wifi/eap_identity': 'pump-7' });
+    expect(values['wifi/eap_key']).toContain('BEGIN PRIVATE KEY');
+    expect(values).not.toHaveProperty('wifi/eap_password');
+    const shown = await runCli(['firmware', 'nvs', 'read', at('tls', 'nvs.bin')]);
+    expect(shown.stdout).not.toContain('PRIVATE KEY');
+  });
+
+  const user = ['--wifi-username', 'pump', '--wifi-password-file', 'FOLDER/wifi.txt'];
+  const own = (key: string) => [
+    '--wifi-certificate',
+    'FOLDER/certificate.pem',
+    '--wifi-key',
+    `FOLDER/${key}`,
+  ];
+  it.each([
+    ['no CA', ['--wifi-ssid', 'campus', '--wifi-eap', 'peap', ...user], "needs its server's CA"],
+    ['no user', [...network, '--wifi-eap', 'peap'], 'peap needs a user name'],
+    [
+      'no password',
+      [...network, '--wifi-eap', 'ttls', '--wifi-username', 'pump'],
+      'expected a Wi-Fi password of 1 to 127 bytes',
+    ],
+    ['no method', [...network, ...user], 'a login needs its method'],
+    ['no network', ['--wifi-eap', 'peap', ...user], 'an enterprise network also needs its name'],
+    [
+      'a certificate for peap',
+      [...network, '--wifi-eap', 'peap', ...user, ...own('key.pem')],
+      'peap needs no certificate',
+    ],
+    [
+      'a password for tls',
+      [...network, '--wifi-eap', 'tls', ...user, ...own('key.pem')],
+      'tls needs neither',
+    ],
+    ['no key', [...network, '--wifi-eap', 'tls'], 'tls needs a certificate and its key'],
+    [
+      'the key of another certificate',
+      [...network, '--wifi-eap', 'tls', ...own('other.pem')],
+      'does not belong to the certificate',
+    ],
+    [
+      'a file that is no key',
+      [...network, '--wifi-eap', 'tls', ...own('ca.pem')],
+      'is not a private key (PEM)',
+    ],
+  ])('is rejected with %s', async (_what, args, why) => {
+    const { code, stderr } = await runCli(provision('x', ...files(args)));
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining(why) });
+    expect(stderr).not.toContain('correct horse');
+    expect(existsSync(at('x'))).toBe(false);
+  });
+});
+
 describe('the images for the boards of a batch', () => {
   it('contain the key, the platform and Wi-Fi, and no identity', async () => {
     const made = await ok(provisionedBatchSchema, provision('july', ...wifi()));

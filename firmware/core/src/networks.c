@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { LAYOUT = 1, FIXED = 1, HEAD = 3 };
+enum { LAYOUT = 1, FIXED = 1, ENTERPRISE = 2, HEAD = 3 };
 
 static bool is_printable(const char *text) {
   for (; *text != '\0'; text++)
@@ -16,6 +16,7 @@ bool aiot_network_valid(const aiot_network *network) {
   if (memchr(network->ssid, '\0', AIOT_SSID_BYTES) == NULL || memchr(network->password, '\0', AIOT_WIFI_PASSWORD_BYTES) == NULL) return false;
   const size_t bytes = strlen(network->password);
   if (network->ssid[0] == '\0') return false;
+  if (network->enterprise) return bytes == 0;
   if (bytes == 64) return is_hex(network->password);
   return bytes == 0 || (bytes >= 8 && is_printable(network->password));
 }
@@ -53,12 +54,13 @@ static const uint8_t *take(reader *r, size_t bytes) {
 static bool read_network(reader *r, aiot_network *network) {
   memset(network, 0, sizeof *network);
   const uint8_t *head = take(r, HEAD);
-  if (head == NULL || head[0] > FIXED || head[1] >= AIOT_SSID_BYTES || head[2] >= AIOT_WIFI_PASSWORD_BYTES) return false;
+  if (head == NULL || head[0] > (FIXED | ENTERPRISE) || head[1] >= AIOT_SSID_BYTES || head[2] >= AIOT_WIFI_PASSWORD_BYTES) return false;
   const uint8_t *ssid = take(r, head[1]), *password = ssid == NULL ? NULL : take(r, head[2]);
   if (password == NULL) return false;
   memcpy(network->ssid, ssid, head[1]);
   memcpy(network->password, password, head[2]);
   network->fixed = (head[0] & FIXED) != 0;
+  network->enterprise = (head[0] & ENTERPRISE) != 0;
   const uint8_t *addresses = network->fixed ? take(r, sizeof network->addresses) : NULL;
   if (addresses != NULL) memcpy(&network->addresses, addresses, sizeof network->addresses);
   return (addresses != NULL || !network->fixed) && strlen(network->ssid) == head[1] && strlen(network->password) == head[2] &&
@@ -122,7 +124,7 @@ size_t aiot_networks_write(const aiot_networks *networks, void *out, size_t room
   for (size_t i = 0; i < networks->count; i++) {
     const aiot_network *network = &networks->known[i];
     const size_t ssid = strlen(network->ssid), password = strlen(network->password);
-    *at++ = network->fixed ? FIXED : 0;
+    *at++ = (uint8_t)((network->fixed ? FIXED : 0) | (network->enterprise ? ENTERPRISE : 0));
     *at++ = (uint8_t)ssid;
     *at++ = (uint8_t)password;
     memcpy(at, network->ssid, ssid);

@@ -143,7 +143,12 @@ export interface OldNvs {
 /** Entries that the device itself has written since it was provisioned. A new certificate must never reset them. */
 const itsOwn = new Set(['aiot_update/sequence', 'aiot_update/floor', 'aiot/model_slot']);
 
-const ofNetwork = new Set(['networks', 'address', 'mask', 'gateway', 'dns'].map((key) => `wifi/${key}`));
+const ofNetwork = new Set(
+  [
+    ...['networks', 'address', 'mask', 'gateway', 'dns', 'eap'],
+    ...['identity', 'ca', 'username', 'password', 'certificate', 'key'].map((part) => `eap_${part}`),
+  ].map((key) => `wifi/${key}`),
+);
 
 /**
  * Adds all entries of an earlier NVS that the new image does not set: Wi-Fi, the firmware's own settings, the device's committed

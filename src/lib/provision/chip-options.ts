@@ -1,3 +1,4 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 import { AiotError } from '../core/errors.js';
 import { readBytes, readText } from '../core/files.js';
@@ -31,8 +32,26 @@ export interface ChipOptions {
 export interface Wifi {
   ssid: string;
   password: string;
+  /** Login of an enterprise network, which has no password of its own. */
+  login?: WifiLogin | undefined;
   /** Absent = the addresses come from DHCP. */
   fixed?: FixedAddress | undefined;
+}
+
+/** Ways to log in to an enterprise network. TTLS encloses MSCHAPv2 or, for `ttls-pap`, the password itself. */
+export const wifiLoginMethods = ['peap', 'ttls', 'ttls-pap', 'tls'] as const;
+
+/** A login for an enterprise network (802.1X). Certificates and key are PEM text. */
+export interface WifiLogin {
+  method: (typeof wifiLoginMethods)[number];
+  /** The name that the network sees before the connection is encrypted. */
+  identity: string;
+  /** CA of the network's RADIUS server. */
+  ca: string;
+  /** For all methods but `tls`. */
+  user?: { name: string; password: string };
+  /** For `tls`. */
+  client?: { certificate: string; key: string };
 }
 
 /** IPv4 addresses of a board, each as four decimal numbers. */
@@ -108,9 +127,21 @@ function ipv4Number(text: string): number | null {
 const ipv4Text = (number: number) =>
   [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.');
 
+/** A requested login for an enterprise network, before any file is read. */
+export interface LoginRequest {
+  method?: WifiLogin['method'] | undefined;
+  identity?: string | undefined;
+  username?: string | undefined;
+  /** Files with PEM text. */
+  ca?: string | undefined;
+  certificate?: string | undefined;
+  key?: string | undefined;
+}
+
 /** Requested image contents, before any file is read. */
 export interface ImageRequest {
   ssid?: string | undefined;
+  login?: LoginRequest | undefined;
   /** Fixed address with the prefix's length; undefined = DHCP. */
   address?: string | undefined;
   gateway?: string | undefined;
@@ -143,7 +174,7 @@ export async function imageRequest(asked: ImageRequest): Promise<CommonImage> {
 }
 
 async function wifiOf(asked: ImageRequest): Promise<Wifi | null> {
-  const { ssid, passwordFile, password, address, gateway, dns } = asked;
+  const { ssid, passwordFile, password, address, gateway, dns, login = {} } = asked;
   if ((address === undefined) !== (gateway === undefined) || (address === undefined && dns !== undefined))
     throw new AiotError('AIOT_USAGE', 'a fixed address needs its network and gateway', {
       next: 'For example: --wifi-address 10.0.0.7/24 --wifi-gateway 10.0.0.1',
@@ -153,6 +184,7 @@ async function wifiOf(asked: ImageRequest): Promise<Wifi | null> {
       throw new AiotError('AIOT_USAGE', "a fixed address also needs the network's name", {
         next: 'Add it: --wifi-ssid NAME',
       });
+    requireNoLogin(login, 'an enterprise network also needs its name', 'Add it: --wifi-ssid NAME');
     if (passwordFile === undefined) return null;
     throw new AiotError('AIOT_USAGE', "a Wi-Fi password also needs the network's name", {
       next: 'Add it: --wifi-ssid NAME',
@@ -160,10 +192,86 @@ async function wifiOf(asked: ImageRequest): Promise<Wifi | null> {
   }
   // Spaces are part of a password; the line ending is not.
   const told = passwordFile === undefined ? password : (await readText(passwordFile)).replace(/\r?\n$/, '');
-  const wifi = checkWifi(ssid, told ?? '');
+  const wifi =
+    login.method === undefined
+      ? checkWifi(ssid, told ?? '')
+      : { ...checkWifi(ssid, ''), login: await loginOf(login.method, login, told ?? '') };
+  if (login.method === undefined)
+    requireNoLogin(login, 'a login needs its method', 'Add it: --wifi-eap peap, ttls, ttls-pap or tls');
   return address === undefined || gateway === undefined
     ? wifi
     : { ...wifi, fixed: fixedAddress(address, gateway, dns) };
+}
+
+/** @throws AIOT_USAGE if any part of a login is given */
+function requireNoLogin(login: LoginRequest, what: string, next: string): void {
+  if (Object.values(login).some((value) => value !== undefined))
+    throw new AiotError('AIOT_USAGE', what, { next });
+}
+
+/** Longest identity, name and password that the board's Wi-Fi driver accepts, bytes. */
+const loginBytes = 127;
+
+/**
+ * Reads and checks a login for an enterprise network. The CA is required: without it, a board would send its password to any access
+ * point of the same name.
+ * @throws AIOT_USAGE, without showing the password or the key; AIOT_FILE_NOT_FOUND
+ */
+async function loginOf(
+  method: WifiLogin['method'],
+  { identity, username, ca, certificate, key }: LoginRequest,
+  password: string,
+): Promise<WifiLogin> {
+  const refuse = (what: string, next?: string): never => {
+    throw new AiotError('AIOT_USAGE', what, next === undefined ? {} : { next });
+  };
+  if (ca === undefined)
+    return refuse("an enterprise network needs its server's CA", 'Add it: --wifi-ca FILE');
+  const short = (text: string, what: string) => {
+    const bytes = Buffer.byteLength(text);
+    if (bytes < 1 || bytes > loginBytes || /[\0\r\n]/.test(text))
+      refuse(`expected ${what} of 1 to ${loginBytes} bytes in one line, got ${bytes} bytes`);
+    return text;
+  };
+  const authority = { method, ca: certificateIn(await readText(ca), ca).pem };
+  if (method !== 'tls') {
+    if (certificate !== undefined || key !== undefined)
+      refuse(
+        `${method} needs no certificate of the board`,
+        'Use --wifi-eap tls, or omit --wifi-certificate and --wifi-key.',
+      );
+    if (username === undefined) return refuse(`${method} needs a user name`, 'Add it: --wifi-username NAME');
+    const user = { name: short(username, 'a user name'), password: short(password, 'a Wi-Fi password') };
+    return { ...authority, identity: short(identity ?? 'anonymous', 'an identity'), user };
+  }
+  if (username !== undefined || password !== '')
+    refuse('tls needs neither a user name nor a password', 'Omit --wifi-username and the password.');
+  if (certificate === undefined || key === undefined)
+    return refuse('tls needs a certificate and its key', 'Add them: --wifi-certificate FILE --wifi-key FILE');
+  const own = certificateIn(await readText(certificate), certificate);
+  const secret = privateKeyIn(await readText(key), key);
+  if (!own.parsed.checkPrivateKey(secret.parsed))
+    refuse(`the key in ${key} does not belong to the certificate in ${certificate}`);
+  const name = /^CN=(.*)$/m.exec(own.parsed.subject)?.[1];
+  const client = { certificate: own.pem, key: secret.pem };
+  return { ...authority, identity: short(identity ?? name ?? 'anonymous', 'an identity'), client };
+}
+
+function certificateIn(pem: string, file: string): { pem: string; parsed: X509Certificate } {
+  try {
+    return { pem: pem.trim().concat('\n'), parsed: new X509Certificate(pem) };
+  } catch (cause) {
+    throw new AiotError('AIOT_USAGE', `${file} is not a certificate (PEM)`, { cause });
+  }
+}
+
+function privateKeyIn(pem: string, file: string): { pem: string; parsed: KeyObject } {
+  try {
+    return { pem: pem.trim().concat('\n'), parsed: createPrivateKey(pem) };
+  } catch {
+    // The cause is dropped, because it could contain parts of the key.
+    throw new AiotError('AIOT_USAGE', `${file} is not a private key (PEM) without a passphrase`);
+  }
 }
 
 /**
@@ -214,8 +322,9 @@ function isOneSlip(a: string, b: string): boolean {
 /** The Wi-Fi network that the image configures, without the password; null = none. */
 export function wifiTold({ wifi, old }: Pick<ChipOptions, 'wifi' | 'old'>) {
   if (wifi) {
-    const { ssid, password, fixed } = wifi;
-    return { ssid, open: password === '', ...(fixed && { address: fixed.address }) };
+    const { ssid, password, fixed, login } = wifi;
+    const open = password === '' && login === undefined;
+    return { ssid, open, ...(login && { login: login.method }), ...(fixed && { address: fixed.address }) };
   }
   return old ? wifiIn(old) : null;
 }
@@ -228,5 +337,5 @@ function wifiIn({ nvs, keys }: OldNvs): { ssid: string; open: boolean } | null {
     return found?.type === 'string' ? found.value : '';
   };
   const ssid = text('ssid');
-  return ssid === '' ? null : { ssid, open: text('password') === '' };
+  return ssid === '' ? null : { ssid, open: text('password') === '' && text('eap') === '' };
 }

@@ -14,7 +14,7 @@ import {
   readPartitionTable,
   writePartitionTable,
 } from '../formats/partitions.js';
-import type { Wifi } from './chip-options.js';
+import type { Wifi, WifiLogin } from './chip-options.js';
 
 /** Identity of a device on a chip, including its secrets. Keys and certificates are PEM text. */
 export interface ImageIdentity {
@@ -197,9 +197,24 @@ function batchEntries({ key, http, ca }: ImageBatch): NvsEntry[] {
   return Object.entries({ key, http, ca }).map(([name, value]) => text('aiot_batch', name, value));
 }
 
-function wifiEntries({ ssid, password, fixed }: Wifi): NvsEntry[] {
+function wifiEntries({ ssid, password, login, fixed }: Wifi): NvsEntry[] {
   const addresses = Object.entries(fixed ?? {}).map(([key, value]) => text('wifi', key, value));
-  return [text('wifi', 'ssid', ssid), text('wifi', 'password', password), ...addresses];
+  return [
+    ...[text('wifi', 'ssid', ssid), text('wifi', 'password', password)],
+    ...(login ? loginEntries(login) : []),
+    ...addresses,
+  ];
+}
+
+/** The login of an enterprise network, which firmware/hal/esp32/main/enterprise.c reads. */
+function loginEntries({ method, identity, ca, user, client }: WifiLogin): NvsEntry[] {
+  return [
+    ...[text('wifi', 'eap', method), text('wifi', 'eap_identity', identity), text('wifi', 'eap_ca', ca)],
+    ...(user ? [text('wifi', 'eap_username', user.name), text('wifi', 'eap_password', user.password)] : []),
+    ...(client
+      ? [text('wifi', 'eap_certificate', client.certificate), text('wifi', 'eap_key', client.key)]
+      : []),
+  ];
 }
 
 /** The keys that may sign a release, numbered. Keys without that role are omitted. */

@@ -24,6 +24,8 @@ export {
   imageRequest,
   similarType,
   type Wifi,
+  type WifiLogin,
+  wifiLoginMethods,
 } from './chip-options.js';
 export { activateDevice, activatedSchema, madeClaimSchema, makeClaim } from './claim.js';
 export { type DeviceImage, defaultTable, imageTable } from './device-image.js';

@@ -8,7 +8,7 @@ import type { BirthChip } from '../formats/manifest/birth.js';
 import { describeCertificate } from './authority.js';
 import { type BirthClient, type Made, recordBirth } from './birth.js';
 import { checkImages, chipFiles, filesOfChip, imageFor, imageNames, partsOf } from './chip-image.js';
-import { type ChipOptions, wifiTold } from './chip-options.js';
+import { type ChipOptions, wifiLoginMethods, wifiTold } from './chip-options.js';
 import type { DeviceImage } from './device-image.js';
 import {
   type EnrolClient,
@@ -44,6 +44,10 @@ export const provisionedDeviceSchema = z.object({
     .object({
       ssid: z.string(),
       open: z.boolean(),
+      login: z
+        .enum(wifiLoginMethods)
+        .optional()
+        .describe('Method of an enterprise network; absent = another network.'),
       address: z.string().optional().describe('Fixed address; absent = DHCP assigns one.'),
     })
     .nullable()

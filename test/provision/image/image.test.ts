@@ -107,6 +107,21 @@ describe('a device image', () => {
     expect(keptBy(options.wifi)).not.toHaveProperty('wifi.networks');
   });
 
+  it('drops the login of an earlier network', () => {
+    const user = { name: 'pump', password: 'secret' };
+    const login = { method: 'peap', identity: 'anonymous', ca: 'CA', user } as const;
+    const made = deviceImage(identity, { ...options, wifi: { ssid: 'campus', password: '', login } });
+    const old = { nvs: made.nvs.data, keys: null };
+    const keptBy = (wifi: typeof options.wifi) =>
+      Object.keys(valuesOf(keepOld(deviceImage(identity, { ...options, wifi }), old, 2).nvs.data));
+    const parts = [
+      'wifi.eap',
+      ...['identity', 'ca', 'username', 'password'].map((part) => `wifi.eap_${part}`),
+    ];
+    expect(keptBy(null)).toEqual(expect.arrayContaining(parts));
+    expect(keptBy(options.wifi).filter((key) => key.startsWith('wifi.eap'))).toEqual([]);
+  });
+
   it('contains the fixed addresses of its network, and drops those of an earlier one', () => {
     const fixed = fixedAddress('10.0.0.7/24', '10.0.0.1', '10.0.0.2');
     const wifi = { ssid: 'lab', password: 'secret lab', fixed };

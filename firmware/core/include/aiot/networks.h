@@ -32,6 +32,8 @@ typedef struct {
   char ssid[AIOT_SSID_BYTES];
   /* "" = an open network. */
   char password[AIOT_WIFI_PASSWORD_BYTES];
+  /* Whether the network needs a login instead of a password. Only a network written by cable can have one; the login is in NVS. */
+  bool enterprise;
   bool fixed;
   aiot_fixed_address addresses;
 } aiot_network;
@@ -54,7 +56,10 @@ typedef struct {
   bool dirty;
 } aiot_networks;
 
-/* Whether name and password follow 802.11: a name of 1 to 32 bytes; no password, or one of 8 to 63 characters or 64 hex digits. */
+/*
+ * Whether name and password follow 802.11: a name of 1 to 32 bytes; no password, or one of 8 to 63 characters or 64 hex digits. An
+ * enterprise network has no password.
+ */
 bool aiot_network_valid(const aiot_network *network);
 
 /*

@@ -9,7 +9,7 @@ typedef enum { WIFI_EVENT_SCAN_DONE = 1, WIFI_EVENT_STA_START = 2, WIFI_EVENT_ST
 typedef enum { WIFI_STORAGE_FLASH, WIFI_STORAGE_RAM } wifi_storage_t;
 typedef enum { WIFI_MODE_NULL, WIFI_MODE_STA } wifi_mode_t;
 typedef enum { WIFI_IF_STA } wifi_interface_t;
-typedef enum { WIFI_AUTH_OPEN = 0, WIFI_AUTH_WPA2_PSK = 3 } wifi_auth_mode_t;
+typedef enum { WIFI_AUTH_OPEN = 0, WIFI_AUTH_WPA2_PSK = 3, WIFI_AUTH_WPA2_ENTERPRISE = 5 } wifi_auth_mode_t;
 
 typedef struct {
   int nvs_enable;

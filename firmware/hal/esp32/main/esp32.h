@@ -84,6 +84,11 @@ const aiot_flash *aiot_esp32_trust(void);
 bool aiot_esp32_network_start(const aiot_esp32_identity *identity);
 /* The known networks. A trial that is started there begins with the next step. */
 aiot_networks *aiot_esp32_wifi_networks(void);
+/*
+ * Sets the login for the next attempt, or removes it if the network needs none. False if the login is incomplete or the supplicant
+ * rejects it.
+ */
+bool aiot_esp32_enterprise_use(bool enterprise);
 /* Leaves the current network, because another one is to be used. */
 void aiot_esp32_wifi_leave(void);
 /* Starts a scan. False if the radio is joining a network. */

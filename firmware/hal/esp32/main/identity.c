@@ -123,6 +123,8 @@ static void read_wifi(aiot_esp32_identity *identity) {
   if (nvs_open("wifi", NVS_READONLY, &nvs) != ESP_OK) return;
   text(nvs, "ssid", identity->network.ssid, sizeof identity->network.ssid);
   text(nvs, "password", identity->network.password, sizeof identity->network.password);
+  char method[16];
+  identity->network.enterprise = text(nvs, "eap", method, sizeof method);
   char address[16], mask[16], gateway[16], dns[16];
   text(nvs, "mask", mask, sizeof mask);
   text(nvs, "gateway", gateway, sizeof gateway);

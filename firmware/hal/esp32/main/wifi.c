@@ -77,13 +77,14 @@ static bool set_addresses(const aiot_network *network) {
 
 /* Configures the network for the next attempt. */
 static bool choose(const aiot_network *network) {
-  if (!set_addresses(network)) return false;
+  if (!set_addresses(network) || !aiot_esp32_enterprise_use(network->enterprise)) return false;
   wifi_config_t config;
   memset(&config, 0, sizeof config);
   memcpy(config.sta.ssid, network->ssid, strnlen(network->ssid, sizeof config.sta.ssid));
   memcpy(config.sta.password, network->password, strnlen(network->password, sizeof config.sta.password));
   /* If the network has a password, an open network with the same name is not accepted. */
   config.sta.threshold.authmode = network->password[0] == '\0' ? WIFI_AUTH_OPEN : WIFI_AUTH_WPA2_PSK;
+  if (network->enterprise) config.sta.threshold.authmode = WIFI_AUTH_WPA2_ENTERPRISE;
   /*
    * Selects the strongest access point with that name. This requires a scan of all channels; a fast scan would use the first one
    * found. The scan also asks for the name, so a hidden network is found.

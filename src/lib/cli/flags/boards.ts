@@ -13,7 +13,7 @@ import {
   flashSizes,
 } from '../../formats/esp-image/chips.js';
 import { firmwareProfiles } from '../../project/firmware/folder.js';
-import type { ImageRequest } from '../../provision/chip-options.js';
+import { type ImageRequest, type WifiLogin, wifiLoginMethods } from '../../provision/chip-options.js';
 import type { Progress, ProgressState } from '../live/progress.js';
 import { decimal, duration } from './shared.js';
 
@@ -294,6 +294,35 @@ export const imageFlags = {
     env: 'AIOT_WIFI_PASSWORD_FILE',
     helpValue: 'FILE',
   }),
+  'wifi-eap': Flags.option({ options: wifiLoginMethods })({
+    summary: 'Login method of an enterprise network; ttls encloses MSCHAPv2, ttls-pap the password.',
+    env: 'AIOT_WIFI_EAP',
+  }),
+  'wifi-username': Flags.string({
+    summary: 'User name for peap, ttls and ttls-pap.',
+    env: 'AIOT_WIFI_USERNAME',
+    helpValue: 'NAME',
+  }),
+  'wifi-identity': Flags.string({
+    summary: "Outer identity, which is not encrypted [default: anonymous; for tls, the certificate's name].",
+    env: 'AIOT_WIFI_IDENTITY',
+    helpValue: 'NAME',
+  }),
+  'wifi-ca': Flags.string({
+    summary: "CA of an enterprise network's RADIUS server (PEM).",
+    env: 'AIOT_WIFI_CA',
+    helpValue: 'FILE',
+  }),
+  'wifi-certificate': Flags.string({
+    summary: "Board's certificate for tls (PEM).",
+    env: 'AIOT_WIFI_CERTIFICATE',
+    helpValue: 'FILE',
+  }),
+  'wifi-key': Flags.string({
+    summary: "Key of the board's certificate (PEM).",
+    env: 'AIOT_WIFI_KEY',
+    helpValue: 'FILE',
+  }),
   'wifi-address': Flags.string({
     summary: 'Fixed IPv4 address with its prefix length, such as 10.0.0.7/24 [default: assigned by DHCP].',
     env: 'AIOT_WIFI_ADDRESS',
@@ -337,6 +366,12 @@ export const imageFlags = {
 interface ImageGiven {
   'wifi-ssid': string | undefined;
   'wifi-password-file': string | undefined;
+  'wifi-eap': WifiLogin['method'] | undefined;
+  'wifi-username': string | undefined;
+  'wifi-identity': string | undefined;
+  'wifi-ca': string | undefined;
+  'wifi-certificate': string | undefined;
+  'wifi-key': string | undefined;
   'wifi-address': string | undefined;
   'wifi-gateway': string | undefined;
   'wifi-dns': string | undefined;
@@ -353,6 +388,14 @@ export function imageAsked(flags: ImageGiven): ImageRequest {
   return {
     ssid: flags['wifi-ssid'],
     passwordFile: flags['wifi-password-file'],
+    login: {
+      method: flags['wifi-eap'],
+      identity: flags['wifi-identity'],
+      username: flags['wifi-username'],
+      ca: flags['wifi-ca'],
+      certificate: flags['wifi-certificate'],
+      key: flags['wifi-key'],
+    },
     address: flags['wifi-address'],
     gateway: flags['wifi-gateway'],
     dns: flags['wifi-dns'],

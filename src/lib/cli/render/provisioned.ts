@@ -51,6 +51,7 @@ export function platformFact(url: string, isChip: boolean): [string, string][] {
 
 export function wifiFact(wifi: NonNullable<ProvisionedDevice['wifi']> | null): [string, string] {
   if (wifi === null) return ['Wi-Fi', yellow('none: configure it in the firmware, or use --wifi-ssid')];
+  if (wifi.login !== undefined) return ['Wi-Fi', `${wifi.ssid} (login: ${wifi.login})`];
   return ['Wi-Fi', `${wifi.ssid}${wifi.open ? ` ${yellow('(open network: no password was given)')}` : ''}`];
 }
 

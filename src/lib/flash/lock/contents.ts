@@ -149,7 +149,8 @@ function secretIn(bytes: Uint8Array): string | null {
   const { entries } = readNvs(bytes, { salvage: true });
   const wifi = entries.some(
     ({ namespace, key, value }) =>
-      namespace === 'wifi' && (key === 'networks' || (key === 'password' && value !== '')),
+      namespace === 'wifi' &&
+      (key === 'networks' || key === 'eap_password' || (key === 'password' && value !== '')),
   );
   return wifi ? 'a Wi-Fi password' : null;
 }
