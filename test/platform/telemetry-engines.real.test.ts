@@ -12,6 +12,7 @@ import type { Telemetry } from '../../src/lib/platform/journal/telemetry.js';
 import { root } from '../support/cli.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
+import { seriesSuite } from './series-suite.js';
 
 const inference = (seq: number, recording: string, label: string): Entry => ({
   at: 5,
@@ -36,6 +37,8 @@ function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => 
     for await (const { payload } of telemetry.read(of, span)) found.push(payload.x);
     return found;
   };
+
+  seriesSuite(async () => (await engine()).telemetry);
 
   it('pages through the log lines of all devices, newest first', async () => {
     const { telemetry, again } = await engine();

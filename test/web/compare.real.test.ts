@@ -98,6 +98,53 @@ describeReal('chromium', 'plots of several devices and of predicted values', () 
     await context.close();
   });
 
+  it('show 30 days in buckets, and load finer ones for a part of it', async () => {
+    const [hour, day] = [3_600_000, 86_400_000];
+    const middle = Date.now() - 15 * day;
+    const send = (t: number, message: object) =>
+      devices[0]?.client.publishAsync(
+        'aiot/v1/bench-1/telemetry/motor',
+        JSON.stringify({ seq: 1e7 + Math.round((t - middle) / 1000), t, ...message }),
+        { qos: 1 },
+      );
+    // A sample every six hours, the newest first, and an hour of samples at 1 Hz.
+    for (let t = middle + 14 * day; t > middle - 14 * day; t -= 6 * hour) await send(t + 1000, { rpm: 1000 });
+    const rpm = Array.from({ length: 3600 }, (_, i) => (i === 1800 ? 9000 : 2000));
+    await send(middle - hour / 2, { rate: 1, rpm });
+    const { page, context, troubles } = await own.open('#/devices?compare=bench-1,bench-2&minutes=60');
+    page.setDefaultTimeout(20_000);
+    const label = 'Telemetry of bench-1, bench-2';
+    await plotOf(page, label).waitFor();
+    await page.getByLabel('Last').selectOption('30 days');
+    await page.getByLabel('Show').selectOption('means, minima and maxima');
+    await page.getByRole('button', { name: 'bench-1 motor/rpm maximum' }).waitFor();
+    const rows = async () => (await savedCsv(page, label)).map((line) => line.split(','));
+    const all = await rows();
+    const header = ['bench-1 motor/rpm', 'bench-2 motor/rpm'].flatMap((name) => [
+      ...[name, `${name} minimum`, `${name} maximum`],
+    ]);
+    expect(all[0]).toEqual(['time', ...header]);
+    expect(all.length).toBeGreaterThan(100);
+    expect(all.length).toBeLessThan(500);
+    const highest = (lines: readonly string[][]) =>
+      Math.max(...lines.slice(1).map((line) => Number(line[3])));
+    expect(highest(all)).toBe(9000);
+    await expectAccessible(page);
+    await page.screenshot({ path: join(process.env.SHOTS ?? own.platform.folder, 'compare-30-days.png') });
+
+    for (let i = 0; i < 29; i++) await plotOf(page, label).press('+');
+    await expect.poll(async () => (await rows()).length, { timeout: 20_000 }).toBe(122);
+    const finer = await rows();
+    expect(highest(finer)).toBe(9000);
+    // Of the 120 buckets, one has the peak.
+    expect(finer.filter((line) => line[3] === '9000')).toHaveLength(1);
+    await page.screenshot({ path: join(process.env.SHOTS ?? own.platform.folder, 'compare-zoomed.png') });
+    await plotOf(page, label).press('0');
+    await expect.poll(rows).toEqual(all);
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
   it('show the other devices if one has no telemetry or does not exist', async () => {
     const { page, context } = await own.open('#/devices?compare=bench-1,bench-3,missing&minutes=60');
     await plotOf(page, 'Telemetry of bench-1').waitFor();

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { firstLines, joinedLines, linesOf, nameOf } from '../../web/pages/fleet/lines.js';
+import { joinedSeries, linesOfSeries } from '../../web/pages/fleet/series.js';
 import { plotCsv } from '../../web/parts/plot-csv.js';
 
 const start = Date.UTC(2026, 10, 30);
@@ -49,4 +50,35 @@ it('lines with different times are joined, and only pauses are gaps', () => {
     'seconds,a rpm,b rpm\r\n1,10,\r\n2,,-2\r\n3,30,\r\n4,,-4\r\n5,50,-5\r\n',
   );
   expect(joinedLines([])).toEqual([[]]);
+});
+
+it('buckets are lines with minima and maxima, and a pause is a gap', () => {
+  const hour = 3_600_000;
+  const bucket = (hours: number, mean: number) => ({
+    ...{ at: start + hours * hour, count: 2, min: mean - 1, mean, max: mean + 1 },
+  });
+  const part = (from: number, to: number, series: object[]) => ({
+    ...{ from, to, bucketMs: hour, readFrom: from, fieldsLeftOut: 0, series: series as never },
+  });
+  const parts = [
+    part(0, 1, [{ stream: 'motor', field: 'rpm', buckets: [bucket(0, 10), bucket(1, 20)] }]),
+    part(1, 2, [
+      { stream: 'motor', field: 'rpm', buckets: [bucket(9, 30)] },
+      { stream: 'climate', field: 'x', buckets: [bucket(9, 5)] },
+    ]),
+  ];
+  const s = start / 1000;
+  const middle = (hours: number) => s + hours * 3600 + 1800;
+  // Five hours are more than 5 % of the shown time, but not of a hundred times as much.
+  expect(linesOfSeries(joinedSeries(parts), hour, 24 * 3600)).toEqual([
+    { stream: 'climate', field: 'x', times: [middle(9)], values: [5], low: [4], high: [6] },
+    {
+      ...{ stream: 'motor', field: 'rpm' },
+      times: [middle(0), middle(1), s + 2 * 3600, middle(9)],
+      values: [10, 20, null, 30],
+      low: [9, 19, null, 29],
+      high: [11, 21, null, 31],
+    },
+  ]);
+  expect(linesOfSeries(joinedSeries(parts), hour, 2400 * 3600)[1]?.values).toEqual([10, 20, 30]);
 });

@@ -7,10 +7,13 @@ export interface Line {
   field: string;
   times: readonly number[];
   values: readonly (number | null)[];
+  /** Minimum and maximum at each time, if the values are means. */
+  low?: readonly (number | null)[];
+  high?: readonly (number | null)[];
 }
 
 /** A pause longer than this share of the shown time is a gap. */
-const pauseShare = 0.05;
+export const pauseShare = 0.05;
 
 /** The name of a line's field, with its stream. */
 export function nameOf({ stream, field }: Pick<Line, 'stream' | 'field'>): string {

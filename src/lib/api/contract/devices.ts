@@ -231,6 +231,51 @@ export const deviceMessageSchema = z.object({
 export type DeviceMessage = z.output<typeof deviceMessageSchema>;
 export const deviceMessagesSchema = z.object({ messages: z.array(deviceMessageSchema) });
 
+/** Longest and usual range of a device's series, ms, and the maximum numbers of buckets and of fields. */
+export const [longestSeriesMs, usualSeriesMs] = [31 * 86_400_000, 86_400_000];
+export const [mostSeriesBuckets, mostSeriesFields] = [500, 50];
+/** Widths of buckets, ms. A bucket begins at a multiple of its width since 1970. */
+export const seriesWidthsMs = [
+  ...[1, 2, 5, 10, 30].map((seconds) => seconds * 1000),
+  ...[1, 2, 5, 10, 20, 30, 60, 120].map((minutes) => minutes * 60_000),
+] as const;
+
+/** GET /devices/{name}/series: telemetry in buckets of time. */
+export const deviceSeriesQuerySchema = z.object({
+  /** Beginning of the range, ms since 1970; a day before its end if absent. At most 31 days before the end. */
+  from: z.coerce.number().int().min(0).optional(),
+  /** End of the range, ms since 1970; now if absent. */
+  to: z.coerce.number().int().min(0).optional(),
+  /** Width of the buckets, ms; if absent, the narrowest that gives fewer than 500 buckets. */
+  bucketMs: z.coerce
+    .number()
+    .refine((ms) => seriesWidthsMs.includes(ms), `expected one of ${seriesWidthsMs.join(', ')}`)
+    .optional(),
+});
+export type DeviceSeriesQuery = z.output<typeof deviceSeriesQuerySchema>;
+
+export const deviceSeriesSchema = z.object({
+  /** Beginning of the first bucket, and end of the last one, by the device's clock. */
+  from: time,
+  to: time,
+  bucketMs: z.int().min(1),
+  /** Buckets from this time on are complete. If it is later than `from`, ask for the rest with it as `to`. */
+  readFrom: time,
+  /** Number of fields beyond the first 50, which are left out. */
+  fieldsLeftOut: z.int().min(0),
+  series: z.array(
+    z.object({
+      stream: z.string(),
+      field: z.string(),
+      /** In ascending order. Buckets without samples are left out. */
+      buckets: z.array(
+        z.object({ at: time, count: z.int().min(1), min: z.number(), mean: z.number(), max: z.number() }),
+      ),
+    }),
+  ),
+});
+export type DeviceSeries = z.output<typeof deviceSeriesSchema>;
+
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 
 /** GET /logs: log lines of many devices in order of arrival, newest first. A page may be shorter than `limit` although more follow. */
@@ -525,6 +570,12 @@ export const talk = {
     query: deviceMessagesQuerySchema,
     result: deviceMessagesSchema,
     list: 'messages',
+  }),
+  series: endpoint('GET /devices/:name/series', {
+    reach: 'named',
+    summary: "A device's telemetry over time: minimum, mean and maximum of each field in buckets",
+    query: deviceSeriesQuerySchema,
+    result: deviceSeriesSchema,
   }),
   logs: endpoint('GET /logs', {
     reach: 'filtered',

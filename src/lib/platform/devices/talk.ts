@@ -14,6 +14,7 @@ import { AiotError } from '../../core/errors.js';
 import type { logSchema } from '../../device/protocol/control.js';
 import { settle } from '../events/events.js';
 import type { Entry } from '../journal/entry.js';
+import { longestBatchMs } from '../journal/tables.js';
 import type { Take } from '../journal/takes.js';
 import { cursorOf, type JournalReader, type TakeQuery, type Telemetry } from '../journal/telemetry.js';
 import type { Store } from '../store/database.js';
@@ -111,7 +112,11 @@ export async function deviceMessages(
   for (const stream of streams)
     takes.push(...(await takesOf(telemetry, { channel, stream, devices: [device] })));
   const recent = takes
-    .filter(({ lastAt }) => (lastAt ?? 0) >= from)
+    // Recordings of long ago may have arrived just now, and would not be read below.
+    .filter(
+      ({ lastAt, endedAt }) =>
+        (lastAt ?? 0) >= from && (endedAt ?? from) >= from - usualSpanMs - longestBatchMs,
+    )
     .sort((a, b) => (b.lastAt ?? 0) - (a.lastAt ?? 0))
     .slice(0, mostTakes);
   const found: DeviceMessage[] = [];
@@ -197,13 +202,14 @@ export function lineOf({ at, device, payload }: Entry): LogLine {
   return { at, device, level, message, ...(code === undefined ? {} : { code }), fields };
 }
 
-async function streamNames(telemetry: Telemetry): Promise<string[]> {
+export async function streamNames(telemetry: Pick<Telemetry, 'streams'>): Promise<string[]> {
   const streams = await telemetry.streams({ limit: 1000 });
   return streams.map(({ name }) => name);
 }
 
-async function takesOf(
-  telemetry: Telemetry,
+/** The recordings of some devices on a channel. */
+export async function takesOf(
+  telemetry: Pick<Telemetry, 'takes'>,
   of: Pick<TakeQuery, 'channel' | 'stream' | 'devices'>,
 ): Promise<Take[]> {
   const limit = 1000;

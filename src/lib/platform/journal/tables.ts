@@ -157,6 +157,9 @@ function rowOf(row: TakeRow): Row {
 /** Maximum number of messages in a transaction, messages in a read, and cached recordings. */
 const [mostTogether, page, mostRemembered] = [4096, 500, 20_000];
 
+/** Maximum number of messages in a read by time. */
+const pageByTime = 2000;
+
 /** PostgreSQL's code (appendix A) for a transaction that it ended because two waited for each other. */
 const deadlocked = '40P01';
 const mostAttempts = 5;
@@ -313,6 +316,37 @@ export class TableTelemetry implements Telemetry {
           this.look(key);
         }
       }
+    }
+  }
+
+  async *readByTime(key: TakeKey, { from, to }: Required<Span>): AsyncGenerator<Entry> {
+    const row = await this.row(key);
+    if (!row) return;
+    let after: [t: number, id: number] = [from - longestBatchMs, -1];
+    for (;;) {
+      const rows = await this.tables
+        .rows<MessageRow & { t: number }>(
+          `SELECT "id", ${time}, ${this.content()} FROM "telemetryMessages" AS m
+           WHERE "take" = $1 AND (m."t", m."id") > ($2, $3) AND "t" <= $4 ORDER BY m."t", m."id" LIMIT ${pageByTime}`,
+          [row.id, ...after, to],
+        )
+        .catch((error: unknown) => {
+          if (isCorrupt(error)) return null;
+          throw error;
+        });
+      if (rows === null) {
+        // A page is damaged: its other rows are read one by one.
+        for await (const entry of this.read(key, { from: after[0] + longestBatchMs, to })) yield entry;
+        return;
+      }
+      for (const message of rows) {
+        const entry = entryOf(message);
+        if (entry) yield entry;
+        else this.look(key);
+      }
+      const last = rows.at(-1);
+      if (!last || rows.length < pageByTime) return;
+      after = [Number(last.t), Number(last.id)];
     }
   }
 

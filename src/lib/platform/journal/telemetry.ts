@@ -52,6 +52,8 @@ export interface Telemetry {
    * @param lost called with each damaged message, which is skipped
    */
   read(key: TakeKey, span?: Span, lost?: (message: LostMessage) => void): AsyncGenerator<Entry>;
+  /** As `read`, but sorted by time and with fewer statements, for many messages. Damaged messages are skipped. */
+  readByTime(key: TakeKey, span: Required<Span>): AsyncGenerator<Entry>;
   /**
    * Log lines of all devices in order of arrival, newest first.
    * @param page `after`: position of the last line of the previous page; without it, `until` skips lines that arrived later, ms since

@@ -14,6 +14,7 @@ import { AiotError, hasCode } from '../../../core/errors.js';
 import { type Reach, requireInReach } from '../../access/reach.js';
 import type { Enrolled } from '../../devices/enrolment.js';
 import { forwardedHeader } from '../../devices/remote-peers.js';
+import { deviceSeries } from '../../devices/series.js';
 import {
   deviceHistory,
   deviceMessages,
@@ -284,6 +285,10 @@ export const talkRoutes: Routes =
       messages: async ({ params: { name }, query }) => {
         devices.record(name);
         return deviceMessages(telemetry, name, query, now());
+      },
+      series: ({ params: { name }, query }) => {
+        devices.record(name);
+        return deviceSeries({ telemetry, now }, name, query);
       },
       logs: ({ query: { selector, ...query }, user }) => {
         const chosen = fleet.chosen(selector, reachFor(user));
