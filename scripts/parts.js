@@ -9,19 +9,18 @@
 import { spawn, spawnSync } from 'node:child_process';
 import {
   existsSync,
-  linkSync,
   lstatSync,
   mkdirSync,
-  readFileSync,
+  readlinkSync,
   realpathSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { join, resolve } from 'node:path';
 import { chosen, environmentStamp, partOf as find, root, usersOfParts } from './parts/table.js';
+import { takeTurn } from './turn.js';
 
 process.chdir(root);
 const words = process.argv.slice(2);
@@ -59,69 +58,8 @@ function list(names) {
  * @returns whether all of them are now ready, except those that this script cannot install
  */
 async function install(names) {
-  shareFolder();
-  const unlock = await lock();
-  try {
-    return await installMissing(names);
-  } finally {
-    unlock();
-  }
-}
-
-/**
- * Makes .venv a link to a folder that all clones of this user share, so that a new clone does not spend 20 minutes on the same parts. A
- * folder that already exists is used instead. AIOT_PARTS names another shared folder.
- */
-function shareFolder() {
-  if (lstatSync('.venv', { throwIfNoEntry: false })) return;
-  const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  const shared = process.env.AIOT_PARTS || join(cache, 'aiot-parts');
-  mkdirSync(shared, { recursive: true });
-  symlinkSync(shared, '.venv');
-}
-
-/**
- * Waits until no other clone installs parts in the same folder.
- * @returns {Promise<() => void>} ends the lock
- */
-async function lock() {
-  const folder = realpathSync('.venv');
-  const [file, own] = [join(folder, '.lock'), join(folder, `.lock-${process.pid}`)];
-  // A link appears together with its content, so that no other process reads an empty lock.
-  writeFileSync(own, `${process.pid}`);
-  try {
-    for (let waits = 0; ; waits++) {
-      try {
-        linkSync(own, file);
-        return () => rmSync(file, { force: true });
-      } catch (error) {
-        if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') throw error;
-      }
-      const owner = Number(readFileSync(file, { encoding: 'utf8', flag: 'a+' }));
-      if (!isRunning(owner)) rmSync(file, { force: true });
-      else if (waits === 0)
-        process.stdout.write(`Waiting for process ${owner}, which installs parts in the same folder.\n`);
-      await sleep(waits === 0 ? 0 : 1000);
-    }
-  } finally {
-    rmSync(own, { force: true });
-  }
-}
-
-/** @param {number} pid */
-function isRunning(pid) {
-  try {
-    return pid > 0 && process.kill(pid, 0);
-  } catch (error) {
-    return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
-  }
-}
-
-/**
- * @param {string[]} names
- * @returns whether all of them are now ready, except those that this script cannot install
- */
-async function installMissing(names) {
+  // Only one clone at a time installs parts.
+  await takeTurn(sharedFolder(), { waitMs: 60 * 60_000 });
   const wanted = withNeeds(names).filter((name) => !partOf(name).ready());
   if (wanted.length === 0) {
     process.stdout.write(`${names.length} parts are ready.\n`);
@@ -138,6 +76,21 @@ async function installMissing(names) {
       `Not installed: ${failed.join(', ')}. Run npm run parts -- ${failed.join(' ')} again.\n`,
     );
   return failed.length === 0;
+}
+
+/**
+ * The folder with the parts. Unless the clone already has a folder .venv, it gets a link to a folder that all clones of this user share, so
+ * that a new clone does not spend 20 minutes on the same parts. AIOT_PARTS names another folder. If the definition of a part differs
+ * between clones, the last installation replaces the part for all of them.
+ */
+function sharedFolder() {
+  const found = lstatSync('.venv', { throwIfNoEntry: false });
+  if (found?.isDirectory()) return realpathSync('.venv');
+  const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
+  const shared = found ? resolve(readlinkSync('.venv')) : process.env.AIOT_PARTS || join(cache, 'aiot-parts');
+  mkdirSync(shared, { recursive: true });
+  if (!found) symlinkSync(shared, '.venv');
+  return realpathSync('.venv');
 }
 
 /**

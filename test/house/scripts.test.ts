@@ -611,6 +611,12 @@ describe('a CI step', () => {
       ...['── slow', '── slow: passed, N s', '── bad', 'no such thing', '── bad: FAILED, N s', '2 1'],
       ...['FAILED bad', '  no such thing'],
     ]);
+    rmSync(join(folder, 'background'), { recursive: true });
+    const killed = run(`beside() { kill -9 "$BASHPID"; }
+      in_background beside
+      join_background
+      echo "$passed $failed"`);
+    expect(killed.join()).toMatch(/^(.*,)?0 1,FAILED the steps beside npm test\b/);
   });
 });
 
