@@ -2,7 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Sessions } from '../../src/lib/platform/access/users.js';
+import { Authorizer } from '../../src/lib/platform/broker/authorizer.js';
 import { controlTargets, openControl } from '../../src/lib/platform/broker/control.js';
 import { createLog } from '../../src/lib/platform/log.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
@@ -220,7 +223,7 @@ describe('a limited user at a broker that asks the platform by HTTP', () => {
   }
 
   /** A real broker that asks about each client, publish and subscription, with EMQX's API to end clients and their sessions. */
-  const start = async (): Promise<Asking> => {
+  const start = async (listing = { fails: false, listed: 0 }): Promise<Asking> => {
     let platform: TestPlatform | undefined;
     const users = new Map<string, string>();
     const closed: string[] = [];
@@ -257,8 +260,11 @@ describe('a limited user at a broker that asks the platform by HTTP', () => {
     };
     const server = createServer(({ method = '', url = '' }, answer) => {
       const at = new URL(url, 'http://x');
+      if (method === 'GET' && at.searchParams.has('like_username') && listing.fails)
+        return answer.writeHead(503).end();
       if (method === 'GET') {
         const [user, like] = [at.searchParams.get('username'), at.searchParams.get('like_username')];
+        if (like !== null) listing.listed++;
         const rows = [...users].filter(([, name]) =>
           user === null ? name.includes(like ?? '') : name === user,
         );
@@ -364,6 +370,53 @@ describe('a limited user at a broker that asks the platform by HTTP', () => {
     await Promise.all([restart(), last.gone]);
     expect(closed).toContain(`${username}/3`);
   }, 60_000);
+
+  it('stays connected when the platform lists the users that it has admitted itself', async () => {
+    // The first list fails, so that the platform lists the users after one has connected.
+    const listing = { fails: true, listed: 0 };
+    const { platform, port, closed } = await start(listing);
+    const made = await platform.client.tokens.create({
+      ...{ name: 'hall', role: 'viewer', selector: 'site=hall' },
+    });
+    const username = `token:${made.id}`;
+    const options = { username, password: made.token, clientId: username };
+    const client = await connect(`mqtt://127.0.0.1:${port}`, options);
+    stops.push(() => client.endAsync(true));
+    listing.fails = false;
+    await expect.poll(() => listing.listed, { timeout: 20_000 }).toBeGreaterThan(0);
+    await delay(500);
+    expect(closed).toEqual([]);
+    expect(client.connected).toBe(true);
+  }, 60_000);
+
+  it('is disconnected when a request shows its new limit before the tokens are compared', async () => {
+    // As with two replicas: the other one has changed the limit, and this one gets a publish within the same second.
+    let site = 'hall';
+    const cutOff: string[] = [];
+    const identityOf = async () => ({
+      ...{ kind: 'user', name: 'x', token: 't', role: 'operator', scopes: null },
+      reach: {
+        ...{ selectors: [`site=${site}`], text: `site=${site}`, matches: () => true },
+        has: (name: string) => name === site,
+      },
+    });
+    const authorizer = new Authorizer({
+      devices: { select: () => [{ name: site }], onSelectableChange: () => () => {} },
+      tokens: { identityOf },
+      sessions: new Sessions(),
+      broker: { figures: {}, disconnectUser: (user: string) => cutOff.push(user), endsUsers: true },
+      log: await createLog(undefined),
+    } as never);
+    const publishes = async (device: string) => {
+      const asked = { username: 'token:t', action: 'publish', topic: `aiot/v1/${device}/command` };
+      return (await authorizer.acl(asked, '127.0.0.1')).result;
+    };
+    expect([await publishes('hall'), await publishes('hall')]).toEqual(['allow', 'allow']);
+    expect(cutOff).toEqual([]);
+    site = 'yard';
+    expect([await publishes('yard'), await publishes('yard')]).toEqual(['allow', 'allow']);
+    expect(cutOff).toEqual(['token:t']);
+  });
 });
 
 /** The HTTP APIs need no devices. */
@@ -437,6 +490,28 @@ describe('closing connections at an external broker', () => {
     expect(nodes[0].asked[0]).toEqual({
       ...{ method: 'GET', url: '/api/v1/clients?username=dev&_limit=1000', authorization: 'Bearer secret' },
     });
+  });
+
+  it('handles thousands of changes together, and one that comes later anew', async () => {
+    const emqx = await api((data) => ({ data }));
+    const control = await openControl(`emqx+http://k:s@${emqx.at}`, {
+      ...{ log: await createLog(undefined), devices: noDevices, againMs: 300 },
+    });
+    stops.push(() => control.close());
+    for (let change = 0; change < 2000; change++) control.cutOff('dev', () => false);
+    await expect.poll(() => [...emqx.clients.keys()], { timeout: 2000 }).toEqual(['other']);
+    for (const id of ['dev/3', 'dev/4']) {
+      emqx.clients.set(id, 'dev');
+      for (let change = 0; change < 2000; change++) control.cutOff('dev', () => false);
+      await expect.poll(() => [...emqx.clients.keys()], { timeout: 2000 }).toEqual(['other']);
+    }
+    await delay(800);
+    emqx.clients.set('dev/5', 'dev');
+    control.cutOff('dev', () => false);
+    await expect.poll(() => [...emqx.clients.keys()], { timeout: 2000 }).toEqual(['other']);
+    await delay(800);
+    // A pass for each of the four times, and one after each that was not followed by another change.
+    expect(emqx.asked.filter(({ method }) => method === 'GET').length).toBeLessThanOrEqual(8);
   });
 
   it('rejects addresses that are not those of a known API, without repeating their secrets', () => {

@@ -25,7 +25,8 @@ interface Asked {
 /** A viewer whose devices are limited, with these in reach. */
 const limited = {
   identity: {
-    ...{ kind: 'user' as const, name: 'x', token: 'tok_1', role: 'viewer' as const, scopes: null },
+    ...{ kind: 'user' as const, name: 'x', token: 'tok_1', role: 'viewer' as const },
+    scopes: null as string[] | null,
     reach: { selectors: ['site=hall'], text: 'site=hall', has: () => true, matches: () => true },
   },
   ...{ user: 'token:tok_1', expires: (soon + 60) * 1000, devices: ['b', 'a'] },
@@ -153,9 +154,23 @@ describe('the answer to a NATS server', () => {
       tags: ['aiot-user', 'aiot-role-viewer', `aiot-reach-${reachDigest(['a', 'b'])}`],
     });
     const all = limited.devices.splice(0, 2, ...Array.from({ length: mostReachable + 1 }, (_, i) => `d${i}`));
-    const error = 'AIOT_BROKER_RIGHTS: the limit of token:tok_1 matches 1001 devices (2002 permissions)';
+    const error = 'AIOT_BROKER_RIGHTS: token:tok_1 can reach 1,001 devices; the limit at NATS is 1,000';
     expect(answered(claimsOf(await ask(signed(asked)))).error).toContain(error);
     expect(logged.join('')).toContain(error);
+
+    // Few enough permissions, but too long for one message of the server.
+    const refused = async (scopes: string[]) => {
+      limited.identity.scopes = scopes;
+      return answered(claimsOf(await ask(signed(asked)))).error;
+    };
+    limited.devices.pop();
+    const long = (at: number) => `stream:aiot/v1/+/telemetry/${'x'.repeat(300)}/${at}`;
+    expect(await refused([long(1), long(2), long(3)])).toMatch(/^AIOT_BROKER_RIGHTS: .* 1,048,320$/);
+    const short = (at: number) => `stream:aiot/v1/+/telemetry/${at}`;
+    expect(await refused([short(1), short(2), short(3)])).toBe(undefined);
+    const five = [1, 2, 3, 4, 5].map(short);
+    expect(await refused(five)).toContain('needs 5,000 permissions; the limit at NATS is 4,000');
+    limited.identity.scopes = null;
     limited.devices.splice(0, Infinity, ...all);
   });
 

@@ -119,7 +119,7 @@ export class FollowedReaches {
   private readonly followed = new Map<string, Followed>();
   private stop: (() => void) | undefined;
 
-  constructor(private readonly devices: Pick<Devices, 'select' | 'onChosen'>) {}
+  constructor(private readonly devices: Pick<Devices, 'select' | 'onSelectableChange'>) {}
 
   /**
    * Calls the listener with each change, until `end` is called.
@@ -129,7 +129,7 @@ export class FollowedReaches {
     reach: Reach,
     listener: (change: ReachChange) => void,
   ): { names: ReadonlySet<string>; end: () => void } {
-    this.stop ??= this.devices.onChosen((name) => this.compare(name));
+    this.stop ??= this.devices.onSelectableChange((name) => this.compare(name));
     const known = this.followed.get(reach.text);
     const names = known?.names ?? new Set(this.devices.select(reach.text).map(({ name }) => name));
     const one = known ?? { reach, names, listeners: new Set() };

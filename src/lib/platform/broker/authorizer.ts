@@ -19,7 +19,12 @@ export interface AuthorizerParts {
   failures?: Failures | undefined;
   /** Closes a token's connections when the token ends. */
   sessions: Sessions;
-  broker: Pick<Broker, 'figures' | 'disconnectUser' | 'endsUsers'>;
+  broker: Pick<Broker, 'figures'> & {
+    /** Closes a user's connections at a broker that has asked the platform about the user. */
+    disconnectUser(username: string): void;
+    /** Whether `disconnectUser` ends connections, with their sessions and subscriptions. */
+    endsUsers: boolean;
+  };
   /**
    * `asked`: the broker asks about every publish and subscription. `fixed`: it gets a client's rights at CONNECT, so each change of the devices in
    * reach ends the connection. Absent = `asked`
@@ -204,9 +209,13 @@ export class Authorizer {
     const { token, reach } = user;
     const known = this.watched.get(token);
     if (known && known.reach === (reach?.text ?? null)) return known;
-    known?.end();
     const { broker, sessions, rights } = this.parts;
     const disconnect = () => broker.disconnectUser(tokenUser + token);
+    if (known) {
+      // Earlier connections have other rights. This request can come before `sessions` has compared them.
+      known.end();
+      disconnect();
+    }
     const followed =
       reach &&
       this.reaches.follow(reach, (change) => {

@@ -13,6 +13,7 @@ import { createLocalStreams, type LocalStreams, type Offered } from '../streams.
 import type { MessageTraces, StoreMessage } from '../traces.js';
 import type { Finding } from '../verify/damage.js';
 import type { Ledger } from '../verify/ledger.js';
+import { Authorizer } from './authorizer.js';
 import type { Connection } from './connection.js';
 import type { ExternalParts } from './external.js';
 import {
@@ -111,10 +112,8 @@ export interface Broker {
   disconnect(device: string): void;
   /** Closes the connections whose identity matches. */
   disconnectWho(is: (identity: Identity) => boolean): void;
-  /** Closes a user's connections at an external broker that has asked the platform about the user. */
-  disconnectUser(username: string): void;
-  /** Whether `disconnectUser` ends connections, with their sessions and subscriptions. */
-  endsUsers: boolean;
+  /** Answers the authorization requests of an external broker. There is only one, because it knows which users it has admitted. */
+  authorizer: Pick<Authorizer, 'connect' | 'acl'>;
   /** Ends all connections because the platform is stopping; MQTT 5 clients are sent the reason. */
   endConnections(): Promise<void>;
   figures: BrokerFigures;
@@ -261,8 +260,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       new connections.Connection(core, socket, { door, secure, peer: peerOf(below), address, known });
     },
     ...{ figures, limits, publish, streams, external: null, disconnectWho, endConnections },
-    disconnectUser: () => {},
-    endsUsers: false,
+    authorizer: new Authorizer({ ...parts, broker: { figures, disconnectUser: () => {}, endsUsers: false } }),
     watchUsers(listener) {
       userListeners.add(listener);
       return () => void userListeners.delete(listener);

@@ -18,8 +18,6 @@ export interface BrokerControl {
    * @param mayReturn whether the user may connect again; if not, connections that the broker was already admitting are closed too
    */
   cutOff(username: string, mayReturn: () => boolean): void;
-  /** Whether `cutOff` also ends the subscriptions of users. */
-  endsUsers: boolean;
   /** Background work at the broker, which only one replica does. */
   workers: readonly Worker[];
   /** Reason why the broker cannot ask the platform now; null = it can, or it asks over HTTP. */
@@ -47,6 +45,12 @@ const retryMs = { first: 250, most: 5000 };
 /** After a broker has admitted a client, its API may take this long to list the connection, ms. */
 const usualAgainMs = 1000;
 
+/**
+ * Delays before a user's connections are closed, ms: for the first time, and again after a later change. Changes in between are handled
+ * together, because a command can change thousands of devices.
+ */
+const gatherMs = { first: 200, later: 500 };
+
 /** Interval at which connections that should have been closed are searched for, ms. */
 const lookMs = 30_000;
 
@@ -67,6 +71,13 @@ interface Target {
   authorization: string | null;
 }
 
+/** The closing of one user's connections at one broker node. */
+interface Run {
+  mayReturn: () => boolean;
+  /** Aborted when the rights have changed since the last pass began. */
+  again: AbortController;
+}
+
 /** Closes connections at one broker node. */
 interface Closer {
   /** Address without credentials. */
@@ -79,7 +90,12 @@ const hint =
   'Use emqx+https://KEY:SECRET@HOST:18083, rmqtt+https://TOKEN@HOST:6060 (separate the nodes of a cluster with commas), mosquitto+mqtts://USER:PASSWORD@HOST:8883, or nats://USER:PASSWORD@HOST:4222.';
 
 const mosquitto = /^mosquitto\+(mqtts?:\/\/.+)$/;
-const nats = /^natss?:\/\//i;
+
+/** Whether these are addresses of NATS servers. */
+export const isNats = (urls: string) => /^natss?:\/\//i.test(urls.trim());
+
+/** Whether `cutOff` also ends the subscriptions of users. Mosquitto does not ask about users. */
+export const endsUsers = (urls: string) => !mosquitto.test(urls.trim());
 
 /**
  * Parses the addresses of brokers' HTTP APIs: `emqx+https://KEY:SECRET@HOST:PORT` or `rmqtt+http://TOKEN@HOST:PORT`, separated by commas. An
@@ -131,7 +147,7 @@ export async function openControl(
   const { signal } = stopping;
   const { log } = parts;
   const running = new Set<Promise<void>>();
-  const { closers, endsUsers, workers, trouble, close } = await closersAt(urls, parts);
+  const { closers, workers, trouble, close } = await closersAt(urls, parts);
 
   const untilDone = async ({ endpoint, end }: Closer, username: string, mayReturn: () => boolean) => {
     for (let failures = 1; !signal.aborted; failures++) {
@@ -150,18 +166,38 @@ export async function openControl(
       }
     }
   };
-  const cutOff = async (closer: Closer, username: string, mayReturn: () => boolean) => {
-    await untilDone(closer, username, mayReturn);
-    await delay(againMs, undefined, { signal }).catch(() => {});
-    if (!signal.aborted && !mayReturn()) await untilDone(closer, username, mayReturn);
+  const runs = new Map<Closer, Map<string, Run>>(closers.map((closer) => [closer, new Map()]));
+  const pause = (ms: number, ended?: AbortSignal) =>
+    delay(ms, undefined, { signal: ended ? AbortSignal.any([signal, ended]) : signal }).catch(() => {});
+  const cutOff = async (closer: Closer, username: string, run: Run) => {
+    for (let pass = 0; run.again.signal.aborted && !signal.aborted; pass++) {
+      await pause(pass === 0 ? gatherMs.first : gatherMs.later);
+      run.again = new AbortController();
+      await untilDone(closer, username, () => run.mayReturn());
+      if (run.mayReturn()) continue;
+      await pause(againMs, run.again.signal);
+      if (!run.again.signal.aborted && !signal.aborted)
+        await untilDone(closer, username, () => run.mayReturn());
+    }
+    // At once, so that no later change is added to a run that has ended.
+    runs.get(closer)?.delete(username);
   };
   return {
-    ...{ workers, endsUsers },
+    workers,
     trouble: trouble ?? (() => null),
     cutOff(username, mayReturn) {
-      for (const closer of closers) {
-        const run: Promise<void> = cutOff(closer, username, mayReturn).finally(() => running.delete(run));
-        running.add(run);
+      for (const [closer, own] of runs) {
+        const known = own.get(username);
+        if (known) {
+          known.mayReturn = mayReturn;
+          known.again.abort();
+          continue;
+        }
+        const run: Run = { mayReturn, again: new AbortController() };
+        run.again.abort();
+        own.set(username, run);
+        const ended: Promise<void> = cutOff(closer, username, run).finally(() => running.delete(ended));
+        running.add(ended);
       }
     },
     async close() {
@@ -174,20 +210,19 @@ export async function openControl(
 
 interface Closers {
   closers: readonly Closer[];
-  endsUsers: boolean;
   workers: readonly Worker[];
   trouble?: () => string | null;
   close(): Promise<void>;
 }
 
 async function closersAt(urls: string, { log, devices, nats: parts, users }: ControlParts): Promise<Closers> {
-  if (parts && nats.test(urls.trim())) {
+  if (parts && isNats(urls)) {
     const control = await openNatsControl({ ...parts, url: urls.trim(), log });
     return {
       closers: [
         { endpoint: shownUrl(urls.trim()), end: (user, _mayReturn, signal) => control.end(user, signal) },
       ],
-      ...{ endsUsers: true, workers: [control.worker] },
+      workers: [control.worker],
       trouble: control.trouble,
       close: () => control.close(),
     };
@@ -203,8 +238,7 @@ async function closersAt(urls: string, { log, devices, nats: parts, users }: Con
     };
     return {
       closers: [{ endpoint: shownUrl(url), end }],
-      // Mosquitto does not ask about users.
-      ...{ endsUsers: false, workers: [security.worker] },
+      workers: [security.worker],
       close: () => security.close(),
     };
   }
@@ -216,7 +250,7 @@ async function closersAt(urls: string, { log, devices, nats: parts, users }: Con
       closeAll(agent, target, username, signal),
   }));
   const worker = users && missedUsers(agent, targets, users, log);
-  return { closers, endsUsers: true, workers: worker ? [worker] : [], close: () => agent.close() };
+  return { closers, workers: worker ? [worker] : [], close: () => agent.close() };
 }
 
 /**

@@ -13,7 +13,7 @@ import type { StoreMessage } from '../traces.js';
 import { type Leader, startWorkers } from '../workers.js';
 import { Authorizer, type AuthorizerParts } from './authorizer.js';
 import type { Broker } from './broker.js';
-import { type BrokerControl, openControl } from './control.js';
+import { type BrokerControl, endsUsers, isNats, openControl } from './control.js';
 import type { ExternalPlan } from './ingest-engines.js';
 import { brokerLimits } from './limits.js';
 import { createFigures } from './metrics.js';
@@ -69,7 +69,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
   const figures = createFigures();
   const session = { clientId: led.clientId, clean: false, overflow: 'wait' as const };
   const opened = new Set<Source>();
-  const control = await controlOf(parts, figures);
+  const { control, authorizer } = await openAccess(parts, figures);
   let end: () => Promise<void> = async () => {};
   const following = new AbortController();
   /** Writes to the database that have not ended. */
@@ -204,8 +204,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       },
       disconnectWho: () => {},
       watchUsers: () => null,
-      disconnectUser: (username) => control?.cutOff(username, () => false),
-      endsUsers: control?.endsUsers ?? false,
+      authorizer,
       endConnections: async () => {},
       async close() {
         await close();
@@ -220,26 +219,29 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
   }
 }
 
-/** Opens the broker's API. A NATS server asks about its clients through the same connection. */
-async function controlOf(
+/** Opens the broker's API, if there is one, and answers requests. A NATS server asks about its clients through the connection to its API. */
+async function openAccess(
   parts: ExternalParts,
   figures: Broker['figures'],
-): Promise<BrokerControl | undefined> {
-  const { controlUrls, log, devices, tokens, now, callout: keys } = parts;
-  if (controlUrls === undefined) return undefined;
+): Promise<{ control: BrokerControl | undefined; authorizer: Authorizer }> {
+  const { controlUrls: urls, log, devices, tokens, now, callout: keys } = parts;
   let control: BrokerControl | undefined;
-  const broker: AuthorizerParts['broker'] = {
-    figures,
-    disconnectUser: (user) => control?.cutOff(user, () => false),
-    endsUsers: true,
-  };
-  const fixed = new Authorizer({ ...parts, broker, rights: 'fixed' });
-  control = await openControl(controlUrls, {
-    ...{ log, devices },
-    users: { tokens, authorizer: new Authorizer({ ...parts, broker }) },
-    nats: { keys, authorizer: fixed, devices, tokens, now },
+  const authorizer = new Authorizer({
+    ...parts,
+    rights: urls !== undefined && isNats(urls) ? 'fixed' : 'asked',
+    broker: {
+      figures,
+      disconnectUser: (user) => control?.cutOff(user, () => false),
+      endsUsers: urls !== undefined && endsUsers(urls),
+    },
   });
-  return control;
+  if (urls !== undefined)
+    control = await openControl(urls, {
+      ...{ log, devices },
+      users: { tokens, authorizer },
+      nats: { keys, authorizer, devices, tokens, now },
+    });
+  return { control, authorizer };
 }
 
 /** Ends a session by opening a clean one with the same client id (MQTT 3.1.1, section 3.1.2.4). Its queued messages are discarded. */

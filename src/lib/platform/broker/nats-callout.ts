@@ -5,6 +5,7 @@ import * as z from 'zod';
 import type { BrokerAuth } from '../../api/contract/broker.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
+import { thousands } from '../../core/figures.js';
 import { type DeviceChannel, deviceChannels, topicOf } from '../../device/protocol/codec.js';
 import { isNkey, readSignedClaims } from '../../formats/nkey.js';
 import type { NatsClient } from '../../stream/nats/connect.js';
@@ -49,6 +50,9 @@ export const clientTags = {
  * needs 3 MiB per connection; with 5,000, the answer of an operator exceeds the server's `max_payload` (1 MiB).
  */
 export const [mostReachable, mostSubjects] = [1000, 4000];
+
+/** A server's `max_payload` unless it is configured, and the longest addition of the encryption, bytes. */
+const [usualPayload, sealing] = [1024 * 1024, 256];
 
 interface CalloutParts {
   client: NatsClient;
@@ -143,7 +147,7 @@ async function answerTo(
   parts: CalloutParts,
   complain: (what: string) => boolean,
 ): Promise<string | null> {
-  const { keys, log, now } = parts;
+  const { client, keys, log, now } = parts;
   const parsed = questionSchema.safeParse(readSignedClaims(jwt, 'server'));
   if (!parsed.success || parsed.data.iss !== parsed.data.nats.server_id.id) {
     if (complain('malformed')) log.warn('ignored a message that is not a signed question of a NATS server');
@@ -152,11 +156,11 @@ async function answerTo(
   const question = parsed.data;
   const refuse = (error: string, details: object = {}) => {
     const { client_info: info, server_id: server } = question.nats;
-    const client = info.mqtt_id || question.nats.connect_opts.user;
+    const name = info.mqtt_id || question.nats.connect_opts.user;
     // Repeated attempts must not flood the log.
-    const level = complain(`${client} ${info.host} ${error}`) ? 'warn' : 'debug';
+    const level = complain(`${name} ${info.host} ${error}`) ? 'warn' : 'debug';
     log[level](
-      { client, address: info.host, server: server.name, ...details },
+      { client: name, address: info.host, server: server.name, ...details },
       `denied a client of NATS: ${error}`,
     );
     return signedAnswer(question, keys, { error });
@@ -172,20 +176,31 @@ async function answerTo(
   if ('refused' in admitted) return refuse(admitted.refused);
   const excess = excessOf(admitted);
   if (excess) return refuse(`${excess.code}: ${excess.message}`);
-  return signedAnswer(question, keys, { jwt: userJwt(question, admitted, asked, parts) });
+  const answer = signedAnswer(question, keys, { jwt: userJwt(question, admitted, asked, parts) });
+  const [bytes, most] = [Buffer.byteLength(answer), (client.nc.info?.max_payload ?? usualPayload) - sealing];
+  if (bytes <= most) return answer;
+  const tooLong = excessError(
+    `the permissions of ${admitted.user} need ${thousands(bytes)} bytes; the limit of the server is ${thousands(most)}`,
+  );
+  return refuse(`${tooLong.code}: ${tooLong.message}`);
 }
 
 /** The error for a limited client whose rights are too many to be listed; null = they are not. */
 function excessOf({ identity, user, devices = [] }: Admission): AiotError | null {
-  if (devices.length === 0) return null;
+  // Before the permissions are built: 100,000 devices would have hundreds of thousands.
+  if (devices.length > mostReachable)
+    return excessError(
+      `${user} can reach ${thousands(devices.length)} devices; the limit at NATS is ${thousands(mostReachable)}`,
+    );
   const { pub, sub } = natsRights(identity, devices);
   const subjects = (pub.allow?.length ?? 0) + (sub.allow?.length ?? 0);
-  if (devices.length <= mostReachable && subjects <= mostSubjects) return null;
-  return new AiotError(
-    'AIOT_BROKER_RIGHTS',
-    `the limit of ${user} matches ${devices.length} devices (${subjects} permissions): a NATS server gets at most ${mostReachable} (${mostSubjects})`,
+  if (subjects <= mostSubjects) return null;
+  return excessError(
+    `${user} needs ${thousands(subjects)} permissions; the limit at NATS is ${thousands(mostSubjects)}`,
   );
 }
+
+const excessError = (message: string) => new AiotError('AIOT_BROKER_RIGHTS', message);
 
 /** The client in the form of the HTTP API's authorization requests. @returns the reason if no client of this kind is admitted */
 function clientOf({ nats }: Question): BrokerAuth | string {

@@ -97,9 +97,9 @@ export async function openNatsControl(parts: NatsParts): Promise<NatsControl> {
   ) => {
     let closed = 0;
     const filter = { ...query, auth: true, acc: account };
-    const first = await servers.all('CONNZ', { ...filter, limit: 1 });
-    const found = first.filter(({ data }) => connectionsIn(data).length > 0);
-    for (const { id } of found)
+    const { answers, missing } = await servers.all('CONNZ', { ...filter, limit: 1 });
+    const found = answers.filter(({ data }) => connectionsIn(data).length > 0);
+    const visit = async (id: string) => {
       for (let offset = 0, more = true; more && !signal.aborted; ) {
         const page = { ...filter, limit: together, offset, sort: 'cid' };
         const connections = connectionsIn((await servers.one(service(id, 'CONNZ'), page)).data);
@@ -110,6 +110,11 @@ export async function openNatsControl(parts: NatsParts): Promise<NatsControl> {
         offset += connections.length - chosen.length;
         more = connections.length === together;
       }
+    };
+    // A server that does not answer must not delay the closing of connections at the others.
+    const visits = await Promise.allSettled(found.map(({ id }) => visit(id)));
+    for (const result of visits) if (result.status === 'rejected') throw result.reason;
+    if (missing !== null) throw missing;
     return closed;
   };
   const end = (user: string, signal: AbortSignal) => {
@@ -217,8 +222,8 @@ interface Answer {
 interface Servers {
   /** Sends a request to one server. */
   one(subject: string, body: object): Promise<Answer>;
-  /** Sends a request to all servers. @throws if one of them does not respond in time */
-  all(name: string, body: object): Promise<Answer[]>;
+  /** Sends a request to all servers. `missing`: the error if some do not respond in time. */
+  all(name: string, body: object): Promise<{ answers: Answer[]; missing: Error | null }>;
 }
 
 const answerSchema = z.object({
@@ -249,13 +254,16 @@ function askingServers({ nc, nats }: NatsClient): Servers {
           counted = true;
           expected = Math.max(expected, statsz.active_servers);
         } else answers.set(server.id, { id: server.id, data, error: error?.description });
-        if (counted && answers.size >= expected) return [...answers.values()];
+        if (counted && answers.size >= expected) return { answers: [...answers.values()], missing: null };
       }
     } finally {
       clearTimeout(timer);
       subscription.unsubscribe();
     }
-    throw new Error(`${answers.size} of ${expected} NATS servers answered`);
+    return {
+      answers: [...answers.values()],
+      missing: new Error(`${answers.size} of ${expected} NATS servers answered`),
+    };
   };
   return {
     all,

@@ -26,7 +26,7 @@ import {
   type Turn,
   type Turns,
 } from '../store/engine.js';
-import { DeviceMemory, type OnChosen, type OnReported, unknownDevice } from './memory.js';
+import { DeviceMemory, type OnReported, type OnSelectableChange, unknownDevice } from './memory.js';
 import {
   type Board,
   compact,
@@ -320,8 +320,8 @@ export class Devices {
   }
 
   /** Calls the listener for each device that may match other rights now, until the returned function is called. */
-  onChosen(listener: OnChosen): () => void {
-    return this.memory.onChosen(listener);
+  onSelectableChange(listener: OnSelectableChange): () => void {
+    return this.memory.onSelectableChange(listener);
   }
 
   selectable(device: DeviceRecord): Selectable {

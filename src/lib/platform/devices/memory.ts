@@ -12,7 +12,7 @@ import { Sharing } from './sharing.js';
 export type OnReported = (name: string, before: Reported | null, after: Reported | null) => void;
 
 /** Receives the name of a device that was added or removed, or whose properties that rights can depend on were changed. */
-export type OnChosen = (name: string) => void;
+export type OnSelectableChange = (name: string) => void;
 
 /** Part of the devices, sorted by name. */
 export interface Found {
@@ -53,7 +53,7 @@ export class DeviceMemory {
   private readonly byMac: Boards = new Map();
   private readonly byChipId: Boards = new Map();
   private readonly listeners: OnReported[] = [];
-  private readonly choiceListeners = new Set<OnChosen>();
+  private readonly selectableListeners = new Set<OnSelectableChange>();
 
   find(name: string): DeviceRecord | undefined {
     const slot = this.byName.get(name);
@@ -170,15 +170,15 @@ export class DeviceMemory {
   }
 
   /** Calls the listener until the returned function is called. */
-  onChosen(listener: OnChosen): () => void {
-    this.choiceListeners.add(listener);
-    return () => this.choiceListeners.delete(listener);
+  onSelectableChange(listener: OnSelectableChange): () => void {
+    this.selectableListeners.add(listener);
+    return () => this.selectableListeners.delete(listener);
   }
 
   /** Changes a cached device. */
   assign(device: DeviceRecord, change: Partial<DeviceRecord>): void {
     const before = device.reported;
-    const choiceBefore = choiceOf(device);
+    const selectableBefore = selectablePropertiesOf(device);
     const slot = this.byName.get(device.name);
     const isHere = slot !== undefined && this.slots[slot] === device;
     if (isHere && hasBoard(change)) this.forgetBoard(device);
@@ -190,8 +190,8 @@ export class DeviceMemory {
     if (isHere && inColumns.some((field) => change[field] !== undefined)) this.columns.changed(slot);
     this.tell(device.name, before, device.reported);
     // Equal tags are one object.
-    if (isHere && choiceOf(device).some((value, i) => value !== choiceBefore[i]))
-      this.tellChoice(device.name);
+    if (isHere && selectablePropertiesOf(device).some((value, i) => value !== selectableBefore[i]))
+      this.tellSelectableChange(device.name);
   }
 
   remember(device: DeviceRecord): void {
@@ -210,7 +210,7 @@ export class DeviceMemory {
       this.countTags(device, 1);
       this.columns.changed(slot);
       this.tell(device.name, before?.reported ?? null, device.reported);
-      this.tellChoice(device.name);
+      this.tellSelectableChange(device.name);
     }
     for (const fingerprint of [device.fingerprint, device.nextFingerprint])
       if (fingerprint !== null) this.byFingerprint.set(fingerprint, device);
@@ -229,7 +229,7 @@ export class DeviceMemory {
       this.byName.delete(device.name);
     }
     this.tell(device.name, device.reported, null);
-    this.tellChoice(device.name);
+    this.tellSelectableChange(device.name);
   }
 
   forgetCertificates({
@@ -372,13 +372,13 @@ export class DeviceMemory {
     for (const listener of this.listeners) listener(name, before, after);
   }
 
-  private tellChoice(name: string): void {
-    for (const listener of this.choiceListeners) listener(name);
+  private tellSelectableChange(name: string): void {
+    for (const listener of this.selectableListeners) listener(name);
   }
 }
 
 /** The properties that rights can depend on. */
-function choiceOf({ id, type, mac, tags, groups }: DeviceRecord): readonly unknown[] {
+function selectablePropertiesOf({ id, type, mac, tags, groups }: DeviceRecord): readonly unknown[] {
   return [id, type, mac, tags, groups];
 }
 

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyRequest } from 'fastify';
 import { contract } from '../../../api/contract/contract.js';
 import { AiotError } from '../../../core/errors.js';
-import { Authorizer, deny } from '../../broker/authorizer.js';
+import { deny } from '../../broker/authorizer.js';
 import { statusOf } from '../../errors.js';
 import { bodyIsComing } from '../../listen.js';
 import type { Routes } from '../parts.js';
@@ -12,12 +12,8 @@ import { serve } from '../serve.js';
  * request from an authorized broker therefore gets a 200, with `deny` if no decision can be made.
  */
 export const brokerRoutes: Routes = (parts) => async (app) => {
-  const { log, engine, denials } = parts;
-  const authorizer = new Authorizer({
-    ...parts,
-    denied: (denial) => denials.note(denial),
-    unavailable: () => engine.soundness.pending || engine.soundness.damage !== null,
-  });
+  const { log, broker } = parts;
+  const { authorizer } = broker;
   const answerAnyway = app.errorHandler;
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
     const status = error instanceof AiotError ? statusOf(error) : (error.statusCode ?? 500);
