@@ -205,6 +205,16 @@ if(esp32_sources)
   target_link_libraries(esp32_settings_test PRIVATE aiot_options)
   add_test(NAME esp32_settings COMMAND esp32_settings_test)
 
+  # Tests that the profile nvs-hmac only reads its key.
+  add_executable(esp32_identity_test test/esp32_identity_test.c hal/esp32/main/identity.c)
+  set_target_properties(esp32_identity_test PROPERTIES C_EXTENSIONS ON)
+  file(STRINGS ${esp32_folder}/profiles/nvs-hmac.defaults esp32_hmac REGEX "^CONFIG_")
+  list(TRANSFORM esp32_hmac REPLACE "=y$" "=1")
+  target_compile_definitions(esp32_identity_test PRIVATE ${esp32_hmac})
+  target_include_directories(esp32_identity_test PRIVATE ${esp32_folder}/main ${esp32_folder}/interfaces ${sdkconfig_ESP32C3})
+  target_link_libraries(esp32_identity_test PRIVATE aiot_core)
+  add_test(NAME esp32_identity COMMAND esp32_identity_test)
+
   # Tests MQTT on a simulated vendor client.
   add_executable(esp32_mqtt_test test/esp32_mqtt_test.c hal/esp32/main/mqtt.c hal/esp32/main/portable.c)
   set_target_properties(esp32_mqtt_test PROPERTIES C_EXTENSIONS ON)

@@ -386,18 +386,21 @@ describe('aiot firmware build for an ESP32', () => {
     expect(readFileSync(join(dir, 'build', 'esp32s3.log'), 'utf8')).toContain('"2.0.0"');
   });
 
-  it('passes profiles to idf.py, those of firmware init by default', async () => {
-    const secure = join(dir, 'build', 'esp32s3-large-secure');
+  it('passes profiles to idf.py so that nvs-hmac takes precedence over secure, those of firmware init by default', async () => {
+    const secure = join(dir, 'build', 'esp32s3-large-secure-nvs-hmac');
     const noted = standIn(
       'idf.py',
       `for d in ${secure} ${dir}/build/esp32c3-low-power; do mkdir -p $d; cp ${image} $d/aiot.bin; done`,
     );
-    const { json, code } = await build('--target', 'esp32s3', '--profile', 'large,secure');
+    const { json, code } = await build('--target', 'esp32s3', '--profile', 'nvs-hmac,secure,large');
     expect({ code, json }).toMatchObject({
       code: 0,
       json: { notes: expect.arrayContaining([expect.stringContaining('--profile production')]) },
     });
-    const files = 'sdkconfig.defaults;profiles/large.defaults;profiles/secure.defaults';
+    const files = [
+      'sdkconfig.defaults',
+      ...['large', 'secure', 'nvs-hmac'].map((name) => `profiles/${name}.defaults`),
+    ].join(';');
     expect(readFileSync(noted, 'utf8')).toContain(`-DSDKCONFIG_DEFAULTS=${files}\n`);
     for (const name of files.split(';')) expect(existsSync(join(dir, 'hal', 'esp32', name))).toBe(true);
     const note = join(dir, 'aiot-firmware.json');
@@ -436,6 +439,7 @@ describe('aiot firmware build for an ESP32', () => {
     ['for this machine', ['--profile', 'secure'], 'is for boards'],
     ['large for another chip', ['--target', 'esp32c3', '--profile', 'large'], 'is for --target esp32s3'],
     ['nvs-hmac for an ESP32', ['--target', 'esp32', '--profile', 'nvs-hmac'], 'has no HMAC unit'],
+    ['nvs-hmac for an ESP32-P4', ['--target', 'esp32p4', '--profile', 'nvs-hmac'], 'aiot cannot burn'],
     ['with PlatformIO', ['--target', 'esp32', '--profile', 'secure', '--tool', 'pio'], 'need ESP-IDF'],
   ])('rejects a profile %s', async (_what, args, why) => {
     const { code, stdout } = await build(...args);

@@ -132,15 +132,13 @@ describe('the login for an enterprise network', () => {
 });
 
 describe('the images for the boards of a batch', () => {
-  it('are encrypted with keys from an HMAC key, which are not among the files', async () => {
+  it('are not encrypted with an HMAC key, which would be the same for all boards', async () => {
     await writeFile(at('nvs.key'), Buffer.alloc(32, 0x21));
-    const made = await ok(provisionedBatchSchema, provision('hmac', '--nvs-key', at('nvs.key'), ...wifi()));
-    expect(made.files).not.toContain(at('hmac', 'nvs_keys.bin'));
-    const read = ['firmware', 'nvs', 'read', at('hmac', 'nvs.bin')];
-    expect((await runCli(read)).code).toBe(2);
-    const { json } = await runCli([...read, '--hmac-key', at('nvs.key'), '--json']);
-    const { entries } = json as { entries: { key: string; value: unknown }[] };
-    expect(entries).toContainEqual(expect.objectContaining({ key: 'password', value: 'correct horse' }));
+    expect(await refusal(provision('hmac', '--nvs-key', at('nvs.key')))).toMatchObject({
+      code: 'AIOT_USAGE',
+      exit: 2,
+    });
+    expect(existsSync(at('hmac'))).toBe(false);
   });
 
   it('contain the key, the platform and Wi-Fi, and no identity', async () => {

@@ -99,6 +99,18 @@ describe('aiot device provision for a chip', () => {
     expect(await readFile(join(out, 'nvs.bin'), 'latin1')).not.toContain('PRIVATE KEY');
   });
 
+  it('encrypts NVS with keys from an HMAC key, which are not among the files', async () => {
+    await writeFile(at('nvs.key'), Buffer.alloc(32, 0x21));
+    const argv = ['device', 'provision', 'hmac', '--type', 'esp32s3', '--out', at('hmac')];
+    const { files } = await ok(provisionedDeviceSchema, [...argv, '--nvs-key', at('nvs.key')]);
+    expect(files).not.toContain(join(at('hmac'), 'nvs_keys.bin'));
+    const read = ['firmware', 'nvs', 'read', join(at('hmac'), 'nvs.bin')];
+    expect((await runCli(read)).code).toBe(2);
+    const { json } = await runCli([...read, '--hmac-key', at('nvs.key'), '--json']);
+    const { entries } = json as { entries: { key: string; value: unknown }[] };
+    expect(entries).toContainEqual(expect.objectContaining({ key: 'name', value: 'hmac' }));
+  });
+
   it.each([
     ['a partition table without NVS', ['--partitions', 'no-nvs.csv'], 'AIOT_FILE_MALFORMED', 2],
     ['a missing partition table', ['--partitions', 'nowhere.csv'], 'AIOT_FILE_NOT_FOUND', 4],
@@ -138,6 +150,7 @@ describe('aiot device provision for a chip', () => {
     ['neither a name nor a file', []],
     ['both a name and a file', ['x', '--csv', 'fleet.csv', '--out', 'x']],
     ['a fixed address for a fleet', ['--csv', 'fleet.csv', '--out', 'x', '--wifi-address', '10.0.0.7/24']],
+    ['an HMAC key for a fleet', ['--csv', 'fleet.csv', '--out', 'x', '--nvs-key', 'nvs.key']],
     ['a missing output folder', ['x']],
     ['a misspelled chip name', ['x', '--type', 'esp23', '--out', 'x']],
     ['conflicting chips', ['x', '--type', 'esp32', '--chip', 'esp32c3', '--out', 'x']],

@@ -13,7 +13,7 @@ import { flashResultSchema } from '../../lib/flash/write/result.js';
 export default class Flash extends AiotCommand {
   static override summary = "Write images, an identity or an update to a chip's flash.";
   static override description =
-    "Before anything is written, aiot rejects images that would leave the board unable to boot. It rejects, for example, an image for another chip, and one that extends past the end of the flash or of its partition. It also rejects an app at the bootloader's offset, and a bootloader for a locked chip. Unchanged regions are skipped; the others are compressed, written and verified. OFFSET is a number (0x10000, 64K) or a partition label. With --project, aiot finds the bootloader, partition table and app built in a firmware folder. If --port is the drive of a board's UF2 bootloader (RP2040, RP2350, nRF52840, SAMD and others), copies a UF2 file to it and waits until the board restarts. For a complete example, run aiot docs flash.";
+    "Before anything is written, aiot rejects images that would leave the board unable to boot. It rejects, for example, an image for another chip, and one that extends past the end of the flash or of its partition. It also rejects an app at the bootloader's offset, and a bootloader for a locked chip. Unchanged regions are skipped; the others are compressed, written and verified. OFFSET is a number (0x10000, 64K) or a partition label. With --project, aiot finds the bootloader, partition table and app built in a firmware folder. If --port is the drive of a board's UF2 bootloader (RP2040, RP2350, nRF52840, SAMD and others), copies a UF2 file to it and waits until the board restarts. --nvs-key counts only on the command line: AIOT_NVS_KEY burns no key. For a complete example, run aiot docs flash.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> app.bin@0x10000 table.bin@0x8000 --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> --project ./firmware --device ./motor-1 --verify',
@@ -64,7 +64,8 @@ export default class Flash extends AiotCommand {
   static override result = flashResultSchema;
 
   async run() {
-    const { flags, words, given } = await this.input(Flash);
+    const input = await this.input(Flash);
+    const { flags, words, given } = input;
     const report = await reportFile(flags, 'production');
     const rows = boardRows(this.steps({ keep: process.stdout.isTTY !== true }), {
       tty: drawsOver(process.stderr) && !this.jsonEnabled(),
@@ -80,7 +81,7 @@ export default class Flash extends AiotCommand {
       header: { mode: flags['flash-mode'], size: flags['flash-size'], frequency: flags['flash-freq'] },
       watch: flags.watch ? { timeoutMs: flags.timeout, pattern: flags.healthy ?? null } : null,
       diffWith: flags['diff-with'] ?? [],
-      lock: lockAsked(flags, this.signal, (text) => this.note(text)),
+      lock: lockAsked(input, this.signal, (text) => this.note(text)),
       dryRun: flags['dry-run'],
       signal: this.signal,
       onProgress: (progress) => {

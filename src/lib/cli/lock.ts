@@ -13,20 +13,32 @@ interface LockFlags {
   'nvs-key': string | undefined;
 }
 
+/**
+ * The file of --nvs-key, if the option is on the command line. AIOT_NVS_KEY is also read by commands that create an identity, and must not
+ * burn a fuse.
+ */
+export const nvsKeyToBurn = (
+  flags: Pick<LockFlags, 'nvs-key'>,
+  given: (flag: string) => boolean,
+): string | undefined => (given('nvs-key') ? flags['nvs-key'] : undefined);
+
 /** The settings of `aiot flash --profile production`; null without --profile. @throws AIOT_USAGE for flags that need --profile */
 export function lockAsked(
-  flags: LockFlags & { profile: 'production' | undefined },
+  {
+    flags,
+    given,
+  }: { flags: LockFlags & { profile: 'production' | undefined }; given: (flag: string) => boolean },
   signal: AbortSignal,
   note: (text: string) => void,
 ): LockAsked | null {
-  const { 'boot-key': keys, 'encryption-keys': folder, 'nvs-key': nvsKey, profile, mac } = flags;
+  const { 'boot-key': keys, 'encryption-keys': folder, profile, mac } = flags;
+  const nvsKey = nvsKeyToBurn(flags, given);
   if (profile !== undefined)
     return {
       ...{ parts: partsOf(undefined, nvsKey), bootKeys: keys ?? [], encryptionKeys: folder, nvsKey },
       confirm: lockConfirmation(flags, signal, note),
     };
-  const given = keys ?? folder ?? nvsKey ?? mac;
-  if (given !== undefined)
+  if ((keys ?? folder ?? nvsKey ?? mac) !== undefined)
     throw new AiotError(
       'AIOT_USAGE',
       '--boot-key, --encryption-keys, --nvs-key and --mac need --profile production',
@@ -34,11 +46,15 @@ export function lockAsked(
   return null;
 }
 
-/** The parts to lock: those of --only or, by default, all for which there is a key. */
+/** The parts to lock: those of --only or, by default, all for which there is a key. @throws AIOT_USAGE for a key that would not be burned */
 export function partsOf(
   only: readonly LockPart[] | undefined,
   nvsKey: string | undefined,
 ): readonly LockPart[] {
+  if (only !== undefined && nvsKey !== undefined && !only.includes('nvs-key'))
+    throw new AiotError('AIOT_USAGE', '--nvs-key has no effect without --only nvs-key', {
+      next: 'Add --only nvs-key, or omit --nvs-key.',
+    });
   return only ?? [...lockParts, ...(nvsKey === undefined ? [] : (['nvs-key'] as const))];
 }
 

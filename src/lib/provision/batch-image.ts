@@ -73,6 +73,11 @@ export async function provisionBatch(options: BatchImageOptions): Promise<Provis
     );
   if (options.image.address !== undefined)
     refuse('--wifi-address applies to one board', "Reserve the boards' addresses in your DHCP server.");
+  if (options.image.nvsKey !== undefined)
+    refuse(
+      '--nvs-key is the key of one board, but the boards of a batch have the same image',
+      'Create an identity for each board: `aiot device provision NAME --nvs-key FILE`.',
+    );
   const chipOptions: ChipOptions = { ...(await imageRequest(options.image)), chip };
   const image = await imageForBatch({ key, http: url, ca }, { type, options: chipOptions });
   const about = { batch, type, chip, url, expires };

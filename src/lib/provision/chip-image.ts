@@ -84,7 +84,7 @@ export async function imageForBatch(
   batch: ImageBatch,
   { type, options }: { type: string; options: ChipOptions },
 ): Promise<DeviceImage> {
-  const { wifi, nvsVersion: version, table, flashBytes, encrypt, derivedKeys } = options;
+  const { wifi, nvsVersion: version, table, flashBytes, encrypt } = options;
   const image = batchImage(batch, { wifi, version, table, flashBytes, encrypt: false });
   const identity = typicalImage(
     { name: 'x'.repeat(64), type, options: { ...options, encrypt: false } },
@@ -92,9 +92,7 @@ export async function imageForBatch(
     longRoot,
   );
   keepOld(identity, { nvs: image.nvs.data, keys: null }, version);
-  return encrypt || derivedKeys
-    ? batchImage(batch, { wifi, version, table, flashBytes, encrypt, derivedKeys })
-    : image;
+  return encrypt ? batchImage(batch, { wifi, version, table, flashBytes, encrypt }) : image;
 }
 
 const longUrl = (scheme: string) => `${scheme}://${'x'.repeat(48)}:65535`;

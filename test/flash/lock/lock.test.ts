@@ -478,6 +478,57 @@ describe('aiot board lock', () => {
     expect(flash.includes('PRIVATE KEY')).toBe(false);
   });
 
+  it.each([
+    ['the HMAC key of another board', ['--nvs-key', at('wrong-nvs.key')], 'does not decrypt nvs'],
+    ['no HMAC key', [], '--nvs-key FILE'],
+  ])('refuses an identity with %s before anything is written or burned', async (what, args, why) => {
+    writeFileSync(at('right-nvs.key'), Buffer.alloc(32, 0x11));
+    writeFileSync(at('wrong-nvs.key'), Buffer.alloc(32, 0x12));
+    const name = what.replaceAll(' ', '-');
+    const folder = identity(name, false, nvsKeysOfHmac(readFileSync(at('right-nvs.key'))));
+    const one = board();
+    const { code, stdout } = await produce(one.port(), '--device', folder, ...args, ...confirmed);
+    expect({ code, stdout }).toMatchObject({ code: 6, stdout: expect.stringContaining(why) });
+    expect(burnedBits(one.fuses)).toBe(0);
+    expect(readFileSync(one.flash).every((byte) => byte === 0xff)).toBe(true);
+    // The same for a board to which the images were written by other means.
+    const flash = readFileSync(one.flash);
+    for (const [file, offset] of [
+      ['partitions.bin', 0x8000],
+      ['nvs.bin', 0x9000],
+    ] as const)
+      flash.set(readFileSync(join(folder, file)), offset);
+    writeFileSync(one.flash, flash);
+    const burn = (key: string) => lock(one.port(), '--only', 'nvs-key', '--nvs-key', at(key), ...confirmed);
+    expect((await burn('wrong-nvs.key')).stdout).toContain('does not decrypt nvs');
+    expect(burnedBits(one.fuses)).toBe(0);
+    expect(await burn('right-nvs.key')).toMatchObject({ code: 0, json: { complete: true, warnings: [] } });
+    // The key can no longer be read from the board.
+    expect(await burn('wrong-nvs.key')).toMatchObject({
+      code: 0,
+      json: { burned: 0, warnings: [expect.stringContaining('which cannot be read')] },
+    });
+  });
+
+  it('burns an HMAC key only if its option is on the command line, and among the parts', async () => {
+    writeFileSync(at('environment.key'), Buffer.alloc(32, 0x13));
+    const one = board();
+    process.env.AIOT_NVS_KEY = at('environment.key');
+    try {
+      const { json } = await lock(one.port(), ...keys);
+      expect((json as BoardLocked).steps.filter(({ part }) => part === 'nvs-key')).toEqual([]);
+      const { code } = await runCli(['flash', ...images(), '--port', one.port(), '--json']);
+      expect(code).toBe(0);
+    } finally {
+      delete process.env.AIOT_NVS_KEY;
+    }
+    const ignored = ['--only', 'jtag', '--nvs-key', at('environment.key')];
+    expect(await lock(one.port(), ...ignored)).toMatchObject({
+      code: 2,
+      stdout: expect.stringContaining('--only nvs-key'),
+    });
+  });
+
   it('refuses a board whose encryption key is unknown', async () => {
     const one = board();
     expect((await produceFast(one.port('burn-cut after=8'))).complete).toBe(false);

@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "esp32.h"
+#include "esp_log.h"
 #include "nvs.h"
 #include "nvs_flash.h"
+#include "sdkconfig.h"
 
 /* Maximum size of a root, which has the maximum number of keys and signatures. */
 enum { ROOT_BYTES = 16384 };
@@ -133,9 +135,21 @@ static void read_wifi(aiot_esp32_identity *identity) {
   nvs_close(nvs);
 }
 
+/* nvs_flash_init(), but with an HMAC key that is only read. The vendor's function would burn a random key into an empty block for good. */
+static bool start_nvs(void) {
+#if CONFIG_NVS_SEC_KEY_PROTECT_USING_HMAC
+  nvs_sec_cfg_t keys;
+  if (nvs_flash_read_security_cfg_v2(nvs_flash_get_default_security_scheme(), &keys) == ESP_OK) return nvs_flash_secure_init(&keys) == ESP_OK;
+  ESP_LOGE("aiot", "key block %d has no HMAC key for the NVS: aiot board lock --only nvs-key --nvs-key FILE", CONFIG_NVS_SEC_HMAC_EFUSE_KEY_ID);
+  return false;
+#else
+  return nvs_flash_init() == ESP_OK;
+#endif
+}
+
 bool aiot_esp32_identity_read_wifi(aiot_esp32_identity *identity) {
   memset(identity, 0, sizeof *identity);
-  if (nvs_flash_init() == ESP_OK) read_wifi(identity);
+  if (start_nvs()) read_wifi(identity);
   return identity->network.ssid[0] != '\0';
 }
 
@@ -160,7 +174,7 @@ bool aiot_esp32_identity_keep_networks(const void *networks, size_t bytes) {
 bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *crypto) {
   memset(identity, 0, sizeof *identity);
   /* Unreadable data is not erased, because it may contain the only key that the platform accepts. */
-  if (nvs_flash_init() != ESP_OK || !read_device(identity)) return false;
+  if (!start_nvs() || !read_device(identity)) return false;
   identity->has_trust = read_trust(&identity->trust, crypto);
   nvs_handle_t nvs;
   if (nvs_open("aiot_update", NVS_READONLY, &nvs) == ESP_OK) {

@@ -310,14 +310,13 @@ export function flashedText(result: Result): string {
 }
 
 function productionText(result: ProductionFlashed): string {
-  const { regions, warnings } = result;
+  const { regions } = result;
   const rows = regions.map(({ offset, name, bytes, skipped, encrypted }) => [
     ...[hex(offset), name, size(bytes), skipped ? dim('unchanged') : green('written')],
     encrypted ? 'encrypted' : '',
   ]);
   return [
     ...(rows.length > 0 ? [table(['offset', 'file', 'size', '', ''], rows)] : []),
-    ...warnings.map((text) => `${yellow('!')} ${text}`),
     boardLockedText(result),
   ].join('\n');
 }
@@ -332,6 +331,7 @@ export function boardLockedText({
   complete,
   encryptionKey,
   problem,
+  warnings,
 }: BoardLocked) {
   const rows = steps.map(({ fuse, value, reason, lost, done }, index) => [
     ...[index + 1, fuse, value.length > 20 ? `${value.slice(0, 16)}…` : value],
@@ -345,6 +345,7 @@ export function boardLockedText({
     ...(rows.length > 0 ? [table(['', 'fuse', 'value', '', 'effect', 'permanently lost'], rows)] : []),
     ...(encryptionKey === null ? [] : [`Flash encryption key: ${encryptionKey}`]),
     ...(problem === null ? [] : [`${red('!')} ${problem}`]),
+    ...warnings.map((text) => `${yellow('!')} ${text}`),
     `${bold(`${chip} ${mac}`.trim())} at ${port}: ${state}.`,
     ...(complete ? [] : ['To burn them, repeat the command with --yes and --mac MAC.']),
   ].join('\n');

@@ -174,6 +174,11 @@ function check({ name, csv, port, out, mac, chipId, type, chip, image }: Provisi
         '--wifi-address applies to one device, so it cannot be combined with --csv',
         "Reserve the devices' addresses in your DHCP server.",
       );
+    if (image.nvsKey !== undefined)
+      refuse(
+        '--nvs-key is the key of one board, so it cannot be combined with --csv',
+        'Provision each board with a key of its own: `aiot device provision NAME --nvs-key FILE`.',
+      );
     if (out === undefined)
       refuse('expected an output folder for the devices in --csv', 'Specify one: --out DIR');
     return;

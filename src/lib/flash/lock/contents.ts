@@ -3,7 +3,7 @@ import { hex } from '../../core/figures.js';
 import { type ChipName, espChips } from '../../formats/esp-image/chips.js';
 import { signedImage } from '../../formats/esp-image/secure-boot.js';
 import { cryptFlash } from '../../formats/flash-encryption.js';
-import { readNvsKeys } from '../../formats/nvs/crypt.js';
+import { decryptNvs, readNvsKeys } from '../../formats/nvs/crypt.js';
 import { readNvs } from '../../formats/nvs/read.js';
 import {
   type Partition,
@@ -68,12 +68,13 @@ export function encryptedRanges(
  * encrypted with the chip's key. If the flash is encrypted, also checks that no secret stays readable.
  * @param digests digests of the keys of secure boot, hex digits; empty = signatures are not needed
  * @param secret the key of flash encryption; null = the flash is not encrypted
+ * @param derived keys of the NVS from the HMAC key in the fuses; null = there is none
  * @throws AIOT_LOCK_REFUSED, AIOT_FLASH_READ, AIOT_SERIAL_…
  */
 export async function requireBootable(
   loader: Pick<Loader, 'chip' | 'read'>,
   digests: readonly string[],
-  secret: Uint8Array | null,
+  { secret, derived }: { secret: Uint8Array | null; derived: Uint8Array | null },
 ): Promise<void> {
   const plain: Plain<Promise<Uint8Array>> = async (offset, length) => {
     const bytes = await loader.read(offset, length);
@@ -109,8 +110,9 @@ export async function requireBootable(
   for (const { label, offset, size } of apps) {
     const reason = accepted(await plain(offset, size), label, chip);
     if (reason === null) {
-      if (secret !== null)
-        await requireSecretsEncrypted(partitions, (from, length) => loader.read(from, length));
+      const stored = (from: number, length: number) => loader.read(from, length);
+      if (secret !== null) await requireSecretsEncrypted(partitions, stored);
+      await requireNvsReadable(partitions, { stored, plain }, derived);
       return;
     }
     reasons.push(`${label} ${reason}`);
@@ -143,6 +145,56 @@ export async function requireSecretsEncrypted(
   }
 }
 
+/**
+ * Checks that the firmware will be able to read each encrypted NVS: with the keys from the HMAC key or, without one, with those in
+ * nvs_keys. An NVS that is not encrypted needs no key.
+ * @param read bytes as they are in the flash, and as the chip sees those that its flash encryption covers
+ * @throws AIOT_LOCK_REFUSED
+ */
+export async function requireNvsReadable(
+  partitions: readonly Partition[],
+  read: { stored: Plain<Promise<Uint8Array>>; plain: Plain<Promise<Uint8Array>> },
+  derived: Uint8Array | null,
+): Promise<void> {
+  const ofType = (kind: number | undefined) =>
+    partitions.filter(({ type, subtype }) => type === partitionTypes.data && subtype === kind);
+  for (const { label, offset, size } of ofType(nvs)) {
+    const bytes = await read.stored(offset, size);
+    const { pages } = readNvs(bytes, { salvage: true });
+    if (isReadable(bytes) || pages.every(({ version, written }) => version === null || written === 0))
+      continue;
+    if (derived !== null) {
+      if (opens(bytes, derived)) continue;
+      throw new AiotError(
+        'AIOT_LOCK_REFUSED',
+        `the HMAC key does not decrypt ${label} at ${hex(offset)}, so the board could not read its identity`,
+        {
+          next: 'Pass the file with which the identity was created: `aiot device provision --nvs-key FILE`.',
+        },
+      );
+    }
+    let found = false;
+    for (const keys of ofType(nvsKeys)) {
+      const page = await read.plain(keys.offset, keys.size);
+      found ||= keysIn(page) !== null && opens(bytes, readNvsKeys(page));
+    }
+    if (found) continue;
+    throw new AiotError(
+      'AIOT_LOCK_REFUSED',
+      `${label} at ${hex(offset)} is encrypted, but its keys are missing, so the board could not read its identity`,
+      { next: 'If the identity was created with --nvs-key, pass the same file here: --nvs-key FILE.' },
+    );
+  }
+}
+
+const opens = (bytes: Uint8Array, keys: Uint8Array) => isReadable(decryptNvs(bytes, keys));
+
+/** Whether an NVS has valid entries. If all values were deleted, the names of their namespaces remain. */
+function isReadable(bytes: Uint8Array): boolean {
+  const { entries, namespaces } = readNvs(bytes, { salvage: true });
+  return entries.length > 0 || namespaces.length > 0;
+}
+
 /** A secret that can be read from an NVS without its keys. Entries that were deleted remain in the flash, so PEM text is searched for. */
 function secretIn(bytes: Uint8Array): string | null {
   if (Buffer.from(bytes).includes('PRIVATE KEY-----')) return 'the private key';
@@ -161,6 +213,16 @@ function keysIn(bytes: Uint8Array): string | null {
     return 'the keys of the NVS';
   } catch (error) {
     if (error instanceof AiotError) return null;
+    throw error;
+  }
+}
+
+/** The partitions of a board's own table; none if it is empty, damaged or encrypted. */
+export function partitionsIn(table: Uint8Array): readonly Partition[] {
+  try {
+    return readPartitionTable(table).partitions;
+  } catch (error) {
+    if (error instanceof AiotError) return [];
     throw error;
   }
 }

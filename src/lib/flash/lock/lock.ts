@@ -5,6 +5,7 @@ import * as z from 'zod';
 import { AiotError, hasCode } from '../../core/errors.js';
 import { hex } from '../../core/figures.js';
 import { readBytes, writeFileAtomic } from '../../core/files.js';
+import { securityFuses } from '../../formats/efuse.js';
 import {
   type BurnLayout,
   blockOffset,
@@ -18,12 +19,13 @@ import {
 } from '../../formats/efuse-burn.js';
 import { bootKeyDigest } from '../../formats/esp-image/secure-boot.js';
 import { nvsKeysOfHmac } from '../../formats/nvs/hmac.js';
+import { partitionTableBytes, partitionTableOffset } from '../../formats/partitions.js';
 import { type BoardRequest, withBoard } from '../board.js';
 import { publicKeyOf } from '../images/keys.js';
 import type { Loader, RegisterAccess } from '../loader/types.js';
 import { choosePort } from '../port/list.js';
 import { readSecurity } from '../security.js';
-import { requireBootable } from './contents.js';
+import { partitionsIn, requireBootable, requireNvsReadable } from './contents.js';
 import { allLockParts, type FuseState, type LockPart, type LockStep, nvsKeyBlock, planLock } from './plan.js';
 
 export const lockStepSchema = z.object({
@@ -49,6 +51,7 @@ export const boardLockedSchema = z.object({
     .describe(
       'Reason why the board cannot be locked in its current state; null = it can be locked, or is already locked.',
     ),
+  warnings: z.array(z.string()).describe('Keys on the board that could not be compared.'),
 });
 
 export type BoardLocked = z.output<typeof boardLockedSchema>;
@@ -138,7 +141,7 @@ async function digestsOf({ parts, bootKeys, encryptionKeys, nvsKey }: LockOption
 }
 
 /** The HMAC key for the NVS; null = the part is not locked. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
-async function nvsKeyOf({
+export async function nvsKeyOf({
   parts,
   nvsKey,
 }: Pick<LockOptions, 'parts' | 'nvsKey'>): Promise<Uint8Array | null> {
@@ -195,7 +198,8 @@ async function planFor(
   const { parts, encryptionKeys, confirm } = request;
   if (loader.registers === null) {
     await requireLocked(loader, parts, digests.length);
-    return { ...about, steps: [], complete: true, encryptionKey: null, problem: null };
+    const warnings = parts.includes('nvs-key') ? [unknownNvsKey] : [];
+    return { ...about, steps: [], complete: true, encryptionKey: null, problem: null, warnings };
   }
   const state = await readFuses(loader, loader.registers);
   const layout = layoutOf(loader);
@@ -207,12 +211,24 @@ async function planFor(
       ? await encryptionKeyOf(loader, encryptionKeys)
       : null;
   const secret = encrypts ? (key?.secret ?? new Uint8Array(randomBytes(32))) : null;
-  const steps = planLock(chip, state, { parts, digests, secret, nvsKey: await nvsKeyOf(request) });
+  const nvsKey = await nvsKeyOf(request);
+  const steps = planLock(chip, state, { parts, digests, secret, nvsKey });
   const risky = steps.some(({ fuse, done }) => !done && /^SPI_BOOT_CRYPT_CNT|SECURE_BOOT_EN$/.test(fuse));
-  const problem = risky ? await problemOf(loader, { digests, secret, burns: confirm !== null }) : null;
+  const derived = nvsKey === null ? null : nvsKeysOfHmac(nvsKey);
+  const begun = steps.some(({ part, done }) => part === 'nvs-key' && !done);
+  const check = risky
+    ? () => requireBootable(loader, digests.map(hexOf), { secret, derived })
+    : begun
+      ? () => requireKeyOfNvs(loader, derived)
+      : null;
+  const problem = check === null ? null : await problemOf(check, confirm !== null);
   const complete = steps.every(({ done }) => done);
-  return { ...about, steps: steps.map(shown), complete, encryptionKey: key?.file ?? null, problem };
+  const hidden = nvsKey !== null && securityFuses(chip, state.words).keys[nvsKeyBlock]!.readProtected;
+  const warnings = hidden ? [unknownNvsKey] : [];
+  return { ...about, steps: steps.map(shown), complete, encryptionKey: key?.file ?? null, problem, warnings };
 }
+
+const unknownNvsKey = `block ${nvsKeyBlock} already contains an HMAC key, which cannot be read; make sure that it is the one in the file of --nvs-key`;
 
 const hasKey = async (folder: string, mac: string) =>
   await readBytes(keyFileOf(folder, mac)).then(
@@ -220,14 +236,19 @@ const hasKey = async (folder: string, mac: string) =>
     () => false,
   );
 
+const hexOf = (digest: Uint8Array) => Buffer.from(digest).toString('hex');
+
+/** Checks the NVS of a board on which only the HMAC key is burned. Nothing is checked if its flash is encrypted, or has no table. */
+async function requireKeyOfNvs(loader: Loader, derived: Uint8Array | null): Promise<void> {
+  const read = (offset: number, length: number) => loader.read(offset, length);
+  const partitions = partitionsIn(await read(partitionTableOffset, partitionTableBytes));
+  await requireNvsReadable(partitions, { stored: read, plain: read }, derived);
+}
+
 /** Why the board cannot be locked. @throws AIOT_LOCK_REFUSED with that reason if it is about to be locked */
-async function problemOf(
-  loader: Loader,
-  { digests, secret, burns }: { digests: readonly Uint8Array[]; secret: Uint8Array | null; burns: boolean },
-): Promise<string | null> {
+async function problemOf(check: () => Promise<void>, burns: boolean): Promise<string | null> {
   try {
-    const hexDigits = digests.map((digest) => Buffer.from(digest).toString('hex'));
-    await requireBootable(loader, hexDigits, secret);
+    await check();
     return null;
   } catch (error) {
     if (!burns && hasCode(error, 'AIOT_LOCK_REFUSED')) return error.message;

@@ -3,8 +3,8 @@ import { hex } from '../../core/figures.js';
 import { espChips } from '../../formats/esp-image/chips.js';
 import { bootKeyDigest, signedImage } from '../../formats/esp-image/secure-boot.js';
 import { cryptFlash } from '../../formats/flash-encryption.js';
+import { nvsKeysOfHmac } from '../../formats/nvs/hmac.js';
 import {
-  type Partition,
   partitionTableBytes,
   partitionTableOffset,
   partitionTypes,
@@ -13,8 +13,14 @@ import {
 import { withBoard } from '../board.js';
 import { publicKeyOf } from '../images/keys.js';
 import type { Loader, Region } from '../loader/types.js';
-import { encryptedRanges, type Range, requireSecretsEncrypted } from '../lock/contents.js';
-import { encryptionKeyOf, type LockOptions, type LockRequest, lockBoard } from '../lock/lock.js';
+import {
+  encryptedRanges,
+  partitionsIn,
+  type Range,
+  requireNvsReadable,
+  requireSecretsEncrypted,
+} from '../lock/contents.js';
+import { encryptionKeyOf, type LockOptions, type LockRequest, lockBoard, nvsKeyOf } from '../lock/lock.js';
 import { md5Of } from '../plan/pieces.js';
 import { planWrite } from '../plan/plan.js';
 import { boardFor } from './flash-board.js';
@@ -48,13 +54,13 @@ export async function flashProduction(
   // Without a confirmation, nothing is written, as with a dry run.
   if (lock.confirm === null || request.dryRun) {
     const plan = await lockBoard({ ...locked, loader: options, confirm: null });
-    return { ...plan, problem: null, regions: [], device: null, warnings: [] };
+    return { ...plan, problem: null, regions: [], device: null };
   }
   const written = await withBoard({ port, loader: { ...options, after: 'no-reset' } }, (loader) =>
     writeSigned(loader, job(loader.chip), lock),
   );
   const done = await lockBoard({ ...locked, loader: options });
-  return { ...done, ...written };
+  return { ...done, ...written, warnings: [...written.warnings, ...done.warnings] };
 }
 
 function requireAlone({ slot, firmware, model, all, erase, watch, record, force }: FlashRequest): void {
@@ -103,8 +109,19 @@ async function writeSigned(loader: Loader, job: Job, lock: LockAsked) {
     const data = secret === null ? region.data : encryptRegion(region, ranges, secret);
     return { ...region, data, encrypted: data !== region.data };
   });
-  if (secret !== null)
-    await requireSecretsCovered(loader, regions, plain(partitionTableOffset, partitionTableBytes));
+  const newTable = plain(partitionTableOffset, partitionTableBytes);
+  if (secret !== null) await requireSecretsCovered(loader, regions, newTable);
+  const hmacKey = await nvsKeyOf(lock);
+  const inFlash = afterWrite(loader, regions);
+  const visible = async (offset: number, length: number) => {
+    const bytes = await inFlash(offset, length);
+    return secret === null ? bytes : cryptFlash(bytes, { secret, address: offset, decrypt: true });
+  };
+  await requireNvsReadable(
+    readPartitionTable(newTable).partitions,
+    { stored: inFlash, plain: visible },
+    hmacKey === null ? null : nvsKeysOfHmac(hmacKey),
+  );
   const results = await loader.write(regions);
   return {
     regions: regions.map(({ name, offset, data, encrypted }, index) => {
@@ -133,23 +150,18 @@ async function requireSecretsCovered(
   regions: readonly Region[],
   table: Uint8Array,
 ): Promise<void> {
-  const stored = async (offset: number, length: number) => {
-    const covered = regions.some((region) => contains(region, offset, length));
-    return overlay(covered ? new Uint8Array(length) : await loader.read(offset, length), offset, regions);
-  };
+  const stored = afterWrite(loader, regions);
   await requireSecretsEncrypted(readPartitionTable(table).partitions, stored);
   const earlier = await loader.read(partitionTableOffset, partitionTableBytes);
   await requireSecretsEncrypted(partitionsIn(earlier), stored);
 }
 
-/** The partitions of a board's own table; none if it is empty, damaged or encrypted. */
-function partitionsIn(table: Uint8Array): readonly Partition[] {
-  try {
-    return readPartitionTable(table).partitions;
-  } catch (error) {
-    if (error instanceof AiotError) return [];
-    throw error;
-  }
+/** Reads the flash as it will be after the regions are written. */
+function afterWrite(loader: Loader, regions: readonly Region[]) {
+  return async (offset: number, length: number): Promise<Uint8Array> => {
+    const covered = regions.some((region) => contains(region, offset, length));
+    return overlay(covered ? new Uint8Array(length) : await loader.read(offset, length), offset, regions);
+  };
 }
 
 const contains = (region: Region, offset: number, length: number) =>

@@ -125,7 +125,6 @@ export const productionFlashedSchema = boardLockedSchema.extend({
   regions: z.array(writtenRegionSchema.extend({ encrypted: z.boolean() })),
   /** Name of the device whose identity was written; null = none. */
   device: z.string().nullable(),
-  warnings: z.array(z.string()),
 });
 export type ProductionFlashed = z.output<typeof productionFlashedSchema>;
 

@@ -5,7 +5,7 @@ import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { createImage } from '../../flash/images/image-info.js';
 import { type Inspected, inspectedSchema, inspectFirmware } from '../../flash/images/inspect.js';
-import { type FirmwareFolder, type FirmwareProfile, openFirmware } from './folder.js';
+import { type FirmwareFolder, type FirmwareProfile, firmwareProfiles, openFirmware } from './folder.js';
 import { regenerate } from './headers.js';
 import { sensorNotes } from './sensors.js';
 import { cmakeBuild, install, requireBuilt, runTool, type ToolOptions } from './tools.js';
@@ -119,16 +119,25 @@ function profilesFor(
   const board = boardTargets.some((name) => name === target);
   if (!board && asked !== undefined)
     throw new AiotError('AIOT_USAGE', `--profile is for boards, not for --target ${target}`);
-  const profiles = board ? (asked ?? note.profiles) : [];
+  // A later file of defaults takes precedence: nvs-hmac replaces the key protection that secure sets.
+  const profiles = board ? inOrder(asked ?? note.profiles) : [];
   if (profiles.includes('nvs-hmac') && target === 'esp32')
     throw new AiotError(
       'AIOT_USAGE',
       'the profile nvs-hmac is not for --target esp32, which has no HMAC unit',
     );
+  if (profiles.includes('nvs-hmac') && target === 'esp32p4')
+    throw new AiotError(
+      'AIOT_USAGE',
+      'the profile nvs-hmac is not for --target esp32p4, whose fuses aiot cannot burn',
+    );
   if (profiles.includes('large') && target !== 'esp32s3')
     throw new AiotError('AIOT_USAGE', `the profile large is for --target esp32s3, not ${target}`);
   return profiles;
 }
+
+const inOrder = (profiles: readonly FirmwareProfile[]) =>
+  firmwareProfiles.filter((profile) => profiles.includes(profile));
 
 function brief({ file, kind, bytes, elf }: Inspected): z.output<typeof madeSchema> {
   return { file, kind, bytes, text: elf?.text ?? null, data: elf?.data ?? null, bss: elf?.bss ?? null };

@@ -9,7 +9,7 @@ import { loadProject, type Project } from '../../core/project.js';
 /** File in a firmware folder that records the project and the origin of the sources. */
 export const noteName = 'aiot-firmware.json';
 
-/** Configurations of the firmware for boards: files in hal/esp32/profiles. */
+/** Configurations of the firmware for boards: files in hal/esp32/profiles, in the order in which a build reads them. */
 export const firmwareProfiles = ['large', 'secure', 'nvs-hmac', 'low-power'] as const;
 
 export type FirmwareProfile = (typeof firmwareProfiles)[number];
