@@ -456,6 +456,32 @@ describeReal('nats-server', 'a NATS server that asks the platform about its clie
     expect(await user.subscribeAsync('aiot/v1/other/log', { qos: 1 })).toMatchObject([{ qos: 1 }]);
     await expect(user.subscribeAsync('aiot/v1/next/log', { qos: 1 })).rejects.toThrow();
 
+    // A will keeps the rights that the connection began with.
+    const dying = {
+      topic: 'aiot/v1/other/command',
+      payload: Buffer.from('will'),
+      qos: 1 as const,
+      retain: false,
+    };
+    const boss = await client.tokens.create({ name: 'boss', role: 'operator', selector: 'site=yard' });
+    const last = await plain(place, {
+      ...{ username: `token:${boss.id}`, password: boss.token, clientId: `token:${boss.id}`, will: dying },
+    });
+    const other = await by(place, 'other');
+    const commands: string[] = [];
+    other.on('message', (_, payload) => commands.push(String(payload)));
+    await other.subscribeAsync('aiot/v1/other/command', { qos: 1 });
+    expect(await closedAfter(last, () => tag('other', null))).toBeLessThan(2000);
+    await expect.poll(() => commands).toEqual(['will']);
+
+    // A stored session keeps its subscription, and what was published while the device was gone.
+    await other.publishAsync('aiot/v1/other/log', 'meanwhile', { qos: 1 });
+    user = await enter();
+    await tag('other', 'yard');
+    await delay(1500);
+    user = await enter();
+    await expect.poll(() => heard.at(-1)).toBe('aiot/v1/other/log meanwhile');
+
     // A change that was missed while no replica was running is found at the next start.
     await place.platform.platform.stop();
     await place.platform.start();
@@ -475,6 +501,24 @@ describeReal('nats-server', 'a NATS server that asks the platform about its clie
       const { client } = place.platform;
       expect(await closedAfter(device, () => client.devices.act(name, 'suspend'))).toBeLessThan(2000);
       await expect(by(place, name, {}, at)).rejects.toThrow(refused);
+    }
+  }, 240_000);
+
+  it('closes connections at the servers that answer while another one hangs', async () => {
+    const place = await start(['dev'], 3);
+    const [first = ''] = place.nats;
+    const only = (address: string) => address.replace(/@[^?]+/, `@${first}`);
+    const { broker, brokerControl } = place.engines;
+    const engines = { broker: only(broker), brokerControl: only(brokerControl) };
+    await place.platform.restart({ engines });
+    const dev = await by(place, 'dev', {}, 1);
+    const pid = Number(await readFile(join(servers[2]?.folder ?? '', 'nats.pid'), 'utf8'));
+    process.kill(pid, 'SIGSTOP');
+    try {
+      const closed = closedAfter(dev, () => place.platform.client.devices.act('dev', 'suspend'));
+      expect(await Promise.race([closed, delay(20_000, Infinity)])).toBeLessThan(20_000);
+    } finally {
+      process.kill(pid, 'SIGCONT');
     }
   }, 240_000);
 

@@ -167,8 +167,8 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about:
-      'A user or token is limited to more devices than a NATS server accepts, because its permissions list each of them. The platform’s log has this error; the client is only rejected.',
-    next: 'Use a narrower selector: `aiot user update NAME --selector SELECTOR`, or create a token with one for each group of devices.',
+      'A user or token is limited to more devices than a NATS server accepts, because its permissions list each of them. The platform logs this error; the client sees only a rejection.',
+    next: 'Use a narrower selector: `aiot user update NAME --selector SELECTOR`, or create one token per group of devices.',
   },
   AIOT_BROKER_UNREACHABLE: {
     exit: 1,
