@@ -158,7 +158,7 @@ export { createProgress } from './live/progress.js';
 export { offlineNote, rolloutNews } from './live/rollout-news.js';
 export { runSteps, type Step } from './live/steps.js';
 export { createTailView, missingCautions, silenceNote, tailNotes, tailSummary } from './live/stream-tail.js';
-export { lockAsked, lockConfirmation, partsOf } from './lock.js';
+export { lockAsked, lockConfirmation, nvsKeyToBurn, partsOf } from './lock.js';
 export { serveMcp } from './mcp.js';
 export { PlatformCommand, type PlatformInput } from './platform-command.js';
 export { agreement, confirm, createAsker } from './questions.js';
