@@ -416,6 +416,11 @@ describe('a limited user at a broker that asks the platform by HTTP', () => {
     site = 'yard';
     expect([await publishes('yard'), await publishes('yard')]).toEqual(['allow', 'allow']);
     expect(cutOff).toEqual(['token:t']);
+    // Another process admitted this client, so its connections are closed by the next look although it has published here, and by the one
+    // after that if this fails.
+    expect([await authorizer.follow('t'), await authorizer.follow('t')]).toEqual([true, true]);
+    authorizer.settle('t');
+    expect(await authorizer.follow('t')).toBe(false);
   });
 });
 

@@ -239,7 +239,7 @@ function useTelemetry(names: readonly string[], minutes: number, view: Signal<Ex
           all[i] = one;
         });
       await Promise.all(names.map(readOne));
-      // A view without any sample keeps the coarser buckets, and thereby the choice of fields.
+      // A view without any sample keeps the coarser buckets and with them the choice of fields.
       if (!signal.aborted && all.some(({ lines }) => lines.length > 0)) finer.value = all;
     };
     const timer = end > begin ? setTimeout(() => void read(), settledMs) : undefined;

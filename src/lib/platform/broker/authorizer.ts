@@ -58,6 +58,8 @@ export const deny = { result: 'deny', is_superuser: false, superuser: false } as
 export class Authorizer {
   /** Tokens whose clients are disconnected when the token ends, or when a device leaves its reach. */
   private readonly watched = new Map<string, Watched>();
+  /** Tokens whose connections all have rights that this process has given or checked. */
+  private readonly settled = new Set<string>();
   private readonly reaches: FollowedReaches;
 
   constructor(private readonly parts: AuthorizerParts) {
@@ -109,15 +111,26 @@ export class Authorizer {
     const { expires } = await this.parts.tokens.get(identity.token);
     // Without a pause between this and the answer, no change of the devices in between is missed.
     const reachable = this.watch(identity).names;
+    this.settled.add(identity.token);
     return { identity, user, expires, ...(reachable ? { devices: [...reachable] } : {}) };
   }
 
-  /** Watches the token of a client that the broker lists. Returns whether it was not watched yet, although its devices are limited. */
+  /**
+   * Watches the token of a client that the broker lists. Returns whether its connections may have other rights, because its devices are
+   * limited and another process admitted it. They must then be closed, and `settle` called.
+   */
   async follow(token: string): Promise<boolean> {
-    if (this.watched.has(token)) return false;
+    if (this.settled.has(token)) return false;
     const user = await this.parts.tokens.identityOf(token);
-    if (user) this.watch(user);
-    return user !== null && user.reach !== null;
+    if (!user) return false;
+    this.watch(user);
+    if (user.reach === null) this.settled.add(token);
+    return user.reach !== null;
+  }
+
+  /** Records that connections of this token with possibly other rights are closed. */
+  settle(token: string): void {
+    if (this.watched.has(token)) this.settled.add(token);
   }
 
   /** Whether a client that was admitted under this user name may publish or subscribe. */
@@ -227,6 +240,7 @@ export class Authorizer {
     };
     const forget = sessions.begin(user, () => {
       stop();
+      this.settled.delete(token);
       disconnect();
     });
     const end = () => {

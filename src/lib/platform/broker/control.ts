@@ -264,6 +264,7 @@ function missedUsers(
   log: Logger,
 ): Worker {
   const look = async (signal: AbortSignal) => {
+    const closed = new Set<string>();
     for (const target of targets) {
       const names = await listUsers(agent, target, signal);
       const ids = names.map((name) => name.slice(tokenUser.length));
@@ -276,8 +277,11 @@ function missedUsers(
           'closing connections that may have other rights',
         );
         await closeAll(agent, target, tokenUser + id, signal);
+        closed.add(id);
       }
     }
+    // Only now, because a connection at another target, or one whose closing failed, must be closed by the next look.
+    for (const id of closed) authorizer.settle(id);
   };
   return {
     name: 'broker-users',
