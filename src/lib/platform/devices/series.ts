@@ -28,7 +28,7 @@ type Fields = Map<string, Map<number, Bucket>>;
 
 /** Time after which a response ends, with the newest buckets; the next request continues, ms. */
 const patienceMs = 1500;
-/** Number of buckets that are read first, and the time that reading a part should take, ms. */
+/** Least number of buckets in a part, and the time that reading a part should take, ms. */
 const [firstPart, partMs] = [2, 250];
 
 interface SeriesParts {
@@ -55,17 +55,32 @@ export async function deviceSeries(
   for (const stream of await streamNames(telemetry))
     takes.push(...(await takesOf(telemetry, { channel: 'telemetry', stream, devices: [device] })));
   const fields: Fields = new Map();
+  // Each part reads the time of the longest batch before it, too, so a narrower part would mostly read what the next one reads again.
+  const narrowest = startOf(Math.max(firstPart * widthMs, longestBatchMs) + widthMs - 1, widthMs);
   let readFrom = to;
-  for (let width = firstPart * widthMs; readFrom > from; ) {
+  for (let width = narrowest; readFrom > from; ) {
     const part = { from: Math.max(from, readFrom - width), to: readFrom };
     const started = elapsed();
-    for (const take of takes) if (overlaps(take, part)) await addTake(fields, telemetry, take, part, widthMs);
+    const isLate = () => width > narrowest && elapsed() - started > patienceMs;
+    const found: Fields = new Map();
+    for (const take of takes)
+      if (overlaps(take, part) && !isLate()) await addTake(found, telemetry, take, part, widthMs, isLate);
+    if (isLate()) {
+      // After a long time without messages, the part is too wide for those before it. What was found is incomplete.
+      width = Math.max(narrowest, startOf(width / 16, widthMs));
+      continue;
+    }
+    for (const [key, buckets] of found) {
+      const all = fields.get(key) ?? new Map<number, Bucket>();
+      for (const [at, bucket] of buckets) all.set(at, bucket);
+      fields.set(key, all);
+    }
     readFrom = part.from;
     const took = elapsed() - started;
     if (elapsed() - begun > patienceMs) break;
     // Most parts are as dense as the one before.
     if (took < partMs / 2) width *= 2;
-    else if (took > partMs) width = Math.max(widthMs, startOf((width * partMs) / took, widthMs));
+    else if (took > partMs) width = Math.max(narrowest, startOf((width * partMs) / took, widthMs));
   }
   const all = [...fields].sort(([a], [b]) => (a < b ? -1 : 1));
   return {
@@ -102,16 +117,21 @@ function overlaps({ startedAt, endedAt }: Take, { from, to }: Required<Span>): b
   return (startedAt ?? 0) < to && (endedAt ?? Number.POSITIVE_INFINITY) + longestBatchMs >= from;
 }
 
-/** Adds the samples of a recording from `from` up to but not including `to`. Those of a batch are 1000 / rate ms apart. */
+/**
+ * Adds the samples of a recording from `from` up to but not including `to`, until `isLate`. Those of a batch are 1000 / rate ms apart.
+ */
 async function addTake(
   fields: Fields,
   telemetry: Pick<Telemetry, 'readByTime'>,
   take: Take,
   { from, to }: Required<Span>,
   widthMs: number,
+  isLate: () => boolean,
 ): Promise<void> {
   const own = new Map<string, Map<number, Bucket>>();
+  let messages = 0;
   for await (const { at, payload } of telemetry.readByTime(take, { from, to })) {
+    if (++messages % 256 === 0 && isLate()) return;
     const start = typeof payload.t === 'number' ? payload.t : at;
     const stepMs = typeof payload.rate === 'number' ? 1000 / payload.rate : 0;
     for (const [name, column] of fieldsOf(payload)) {
