@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -114,5 +115,21 @@ describe('the closing line of npm test', () => {
     for (const name of ['room/a.real.test.ts', 'b.real.test.ts', 'c.test.ts'])
       writeFileSync(join(folder, name), '');
     expect(realTestFiles(folder)).toEqual(['b.real.test.ts', 'room/a.real.test.ts']);
+  });
+});
+
+describe('the second test ring', () => {
+  it('begins no tests after its time, names them, and keeps their number', () => {
+    const counts = readFileSync(countsFile, 'utf8');
+    const vitest = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project', 'real'];
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [...vitest, 'test/house/man.real.test.ts'],
+      { cwd: root, encoding: 'utf8', timeout: 80_000, env: { ...process.env, AIOT_TESTS_UNTIL: '1' } },
+    );
+    expect(status, stdout + stderr).toBe(0);
+    expect(stderr).toContain('skipped, no time left: the manual in mandoc and man\n');
+    expect(stdout).toMatch(/Tests .*1 skipped/);
+    expect(readFileSync(countsFile, 'utf8')).toBe(counts);
   });
 });

@@ -9,7 +9,7 @@ import { memoryFolder } from './memory-folder.js';
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** Environment variables that configure the tests themselves. */
-const forTests = ['AIOT_LONG', 'AIOT_ESP_QEMU', 'AIOT_GARAGE', 'AIOT_SCREENS'];
+const forTests = ['AIOT_LONG', 'AIOT_TESTS_UNTIL', 'AIOT_ESP_QEMU', 'AIOT_GARAGE', 'AIOT_SCREENS'];
 
 export default async function setup(): Promise<() => Promise<void>> {
   execFileSync(process.execPath, [join(root, 'scripts/ready.js')], {

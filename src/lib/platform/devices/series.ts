@@ -66,7 +66,7 @@ export async function deviceSeries(
     for (const take of takes)
       if (overlaps(take, part) && !isLate()) await addTake(found, telemetry, take, part, widthMs, isLate);
     if (isLate()) {
-      // After a long time without messages, the part is too wide for those before it. What was found is incomplete.
+      // After a long time without messages, the part is too wide for those before it, and incomplete.
       width = Math.max(narrowest, startOf(width / 16, widthMs));
       continue;
     }
