@@ -330,12 +330,14 @@ export function wifiTold({ wifi, old }: Pick<ChipOptions, 'wifi' | 'old'>) {
 }
 
 /** The network that is already stored in the NVS to which a new certificate is written. */
-function wifiIn({ nvs, keys }: OldNvs): { ssid: string; open: boolean } | null {
+function wifiIn({ nvs, keys }: OldNvs): { ssid: string; open: boolean; login?: WifiLogin['method'] } | null {
   const { entries } = readNvs(keys === null ? nvs : decryptNvs(nvs, readNvsKeys(keys)));
   const text = (key: string): string => {
     const found = entries.find((entry) => entry.namespace === 'wifi' && entry.key === key);
     return found?.type === 'string' ? found.value : '';
   };
   const ssid = text('ssid');
-  return ssid === '' ? null : { ssid, open: text('password') === '' && text('eap') === '' };
+  const login = text('eap') as WifiLogin['method'] | '';
+  if (ssid === '') return null;
+  return { ssid, open: text('password') === '' && login === '', ...(login !== '' && { login }) };
 }

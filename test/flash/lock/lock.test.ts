@@ -491,15 +491,20 @@ describe('aiot board lock', () => {
     expect({ code, stdout }).toMatchObject({ code: 6, stdout: expect.stringContaining(why) });
     expect(burnedBits(one.fuses)).toBe(0);
     expect(readFileSync(one.flash).every((byte) => byte === 0xff)).toBe(true);
-    // The same for a board to which the images were written by other means.
-    const flash = readFileSync(one.flash);
-    for (const [file, offset] of [
-      ['partitions.bin', 0x8000],
-      ['nvs.bin', 0x9000],
-    ] as const)
-      flash.set(readFileSync(join(folder, file)), offset);
-    writeFileSync(one.flash, flash);
+    // The same for a board to which the images were written by other means, and for one whose NVS is not encrypted.
+    const put = (from: string) => {
+      const flash = readFileSync(one.flash);
+      for (const [file, offset] of [
+        ['partitions.bin', 0x8000],
+        ['nvs.bin', 0x9000],
+      ] as const)
+        flash.set(readFileSync(join(from, file)), offset);
+      writeFileSync(one.flash, flash);
+    };
     const burn = (key: string) => lock(one.port(), '--only', 'nvs-key', '--nvs-key', at(key), ...confirmed);
+    put(identity(`${name}-plain`, false));
+    expect((await burn('right-nvs.key')).stdout).toContain('does not decrypt nvs');
+    put(folder);
     expect((await burn('wrong-nvs.key')).stdout).toContain('does not decrypt nvs');
     expect(burnedBits(one.fuses)).toBe(0);
     expect(await burn('right-nvs.key')).toMatchObject({ code: 0, json: { complete: true, warnings: [] } });

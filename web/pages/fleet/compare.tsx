@@ -169,9 +169,11 @@ export function Compare() {
   );
 }
 
-/** The same field of the same device in finer buckets; empty if it has no samples there. */
+/** The same field of the same device in finer buckets; empty if it has no samples there, and unchanged if they could not be read. */
 function finerLine(finer: readonly Read[], device: string, line: Line): Line {
-  const own = finer.find(({ name }) => name === device)?.lines ?? [];
+  const read = finer.find(({ name }) => name === device);
+  if (read?.error) return line;
+  const own = read?.lines ?? [];
   const { stream, field } = line;
   const empty = { stream, field, times: [], values: [], low: [], high: [] };
   return own.find((one) => nameOf(one) === nameOf(line)) ?? empty;

@@ -161,8 +161,9 @@ export async function requireNvsReadable(
   for (const { label, offset, size } of ofType(nvs)) {
     const bytes = await read.stored(offset, size);
     const { pages } = readNvs(bytes, { salvage: true });
-    if (isReadable(bytes) || pages.every(({ version, written }) => version === null || written === 0))
-      continue;
+    if (pages.every(({ version, written }) => version === null || written === 0)) continue;
+    // Firmware that uses an HMAC key erases entries that are not encrypted with it.
+    if (derived === null && isReadable(bytes)) continue;
     if (derived !== null) {
       if (opens(bytes, derived)) continue;
       throw new AiotError(

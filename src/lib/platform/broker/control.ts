@@ -31,7 +31,7 @@ interface ControlParts {
   /** For NATS servers, which send their requests over the same connection. */
   nats?: Omit<NatsParts, 'url' | 'log'>;
   /** For brokers with an HTTP API: finds users whose access ended unnoticed; absent = not searched for. */
-  users?: { tokens: Pick<Tokens, 'validRights'>; authorizer: Pick<Authorizer, 'follow'> };
+  users?: { tokens: Pick<Tokens, 'validRights'>; authorizer: Pick<Authorizer, 'follow' | 'settle'> };
   /** Delay before the second pass, ms. */
   againMs?: number;
 }
