@@ -171,5 +171,5 @@ describe('a platform with damaged telemetry', () => {
     expect((await saveBackup({ client: own.client, file, passphrase })).damaged).toEqual([]);
     await own.stop();
     await rm(folder, { recursive: true, force: true });
-  }, 30_000);
+  });
 });
