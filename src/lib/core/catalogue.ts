@@ -1278,7 +1278,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'Another replica of the platform, which may have the session, does not respond.',
-    next: 'Try again in a moment. To see the replicas, run `aiot status`.',
+    next: 'Repeat this after a few seconds. To see the replicas, run `aiot status`.',
   },
   AIOT_REQUEST_INVALID: {
     exit: 2,

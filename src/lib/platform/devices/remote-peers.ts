@@ -377,7 +377,7 @@ type Answer =
   | { status: number; body: string };
 
 function offlineReplica(message: string, cause?: unknown): AiotError {
-  const next = 'Try again in a moment: the agent reconnects to another replica.';
+  const next = 'Repeat this after a few seconds: the agent reconnects to another replica.';
   return new AiotError('AIOT_DEVICE_OFFLINE', message, { cause, retryable: true, next });
 }
 
