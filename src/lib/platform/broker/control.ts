@@ -46,10 +46,10 @@ const retryMs = { first: 250, most: 5000 };
 const usualAgainMs = 1000;
 
 /**
- * Delays before a user's connections are closed, ms: for the first time, and again after a later change. Changes in between are handled
- * together, because a command can change thousands of devices.
+ * Delay before a user's connections are closed again after a later change, ms. Changes in between are handled together, because a command
+ * can change thousands of devices.
  */
-const gatherMs = { first: 200, later: 500 };
+const gatherMs = 500;
 
 /** Interval at which connections that should have been closed are searched for, ms. */
 const lookMs = 30_000;
@@ -171,7 +171,8 @@ export async function openControl(
     delay(ms, undefined, { signal: ended ? AbortSignal.any([signal, ended]) : signal }).catch(() => {});
   const cutOff = async (closer: Closer, username: string, run: Run) => {
     for (let pass = 0; run.again.signal.aborted && !signal.aborted; pass++) {
-      await pause(pass === 0 ? gatherMs.first : gatherMs.later);
+      // The first list comes at once, so that a client that connects with new credentials stays connected.
+      if (pass > 0) await pause(gatherMs);
       run.again = new AbortController();
       await untilDone(closer, username, () => run.mayReturn());
       if (run.mayReturn()) continue;
