@@ -116,22 +116,17 @@ const until = Number(process.env.AIOT_TESTS_UNTIL || Number.POSITIVE_INFINITY);
  * the run fail. Tests for which no time is left are reported and skipped, too.
  */
 export function describeReal(part: RealPart, name: string, body: () => void): void {
-  if (Date.now() / 1000 > until) {
-    process.stderr.write(`skipped, no time left: ${name}\n`);
-    describe.skip(name, () => {
-      it(`${missingPart}time`, () => {});
-    });
-    return;
-  }
   const { ready, optional = false }: Part = parts[part];
-  if (ready()) {
-    describe(name, body);
-    return;
-  }
-  if (process.env.CI === 'true' && !optional) throw new Error(`real part missing: npm run parts -- ${part}`);
-  process.stderr.write(`skipped, no ${part} here (npm run parts -- ${part}): ${name}\n`);
   // The body is not run, because its setup needs the part.
-  describe.skip(name, () => {
-    it(`${missingPart}${part}`, () => {});
-  });
+  const leaveOut = (why: string, missing: string) => {
+    process.stderr.write(`skipped, ${why}: ${name}\n`);
+    describe.skip(name, () => {
+      it(`${missingPart}${missing}`, () => {});
+    });
+  };
+  if (Date.now() / 1000 > until) leaveOut('no time left', 'time');
+  else if (ready()) describe(name, body);
+  else if (process.env.CI === 'true' && !optional)
+    throw new Error(`real part missing: npm run parts -- ${part}`);
+  else leaveOut(`no ${part} here (npm run parts -- ${part})`, part);
 }
